@@ -1,0 +1,2 @@
+//! ASKS.
+fn main() {}

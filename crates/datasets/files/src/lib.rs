@@ -1,0 +1,1 @@
+//! Knows trees of files: dump, stage, prove, cut over.

@@ -1,0 +1,1 @@
+//! Knows MySQL and MariaDB: dump, stage, prove, cut over.

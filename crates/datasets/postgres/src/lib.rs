@@ -1,0 +1,1 @@
+//! Knows PostgreSQL: dump, stage, prove, cut over.

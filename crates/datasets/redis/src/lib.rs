@@ -1,0 +1,1 @@
+//! Knows Redis and Valkey: dump, stage, prove, cut over.

@@ -1,0 +1,200 @@
+//! A data set and its verbs: dump → keep → stage → prove → cut over → settle | undo.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Part, Snapshot, StopFlag, Watch};
+use crate::Result;
+use crate::evidence::Evidence;
+use crate::ids::{DataSetName, RunId};
+use crate::manifest::KeptDataSet;
+
+/// What every verb is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The run: part of every name that a verb makes in an installation, so that leftovers are recognised.
+    pub run: RunId,
+    /// How many connections, readers or loaders a verb may use at the same time.
+    pub workers: usize,
+    /// Who watches.
+    pub watch: Arc<dyn Watch>,
+    /// Raised when the operator wants to stop: look at it often, and return [`crate::Error::interrupted`].
+    pub stop: StopFlag,
+}
+
+/// A dump in progress: parts, then a verdict. Dropping it early ends the dump and leaves nothing behind.
+pub trait Dump: Send {
+    /// The next part; `None` at the end. After an error nothing more comes.
+    ///
+    /// # Errors
+    /// When the source fails. A broken stream is an error, never an end.
+    fn next_part(&mut self) -> Result<Option<Part>>;
+
+    /// The producer's own verdict, asked once, after the end.
+    ///
+    /// # Errors
+    /// When the source says that what it gave is not whole (exit status, server error, a count that does not fit).
+    fn finish(self: Box<Self>) -> Result<Verdict>;
+}
+
+/// What a producer says at the end of its dump.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// What it counted while the data passed.
+    pub evidence: Evidence,
+    /// The instant of the consistent view; for files, when the walk ended.
+    pub consistent_at: Timestamp,
+}
+
+/// Where the staged copy and, after the cut-over, the previous data are. Chosen once ([`DataSet::reserve`]), journaled, given to every later verb.
+/// Only the data set that made it reads it. Never a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Place(pub serde_json::Value);
+
+/// How a data set goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Road {
+    /// Beside the live data, swapped when proven; the previous data is kept until `settle`.
+    SideCopy,
+    /// Over the live data, with the writers stopped, after a safety copy of the live data was taken into the repository.
+    InPlace,
+}
+
+/// How much a [`Problem`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// It works, but less well: say so.
+    Degrades,
+    /// It cannot work: refuse before anything is touched.
+    Blocks,
+}
+
+/// Something that stands in the way, with the way out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What is wrong, with the evidence.
+    pub text: String,
+    /// What to do about it: the exact privilege, setting or version.
+    pub way_out: Option<String>,
+}
+
+impl Problem {
+    /// A problem without a way out.
+    pub fn new(severity: Severity, text: impl Into<String>) -> Self {
+        Self { severity, text: text.into(), way_out: None }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn way_out(mut self, text: impl Into<String>) -> Self {
+        self.way_out = Some(text.into());
+        self
+    }
+}
+
+/// A data set as found, without changing anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Findings {
+    /// Kind and version of the store, e.g. `MySQL 9.7.0`, `Redis 7.0.15`, `folder`.
+    pub store: String,
+    /// Where it is, without secrets: `127.0.0.1:3306/system`.
+    pub address: String,
+    /// Approximate size of the live data, as the store tells it.
+    pub size_bytes: u64,
+    /// Approximate number of elements (rows, keys, files), when cheap to know.
+    pub count: Option<u64>,
+    /// What matters for a backup.
+    pub backup_problems: Vec<Problem>,
+    /// What matters for a restore into this store, whatever the set.
+    pub restore_problems: Vec<Problem>,
+    /// The best road back that is open here.
+    pub road: Road,
+    /// Why the road is not [`Road::SideCopy`], or other facts for `doctor`: name and value.
+    pub facts: Vec<(String, String)>,
+}
+
+/// A data set, reached at its live place. All verbs are blocking, may be called from any thread, and may be called again after a crash at any point: each
+/// first looks at how far an earlier call came.
+pub trait DataSet: Send + Sync {
+    /// Its name.
+    fn name(&self) -> DataSetName;
+
+    /// The kind of store, as in [`KeptDataSet::kind`]: `mysql`, `mariadb`, `postgresql`, `redis`, `files`.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn kind(&self) -> Result<String>;
+
+    /// Looks at the live store. Changes nothing.
+    ///
+    /// # Errors
+    /// When it cannot be reached at all ([`crate::Class::Transient`]) or refuses the login ([`crate::Class::Refused`]).
+    fn look(&self, context: &Context) -> Result<Findings>;
+
+    /// Whether a kept data set can go into this store: versions, kinds, what the schema needs. Changes nothing. Empty when nothing is in the way.
+    ///
+    /// # Errors
+    /// As [`DataSet::look`].
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>>;
+
+    /// Begins a dump: opens one consistent view of the live data, and returns when it is open. Writers are not stopped beyond that moment.
+    ///
+    /// # Errors
+    /// When the view cannot be had.
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>>;
+
+    /// Chooses where the staged copy will be. Changes nothing.
+    ///
+    /// # Errors
+    /// When no place is free.
+    fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place>;
+
+    /// Loads a snapshot into the place, after clearing what an earlier call left there. With [`Road::SideCopy`] the live data is not touched; with
+    /// [`Road::InPlace`] it is replaced.
+    ///
+    /// # Errors
+    /// When the load fails. What was loaded stays for the next call or [`DataSet::discard`].
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()>;
+
+    /// Counts and digests what was staged, reading it back from the store. Changes nothing. The caller compares with
+    /// [`Evidence::differences`]; elements that expired since are accounted for by the data set (Redis).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence>;
+
+    /// Swaps the staged copy and the live data, in seconds; the previous data is kept at the place. Called again after a crash it goes on; when it is
+    /// already done it changes nothing. Nothing to do for a place of [`Road::InPlace`].
+    ///
+    /// # Errors
+    /// When the swap cannot be had within the bounded wait: the blocker is named and nothing is changed.
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()>;
+
+    /// Takes a cut-over back, wholly or as far as it came: the previous data is live again, the restored data is at the place.
+    ///
+    /// # Errors
+    /// As [`DataSet::cut_over`].
+    fn undo(&self, context: &Context, place: &Place) -> Result<()>;
+
+    /// Removes all that this run left at the place: the staged copy before a cut-over or after an undo, the previous data after a cut-over
+    /// (`settle`). Never touches live data. Nothing there is fine.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn discard(&self, context: &Context, place: &Place) -> Result<()>;
+
+    /// Approximate bytes kept at the place.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64>;
+}

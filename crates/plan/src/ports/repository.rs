@@ -1,0 +1,130 @@
+//! Where sets are kept.
+
+use std::any::Any;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::{Content, Context, Dump, Meta, Verdict};
+use crate::Result;
+use crate::ids::{DataSetName, SetId, SnapshotId};
+use crate::manifest::Manifest;
+
+/// What is to be kept: one data set of one set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// The set that the snapshot will belong to.
+    pub set: SetId,
+    /// The data set.
+    pub data_set: DataSetName,
+}
+
+/// What was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The snapshot.
+    pub snapshot: SnapshotId,
+    /// Number of parts with content, as counted by the sink and read back from the snapshot.
+    pub parts: u64,
+    /// Bytes of all parts, as counted by the sink and read back from the snapshot.
+    pub bytes: u64,
+    /// Bytes that were new to the repository, as stored (compressed, encrypted).
+    pub stored_bytes: u64,
+    /// The producer's verdict.
+    pub verdict: Verdict,
+}
+
+/// A repository of sets.
+///
+/// **A set exists only when its manifest is written.** Everything that reads sees manifests only.
+pub trait Repository: Send + Sync {
+    /// Keeps a dump as one snapshot. Pulls parts until the end, then asks the producer for its verdict ([`Dump::finish`]).
+    ///
+    /// # Errors
+    /// When the producer or the storage fails, or what is read back (entries, sizes) does not match what was counted. Then there is no snapshot,
+    /// and what was stored is reused by the next backup.
+    fn keep(&self, context: &Context, keep: &Keep, dump: Box<dyn Dump>) -> Result<Kept>;
+
+    /// Writes the manifest of a set: from now on the set exists.
+    ///
+    /// # Errors
+    /// When a snapshot that it names is not in the repository, or the storage fails.
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()>;
+
+    /// The manifests of all sets, oldest first.
+    ///
+    /// # Errors
+    /// When the list cannot be had whole. A failed listing is never an empty one.
+    fn manifests(&self) -> Result<Vec<Manifest>>;
+
+    /// Opens a snapshot for reading.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>>;
+}
+
+/// A snapshot, open for reading from any number of threads. All content is authenticated when it is read.
+pub trait Snapshot: Send + Sync {
+    /// All entries in the order in which they were kept (folders before what is in them).
+    ///
+    /// # Errors
+    /// When the snapshot cannot be read; also from the iterator.
+    fn entries(&self) -> Result<Box<dyn Iterator<Item = Result<Entry>> + Send + '_>>;
+
+    /// The entry at a path.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn find(&self, path: &Path) -> Result<Entry>;
+
+    /// The content of a file entry. Reading gives exactly [`Entry::size_bytes`] bytes or an error.
+    ///
+    /// # Errors
+    /// When it cannot be read; also from the reader.
+    fn read(&self, entry: &Entry) -> Result<Box<dyn Read + Send>>;
+
+    /// The whole content of a file entry: for parts, which are small.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read_all(&self, entry: &Entry) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(usize::try_from(entry.size_bytes).unwrap_or(0).min(64 << 20));
+        self.read(entry)?
+            .read_to_end(&mut bytes)
+            .map_err(|error| crate::Error::failed(format!("read {} from the repository", entry.path.display())).because(error))?;
+        Ok(bytes)
+    }
+}
+
+/// What the repository needs to find the content again; opaque to everyone else.
+pub struct EntryHandle(pub Box<dyn Any + Send + Sync>);
+
+impl fmt::Debug for EntryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EntryHandle")
+    }
+}
+
+/// An entry of a snapshot.
+#[derive(Debug)]
+pub struct Entry {
+    /// Path inside the snapshot.
+    pub path: PathBuf,
+    /// Metadata.
+    pub meta: Meta,
+    /// Size of the content; 0 for all but files.
+    pub size_bytes: u64,
+    /// The kind, with a link's target. Files are [`Content::Bytes`] with an empty vector: their content is read with [`Snapshot::read`].
+    pub kind: Content,
+    /// For [`Snapshot::read`].
+    pub handle: EntryHandle,
+}
+
+impl Entry {
+    /// Whether it is a regular file.
+    #[must_use]
+    pub const fn is_file(&self) -> bool {
+        matches!(self.kind, Content::Bytes(_) | Content::Stream { .. })
+    }
+}

@@ -1,0 +1,108 @@
+//! How the work tells what it does, and is told to stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde::Serialize;
+
+use crate::ids::DataSetName;
+use crate::{Error, Result};
+
+/// The verbs of a data set's life that take time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verb {
+    /// Reading the live data into the repository.
+    Dump,
+    /// Loading a snapshot beside the live data.
+    Stage,
+    /// Reading back what was staged.
+    Prove,
+    /// The swap.
+    CutOver,
+    /// The swap back.
+    Undo,
+    /// Writing plain files.
+    Export,
+    /// Reading the repository.
+    Check,
+}
+
+/// Something that happened. Carries no secrets.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A verb begins.
+    Begin {
+        /// On which data set.
+        data_set: DataSetName,
+        /// Which verb.
+        verb: Verb,
+        /// Expected bytes, when known.
+        total_bytes: Option<u64>,
+    },
+    /// More was done since the last event; sums are the watcher's.
+    Advance {
+        /// On which data set.
+        data_set: DataSetName,
+        /// Which verb.
+        verb: Verb,
+        /// Bytes of data that passed.
+        bytes: u64,
+        /// Rows, keys or files.
+        items: u64,
+    },
+    /// A verb ended well.
+    End {
+        /// On which data set.
+        data_set: DataSetName,
+        /// Which verb.
+        verb: Verb,
+    },
+    /// Something worth a line.
+    Note(&'a str),
+    /// Something the operator must know.
+    Warning(&'a str),
+}
+
+/// Who watches: a terminal, a log, a test.
+pub trait Watch: Send + Sync {
+    /// Called from any thread, often; must be quick.
+    fn see(&self, event: Event<'_>);
+}
+
+/// Sees nothing.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Silent;
+
+impl Watch for Silent {
+    fn see(&self, _event: Event<'_>) {}
+}
+
+/// Raised once, by a signal, when the work shall stop.
+#[derive(Debug, Clone, Default)]
+pub struct StopFlag(Arc<AtomicBool>);
+
+impl StopFlag {
+    /// Raises the flag.
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it is raised.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The shared flag itself, for a signal handler.
+    #[must_use]
+    pub fn shared(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
+    /// # Errors
+    /// [`crate::Class::Interrupted`] when the flag is raised.
+    pub fn check(&self) -> Result<()> {
+        if self.is_raised() { Err(Error::interrupted()) } else { Ok(()) }
+    }
+}

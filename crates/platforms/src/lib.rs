@@ -1,0 +1,1 @@
+//! Reaches an installation: addresses, writers.

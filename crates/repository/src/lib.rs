@@ -1,0 +1,1 @@
+//! Keeps sets: the only crate that names the repository engine.

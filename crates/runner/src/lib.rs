@@ -1,0 +1,1 @@
+//! Does: runs any plan, with a journal; resume and undo.
