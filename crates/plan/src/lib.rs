@@ -7,8 +7,17 @@ pub mod digest;
 pub mod error;
 pub mod evidence;
 pub mod ids;
+pub mod journal;
 pub mod manifest;
 pub mod ports;
+pub mod step;
 pub mod tls;
 
+mod backup_plan;
+mod planned;
+mod restore_plan;
+
+pub use backup_plan::plan_backup;
 pub use error::{Class, Error, Result};
+pub use planned::{Plan, PlannedDataSet, Purpose};
+pub use restore_plan::{Target, WritersAre, plan_rehearsal, plan_restore};

@@ -1,1 +1,32 @@
-//! Does: runs any plan, with a journal; resume and undo.
+//! DOES: runs any plan. For each step: the journal's record `started` on stable storage, then the act, then `succeeded` or `failed`.
+//!
+//! Knows no kind of store and no platform: it calls ports. It never unwinds by itself: a failure stops the run, and the operator chooses
+//! between `resume` and `undo`.
+
+mod act;
+mod journal;
+mod report;
+mod running;
+mod state;
+mod taking_back;
+
+pub use act::Parts;
+pub use journal::{Journal, Store};
+pub use report::{Report, StepReport, report};
+pub use running::run;
+pub use state::{Lock, StateFolder};
+pub use taking_back::{settle, undo};
+
+use plan::ids::{RunId, SetId};
+
+/// A new run id; they sort by time.
+#[must_use]
+pub fn new_run_id() -> RunId {
+    RunId(ulid::Ulid::generate().to_string().to_lowercase())
+}
+
+/// A new set id; they sort by time.
+#[must_use]
+pub fn new_set_id() -> SetId {
+    SetId(ulid::Ulid::generate().to_string().to_lowercase())
+}

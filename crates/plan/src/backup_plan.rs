@@ -1,0 +1,58 @@
+//! Decides how a set is taken.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{DataSetName, RunId, SetId};
+use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
+use crate::ports::{Findings, Problem, Road, Severity};
+use crate::step::{Action, StepId};
+
+/// Plans a backup of the data sets found.
+///
+/// The system database's view is opened before those of the Redis servers, so that Redis is the newer one: its event and alert counters are then ahead
+/// of MySQL's rows (facts 8.2). Files are walked after the database's view too. The dumps themselves run side by side.
+#[must_use]
+pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings>, freeze: bool, can_stop_writers: bool) -> Plan {
+    let mut problems = Vec::new();
+    if found.is_empty() {
+        problems.push(
+            Problem::new(Severity::Blocks, "the installation is empty: no data set is configured")
+                .way_out("Add sections such as [system-database] to the configuration."),
+        );
+    }
+    if freeze && !can_stop_writers {
+        problems.push(
+            Problem::new(Severity::Blocks, "--freeze needs commands that stop and start the writers")
+                .way_out("Set [writers] stop, start and stopped, or stop the writers by hand and leave --freeze out."),
+        );
+    }
+    let mut steps = Steps::default();
+    let before: Vec<StepId> = if freeze {
+        vec![steps.add(Action::StopWriters, Vec::new(), "an exact cut: nothing writes while the set is taken")]
+    } else {
+        Vec::new()
+    };
+    let mut dumps = Vec::new();
+    for data_set in found.keys().copied() {
+        let reason = match data_set {
+            DataSetName::SystemDatabase => "first view: the source of truth",
+            DataSetName::SystemStorage => "after the database's view: a row's file is there",
+            DataSetName::ZyncDatabase => "its content is derived from System",
+            DataSetName::BackendRedis => "after the database's view: its counters must not be behind the rows",
+            DataSetName::SystemRedis => "after the database's view: jobs refer to rows",
+        };
+        dumps.push(steps.add(Action::Dump { data_set }, before.clone(), reason));
+    }
+    if freeze {
+        steps.add(Action::StartWriters, dumps.clone(), "all views are read");
+    }
+    steps.add(Action::WriteManifest, dumps, "written last: only now the set exists");
+    let data_sets = found
+        .into_iter()
+        .map(|(name, findings)| {
+            let problems = findings.backup_problems.clone();
+            (name, PlannedDataSet { road: Road::SideCopy, findings, kept: None, problems })
+        })
+        .collect();
+    Plan { purpose: Purpose::Backup, run, set, freeze, data_sets, problems, steps: steps.into_vec() }
+}

@@ -1,0 +1,271 @@
+//! Journal rules: which record may follow which, and what is left to do. Pure; the runner stores the records. The format is documented in
+//! `docs/journal-format.md`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::planned::{Plan, Purpose};
+use crate::step::{Action, Output, Step, StepId};
+use crate::{Class, Error, Result};
+
+/// The journal format that this program writes: `major.minor`.
+pub const FORMAT: &str = "1.0";
+
+/// One line of a journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// When it was written.
+    pub at: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "record")]
+pub enum Record {
+    /// The first record: the whole plan.
+    Opened {
+        /// The journal format.
+        format: String,
+        /// The program that wrote it.
+        program_version: String,
+        /// The plan.
+        plan: Box<Plan>,
+    },
+    /// A step is about to act. On stable storage before anything changes.
+    Started {
+        /// The step.
+        step: StepId,
+    },
+    /// A step is done.
+    Succeeded {
+        /// The step.
+        step: StepId,
+        /// Its only memory.
+        output: Output,
+    },
+    /// A step failed; it may be started again.
+    Failed {
+        /// The step.
+        step: StepId,
+        /// What the error means.
+        class: Class,
+        /// The error, with its causes and hints, without secrets.
+        error: String,
+    },
+    /// All steps are done. What was replaced is kept until it is settled.
+    Finished,
+    /// The operator wants it taken back.
+    UndoOpened,
+    /// A step is about to be taken back.
+    UndoStarted {
+        /// The step.
+        step: StepId,
+    },
+    /// A step was taken back.
+    UndoSucceeded {
+        /// The step.
+        step: StepId,
+    },
+    /// Taking back failed; it may be tried again.
+    UndoFailed {
+        /// The step.
+        step: StepId,
+        /// The error.
+        error: String,
+    },
+    /// All is as it was before the run.
+    Undone,
+    /// What was kept is about to be dropped. From here there is no undo.
+    SettleStarted,
+    /// What was kept is dropped.
+    Settled,
+}
+
+/// How far a step came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepState {
+    /// Not started.
+    Waiting,
+    /// Started, and nothing more is known: it acted wholly, in part or not at all.
+    Started,
+    /// Done.
+    Succeeded(Output),
+    /// Failed, wholly or in part.
+    Failed(String),
+    /// Being taken back.
+    Undoing,
+    /// Taken back.
+    Undone,
+}
+
+/// How far a run came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunState {
+    /// Under way, or interrupted.
+    Open,
+    /// Done; the previous data is kept.
+    Finished,
+    /// Being taken back, or interrupted while it was.
+    Undoing,
+    /// Taken back.
+    Undone,
+    /// What was kept is being dropped.
+    Settling,
+    /// Nothing is kept any more.
+    Settled,
+}
+
+/// A run as its journal tells it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The plan.
+    pub plan: Plan,
+    /// How far it came.
+    pub state: RunState,
+    /// How far each step came.
+    pub steps: BTreeMap<StepId, StepState>,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// When the last record was written.
+    pub last_at: Timestamp,
+}
+
+impl Run {
+    /// Begins with the first line of a journal.
+    ///
+    /// # Errors
+    /// [`Class::NeedsPerson`] when it is not an `opened` record of a format that this program reads.
+    pub fn open(line: Line) -> Result<Self> {
+        let Record::Opened { format, plan, .. } = line.record else {
+            return Err(Error::needs_person("the journal does not begin with the record `opened`"));
+        };
+        if format.split('.').next() != FORMAT.split('.').next() {
+            return Err(Error::refused(format!("the journal has format {format}, this program writes {FORMAT}"))
+                .hint("Use the version of threescale-backup that began the run."));
+        }
+        let steps = plan.steps.iter().map(|step| (step.id, StepState::Waiting)).collect();
+        Ok(Self { plan: *plan, state: RunState::Open, steps, opened_at: line.at, last_at: line.at })
+    }
+
+    /// Adds a record, refusing one that cannot follow.
+    ///
+    /// # Errors
+    /// [`Class::NeedsPerson`] when the record cannot follow those before it.
+    pub fn apply(&mut self, line: Line) -> Result<()> {
+        self.last_at = line.at;
+        let illegal = |what: &str| Err(Error::needs_person(format!("the journal contradicts itself: {what}")));
+        match (self.state, line.record) {
+            (RunState::Open, Record::Started { step }) => match self.step_state(step)? {
+                StepState::Waiting | StepState::Started | StepState::Failed(_) if self.needs_are_met(step) => {
+                    self.set(step, StepState::Started)
+                }
+                // A backup is taken up from its start: an earlier view would be older than the others.
+                StepState::Succeeded(_) if self.plan.purpose == Purpose::Backup => self.set(step, StepState::Started),
+                state => return illegal(&format!("step {step} started while {state:?}")),
+            },
+            (RunState::Open, Record::Succeeded { step, output }) => match self.step_state(step)? {
+                StepState::Started => self.set(step, StepState::Succeeded(output)),
+                state => return illegal(&format!("step {step} succeeded while {state:?}")),
+            },
+            (RunState::Open, Record::Failed { step, error, .. }) => match self.step_state(step)? {
+                StepState::Started => self.set(step, StepState::Failed(error)),
+                state => return illegal(&format!("step {step} failed while {state:?}")),
+            },
+            (RunState::Open, Record::Finished) if self.outstanding().is_empty() => self.state = RunState::Finished,
+            (RunState::Open | RunState::Finished | RunState::Undoing, Record::UndoOpened) => self.state = RunState::Undoing,
+            (RunState::Undoing, Record::UndoStarted { step }) => match self.step_state(step)? {
+                StepState::Started | StepState::Succeeded(_) | StepState::Failed(_) | StepState::Undoing => {
+                    self.set(step, StepState::Undoing)
+                }
+                state => return illegal(&format!("undo of step {step} started while {state:?}")),
+            },
+            (RunState::Undoing, Record::UndoSucceeded { step }) => match self.step_state(step)? {
+                StepState::Undoing => self.set(step, StepState::Undone),
+                state => return illegal(&format!("undo of step {step} succeeded while {state:?}")),
+            },
+            (RunState::Undoing, Record::UndoFailed { step, .. }) => match self.step_state(step)? {
+                StepState::Undoing => {}
+                state => return illegal(&format!("undo of step {step} failed while {state:?}")),
+            },
+            (RunState::Undoing, Record::Undone) => self.state = RunState::Undone,
+            (RunState::Finished | RunState::Settling, Record::SettleStarted) => self.state = RunState::Settling,
+            (RunState::Settling, Record::Settled) => self.state = RunState::Settled,
+            (state, record) => return illegal(&format!("record {record:?} while the run is {state:?}")),
+        }
+        Ok(())
+    }
+
+    /// The steps that are still to be done, in the order of the plan.
+    #[must_use]
+    pub fn outstanding(&self) -> Vec<&Step> {
+        let is_open = |step: &&Step| !matches!(self.steps.get(&step.id), Some(StepState::Succeeded(_) | StepState::Undone));
+        self.plan.steps.iter().filter(is_open).collect()
+    }
+
+    /// The output of a step that succeeded.
+    #[must_use]
+    pub fn output(&self, id: StepId) -> Option<&Output> {
+        match self.steps.get(&id) {
+            Some(StepState::Succeeded(output)) => Some(output),
+            _ => None,
+        }
+    }
+
+    /// Whether anything of the live installation was or may have been replaced.
+    #[must_use]
+    pub fn has_cut_over(&self) -> bool {
+        self.plan.steps.iter().any(|step| match &step.action {
+            Action::CutOver { .. } => self.was_begun(step.id),
+            Action::Stage { reserved, .. } => self.is_in_place(*reserved) && self.was_begun(step.id),
+            Action::Dump { .. }
+            | Action::WriteManifest
+            | Action::Reserve { .. }
+            | Action::Prove { .. }
+            | Action::StopWriters
+            | Action::SafetyCopy { .. }
+            | Action::StartWriters => false,
+        })
+    }
+
+    /// Whether the writers were stopped by this run and not started again.
+    #[must_use]
+    pub fn holds_writers(&self) -> bool {
+        let state_of = |wanted: &Action| {
+            self.plan.steps.iter().filter(|step| step.action == *wanted).map(|step| self.steps.get(&step.id)).next().flatten()
+        };
+        let begun = |state: Option<&StepState>| !matches!(state, None | Some(StepState::Waiting | StepState::Undone));
+        let started_again = matches!(state_of(&Action::StartWriters), Some(StepState::Succeeded(_)));
+        begun(state_of(&Action::StopWriters)) && !started_again
+    }
+
+    /// Whether the reserved place is the live data itself.
+    #[must_use]
+    pub fn is_in_place(&self, reserved: StepId) -> bool {
+        use crate::ports::Road;
+        self.plan.step(reserved).is_some_and(|step| matches!(step.action, Action::Reserve { road: Road::InPlace, .. }))
+    }
+
+    /// Whether a step may have acted and was not taken back.
+    #[must_use]
+    pub fn was_begun(&self, id: StepId) -> bool {
+        !matches!(self.steps.get(&id), None | Some(StepState::Waiting | StepState::Undone))
+    }
+
+    fn needs_are_met(&self, id: StepId) -> bool {
+        self.plan.step(id).is_some_and(|step| step.needs.iter().all(|need| self.output(*need).is_some()))
+    }
+
+    fn step_state(&self, id: StepId) -> Result<&StepState> {
+        self.steps.get(&id).ok_or_else(|| Error::needs_person(format!("the journal names step {id}, which is not in its plan")))
+    }
+
+    fn set(&mut self, id: StepId, state: StepState) {
+        self.steps.insert(id, state);
+    }
+}

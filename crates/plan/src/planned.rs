@@ -1,0 +1,126 @@
+//! A plan: an ordered list of steps that people read before it runs, checked as a value before anything is touched.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{DataSetName, RunId, SetId};
+use crate::manifest::KeptDataSet;
+use crate::ports::{Findings, Problem, Road, Severity};
+use crate::step::{Action, Step, StepId};
+use crate::{Error, Result};
+
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Take a set.
+    Backup,
+    /// Put a set back.
+    Restore,
+    /// Stage and prove into throw-away servers.
+    Rehearse,
+}
+
+/// A data set in a plan, with what was found about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedDataSet {
+    /// The road back; [`Road::SideCopy`] in a backup.
+    pub road: Road,
+    /// The store as found.
+    pub findings: Findings,
+    /// What goes back; absent in a backup.
+    pub kept: Option<KeptDataSet>,
+    /// What stands in the way.
+    pub problems: Vec<Problem>,
+}
+
+/// A plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The run that will carry it out.
+    pub run: RunId,
+    /// The set that is taken or put back.
+    pub set: SetId,
+    /// Whether the writers are stopped for the whole of a backup.
+    pub freeze: bool,
+    /// The data sets.
+    pub data_sets: BTreeMap<DataSetName, PlannedDataSet>,
+    /// What stands in the way of the whole.
+    pub problems: Vec<Problem>,
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The step of a number.
+    #[must_use]
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// All problems with the data set they are about.
+    pub fn all_problems(&self) -> impl Iterator<Item = (Option<DataSetName>, &Problem)> {
+        let own = self.problems.iter().map(|problem| (None, problem));
+        own.chain(self.data_sets.iter().flat_map(|(name, planned)| planned.problems.iter().map(|problem| (Some(*name), problem))))
+    }
+
+    /// Refuses a plan that cannot work.
+    ///
+    /// # Errors
+    /// [`crate::Class::Refused`] naming every problem that blocks; [`crate::Class::Failed`] when the steps contradict each other (a bug).
+    pub fn check(&self) -> Result<()> {
+        let blocking: Vec<_> = self.all_problems().filter(|(_, problem)| problem.severity == Severity::Blocks).collect();
+        if !blocking.is_empty() {
+            let error = Error::refused("the plan is refused; nothing was touched");
+            return Err(blocking.into_iter().fold(error, |error, (name, problem)| {
+                let place = name.map(|name| format!("{name}: ")).unwrap_or_default();
+                let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+                error.hint(format!("{place}{}.{way_out}", problem.text.trim_end_matches('.')))
+            }));
+        }
+        self.check_steps()
+    }
+
+    fn check_steps(&self) -> Result<()> {
+        for (index, step) in self.steps.iter().enumerate() {
+            let earlier = self.steps.get(..index).unwrap_or_default();
+            let knows = |id: &StepId| earlier.iter().any(|before| before.id == *id);
+            if knows(&step.id) || !step.needs.iter().all(knows) {
+                return Err(Error::failed(format!("step {} ({}) needs a step that does not come before it", step.id, step.action)));
+            }
+            if let Action::Stage { reserved, data_set } | Action::Prove { reserved, data_set } | Action::CutOver { reserved, data_set } =
+                &step.action
+            {
+                let fits =
+                    self.step(*reserved).is_some_and(|by| matches!(&by.action, Action::Reserve { data_set: of, .. } if of == data_set));
+                if !fits || !step.needs.contains(reserved) && !self.needs_reach(step, *reserved) {
+                    return Err(Error::failed(format!("step {} ({}) has no reserved place", step.id, step.action)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn needs_reach(&self, step: &Step, target: StepId) -> bool {
+        step.needs.iter().any(|need| *need == target || self.step(*need).is_some_and(|step| self.needs_reach(step, target)))
+    }
+}
+
+/// Numbers steps as they are added.
+#[derive(Debug, Default)]
+pub(crate) struct Steps(Vec<Step>);
+
+impl Steps {
+    pub(crate) fn add(&mut self, action: Action, needs: Vec<StepId>, reason: impl Into<String>) -> StepId {
+        let id = StepId(u32::try_from(self.0.len()).unwrap_or(u32::MAX).saturating_add(1));
+        self.0.push(Step { id, action, needs, reason: reason.into() });
+        id
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Step> {
+        self.0
+    }
+}

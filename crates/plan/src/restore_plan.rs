@@ -1,0 +1,133 @@
+//! Decides how a set goes back: stage and prove everything while the installation serves, then cut over in the order of the sources of truth.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{DataSetName, RunId, SetId};
+use crate::manifest::KeptDataSet;
+use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
+use crate::ports::{Findings, Problem, Road, Severity};
+use crate::step::{Action, StepId};
+
+/// What was found about one data set that is to go back.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The store as found.
+    pub findings: Findings,
+    /// What goes back.
+    pub kept: KeptDataSet,
+    /// The road that was looked at: the best one open, or in place when that was asked for.
+    pub road: Road,
+    /// What stands in the way on that road.
+    pub fits: Vec<Problem>,
+}
+
+/// What the operator said about the writers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritersAre {
+    /// The program stops and starts them.
+    Ours,
+    /// The operator stopped them and says so.
+    Stopped,
+    /// Nobody stopped them, and the operator goes on all the same: what is written after the cut-over begins is lost.
+    Running,
+    /// The operator stops and starts them when asked, between the proof and the cut-over.
+    ByHand,
+}
+
+/// Plans the restore of a set.
+#[must_use]
+pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>, writers: WritersAre) -> Plan {
+    let mut steps = Steps::default();
+    let mut reserved = BTreeMap::new();
+    let mut ready = Vec::new();
+    for (name, target) in targets.iter().filter(|(_, target)| target.road == Road::SideCopy) {
+        let place =
+            steps.add(Action::Reserve { data_set: *name, road: Road::SideCopy }, Vec::new(), "beside the live data, which goes on serving");
+        let staged = steps.add(
+            Action::Stage { data_set: *name, reserved: place },
+            vec![place],
+            format!("{} bytes from the repository", target.kept.bytes),
+        );
+        ready.push(steps.add(
+            Action::Prove { data_set: *name, reserved: place },
+            vec![staged],
+            "read back and compared with the set's evidence",
+        ));
+        reserved.insert(*name, place);
+    }
+    let mut last = ready;
+    let stops_writers = matches!(writers, WritersAre::Ours | WritersAre::ByHand);
+    if stops_writers {
+        let how = if writers == WritersAre::Ours { "" } else { " (by hand: you are asked)" };
+        last = vec![steps.add(Action::StopWriters, last, format!("all is proven; from here the installation does not serve{how}"))];
+    }
+    let in_place: Vec<_> = targets.iter().filter(|(_, target)| target.road == Road::InPlace).map(|(name, _)| *name).collect();
+    if !in_place.is_empty() {
+        let action = Action::SafetyCopy { data_sets: in_place };
+        last = vec![steps.add(action, last, "what is replaced in place is kept in the repository first")];
+    }
+    for (name, target) in &targets {
+        last = vec![cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last)];
+    }
+    if stops_writers {
+        steps.add(Action::StartWriters, last, "the installation serves again");
+    }
+    let problems = writers_problems(writers);
+    let data_sets = targets
+        .into_iter()
+        .map(|(name, target)| {
+            let problems = target.findings.restore_problems.iter().cloned().chain(target.fits).collect();
+            (name, PlannedDataSet { road: target.road, findings: target.findings, kept: Some(target.kept), problems })
+        })
+        .collect();
+    Plan { purpose: Purpose::Restore, run, set, freeze: false, data_sets, problems, steps: steps.into_vec() }
+}
+
+/// Plans a rehearsal: the same road without the cut-over.
+#[must_use]
+pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>) -> Plan {
+    let mut plan = plan_restore(run, set, targets, WritersAre::Stopped);
+    plan.purpose = Purpose::Rehearse;
+    plan.steps.retain(|step| matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. }));
+    plan
+}
+
+fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<StepId>, last: Vec<StepId>) -> StepId {
+    let order = match name {
+        DataSetName::SystemDatabase => "first: the source of truth",
+        DataSetName::SystemStorage => "after the rows that name the files",
+        DataSetName::ZyncDatabase => "derived from System",
+        DataSetName::BackendRedis => "after System, whose configuration it copies",
+        DataSetName::SystemRedis => "last: its jobs refer to all the others",
+    };
+    match (road, reserved) {
+        (Road::SideCopy, Some(place)) => {
+            let mut needs = last;
+            if !needs.contains(&place) {
+                needs.push(place);
+            }
+            steps.add(Action::CutOver { data_set: name, reserved: place }, needs, order)
+        }
+        _ => {
+            let place = steps.add(Action::Reserve { data_set: name, road: Road::InPlace }, last, order);
+            let staged = steps.add(Action::Stage { data_set: name, reserved: place }, vec![place], "over the live data");
+            steps.add(Action::Prove { data_set: name, reserved: place }, vec![staged], "read back and compared with the set's evidence")
+        }
+    }
+}
+
+fn writers_problems(writers: WritersAre) -> Vec<Problem> {
+    match writers {
+        WritersAre::Ours | WritersAre::Stopped => Vec::new(),
+        WritersAre::Running => vec![Problem::new(
+            Severity::Degrades,
+            "the writers are not stopped: what they write after the cut-over begins is lost, and the stores may contradict each other",
+        )],
+        WritersAre::ByHand => vec![
+            Problem::new(Severity::Note, "the writers must be stopped by hand before the cut-over").way_out(
+                "Stop system-app, system-sidekiq, backend-listener, backend-worker, backend-cron, zync and zync-que when asked, or before and say \
+                 --writers-are-stopped; or set [writers] stop, start and stopped.",
+            ),
+        ],
+    }
+}

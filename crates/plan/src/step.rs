@@ -1,0 +1,148 @@
+//! Steps: the closed vocabulary of what a run does. A new data set needs no new kind of step.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::evidence::Evidence;
+use crate::ids::{DataSetName, SetId, SnapshotId};
+use crate::manifest::KeptDataSet;
+use crate::ports::{Place, Road};
+
+/// A step's number in its plan, counted from 1 as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u32);
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What a step does. Each action says how a step that was started and not finished is taken up again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "do")]
+pub enum Action {
+    /// Open a consistent view of a data set and keep its dump. Taken up: from the start; what was stored is reused.
+    Dump {
+        /// The data set.
+        data_set: DataSetName,
+    },
+    /// Write the manifest that makes the set exist. Taken up: by writing it, if it is not there.
+    WriteManifest,
+    /// Choose where the staged copy will be. Changes nothing. Taken up: from the start.
+    Reserve {
+        /// The data set.
+        data_set: DataSetName,
+        /// The road it goes back.
+        road: Road,
+    },
+    /// Load a snapshot into the reserved place. Taken up: the place is cleared and loaded again.
+    Stage {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
+    /// Read the staged data back and compare it with the set's evidence. Changes nothing.
+    Prove {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
+    /// Stop the writers and wait until they are gone. Taken up: stopped again, which is harmless.
+    StopWriters,
+    /// Take a set of the data sets that are about to be replaced in place. Taken up: from the start.
+    SafetyCopy {
+        /// The data sets.
+        data_sets: Vec<DataSetName>,
+    },
+    /// Swap the staged copy and the live data. Taken up: the data set looks how far it came and goes on.
+    CutOver {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
+    /// Start the writers. Taken up: started again, which is harmless.
+    StartWriters,
+}
+
+impl Action {
+    /// The data set that the action is about, when it is about one.
+    #[must_use]
+    pub const fn data_set(&self) -> Option<DataSetName> {
+        match self {
+            Self::Dump { data_set }
+            | Self::Reserve { data_set, .. }
+            | Self::Stage { data_set, .. }
+            | Self::Prove { data_set, .. }
+            | Self::CutOver { data_set, .. } => Some(*data_set),
+            Self::WriteManifest | Self::StopWriters | Self::SafetyCopy { .. } | Self::StartWriters => None,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dump { data_set } => write!(f, "dump {data_set}"),
+            Self::WriteManifest => f.write_str("write the manifest"),
+            Self::Reserve { data_set, .. } => write!(f, "reserve a place for {data_set}"),
+            Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
+            Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
+            Self::StopWriters => f.write_str("stop the writers"),
+            Self::SafetyCopy { data_sets } => {
+                let names: Vec<_> = data_sets.iter().map(|name| name.as_str()).collect();
+                write!(f, "take a safety copy of {}", names.join(", "))
+            }
+            Self::CutOver { data_set, .. } => write!(f, "cut over {data_set}"),
+            Self::StartWriters => f.write_str("start the writers"),
+        }
+    }
+}
+
+/// A step of a plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its number.
+    pub id: StepId,
+    /// What it does.
+    pub action: Action,
+    /// The steps that must have succeeded before.
+    pub needs: Vec<StepId>,
+    /// Why it stands where it stands, for people.
+    pub reason: String,
+}
+
+/// A step's only memory: what later steps, `resume` and `undo` know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "output")]
+pub enum Output {
+    /// Nothing that anyone needs.
+    Done,
+    /// A data set was kept.
+    Kept {
+        /// What the manifest will say.
+        kept: Box<KeptDataSet>,
+    },
+    /// A set exists now.
+    Set {
+        /// The set.
+        set: SetId,
+    },
+    /// A place was chosen.
+    Reserved {
+        /// The place; only the data set reads it.
+        place: Place,
+        /// The snapshot that goes there.
+        snapshot: SnapshotId,
+    },
+    /// What was read back equals the set.
+    Proven {
+        /// What was counted.
+        evidence: Box<Evidence>,
+    },
+}

@@ -1,0 +1,86 @@
+//! What a run did and how long it took, from its journal's lines.
+
+use jiff::Timestamp;
+use plan::Result;
+use plan::ids::RunId;
+use plan::journal::{Line, Record, Run, RunState};
+use plan::step::{Action, StepId};
+
+use crate::journal::{read_lines, replay};
+use crate::state::StateFolder;
+
+/// A step's part in a [`Report`].
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// The step.
+    pub id: StepId,
+    /// What it does.
+    pub action: Action,
+    /// When it was started for the last time.
+    pub started_at: Option<Timestamp>,
+    /// When it ended well.
+    pub succeeded_at: Option<Timestamp>,
+}
+
+/// A run, with times.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The run as its journal tells it.
+    pub run: Run,
+    /// Its steps.
+    pub steps: Vec<StepReport>,
+}
+
+impl Report {
+    /// Milliseconds for which the installation did not serve: from the start of the first cut-over step (or of stopping the writers) to the end of the last.
+    #[must_use]
+    pub fn downtime_ms(&self) -> Option<i64> {
+        self.span_ms(|action| {
+            matches!(action, Action::StopWriters | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters)
+        })
+    }
+
+    /// Milliseconds from the start of the first cut-over to the end of the last.
+    #[must_use]
+    pub fn cut_over_ms(&self) -> Option<i64> {
+        self.span_ms(|action| matches!(action, Action::CutOver { .. }))
+    }
+
+    fn span_ms(&self, is_wanted: impl Fn(&Action) -> bool) -> Option<i64> {
+        let steps = || self.steps.iter().filter(|step| is_wanted(&step.action));
+        let first = steps().filter_map(|step| step.started_at).min()?;
+        let last = steps().filter_map(|step| step.succeeded_at).max()?;
+        Some(last.as_millisecond() - first.as_millisecond())
+    }
+
+    /// Whether the run still keeps data that it replaced.
+    #[must_use]
+    pub fn keeps_previous(&self) -> bool {
+        matches!(self.run.state, RunState::Finished | RunState::Settling) && self.run.has_cut_over()
+    }
+}
+
+/// Reads a run's journal into a report.
+///
+/// # Errors
+/// As [`StateFolder::read`].
+pub fn report(state: &StateFolder, id: &RunId) -> Result<Report> {
+    let run = state.read(id)?;
+    let (lines, _) = read_lines(&state.journal_path(id))?;
+    let mut steps: Vec<_> = run
+        .plan
+        .steps
+        .iter()
+        .map(|step| StepReport { id: step.id, action: step.action.clone(), started_at: None, succeeded_at: None })
+        .collect();
+    for Line { at, record } in &lines {
+        let (Record::Started { step: id } | Record::Succeeded { step: id, .. }) = record else { continue };
+        if let Some(step) = steps.iter_mut().find(|step| step.id == *id) {
+            let is_start = matches!(record, Record::Started { .. });
+            step.started_at = if is_start { Some(*at) } else { step.started_at };
+            step.succeeded_at = if is_start { None } else { Some(*at) };
+        }
+    }
+    debug_assert_eq!(replay(lines).map(|run| run.state).ok(), Some(run.state));
+    Ok(Report { run, steps })
+}

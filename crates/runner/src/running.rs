@@ -1,0 +1,99 @@
+//! Runs what is outstanding of a plan: steps whose needs are met run side by side, in the order of the plan.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use crossbeam_channel::unbounded;
+use plan::journal::{Record, Run, StepState};
+use plan::step::{Action, Output, Step, StepId};
+use plan::{Class, Error, Purpose, Result};
+
+use crate::act::{FirstView, Parts, act};
+use crate::journal::Journal;
+
+/// How many steps run at the same time. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
+const LANES: usize = 2;
+
+/// Runs the outstanding steps of a journal's plan, from wherever it stopped.
+///
+/// # Errors
+/// The first step's error, journaled; other steps that were running are told to stop and waited for. What comes next is the operator's choice.
+pub fn run(journal: &Journal, parts: &Parts) -> Result<()> {
+    let first_view = FirstView::default();
+    if !journal.run().plan.data_sets.contains_key(&plan::ids::DataSetName::SystemDatabase) {
+        first_view.open();
+    }
+    let mut pending = pending(&journal.run());
+    let mut running = BTreeSet::new();
+    let mut first_error: Option<Error> = None;
+    let (sender, receiver) = unbounded::<(StepId, Result<()>)>();
+    thread::scope(|scope| {
+        loop {
+            while first_error.is_none() && running.len() < LANES {
+                if let Err(error) = parts.context.stop.check() {
+                    first_error = Some(error);
+                    break;
+                }
+                let Some(step) = next_ready(&journal.run(), &pending, &running) else { break };
+                pending.remove(&step.id);
+                running.insert(step.id);
+                let (sender, first_view) = (sender.clone(), &first_view);
+                scope.spawn(move || {
+                    let result = run_step(journal, parts, &step, first_view);
+                    // The receiver lives as long as this scope.
+                    drop(sender.send((step.id, result)));
+                });
+            }
+            if running.is_empty() {
+                break;
+            }
+            let Ok((id, result)) = receiver.recv() else { break };
+            running.remove(&id);
+            if let Err(error) = result
+                && first_error.is_none()
+            {
+                first_error = Some(error);
+                parts.context.stop.raise();
+            }
+        }
+    });
+    match first_error {
+        Some(error) => Err(error),
+        None => journal.write(Record::Finished),
+    }
+}
+
+/// The steps to run. A backup is taken up from its start, or its views would be of different times; writers that it stopped stay stopped.
+fn pending(run: &Run) -> BTreeSet<StepId> {
+    let outstanding = || run.outstanding().into_iter().map(|step| step.id);
+    if run.plan.purpose != Purpose::Backup {
+        return outstanding().collect();
+    }
+    let is_written = |step: &Step| step.action == Action::WriteManifest && run.output(step.id).is_some();
+    if run.plan.steps.iter().any(is_written) {
+        return outstanding().collect();
+    }
+    run.plan.steps.iter().map(|step| step.id).collect()
+}
+
+fn next_ready(run: &Run, pending: &BTreeSet<StepId>, running: &BTreeSet<StepId>) -> Option<Step> {
+    let is_done = |need: &StepId| !pending.contains(need) && !running.contains(need) && run.output(*need).is_some();
+    run.plan.steps.iter().find(|step| pending.contains(&step.id) && step.needs.iter().all(is_done)).cloned()
+}
+
+fn run_step(journal: &Journal, parts: &Parts, step: &Step, first_view: &FirstView) -> Result<()> {
+    journal.write(Record::Started { step: step.id })?;
+    let run = journal.run();
+    debug_assert_eq!(run.steps.get(&step.id), Some(&StepState::Started));
+    let acted = catch_unwind(AssertUnwindSafe(|| act(parts, &run, step, first_view)));
+    let result: Result<Output> = acted.unwrap_or_else(|_| Err(Error::new(Class::Failed, "a bug: the step panicked")));
+    match result {
+        Ok(output) => journal.write(Record::Succeeded { step: step.id, output }),
+        Err(error) => {
+            let error = error.during(format!("step {} failed: {}", step.id, step.action));
+            journal.write(Record::Failed { step: step.id, class: error.class(), error: error.chain() })?;
+            Err(error)
+        }
+    }
+}
