@@ -1,1 +1,5 @@
-//! Reaches an installation: addresses, writers.
+//! REACHES: how an installation is got at. One folder per platform, one match arm where the parts are joined.
+//!
+//! [`direct`]: every store is reached by its address, and writers are stopped and started by the operator's own commands.
+
+pub mod direct;

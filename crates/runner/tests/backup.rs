@@ -1,0 +1,82 @@
+//! Backups on a fake installation: the order of the views, and what an interruption leaves.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use plan::ids::{DataSetName, RunId, SetId};
+use plan::{Plan, plan_backup};
+use runner::Journal;
+use support::{DyingStore, World, findings, reopen};
+
+fn backup(freeze: bool) -> Plan {
+    let found: BTreeMap<_, _> = DataSetName::ALL.iter().map(|name| (*name, findings())).collect();
+    let plan = plan_backup(RunId("run".into()), SetId("new-set".into()), found, freeze, true);
+    plan.check().unwrap();
+    plan
+}
+
+#[test]
+fn a_backup_that_dies_at_any_record_leaves_no_set_and_resume_takes_it() {
+    for freeze in [false, true] {
+        let mut lives = 0;
+        loop {
+            lives += 1;
+            let (world, _) = World::new();
+            let lines = Arc::new(Mutex::new(Vec::new()));
+            let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives }), backup(freeze)).unwrap();
+            let finished = runner::run(&journal, &world.parts()).is_ok();
+            let sets = || world.repository.manifests.lock().unwrap().iter().filter(|manifest| manifest.set.as_str() == "new-set").count();
+            if !finished {
+                runner::run(&reopen(&lines, usize::MAX), &world.parts()).unwrap();
+            }
+            assert_eq!(sets(), 1, "freeze {freeze}, record {lives}");
+            assert!(world.writers_run());
+            if finished {
+                break;
+            }
+        }
+        assert!(lives > 12);
+    }
+}
+
+#[test]
+fn undo_of_a_frozen_backup_starts_the_writers() {
+    let (world, _) = World::new();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives: 4 }), backup(true)).unwrap();
+    runner::run(&journal, &world.parts()).unwrap_err();
+    assert!(!world.writers_run());
+    runner::undo(&reopen(&lines, usize::MAX), &world.parts()).unwrap();
+    assert!(world.writers_run());
+    assert_eq!(world.repository.manifests.lock().unwrap().len(), 1, "only the set that was there");
+}
+
+#[test]
+fn a_damaged_journal_asks_for_a_person_and_a_torn_line_is_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = runner::StateFolder::open(folder.path()).unwrap();
+    let plan = backup(false);
+    let id = plan.run.clone();
+    state.begin(plan).unwrap();
+    let path = state.journal_path(&id);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&whole[..], b"{\"at\":\"2026-"].concat()).unwrap();
+    let journal = state.open_journal(&id).unwrap();
+    drop(journal);
+    assert_eq!(std::fs::read(&path).unwrap(), whole, "the torn line is gone");
+    std::fs::write(&path, [&whole[..], b"{\"at\":\"2026-\n", &whole[..]].concat()).unwrap();
+    assert_eq!(state.open_journal(&id).err().unwrap().class(), plan::Class::NeedsPerson);
+}
+
+#[test]
+fn only_one_run_goes_on_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = runner::StateFolder::open(folder.path()).unwrap();
+    let lock = state.lock().unwrap();
+    assert_eq!(state.lock().unwrap_err().class(), plan::Class::Locked);
+    drop(lock);
+    state.lock().unwrap();
+}

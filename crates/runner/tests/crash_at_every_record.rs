@@ -1,0 +1,121 @@
+//! The process dies at every record of a restore: `resume` ends where an uninterrupted run ends, `undo` where it began.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use plan::ids::DataSetName;
+use plan::journal::RunState;
+use runner::Journal;
+use support::{DyingStore, World, reopen, restore};
+
+const ROADS: [&[DataSetName]; 3] = [&[], &[DataSetName::BackendRedis, DataSetName::SystemStorage], &DataSetName::ALL];
+
+struct Crashed {
+    world: World,
+    lines: Arc<Mutex<Vec<String>>>,
+    finished: bool,
+    before: Vec<String>,
+    good: Vec<String>,
+}
+
+fn run_until(lives: usize, in_place: &[DataSetName]) -> Crashed {
+    let (world, manifest) = World::new();
+    let before = world.live();
+    let good = DataSetName::ALL.iter().map(|name| format!("good {name}")).collect();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives }), restore(&manifest, in_place)).unwrap();
+    let finished = runner::run(&journal, &world.parts()).is_ok();
+    Crashed { world, lines, finished, before, good }
+}
+
+/// Every number of records after which the process can die, up to a run that finishes.
+fn every_crash(in_place: &[DataSetName]) -> impl Iterator<Item = Crashed> + '_ {
+    let mut done = false;
+    (1..200).map_while(move |lives| {
+        let crashed = (!done).then(|| run_until(lives, in_place))?;
+        done = crashed.finished;
+        Some(crashed)
+    })
+}
+
+#[test]
+fn resume_after_any_record_ends_like_an_uninterrupted_run() {
+    for in_place in ROADS {
+        let mut count = 0;
+        for crashed in every_crash(in_place) {
+            count += 1;
+            if !crashed.finished {
+                runner::run(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+            }
+            assert_eq!(crashed.world.live(), crashed.good, "{in_place:?}, record {count}");
+            assert!(crashed.world.writers_run());
+            let journal = reopen(&crashed.lines, usize::MAX);
+            assert_eq!(journal.run().state, RunState::Finished);
+            runner::settle(&journal, &crashed.world.parts()).unwrap();
+            assert!(crashed.world.is_clean(), "settle left something");
+            assert_eq!(crashed.world.live(), crashed.good);
+        }
+        assert!(count > 20, "the crashes were {count}");
+    }
+}
+
+#[test]
+fn undo_after_any_record_ends_where_it_began() {
+    for in_place in ROADS {
+        for (count, crashed) in every_crash(in_place).enumerate() {
+            runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+            assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {count}");
+            assert!(crashed.world.writers_run(), "{in_place:?}, record {count}");
+            assert!(crashed.world.is_clean());
+            assert_eq!(reopen(&crashed.lines, usize::MAX).run().state, RunState::Undone);
+        }
+    }
+}
+
+#[test]
+fn undo_that_dies_at_any_record_can_be_called_again() {
+    for in_place in ROADS {
+        let mut lives = 0;
+        loop {
+            lives += 1;
+            let crashed = run_until(usize::MAX, in_place);
+            let first = runner::undo(&reopen(&crashed.lines, lives), &crashed.world.parts());
+            if first.is_err() {
+                runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+            }
+            assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {lives} of the undo");
+            assert!(crashed.world.writers_run());
+            if first.is_ok() {
+                break;
+            }
+        }
+        assert!(lives > 5);
+    }
+}
+
+#[test]
+fn a_proof_that_fails_leaves_the_live_data() {
+    let (world, mut manifest) = World::new();
+    let before = world.live();
+    for kept in manifest.data_sets.values_mut() {
+        kept.evidence.collections.values_mut().for_each(|tally| tally.count += 1);
+    }
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let store = DyingStore { lines: Arc::clone(&lines), lives: usize::MAX };
+    let journal = Journal::begin(Box::new(store), restore(&manifest, &[])).unwrap();
+    let error = runner::run(&journal, &world.parts()).expect_err("the proof must fail");
+    assert!(error.chain().contains("does not equal the set"), "{}", error.chain());
+    assert_eq!(world.live(), before);
+    assert!(world.writers_run());
+}
+
+#[test]
+fn an_undone_or_settled_run_is_not_undone() {
+    let crashed = run_until(usize::MAX, &[]);
+    runner::settle(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+    let error = runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).expect_err("settled");
+    assert_eq!(error.class(), plan::Class::Refused);
+    assert_eq!(crashed.world.live(), crashed.good);
+}

@@ -1,0 +1,317 @@
+//! A fake installation behind the ports: data sets that are one string each, a repository in memory, writers that count.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use plan::evidence::{Evidence, Tally};
+use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
+use plan::manifest::{KeptDataSet, Manifest};
+use plan::ports::*;
+use plan::{Error, Plan, Result, Target, WritersAre, plan_restore};
+use runner::{Journal, Parts, Store};
+
+/// One store: what is live, and what lies beside it.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Data {
+    pub live: String,
+    pub side: Option<String>,
+    pub before: Option<String>,
+}
+
+pub struct FakeDataSet {
+    pub name: DataSetName,
+    pub data: Arc<Mutex<Data>>,
+}
+
+fn evidence(text: &str) -> Evidence {
+    let mut tally = Tally::default();
+    tally.add(text.as_bytes());
+    Evidence { collections: BTreeMap::from([("text".to_owned(), tally)]), ..Evidence::default() }
+}
+
+fn is_live(place: &Place) -> bool {
+    place.0 == "live"
+}
+
+impl DataSet for FakeDataSet {
+    fn name(&self) -> DataSetName {
+        self.name
+    }
+    fn kind(&self) -> Result<String> {
+        Ok("fake".into())
+    }
+    fn look(&self, _: &Context) -> Result<Findings> {
+        Ok(findings())
+    }
+    fn fits(&self, _: &Context, _: &KeptDataSet, _: Road) -> Result<Vec<Problem>> {
+        Ok(Vec::new())
+    }
+    fn dump(&self, _: &Context) -> Result<Box<dyn Dump>> {
+        let text = self.data.lock().unwrap().live.clone();
+        Ok(Box::new(FakeDump { text: Some(text.clone()), evidence: evidence(&text) }))
+    }
+    fn reserve(&self, _: &Context, _: &KeptDataSet, road: Road) -> Result<Place> {
+        Ok(Place(if road == Road::InPlace { "live".into() } else { "side".into() }))
+    }
+    fn stage(&self, _: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _: &KeptDataSet) -> Result<()> {
+        let text = String::from_utf8(snapshot.read_all(&snapshot.find(Path::new("text"))?)?).unwrap();
+        let mut data = self.data.lock().unwrap();
+        if is_live(place) {
+            data.live = text;
+        } else {
+            assert_eq!(data.before, None, "staged over the previous data");
+            data.side = Some(text);
+        }
+        Ok(())
+    }
+    fn prove(&self, _: &Context, place: &Place, _: &KeptDataSet) -> Result<Evidence> {
+        let data = self.data.lock().unwrap();
+        Ok(evidence(if is_live(place) { &data.live } else { data.side.as_deref().unwrap_or("") }))
+    }
+    fn cut_over(&self, _: &Context, _: &Place) -> Result<()> {
+        let mut data = self.data.lock().unwrap();
+        if data.before.is_none() {
+            let side = data.side.take().expect("cut over what was not staged");
+            data.before = Some(std::mem::replace(&mut data.live, side));
+        }
+        Ok(())
+    }
+    fn undo(&self, _: &Context, _: &Place) -> Result<()> {
+        let mut data = self.data.lock().unwrap();
+        if let Some(before) = data.before.take() {
+            data.side = Some(std::mem::replace(&mut data.live, before));
+        }
+        Ok(())
+    }
+    fn discard(&self, _: &Context, _: &Place) -> Result<()> {
+        let mut data = self.data.lock().unwrap();
+        (data.side, data.before) = (None, None);
+        Ok(())
+    }
+    fn kept_bytes(&self, _: &Context, _: &Place) -> Result<u64> {
+        Ok(0)
+    }
+}
+
+struct FakeDump {
+    text: Option<String>,
+    evidence: Evidence,
+}
+
+impl Dump for FakeDump {
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        Ok(self.text.take().map(|text| Part::bytes("text", text.into_bytes())))
+    }
+    fn finish(self: Box<Self>) -> Result<Verdict> {
+        Ok(Verdict { evidence: self.evidence, consistent_at: Timestamp::UNIX_EPOCH })
+    }
+}
+
+/// Snapshots by id, manifests in order.
+#[derive(Default)]
+pub struct FakeRepository {
+    pub snapshots: Mutex<BTreeMap<SnapshotId, Vec<u8>>>,
+    pub manifests: Mutex<Vec<Manifest>>,
+}
+
+struct FakeSnapshot(Vec<u8>);
+
+impl Snapshot for FakeSnapshot {
+    fn entries(&self) -> Result<Box<dyn Iterator<Item = Result<Entry>> + Send + '_>> {
+        Ok(Box::new(std::iter::once(self.find(Path::new("text")))))
+    }
+    fn find(&self, path: &Path) -> Result<Entry> {
+        Ok(Entry {
+            path: path.to_owned(),
+            meta: Meta::default(),
+            size_bytes: self.0.len() as u64,
+            kind: Content::Bytes(Vec::new()),
+            handle: EntryHandle(Box::new(())),
+        })
+    }
+    fn read(&self, _: &Entry) -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(std::io::Cursor::new(self.0.clone())))
+    }
+}
+
+impl Repository for FakeRepository {
+    fn keep(&self, _: &Context, keep: &Keep, mut dump: Box<dyn Dump>) -> Result<Kept> {
+        let mut bytes = Vec::new();
+        while let Some(part) = dump.next_part()? {
+            if let Content::Bytes(more) = part.content {
+                bytes.extend(more);
+            }
+        }
+        let verdict = dump.finish()?;
+        let count = bytes.len() as u64;
+        let snapshot = SnapshotId(format!("{}/{}", keep.set, keep.data_set));
+        self.snapshots.lock().unwrap().insert(snapshot.clone(), bytes);
+        Ok(Kept { snapshot, parts: 1, bytes: count, stored_bytes: count, verdict })
+    }
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        self.manifests.lock().unwrap().push(manifest.clone());
+        Ok(())
+    }
+    fn manifests(&self) -> Result<Vec<Manifest>> {
+        Ok(self.manifests.lock().unwrap().clone())
+    }
+    fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>> {
+        let bytes = self.snapshots.lock().unwrap().get(snapshot).cloned();
+        bytes.map(|bytes| Box::new(FakeSnapshot(bytes)) as Box<dyn Snapshot>).ok_or_else(|| Error::failed("no such snapshot"))
+    }
+}
+
+#[derive(Default)]
+pub struct FakeWriters {
+    pub running: Mutex<bool>,
+}
+
+impl Writers for FakeWriters {
+    fn stop(&self, _: &Context) -> Result<()> {
+        *self.running.lock().unwrap() = false;
+        Ok(())
+    }
+    fn start(&self, _: &Context) -> Result<()> {
+        *self.running.lock().unwrap() = true;
+        Ok(())
+    }
+    fn stopped(&self, _: &Context) -> Result<Option<bool>> {
+        Ok(Some(!*self.running.lock().unwrap()))
+    }
+    fn can_stop(&self) -> bool {
+        true
+    }
+}
+
+pub fn findings() -> Findings {
+    Findings {
+        store: "Fake 1".into(),
+        address: "nowhere".into(),
+        size_bytes: 0,
+        count: None,
+        backup_problems: Vec::new(),
+        restore_problems: Vec::new(),
+        road: Road::SideCopy,
+        facts: Vec::new(),
+    }
+}
+
+/// The whole fake installation.
+pub struct World {
+    pub data: BTreeMap<DataSetName, Arc<Mutex<Data>>>,
+    pub repository: Arc<FakeRepository>,
+    pub writers: Arc<FakeWriters>,
+}
+
+impl World {
+    /// Every data set holds `damaged …`; the repository holds a set with `good …`.
+    pub fn new() -> (Self, Manifest) {
+        let repository = Arc::new(FakeRepository::default());
+        let mut data_sets = BTreeMap::new();
+        let mut data = BTreeMap::new();
+        for name in DataSetName::ALL {
+            let (good, snapshot) = (format!("good {name}"), SnapshotId(name.to_string()));
+            repository.snapshots.lock().unwrap().insert(snapshot.clone(), good.clone().into_bytes());
+            data.insert(name, Arc::new(Mutex::new(Data { live: format!("damaged {name}"), ..Data::default() })));
+            let now = Timestamp::UNIX_EPOCH;
+            data_sets.insert(
+                name,
+                KeptDataSet {
+                    snapshot,
+                    kind: "fake".into(),
+                    store: "Fake 1".into(),
+                    started_at: now,
+                    consistent_at: now,
+                    finished_at: now,
+                    parts: 1,
+                    bytes: 1,
+                    stored_bytes: 1,
+                    evidence: evidence(&good),
+                },
+            );
+        }
+        let now = Timestamp::UNIX_EPOCH;
+        let manifest = Manifest {
+            format: "1.0".into(),
+            set: SetId("the-set".into()),
+            program_version: "0".into(),
+            host: "h".into(),
+            started_at: now,
+            finished_at: now,
+            frozen: false,
+            safety_for: None,
+            data_sets,
+        };
+        repository.manifests.lock().unwrap().push(manifest.clone());
+        let writers = Arc::new(FakeWriters { running: Mutex::new(true) });
+        (Self { data, repository, writers }, manifest)
+    }
+
+    pub fn parts(&self) -> Parts {
+        let make = |name: &DataSetName, data: &Arc<Mutex<Data>>| {
+            (*name, Arc::new(FakeDataSet { name: *name, data: Arc::clone(data) }) as Arc<dyn DataSet>)
+        };
+        let context = Context { run: RunId("run".into()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() };
+        Parts {
+            repository: Arc::clone(&self.repository) as Arc<dyn Repository>,
+            data_sets: self.data.iter().map(|(name, data)| make(name, data)).collect(),
+            writers: Arc::clone(&self.writers) as Arc<dyn Writers>,
+            context,
+            host: "h".into(),
+        }
+    }
+
+    pub fn live(&self) -> Vec<String> {
+        self.data.values().map(|data| data.lock().unwrap().live.clone()).collect()
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.data.values().all(|data| matches!(&*data.lock().unwrap(), Data { side: None, before: None, .. }))
+    }
+
+    pub fn writers_run(&self) -> bool {
+        *self.writers.running.lock().unwrap()
+    }
+}
+
+/// A restore of everything; the data sets in `in_place` go that road.
+pub fn restore(manifest: &Manifest, in_place: &[DataSetName]) -> Plan {
+    let target = |name: &DataSetName, kept: &KeptDataSet| {
+        let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
+        (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
+    };
+    let targets = manifest.data_sets.iter().map(|(name, kept)| target(name, kept)).collect();
+    let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, WritersAre::Ours);
+    plan.check().unwrap();
+    plan
+}
+
+/// Lines that outlive the process, and a process that dies at the n-th of them.
+pub struct DyingStore {
+    pub lines: Arc<Mutex<Vec<String>>>,
+    /// Records that still reach the store.
+    pub lives: usize,
+}
+
+impl Store for DyingStore {
+    fn append(&mut self, line: &str) -> Result<()> {
+        if self.lives == 0 {
+            return Err(Error::failed("the process is dead"));
+        }
+        self.lives -= 1;
+        self.lines.lock().unwrap().push(line.to_owned());
+        Ok(())
+    }
+}
+
+/// What a new process reads from the lines.
+pub fn reopen(lines: &Arc<Mutex<Vec<String>>>, lives: usize) -> Journal {
+    let text = lines.lock().unwrap().clone();
+    let mut parsed = text.iter().map(|line| serde_json::from_str(line).unwrap());
+    let mut run = plan::journal::Run::open(parsed.next().unwrap()).unwrap();
+    parsed.for_each(|line| run.apply(line).unwrap());
+    Journal::over(Box::new(DyingStore { lines: Arc::clone(lines), lives }), run)
+}
