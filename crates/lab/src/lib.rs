@@ -1,1 +1,22 @@
-//! Stages throw-away MySQL, MariaDB, PostgreSQL and Redis servers on loopback, and 3scale-like data.
+//! STAGES: throw-away MySQL, MariaDB, PostgreSQL and Redis servers on loopback, and 3scale-like data for them.
+//!
+//! For `demo`, `rehearse`, tests and benchmarks. Every server lives in a temporary folder of its own, on a port of
+//! its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
+//! server that it did not start, nor a standard port.
+
+mod folder;
+mod mysql;
+mod port;
+mod postgres;
+mod process;
+mod programs;
+mod redis;
+mod server;
+mod template;
+mod tls;
+
+pub use mysql::{Mysql, MysqlKind};
+pub use postgres::Postgres;
+pub use programs::find as find_program;
+pub use redis::Redis;
+pub use tls::Tls;

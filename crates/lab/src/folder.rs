@@ -1,0 +1,65 @@
+//! A temporary folder that ends with its owner, and that the next owner removes when a SIGKILL left it behind.
+//!
+//! Must never remove a folder whose owner lives: a lock on a file in it says so.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use plan::Result;
+use plan::error::During;
+
+const PREFIX: &str = "threescale-lab-";
+const LOCK: &str = ".owner";
+
+/// Ends with the value; see the module.
+pub(crate) struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes `threescale-lab-NAME-xxxxxx` below the temporary folder of the process.
+    pub(crate) fn create(name: &str) -> Result<Self> {
+        let parent = std::env::temp_dir();
+        remove_orphans(&parent);
+        let made = tempfile::Builder::new()
+            .prefix(&format!("{PREFIX}{name}-"))
+            .tempdir_in(&parent)
+            .during(|| format!("make a folder in {}", parent.display()))?;
+        // Locked before it has its name: whoever sees the name finds the lock held.
+        let unnamed = made.path().join(".owner.new");
+        let lock = File::create(&unnamed).during(|| format!("create {}", unnamed.display()))?;
+        lock.lock().during(|| format!("lock {}", unnamed.display()))?;
+        fs::rename(&unnamed, made.path().join(LOCK)).during(|| format!("rename {}", unnamed.display()))?;
+        Ok(Self { path: made.keep(), _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A path in the folder.
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Nothing sensible can be done about a failure here; the next owner tries again.
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+fn remove_orphans(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        let is_orphan = File::open(entry.path().join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_orphan {
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A throw-away MySQL or MariaDB server: user `root`, password `lab`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mysql::{Conn, OptsBuilder};
+use plan::Result;
+use plan::error::During;
+use rustix::process::Signal;
+
+use crate::folder::Folder;
+use crate::port::Port;
+use crate::process::mortal;
+use crate::programs::{find, find_mysql};
+use crate::server::{Kind, Server};
+use crate::template;
+
+/// Which of the two families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MysqlKind {
+    /// Oracle's, of the private prefix (see `scripts/install-test-deps`).
+    Mysql,
+    /// MariaDB, as Debian packages it.
+    Mariadb,
+}
+
+/// Options that change what initialisation makes: with one of them the template is not used.
+const INITIAL_OPTIONS: [&str; 4] = ["--lower-case-table-names", "--innodb-page-size", "--innodb-data-file-path", "--innodb-undo"];
+
+/// `root` from everywhere, with a password; each statement on one line, as `--init-file` wants it.
+const MYSQL_USERS: &str = "ALTER USER 'root'@'localhost' IDENTIFIED BY 'lab';
+CREATE USER 'root'@'%' IDENTIFIED BY 'lab';
+GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;
+";
+const MARIADB_USERS: &str = "DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'localhost');
+FLUSH PRIVILEGES;
+ALTER USER 'root'@'localhost' IDENTIFIED BY 'lab';
+CREATE USER 'root'@'%' IDENTIFIED BY 'lab';
+GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;
+";
+
+/// A running server. Ends with the value.
+pub struct Mysql {
+    kind: MysqlKind,
+    server: Server,
+    socket: PathBuf,
+}
+
+impl Mysql {
+    /// Starts a server with an empty data folder and extra options (`--innodb-buffer-pool-size=1G`), which win over the lab's own.
+    ///
+    /// # Errors
+    /// When the program is missing or the server does not start; the end of its log is in the hints.
+    pub fn start(kind: MysqlKind, options: &[&str]) -> Result<Self> {
+        let folder = Folder::create(if kind == MysqlKind::Mysql { "mysql" } else { "mariadb" })?;
+        let port = Port::reserve()?;
+        let data = folder.join("data");
+        let initial: Vec<&str> =
+            options.iter().copied().filter(|option| INITIAL_OPTIONS.iter().any(|initial| option.replace('_', "-").starts_with(initial))).collect();
+        if initial.is_empty() {
+            let recipe = format!("{kind:?} {MYSQL_USERS} {MARIADB_USERS} {}", version(kind)?);
+            template::copy(&recipe, &data, |to| initialise(kind, to, &initial))?;
+        } else {
+            initialise(kind, &data, &initial)?;
+        }
+        let defaults = folder.join("client.cnf");
+        let socket = folder.join("sock");
+        let socket_path = socket.clone();
+        let text = format!("[client]\nuser=root\npassword=lab\nsocket={}\n", socket.display());
+        fs::write(&defaults, text).during(|| format!("write {}", defaults.display()))?;
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+        let kind_of_server = Kind {
+            name: if kind == MysqlKind::Mysql { "MySQL" } else { "MariaDB" },
+            stop_signal: Signal::TERM,
+            launch: Box::new(move |folder, port| launch(kind, folder, port, &options)),
+            ready: Box::new(move || {
+                let wanted = OptsBuilder::new().socket(socket.to_str()).user(Some("root")).pass(Some("lab"));
+                Conn::new(wanted).during(|| "log in".to_owned()).map(drop)
+            }),
+        };
+        Ok(Self { kind, server: Server::start(kind_of_server, folder, port)?, socket: socket_path })
+    }
+
+    /// Which of the two families.
+    #[must_use]
+    pub const fn kind(&self) -> MysqlKind {
+        self.kind
+    }
+
+    /// `mysql2://root:lab@127.0.0.1:PORT/database`.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!("mysql2://root:lab@{}:{}/{database}", self.host(), self.port())
+    }
+
+    /// Always `127.0.0.1`.
+    #[must_use]
+    #[expect(clippy::unused_self, reason = "a question to the server, as the port")]
+    pub const fn host(&self) -> &str {
+        "127.0.0.1"
+    }
+
+    /// The port, also while the server is down.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// The Unix socket.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// `mysql` or `mariadb` of the command line, logged in as root: add `-e`, a database, standard input.
+    #[must_use]
+    pub fn client(&self) -> Command {
+        self.program("mysql", "mariadb")
+    }
+
+    /// `mysqldump` or `mariadb-dump`, logged in as root.
+    #[must_use]
+    pub fn dump_client(&self) -> Command {
+        self.program("mysqldump", "mariadb-dump")
+    }
+
+    fn program(&self, mysql: &str, mariadb: &str) -> Command {
+        let found = match self.kind {
+            MysqlKind::Mysql => find_mysql(mysql),
+            MysqlKind::Mariadb => find(mariadb),
+        };
+        // A missing program shows itself when the command is run, with its name.
+        let mut command = Command::new(found.unwrap_or_else(|_| PathBuf::from(mysql)));
+        command.arg(format!("--defaults-file={}", self.server.folder().join("client.cnf").display()));
+        command
+    }
+
+    /// The folder of the server: data in `data`, log in `server.log`.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.server.folder()
+    }
+
+    /// The process id, when it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.server.process_id()
+    }
+
+    /// Clean shutdown; the data stays.
+    ///
+    /// # Errors
+    /// When it does not end in two minutes.
+    pub fn stop(&mut self) -> Result<()> {
+        self.server.stop()
+    }
+
+    /// SIGKILL; the data stays.
+    pub fn kill(&mut self) {
+        self.server.kill();
+    }
+
+    /// Starts it on the same data and port.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.server.start_again()
+    }
+
+    /// Stops answering, connections stay (SIGSTOP).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.server.freeze()
+    }
+
+    /// Goes on after `freeze`.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.server.thaw()
+    }
+}
+
+fn program(kind: MysqlKind) -> Result<PathBuf> {
+    match kind {
+        MysqlKind::Mysql => find_mysql("mysqld"),
+        MysqlKind::Mariadb => find("mariadbd"),
+    }
+}
+
+fn version(kind: MysqlKind) -> Result<String> {
+    let output = Command::new(program(kind)?).args(["--no-defaults", "--version"]).output().during(|| "ask the server's version".to_owned())?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn initialise(kind: MysqlKind, data: &Path, options: &[&str]) -> Result<()> {
+    let users = data.with_extension("sql");
+    let text = if kind == MysqlKind::Mysql { MYSQL_USERS } else { MARIADB_USERS };
+    fs::write(&users, text).during(|| format!("write {}", users.display()))?;
+    let (data_option, done) = (format!("--datadir={}", data.display()), data.join("auto.cnf"));
+    match kind {
+        MysqlKind::Mysql => template::run(
+            Command::new(program(kind)?)
+                .args(["--no-defaults", "--initialize-insecure", &format!("--init-file={}", users.display()), &data_option])
+                .args(as_root())
+                .args(options),
+        )?,
+        MysqlKind::Mariadb => template::run(
+            Command::new(find("mariadb-install-db")?)
+                .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
+                .args([&data_option, &format!("--extra-file={}", users.display())])
+                .args(as_root())
+                .args(options),
+        )?,
+    }
+    // Each server makes its own identity at its first start.
+    if done.exists() {
+        fs::remove_file(&done).during(|| format!("remove {}", done.display()))?;
+    }
+    fs::remove_file(&users).during(|| format!("remove {}", users.display()))
+}
+
+fn as_root() -> Option<&'static str> {
+    rustix::process::getuid().is_root().then_some("--user=root")
+}
+
+/// Durability is left to the operating system: a killed server loses nothing, a killed machine takes the lab with it.
+fn launch(kind: MysqlKind, folder: &Path, port: u16, options: &[String]) -> Result<Command> {
+    let mut command = mortal(&program(kind)?)?;
+    command
+        .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--secure-file-priv="])
+        .args(["--innodb-flush-log-at-trx-commit=2", "--sync-binlog=0", "--max-binlog-size=64M", "--loose-mysqlx=OFF"])
+        .arg(format!("--port={port}"))
+        .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--socket={}", folder.join("sock").display()))
+        .arg(format!("--pid-file={}", folder.join("pid").display()))
+        .args(as_root())
+        .args(options);
+    Ok(command)
+}

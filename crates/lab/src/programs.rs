@@ -1,0 +1,52 @@
+//! Where the programs of the servers are: PATH, the folders that Debian keeps out of it, and MySQL's private prefix.
+
+use std::path::{Path, PathBuf};
+
+use plan::{Error, Result};
+
+/// The file of a program.
+///
+/// # Errors
+/// When it is in none of the folders, with the way to install it.
+pub fn find(name: &str) -> Result<PathBuf> {
+    search_path().into_iter().chain(postgres_folders()).map(|folder| folder.join(name)).find(|file| is_program(file)).ok_or_else(|| missing(name))
+}
+
+/// A program of Oracle's MySQL: of the private prefix, or of the machine when that is not MariaDB's.
+pub(crate) fn find_mysql(name: &str) -> Result<PathBuf> {
+    let own = mysql_prefix().map(|prefix| prefix.join("bin").join(name)).filter(|file| is_program(file));
+    let others = || search_path().into_iter().map(|folder| folder.join(name)).find(|file| is_program(file) && !is_mariadb(file));
+    own.or_else(others).ok_or_else(|| missing(&format!("{name} of MySQL")))
+}
+
+fn missing(name: &str) -> Error {
+    Error::refused(format!("no program {name} on this machine")).hint("Run scripts/install-test-deps.")
+}
+
+fn mysql_prefix() -> Option<PathBuf> {
+    let set = std::env::var_os("THREESCALE_BACKUP_MYSQL_PREFIX").map(PathBuf::from);
+    set.or_else(|| std::env::home_dir().map(|home| home.join(".cache/threescale-backup/mysql")))
+}
+
+fn is_mariadb(file: &Path) -> bool {
+    let output = std::process::Command::new(file).args(["--no-defaults", "--version"]).output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("MariaDB"))
+}
+
+fn search_path() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from)).collect()
+}
+
+/// Newest first.
+fn postgres_folders() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut versions: Vec<u32> = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    versions.into_iter().map(|version| PathBuf::from(format!("/usr/lib/postgresql/{version}/bin"))).collect()
+}
+
+fn is_program(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

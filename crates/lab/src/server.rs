@@ -1,0 +1,129 @@
+//! What all throw-away servers have in common: folder, port, process, log, readiness, stop, kill, start again.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plan::error::During;
+use plan::{Error, Result};
+use rustix::process::Signal;
+
+use crate::folder::Folder;
+use crate::port::Port;
+use crate::process::Process;
+
+const START_LIMIT: Duration = Duration::from_secs(120);
+const STOP_LIMIT: Duration = Duration::from_secs(120);
+const LOG_TAIL_BYTES: usize = 4096;
+
+type Launch = Box<dyn Fn(&Path, u16) -> Result<Command> + Send + Sync>;
+type Ready = Box<dyn Fn() -> Result<()> + Send + Sync>;
+
+/// How one kind of server is run.
+pub(crate) struct Kind {
+    /// For messages: "MySQL".
+    pub(crate) name: &'static str,
+    /// Asks it to end cleanly.
+    pub(crate) stop_signal: Signal,
+    /// The command, made by `process::mortal`; the log is added here.
+    pub(crate) launch: Launch,
+    /// Whether it serves a client (the port is asked before).
+    pub(crate) ready: Ready,
+}
+
+/// A server in a folder on a port. Ends with the value.
+pub(crate) struct Server {
+    kind: Kind,
+    // Declared before the folder: a field dropped later must not lose its files under it.
+    process: Option<Process>,
+    port: Port,
+    folder: Folder,
+}
+
+impl Server {
+    pub(crate) fn start(kind: Kind, folder: Folder, port: Port) -> Result<Self> {
+        let mut server = Self { kind, process: None, port, folder };
+        server.start_again()?;
+        Ok(server)
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("server.log")
+    }
+
+    pub(crate) fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// On the same data and the same port; nothing to do when it runs.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        if let Some(process) = &mut self.process
+            && process.ended()?.is_none()
+        {
+            return Ok(());
+        }
+        let log = File::options().create(true).append(true).open(self.log()).during(|| format!("open {}", self.log().display()))?;
+        let mut command = (self.kind.launch)(self.folder.path(), self.port.number())?;
+        let other = log.try_clone().during(|| "open the server's log".to_owned())?;
+        command.stdin(Stdio::null()).stdout(log).stderr(other).current_dir(self.folder.path());
+        let mut process = Process::start(command)?;
+        self.wait_until_ready(&mut process).map_err(|error| self.with_log(error))?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    fn wait_until_ready(&self, process: &mut Process) -> Result<()> {
+        let end = Instant::now() + START_LIMIT;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port.number()));
+        loop {
+            if let Some(status) = process.ended()? {
+                return Err(Error::failed(format!("{} ended while it started: {status}", self.kind.name)));
+            }
+            let ready = TcpStream::connect_timeout(&address, Duration::from_secs(1)).during(|| format!("connect to {address}"));
+            match ready.and_then(|_| (self.kind.ready)()) {
+                Ok(()) => return Ok(()),
+                Err(error) if Instant::now() > end => {
+                    return Err(error.during(format!("{} was not ready within {} s", self.kind.name, START_LIMIT.as_secs())));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    fn with_log(&self, error: Error) -> Error {
+        let text = std::fs::read(self.log()).unwrap_or_default();
+        let tail = text.get(text.len().saturating_sub(LOG_TAIL_BYTES)..).unwrap_or(&text);
+        error.hint(format!("End of its log: {}", String::from_utf8_lossy(tail).trim()))
+    }
+
+    /// Ends it cleanly; nothing to do when it does not run.
+    pub(crate) fn stop(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        process.stop(self.kind.stop_signal, STOP_LIMIT).map_err(|error| self.with_log(error)).map(drop)
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// SIGSTOP: connections stay open and nothing answers.
+    pub(crate) fn freeze(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), |process| process.send(Signal::STOP))
+    }
+
+    /// SIGCONT.
+    pub(crate) fn thaw(&self) -> Result<()> {
+        self.process.as_ref().map_or(Ok(()), |process| process.send(Signal::CONT))
+    }
+}

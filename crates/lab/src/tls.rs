@@ -1,0 +1,100 @@
+//! A throw-away certificate authority, made with `openssl`, and the options that start servers with it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use plan::Result;
+use plan::error::During;
+
+use crate::programs::find;
+use crate::template::run;
+
+/// Certificates in a folder: `ca.pem`, `server.pem`/`server.key` (for `localhost` and `127.0.0.1`), `client.pem`/`client.key`.
+pub struct Tls {
+    folder: PathBuf,
+}
+
+impl Tls {
+    /// Makes them in an existing folder.
+    ///
+    /// # Errors
+    /// When `openssl` is missing or fails.
+    pub fn make(folder: &Path) -> Result<Self> {
+        let made = Self { folder: folder.to_owned() };
+        made.openssl(&["req", "-x509", "-subj", "/CN=lab CA", "-days", "2", "-addext", "keyUsage=critical,keyCertSign,cRLSign"], "ca", None)?;
+        let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n";
+        made.sign("server", "/CN=localhost", names)?;
+        made.sign("client", "/CN=lab client", "extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n")?;
+        Ok(made)
+    }
+
+    fn openssl(&self, args: &[&str], name: &str, extension: Option<&str>) -> Result<()> {
+        let (key, out) = (self.folder.join(format!("{name}.key")), self.folder.join(format!("{name}.{}", extension.unwrap_or("pem"))));
+        let mut command = Command::new(find("openssl")?);
+        command.args(args).args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"]).arg(&key).arg("-out").arg(out);
+        run(&mut command)?;
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).during(|| format!("chmod {}", key.display()))
+    }
+
+    fn sign(&self, name: &str, subject: &str, extensions: &str) -> Result<()> {
+        self.openssl(&["req", "-subj", subject], name, Some("csr"))?;
+        let file = self.folder.join(format!("{name}.ext"));
+        fs::write(&file, extensions).during(|| format!("write {}", file.display()))?;
+        let mut command = Command::new(find("openssl")?);
+        command.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-extfile"]).arg(&file);
+        command.arg("-in").arg(self.folder.join(format!("{name}.csr"))).arg("-CA").arg(self.ca());
+        command.arg("-CAkey").arg(self.folder.join("ca.key")).arg("-out").arg(self.folder.join(format!("{name}.pem")));
+        run(&mut command)
+    }
+
+    /// The authority's certificate.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.folder.join("ca.pem")
+    }
+
+    /// Certificate and key of the server.
+    #[must_use]
+    pub fn server(&self) -> (PathBuf, PathBuf) {
+        (self.folder.join("server.pem"), self.folder.join("server.key"))
+    }
+
+    /// Certificate and key of a client.
+    #[must_use]
+    pub fn client(&self) -> (PathBuf, PathBuf) {
+        (self.folder.join("client.pem"), self.folder.join("client.key"))
+    }
+
+    /// Options for [`crate::Mysql::start`]; add `--require-secure-transport=ON` to refuse the rest.
+    #[must_use]
+    pub fn mysql_options(&self) -> Vec<String> {
+        let (certificate, key) = self.server();
+        vec![format!("--ssl-ca={}", self.ca().display()), format!("--ssl-cert={}", certificate.display()), format!("--ssl-key={}", key.display())]
+    }
+
+    /// Options for [`crate::Postgres::start`], which copies the key to where its account reads it.
+    #[must_use]
+    pub fn postgres_options(&self) -> Vec<String> {
+        let (certificate, key) = self.server();
+        let set = |name: &str, file: &Path| ["-c".to_owned(), format!("{name}={}", file.display())];
+        [["-c".to_owned(), "ssl=on".to_owned()], set("ssl_ca_file", &self.ca()), set("ssl_cert_file", &certificate), set("ssl_key_file", &key)].concat()
+    }
+
+    /// Options for [`crate::Redis::start`]: TLS only; a client certificate is asked for when `--tls-auth-clients yes` is added
+    /// (here: `optional`).
+    #[must_use]
+    pub fn redis_options(&self) -> Vec<String> {
+        let (certificate, key) = self.server();
+        let set = |name: &str, value: String| [name.to_owned(), value];
+        [
+            set("--tls-port", "1".to_owned()),
+            set("--tls-ca-cert-file", self.ca().display().to_string()),
+            set("--tls-cert-file", certificate.display().to_string()),
+            set("--tls-key-file", key.display().to_string()),
+            set("--tls-auth-clients", "optional".to_owned()),
+        ]
+        .concat()
+    }
+}
