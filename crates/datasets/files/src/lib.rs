@@ -1,1 +1,174 @@
 //! Knows trees of files: dump, stage, prove, cut over.
+//!
+//! The data set is a folder that System reads and writes, reached by its path (a mount). Names are bytes. Restores happen beside the live data on
+//! the same volume, in `.threescale-backup/<run>/` at the root of the tree, and are swapped by renames. S3 file storage is not this crate's business.
+//!
+//! Limits, told where they bite: SELinux labels and the integrity attributes of the kernel stay those of the place; device files are reported and
+//! left out; a `lost+found` of root's at the root is not data; hard links between anything but files become separate entries.
+
+mod attributes;
+mod census;
+mod dump;
+mod hook;
+mod look;
+mod notices;
+mod prove;
+mod remove;
+mod root;
+mod run_folder;
+mod space;
+mod stage;
+mod swap;
+mod tree;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::error::During;
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
+use plan::{Error, Result};
+use rustix::fs::{fstat, futimens};
+
+use crate::dump::FilesDump;
+use crate::hook::Hook;
+use crate::run_folder::{RunFolder, Spot, failed};
+use crate::space::{Need, Volume, measure};
+use crate::stage::{STAGE, STAGED, Staged};
+use crate::swap::Phase;
+use crate::tree::Tree;
+
+/// What an operator may choose.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Leave out files that cannot be read, with a warning, instead of ending the dump. Such a backup is not complete.
+    pub skip_unreadable: bool,
+}
+
+/// A tree of files at a path.
+#[derive(Clone)]
+pub struct FilesStore {
+    name: DataSetName,
+    path: PathBuf,
+    options: Options,
+    hook: Hook,
+}
+
+impl FilesStore {
+    /// The tree at `path`. Nothing is looked at yet.
+    #[must_use]
+    pub fn new(name: DataSetName, path: PathBuf, options: Options) -> Self {
+        Self { name, path, options, hook: Hook::default() }
+    }
+
+    fn root(&self) -> Result<Arc<Tree>> {
+        Tree::open(&self.path).map(Arc::new).map_err(|error| look::cannot_open(&self.path, error))
+    }
+
+    /// Removes what an earlier staging of this run left.
+    fn clear(&self, context: &Context, run: &RunFolder) -> Result<()> {
+        match swap::phase(run)? {
+            None | Some(Phase::Undone) => {}
+            Some(phase) => {
+                return Err(Error::failed(format!("the swap of the files has begun already ({phase:?}): nothing is staged over it"))
+                    .hint("Run resume or undo first."));
+            }
+        }
+        run.remove_file(STAGED)?;
+        remove::remove(&run.root, &run.spot.inside(STAGE), &context.stop)
+    }
+}
+
+impl DataSet for FilesStore {
+    fn name(&self) -> DataSetName {
+        self.name
+    }
+
+    fn kind(&self) -> Result<String> {
+        Ok("files".to_owned())
+    }
+
+    fn look(&self, context: &Context) -> Result<Findings> {
+        look::look(&self.path, context)
+    }
+
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        look::fits(&self.path, context, kept, road)
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        let dump = FilesDump::start(context, &self.path, Verb::Dump, self.options.skip_unreadable, self.hook.clone())?;
+        Ok(Box::new(dump))
+    }
+
+    fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
+        Spot { run: context.run.clone(), road }.to_place()
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        if let Some(run) = RunFolder::open(&root, &spot)? {
+            self.clear(context, &run)?;
+        }
+        if spot.road == Road::SideCopy {
+            Need::of(kept).check(&Volume::of(&root)?, &self.path)?;
+        }
+        let run = RunFolder::create(&root, &spot)?;
+        stage::stage(context, &run, &snapshot, kept)
+    }
+
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        let nothing = || Error::failed(format!("no staged files at {}", root.place_of(&spot.folder()).display())).hint("Stage the set again: run restore.");
+        let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
+        let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
+        let target = match (spot.road, swap::phase(&run)?) {
+            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => self.path.clone(),
+            (Road::SideCopy, None | Some(Phase::Undone)) => self.path.join(spot.inside(STAGE)),
+            (Road::SideCopy, Some(_)) => {
+                return Err(Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first."));
+            }
+        };
+        let mut found = prove::read_back(context, &target, self.hook.clone())?;
+        prove::account(&mut found, &staged, kept);
+        Ok(found)
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        swap::cut_over(context, &self.root()?, &Spot::from_place(place)?, &self.hook)
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        swap::undo(context, &self.root()?, &Spot::from_place(place)?, &self.hook)
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(()) };
+        swap::close(&run)?;
+        for name in swap::FOLDERS {
+            remove::remove(&root, &spot.inside(name), &context.stop)?;
+        }
+        remove::remove(&root, &spot.folder(), &context.stop)?;
+        // Removing the program's own folder shall not show in the time of the root.
+        let before = fstat(&*root).during(|| format!("look at {}", self.path.display()))?;
+        swap::remove_own_folder(&root)?;
+        futimens(&*root, &attributes::timestamps(attributes::mtime_ns(&before))).ok();
+        Ok(())
+    }
+
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(0) };
+        let place: &Path = &run.place();
+        let tree = Tree::open(place).map_err(|error| failed(place, "open", error))?;
+        Ok(measure(Arc::new(tree), &context.stop, Duration::from_secs(60))?.allocated_bytes)
+    }
+}

@@ -1,0 +1,197 @@
+//! Metadata of an entry: from the file system into [`Meta`], and back.
+//!
+//! Extended attributes that belong to the place and not to the data are left alone: SELinux labels (those of another namespace would lock the
+//! pods out), integrity signatures, and what overlay and Gluster keep for themselves.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+
+use plan::ports::Meta;
+use rustix::fs::{
+    Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, lgetxattr,
+    llistxattr, lsetxattr,
+};
+use rustix::io::Errno;
+
+use crate::census::SET_ID_BITS;
+
+const NOT_DATA: [&str; 6] = ["security.selinux", "security.ima", "security.evm", "trusted.overlay.", "trusted.glusterfs.", "trusted.afr."];
+
+/// The largest list of names and the largest value that Linux allows (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
+const XATTR_BYTES_MAX: usize = 64 << 10;
+
+/// [`Meta`] of a stat, without extended attributes. Links are kept for files only.
+pub(crate) fn meta_of(stat: &Stat, is_file: bool) -> Meta {
+    let linked = is_file && stat.st_nlink > 1;
+    Meta {
+        mode: stat.st_mode & 0o7777,
+        uid: Some(stat.st_uid),
+        gid: Some(stat.st_gid),
+        mtime_ns: Some(mtime_ns(stat)),
+        links: if linked { stat.st_nlink.into() } else { 1 },
+        identity: linked.then_some((stat.st_dev, stat.st_ino)),
+        xattrs: Vec::new(),
+    }
+}
+
+/// Time of change in nanoseconds since the epoch.
+pub(crate) fn mtime_ns(stat: &Stat) -> i128 {
+    i128::from(stat.st_mtime) * 1_000_000_000 + i128::from(stat.st_mtime_nsec)
+}
+
+/// Bytes that an entry takes on its volume.
+pub(crate) fn allocated_bytes(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
+}
+
+/// A path to an entry that cannot be opened (link, pipe, socket), short whatever the depth.
+pub(crate) fn short_path(folder: impl AsFd, name: &OsStr) -> PathBuf {
+    Path::new("/proc/self/fd").join(folder.as_fd().as_raw_fd().to_string()).join(name)
+}
+
+/// Extended attributes of something open, sorted by name.
+pub(crate) fn read_xattrs(fd: impl AsFd) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let fd = fd.as_fd();
+    collect_xattrs(|buffer| flistxattr(fd, buffer), |name, buffer| fgetxattr(fd, name, buffer))
+}
+
+/// Extended attributes of a link, pipe or socket.
+pub(crate) fn read_xattrs_at(folder: impl AsFd, name: &OsStr) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let path = short_path(folder, name);
+    collect_xattrs(|buffer| llistxattr(&path, buffer), |name, buffer| lgetxattr(&path, name, buffer))
+}
+
+fn collect_xattrs(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut first = [0_u8; 1024];
+    let mut large = Vec::new();
+    let names = match list(&mut first) {
+        Ok(length) => first.get(..length).unwrap_or_default(),
+        Err(Errno::NOTSUP) => return Ok(Vec::new()),
+        Err(Errno::RANGE) => {
+            large.resize(XATTR_BYTES_MAX, 0);
+            let length = list(&mut large)?;
+            large.get(..length).unwrap_or_default()
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let mut xattrs = Vec::new();
+    for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+        let text = std::str::from_utf8(name).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the name of an extended attribute is not UTF-8"))?;
+        if NOT_DATA.iter().any(|prefix| text.starts_with(prefix)) {
+            continue;
+        }
+        let mut value = vec![0; XATTR_BYTES_MAX];
+        match get(name, &mut value) {
+            Ok(length) => {
+                value.truncate(length);
+                value.shrink_to_fit();
+                xattrs.push((text.to_owned(), value));
+            }
+            Err(Errno::NODATA | Errno::NOTSUP) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    xattrs.sort();
+    Ok(xattrs)
+}
+
+/// What of an entry's metadata could not be set.
+#[derive(Debug, Default)]
+pub(crate) struct Unset {
+    /// Owner and set-id bits.
+    pub(crate) owner: bool,
+    /// Extended attributes, by their place in [`Meta::xattrs`].
+    pub(crate) xattrs: Vec<usize>,
+}
+
+fn is_not_permitted(error: Errno) -> bool {
+    matches!(error, Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL | Errno::NOSYS)
+}
+
+/// Sets the metadata of an open file or folder: owner first (it clears set-id bits), the time last.
+pub(crate) fn write_meta(fd: impl AsFd, meta: &Meta) -> io::Result<Unset> {
+    let fd = fd.as_fd();
+    let now = fstat(fd)?;
+    let mut unset = Unset::default();
+    if let (Some(uid), Some(gid)) = (meta.uid, meta.gid)
+        && (now.st_uid, now.st_gid) != (uid, gid)
+    {
+        unset.owner = allowed(fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))?;
+    }
+    // Those that a default ACL of the folder above put there, or an earlier content.
+    for (name, _) in read_xattrs(fd)?.iter().filter(|(name, _)| !meta.xattrs.iter().any(|(wanted, _)| wanted == name)) {
+        allowed(fremovexattr(fd, name.as_str()))?;
+    }
+    for (index, (name, value)) in meta.xattrs.iter().enumerate() {
+        if allowed_space(fsetxattr(fd, name.as_str(), value, XattrFlags::empty()))? {
+            unset.xattrs.push(index);
+        }
+    }
+    // Set-id bits without their owner would give away somebody else's rights.
+    let mode = if unset.owner { meta.mode & !SET_ID_BITS } else { meta.mode };
+    let changed = allowed(fchmod(fd, Mode::from_raw_mode(mode)))?;
+    unset.owner |= changed && meta.mode & SET_ID_BITS != 0;
+    if let Some(mtime_ns) = meta.mtime_ns {
+        futimens(fd, &timestamps(mtime_ns))?;
+    }
+    Ok(unset)
+}
+
+/// Sets the metadata of a link, pipe or socket.
+pub(crate) fn write_meta_at(folder: impl AsFd, name: &OsStr, meta: &Meta, is_symlink: bool) -> io::Result<Unset> {
+    use rustix::fs::{AtFlags, chmodat, chownat, statat, utimensat};
+    let folder = folder.as_fd();
+    let now = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let mut unset = Unset::default();
+    if let (Some(uid), Some(gid)) = (meta.uid, meta.gid)
+        && (now.st_uid, now.st_gid) != (uid, gid)
+    {
+        let owner = chownat(folder, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW);
+        unset.owner = allowed(owner)?;
+    }
+    let path = short_path(folder, name);
+    for (index, (name, value)) in meta.xattrs.iter().enumerate() {
+        if allowed_space(lsetxattr(&path, name.as_str(), value, XattrFlags::empty()))? {
+            unset.xattrs.push(index);
+        }
+    }
+    if !is_symlink {
+        let mode = if unset.owner { meta.mode & !SET_ID_BITS } else { meta.mode };
+        allowed(chmodat(folder, name, Mode::from_raw_mode(mode), AtFlags::empty()))?;
+    }
+    if let Some(mtime_ns) = meta.mtime_ns {
+        utimensat(folder, name, &timestamps(mtime_ns), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(unset)
+}
+
+/// Whether a change was not permitted; other errors are errors.
+fn allowed(result: rustix::io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(false),
+        Err(error) if is_not_permitted(error) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// As [`allowed`]: a file system that has no room for this attribute (ext4: one block for all of a file) says "no space" while there is plenty.
+fn allowed_space(result: rustix::io::Result<()>) -> io::Result<bool> {
+    match result {
+        Err(Errno::NOSPC | Errno::TOOBIG | Errno::RANGE) => Ok(true),
+        other => allowed(other),
+    }
+}
+
+pub(crate) fn timestamps(mtime_ns: i128) -> Timestamps {
+    let seconds = i64::try_from(mtime_ns.div_euclid(1_000_000_000)).unwrap_or(0);
+    let nanoseconds = i64::try_from(mtime_ns.rem_euclid(1_000_000_000)).unwrap_or(0);
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds },
+    }
+}

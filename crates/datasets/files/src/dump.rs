@@ -1,0 +1,283 @@
+//! The dump of a tree, and (over a staged tree) its proof: one thread walks, others read ahead, parts come out in tree order.
+//!
+//! Memory is bounded: the names of the folders on the way, a window of entries, and a window of bytes. What changed or vanished while it was
+//! read is in the evidence. A file that cannot be read ends the dump: a backup that lacks files is not complete.
+
+mod content;
+mod order;
+mod read;
+mod window;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use crossbeam_channel::Receiver;
+use jiff::Timestamp;
+use plan::evidence::Evidence;
+use plan::ports::{Content, Context, Dump, Event, Meta, Part, Verb, Verdict};
+use plan::{Error, Result};
+use rustix::fs::fstat;
+
+use self::content::LargeFile;
+use self::order::Slot;
+use self::read::{Item, Kind};
+use self::window::Window;
+use crate::attributes::{meta_of, read_xattrs};
+use crate::census::Census;
+use crate::hook::Hook;
+use crate::notices::Notices;
+use crate::root::RootMeta;
+use crate::tree::Tree;
+
+/// Files up to this size are read whole by a reader thread.
+pub(crate) const SMALL_BYTES: u64 = 8 << 20;
+
+/// What the threads and the readers of large files share with the dump.
+pub(crate) struct Shared {
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) hook: Hook,
+    pub(crate) skip_unreadable: bool,
+    pub(crate) window: Window,
+    walk_ended: AtomicBool,
+    tally: Mutex<Tallied>,
+}
+
+/// What was counted.
+#[derive(Default)]
+struct Tallied {
+    census: Census,
+    notices: Notices,
+    /// Large files handed out whose content was not yet read to the end.
+    unread: u64,
+    bytes: u64,
+    allocated_bytes: u64,
+    entries: u64,
+    longest_name_bytes: usize,
+    ended_at: Option<Timestamp>,
+}
+
+impl Shared {
+    fn tally(&self) -> MutexGuard<'_, Tallied> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reports something about a path.
+    pub(crate) fn notice(&self, kind: &'static str, path: &Path, text: &str) {
+        self.tally().notices.about(kind, path, text);
+    }
+}
+
+/// The first name of a file with several.
+struct First {
+    path: PathBuf,
+    size_bytes: u64,
+    mtime_ns: Option<i128>,
+    names_left: u64,
+}
+
+/// See the module.
+pub(crate) struct FilesDump {
+    context: Context,
+    verb: Verb,
+    shared: Arc<Shared>,
+    slots: Option<Receiver<Slot>>,
+    threads: Vec<JoinHandle<()>>,
+    next: u64,
+    first_names: HashMap<(u64, u64), First>,
+    root: RootMeta,
+    progress: (u64, u64),
+    ended: bool,
+}
+
+impl FilesDump {
+    /// Opens the tree and starts the threads.
+    pub(crate) fn start(context: &Context, path: &Path, verb: Verb, skip_unreadable: bool, hook: Hook) -> Result<Self> {
+        let tree = Tree::open(path).map_err(|error| crate::look::cannot_open(path, error))?;
+        let root_fd = tree.folder(Path::new("")).map_err(|error| crate::look::cannot_open(path, error))?;
+        let stat = fstat(&root_fd).map_err(|error| crate::look::cannot_open(path, error.into()))?;
+        let xattrs = read_xattrs(&root_fd).map_err(|error| crate::look::cannot_open(path, error))?;
+        let root = RootMeta::new(&Meta { xattrs, ..meta_of(&stat, false) });
+        let shared = Arc::new(Shared {
+            tree: Arc::new(tree),
+            hook,
+            skip_unreadable,
+            window: Window::default(),
+            walk_ended: AtomicBool::new(false),
+            tally: Mutex::default(),
+        });
+        let (slots, threads) = order::start(&shared, &context.stop, context.workers.max(1), identity_device(&stat))?;
+        Ok(Self {
+            context: context.clone(),
+            verb,
+            shared,
+            slots: Some(slots),
+            threads,
+            next: 0,
+            first_names: HashMap::new(),
+            root,
+            progress: (0, 0),
+            ended: false,
+        })
+    }
+
+    /// Takes the next entry that is really there.
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        loop {
+            self.context.stop.check()?;
+            self.shared.window.wait_for(self.next);
+            let Some(slot) = self.slots.as_ref().and_then(|slots| slots.recv().ok()) else {
+                if self.shared.walk_ended.load(Ordering::SeqCst) {
+                    return Ok(None);
+                }
+                return Err(Error::failed(format!("the walk of {} broke off", self.shared.tree.place_of(Path::new("")).display())));
+            };
+            self.next += 1;
+            let item = slot.recv().map_err(|_| Error::failed("a reader of files broke off"))??;
+            if let Some(item) = item {
+                self.shared.window.leave(item.held_bytes);
+                return Ok(Some(item));
+            }
+        }
+    }
+
+    /// Whether a file is a further name of one that was given out; when so, that one's path.
+    fn first_name(&mut self, item: &mut Item, size_bytes: u64) -> Option<PathBuf> {
+        let identity = item.meta.identity?;
+        let Some(first) = self.first_names.get_mut(&identity) else {
+            let first = First { path: item.path.clone(), size_bytes, mtime_ns: item.meta.mtime_ns, names_left: item.meta.links - 1 };
+            self.first_names.insert(identity, first);
+            return None;
+        };
+        if (first.size_bytes, first.mtime_ns) != (size_bytes, item.meta.mtime_ns) {
+            self.shared.notice("changed-while-read", &item.path, "a further name of a file that changed between the two; kept as a file of its own");
+            (item.meta.identity, item.meta.links) = (None, 1);
+            return None;
+        }
+        first.names_left = first.names_left.saturating_sub(1);
+        if first.names_left > 0 {
+            return Some(first.path.clone());
+        }
+        self.first_names.remove(&identity).map(|first| first.path)
+    }
+
+    fn part(&mut self, mut item: Item) -> Part {
+        let size_bytes = item.kind.size_bytes();
+        let first = self.first_name(&mut item, size_bytes);
+        let Item { path, meta, kind, allocated_bytes, .. } = item;
+        let shared = Arc::clone(&self.shared);
+        let mut tally = shared.tally();
+        tally.entries += 1;
+        tally.bytes += size_bytes;
+        tally.longest_name_bytes = tally.longest_name_bytes.max(path.file_name().map_or(0, std::ffi::OsStr::len));
+        if let Some(first) = &first {
+            tally.census.hard_link(&path, first);
+        } else {
+            tally.allocated_bytes += allocated_bytes;
+            tally.census.meta(&path, &meta, matches!(kind, Kind::Symlink(_)));
+        }
+        let content = match kind {
+            Kind::Small { bytes, digest } => {
+                if first.is_none() {
+                    tally.census.file(&path, size_bytes, digest);
+                }
+                Content::Bytes(bytes)
+            }
+            Kind::Large { file, stat } => {
+                tally.unread += 1;
+                let reader = LargeFile::new(file, stat, path.clone(), first.is_none(), Arc::clone(&self.shared));
+                Content::Stream { size_bytes, reader: Box::new(reader) }
+            }
+            Kind::Folder => {
+                tally.census.plain("folders", &path);
+                Content::Folder
+            }
+            Kind::Fifo => {
+                tally.census.plain("fifos", &path);
+                Content::Fifo
+            }
+            Kind::Socket => {
+                tally.census.plain("sockets", &path);
+                Content::Socket
+            }
+            Kind::Symlink(target) => {
+                tally.census.symlink(&path, &target);
+                Content::Symlink(target)
+            }
+        };
+        drop(tally);
+        Part { path, meta, content }
+    }
+
+    fn advance(&mut self, bytes: u64, at_end: bool) {
+        self.progress.0 += bytes;
+        self.progress.1 += u64::from(!at_end);
+        let (bytes, items) = self.progress;
+        if at_end || items >= 256 || bytes >= SMALL_BYTES {
+            self.progress = (0, 0);
+            let data_set = plan::ids::DataSetName::SystemStorage;
+            self.context.watch.see(Event::Advance { data_set, verb: self.verb, bytes, items });
+        }
+    }
+
+    /// What was counted. Asked at the end.
+    pub(crate) fn verdict(&self) -> Result<Verdict> {
+        let tally = self.shared.tally();
+        if !self.ended {
+            return Err(Error::failed("the dump of files was not read to its end"));
+        }
+        if tally.unread > 0 {
+            return Err(Error::failed(format!("the content of {} large files was not read to its end", tally.unread)));
+        }
+        let mut evidence = Evidence { collections: tally.census.collections(), warnings: tally.notices.lines(), ..Evidence::default() };
+        if tally.entries == 0 {
+            evidence.warnings.push("the folder is empty: is the volume mounted?".to_owned());
+        }
+        let mut fact = |name: &str, value: String| evidence.facts.insert(name.to_owned(), value);
+        fact("bytes", tally.bytes.to_string());
+        fact("allocated-bytes", tally.allocated_bytes.to_string());
+        fact("entries", tally.entries.to_string());
+        fact("longest-name-bytes", tally.longest_name_bytes.to_string());
+        fact("root", self.root.to_json());
+        for (kind, count) in tally.notices.counts() {
+            fact(kind, count.to_string());
+        }
+        Ok(Verdict { evidence, consistent_at: tally.ended_at.unwrap_or_default() })
+    }
+}
+
+const fn identity_device(stat: &rustix::fs::Stat) -> u64 {
+    stat.st_dev
+}
+
+impl Dump for FilesDump {
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        if self.ended {
+            return Ok(None);
+        }
+        let Some(item) = self.next_item()? else {
+            self.ended = true;
+            self.advance(0, true);
+            return Ok(None);
+        };
+        self.advance(item.kind.size_bytes(), false);
+        Ok(Some(self.part(item)))
+    }
+
+    fn finish(self: Box<Self>) -> Result<Verdict> {
+        self.verdict()
+    }
+}
+
+impl Drop for FilesDump {
+    fn drop(&mut self) {
+        self.shared.window.close();
+        self.slots = None;
+        for thread in self.threads.drain(..) {
+            // A panic of a thread was already seen as a slot that nobody filled.
+            drop(thread.join());
+        }
+    }
+}

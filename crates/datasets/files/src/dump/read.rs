@@ -1,0 +1,190 @@
+//! Reads one entry: metadata of all, content of small files, the open file of large ones.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use plan::Result;
+use plan::ports::Meta;
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::io::Errno;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::order::{Job, cannot_read};
+use super::{SMALL_BYTES, Shared};
+use crate::attributes::{allocated_bytes, meta_of, mtime_ns, read_xattrs, read_xattrs_at};
+use crate::hook::Moment;
+use crate::tree::{is_vanished, stat_entry};
+use crate::walk::Found;
+
+/// How often a small file is read again when it changed meanwhile.
+const READINGS: u32 = 3;
+
+/// What was read of an entry.
+pub(super) struct Item {
+    pub(super) path: PathBuf,
+    pub(super) meta: Meta,
+    pub(super) kind: Kind,
+    pub(super) allocated_bytes: u64,
+    /// Bytes that count in the window.
+    pub(super) held_bytes: u64,
+}
+
+pub(super) enum Kind {
+    Small { bytes: Vec<u8>, digest: u128 },
+    Large { file: File, stat: Stat },
+    Folder,
+    Symlink(PathBuf),
+    Fifo,
+    Socket,
+}
+
+impl Kind {
+    pub(super) fn size_bytes(&self) -> u64 {
+        match self {
+            Self::Small { bytes, .. } => bytes.len() as u64,
+            Self::Large { stat, .. } => u64::try_from(stat.st_size).unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
+/// Reads an entry; `None` when it is left out (which was noticed).
+pub(super) fn read_entry(shared: &Shared, job: &Job) -> Result<Option<Item>> {
+    let found = &job.found;
+    let read = match found.kind {
+        FileType::RegularFile => read_file(shared, job),
+        FileType::Directory => read_folder(found).map(Some),
+        FileType::Symlink | FileType::Fifo | FileType::Socket => read_special(shared, found),
+        FileType::Unknown => Err(Errno::NOENT.into()),
+        FileType::BlockDevice | FileType::CharacterDevice => {
+            shared.notice("devices", &found.path, "a device file; left out");
+            return Ok(None);
+        }
+    };
+    match read {
+        Ok(item) => Ok(item),
+        Err(error) if is_vanished(&error) => {
+            shared.notice("vanished", &found.path, "vanished before it was read; left out");
+            Ok(None)
+        }
+        Err(error) => cannot_read(shared, &found.path, error).map_or(Ok(None), Err),
+    }
+}
+
+fn item(found: &Found, meta: Meta, kind: Kind, allocated_bytes: u64) -> Item {
+    Item { path: found.path.clone(), meta, kind, allocated_bytes, held_bytes: 0 }
+}
+
+fn read_folder(found: &Found) -> io::Result<Item> {
+    let folder = found.opened.as_ref().ok_or(Errno::NOENT)?;
+    let stat = fstat(folder)?;
+    let meta = Meta { xattrs: read_xattrs(folder)?, ..meta_of(&stat, false) };
+    Ok(item(found, meta, Kind::Folder, allocated_bytes(&stat)))
+}
+
+fn read_special(shared: &Shared, found: &Found) -> io::Result<Option<Item>> {
+    let stat = stat_entry(&*found.folder, &found.name)?.ok_or(Errno::NOENT)?;
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => {
+            let target = readlinkat(&*found.folder, &found.name, Vec::new())?;
+            Kind::Symlink(PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes())))
+        }
+        FileType::Fifo => Kind::Fifo,
+        FileType::Socket => Kind::Socket,
+        _ => return Ok(replaced(shared, &found.path)),
+    };
+    let meta = Meta { xattrs: read_xattrs_at(&*found.folder, &found.name)?, ..meta_of(&stat, false) };
+    Ok(Some(item(found, meta, kind, allocated_bytes(&stat))))
+}
+
+fn replaced(shared: &Shared, path: &Path) -> Option<Item> {
+    shared.notice("vanished", path, "became something else before it was read; left out");
+    None
+}
+
+fn open_file(found: &Found) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    // Reading shall leave no trace; only the owner may ask for that.
+    let fd = match openat(&*found.folder, &found.name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => openat(&*found.folder, &found.name, flags, Mode::empty())?,
+        other => other?,
+    };
+    Ok(File::from(fd))
+}
+
+/// What tells that a file changed. The time of the inode's change catches a writer who puts the time of change back.
+pub(super) fn state_of(stat: &Stat) -> (i64, i128, i64, i64) {
+    (stat.st_size, mtime_ns(stat), stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or(0))
+}
+
+fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
+    let found = &job.found;
+    let mut file = open_file(found)?;
+    let mut before = fstat(&file)?;
+    if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+        return Ok(replaced(shared, &found.path));
+    }
+    let mut held_bytes = 0;
+    let mut reading = 1;
+    loop {
+        shared.hook.at(Moment::Opened, &found.path)?;
+        let size_bytes = u64::try_from(before.st_size).unwrap_or(0);
+        if size_bytes > SMALL_BYTES {
+            shared.window.leave(held_bytes);
+            return large(found, file, before).map(Some);
+        }
+        if size_bytes > held_bytes {
+            if !shared.window.enter(job.sequence, size_bytes - held_bytes) {
+                return Ok(None);
+            }
+            held_bytes = size_bytes;
+        }
+        let bytes = read_whole(file.as_fd(), size_bytes)?;
+        let xattrs = read_xattrs(&file)?;
+        let after = fstat(&file)?;
+        let steady = state_of(&before) == state_of(&after) && bytes.len() as u64 == size_bytes;
+        if steady || (reading == READINGS && bytes.len() as u64 <= SMALL_BYTES) {
+            if !steady {
+                shared.notice("changed-while-read", &found.path, "changed while it was read; kept as it was read the last time");
+            }
+            let meta = Meta { xattrs, ..meta_of(&after, true) };
+            let digest = xxh3_128(&bytes);
+            return Ok(Some(Item { held_bytes, ..item(found, meta, Kind::Small { bytes, digest }, allocated_bytes(&after)) }));
+        }
+        reading = READINGS.min(reading + 1);
+        // The name may mean another file by now (written beside and renamed, as careful writers do): that one is whole.
+        file = open_file(found)?;
+        before = fstat(&file)?;
+        if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+            shared.window.leave(held_bytes);
+            return Ok(replaced(shared, &found.path));
+        }
+    }
+}
+
+fn large(found: &Found, file: File, stat: Stat) -> io::Result<Item> {
+    let meta = Meta { xattrs: read_xattrs(&file)?, ..meta_of(&stat, true) };
+    let allocated = allocated_bytes(&stat);
+    Ok(item(found, meta, Kind::Large { file, stat }, allocated))
+}
+
+/// Reads to the end, but never much more than `size_bytes`: a file that grows faster than it is read has no end.
+fn read_whole(file: impl AsFd, size_bytes: u64) -> io::Result<Vec<u8>> {
+    let capacity = usize::try_from(size_bytes).unwrap_or(0) + 1;
+    let mut bytes = vec![0; capacity];
+    let mut length = 0;
+    while let Some(rest) = bytes.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::read(&file, rest) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+

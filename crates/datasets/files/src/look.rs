@@ -1,0 +1,130 @@
+//! Looks at a live tree and says what stands in the way of a backup or a restore. Changes nothing.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, Findings, Problem, Road, Severity};
+use plan::{Error, Result};
+use rustix::fs::{Access, AtFlags, accessat};
+
+use crate::root::is_mount_root;
+use crate::space::{Need, Volume, file_system, measure};
+use crate::tree::Tree;
+
+/// How long a look may count files.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// The error for a root that cannot be opened.
+pub(crate) fn cannot_open(path: &Path, error: io::Error) -> Error {
+    let (class, hint) = match error.kind() {
+        io::ErrorKind::NotFound => (plan::Class::Refused, "Mount the volume, or correct the path in [system-storage]."),
+        io::ErrorKind::NotADirectory => (plan::Class::Refused, "The path in [system-storage] must be a folder."),
+        io::ErrorKind::PermissionDenied => (plan::Class::Refused, "Run as the owner of the files or as root."),
+        _ => (plan::Class::Transient, "Look at the mount: the volume does not answer as it should."),
+    };
+    Error::new(class, format!("open the folder {}", path.display())).because(error).hint(hint)
+}
+
+/// Looks at the live tree.
+pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
+    let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
+    let volume = Volume::of(&tree)?;
+    let extent = measure(Arc::clone(&tree), &context.stop, LOOK_LIMIT)?;
+    let (kind, remote) = file_system(&*tree);
+    let mut backup_problems = Vec::new();
+    let mut restore_problems = Vec::new();
+    if extent.entries == 0 {
+        backup_problems.push(Problem::new(Severity::Note, format!("{} is empty", path.display())).way_out("Check that the volume is mounted."));
+    }
+    if extent.missed > 0 {
+        backup_problems.push(
+            Problem::new(Severity::Blocks, format!("{} entries of {} could not be looked at", extent.missed, path.display()))
+                .way_out("Run as the owner of the files or as root."),
+        );
+    }
+    if volume.read_only {
+        restore_problems.push(Problem::new(Severity::Blocks, format!("{} is mounted read-only", path.display())).way_out("Mount it for writing."));
+    } else if accessat(&*tree, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
+        restore_problems.push(
+            Problem::new(Severity::Blocks, format!("this user may not write into {}", path.display()))
+                .way_out("Run as the owner of the folder or as root."),
+        );
+    }
+    if !rustix::process::geteuid().is_root() {
+        restore_problems.push(Problem::new(Severity::Degrades, "not root: owners that differ from this user's cannot be set, a warning will name how many"));
+    }
+    if remote {
+        restore_problems.push(Problem::new(Severity::Note, format!("the volume is reached over the network ({kind}): owners and times may be coarser there")));
+    }
+    let mut facts = vec![
+        ("file-system".to_owned(), kind),
+        ("free-bytes".to_owned(), volume.free_bytes.to_string()),
+        ("mount-point".to_owned(), is_mount_root(&*tree).unwrap_or(false).to_string()),
+    ];
+    if let Some(free) = volume.free_inodes {
+        facts.push(("free-inodes".to_owned(), free.to_string()));
+    }
+    if !extent.whole {
+        facts.push(("counted".to_owned(), format!("at least {} entries and {} bytes, within {} s", extent.entries, extent.size_bytes, LOOK_LIMIT.as_secs())));
+    }
+    let road = road(&volume, extent.allocated_bytes, extent.mounted_at_top, &mut facts);
+    Ok(Findings {
+        store: "folder".to_owned(),
+        address: path.display().to_string(),
+        size_bytes: extent.size_bytes,
+        count: extent.whole.then_some(extent.entries),
+        backup_problems,
+        restore_problems,
+        road,
+        facts,
+    })
+}
+
+fn road(volume: &Volume, live_bytes: u64, mounted_at_top: bool, facts: &mut Vec<(String, String)>) -> Road {
+    let mut in_place = |why: &str| {
+        facts.push(("in-place-because".to_owned(), why.to_owned()));
+        Road::InPlace
+    };
+    if mounted_at_top {
+        return in_place("another volume is mounted in the folder, and renames cannot move a mount point");
+    }
+    if volume.free_bytes < live_bytes {
+        return in_place("there is no space for a second copy");
+    }
+    Road::SideCopy
+}
+
+/// What keeps a set from going into the tree.
+pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+    let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
+    let (volume, need) = (Volume::of(&tree)?, Need::of(kept));
+    let mut problems = Vec::new();
+    if kept.kind != "files" {
+        problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
+    }
+    if need.longest_name_bytes > volume.name_bytes_max {
+        let text = format!("a name in the set has {} bytes, the volume allows {}", need.longest_name_bytes, volume.name_bytes_max);
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Restore onto a volume of the same kind of file system."));
+    }
+    match road {
+        Road::SideCopy => {
+            if let Some(lacking) = need.lacking(&volume) {
+                let text = format!("the volume of {} is too small for a second copy: {lacking}", path.display());
+                problems.push(Problem::new(Severity::Blocks, text).way_out("Free space, enlarge the volume, or restore with --in-place."));
+            }
+        }
+        Road::InPlace => {
+            let live = measure(Arc::clone(&tree), &context.stop, LOOK_LIMIT)?;
+            let total = volume.free_bytes.saturating_add(live.allocated_bytes);
+            if need.bytes > total {
+                let severity = if live.whole { Severity::Blocks } else { Severity::Degrades };
+                let text = format!("{} bytes are needed, {total} are free or taken by the live files", need.bytes);
+                problems.push(Problem::new(severity, text).way_out("Enlarge the volume."));
+            }
+        }
+    }
+    Ok(problems)
+}

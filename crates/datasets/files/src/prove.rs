@@ -1,0 +1,57 @@
+//! The proof: reads the staged tree back with the code of the dump. What the target cannot hold, as staging found out, is taken from the set and said.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use plan::evidence::Evidence;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Content, Context, Dump, Verb};
+use plan::{Error, Result};
+
+use crate::dump::FilesDump;
+use crate::hook::Hook;
+use crate::stage::Staged;
+
+/// Reads everything below `path`.
+pub(crate) fn read_back(context: &Context, path: &Path, hook: Hook) -> Result<Evidence> {
+    let mut dump = FilesDump::start(context, path, Verb::Prove, false, hook)?;
+    let mut buffer = vec![0; 1 << 20];
+    while let Some(part) = dump.next_part()? {
+        if let Content::Stream { mut reader, .. } = part.content {
+            loop {
+                context.stop.check()?;
+                match reader.read(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Error::failed(format!("read back {}", path.join(&part.path).display())).because(error)),
+                }
+            }
+        }
+    }
+    Ok(dump.verdict()?.evidence)
+}
+
+/// Accounts for what staging could not set.
+pub(crate) fn account(found: &mut Evidence, staged: &Staged, kept: &KeptDataSet) {
+    let mut take = |collection: &str, warning: String| {
+        if let Some(tally) = kept.evidence.collections.get(collection) {
+            found.collections.insert(collection.to_owned(), *tally);
+            found.warnings.push(warning);
+        }
+    };
+    if staged.owners_unset > 0 {
+        take("owners", format!("the owners of {} entries could not be set: owners are not proven", staged.owners_unset));
+    }
+    if !staged.holds_modes {
+        take("modes", "this file system has modes of its own: modes are not proven".to_owned());
+    }
+    if !staged.holds_times {
+        take("times", "this file system keeps coarser times: times are not proven".to_owned());
+    }
+    if staged.xattrs_unset.count > 0 {
+        found.collections.entry("extended-attributes".to_owned()).or_default().merge(staged.xattrs_unset);
+        found.warnings.push(format!("{} extended attributes could not be set", staged.xattrs_unset.count));
+    }
+    found.warnings.extend(staged.warnings.iter().cloned());
+}

@@ -1,0 +1,86 @@
+//! The metadata of the root folder itself. No part of a snapshot can be the root, so it goes with the set as a fact.
+//!
+//! It is put back on a plain folder. The root of a mount belongs to the platform (its group and mode come from the pod's security context, and
+//! the old ones would lock a new namespace out), so there only the time is set, and a difference is reported.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use plan::ports::Meta;
+use rustix::fs::fstat;
+use serde::{Deserialize, Serialize};
+
+use crate::attributes::{meta_of, read_xattrs, write_meta};
+use crate::tree::{Tree, stat_entry};
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct RootMeta {
+    mode: u32,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    /// Nanoseconds since the epoch, as text: more than JSON's numbers hold.
+    mtime_ns: Option<String>,
+    xattrs: Vec<(String, Vec<u8>)>,
+}
+
+impl RootMeta {
+    pub(crate) fn new(meta: &Meta) -> Self {
+        let mtime_ns = meta.mtime_ns.map(|nanoseconds| nanoseconds.to_string());
+        Self { mode: meta.mode, uid: meta.uid, gid: meta.gid, mtime_ns, xattrs: meta.xattrs.clone() }
+    }
+
+    /// Of an open root.
+    pub(crate) fn of(tree: &Tree) -> io::Result<Self> {
+        Ok(Self::new(&Meta { xattrs: read_xattrs(tree)?, ..meta_of(&fstat(tree)?, false) }))
+    }
+
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(crate) fn from_json(text: &str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    fn meta(&self) -> Meta {
+        let mtime_ns = self.mtime_ns.as_ref().and_then(|text| text.parse().ok());
+        Meta { mode: self.mode, uid: self.uid, gid: self.gid, mtime_ns, links: 1, identity: None, xattrs: self.xattrs.clone() }
+    }
+
+    /// Puts it on a root; says what was not put back.
+    pub(crate) fn put_back(&self, tree: &Tree) -> io::Result<Option<String>> {
+        let now = fstat(tree)?;
+        let wanted = self.meta();
+        let same = (now.st_mode & 0o7777, Some(now.st_uid), Some(now.st_gid)) == (wanted.mode, wanted.uid, wanted.gid);
+        if is_mount_root(tree)? {
+            if let Some(mtime_ns) = wanted.mtime_ns {
+                rustix::fs::futimens(tree, &crate::attributes::timestamps(mtime_ns)).ok();
+            }
+            return Ok((!same).then(|| self.difference(tree)));
+        }
+        match write_meta(tree, &wanted) {
+            Ok(unset) => Ok(unset.owner.then(|| self.difference(tree))),
+            Err(error) => Ok(Some(format!("{}: {error}", self.difference(tree)))),
+        }
+    }
+
+    fn difference(&self, tree: &Tree) -> String {
+        let owner = |id: Option<u32>| id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+        let (uid, gid) = (owner(self.uid), owner(self.gid));
+        let place = tree.place_of(Path::new(""));
+        format!(
+            "mode and owner of {} itself were left as they are; in the set they are {:o} and {uid}:{gid}",
+            place.display(),
+            self.mode
+        )
+    }
+}
+
+/// Whether something is mounted exactly here.
+pub(crate) fn is_mount_root(tree: impl AsFd) -> io::Result<bool> {
+    let here = fstat(&tree)?;
+    let above = stat_entry(&tree, "..".as_ref())?;
+    Ok(above.is_none_or(|above| above.st_dev != here.st_dev || above.st_ino == here.st_ino))
+}

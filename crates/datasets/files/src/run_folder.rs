@@ -1,0 +1,185 @@
+//! The run's own folder, `.threescale-backup/<run>/` at the root of the tree, so that everything in it is on the same volume and moves by rename.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `stage/` | the staged copy; after an undo again |
+//! | `before/` | the previous data after a cut-over |
+//! | `late/` | what a writer made at the root in the middle of a swap |
+//! | `staged.json` | staging is complete, and what the target could not hold |
+//! | `swap.json` | the phase of the swap: the only truth about how far it came |
+
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use plan::error::During;
+use plan::ids::RunId;
+use plan::ports::{Place, Road};
+use plan::{Error, Result};
+use rustix::fs::{Mode, OFlags, fchmod, fsync, mkdirat, openat, renameat};
+use rustix::io::Errno;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::attributes::read_xattrs;
+use crate::tree::{Tree, identity_of, open_folder};
+use crate::walk::OWN_FOLDER;
+
+/// What a [`Place`] of this data set says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Spot {
+    /// The run that reserved it.
+    pub(crate) run: RunId,
+    /// The road it takes.
+    pub(crate) road: Road,
+}
+
+impl Spot {
+    pub(crate) fn to_place(&self) -> Result<Place> {
+        serde_json::to_value(self).map(Place).during(|| "write down the place of the files".to_owned())
+    }
+
+    /// The id becomes a name on disk that is removed later, so it is checked.
+    pub(crate) fn from_place(place: &Place) -> Result<Self> {
+        let spot: Self = serde_json::from_value(place.0.clone())
+            .map_err(|error| Error::needs_person("the journal's place of the files is not readable").because(error))?;
+        let id = spot.run.as_str();
+        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return Err(Error::needs_person(format!("the journal's place of the files names a run {id:?} that cannot be")));
+        }
+        Ok(spot)
+    }
+
+    /// The run's folder, relative to the root.
+    pub(crate) fn folder(&self) -> PathBuf {
+        Path::new(OWN_FOLDER).join(self.run.as_str())
+    }
+
+    /// A folder in the run's folder, relative to the root.
+    pub(crate) fn inside(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+}
+
+/// The open folder of a run.
+pub(crate) struct RunFolder {
+    pub(crate) root: Arc<Tree>,
+    pub(crate) spot: Spot,
+    fd: OwnedFd,
+}
+
+impl RunFolder {
+    /// Opens it; `None` when there is none.
+    pub(crate) fn open(root: &Arc<Tree>, spot: &Spot) -> Result<Option<Self>> {
+        match root.folder(&spot.folder()) {
+            Ok(fd) => {
+                let folder = Self { root: Arc::clone(root), spot: spot.clone(), fd };
+                folder.check_volume()?;
+                Ok(Some(folder))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&root.place_of(&spot.folder()), "open", error)),
+        }
+    }
+
+    /// Opens it, made when it is not there: for its owner only, and without the ACLs that the root may hand down.
+    pub(crate) fn create(root: &Arc<Tree>, spot: &Spot) -> Result<Self> {
+        let place = root.place_of(&spot.folder());
+        make_private(root, OWN_FOLDER).map_err(|error| failed(&root.place_of(Path::new(OWN_FOLDER)), "make", error))?;
+        let own = root.folder(Path::new(OWN_FOLDER)).map_err(|error| failed(&place, "open", error))?;
+        make_private(&own, spot.run.as_str()).map_err(|error| failed(&place, "make", error))?;
+        Self::open(root, spot)?.ok_or_else(|| Error::failed(format!("{} vanished", place.display())))
+    }
+
+    fn check_volume(&self) -> Result<()> {
+        let place = self.place();
+        let device = |fd: BorrowedFd<'_>| identity_of(fd).map(|(device, _)| device).during(|| format!("look at {}", place.display()));
+        if device(self.fd.as_fd())? == device(self.root.as_fd())? {
+            return Ok(());
+        }
+        Err(Error::refused(format!("{} is on another volume than the data", place.display()))
+            .hint("Nothing may be mounted at .threescale-backup: the swap works by renames within one volume."))
+    }
+
+    pub(crate) fn place(&self) -> PathBuf {
+        self.root.place_of(&self.spot.folder())
+    }
+
+    /// A folder inside, made when it is not there.
+    pub(crate) fn make(&self, name: &str) -> Result<OwnedFd> {
+        make_private(&self.fd, name)
+            .and_then(|()| open_folder(&self.fd, name.as_ref()))
+            .map_err(|error| failed(&self.place().join(name), "make", error))
+    }
+
+    /// Removes a file inside, when it is there.
+    pub(crate) fn remove_file(&self, name: &str) -> Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(&self.place().join(name), "remove", error.into())),
+        }
+    }
+
+    /// Writes a value so that a crash leaves the old or the new one, on stable storage when this returns.
+    pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let write = || -> io::Result<()> {
+            let draft = format!("{name}.new");
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = std::fs::File::from(openat(&self.fd, &draft, flags, Mode::RUSR | Mode::WUSR)?);
+            file.write_all(&serde_json::to_vec(value)?)?;
+            file.sync_all()?;
+            renameat(&self.fd, &draft, &self.fd, name)?;
+            Ok(fsync(&self.fd)?)
+        };
+        write().map_err(|error| failed(&self.place().join(name), "write", error))
+    }
+
+    /// Reads a value back; `None` when it was never written.
+    pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        let place = self.place().join(name);
+        let fd = match openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(failed(&place, "read", error.into())),
+        };
+        let value = serde_json::from_reader(io::BufReader::new(std::fs::File::from(fd)));
+        value.map(Some).map_err(|error| Error::needs_person(format!("{} is damaged", place.display())).because(error))
+    }
+}
+
+impl AsFd for RunFolder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+fn make_private(at: impl AsFd, name: &str) -> io::Result<()> {
+    match mkdirat(&at, name, Mode::RWXU) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let folder = open_folder(&at, name.as_ref())?;
+    for (xattr, _) in read_xattrs(&folder)?.iter().filter(|(xattr, _)| xattr.starts_with("system.posix_acl_")) {
+        rustix::fs::fremovexattr(&folder, xattr.as_str())?;
+    }
+    Ok(fchmod(&folder, Mode::RWXU)?)
+}
+
+/// An error about a path, with the way out of the usual causes.
+pub(crate) fn failed(place: &Path, verb: &str, error: io::Error) -> Error {
+    let hint = match Errno::from_io_error(&error) {
+        Some(Errno::NOSPC | Errno::DQUOT) => Some("Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
+        Some(Errno::NAMETOOLONG) => Some("The file system of the target allows shorter names than the one that was backed up: restore onto a volume of the same kind."),
+        Some(Errno::ROFS) => Some("The volume is mounted read-only: mount it for writing."),
+        Some(Errno::ACCESS | Errno::PERM) => Some("Run as the owner of the files or as root."),
+        Some(Errno::BUSY) => Some("Something is mounted there: unmount it, or restore in place."),
+        _ => None,
+    };
+    let failed = Error::failed(format!("{verb} {}", place.display())).because(error);
+    match hint {
+        Some(hint) => failed.hint(hint),
+        None => failed,
+    }
+}

@@ -1,0 +1,140 @@
+//! Space, inodes and kinds of file systems. Reads only.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use plan::manifest::KeptDataSet;
+use plan::ports::StopFlag;
+use plan::{Error, Result};
+use rustix::fs::{FileType, fstat, fstatfs, fstatvfs};
+
+use crate::attributes::allocated_bytes;
+use crate::hook::Hook;
+use crate::run_folder::failed;
+use crate::tree::{Tree, stat_entry};
+use crate::walk::Walk;
+
+/// What a volume has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Volume {
+    pub(crate) free_bytes: u64,
+    /// `None` where the file system makes inodes as it needs them.
+    pub(crate) free_inodes: Option<u64>,
+    pub(crate) name_bytes_max: u64,
+    pub(crate) read_only: bool,
+}
+
+impl Volume {
+    pub(crate) fn of(tree: &Tree) -> Result<Self> {
+        let stat = fstatvfs(tree).map_err(|error| failed(&tree.place_of(Path::new("")), "ask the volume of", error.into()))?;
+        Ok(Self {
+            free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            free_inodes: (stat.f_files > 0).then_some(stat.f_favail),
+            name_bytes_max: stat.f_namemax,
+            read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        })
+    }
+}
+
+/// What a copy of a set takes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Need {
+    pub(crate) bytes: u64,
+    pub(crate) inodes: u64,
+    pub(crate) longest_name_bytes: u64,
+}
+
+impl Need {
+    /// Sparse files take what they took (`allocated-bytes`), and one hundredth is added for the file system's own.
+    pub(crate) fn of(kept: &KeptDataSet) -> Self {
+        let fact = |name: &str| kept.evidence.facts.get(name).and_then(|value| value.parse::<u64>().ok());
+        let bytes = fact("allocated-bytes").unwrap_or(kept.bytes);
+        Self {
+            bytes: bytes.saturating_add(bytes / 100),
+            inodes: fact("entries").unwrap_or(kept.parts).saturating_add(8),
+            longest_name_bytes: fact("longest-name-bytes").unwrap_or(0),
+        }
+    }
+
+    /// Refuses when the volume cannot hold a copy beside the live data.
+    pub(crate) fn check(&self, volume: &Volume, place: &Path) -> Result<()> {
+        let lacking = self.lacking(volume);
+        lacking.map_or(Ok(()), |text| {
+            Err(Error::refused(format!("the volume of {} is too small for a second copy: {text}", place.display()))
+                .hint("Free space on the volume or enlarge it; or restore with --in-place, which replaces the live files."))
+        })
+    }
+
+    /// What the volume lacks.
+    pub(crate) fn lacking(&self, volume: &Volume) -> Option<String> {
+        if self.bytes > volume.free_bytes {
+            return Some(format!("{} bytes are needed, {} are free", self.bytes, volume.free_bytes));
+        }
+        let free_inodes = volume.free_inodes.filter(|free| *free < self.inodes)?;
+        Some(format!("{} inodes are needed, {free_inodes} are free", self.inodes))
+    }
+}
+
+/// What a bounded walk found.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Extent {
+    pub(crate) allocated_bytes: u64,
+    pub(crate) size_bytes: u64,
+    pub(crate) entries: u64,
+    /// Whether the walk came to its end in time.
+    pub(crate) whole: bool,
+    /// Another volume is mounted at an entry of the root.
+    pub(crate) mounted_at_top: bool,
+    /// Entries that could not be looked at.
+    pub(crate) missed: u64,
+}
+
+/// Walks a tree for no longer than `limit`.
+pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Duration) -> Result<Extent> {
+    let begun = Instant::now();
+    let device = fstat(&*tree).map_or(0, |stat| stat.st_dev);
+    let mut extent = Extent { whole: true, ..Extent::default() };
+    for found in Walk::new(tree, Hook::default()) {
+        stop.check()?;
+        if begun.elapsed() > limit {
+            extent.whole = false;
+            break;
+        }
+        let stat = found.ok().and_then(|found| Some((stat_entry(&*found.folder, &found.name).ok()??, found)));
+        let Some((stat, found)) = stat else {
+            extent.missed += 1;
+            continue;
+        };
+        extent.entries += 1;
+        extent.allocated_bytes += allocated_bytes(&stat);
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+            extent.size_bytes += u64::try_from(stat.st_size).unwrap_or(0);
+        }
+        extent.mounted_at_top |= stat.st_dev != device && found.path.components().count() == 1;
+    }
+    Ok(extent)
+}
+
+/// The kind of file system, by the magic numbers of `statfs(2)`, and whether it is reached over the network.
+pub(crate) fn file_system(fd: impl AsFd) -> (String, bool) {
+    let magic = fstatfs(fd).map_or(0, |stat| stat.f_type) & 0xffff_ffff;
+    let (name, remote) = match magic {
+        0xef53 => ("ext", false),
+        0x5846_5342 => ("xfs", false),
+        0x9123_683e => ("btrfs", false),
+        0x0102_1994 => ("tmpfs", false),
+        0x794c_7630 => ("overlay", false),
+        0x2fc1_2fc1 => ("zfs", false),
+        0x4d44 => ("fat", false),
+        0x6969 => ("nfs", true),
+        0xff53_4d42 | 0xfe53_4d42 | 0x517b => ("smb", true),
+        0x00c3_6400 => ("ceph", true),
+        0x6573_5546 => ("fuse", true),
+        0x0102_1997 => ("9p", true),
+        0x0bd0_0bd0 => ("lustre", true),
+        0x4750_4653 => ("gpfs", true),
+        other => return (format!("{other:#x}"), false),
+    };
+    (name.to_owned(), remote)
+}

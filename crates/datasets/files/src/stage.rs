@@ -1,0 +1,195 @@
+//! Stages a snapshot: contents by several threads, then hard links and the folders' own metadata, then everything onto stable storage.
+//!
+//! Reads the list of entries twice instead of remembering it: a million entries take no memory. The only table is that of hard links.
+
+mod clear;
+mod last;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crossbeam_channel::{Sender, bounded};
+use plan::evidence::Tally;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Content, Context, Entry, Event, Meta, Road, Snapshot, Verb};
+use plan::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use self::clear::Clearing;
+use self::last::Links;
+use crate::attributes::Unset;
+use crate::census::add_attribute;
+use crate::notices::Notices;
+use crate::root::RootMeta;
+use crate::run_folder::{RunFolder, failed};
+use crate::tree::Tree;
+
+/// Name of the file that says that staging is complete.
+pub(crate) const STAGED: &str = "staged.json";
+/// Name of the folder of the staged copy.
+pub(crate) const STAGE: &str = "stage";
+
+/// What staging leaves for the proof and the cut-over.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Staged {
+    /// Entries whose owner could not be set.
+    pub(crate) owners_unset: u64,
+    /// Whether the file system keeps permission bits as they are set.
+    pub(crate) holds_modes: bool,
+    /// Whether it keeps times to the nanosecond.
+    pub(crate) holds_times: bool,
+    /// Extended attributes that could not be set.
+    pub(crate) xattrs_unset: Tally,
+    /// The root's own metadata, for the cut-over.
+    pub(crate) root: Option<RootMeta>,
+    /// What the operator must know.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// A staging at work.
+pub(crate) struct Staging<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) tree: Tree,
+    pub(crate) snapshot: &'a dyn Snapshot,
+    pub(crate) in_place: bool,
+    outcome: Mutex<(Staged, Notices)>,
+    bytes: AtomicU64,
+    items: AtomicU64,
+}
+
+/// Stages into the run's folder, or (in place) over the live data. The caller has cleared what was there, and checked the space.
+pub(crate) fn stage(context: &Context, run: &RunFolder, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+    let in_place = run.spot.road == Road::InPlace;
+    let target = if in_place { run.root.place_of(Path::new("")) } else { run.root.place_of(&run.spot.inside(STAGE)) };
+    if !in_place {
+        run.make(STAGE)?;
+    }
+    let tree = Tree::open(&target).map_err(|error| failed(&target, "open", error))?;
+    let probed = write::probe(run)?;
+    let staging = Staging {
+        context,
+        tree,
+        snapshot: &**snapshot,
+        in_place,
+        outcome: Mutex::new((probed, Notices::default())),
+        bytes: AtomicU64::new(0),
+        items: AtomicU64::new(0),
+    };
+    staging.contents()?;
+    last::links_and_folders(&staging)?;
+    staging.advance(0, 0, true);
+    let (mut staged, mut notices) = staging.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
+    staged.root = kept.evidence.facts.get("root").and_then(|text| RootMeta::from_json(text));
+    if in_place && let Some(root) = &staged.root {
+        let left = root.put_back(&run.root).map_err(|error| failed(&target, "set the metadata of", error))?;
+        left.into_iter().for_each(|text| notices.say("root", || text));
+    }
+    staged.warnings = notices.lines();
+    staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
+    rustix::fs::syncfs(&run.root).map_err(|error| failed(&target, "write to stable storage", error.into()))?;
+    run.write(STAGED, &staged)
+}
+
+impl Staging<'_> {
+    /// Counts progress; tells it now and then.
+    pub(crate) fn advance(&self, bytes: u64, items: u64, at_end: bool) {
+        let bytes = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let items = self.items.fetch_add(items, Ordering::Relaxed) + items;
+        if at_end || items >= 256 || bytes >= crate::dump::SMALL_BYTES {
+            let (bytes, items) = (self.bytes.swap(0, Ordering::Relaxed), self.items.swap(0, Ordering::Relaxed));
+            let data_set = plan::ids::DataSetName::SystemStorage;
+            self.context.watch.see(Event::Advance { data_set, verb: Verb::Stage, bytes, items });
+        }
+    }
+
+    /// Notes what of an entry's metadata could not be set.
+    pub(crate) fn note(&self, path: &Path, meta: &Meta, unset: &Unset) {
+        if !unset.owner && unset.xattrs.is_empty() {
+            return;
+        }
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let (staged, notices) = &mut *outcome;
+        if unset.owner {
+            if staged.owners_unset == 0 {
+                notices.about("owners", path, "its owner could not be set, nor those of others; they belong to this user now");
+            }
+            staged.owners_unset += 1;
+        }
+        for (name, value) in unset.xattrs.iter().filter_map(|index| meta.xattrs.get(*index)) {
+            add_attribute(&mut staged.xattrs_unset, path, name, value);
+            notices.about("extended-attributes", path, &format!("its extended attribute {name} could not be set"));
+        }
+    }
+
+    fn contents(&self) -> Result<()> {
+        let failure = Mutex::new(None);
+        let aborted = AtomicBool::new(false);
+        let (entries_in, entries_out) = bounded::<Entry>(128);
+        let fed = std::thread::scope(|scope| {
+            for _ in 0..self.context.workers.max(1) {
+                let (entries_out, failure, aborted) = (entries_out.clone(), &failure, &aborted);
+                scope.spawn(move || {
+                    let mut writer = write::Writer::new(self);
+                    for entry in entries_out {
+                        let written = self.context.stop.check().and_then(|()| writer.write(&entry));
+                        if let Err(error) = written {
+                            failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                            aborted.store(true, Ordering::SeqCst);
+                        }
+                        if aborted.load(Ordering::SeqCst) {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop(entries_out);
+            let fed = self.feed(&entries_in, &aborted);
+            drop(entries_in);
+            fed
+        });
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => fed,
+        }
+    }
+
+    /// Makes the folders (a file's folder must be there before it), and hands everything else to the writers.
+    fn feed(&self, entries: &Sender<Entry>, aborted: &AtomicBool) -> Result<()> {
+        let mut links = Links::default();
+        let mut clearing = if self.in_place { Some(Clearing::new(self)?) } else { None };
+        let mut folders = write::Folders::new(&self.tree);
+        for entry in self.snapshot.entries()? {
+            self.context.stop.check()?;
+            let entry = entry?;
+            check_path(&entry.path)?;
+            if let Some(clearing) = &mut clearing {
+                clearing.arrive(&entry)?;
+            }
+            if matches!(entry.kind, Content::Folder) {
+                folders.make(&entry.path)?;
+                if let Some(clearing) = &mut clearing {
+                    clearing.enter(&entry.path)?;
+                }
+                self.advance(0, 1, false);
+            } else if (entry.is_file() && links.first(&entry.path, &entry.meta).is_some()) || entries.send(entry).is_err() {
+                // A further name of a file: linked when all files are there. Or the writers are gone, which `aborted` tells.
+                if aborted.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+            }
+        }
+        clearing.map_or(Ok(()), Clearing::finish)
+    }
+}
+
+/// A path of a snapshot becomes a path on disk: nothing but plain names.
+fn check_path(path: &PathBuf) -> Result<()> {
+    use std::path::Component;
+    let own = path.iter().next().is_some_and(|name| name == crate::walk::OWN_FOLDER);
+    if !own && path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return Ok(());
+    }
+    Err(Error::needs_person(format!("the snapshot holds an entry {:?} that cannot be in a tree of files", path.display().to_string())))
+}
