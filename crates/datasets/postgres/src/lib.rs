@@ -1,1 +1,34 @@
-//! Knows PostgreSQL: dump, stage, prove, cut over.
+//! KNOWS PostgreSQL 13 to 18: dump, stage, prove, cut over, undo, for zync's database and for a system database on PostgreSQL.
+//!
+//! The data itself is moved by `pg_dump` and `pg_restore`, which know schema, ownership and order better than anybody; this crate decides what
+//! they see (one exported snapshot), judges what they did (exit status, counts, digests) and swaps databases. It must never give a password
+//! to anything but a connection or a child's environment, never touch the live database before the cut-over on the side-copy road, and
+//! never keep a data set in a local file.
+
+mod address;
+mod blockers;
+mod census;
+mod child;
+mod clients;
+mod counting;
+mod digest;
+mod dump;
+mod facts;
+mod failure;
+mod fits;
+mod in_place;
+mod look;
+mod place;
+mod properties;
+mod restore;
+mod sequences;
+mod server;
+mod session;
+mod sql;
+mod stage;
+mod store;
+mod swap;
+mod tls;
+
+pub use address::{Address, Host};
+pub use store::{Options, PostgresStore};

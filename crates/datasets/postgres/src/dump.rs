@@ -1,0 +1,191 @@
+//! The dump: one exported snapshot, read by `pg_dump` for the data and by our own sessions for the counts, at the same time.
+//!
+//! `pg_dump`'s output is cut into parts; a part leaves only when more bytes follow it or `pg_dump` has ended well, so that a broken stream
+//! never looks like a finished one.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::process::{ChildStdout, Stdio};
+
+use jiff::Timestamp;
+use plan::error::During;
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
+use plan::{Class, Error, Result};
+
+use crate::address::Address;
+use crate::child::{self, Child};
+use crate::clients::Clients;
+use crate::counting::{Counting, Order};
+use crate::digest::{self, Table};
+use crate::facts;
+use crate::properties::Properties;
+use crate::sequences::{self, Positions};
+use crate::server::Server;
+use crate::session::Session;
+use crate::{census, place};
+
+/// Size of a part: bounds the memory, and is what the repository's engine reads at once.
+const PART_BYTES: usize = 8 << 20;
+
+/// How often the tables are listed again when one was created or dropped between the listing and the snapshot.
+const LISTINGS: usize = 5;
+
+/// A dump of one database.
+pub(crate) struct PostgresDump {
+    context: Context,
+    data_set: DataSetName,
+    /// Holds the snapshot and the locks on all tables.
+    exporter: Session,
+    pg_dump: Child,
+    stdout: ChildStdout,
+    counting: Counting,
+    evidence: Evidence,
+    before: Positions,
+    consistent_at: Timestamp,
+    /// What comes before the stream.
+    properties: Option<Part>,
+    folder: String,
+    number: u64,
+    ended: bool,
+}
+
+impl PostgresDump {
+    /// Opens the view and starts reading it.
+    ///
+    /// # Errors
+    /// When the view cannot be had, or `pg_dump` is not here.
+    pub(crate) fn start(context: &Context, data_set: DataSetName, address: &Address, own_clients: Option<&std::path::Path>) -> Result<Self> {
+        let mut exporter = Session::open(address)?;
+        let server = Server::read(&mut exporter)?;
+        let clients = Clients::for_major(own_clients, server.major)?;
+        let View { tables, snapshot, consistent_at } = View::open(&mut exporter)?;
+        let properties = Properties::read(&mut exporter, &address.database, server.major)?;
+        let properties = properties.ok_or_else(|| Error::failed("the database vanished"))?;
+        let mut evidence = Evidence { objects: census::take(&mut exporter)?, ..Evidence::default() };
+        evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
+        let before = sequences::positions(&mut exporter)?;
+        let mut command = child::command(&clients, "pg_dump", address)?;
+        command.args(["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"]);
+        command.arg(format!("--snapshot={snapshot}")).arg("--dbname").arg(crate::sql::connection_string(&address.database));
+        let mut pg_dump = Child::start(command, Stdio::null(), Stdio::piped())?;
+        let stdout = pg_dump.stdout()?;
+        let order = Order { address: address.clone(), snapshot: Some(snapshot), tables, data_set, verb: Verb::Dump };
+        let counting = Counting::start(context, order)?;
+        let json = serde_json::to_vec_pretty(&properties).during(|| "write the database's properties".to_owned())?;
+        let name = place::file_name(&address.database);
+        Ok(Self {
+            context: context.clone(),
+            data_set,
+            exporter,
+            pg_dump,
+            stdout,
+            counting,
+            evidence,
+            before,
+            consistent_at,
+            properties: Some(Part::bytes(format!("{name}.database.json"), json)),
+            folder: format!("{name}.dump"),
+            number: 0,
+            ended: false,
+        })
+    }
+
+    /// The process id of `pg_dump`.
+    #[cfg(test)]
+    pub(crate) fn pg_dump_id(&self) -> u32 {
+        self.pg_dump.id()
+    }
+
+    fn read_part(&mut self) -> Result<Option<Part>> {
+        let mut bytes = Vec::with_capacity(PART_BYTES);
+        let limit = u64::try_from(PART_BYTES).unwrap_or(u64::MAX);
+        let read = self.stdout.by_ref().take(limit).read_to_end(&mut bytes).during(|| "read from pg_dump".to_owned())?;
+        if read < PART_BYTES {
+            self.end()?;
+        }
+        if self.number == 0 && !bytes.starts_with(b"PGDMP") {
+            return Err(Error::failed("pg_dump did not write an archive"));
+        }
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        self.number += 1;
+        self.context.watch.see(Event::Advance { data_set: self.data_set, verb: Verb::Dump, bytes: read as u64, items: 0 });
+        Ok(Some(Part::bytes(format!("{}/{:08}.part", self.folder, self.number), bytes)))
+    }
+
+    /// The stream is over: only the exit status says whether it is whole.
+    fn end(&mut self) -> Result<()> {
+        let said = self.pg_dump.wait()?;
+        self.ended = true;
+        self.evidence.warnings.extend(said.lines().map(|line| format!("pg_dump says: {}", line.trim_start_matches("pg_dump: "))));
+        Ok(())
+    }
+}
+
+impl Dump for PostgresDump {
+    fn next_part(&mut self) -> Result<Option<Part>> {
+        self.context.stop.check()?;
+        if let Some(part) = self.properties.take() {
+            return Ok(Some(part));
+        }
+        if self.ended { Ok(None) } else { self.read_part() }
+    }
+
+    fn finish(self: Box<Self>) -> Result<Verdict> {
+        let Self { mut exporter, counting, mut evidence, before, consistent_at, ended, .. } = *self;
+        if !ended {
+            return Err(Error::failed("the dump was asked for its verdict before its end"));
+        }
+        evidence.collections = counting.finish()?;
+        let after = sequences::positions(&mut exporter)?;
+        sequences::record(&mut evidence, &before, &after)?;
+        Ok(Verdict { evidence, consistent_at })
+    }
+}
+
+/// The consistent view of a database.
+struct View {
+    tables: Vec<Table>,
+    snapshot: String,
+    consistent_at: Timestamp,
+}
+
+impl View {
+    /// Locks every table against `TRUNCATE`, `ALTER` and `DROP` first (ACCESS SHARE: readers and writers go on) and exports the snapshot then: a table truncated
+    /// between snapshot and lock would look empty, whatever the isolation level.
+    fn open(session: &mut Session) -> Result<Self> {
+        for _ in 0..LISTINGS {
+            let listed = digest::tables(session)?;
+            session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the dump's transaction")?;
+            match lock(session, &listed) {
+                Ok(()) => {}
+                // 42P01, 3F000: dropped since the listing. Everything else is classed otherwise.
+                Err(error) if error.class() == Class::Failed => {
+                    session.run("ROLLBACK", "roll the dump's transaction back")?;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            let snapshot = session.row("SELECT pg_export_snapshot()", "export the snapshot")?.get(0);
+            let consistent_at = Timestamp::now();
+            let tables = digest::tables(session)?;
+            let names = |tables: &[Table]| tables.iter().map(Table::quoted).collect::<BTreeSet<_>>();
+            if names(&tables).is_subset(&names(&listed)) {
+                return Ok(Self { tables, snapshot, consistent_at });
+            }
+            session.run("ROLLBACK", "roll the dump's transaction back")?;
+        }
+        Err(Error::transient("tables are created and dropped all the time: no consistent view can be had").hint("Take the backup when no migration runs."))
+    }
+}
+
+fn lock(session: &mut Session, tables: &[Table]) -> Result<()> {
+    for some in tables.chunks(500) {
+        let names: Vec<_> = some.iter().map(Table::quoted).collect();
+        session.run(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")), "lock the tables against changes of their structure")?;
+    }
+    Ok(())
+}

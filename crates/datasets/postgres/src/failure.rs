@@ -1,0 +1,39 @@
+//! What a server's error means for the run.
+
+use plan::{Class, Error};
+
+/// An error of the driver, classed by its SQLSTATE (PostgreSQL manual, appendix A).
+pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error {
+    let what = what.into();
+    let Some(server) = error.as_db_error() else {
+        let shown = error.to_string();
+        if shown.contains("TLS") {
+            return Error::refused(what)
+                .because(error)
+                .hint("Check the TLS mode, the CA file and the host name; sslmode=disable speaks to a server without TLS.");
+        }
+        // Everything else that is not the server's word is a connection that cannot be had or was lost, or a login that cannot be tried.
+        let class = if shown.contains("invalid configuration") || shown.contains("authentication") { Class::Refused } else { Class::Transient };
+        return Error::new(class, what).because(error);
+    };
+    let code = server.code().code();
+    let class = match code {
+        "28P01" | "28000" | "3D000" | "42501" | "0LP01" => Class::Refused,
+        "40001" | "40P01" | "55P03" | "55006" | "57P01" | "57P02" | "57P03" | "57P04" | "53300" => Class::Transient,
+        "57014" => Class::Interrupted,
+        code if code.starts_with("08") => Class::Transient,
+        _ => Class::Failed,
+    };
+    let mut text = format!("{}: {} (SQLSTATE {code})", server.severity(), server.message());
+    if let Some(detail) = server.detail() {
+        text.push_str(&format!("; {detail}"));
+    }
+    let no_encryption = code == "28000" && server.message().contains("no encryption");
+    let hint = server.hint().map(str::to_owned);
+    let failure = Error::new(class, what).because(Error::new(class, text));
+    let failure = if no_encryption { failure.hint("The server wants TLS: add sslmode=require, verify-ca or verify-full.") } else { failure };
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}

@@ -1,0 +1,93 @@
+//! Whether a kept data set can go into a server: kind, versions, extensions, roles. Changes nothing.
+
+use std::path::Path;
+
+use plan::evidence::Evidence;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Problem, Road, Severity};
+use plan::{Class, Result};
+
+use crate::address::Address;
+use crate::clients::Clients;
+use crate::facts;
+use crate::restore::Omissions;
+use crate::server::Server;
+use crate::session::Session;
+
+/// The kind that manifests hold.
+pub(crate) const KIND: &str = "postgresql";
+
+/// All that is in the way.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, own_clients: Option<&Path>) -> Result<Vec<Problem>> {
+    if kept.kind != KIND {
+        let text = format!("the set holds {}, the server is PostgreSQL", kept.store);
+        return Ok(vec![Problem::new(Severity::Blocks, text).way_out("Give the address of a server of the same kind.")]);
+    }
+    let mut session = match Session::open(address) {
+        Err(error) if error.class() == Class::Refused && road == Road::SideCopy => Session::open_maintenance(address)?,
+        opened => opened?,
+    };
+    let server = Server::read(&mut session)?;
+    let mut problems = versions(&server, &kept.evidence, own_clients)?;
+    problems.extend(extensions(&mut session, &kept.evidence)?);
+    let omissions = Omissions::find(&mut session, &server, &kept.evidence)?;
+    problems.extend(omissions.warnings.into_iter().map(|text| {
+        Problem::new(Severity::Degrades, text).way_out("Create the missing roles and tablespaces, or restore with a superuser.")
+    }));
+    if road == Road::InPlace {
+        problems.extend(encoding(&mut session, &kept.evidence)?);
+    }
+    Ok(problems)
+}
+
+/// The programs that can read the set's archive and talk to the server.
+///
+/// # Errors
+/// [`plan::Class::Refused`] when they are not here.
+pub(crate) fn clients(server: &Server, kept: &Evidence, own_clients: Option<&Path>) -> Result<Clients> {
+    Clients::for_major(own_clients, server.major.max(facts::major(kept, facts::CLIENT_MAJOR)?))
+}
+
+fn versions(server: &Server, kept: &Evidence, own_clients: Option<&Path>) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    let from = facts::major(kept, facts::SERVER_MAJOR)?;
+    if from > server.major {
+        let text = format!("the set comes from PostgreSQL {from}, the server is {}", server.version);
+        problems.push(Problem::new(Severity::Blocks, text).way_out(format!("Restore into PostgreSQL {from} or newer.")));
+    }
+    match clients(server, kept, own_clients) {
+        Err(error) => {
+            problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
+        }
+        // pg_restore 17 and later says SET transaction_timeout, which servers before 17 do not know.
+        Ok(clients) if clients.major >= 17 && server.major < 17 => {
+            let text = format!("pg_restore {} does not restore into PostgreSQL {}", clients.version, server.version);
+            let way_out = format!("Install postgresql-client-{} and take the backup with it, or restore into 17 or newer.", server.major);
+            problems.push(Problem::new(Severity::Blocks, text).way_out(way_out));
+        }
+        Ok(_) => {}
+    }
+    Ok(problems)
+}
+
+fn extensions(session: &mut Session, kept: &Evidence) -> Result<Option<Problem>> {
+    let rows = session.rows("SELECT name::text FROM pg_available_extensions", "list the available extensions")?;
+    let available: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    let missing: Vec<_> = facts::list(kept, facts::EXTENSIONS)?.into_iter().filter(|name| !available.contains(name)).collect();
+    Ok((!missing.is_empty()).then(|| {
+        Problem::new(Severity::Blocks, format!("the server lacks the extensions {}", missing.join(", ")))
+            .way_out("Install their packages on the server (postgresql-contrib has many).")
+    }))
+}
+
+fn encoding(session: &mut Session, kept: &Evidence) -> Result<Option<Problem>> {
+    let live: String = session.row("SELECT current_setting('server_encoding')", "ask for the encoding")?.get(0);
+    let set = kept.facts.get(facts::ENCODING).map_or("", String::as_str);
+    Ok((live != set).then(|| {
+        Problem::new(Severity::Blocks, format!("the set's database is encoded in {set}, the live one in {live}: it cannot be replaced in place"))
+            .way_out("Give the role CREATEDB, so that a database of the set's encoding can be made.")
+    }))
+}

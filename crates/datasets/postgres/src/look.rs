@@ -1,0 +1,176 @@
+//! Looks at the live database without changing anything: what a backup needs, what a restore needs, which road is open.
+
+use std::path::Path;
+
+use plan::ports::{Findings, Problem, Road, Severity};
+use plan::{Class, Result};
+
+use crate::address::Address;
+use crate::clients::Clients;
+use crate::server::Server;
+use crate::session::Session;
+use crate::sql::literal;
+
+/// What `look` finds.
+///
+/// # Errors
+/// When the server cannot be reached or refuses the login.
+pub(crate) fn look(address: &Address, own_clients: Option<&Path>) -> Result<Findings> {
+    match Session::open(address) {
+        Ok(mut session) => found(&mut session, address, own_clients),
+        Err(error) if error.class() == Class::Refused => {
+            // A server on which the database is not there yet is fine for a restore.
+            let Ok(mut session) = Session::open_maintenance(address) else { return Err(error) };
+            if object_id(&mut session, &address.database)?.is_some() { Err(error) } else { absent(&mut session, address, own_clients) }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The database's object id; `None` when there is no such database.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn object_id(session: &mut Session, database: &str) -> Result<Option<u32>> {
+    let rows = session.rows(&format!("SELECT oid FROM pg_database WHERE datname = {}", literal(database)), "look for the database")?;
+    Ok(rows.first().map(|row| row.get(0)))
+}
+
+fn found(session: &mut Session, address: &Address, own_clients: Option<&Path>) -> Result<Findings> {
+    let server = Server::read(session)?;
+    let row = session.row(
+        "SELECT pg_database_size(oid), pg_get_userbyid(datdba)::text, pg_has_role(current_user, datdba, 'USAGE'), pg_encoding_to_char(encoding)::text, \
+                (SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND relnamespace IN \
+                    (SELECT n.oid FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')) \
+         FROM pg_database WHERE datname = current_database()",
+        "look at the database",
+    )?;
+    let (owner, owned): (String, bool) = (row.get(1), row.get(2));
+    let mut backup_problems = common(&server, own_clients);
+    let mut restore_problems = backup_problems.clone();
+    unreadable(session, &mut backup_problems)?;
+    let why_not = side_copy_problem(&server, &owner, owned, address);
+    standing_in_the_way(session, &server, why_not.is_none(), &mut restore_problems)?;
+    let road = if why_not.is_none() { Road::SideCopy } else { Road::InPlace };
+    restore_problems.extend(why_not);
+    Ok(Findings {
+        store: format!("PostgreSQL {}", server.version),
+        address: address.to_string(),
+        size_bytes: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
+        count: u64::try_from(row.get::<_, i64>(4)).ok(),
+        backup_problems,
+        restore_problems,
+        road,
+        facts: facts(&server, own_clients, &[("owner", owner), ("encoding", row.get(3))]),
+    })
+}
+
+fn absent(session: &mut Session, address: &Address, own_clients: Option<&Path>) -> Result<Findings> {
+    let server = Server::read(session)?;
+    let mut backup_problems = common(&server, own_clients);
+    let mut restore_problems = backup_problems.clone();
+    backup_problems.push(Problem::new(Severity::Blocks, format!("there is no database {:?} on the server", address.database)));
+    if !server.create_database {
+        restore_problems.push(
+            Problem::new(Severity::Blocks, format!("there is no database {:?}, and role {:?} may not create it", address.database, server.role))
+                .way_out(format!("Create it, or: ALTER ROLE {} CREATEDB.", crate::sql::identifier(&server.role))),
+        );
+    }
+    Ok(Findings {
+        store: format!("PostgreSQL {}", server.version),
+        address: address.to_string(),
+        size_bytes: 0,
+        count: None,
+        backup_problems,
+        restore_problems,
+        road: Road::SideCopy,
+        facts: facts(&server, own_clients, &[]),
+    })
+}
+
+fn facts(server: &Server, own_clients: Option<&Path>, more: &[(&str, String)]) -> Vec<(String, String)> {
+    let mut facts = vec![("role".to_owned(), server.role.clone())];
+    if let Ok(clients) = Clients::for_major(own_clients, server.major) {
+        facts.push(("clients".to_owned(), clients.version));
+    }
+    facts.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    facts
+}
+
+/// What matters for a backup and for a restore.
+fn common(server: &Server, own_clients: Option<&Path>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if !(13..=18).contains(&server.major) {
+        problems.push(Problem::new(Severity::Degrades, format!("PostgreSQL {} was never tried: this program knows 13 to 18", server.major)));
+    }
+    if let Err(error) = Clients::for_major(own_clients, server.major) {
+        problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
+    }
+    problems
+}
+
+fn side_copy_problem(server: &Server, owner: &str, owned: bool, address: &Address) -> Option<Problem> {
+    let role = crate::sql::identifier(&server.role);
+    if !server.create_database {
+        let text = format!("role {:?} may not create databases: the set replaces the live data in place, with the writers stopped", server.role);
+        return Some(Problem::new(Severity::Degrades, text).way_out(format!("ALTER ROLE {role} CREATEDB")));
+    }
+    if !owned {
+        let text = format!("role {:?} does not own the database, {owner:?} does: only an owner renames, so the set replaces the live data in place", server.role);
+        return Some(Problem::new(Severity::Degrades, text).way_out(format!("GRANT {} TO {role}", crate::sql::identifier(owner))));
+    }
+    Session::open_maintenance(address).err().map(|error| {
+        let text = format!("no database to rename from: {}; the set replaces the live data in place", error.chain());
+        Problem::new(Severity::Degrades, text).way_out(error.hints().join(" "))
+    })
+}
+
+fn unreadable(session: &mut Session, problems: &mut Vec<Problem>) -> Result<()> {
+    let rows = session.rows(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+           AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid)) \
+         ORDER BY 1 LIMIT 5",
+        "look which tables can be read",
+    )?;
+    if !rows.is_empty() {
+        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        problems.push(
+            Problem::new(Severity::Blocks, format!("not all can be read: {} …", names.join(", ")))
+                .way_out("Use the owner of the tables, or grant the role pg_read_all_data (14 and later) and BYPASSRLS."),
+        );
+    }
+    Ok(())
+}
+
+fn standing_in_the_way(session: &mut Session, server: &Server, swap: bool, problems: &mut Vec<Problem>) -> Result<()> {
+    if server.in_recovery {
+        problems.push(Problem::new(Severity::Blocks, "the server is a standby: nothing can be written").way_out("Give the address of the primary."));
+    }
+    let row = session.row(
+        "SELECT (SELECT count(*) FROM pg_stat_activity a WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid() \
+                   AND NOT pg_has_role(current_user, usesysid, 'USAGE')), \
+                (SELECT string_agg(slot_name, ', ') FROM pg_replication_slots WHERE database = current_database()), \
+                (SELECT string_agg(gid, ', ') FROM pg_prepared_xacts WHERE database = current_database())",
+        "look what stands in the way",
+    )?;
+    let (foreign, slots, prepared): (i64, Option<String>, Option<String>) = (row.get(0), row.get(1), row.get(2));
+    if foreign > 0 && !server.signal {
+        problems.push(
+            Problem::new(Severity::Degrades, format!("{foreign} sessions belong to other roles and cannot be ended by {:?}", server.role))
+                .way_out(format!("Stop these clients before the cut-over, or: GRANT pg_signal_backend TO {}", crate::sql::identifier(&server.role))),
+        );
+    }
+    if let Some(slots) = slots.filter(|_| swap) {
+        let text = format!("logical replication slots stay with the previous data: {slots}");
+        problems.push(Problem::new(Severity::Degrades, text).way_out("Make them anew after the cut-over, and drop the old ones before `settle`."));
+    }
+    if let Some(prepared) = prepared {
+        let text = format!("prepared transactions are in the way: {prepared}");
+        problems.push(Problem::new(Severity::Degrades, text).way_out("COMMIT PREPARED or ROLLBACK PREPARED them before the cut-over."));
+    }
+    if swap {
+        problems.push(Problem::new(Severity::Note, "the server does not tell its free space: the staged copy needs as much again as the live data"));
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! Names: of the side databases on the server, and of the parts in a snapshot.
+
+use plan::ids::RunId;
+use plan::ports::{Place, Road};
+use plan::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// PostgreSQL cuts longer names silently (NAMEDATALEN − 1), and two that were cut might be one.
+const NAME_BYTES: usize = 63;
+
+/// What [`Place`] holds for PostgreSQL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct Databases {
+    /// How the set goes back.
+    pub(crate) road: Road,
+    /// The live database.
+    pub(crate) live: String,
+    /// Its object id when the place was reserved, by which the previous data is known under any name; none when there was no such database.
+    pub(crate) live_oid: Option<u32>,
+    /// The staged database.
+    pub(crate) stage: String,
+    /// The previous live database, after the cut-over.
+    pub(crate) before: String,
+}
+
+impl Databases {
+    /// Names of a run.
+    pub(crate) fn new(road: Road, live: &str, live_oid: Option<u32>, run: &RunId) -> Self {
+        Self { road, live: live.to_owned(), live_oid, stage: side_name(live, "stage", run), before: side_name(live, "before", run) }
+    }
+
+    /// # Errors
+    /// [`plan::Class::NeedsPerson`] when it is not a place of this data set.
+    pub(crate) fn read(place: &Place) -> Result<Self> {
+        serde_json::from_value(place.0.clone()).map_err(|error| Error::needs_person("the journal's place is not one of PostgreSQL").because(error))
+    }
+
+    /// # Errors
+    /// Never in practice.
+    pub(crate) fn write(&self) -> Result<Place> {
+        let value = serde_json::to_value(self).map_err(|error| Error::failed("write the place").because(error))?;
+        Ok(Place(value))
+    }
+}
+
+fn side_name(live: &str, role: &str, run: &RunId) -> String {
+    let end = format!("__{role}_{}", run.short());
+    let mut room = NAME_BYTES.saturating_sub(end.len()).min(live.len());
+    while !live.is_char_boundary(room) {
+        room -= 1;
+    }
+    format!("{}{end}", &live[..room])
+}
+
+/// The database's name as the name of a file: `/`, control characters and a leading dot are percent-encoded.
+pub(crate) fn file_name(database: &str) -> String {
+    let encode = |(index, character): (usize, char)| match character {
+        '/' | '%' | '\0'..='\x1f' => format!("%{:02X}", u32::from(character)),
+        '.' if index == 0 => "%2E".to_owned(),
+        other => other.to_string(),
+    };
+    database.chars().enumerate().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_names_fit_and_keep_their_end() {
+        let run = RunId("01jd000000abcdefghij".into());
+        assert_eq!(side_name("zync", "stage", &run), "zync__stage_abcdefghij");
+        let long = side_name(&"ö".repeat(31), "before", &run);
+        assert!(long.len() <= NAME_BYTES && long.ends_with("ö__before_abcdefghij"), "{long}");
+    }
+
+    #[test]
+    fn file_names_never_leave_their_folder() {
+        assert_eq!(file_name("zync_production"), "zync_production");
+        assert_eq!(file_name("../a b"), "%2E.%2Fa b");
+    }
+}

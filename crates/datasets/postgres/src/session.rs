@@ -1,0 +1,139 @@
+//! One connection to one database: pinned settings, classed errors, statements that the stop flag cancels.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use plan::ports::StopFlag;
+use plan::{Error, Result};
+use postgres::config::SslMode;
+use postgres::{Client, Config, Row};
+use secrecy::ExposeSecret;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::address::{Address, Host};
+use crate::failure::classed;
+use crate::tls;
+
+/// Databases that every server has, in the order in which they are tried for renames.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+/// What `pg_stat_activity` shows of us.
+pub(crate) const APPLICATION: &str = "threescale-backup";
+
+/// How often the stop flag is looked at while a statement runs.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Everything that the text of a value depends on, so that a digest is the same whatever the role, the database or the version prefers.
+/// `row_security = off` makes a hidden row an error instead of a row that is silently not there.
+const PINNED: &str = "SET search_path = pg_catalog; SET extra_float_digits = 3; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
+     SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET lc_monetary = 'C'; SET xmlbinary = 'base64'; SET xmloption = 'content'; \
+     SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET row_security = off; SET statement_timeout = 0; \
+     SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET synchronize_seqscans = off";
+
+/// A connection.
+pub(crate) struct Session {
+    client: Client,
+    connector: MakeRustlsConnect,
+}
+
+impl Session {
+    /// Connects to the database of an address.
+    ///
+    /// # Errors
+    /// [`plan::Class::Transient`] when the server cannot be reached, [`plan::Class::Refused`] when it refuses the login.
+    pub(crate) fn open(address: &Address) -> Result<Self> {
+        let connector = tls::connector(address.tls.as_ref())?;
+        let connected = config(address).connect(connector.clone());
+        let client = connected.map_err(|error| classed(error, format!("cannot connect to PostgreSQL at {address}")))?;
+        let mut session = Self { client, connector };
+        session.run(PINNED, "pin the session's settings")?;
+        Ok(session)
+    }
+
+    /// Connects to a database that is not the live one: nobody can rename the database that he is in.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) fn open_maintenance(address: &Address) -> Result<Self> {
+        let mut last = Error::refused("there is no maintenance database");
+        for database in MAINTENANCE.into_iter().filter(|database| *database != address.database) {
+            match Self::open(&address.with_database(database)) {
+                Ok(session) => return Ok(session),
+                Err(error) if error.class() == plan::Class::Refused => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last.hint(format!("Grant role {:?} CONNECT on the database \"postgres\" or \"template1\".", address.user)))
+    }
+
+    /// Runs statements without a result.
+    ///
+    /// # Errors
+    /// The server's, classed, with what was being done.
+    pub(crate) fn run(&mut self, statements: &str, what: &str) -> Result<()> {
+        self.client.batch_execute(statements).map_err(|error| classed(error, what))
+    }
+
+    /// Rows of a query.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn rows(&mut self, query: &str, what: &str) -> Result<Vec<Row>> {
+        self.client.query(query, &[]).map_err(|error| classed(error, what))
+    }
+
+    /// The one row of a query.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; also when there is not exactly one.
+    pub(crate) fn row(&mut self, query: &str, what: &str) -> Result<Row> {
+        self.client.query_one(query, &[]).map_err(|error| classed(error, what))
+    }
+
+    /// Runs something long; when one of the flags is raised, the server is asked to cancel it.
+    ///
+    /// # Errors
+    /// [`plan::Class::Interrupted`] when a flag was raised; otherwise those of `work`.
+    pub(crate) fn cancellable<T>(&mut self, stops: &[&StopFlag], work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let raised = || stops.iter().any(|stop| stop.is_raised());
+        if raised() {
+            return Err(Error::interrupted());
+        }
+        let (token, connector) = (self.client.cancel_token(), self.connector.clone());
+        let (done, ended) = mpsc::channel::<()>();
+        let outcome = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                while ended.recv_timeout(GLANCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    // A cancel that comes to nothing (the statement had just ended) is tried again at the next glance.
+                    if raised() && token.cancel_query(connector.clone()).is_err() {
+                        continue;
+                    }
+                }
+            });
+            let outcome = work(self);
+            drop(done);
+            outcome
+        });
+        if raised() { Err(Error::interrupted()) } else { outcome }
+    }
+}
+
+fn config(address: &Address) -> Config {
+    let mut config = Config::new();
+    config.user(&address.user).dbname(&address.database).port(address.port).application_name(APPLICATION);
+    config.connect_timeout(Duration::from_secs(10)).keepalives_idle(Duration::from_secs(60));
+    if let Some(password) = &address.password {
+        config.password(password.expose_secret());
+    }
+    let wanted = address.tls.as_ref().map(|tls| tls.mode);
+    match &address.host {
+        // The server never speaks TLS on its socket.
+        Host::Socket(folder) => config.host_path(folder).ssl_mode(SslMode::Disable),
+        Host::Name(name) => config.host(name).ssl_mode(match wanted {
+            None => SslMode::Prefer,
+            Some(plan::tls::TlsMode::Disable) => SslMode::Disable,
+            Some(_) => SslMode::Require,
+        }),
+    };
+    config
+}

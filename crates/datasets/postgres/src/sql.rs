@@ -1,0 +1,30 @@
+//! Quoting. Every name and value that enters a statement passes through here.
+
+/// An identifier, quoted always: the database may be called `Zync "x"`.
+pub(crate) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string constant that means the same whatever `standard_conforming_strings` says.
+pub(crate) fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+/// `dbname='…'` for `pg_dump` and `pg_restore`, which would read a name with `=` in it as a connection string.
+pub(crate) fn connection_string(database: &str) -> String {
+    format!("dbname='{}'", database.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_escapes_its_quotes() {
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("\\'"), " E'\\\\'''");
+        assert_eq!(connection_string("a'b\\c=d"), "dbname='a\\'b\\\\c=d'");
+    }
+}

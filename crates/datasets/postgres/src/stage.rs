@@ -1,0 +1,113 @@
+//! Stages a snapshot in a side database. It never names the live database but to read its properties.
+
+use std::process::Stdio;
+
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, Event};
+use plan::{Class, Result};
+
+use crate::address::Address;
+use crate::blockers;
+use crate::child::{self, Child};
+use crate::clients::Clients;
+use crate::facts;
+use crate::place::Databases;
+use crate::properties::Properties;
+use crate::restore::{Archive, Omissions, verdict};
+use crate::server::Server;
+use crate::session::Session;
+use crate::sql::{connection_string, identifier};
+
+/// What a restore works with.
+pub(crate) struct Loading<'a> {
+    /// The run.
+    pub(crate) context: &'a Context,
+    /// Of which data set.
+    pub(crate) data_set: DataSetName,
+    /// The live database's address.
+    pub(crate) address: &'a Address,
+    /// Programs that can talk to the server and read the archive.
+    pub(crate) clients: &'a Clients,
+    /// The parts.
+    pub(crate) archive: Archive,
+    /// What the manifest says.
+    pub(crate) kept: &'a KeptDataSet,
+}
+
+impl Loading<'_> {
+    /// Makes the side database anew and loads it.
+    ///
+    /// # Errors
+    /// When something is missing on the server or `pg_restore` fails; what was made stays for the next call.
+    pub(crate) fn beside(&self, databases: &Databases) -> Result<()> {
+        let mut session = Session::open_maintenance(self.address)?;
+        let server = Server::read(&mut session)?;
+        let stage = databases.stage.as_str();
+        blockers::drop_database(&mut session, stage)?;
+        let live = Properties::read(&mut session, &databases.live, server.major)?;
+        let properties = Properties::staged(live, self.archive.properties()?);
+        self.create(&mut session, &server, &properties, stage)?;
+        let side = self.address.with_database(stage);
+        let mut loaded = Session::open(&side)?;
+        if !facts::list(&self.kept.evidence, facts::SCHEMAS)?.contains("public") {
+            loaded.run("DROP SCHEMA public", "drop the schema that the set does not have")?;
+        }
+        let omissions = Omissions::find(&mut loaded, &server, &self.kept.evidence)?;
+        omissions.tell(self.context, self.data_set);
+        self.load(&side, &omissions)?;
+        // pg_restore brings no statistics before version 18: without them the first minutes after the cut-over would be slow ones.
+        loaded.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))?;
+        self.finish(&mut session, &properties, stage)
+    }
+
+    fn create(&self, session: &mut Session, server: &Server, properties: &Properties, stage: &str) -> Result<()> {
+        let what = "create the side database";
+        let statement = properties.create(stage, server.major, true)?;
+        let created = session.cancellable(&[&self.context.stop], |session| session.run(&statement, what));
+        match created {
+            // The owner does not exist here, or our role cannot give to it.
+            Err(error) if properties.owner != server.role && matches!(error.class(), Class::Refused | Class::Failed) => {
+                let retried = session.run(&properties.create(stage, server.major, false)?, what);
+                retried.map_err(|_| error)?;
+                self.warn(&format!("the database is owned by {:?} instead of {:?}", server.role, properties.owner));
+                Ok(())
+            }
+            created => created,
+        }
+    }
+
+    fn load(&self, side: &Address, omissions: &Omissions) -> Result<()> {
+        let what = "load the dump into the side database";
+        let mut command = child::command(self.clients, "pg_restore", side)?;
+        command.args(["--format=custom", "--exit-on-error", "--no-password"]).args(&omissions.arguments);
+        command.arg("--dbname").arg(connection_string(&side.database));
+        let mut pg_restore = Child::start(command, Stdio::piped(), Stdio::null())?;
+        let stdin = pg_restore.stdin()?;
+        let poured = self.archive.pour(self.context, self.data_set, stdin)?;
+        let said = verdict(poured, pg_restore.wait(), what)?;
+        said.lines().for_each(|line| self.warn(&format!("pg_restore says: {line}")));
+        Ok(())
+    }
+
+    /// Settings, grants and the like: what cannot be given is told, for the data is right without it.
+    fn finish(&self, session: &mut Session, properties: &Properties, stage: &str) -> Result<()> {
+        for statement in properties.finishing(stage) {
+            match session.run(&statement, "give the side database its properties") {
+                Ok(()) => {}
+                Err(error) if error.class() == Class::Transient => return Err(error),
+                // The value is not shown: it may be a secret.
+                Err(error) => {
+                    let shown = statement.split(" TO ").next().unwrap_or_default().replace(&identifier(stage), "…");
+                    self.warn(&format!("left out: {shown}: {}", error.chain()));
+                }
+            }
+        }
+        self.context.stop.check()
+    }
+
+    /// Tells the operator.
+    pub(crate) fn warn(&self, text: &str) {
+        self.context.watch.see(Event::Warning(&format!("{}: {text}", self.data_set)));
+    }
+}

@@ -1,0 +1,156 @@
+//! The data set: which verb is done by which file.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
+use plan::Result;
+
+use crate::address::Address;
+use crate::counting::{Counting, Order};
+use crate::dump::PostgresDump;
+use crate::place::Databases;
+use crate::restore::Archive;
+use crate::server::Server;
+use crate::session::Session;
+use crate::stage::Loading;
+use crate::swap::{Hook, Swap};
+use crate::{census, digest, fits, in_place, look, sequences};
+
+/// What an operator may choose.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder with `pg_dump`, `pg_restore` and `psql`; found on this machine when absent.
+    pub client_folder: Option<PathBuf>,
+    /// How long a cut-over waits for the sessions of clients to go before it gives up with nothing changed.
+    pub cut_over_wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { client_folder: None, cut_over_wait: Duration::from_secs(30) }
+    }
+}
+
+/// A PostgreSQL database as a data set.
+pub struct PostgresStore {
+    name: DataSetName,
+    address: Address,
+    options: Options,
+    pub(crate) hook: Arc<Hook>,
+}
+
+impl PostgresStore {
+    /// The data set of a name at an address. Nothing is connected yet.
+    #[must_use]
+    pub fn new(name: DataSetName, address: Address, options: Options) -> Self {
+        Self { name, address, options, hook: Arc::new(|_| {}) }
+    }
+
+    /// The dump with its own type, for tests.
+    pub(crate) fn start_dump(&self, context: &Context) -> Result<PostgresDump> {
+        PostgresDump::start(context, self.name, &self.address, self.options.client_folder.as_deref())
+    }
+
+    fn swap<T>(&self, context: &Context, place: &Place, verb: impl FnOnce(&mut Swap<'_>) -> Result<T>) -> Result<T> {
+        let databases = Databases::read(place)?;
+        let session = Session::open_maintenance(&self.address)?;
+        let (wait, stop) = (self.options.cut_over_wait, &context.stop);
+        verb(&mut Swap { session, databases: &databases, wait, stop, hook: &*self.hook })
+    }
+}
+
+impl DataSet for PostgresStore {
+    fn name(&self) -> DataSetName {
+        self.name
+    }
+
+    fn kind(&self) -> Result<String> {
+        Ok(fits::KIND.to_owned())
+    }
+
+    fn look(&self, _context: &Context) -> Result<Findings> {
+        look::look(&self.address, self.options.client_folder.as_deref())
+    }
+
+    fn fits(&self, _context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        fits::problems(&self.address, kept, road, self.options.client_folder.as_deref())
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        Ok(Box::new(self.start_dump(context)?))
+    }
+
+    fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
+        let mut session = match road {
+            Road::SideCopy => Session::open_maintenance(&self.address)?,
+            Road::InPlace => Session::open(&self.address)?,
+        };
+        let live_oid = look::object_id(&mut session, &self.address.database)?;
+        Databases::new(road, &self.address.database, live_oid, &context.run).write()
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        let databases = Databases::read(place)?;
+        let mut session = match databases.road {
+            Road::SideCopy => Session::open_maintenance(&self.address)?,
+            Road::InPlace => Session::open(&self.address)?,
+        };
+        let server = Server::read(&mut session)?;
+        drop(session);
+        let clients = fits::clients(&server, &kept.evidence, self.options.client_folder.as_deref())?;
+        let archive = Archive::new(snapshot, kept);
+        let loading = Loading { context, data_set: self.name, address: &self.address, clients: &clients, archive, kept };
+        match databases.road {
+            Road::SideCopy => loading.beside(&databases),
+            Road::InPlace => loading.in_place(),
+        }
+    }
+
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
+        let databases = Databases::read(place)?;
+        let name = if databases.road == Road::SideCopy { &databases.stage } else { &databases.live };
+        let address = self.address.with_database(name);
+        let mut session = Session::open(&address)?;
+        let tables = digest::tables(&mut session)?;
+        let order = Order { address, snapshot: None, tables, data_set: self.name, verb: Verb::Prove };
+        let counting = Counting::start(context, order)?;
+        let mut evidence = Evidence { objects: census::take(&mut session)?, ..Evidence::default() };
+        let positions = sequences::positions(&mut session)?;
+        evidence.collections = counting.finish()?;
+        sequences::compare(&kept.evidence, &positions, &mut evidence)?;
+        Ok(evidence)
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        if Databases::read(place)?.road == Road::InPlace {
+            return Ok(());
+        }
+        self.swap(context, place, |swap| swap.cut_over())
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        if Databases::read(place)?.road == Road::InPlace {
+            return Err(in_place::no_way_back());
+        }
+        self.swap(context, place, |swap| swap.undo())
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        if Databases::read(place)?.road == Road::InPlace {
+            return Ok(());
+        }
+        self.swap(context, place, |swap| swap.discard())
+    }
+
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
+        if Databases::read(place)?.road == Road::InPlace {
+            return Ok(0);
+        }
+        self.swap(context, place, |swap| swap.kept_bytes())
+    }
+}
