@@ -21,6 +21,10 @@ const LANES: usize = 2;
 /// The first step's error, journaled; other steps that were running are told to stop and waited for. What comes next is the operator's choice.
 pub fn run(journal: &Journal, parts: &Parts) -> Result<()> {
     let first_view = FirstView::default();
+    // What fails stops the others, but is not a signal.
+    let mut parts = parts.clone();
+    parts.context.stop = parts.context.stop.child();
+    let parts = &parts;
     if !journal.run().plan.data_sets.contains_key(&plan::ids::DataSetName::SystemDatabase) {
         first_view.open();
     }

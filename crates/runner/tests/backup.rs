@@ -1,6 +1,7 @@
 //! Backups on a fake installation: the order of the views, and what an interruption leaves.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[expect(dead_code, reason = "the restore tests use the rest")]
 mod support;
 
 use std::collections::BTreeMap;

@@ -80,24 +80,33 @@ impl Watch for Silent {
 
 /// Raised once, by a signal, when the work shall stop.
 #[derive(Debug, Clone, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
+pub struct StopFlag {
+    own: Arc<AtomicBool>,
+    above: Option<Arc<AtomicBool>>,
+}
 
 impl StopFlag {
+    /// A flag that is raised with this one, and can be raised without it: for work that stops because a part of it failed.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { own: Arc::default(), above: Some(Arc::clone(&self.own)) }
+    }
+
     /// Raises the flag.
     pub fn raise(&self) {
-        self.0.store(true, Ordering::SeqCst);
+        self.own.store(true, Ordering::SeqCst);
     }
 
     /// Whether it is raised.
     #[must_use]
     pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.own.load(Ordering::Relaxed) || self.above.as_ref().is_some_and(|above| above.load(Ordering::Relaxed))
     }
 
     /// The shared flag itself, for a signal handler.
     #[must_use]
     pub fn shared(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.0)
+        Arc::clone(&self.own)
     }
 
     /// # Errors
