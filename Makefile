@@ -1,0 +1,30 @@
+# threescale-backup. `make test` is what CI runs; on a bare Debian 12 it installs what it needs.
+CARGO ?= cargo
+SIZE ?= 50M
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: build test lint demo bench deny install-test-deps
+
+build:
+	$(CARGO) build --release -p threescale-backup
+
+install-test-deps:
+	scripts/install-test-deps
+
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+test: install-test-deps lint
+	scripts/run-tests
+
+demo: install-test-deps build
+	target/release/threescale-backup demo --size $(SIZE)
+
+bench: install-test-deps build
+	scripts/bench $(SIZE)
+
+# Licences and duplicate crates; advisories need the network.
+deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --offline check licenses bans sources
