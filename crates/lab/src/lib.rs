@@ -4,7 +4,10 @@
 //! its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
 //! server that it did not start, nor a standard port.
 
+mod data;
 mod folder;
+mod installation;
+mod link;
 mod mysql;
 mod port;
 mod postgres;
@@ -14,9 +17,13 @@ mod redis;
 mod server;
 mod template;
 mod tls;
+mod writers;
 
+pub use data::Shape;
+pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DATABASE, ZYNC_DATABASE};
 pub use mysql::{Mysql, MysqlKind};
 pub use postgres::Postgres;
 pub use programs::find as find_program;
 pub use redis::Redis;
 pub use tls::Tls;
+pub use writers::{Control, Writers, Written};

@@ -85,6 +85,10 @@ impl Redis {
         client(self.server.folder(), self.password.as_deref())
     }
 
+    pub(crate) fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
     /// The folder of the server: data in `data`, log in `server.log`.
     #[must_use]
     pub fn folder(&self) -> &Path {

@@ -1,0 +1,92 @@
+//! MySQL and MariaDB: `CHECKSUM TABLE`, counts, definitions of everything.
+
+use plan::Result;
+
+use super::{Fingerprint, cells, digest, keyed};
+use crate::Mysql;
+
+pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint> {
+    // Without --raw, newlines inside a cell are written as \n: a row is a line.
+    let ask = |sql: &str| {
+        let mut client = server.client();
+        client.args(["--default-character-set=utf8mb4", "-N", "-B", "-e", sql, database]);
+        cells(client, '\t')
+    };
+    let mut found = Fingerprint::new();
+    let in_schema = format!("WHERE TABLE_SCHEMA = '{database}'");
+    let tables: Vec<String> = ask(&format!("SELECT TABLE_NAME FROM information_schema.TABLES {in_schema} AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1"))?.concat();
+    for table in &tables {
+        let rows = ask(&format!("SELECT COUNT(*) FROM `{table}`; CHECKSUM TABLE `{table}` EXTENDED; SHOW CREATE TABLE `{table}`"))?;
+        let cell = |row: usize, column: usize| rows.get(row).and_then(|row| row.get(column)).cloned().unwrap_or_default();
+        found.insert(format!("rows/{table}"), format!("{} rows, checksum {}", cell(0, 0), cell(1, 1)));
+        let (definition, next_id) = canonical(&cell(2, 1));
+        found.insert(format!("definition/{table}"), digest(&definition));
+        found.insert(format!("next-id/{table}"), next_id);
+    }
+    let objects = [
+        ("schema", format!("SELECT 'default', DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{database}'")),
+        ("view", format!("SELECT TABLE_NAME, SHA2(VIEW_DEFINITION, 256), DEFINER, SECURITY_TYPE FROM information_schema.VIEWS {in_schema}")),
+        (
+            "trigger",
+            format!(
+                "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, ACTION_TIMING, EVENT_MANIPULATION, ACTION_ORDER, SHA2(ACTION_STATEMENT, 256), DEFINER, SQL_MODE, CHARACTER_SET_CLIENT, COLLATION_CONNECTION FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = '{database}'"
+            ),
+        ),
+        (
+            "routine",
+            format!(
+                "SELECT ROUTINE_NAME, ROUTINE_TYPE, SHA2(ROUTINE_DEFINITION, 256), DEFINER, SECURITY_TYPE, SQL_MODE, SQL_DATA_ACCESS, IS_DETERMINISTIC, ROUTINE_COMMENT, CHARACTER_SET_CLIENT, COLLATION_CONNECTION FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = '{database}'"
+            ),
+        ),
+        (
+            "parameter",
+            format!("SELECT CONCAT(SPECIFIC_NAME, '.', ORDINAL_POSITION), PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = '{database}'"),
+        ),
+        (
+            "event",
+            format!("SELECT EVENT_NAME, STATUS, SHA2(EVENT_DEFINITION, 256), DEFINER, SQL_MODE, INTERVAL_VALUE, INTERVAL_FIELD, ON_COMPLETION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}'"),
+        ),
+    ];
+    for (kind, sql) in objects {
+        found.extend(keyed(kind, ask(&sql)?));
+    }
+    Ok(found)
+}
+
+/// The order of keys and constraints means nothing, and the next id is told apart.
+fn canonical(definition: &str) -> (String, String) {
+    let (mut next_id, mut columns, mut keys) = (String::new(), Vec::new(), Vec::new());
+    for line in definition.split("\\n") {
+        let line = line.trim_end_matches(',');
+        let is_key = ["  PRIMARY KEY", "  UNIQUE KEY", "  KEY", "  CONSTRAINT", "  FULLTEXT", "  SPATIAL"].iter().any(|start| line.starts_with(start));
+        if is_key {
+            keys.push(line.to_owned());
+            continue;
+        }
+        let words = line.split(' ').filter(|word| match word.strip_prefix("AUTO_INCREMENT=") {
+            Some(number) if line.starts_with(')') => {
+                number.clone_into(&mut next_id);
+                false
+            }
+            _ => true,
+        });
+        columns.push(words.collect::<Vec<_>>().join(" "));
+    }
+    keys.sort();
+    (format!("{}\n{}", columns.join("\n"), keys.join("\n")), next_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn the_order_of_keys_and_the_next_id_do_not_count_as_definition() {
+        let one = canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `x` (`a`),\\n  KEY `y` (`a`)\\n) ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=latin1");
+        let other = canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `y` (`a`),\\n  KEY `x` (`a`)\\n) ENGINE=InnoDB DEFAULT CHARSET=latin1");
+        assert_eq!(one.0, other.0);
+        assert_eq!((one.1.as_str(), other.1.as_str()), ("7", ""));
+        let without = canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `y` (`a`)\\n) ENGINE=InnoDB DEFAULT CHARSET=latin1");
+        assert_ne!(one.0, without.0);
+    }
+}
