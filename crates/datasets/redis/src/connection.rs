@@ -1,0 +1,326 @@
+//! A connection to a server: commands, pipelines, and the raw bytes that replication needs.
+//!
+//! Own client, because no crate speaks PSYNC, and because dumps and payloads must pass as streams. It is synchronous, holds one buffer each
+//! way, looks at the stop flag twice a second, and never waits longer than its idle limit for a byte.
+
+mod open;
+mod reply;
+mod tls;
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use plan::ports::StopFlag;
+use plan::{Class, Error, Result};
+
+pub(crate) use reply::{Reply, is_forbidden};
+
+/// Input buffer, and the size at which pending output is sent.
+const BUFFER_BYTES: usize = 256 << 10;
+/// The longest reply that is held in memory; longer ones (values) are read as streams.
+const REPLY_MAX_BYTES: u64 = 64 << 20;
+
+/// How long things may take, and who may stop them.
+#[derive(Clone)]
+pub(crate) struct Limits {
+    /// For the TCP connection.
+    pub(crate) connect: Duration,
+    /// Without a single byte from, or accepted by, the server.
+    pub(crate) idle: Duration,
+    /// Any of them ends the work.
+    pub(crate) stops: Vec<StopFlag>,
+    /// For tests of crashes: how many commands may still be sent.
+    pub(crate) crash: Option<Crash>,
+}
+
+/// Pretends that the program dies around its n-th command.
+#[derive(Clone)]
+pub(crate) struct Crash {
+    pub(crate) commands_left: Arc<AtomicI64>,
+    /// Whether the fatal command still reaches the server, only its reply does not come back.
+    pub(crate) after_sending: bool,
+}
+
+/// A connection.
+pub(crate) struct Connection {
+    stream: open::Stream,
+    peer: String,
+    limits: Limits,
+    input: Box<[u8]>,
+    position: usize,
+    end: usize,
+    output: Vec<u8>,
+    /// Set by any failure: nothing read later could be told from an earlier reply.
+    broken: bool,
+}
+
+impl Connection {
+    fn over(stream: open::Stream, peer: String, limits: Limits) -> Self {
+        let input = vec![0; BUFFER_BYTES].into_boxed_slice();
+        Self { stream, peer, limits, input, position: 0, end: 0, output: Vec::with_capacity(BUFFER_BYTES), broken: false }
+    }
+
+    /// The server, without secrets.
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    /// Sends one command and waits for its reply; a refusal is an error.
+    pub(crate) fn call(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
+        let name = arguments.first().map(|name| String::from_utf8_lossy(name).into_owned()).unwrap_or_default();
+        self.ask(arguments)?.ok().map_err(|error| error.during(format!("{name} at {}", self.peer)))
+    }
+
+    /// Sends one command and waits for its reply; a refusal is a reply like any other.
+    pub(crate) fn ask(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
+        let dies = match &self.limits.crash {
+            Some(crash) => (crash.commands_left.fetch_sub(1, Ordering::SeqCst) <= 0).then_some(crash.after_sending),
+            None => None,
+        };
+        if dies == Some(false) {
+            return Err(Error::transient("pretended crash before a command"));
+        }
+        self.push(arguments);
+        self.flush()?;
+        let reply = self.reply()?;
+        if dies.is_some() { Err(Error::transient("pretended crash after a command")) } else { Ok(reply) }
+    }
+
+    /// Selects a logical database.
+    pub(crate) fn select(&mut self, database: u32) -> Result<()> {
+        self.call(&[b"SELECT", database.to_string().as_bytes()]).map(drop)
+    }
+
+    /// Adds a command to the pending output.
+    pub(crate) fn push(&mut self, arguments: &[&[u8]]) {
+        self.push_head(arguments.len());
+        arguments.iter().for_each(|argument| self.push_argument(argument));
+    }
+
+    /// Begins a command of that many arguments.
+    pub(crate) fn push_head(&mut self, arguments: usize) {
+        push_number(&mut self.output, b'*', arguments as u64);
+    }
+
+    /// Adds one argument.
+    pub(crate) fn push_argument(&mut self, argument: &[u8]) {
+        push_number(&mut self.output, b'$', argument.len() as u64);
+        self.output.extend_from_slice(argument);
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// Begins an argument of that many bytes, whose bytes and line end follow by [`Connection::push_raw`].
+    pub(crate) fn push_argument_head(&mut self, bytes: u64) {
+        push_number(&mut self.output, b'$', bytes);
+    }
+
+    /// Adds bytes as they are; sends when enough is pending.
+    pub(crate) fn push_raw(&mut self, bytes: &[u8]) -> Result<()> {
+        self.output.extend_from_slice(bytes);
+        if self.output.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// How many bytes wait to be sent.
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Sends what is pending.
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        self.usable()?;
+        let mut sent = 0;
+        let mut since = Instant::now();
+        while sent < self.output.len() {
+            let outcome = self.stream.write(self.output.get(sent..).unwrap_or_default());
+            match outcome {
+                Ok(0) => return Err(self.lost(io::ErrorKind::WriteZero.into())),
+                Ok(count) => (sent, since) = (sent + count, Instant::now()),
+                Err(error) => self.wait_on(error, since)?,
+            }
+        }
+        self.output.clear();
+        if self.output.capacity() > 4 * BUFFER_BYTES {
+            self.output.shrink_to(BUFFER_BYTES);
+        }
+        since = Instant::now();
+        loop {
+            match self.stream.flush() {
+                Ok(()) => return Ok(()),
+                Err(error) => self.wait_on(error, since)?,
+            }
+        }
+    }
+
+    /// Reads one reply.
+    pub(crate) fn reply(&mut self) -> Result<Reply> {
+        self.reply_at(0)
+    }
+
+    fn reply_at(&mut self, depth: usize) -> Result<Reply> {
+        let line = self.line()?;
+        let text = || String::from_utf8_lossy(line.get(1..).unwrap_or_default()).into_owned();
+        let number = || text().parse::<i64>().map_err(|_| Error::failed(format!("{} sent a reply that is no RESP", self.peer)));
+        match line.first() {
+            Some(b'+') => Ok(Reply::Text(text())),
+            Some(b'-') => Ok(Reply::Error(text())),
+            Some(b':') => Ok(Reply::Number(number()?)),
+            Some(b'$') => match u64::try_from(number()?) {
+                Err(_) => Ok(Reply::Nil),
+                Ok(length) if length > REPLY_MAX_BYTES => Err(self.garbled("a reply that is too long")),
+                Ok(length) => self.bulk(length).map(Reply::Bytes),
+            },
+            Some(b'*') => match u64::try_from(number()?) {
+                Err(_) => Ok(Reply::Nil),
+                Ok(_) if depth > 8 => Err(self.garbled("a reply that is nested too deep")),
+                Ok(count) => (0..count).map(|_| self.reply_at(depth + 1)).collect::<Result<_>>().map(Reply::List),
+            },
+            _ => Err(self.garbled("a reply that is no RESP")),
+        }
+    }
+
+    /// Reads the head of a bulk reply: its length, or the other reply that came instead.
+    pub(crate) fn bulk_head(&mut self) -> Result<std::result::Result<u64, Reply>> {
+        let line = self.line()?;
+        let text = String::from_utf8_lossy(line.get(1..).unwrap_or_default()).into_owned();
+        match (line.first(), text.parse::<i64>().map(u64::try_from)) {
+            (Some(b'$'), Ok(Ok(length))) => Ok(Ok(length)),
+            (Some(b'$'), Ok(Err(_))) => Ok(Err(Reply::Nil)),
+            (Some(b'-'), _) => Ok(Err(Reply::Error(text))),
+            _ => Err(self.garbled("something else than a bulk reply")),
+        }
+    }
+
+    fn bulk(&mut self, length: u64) -> Result<Vec<u8>> {
+        let length = usize::try_from(length).map_err(|error| Error::failed("read a reply").because(error))?;
+        let mut bytes = Vec::with_capacity(length);
+        while bytes.len() < length {
+            let wanted = length - bytes.len();
+            let chunk = self.chunk(wanted)?;
+            bytes.extend_from_slice(chunk);
+        }
+        self.end_of_bulk()?;
+        Ok(bytes)
+    }
+
+    /// Reads the line end after the bytes of a bulk reply.
+    pub(crate) fn end_of_bulk(&mut self) -> Result<()> {
+        if self.byte()? == b'\r' && self.byte()? == b'\n' { Ok(()) } else { Err(self.garbled("a bulk reply without its end")) }
+    }
+
+    /// Reads a line, without its end.
+    pub(crate) fn line(&mut self) -> Result<Vec<u8>> {
+        let mut line = Vec::with_capacity(64);
+        loop {
+            match self.byte()? {
+                b'\n' => {
+                    if line.last() == Some(&b'\r') {
+                        line.pop();
+                    }
+                    return Ok(line);
+                }
+                _ if line.len() > 64 << 10 => return Err(self.garbled("a line that does not end")),
+                byte => line.push(byte),
+            }
+        }
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        self.chunk(1).map(|chunk| chunk.first().copied().unwrap_or_default())
+    }
+
+    /// At least one and at most so many bytes of input.
+    fn chunk(&mut self, most: usize) -> Result<&[u8]> {
+        if self.position == self.end {
+            self.fill()?;
+        }
+        let from = self.position;
+        self.position = self.end.min(from + most);
+        Ok(self.input.get(from..self.position).unwrap_or_default())
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        self.usable()?;
+        let since = Instant::now();
+        loop {
+            match self.stream.read(&mut self.input) {
+                Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok(count) => {
+                    (self.position, self.end) = (0, count);
+                    return Ok(());
+                }
+                Err(error) => self.wait_on(error, since)?,
+            }
+        }
+    }
+
+    /// After an I/O error: fine to try again, or the end.
+    fn wait_on(&mut self, error: io::Error, since: Instant) -> Result<()> {
+        if !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) {
+            return Err(self.lost(error));
+        }
+        if let Err(stopped) = self.limits.stops.iter().try_for_each(StopFlag::check) {
+            self.broken = true;
+            return Err(stopped);
+        }
+        if since.elapsed() < self.limits.idle {
+            return Ok(());
+        }
+        self.broken = true;
+        Err(Error::transient(format!("{} has been silent for {} s", self.peer, self.limits.idle.as_secs())))
+    }
+
+    fn usable(&self) -> Result<()> {
+        if self.broken { Err(Error::transient(format!("the connection to {} is broken", self.peer))) } else { Ok(()) }
+    }
+
+    fn lost(&mut self, error: io::Error) -> Error {
+        self.broken = true;
+        let tls = error.get_ref().is_some_and(|source| source.is::<rustls::Error>());
+        let what = format!("the connection to {} broke", self.peer);
+        if tls {
+            Error::new(Class::Refused, format!("TLS with {} failed", self.peer)).because(error).hint("Check the CA, the client certificate and the mode.")
+        } else {
+            Error::transient(what).because(error).hint("The server may have been restarted; the same call may work later.")
+        }
+    }
+
+    fn garbled(&mut self, what: &str) -> Error {
+        self.broken = true;
+        Error::failed(format!("{} sent {what}", self.peer))
+    }
+}
+
+/// Raw input, for replication and for values. Errors are [`plan::Error`] inside.
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let chunk = self.chunk(buffer.len()).map_err(io::Error::other)?;
+        if let Some(target) = buffer.get_mut(..chunk.len()) {
+            target.copy_from_slice(chunk);
+        }
+        Ok(chunk.len())
+    }
+}
+
+fn push_number(output: &mut Vec<u8>, mark: u8, number: u64) {
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    let mut rest = number;
+    loop {
+        at -= 1;
+        if let Some(digit) = digits.get_mut(at) {
+            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        }
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    output.push(mark);
+    output.extend_from_slice(digits.get(at..).unwrap_or_default());
+    output.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,156 @@
+//! Opening a connection: sentinels, TCP, unix socket, TLS, login.
+
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use plan::tls::TlsMode;
+use plan::{Error, Result};
+use rustls::{ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{Connection, Limits, tls};
+use crate::address::{Address, Endpoint, Sentinels};
+
+/// Reads and writes give up this often to look at the stop flag.
+const TICK: Duration = Duration::from_millis(500);
+
+/// The bytes' way to the server.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.read(buffer),
+            Self::Unix(stream) => stream.read(buffer),
+            Self::Tls(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.write(bytes),
+            Self::Unix(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.flush(),
+            Self::Unix(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Connection {
+    /// Connects and logs in. The database of the address is selected by whoever needs it.
+    ///
+    /// # Errors
+    /// [`plan::Class::Transient`] when the server cannot be reached, [`plan::Class::Refused`] when it refuses the login.
+    pub(crate) fn open(address: &Address, limits: &Limits) -> Result<Self> {
+        let endpoint = match &address.sentinels {
+            Some(sentinels) => ask_sentinels(address, sentinels, limits)?,
+            None => address.endpoint.clone(),
+        };
+        let mut connection = connect(&endpoint, address, limits)?;
+        connection.login(address.user.as_deref(), address.password.as_ref())?;
+        let _named = connection.ask(&[b"CLIENT", b"SETNAME", crate::CLIENT_NAME.as_bytes()])?;
+        Ok(connection)
+    }
+
+    fn login(&mut self, user: Option<&str>, password: Option<&SecretString>) -> Result<()> {
+        let Some(password) = password.map(|password| password.expose_secret().as_bytes()) else { return Ok(()) };
+        let reply = match user {
+            Some(user) => self.ask(&[b"AUTH", user.as_bytes(), password])?,
+            None => self.ask(&[b"AUTH", password])?,
+        };
+        reply.ok().map_err(|error| error.in_class(plan::Class::Refused).during(format!("log in to {}", self.peer)))?;
+        Ok(())
+    }
+}
+
+fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Connection> {
+    let unreachable = |error: io::Error| {
+        Error::transient(format!("cannot reach Redis at {endpoint}")).because(error).hint("Check the address, and that the server runs.")
+    };
+    let stream = match endpoint {
+        Endpoint::Unix(path) => {
+            let stream = UnixStream::connect(path).map_err(unreachable)?;
+            stream.set_read_timeout(Some(TICK)).and_then(|()| stream.set_write_timeout(Some(TICK))).map_err(unreachable)?;
+            Stream::Unix(stream)
+        }
+        Endpoint::Tcp(host, port) => {
+            let stream = connect_tcp(host, *port, limits.connect).map_err(unreachable)?;
+            if address.tls.mode == TlsMode::Disable {
+                Stream::Tcp(stream)
+            } else {
+                let name = ServerName::try_from(host.clone()).map_err(|error| Error::refused(format!("no host name: {host}")).because(error))?;
+                let client = ClientConnection::new(tls::client_config(&address.tls)?, name)
+                    .map_err(|error| Error::refused("set up TLS").because(error))?;
+                Stream::Tls(Box::new(StreamOwned::new(client, stream)))
+            }
+        }
+    };
+    Ok(Connection::over(stream, endpoint.to_string(), limits.clone()))
+}
+
+fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host, port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, limit) {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                stream.set_read_timeout(Some(TICK))?;
+                stream.set_write_timeout(Some(TICK))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Where the group's server is now: the first sentinel that knows decides.
+fn ask_sentinels(address: &Address, sentinels: &Sentinels, limits: &Limits) -> Result<Endpoint> {
+    let Endpoint::Tcp(group, _) = &address.endpoint else { return Ok(address.endpoint.clone()) };
+    let mut last = None;
+    for (host, port) in &sentinels.hosts {
+        match ask_sentinel(&Endpoint::Tcp(host.clone(), *port), group, address, sentinels, limits) {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => last = Some(Error::refused(format!("the sentinel {host}:{port} does not know the group {group:?}"))),
+            Err(error) => last = Some(error),
+        }
+    }
+    let last = last.unwrap_or_else(|| Error::refused("no sentinels"));
+    Err(Error::new(last.class(), format!("no sentinel tells where {group:?} is")).because(last).hint("Check the sentinels and the group's name."))
+}
+
+fn ask_sentinel(at: &Endpoint, group: &str, address: &Address, sentinels: &Sentinels, limits: &Limits) -> Result<Option<Endpoint>> {
+    let mut connection = connect(at, address, limits)?;
+    connection.login(sentinels.user.as_deref(), sentinels.password.as_ref())?;
+    if sentinels.master {
+        let found = connection.call(&[b"SENTINEL", b"get-master-addr-by-name", group.as_bytes()])?.list();
+        return Ok(match found.as_slice() {
+            [host, port] => port.text().parse().ok().map(|port| Endpoint::Tcp(host.text(), port)),
+            _ => None,
+        });
+    }
+    let replicas = connection.call(&[b"SENTINEL", b"slaves", group.as_bytes()])?.list();
+    Ok(replicas.into_iter().find_map(|replica| {
+        let fields: Vec<String> = replica.list().iter().map(super::Reply::text).collect();
+        let field = |name: &str| fields.iter().position(|field| field == name).and_then(|at| fields.get(at + 1));
+        let usable = field("flags").is_some_and(|flags| !flags.contains("down") && !flags.contains("disconnected"));
+        let port = field("port").and_then(|port| port.parse().ok())?;
+        usable.then_some(Endpoint::Tcp(field("ip")?.clone(), port))
+    }))
+}

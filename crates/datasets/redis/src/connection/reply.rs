@@ -1,0 +1,69 @@
+//! Replies of the server (RESP 2), and what its error texts mean for a run.
+
+use plan::{Class, Error};
+
+/// A reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Text(String),
+    Error(String),
+    Number(i64),
+    Bytes(Vec<u8>),
+    Nil,
+    List(Vec<Self>),
+}
+
+impl Reply {
+    /// The reply, or the server's refusal as an error.
+    pub(crate) fn ok(self) -> plan::Result<Self> {
+        match self {
+            Self::Error(text) => Err(refusal(&text)),
+            other => Ok(other),
+        }
+    }
+
+    /// As text, whatever simple kind it is; empty for lists and nil.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self::Text(text) | Self::Error(text) => text.clone(),
+            Self::Number(number) => number.to_string(),
+            Self::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Nil | Self::List(_) => String::new(),
+        }
+    }
+
+    pub(crate) fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            other => other.text().parse().ok(),
+        }
+    }
+
+    pub(crate) fn list(self) -> Vec<Self> {
+        if let Self::List(list) = self { list } else { Vec::new() }
+    }
+}
+
+/// What a server's error text means. The texts are those of Redis 5 to 8 and Valkey (`src/server.c`, `src/acl.c`).
+pub(crate) fn refusal(text: &str) -> Error {
+    let code = text.split(' ').next().unwrap_or_default();
+    let message = format!("the server answered {text:?}");
+    match code {
+        "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" => Error::transient(message).hint("The server is not ready; try again later."),
+        "READONLY" => Error::transient(message).hint("This server is a replica, or has just become one: give the address of the master."),
+        "NOAUTH" | "WRONGPASS" => Error::refused(message).hint("Check the user name and the password of the address."),
+        "NOPERM" => Error::refused(message).hint("Give the user the named command and all keys (ACL SETUSER … +command ~*)."),
+        "OOM" => Error::failed(message).hint("The server has reached maxmemory: raise it, or restore in place."),
+        "MISCONF" => Error::failed(message).hint("The server cannot write its RDB or AOF: look at its log and its disk."),
+        _ if text.starts_with("ERR invalid password") => Error::refused(message).hint("Check the password of the address."),
+        _ if text.contains("without any password configured") || text.contains("no password is set") => {
+            Error::refused(message).hint("The address has a password, the server has none.")
+        }
+        _ => Error::new(Class::Failed, message),
+    }
+}
+
+/// Whether the refusal says that the command is forbidden to this user or not there at all (renamed, managed service, old server).
+pub(crate) fn is_forbidden(text: &str) -> bool {
+    text.starts_with("NOPERM") || text.to_ascii_lowercase().contains("unknown command") || text.to_ascii_lowercase().contains("unknown subcommand")
+}

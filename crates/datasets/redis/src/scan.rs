@@ -1,0 +1,194 @@
+//! The road where replication is forbidden (managed services, ACL): `SCAN`, then `DUMP` and the expiry of each key, pipelined.
+//!
+//! What it gives is not one point in time: keys are read over the whole duration of the pass.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io::Read;
+
+use plan::{Error, Result};
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::connection::{Connection, Reply};
+use crate::pass::{Keeper, Pass, printable, server_time_ms};
+use crate::rdb::crc64::crc64;
+use crate::rdb::source::Source;
+use crate::rdb::walk::KeyHead;
+use crate::rdb::Format;
+use crate::server::Server;
+
+/// Keys asked for in one `SCAN`.
+const SCAN_COUNT: &[u8] = b"1000";
+/// Values asked for at once, in bytes as far as the last ones tell: the server holds the replies in its memory.
+const AHEAD_BYTES: u64 = 4 << 20;
+/// Version and checksum after a dumped value.
+const FOOTER_BYTES: u64 = 10;
+/// `SCAN` may give a key twice while its table shrinks; both times are close together.
+const SEEN_KEYS: usize = 1 << 18;
+
+impl Pass<'_> {
+    /// Reads the databases of the pass by `SCAN` and `DUMP`.
+    pub(crate) fn by_scan<K: Keeper>(&mut self, connection: &mut Connection, server: &Server, mut keeper: K) -> Result<K> {
+        let format = self.dumped_format(connection)?.unwrap_or_else(|| server.writes());
+        self.format = Some(format);
+        keeper.begin(format, &BTreeMap::from([("redis-ver".to_owned(), server.field("redis_version").as_bytes().to_vec())]))?;
+        let mut reader = Reader { buffer: vec![0; 64 << 10], bytes: 0, average: 256, knows_expiry: server.at_least(7, 0) };
+        for position in 0..self.databases.len() {
+            let number = self.databases.get(position).map_or(0, |database| database.number);
+            keeper.database(position)?;
+            connection.select(number)?;
+            let mut seen = Seen::default();
+            let mut cursor = b"0".to_vec();
+            loop {
+                let mut reply = connection.call(&[b"SCAN", &cursor, b"COUNT", SCAN_COUNT])?.list().into_iter();
+                let (Some(Reply::Bytes(next)), Some(keys)) = (reply.next(), reply.next()) else {
+                    return Err(Error::failed("SCAN answered something else than a cursor and keys"));
+                };
+                let keys: Vec<Vec<u8>> = keys.list().into_iter().filter_map(|key| if let Reply::Bytes(key) = key { Some(key) } else { None }).collect();
+                let keys: Vec<Vec<u8>> = keys.into_iter().filter(|key| seen.is_new(key)).collect();
+                let mut rest = keys.as_slice();
+                while !rest.is_empty() {
+                    let ahead = usize::try_from(AHEAD_BYTES / reader.average.max(1)).unwrap_or(1).clamp(1, 500).min(rest.len());
+                    let (now, later) = rest.split_at(ahead);
+                    keeper = reader.values(self, connection, format, position, now, keeper)?;
+                    rest = later;
+                    self.advance(reader.bytes)?;
+                }
+                if next == b"0" {
+                    break;
+                }
+                cursor = next;
+            }
+        }
+        keeper.end()?;
+        self.tell();
+        Ok(keeper)
+    }
+
+    /// The format of what the server dumps, seen on any key.
+    fn dumped_format(&self, connection: &mut Connection) -> Result<Option<Format>> {
+        for database in &self.databases {
+            connection.select(database.number)?;
+            let Reply::Bytes(key) = connection.call(&[b"RANDOMKEY"])? else { continue };
+            connection.push(&[b"DUMP", &key]);
+            connection.flush()?;
+            let Ok(length) = connection.bulk_head()? else { continue };
+            let mut left = length;
+            let mut last = Vec::new();
+            while left > 0 {
+                let mut chunk = [0u8; 4096];
+                let wanted = usize::try_from(left.min(4096)).unwrap_or(4096);
+                let count = connection.read(chunk.get_mut(..wanted).unwrap_or_default()).map_err(crate::rdb::source::from_io)?;
+                last.extend_from_slice(chunk.get(..count).unwrap_or_default());
+                let keep = last.len().saturating_sub(10);
+                last.drain(..keep);
+                left -= count as u64;
+            }
+            connection.end_of_bulk()?;
+            if let Some(version) = last.first_chunk::<2>() {
+                return Ok(Some(Format::of_version(u16::from_le_bytes(*version))));
+            }
+        }
+        Ok(None)
+    }
+}
+
+struct Reader {
+    buffer: Vec<u8>,
+    bytes: u64,
+    average: u64,
+    knows_expiry: bool,
+}
+
+impl Reader {
+    fn values<K: Keeper>(
+        &mut self,
+        pass: &mut Pass<'_>,
+        connection: &mut Connection,
+        format: Format,
+        position: usize,
+        keys: &[Vec<u8>],
+        mut keeper: K,
+    ) -> Result<K> {
+        let now_ms = if self.knows_expiry { 0 } else { server_time_ms(connection)? };
+        for key in keys {
+            let expiry: &[u8] = if self.knows_expiry { b"PEXPIRETIME" } else { b"PTTL" };
+            connection.push(&[expiry, key]);
+            connection.push(&[b"DUMP", key]);
+        }
+        connection.flush()?;
+        let before = self.bytes;
+        for key in keys {
+            let expiry = connection.reply()?.ok()?.number().unwrap_or(-2);
+            let length = match connection.bulk_head()? {
+                Ok(length) => length,
+                // Deleted or expired since SCAN.
+                Err(Reply::Nil) => continue,
+                Err(other) => return Err(other.ok().err().unwrap_or_else(|| Error::failed("DUMP gave no value"))),
+            };
+            let expires_ms = u64::try_from(expiry).ok().map(|expiry| now_ms + expiry);
+            let head = KeyHead { key: key.clone(), expires_ms, ..KeyHead::default() };
+            keeper = self.value(pass, connection, format, position, head, length, keeper)?;
+            connection.end_of_bulk()?;
+            self.bytes += length;
+        }
+        self.average = (self.bytes - before) / (keys.len() as u64).max(1);
+        Ok(keeper)
+    }
+
+    /// One dumped value: type, raw value, version, checksum (`verifyDumpPayload` in `src/cluster.c`).
+    #[expect(clippy::too_many_arguments, reason = "one call, all of it is needed")]
+    fn value<K: Keeper>(
+        &mut self,
+        pass: &mut Pass<'_>,
+        connection: &mut Connection,
+        format: Format,
+        position: usize,
+        mut head: KeyHead,
+        length: u64,
+        keeper: K,
+    ) -> Result<K> {
+        let raw = length.checked_sub(FOOTER_BYTES).ok_or_else(|| Error::failed(format!("the dumped value of {:?} is too short", printable(&head.key))))?;
+        let payload = connection.by_ref().take(raw);
+        let mut source = Source::with_buffer(payload, keeper, std::mem::take(&mut self.buffer));
+        head.kind = source.byte()?;
+        pass.key(&mut source, format, &head, position)?;
+        source.at_end()?;
+        let crc = source.crc()?;
+        let (_payload, keeper, buffer) = source.into_parts();
+        self.buffer = buffer;
+        let mut footer = [0u8; 10];
+        connection.read_exact(&mut footer).map_err(crate::rdb::source::from_io)?;
+        let (version, checksum) = footer.split_first_chunk::<2>().ok_or_else(|| Error::failed("no footer"))?;
+        if u16::from_le_bytes(*version) != format.version {
+            return Err(Error::transient("the server's RDB version changed during the dump").hint("It seems to be under upgrade: try again later."));
+        }
+        let checksum = checksum.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        if checksum != 0 && checksum != crc64(crc, version) {
+            return Err(Error::failed(format!("the dumped value of {:?} does not fit its checksum", printable(&head.key))));
+        }
+        Ok(keeper)
+    }
+}
+
+/// The keys given last.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<u128>,
+    order: VecDeque<u128>,
+}
+
+impl Seen {
+    fn is_new(&mut self, key: &[u8]) -> bool {
+        let hash = xxh3_128(key);
+        if !self.hashes.insert(hash) {
+            return false;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > SEEN_KEYS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.hashes.remove(&oldest);
+        }
+        true
+    }
+}

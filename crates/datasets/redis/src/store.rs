@@ -1,0 +1,192 @@
+//! The data set: logical databases by name, on one or several servers, and the verbs of its life.
+
+mod discard;
+mod fits;
+mod look;
+mod loader;
+mod place;
+mod prove;
+mod stage;
+mod swap;
+mod transaction;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
+use plan::evidence::Evidence;
+use plan::{Error, Result};
+
+use crate::address::Address;
+use crate::connection::{Connection, Crash, Limits};
+use crate::dump::RedisDump;
+use crate::server::Server;
+
+/// Settings that hardly ever need a change.
+#[derive(Clone)]
+pub struct Options {
+    /// For a TCP connection.
+    pub connect_timeout: Duration,
+    /// Without a single byte from the server.
+    pub idle_timeout: Duration,
+    /// Size of the parts of a dump; at most 8 MiB.
+    pub part_bytes: usize,
+    /// For tests of crashes.
+    pub(crate) crash: Option<Crash>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(90), part_bytes: 4 << 20, crash: None }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("part_bytes", &self.part_bytes).finish_non_exhaustive()
+    }
+}
+
+/// A logical database under its name in the set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// The label (`storage`, `queues`), or `main`.
+    pub(crate) name: String,
+    pub(crate) database: u32,
+}
+
+/// A server, and which of its databases belong to the data set (ascending).
+#[derive(Debug, Clone)]
+pub(crate) struct ServerAt {
+    pub(crate) address: Address,
+    pub(crate) databases: Vec<Named>,
+}
+
+/// The Redis or Valkey databases of one data set.
+#[derive(Debug)]
+pub struct RedisStore {
+    pub(crate) name: DataSetName,
+    pub(crate) servers: Vec<ServerAt>,
+    pub(crate) options: Options,
+}
+
+impl RedisStore {
+    /// The logical databases under their labels (`storage`, `queues`; an empty label stands for the only one). Addresses of the same server are read
+    /// by one view.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when there is no address, or the same database is named twice.
+    pub fn new(name: DataSetName, addresses: Vec<(&str, Address)>, options: Options) -> Result<Self> {
+        let mut servers: Vec<ServerAt> = Vec::new();
+        for (label, address) in addresses {
+            let label = if label.is_empty() { "main" } else { label };
+            if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+                return Err(Error::refused(format!("{label:?} is no label of a database")));
+            }
+            let named = Named { name: label.to_owned(), database: address.database() };
+            if servers.iter().flat_map(|server| &server.databases).any(|other| other.name == named.name) {
+                return Err(Error::refused(format!("two databases of {name} have the label {label:?}")));
+            }
+            match servers.iter_mut().find(|server| server.address.same_server(&address)) {
+                Some(server) if server.databases.iter().any(|other| other.database == named.database) => return Err(twice(name, &address)),
+                Some(server) => server.databases.push(named),
+                None => servers.push(ServerAt { address, databases: vec![named] }),
+            }
+        }
+        if servers.is_empty() {
+            return Err(Error::refused(format!("no address for {name}")));
+        }
+        servers.iter_mut().for_each(|server| server.databases.sort_by_key(|named| named.database));
+        let options = Options { part_bytes: options.part_bytes.clamp(4 << 10, 8 << 20), ..options };
+        Ok(Self { name, servers, options })
+    }
+
+    pub(crate) fn limits(&self, context: &Context) -> Limits {
+        Limits {
+            connect: self.options.connect_timeout,
+            idle: self.options.idle_timeout,
+            stops: vec![context.stop.clone()],
+            crash: self.options.crash.clone(),
+        }
+    }
+
+    pub(crate) fn connect(&self, context: &Context, at: &ServerAt) -> Result<Connection> {
+        Connection::open(&at.address, &self.limits(context))
+    }
+
+    /// Connects to all servers, and asks what they are. Two addresses may turn out to be one server.
+    pub(crate) fn connect_all(&self, context: &Context) -> Result<Vec<(&ServerAt, Connection, Server)>> {
+        let mut all: Vec<(&ServerAt, Connection, Server)> = Vec::new();
+        for at in &self.servers {
+            let mut connection = self.connect(context, at)?;
+            let server = Server::ask(&mut connection)?;
+            for (other, _, known) in &all {
+                let same = !server.field("run_id").is_empty() && server.field("run_id") == known.field("run_id");
+                if same && at.databases.iter().any(|named| other.databases.iter().any(|twin| twin.database == named.database)) {
+                    return Err(twice(self.name, &at.address));
+                }
+            }
+            all.push((at, connection, server));
+        }
+        Ok(all)
+    }
+}
+
+fn twice(name: DataSetName, address: &Address) -> Error {
+    Error::refused(format!("database {address} is named twice for {name}"))
+        .hint("Storage and queues must be different logical databases: give each its own number.")
+}
+
+impl DataSet for RedisStore {
+    fn name(&self) -> DataSetName {
+        self.name
+    }
+
+    fn kind(&self) -> Result<String> {
+        Ok("redis".to_owned())
+    }
+
+    fn look(&self, context: &Context) -> Result<Findings> {
+        self.look_at(context)
+    }
+
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        self.fits_into(context, kept, road)
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        drop(self.connect_all(context)?);
+        Ok(Box::new(RedisDump::begin(self, context)?))
+    }
+
+    fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
+        self.reserve_place(context, kept, road)
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.stage_into(context, &self.placed(place)?, &snapshot, kept)
+    }
+
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
+        self.prove_at(context, &self.placed(place)?, kept)
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        self.swap_in(context, &self.placed(place)?)
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        self.swap_back(context, &self.placed(place)?)
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        self.discard_at(context, &self.placed(place)?)
+    }
+
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
+        self.kept_bytes_at(context, &self.placed(place)?)
+    }
+}

@@ -1,0 +1,113 @@
+//! Whether a kept data set can go into these servers: versions, names, modules, cluster, memory, functions.
+
+use plan::Result;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, Problem, Road, Severity};
+
+use super::place::free_databases;
+use super::{RedisStore, ServerAt};
+use crate::connection::{Connection, Reply};
+use crate::rdb::Format;
+use crate::server::Server;
+
+impl RedisStore {
+    pub(crate) fn fits_into(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        let facts = &kept.evidence.facts;
+        if kept.kind != "redis" {
+            problems.push(Problem::new(Severity::Blocks, format!("the set holds a data set of kind {:?}, this is Redis", kept.kind)));
+            return Ok(problems);
+        }
+        self.names_fit(kept, &mut problems);
+        let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        for (at, mut connection, server) in self.connect_all(context)? {
+            for version in facts.get("rdb-version").map_or("", String::as_str).split(", ") {
+                let format = version.parse().ok().map(Format::of_version);
+                if !format.is_some_and(|format| server.accepts(format)) {
+                    let text = format!("{} is {server}, which cannot load RDB version {version} ({})", at.address.endpoint(), kept.store);
+                    problems.push(Problem::new(Severity::Blocks, text).way_out("Restore into a server of the same or a newer version of the same product."));
+                }
+            }
+            state_problems(at, &server, &mut problems);
+            if number("module-keys") > 0 && server.modules().is_empty() {
+                let text = format!("the set has {} values of modules, {} has no module loaded", number("module-keys"), at.address.endpoint());
+                problems.push(Problem::new(Severity::Blocks, text).way_out("Load the same modules."));
+            }
+            if number("functions") > 0 && !server.at_least(7, 0) {
+                let text = format!("{} has no functions (before Redis 7.0): those of the set are left out", at.address.endpoint());
+                problems.push(Problem::new(Severity::Degrades, text));
+            }
+            value_fits(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
+            if road == Road::SideCopy {
+                room(at, &mut connection, &server, number("used-memory"), &mut problems)?;
+            }
+        }
+        Ok(problems)
+    }
+
+    fn names_fit(&self, kept: &KeptDataSet, problems: &mut Vec<Problem>) {
+        let own: Vec<&str> = self.servers.iter().flat_map(|server| &server.databases).map(|named| named.name.as_str()).collect();
+        let in_set: Vec<&str> = kept.evidence.facts.keys().filter_map(|fact| fact.strip_prefix("folder.")).collect();
+        for name in in_set.iter().filter(|name| !own.contains(name)) {
+            let text = format!("the set has the database {name:?} of {}, for which there is no address", self.name);
+            problems.push(Problem::new(Severity::Blocks, text).way_out("Add its address to the configuration."));
+        }
+        for name in own.iter().filter(|name| !in_set.contains(name)) {
+            problems.push(Problem::new(Severity::Blocks, format!("the set has no database {name:?} of {}", self.name)));
+        }
+    }
+}
+
+/// States in which nothing can be restored.
+pub(crate) fn state_problems(at: &ServerAt, server: &Server, problems: &mut Vec<Problem>) {
+    let endpoint = at.address.endpoint();
+    if server.number("cluster_enabled") == 1 {
+        let text = format!("{endpoint} is in cluster mode, which 3scale does not support and which has no logical databases");
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Give the address of a server that is not in cluster mode."));
+    }
+    if server.field("role") == "slave" {
+        let text = format!("{endpoint} is a replica: it cannot be written");
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Give the address of the master."));
+    }
+    if server.number("aof_enabled") == 1 && server.field("aof_last_write_status") == "err" {
+        problems.push(Problem::new(Severity::Blocks, format!("{endpoint} cannot write its AOF")).way_out("Look at its disk and its log."));
+    }
+}
+
+/// Whether the longest value passes (`proto-max-bulk-len`, 512 MiB by default).
+fn value_fits(at: &ServerAt, connection: &mut Connection, largest: u64, problems: &mut Vec<Problem>) -> Result<()> {
+    let setting = connection.ask(&[b"CONFIG", b"GET", b"proto-max-bulk-len"])?.list();
+    let limit = setting.get(1).and_then(Reply::number).and_then(|limit| u64::try_from(limit).ok()).unwrap_or(512 << 20);
+    if largest + 64 > limit {
+        let text = format!("the set has a value of {largest} bytes, {} takes at most {limit} at once", at.address.endpoint());
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise proto-max-bulk-len there for the restore."));
+    }
+    Ok(())
+}
+
+/// Empty databases, memory for two copies, and SWAPDB.
+fn room(at: &ServerAt, connection: &mut Connection, server: &Server, need: u64, problems: &mut Vec<Problem>) -> Result<()> {
+    let endpoint = at.address.endpoint();
+    let free = free_databases(connection, at)?.len();
+    if free < at.databases.len() {
+        let text = format!("{endpoint} has {free} empty logical databases, {} are needed for a copy beside the live data", at.databases.len());
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise `databases` in its configuration, or restore with --in-place."));
+    }
+    let (used, limit) = (server.number("used_memory"), server.memory_limit());
+    if limit > 0 && used.saturating_add(need) > limit {
+        let text = format!("{endpoint} uses {used} of {limit} bytes of memory; a second copy needs up to {need} more");
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise its memory and maxmemory, or restore with --in-place."));
+    }
+    if let Some(words) = refused(connection, &[b"SWAPDB", b"x", b"x"])? {
+        problems.push(Problem::new(Severity::Blocks, format!("SWAPDB is not allowed at {endpoint}: {words}")).way_out("Allow SWAPDB, or restore with --in-place."));
+    }
+    Ok(())
+}
+
+/// Tries a command with arguments that cannot work. `None` when it is allowed, otherwise the server's words.
+pub(crate) fn refused(connection: &mut Connection, command: &[&[u8]]) -> Result<Option<String>> {
+    match connection.ask(command)? {
+        Reply::Error(text) if crate::connection::is_forbidden(&text) => Ok(Some(text)),
+        _ => Ok(None),
+    }
+}

@@ -1,0 +1,248 @@
+//! Stage: loads a snapshot's databases into the place, after clearing what an earlier call of the same run left there.
+
+use std::collections::HashMap;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+use plan::evidence::Evidence;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, Event, Snapshot, Verb};
+use plan::{Error, Result};
+
+use super::loader::Loader;
+use super::place::{Holds, Placed, Spot, foreign};
+use super::swap::load_functions;
+use super::transaction::{command, settle_writes, transaction};
+use super::{RedisStore, ServerAt};
+use crate::connection::Connection;
+use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
+use crate::pass::server_time_ms;
+use crate::rdb::source::Source;
+use crate::rdb::value::value;
+use crate::rdb::walk::{Item, Walk};
+use crate::server::Server;
+
+/// Progress is told, and the stop flag looked at, after so many keys.
+const ADVANCE_KEYS: u64 = 10_000;
+
+/// Sizes of values that are too long for memory, by database and position of the key.
+type BigValues = HashMap<(String, u64), u64>;
+
+impl RedisStore {
+    pub(crate) fn stage_into(&self, context: &Context, placed: &Placed, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        let facts = &kept.evidence.facts;
+        let big = big_values(snapshot, &kept.evidence)?;
+        let functions = functions(snapshot, &kept.evidence)?;
+        let connected = self.connect_all(context)?;
+        for ((at, mut connection, server), spots) in connected.into_iter().zip(&placed.servers) {
+            for spot in spots {
+                prepare(&mut connection, at, placed, spot)?;
+            }
+            for spot in spots {
+                let fact = |name: &str| facts.get(&format!("{name}.{}", spot.name));
+                let (Some(folder), Some(parts)) = (fact("folder"), fact("parts").and_then(|parts| parts.parse().ok())) else {
+                    return Err(Error::refused(format!("the set has no database {:?}", spot.name)));
+                };
+                connection.select(spot.side.unwrap_or(spot.live))?;
+                let now_ms = server_time_ms(&mut connection)?;
+                let parts = Parts::begin(Arc::clone(snapshot), folder.clone(), parts)?;
+                let mut load = Load { store: self, context, spot, big: &big, server: &server, now_ms };
+                connection = load.run(parts, connection)?;
+            }
+            finish(&mut connection, placed, spots, &functions, &server, context)?;
+            settle_writes(&mut connection, &server)?;
+        }
+        Ok(())
+    }
+}
+
+/// Clears what this run left, and nothing else; marks the database before it gets its first key.
+fn prepare(connection: &mut Connection, at: &ServerAt, placed: &Placed, spot: &Spot) -> Result<()> {
+    let Some(side) = spot.side else {
+        connection.select(spot.live)?;
+        return transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", &placed.loading(), "loading"])]);
+    };
+    let staging = placed.staging();
+    match placed.holds(connection, side)? {
+        Holds::Foreign => return Err(foreign(at, side)),
+        Holds::Previous => {
+            return Err(Error::needs_person(format!("the cut-over of {} has been done already", spot.name))
+                .hint("Undo it first: what is at the place now is the previous data."));
+        }
+        Holds::Nothing => {
+            connection.call(&[b"SET", staging.as_bytes(), b"loading"])?;
+            if connection.call(&[b"DBSIZE"])?.number() != Some(1) {
+                connection.call(&[b"DEL", staging.as_bytes()])?;
+                return Err(foreign(at, side));
+            }
+        }
+        Holds::Loading | Holds::Loaded => {
+            connection.call(&[b"WATCH", staging.as_bytes()])?;
+            transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", &staging, "loading"])])?;
+        }
+    }
+    Ok(())
+}
+
+/// All databases of the server are loaded: says so.
+fn finish(
+    connection: &mut Connection,
+    placed: &Placed,
+    spots: &[Spot],
+    functions: &[Vec<u8>],
+    server: &Server,
+    context: &Context,
+) -> Result<()> {
+    let knows_functions = server.at_least(7, 0);
+    if !functions.is_empty() && !knows_functions {
+        context.watch.see(Event::Warning("the set has function libraries, this server is older than Redis 7.0: they are left out"));
+    }
+    for (position, spot) in spots.iter().enumerate() {
+        connection.select(spot.side.unwrap_or(spot.live))?;
+        if spot.side.is_none() {
+            if position == 0 && knows_functions {
+                load_functions(connection, functions, None, context)?;
+            }
+            connection.call(&[b"DEL", placed.loading().as_bytes()])?;
+            continue;
+        }
+        let mut commands = Vec::new();
+        if position == 0 && knows_functions && !functions.is_empty() {
+            let mut push = command(&["RPUSH", &placed.functions()]);
+            push.extend(functions.iter().cloned());
+            commands.push(push);
+        }
+        commands.push(command(&["SET", &placed.staging(), "loaded"]));
+        transaction(connection, &commands)?;
+    }
+    Ok(())
+}
+
+/// The load of one database.
+struct Load<'a> {
+    store: &'a RedisStore,
+    context: &'a Context,
+    spot: &'a Spot,
+    big: &'a BigValues,
+    server: &'a Server,
+    now_ms: u64,
+}
+
+impl Load<'_> {
+    fn run(&mut self, parts: Parts, connection: Connection) -> Result<Connection> {
+        // The version is known only from the header.
+        let mut walk = Walk::begin(Source::new(parts, None))?;
+        let format = walk.format;
+        if !self.server.accepts(format) {
+            return Err(Error::refused(format!("RDB version {} cannot be loaded by {}", format.version, self.server)));
+        }
+        walk.source.tap = Some(Loader::new(connection, format.version));
+        let (mut keys, mut expired, mut told, mut told_bytes) = (0u64, 0u64, 0u64, 0u64);
+        loop {
+            match walk.next()? {
+                Item::Key(head) if head.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms) => {
+                    expired += 1;
+                    value(&mut walk.source, head.kind, format, &mut ())?;
+                    keys += 1;
+                }
+                Item::Key(head) => {
+                    let long = self.big.get(&(self.spot.name.clone(), keys)).copied();
+                    let kind = head.kind;
+                    if let Some(loader) = &mut walk.source.tap {
+                        loader.begin(head, long)?;
+                    }
+                    walk.source.tap_on()?;
+                    value(&mut walk.source, kind, format, &mut ())?;
+                    walk.source.tap_off()?;
+                    if let Some(loader) = &mut walk.source.tap {
+                        loader.end()?;
+                    }
+                    keys += 1;
+                }
+                Item::End { .. } => break,
+                _ => {}
+            }
+            if keys - told >= ADVANCE_KEYS || walk.source.offset() - told_bytes >= 4 << 20 {
+                self.advance(walk.source.offset() - told_bytes, keys - told);
+                (told, told_bytes) = (keys, walk.source.offset());
+                self.context.stop.check()?;
+            }
+        }
+        walk.source.at_end()?;
+        self.advance(walk.source.offset() - told_bytes, keys - told);
+        if expired > 0 {
+            let note = format!("{}: {expired} of {keys} keys had expired since the backup and were left out", self.spot.name);
+            self.context.watch.see(Event::Note(&note));
+        }
+        let (_parts, loader, _buffer) = walk.source.into_parts();
+        let mut loader = loader.ok_or_else(|| Error::failed("no loader"))?;
+        loader.drain(0)?;
+        Ok(loader.connection)
+    }
+
+    fn advance(&self, bytes: u64, items: u64) {
+        self.context.watch.see(Event::Advance { data_set: self.store.name, verb: Verb::Stage, bytes, items });
+    }
+}
+
+impl crate::rdb::source::Tap for Option<Loader> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        self.as_mut().map_or(Ok(()), |loader| loader.take(bytes))
+    }
+}
+
+fn big_values(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<BigValues> {
+    if !evidence.facts.contains_key("big-values") {
+        return Ok(BigValues::new());
+    }
+    let bytes = snapshot.read_all(&snapshot.find(Path::new(BIG_VALUES))?)?;
+    let list: Vec<Big> = serde_json::from_slice(&bytes).map_err(|error| Error::failed("read the list of big values").because(error))?;
+    Ok(list.into_iter().map(|big| ((big.database, big.key), big.bytes)).collect())
+}
+
+fn functions(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<Vec<Vec<u8>>> {
+    let count: u32 = evidence.facts.get("functions").and_then(|count| count.parse().ok()).unwrap_or(0);
+    (1..=count).map(|number| snapshot.read_all(&snapshot.find(Path::new(&format!("{FUNCTIONS}/{number:04}.lua")))?)).collect()
+}
+
+/// The parts of a file, joined; the next ones are read while the server loads.
+struct Parts {
+    ahead: Receiver<Result<Vec<u8>>>,
+    now: io::Cursor<Vec<u8>>,
+}
+
+impl Parts {
+    fn begin(snapshot: Arc<dyn Snapshot>, folder: String, parts: u64) -> Result<Self> {
+        let (sender, ahead) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("redis-parts".to_owned())
+            .spawn(move || {
+                for number in 1..=parts {
+                    let part = snapshot.find(&part_path(&folder, number)).and_then(|entry| snapshot.read_all(&entry));
+                    let failed = part.is_err();
+                    if sender.send(part).is_err() || failed {
+                        return;
+                    }
+                }
+            })
+            .map_err(|error| Error::failed("start a thread").because(error))?;
+        Ok(Self { ahead, now: io::Cursor::default() })
+    }
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.now.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            match self.ahead.recv() {
+                Ok(part) => self.now = io::Cursor::new(part.map_err(io::Error::other)?),
+                Err(_) => return Ok(0),
+            }
+        }
+    }
+}

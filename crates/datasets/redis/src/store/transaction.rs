@@ -1,0 +1,55 @@
+//! `MULTI` … `EXEC`: all or nothing, also for a crash of the program or of the server in between; and waiting until the server has written down what it did.
+
+use plan::{Error, Result};
+
+use crate::connection::{Connection, Reply};
+use crate::server::Server;
+
+/// Commands of a transaction, as their arguments.
+pub(crate) type Commands = Vec<Vec<Vec<u8>>>;
+
+/// A command from texts.
+pub(crate) fn command(arguments: &[&str]) -> Vec<Vec<u8>> {
+    arguments.iter().map(|argument| argument.as_bytes().to_vec()).collect()
+}
+
+/// Runs the commands as one transaction. Whatever was watched must not have changed.
+pub(crate) fn transaction(connection: &mut Connection, commands: &Commands) -> Result<()> {
+    connection.call(&[b"MULTI"])?;
+    for arguments in commands {
+        let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        if let Err(error) = connection.call(&arguments) {
+            // Best effort: the server drops the transaction with the connection anyway.
+            drop(connection.ask(&[b"DISCARD"]));
+            return Err(error);
+        }
+    }
+    match connection.call(&[b"EXEC"])? {
+        Reply::List(replies) => replies.into_iter().try_for_each(|reply| reply.ok().map(drop)),
+        _ => Err(Error::needs_person(format!("somebody else changed a marker of this run at {}", connection.peer()))
+            .hint("Is another restore running against the same server?")),
+    }
+}
+
+/// Waits until what was written is in the AOF, and starts a save where there are save points but no AOF, so that it survives a restart.
+pub(crate) fn settle_writes(connection: &mut Connection, server: &Server) -> Result<()> {
+    let now = Server::ask(connection)?;
+    if now.number("aof_enabled") == 1 {
+        if server.at_least(7, 2) {
+            // Replies how many wrote it; in time or not, the status below decides.
+            drop(connection.ask(&[b"WAITAOF", b"1", b"0", b"30000"])?);
+        }
+        let status = Server::ask(connection)?.field("aof_last_write_status").to_owned();
+        if status != "ok" {
+            return Err(Error::failed(format!("{} cannot write its AOF (aof_last_write_status: {status})", connection.peer()))
+                .hint("What was done would be lost with a restart: look at its disk and its log."));
+        }
+        return Ok(());
+    }
+    let save = connection.ask(&[b"CONFIG", b"GET", b"save"])?.list();
+    if save.get(1).is_some_and(|save| !save.text().is_empty()) {
+        // Refused while another save runs; SCHEDULE then lets it follow.
+        drop(connection.ask(&[b"BGSAVE", b"SCHEDULE"])?);
+    }
+    Ok(())
+}
