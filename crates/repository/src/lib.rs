@@ -1,1 +1,24 @@
-//! Keeps sets: the only crate that names the repository engine.
+//! KEEPS: sets in a repository of restic's format.
+//!
+//! The only crate that names the repository engine (`rustic_core`) and `object_store`. The engine drops what fails with a line in a log and says `Ok`;
+//! nothing in this crate trusts that: what was given to it is counted, read back and compared before a snapshot is written, a set exists only when its
+//! manifest is, and a listing is whole or an error. No file is ever written outside the repository, and no password gets into an error or a log.
+
+mod check;
+mod engine;
+mod fault;
+mod forget;
+mod location;
+mod parallel;
+mod read;
+mod repository;
+mod retention;
+mod sets;
+mod sink;
+mod storage;
+
+pub use check::{CheckReport, ReadData, SetReport};
+pub use forget::{ForgetReport, KeptSet, PruneReport, RemovedSet};
+pub use location::{Location, S3};
+pub use repository::{ForgetOptions, RusticRepository};
+pub use retention::Retention;

@@ -1,0 +1,90 @@
+//! Turns errors and panics of the engine into errors of this program. Never carries a password: the engine's errors do not hold credentials.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use plan::{Class, Error, Result};
+use rustic_core::RusticError;
+
+/// What the engine said, on one line.
+#[derive(Debug)]
+struct EngineError(String);
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for EngineError {}
+
+/// A storage that could not be reached or did not answer in time, after all retries.
+#[derive(Debug)]
+pub struct Unreachable(pub String);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Unreachable {}
+
+/// The engine's result, as ours.
+pub trait EngineResult<T> {
+    /// `what` is a lowercase fragment that completes "failed to …".
+    fn during(self, what: impl FnOnce() -> String) -> Result<T>;
+}
+
+impl<T> EngineResult<T> for rustic_core::RusticResult<T> {
+    fn during(self, what: impl FnOnce() -> String) -> Result<T> {
+        self.map_err(|error| translate(&error, what()))
+    }
+}
+
+/// The class comes from the deepest cause that says something: unreachable storage is transient, a full disk has a hint.
+pub fn translate(error: &RusticError, what: String) -> Error {
+    let mut class = Class::Failed;
+    let mut hint = None;
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if cause.is::<Unreachable>() {
+            class = Class::Transient;
+        }
+        if let Some(io) = cause.downcast_ref::<io::Error>()
+            && io.kind() == io::ErrorKind::StorageFull
+        {
+            hint = Some("Make room in the repository (`forget --prune`, or a larger volume); what was stored is reused by the next backup.");
+        }
+        next = cause.source();
+    }
+    if error.is_incorrect_password() {
+        return Error::new(Class::WrongPassword, what).hint("The password does not open any key of this repository.");
+    }
+    let text = error.display_log();
+    let text = text.strip_prefix("Error: ").unwrap_or(&text).replace('\n', " ");
+    let error = Error::new(class, what).because(EngineError(text));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// Runs something of the engine's or of a producer's; a panic in it becomes an error.
+pub fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no message".to_owned());
+        Err(Error::failed(what.to_owned()).because(EngineError(format!("panicked: {text}"))))
+    })
+}
+
+/// A lock whose holder panicked is still a lock: every panic is reported on its own.
+pub fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,106 @@
+//! Where a repository is. Never shows a key.
+
+use std::path::PathBuf;
+
+use plan::{Error, Result};
+use secrecy::SecretString;
+
+/// Where a repository is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A folder.
+    Folder(PathBuf),
+    /// A prefix in a bucket of an S3 service.
+    S3(S3),
+}
+
+/// A prefix in a bucket of an S3 service. Keys are redacted in `Debug`.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    /// Bucket.
+    pub bucket: String,
+    /// Prefix without slashes at its ends; may be empty.
+    pub prefix: String,
+    /// URL of the service; `None` for Amazon's own.
+    pub endpoint: Option<String>,
+    /// Region; `us-east-1` where the service does not care.
+    pub region: String,
+    /// Access key.
+    pub access_key_id: SecretString,
+    /// Secret key.
+    pub secret_access_key: SecretString,
+    /// `https://host/bucket/key` rather than `https://bucket.host/key`. Most services that are not Amazon's want it.
+    pub path_style: bool,
+    /// How long a request that fails is tried again, with growing pauses. 90 is a good value.
+    pub retry_seconds: u64,
+}
+
+impl Location {
+    /// Reads `s3://bucket/prefix` or the path of a folder. For S3, `s3` says the rest; its bucket and prefix are replaced by those of the address.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when the address is of another kind, has no bucket, or `s3` is missing.
+    pub fn parse(url: &str, s3: Option<S3>) -> Result<Self> {
+        let Some(rest) = url.strip_prefix("s3://") else {
+            if url.is_empty() || url.contains("://") {
+                return Err(Error::refused("repository address is neither a folder nor s3://bucket/prefix")
+                    .hint("Write a path like /backups/3scale, or s3://bucket/prefix."));
+            }
+            return Ok(Self::Folder(PathBuf::from(url)));
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() || bucket.contains('@') {
+            return Err(Error::refused("repository address names no bucket").hint("Write s3://bucket/prefix; keys do not belong into the address."));
+        }
+        let s3 = s3.ok_or_else(|| {
+            Error::refused("keys of the S3 repository are missing").hint("Set access-key-id and secret-access-key in [repository.s3].")
+        })?;
+        Ok(Self::S3(S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned(), ..s3 }))
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Folder(path) => write!(f, "{}", path.display()),
+            Self::S3(s3) if s3.prefix.is_empty() => write!(f, "s3://{}", s3.bucket),
+            Self::S3(s3) => write!(f, "s3://{}/{}", s3.bucket, s3.prefix),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn s3() -> S3 {
+        S3 {
+            bucket: String::new(),
+            prefix: String::new(),
+            endpoint: None,
+            region: "us-east-1".into(),
+            access_key_id: "AKIAVISIBLE".into(),
+            secret_access_key: "hunter2-secret".into(),
+            path_style: true,
+            retry_seconds: 90,
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_folder_or_a_bucket() {
+        assert_eq!(Location::parse("/backups/3scale", None).unwrap().to_string(), "/backups/3scale");
+        assert_eq!(Location::parse("s3://b/x/y/", Some(s3())).unwrap().to_string(), "s3://b/x/y");
+        assert_eq!(Location::parse("s3://b", Some(s3())).unwrap().to_string(), "s3://b");
+        for wrong in ["", "ftp://x", "s3://", "s3:///x", "s3://key:secret@b/x"] {
+            assert_eq!(Location::parse(wrong, Some(s3())).unwrap_err().class(), plan::Class::Refused, "{wrong}");
+        }
+        assert_eq!(Location::parse("s3://b", None).unwrap_err().class(), plan::Class::Refused);
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let shown = format!("{:?}", Location::parse("s3://b/x", Some(s3())).unwrap());
+        assert!(!shown.contains("AKIAVISIBLE") && !shown.contains("hunter2"), "{shown}");
+    }
+}

@@ -1,0 +1,113 @@
+//! The repository as the rest of the program sees it.
+
+use jiff::Zoned;
+use plan::ids::SnapshotId;
+use plan::manifest::Manifest;
+use plan::ports::{Context, Dump, Keep, Kept, Repository, Snapshot, StopFlag, Watch};
+use plan::{Error, Result};
+use rustic_core::Id;
+use secrecy::SecretString;
+
+use crate::check::{self, CheckReport, ReadData};
+use crate::engine::{self, Open};
+use crate::fault::EngineResult as _;
+use crate::forget::{self, ForgetReport};
+use crate::location::Location;
+use crate::read::OpenSnapshot;
+use crate::retention::Retention;
+use crate::sets;
+use crate::sink::{self, Label};
+
+/// A repository of restic's format, open. Any number of threads may use it.
+pub struct RusticRepository {
+    open: Open,
+}
+
+impl std::fmt::Debug for RusticRepository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("RusticRepository").field(&self.open.storage.location()).finish()
+    }
+}
+
+/// How [`RusticRepository::forget`] works.
+#[derive(Debug, Clone)]
+pub struct ForgetOptions {
+    /// Now, in the time zone in which days begin.
+    pub now: Zoned,
+    /// Whether to prune as well.
+    pub prune: bool,
+    /// Whether to do it; else only to say what would be done.
+    pub apply: bool,
+    /// Deletes packs at once instead of marking them for 23 hours. Only when it is certain that nobody else writes.
+    pub nobody_else_writes: bool,
+}
+
+impl RusticRepository {
+    /// Makes a repository.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when there is one already.
+    pub fn init(location: &Location, password: &SecretString) -> Result<()> {
+        engine::init(location, password)
+    }
+
+    /// Opens a repository.
+    ///
+    /// # Errors
+    /// [`plan::Class::NoRepository`], [`plan::Class::WrongPassword`]; [`plan::Class::Transient`] when the storage does not answer.
+    pub fn open(location: &Location, password: &SecretString) -> Result<Self> {
+        Ok(Self { open: Open::new(location, password)? })
+    }
+
+    /// Checks the repository and every set in it; see [`ReadData`] for how deep.
+    ///
+    /// # Errors
+    /// When it cannot be checked at all. Damage is not an error, it is in the report.
+    pub fn check(&self, read_data: ReadData, stop: &StopFlag, watch: &dyn Watch) -> Result<CheckReport> {
+        check::check(&self.open, read_data, stop, watch)
+    }
+
+    /// Removes sets that no rule keeps, and what interrupted backups left.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when the retention has no rule; when listings cannot be had whole.
+    pub fn forget(&self, retention: &Retention, options: &ForgetOptions) -> Result<ForgetReport> {
+        forget::forget(&self.open, retention, options)
+    }
+}
+
+/// The engine's id of a snapshot.
+///
+/// # Errors
+/// When it is not 64 hexadecimal digits.
+pub fn id_of(snapshot: &SnapshotId) -> Result<Id> {
+    snapshot.as_str().parse().map_err(|_| Error::refused(format!("{snapshot} is not a snapshot id")))
+}
+
+impl Repository for RusticRepository {
+    fn keep(&self, context: &Context, keep: &Keep, dump: Box<dyn Dump>) -> Result<Kept> {
+        let label = Label { tags: sets::data_tags(&keep.set, keep.data_set), label: keep.data_set.to_string() };
+        let stored = sink::keep(&self.open, context, &label, dump)?;
+        Ok(Kept {
+            snapshot: SnapshotId(stored.id.to_hex().as_str().to_owned()),
+            parts: stored.files,
+            bytes: stored.bytes,
+            stored_bytes: stored.stored_bytes,
+            verdict: stored.verdict,
+        })
+    }
+
+    fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
+        sets::write_manifest(&self.open, manifest)
+    }
+
+    fn manifests(&self) -> Result<Vec<Manifest>> {
+        Ok(sets::Listing::read(&self.open)?.sets.into_iter().map(|set| set.manifest).collect())
+    }
+
+    fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>> {
+        let file: rustic_core::repofile::SnapshotFile =
+            self.open.plain.get_file(&id_of(snapshot)?.into()).during(|| format!("open snapshot {snapshot}"))?;
+        Ok(Box::new(OpenSnapshot { index: self.open.index()?, tree: file.tree }))
+    }
+}

@@ -1,0 +1,269 @@
+//! What the archiver reads from: pulls parts one by one, checks their order, bounds what is in memory, and keeps the verdict.
+//!
+//! The archiver swallows errors of entries and files, so none is given to it to keep: the first failure is noted here and ends the run.
+
+use std::collections::VecDeque;
+use std::io::Cursor;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use plan::evidence::Tally;
+use plan::ports::{Content, Context, Dump, Meta, Part, StopFlag, Verdict};
+use plan::{Error, Result};
+use rustic_core::{ReadSource, ReadSourceEntry, RusticResult};
+
+use super::node::{fingerprint, node_of};
+use super::order::Order;
+use super::part::{Bytes, PartReader};
+use crate::fault::{guarded, lock};
+use crate::read::walk::Found;
+use crate::storage::Gate;
+
+/// Bytes of parts in memory at a time, unless a single part is larger.
+const IN_FLIGHT_BYTES_MAX: u64 = 48 << 20;
+
+/// What was given to the archiver.
+#[derive(Debug, Default, Clone)]
+pub struct Counted {
+    /// Every entry with its metadata.
+    pub entries: Tally,
+    /// Files.
+    pub files: u64,
+    /// Bytes of files.
+    pub bytes: u64,
+}
+
+impl Counted {
+    /// # Errors
+    /// When what was found is not what was given.
+    pub fn compare(&self, found: &Found) -> Result<()> {
+        if self.entries == found.entries && self.files == found.files && self.bytes == found.bytes {
+            return Ok(());
+        }
+        Err(Error::failed("what was stored is not what was dumped").hint(format!(
+            "Given: {} entries, {} files, {} bytes. Read back: {} entries, {} files, {} bytes.",
+            self.entries.count, self.files, self.bytes, found.entries.count, found.files, found.bytes
+        )))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    given: Counted,
+    read_files: u64,
+    read_bytes: u64,
+    order: Order,
+    ended: bool,
+    failure: Option<Error>,
+}
+
+/// One dump on its way into the repository.
+pub struct Run {
+    dump: Mutex<Option<Box<dyn Dump>>>,
+    state: Mutex<State>,
+    over: AtomicBool,
+    stop: StopFlag,
+    gate: Arc<Gate>,
+    failures_before: u64,
+    in_flight: Arc<InFlight>,
+}
+
+impl Run {
+    /// A run that has not begun.
+    pub fn new(context: &Context, dump: Box<dyn Dump>, gate: Arc<Gate>) -> Self {
+        let failures_before = gate.failures();
+        Self {
+            dump: Mutex::new(Some(dump)),
+            state: Mutex::default(),
+            over: AtomicBool::new(false),
+            stop: context.stop.clone(),
+            gate,
+            failures_before,
+            in_flight: Arc::default(),
+        }
+    }
+
+    /// Notes the first failure and ends the run.
+    pub fn fail(&self, error: Error) {
+        lock(&self.state).failure.get_or_insert(error);
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether nothing more is to be read, looking at the operator's wish and at failed writes too.
+    pub fn is_over(&self) -> bool {
+        if self.over.load(Ordering::SeqCst) {
+            return true;
+        }
+        if let Err(error) = self.stop.check() {
+            self.fail(error);
+        } else if self.gate.failures() != self.failures_before {
+            self.fail(self.gate.take_failure().unwrap_or_else(|| Error::failed("write to the repository")));
+        }
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// The first failure, once.
+    pub fn failure(&self) -> Option<Error> {
+        if self.is_over() { lock(&self.state).failure.take() } else { None }
+    }
+
+    /// A file was read to its end.
+    pub fn part_read(&self, bytes: u64) {
+        let mut state = lock(&self.state);
+        state.read_files += 1;
+        state.read_bytes += bytes;
+    }
+
+    /// After the archiver is done: whether all went well, and what the producer says.
+    ///
+    /// # Errors
+    /// When anything did not.
+    pub fn finish(&self) -> Result<(Counted, Verdict)> {
+        let dump = lock(&self.dump).take();
+        if let Some(error) = self.failure() {
+            return Err(error);
+        }
+        let counted = {
+            let state = lock(&self.state);
+            if !state.ended || state.read_files != state.given.files || state.read_bytes != state.given.bytes {
+                return Err(Error::failed("store the dump").hint(format!(
+                    "The repository engine read {} of {} files and gave no reason.",
+                    state.read_files, state.given.files
+                )));
+            }
+            state.given.clone()
+        };
+        let dump = dump.ok_or_else(|| Error::failed("ask the producer for its verdict"))?;
+        let verdict = guarded("ask the producer for its verdict", || dump.finish())?;
+        Ok((counted, verdict))
+    }
+
+    fn next_part(&self) -> Option<Part> {
+        if self.is_over() {
+            return None;
+        }
+        let mut dump = lock(&self.dump);
+        let next = dump.as_mut().map_or(Ok(None), |dump| guarded("read the dump", || dump.next_part()));
+        match next {
+            Ok(Some(part)) => return Some(part),
+            Ok(None) => lock(&self.state).ended = true,
+            Err(error) => {
+                // Dropping it early ends the dump at its source.
+                *dump = None;
+                self.fail(error);
+            }
+        }
+        None
+    }
+
+    fn entries_of(self: &Arc<Self>, part: Part) -> Result<Vec<ReadSourceEntry<PartReader>>> {
+        let Part { path, meta, content } = part;
+        let implied = lock(&self.state).order.admit(&path, matches!(content, Content::Folder))?;
+        let mut entries = Vec::with_capacity(implied.len() + 1);
+        for folder in implied {
+            entries.push(self.entry(&folder, &Meta { mode: 0o755, ..Meta::default() }, Content::Folder)?);
+        }
+        entries.push(self.entry(&path, &meta, content)?);
+        Ok(entries)
+    }
+
+    fn entry(self: &Arc<Self>, path: &Path, meta: &Meta, content: Content) -> Result<ReadSourceEntry<PartReader>> {
+        let node = node_of(path, meta, &content)?;
+        let size_bytes = node.meta.size;
+        {
+            let mut state = lock(&self.state);
+            state.given.entries.add(&fingerprint(path, &node)?);
+            if node.is_file() {
+                state.given.files += 1;
+                state.given.bytes += size_bytes;
+            }
+        }
+        let (bytes, held) = match content {
+            Content::Bytes(bytes) => (Some(Bytes::Whole(Cursor::new(bytes))), size_bytes),
+            Content::Stream { reader, .. } => (Some(Bytes::Stream(reader)), 0),
+            _ => (None, 0),
+        };
+        let open = bytes.map(|bytes| PartReader {
+            path: path.to_owned(),
+            size_bytes,
+            left: size_bytes,
+            bytes,
+            run: Arc::clone(self),
+            done: false,
+            permit: Some(self.in_flight.acquire(held, || self.is_over())),
+        });
+        Ok(ReadSourceEntry { path: Path::new("/").join(path), node, open })
+    }
+}
+
+/// Bounds the bytes of parts that wait for the archiver. Its queue is as long as the machine has processors, whatever the parts' size.
+#[derive(Debug, Default)]
+pub struct InFlight {
+    bytes: Mutex<u64>,
+    freed: Condvar,
+}
+
+/// Room for a part; given back when dropped.
+#[derive(Debug)]
+pub struct Permit {
+    of: Arc<InFlight>,
+    bytes: u64,
+}
+
+impl InFlight {
+    fn acquire(self: &Arc<Self>, bytes: u64, is_over: impl Fn() -> bool) -> Permit {
+        let mut used = lock(&self.bytes);
+        while *used > 0 && *used + bytes > IN_FLIGHT_BYTES_MAX && !is_over() {
+            used = self.freed.wait_timeout(used, Duration::from_millis(200)).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *used += bytes;
+        Permit { of: Arc::clone(self), bytes }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *lock(&self.of.bytes) -= self.bytes;
+        self.of.freed.notify_all();
+    }
+}
+
+/// The engine's view of a run.
+pub struct Source(pub Arc<Run>);
+
+/// Parts as the archiver pulls them, one thread at a time.
+pub struct Parts {
+    run: Arc<Run>,
+    ready: VecDeque<ReadSourceEntry<PartReader>>,
+}
+
+impl ReadSource for Source {
+    type Open = PartReader;
+    type Iter = Parts;
+
+    fn size(&self) -> RusticResult<Option<u64>> {
+        Ok(None)
+    }
+
+    fn entries(&self) -> Parts {
+        Parts { run: Arc::clone(&self.0), ready: VecDeque::new() }
+    }
+}
+
+impl Iterator for Parts {
+    type Item = RusticResult<ReadSourceEntry<PartReader>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ready.is_empty() {
+            let part = self.run.next_part()?;
+            match self.run.entries_of(part) {
+                Ok(entries) => self.ready.extend(entries),
+                Err(error) => self.run.fail(error),
+            }
+        }
+        self.ready.pop_front().map(Ok)
+    }
+}
+

@@ -1,0 +1,47 @@
+//! Where the bytes of a repository are: a folder or an S3 service.
+//!
+//! The engine's own backends log errors of a listing and go on with what they have; a prune that believes such a listing deletes everything. These do
+//! not: a listing is whole or an error.
+
+mod folder;
+mod gate;
+mod overlay;
+mod s3;
+mod segments;
+
+use std::sync::Arc;
+
+pub use folder::Folder;
+pub use gate::Gate;
+pub use overlay::{Orphans, Recorder};
+use rustic_core::WriteBackend;
+pub use segments::Segments;
+
+use crate::location::Location;
+
+/// The strict backend of a location.
+///
+/// # Errors
+/// When the S3 client cannot be made.
+pub fn at(location: &Location) -> plan::Result<Arc<dyn WriteBackend>> {
+    Ok(match location {
+        Location::Folder(path) => Arc::new(Folder::new(path.clone())),
+        Location::S3(s3) => Arc::new(s3::Bucket::new(s3)?),
+    })
+}
+
+/// Hands every method of a backend that a wrapper does not change to the inner one.
+macro_rules! read_through {
+    () => {
+        fn location(&self) -> String {
+            self.inner.location()
+        }
+        fn warmup_path(&self, tpe: FileType, id: &Id) -> String {
+            self.inner.warmup_path(tpe, id)
+        }
+        fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {
+            self.inner.read_full(tpe, id)
+        }
+    };
+}
+pub(crate) use read_through;

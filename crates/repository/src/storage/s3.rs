@@ -1,0 +1,196 @@
+//! A repository in a bucket of an S3 service, on `object_store`.
+//!
+//! Every listing is whole or an error. Requests are retried with backoff by the client; what still fails is [`Unreachable`] when it may work later.
+//! `config` is created only when there is none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path;
+use object_store::{BackoffConfig, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
+use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
+use secrecy::ExposeSecret as _;
+use tokio::runtime::Runtime;
+
+use crate::fault::Unreachable;
+use crate::location::S3;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Bucket {
+    store: AmazonS3,
+    prefix: String,
+    shown: String,
+    runtime: Runtime,
+}
+
+impl Bucket {
+    /// # Errors
+    /// When the client cannot be made from these settings.
+    pub fn new(s3: &S3) -> plan::Result<Self> {
+        // The client needs a provider of the process for TLS; another part of the program may have chosen the same one already.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = ClientOptions::new().with_timeout(Duration::from_secs(120)).with_connect_timeout(Duration::from_secs(10)).with_allow_http(true);
+        let retry = RetryConfig {
+            backoff: BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(10), base: 2.0 },
+            max_retries: 20,
+            retry_timeout: Duration::from_secs(s3.retry_seconds),
+        };
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(&s3.bucket)
+            .with_region(&s3.region)
+            .with_access_key_id(s3.access_key_id.expose_secret())
+            .with_secret_access_key(s3.secret_access_key.expose_secret())
+            .with_virtual_hosted_style_request(!s3.path_style)
+            .with_client_options(client)
+            .with_retry(retry);
+        if let Some(endpoint) = &s3.endpoint {
+            builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
+        }
+        let refused = |error: Box<dyn std::error::Error + Send + Sync>| plan::Error::refused("settings of the S3 repository do not work").because(error);
+        let store = builder.build().map_err(|error| refused(error.into()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("repository-s3")
+            .enable_all()
+            .build()
+            .map_err(|error| refused(error.into()))?;
+        let shown = crate::Location::S3(s3.clone()).to_string();
+        Ok(Self { store, prefix: s3.prefix.clone(), shown, runtime })
+    }
+
+    fn folder(&self, name: &str) -> Path {
+        if self.prefix.is_empty() { Path::from(name) } else { Path::from(format!("{}/{name}", self.prefix)) }
+    }
+
+    fn path_of(&self, tpe: FileType, id: &Id) -> Path {
+        let hex = id.to_hex();
+        match tpe {
+            FileType::Config => self.folder("config"),
+            FileType::Pack => self.folder(&format!("data/{}/{}", &hex[..2], hex.as_str())),
+            _ => self.folder(&format!("{}/{}", tpe.dirname(), hex.as_str())),
+        }
+    }
+
+    fn list_all(&self, tpe: FileType) -> object_store::Result<Vec<(Id, u64)>> {
+        if tpe == FileType::Config {
+            return match self.runtime.block_on(self.store.head(&self.folder("config"))) {
+                Ok(meta) => Ok(vec![(Id::default(), meta.size)]),
+                Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+                Err(error) => Err(error),
+            };
+        }
+        let folder = self.folder(tpe.dirname());
+        let objects: Vec<_> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect())?;
+        let id_of = |path: &Path| path.filename().and_then(|name| Id::parse_some(name, tpe));
+        Ok(objects.iter().filter_map(|object| id_of(&object.location).map(|id| (id, object.size))).collect())
+    }
+
+    fn put(&self, tpe: FileType, id: &Id, content: BytesList) -> object_store::Result<()> {
+        let path = self.path_of(tpe, id);
+        let payload: PutPayload = content.into_vec().into_iter().collect();
+        let options = if tpe == FileType::Config { PutOptions::from(PutMode::Create) } else { PutOptions::default() };
+        match self.runtime.block_on(self.store.put_opts(&path, payload.clone(), options)) {
+            // A service without conditional writes: the caller has looked for a repository before.
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                self.runtime.block_on(self.store.put_opts(&path, payload, PutOptions::default())).map(drop)
+            }
+            other => other.map(drop),
+        }
+    }
+}
+
+/// Which errors may go away by themselves: all but those where the service has understood and said no.
+fn fault(what: &'static str, path: &Path, error: object_store::Error) -> Box<RusticError> {
+    use object_store::Error as E;
+    let said_no = matches!(
+        error,
+        E::NotFound { .. }
+            | E::InvalidPath { .. }
+            | E::NotSupported { .. }
+            | E::AlreadyExists { .. }
+            | E::Precondition { .. }
+            | E::NotImplemented { .. }
+            | E::PermissionDenied { .. }
+            | E::Unauthenticated { .. }
+            | E::UnknownConfigurationKey { .. }
+    );
+    let text = one_line(&error);
+    let error = if said_no {
+        RusticError::with_source(ErrorKind::Backend, what, std::io::Error::other(text))
+    } else {
+        RusticError::with_source(ErrorKind::Backend, what, Unreachable(text))
+    };
+    error.attach_context("path", path.to_string())
+}
+
+fn one_line(error: &object_store::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl ReadBackend for Bucket {
+    fn location(&self) -> String {
+        self.shown.clone()
+    }
+
+    fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
+        let folder = self.folder(tpe.dirname());
+        let objects = self.list_all(tpe).map_err(|error| fault("failed to list `{path}`", &folder, error))?;
+        let fits = |(id, size): (Id, u64)| u32::try_from(size).map(|size| (id, size));
+        objects.into_iter().map(fits).collect::<Result<_, _>>().map_err(|error| {
+            RusticError::with_source(ErrorKind::Backend, "an object in `{path}` is larger than 4 GiB", error).attach_context("path", folder.to_string())
+        })
+    }
+
+    fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {
+        let path = self.path_of(tpe, id);
+        let read = async { self.store.get(&path).await?.bytes().await };
+        self.runtime.block_on(read).map_err(|error| fault("failed to read `{path}`", &path, error))
+    }
+
+    fn read_partial(&self, tpe: FileType, id: &Id, _cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
+        let path = self.path_of(tpe, id);
+        let range = u64::from(offset)..u64::from(offset) + u64::from(length);
+        let bytes =
+            self.runtime.block_on(self.store.get_range(&path, range)).map_err(|error| fault("failed to read `{path}`", &path, error))?;
+        if bytes.len() == length as usize {
+            return Ok(bytes);
+        }
+        Err(RusticError::new(ErrorKind::Backend, "`{path}` is shorter than expected").attach_context("path", path.to_string()))
+    }
+
+    fn warmup_path(&self, tpe: FileType, id: &Id) -> String {
+        self.path_of(tpe, id).to_string()
+    }
+}
+
+impl WriteBackend for Bucket {
+    fn write_bytes(&self, tpe: FileType, id: &Id, _cacheable: bool, content: BytesList) -> RusticResult<()> {
+        self.put(tpe, id, content).map_err(|error| fault("failed to write `{path}`", &self.path_of(tpe, id), error))
+    }
+
+    fn remove(&self, tpe: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
+        let path = self.path_of(tpe, id);
+        match self.runtime.block_on(self.store.delete(&path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(fault("failed to remove `{path}`", &path, error)),
+        }
+    }
+}
+
+/// Dropping a runtime inside another one panics; let its threads end by themselves.
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        if let Ok(idle) = tokio::runtime::Builder::new_current_thread().build() {
+            std::mem::replace(&mut self.runtime, idle).shutdown_background();
+        }
+    }
+}
+
+const _: fn() = || {
+    fn shared<T: Send + Sync>() {}
+    shared::<Arc<Bucket>>();
+};

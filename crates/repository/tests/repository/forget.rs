@@ -1,0 +1,181 @@
+//! Retention and prune remove what nobody needs, and nothing else.
+
+use std::collections::BTreeSet;
+use std::sync::mpsc;
+
+use jiff::{Span, Timestamp};
+use plan::Class;
+use plan::ids::RunId;
+use plan::ports::Repository as _;
+use repository::{ForgetOptions, Retention};
+
+use crate::scene::*;
+
+fn keep_last(last: u32) -> Retention {
+    Retention { last, ..Retention::default() }
+}
+
+fn take_at(scene: &Scene, set: &str, hours_ago: i64, seed: u64) -> plan::ports::Kept {
+    let kept = scene.repository.keep(&context(), &keep_of(set), Script::parts(parts(seed, 4, 1 << 20))).unwrap();
+    let mut manifest = manifest(set, &kept);
+    manifest.finished_at = Timestamp::now() - Span::new().hours(hours_ago);
+    scene.repository.write_manifest(&manifest).unwrap();
+    kept
+}
+
+fn data_files(scene: &Scene) -> BTreeSet<std::path::PathBuf> {
+    scene.files("data").into_iter().collect()
+}
+
+#[test]
+fn without_a_rule_nothing_is_forgotten() {
+    let scene = Scene::new();
+    take(&scene.repository, "one", parts(1, 2, 1000));
+    let error = scene.repository.forget(&Retention::default(), &forget_options(true, true)).unwrap_err();
+    assert_eq!(error.class(), Class::Refused);
+    assert_eq!(set_names(&scene.repository), ["one"]);
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_does_nothing() {
+    let scene = Scene::new();
+    for (set, hours, seed) in [("one", 50, 1), ("two", 26, 2), ("three", 1, 3)] {
+        take_at(&scene, set, hours, seed);
+    }
+    let before = files(&scene.path());
+    let mut options = forget_options(false, true);
+    options.nobody_else_writes = true;
+    let report = scene.repository.forget(&keep_last(2), &options).unwrap();
+    assert_eq!(report.removed.iter().map(|set| set.set.as_str()).collect::<Vec<_>>(), ["one"]);
+    assert_eq!(report.kept.iter().map(|set| (set.set.as_str(), set.reasons.join(","))).collect::<Vec<_>>(), [("two", "last 2".into()), ("three", "last 1".into())]);
+    assert!(report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
+    assert_eq!(files(&scene.path()), before);
+}
+
+#[test]
+fn forgotten_sets_are_gone_and_the_others_whole() {
+    let scene = Scene::new();
+    take_at(&scene, "one", 50, 1);
+    let two = take_at(&scene, "two", 26, 2);
+    let options = ForgetOptions { nobody_else_writes: true, ..forget_options(true, true) };
+    let report = scene.repository.forget(&keep_last(1), &options).unwrap();
+    assert!(report.is_applied && report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
+    assert_eq!(set_names(&scene.repository), ["two"]);
+    assert!(contents(&scene.repository, &two).unwrap() == expected(parts(2, 4, 1 << 20)));
+    let size: u64 = scene.files("data").iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
+    assert!(size < 5 << 20, "{size}");
+    let report = check(&scene.again());
+    assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
+    scene.restic(&["check", "--read-data"]);
+}
+
+#[test]
+fn a_prune_beside_others_deletes_nothing_at_once() {
+    let scene = Scene::new();
+    take_at(&scene, "one", 50, 1);
+    take_at(&scene, "two", 26, 2);
+    let before = data_files(&scene);
+    scene.repository.forget(&keep_last(1), &forget_options(true, true)).unwrap();
+    assert!(before.is_subset(&data_files(&scene)), "packs were deleted while others may use them");
+    scene.restic(&["check", "--read-data"]);
+}
+
+#[test]
+fn safety_copies_stay_for_a_week() {
+    let scene = Scene::new();
+    for (set, days) in [("old", 8), ("young", 6)] {
+        let kept = scene.repository.keep(&context(), &keep_of(set), Script::parts(parts(days, 2, 1000))).unwrap();
+        let mut manifest = manifest(set, &kept);
+        manifest.safety_for = Some(RunId("run".into()));
+        manifest.finished_at = Timestamp::now() - Span::new().hours(24 * days as i64);
+        scene.repository.write_manifest(&manifest).unwrap();
+    }
+    take_at(&scene, "set", 300, 1);
+    scene.repository.forget(&keep_last(1), &forget_options(true, false)).unwrap();
+    assert_eq!(set_names(&scene.repository), ["set", "young"]);
+}
+
+#[test]
+fn leftovers_of_interrupted_backups_go_when_they_are_old() {
+    let scene = Scene::new();
+    take(&scene.repository, "one", parts(1, 2, 1000));
+    scene.repository.keep(&context(), &keep_of("interrupted"), Script::parts(parts(2, 2, 1000))).unwrap();
+    assert_eq!(scene.repository.forget(&keep_last(1), &forget_options(true, false)).unwrap().orphan_snapshots, 0);
+    assert_eq!(scene.files("snapshots").len(), 3);
+    let mut options = forget_options(true, false);
+    options.now = options.now.checked_add(Span::new().hours(25)).unwrap();
+    assert_eq!(scene.repository.forget(&keep_last(1), &options).unwrap().orphan_snapshots, 1);
+    assert_eq!(scene.files("snapshots").len(), 2);
+    assert!(check(&scene.repository).is_whole());
+}
+
+#[test]
+fn a_backup_during_forget_and_prune_loses_nothing() {
+    let scene = Scene::new();
+    take_at(&scene, "old", 50, 1);
+    take_at(&scene, "kept", 26, 2);
+    let other = scene.again();
+    // The backup begins (its index is loaded) before the prune, and dumps what the forgotten set had after it.
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let backup = scope.spawn(move || {
+            let mut all = parts(1, 4, 1 << 20).into_iter();
+            let mut waited = false;
+            let dump = Script::new(move || {
+                if !waited {
+                    begun.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    waited = true;
+                }
+                Ok(all.next())
+            });
+            let kept = other.keep(&context(), &keep_of("new"), dump).unwrap();
+            other.write_manifest(&manifest("new", &kept)).unwrap();
+            kept
+        });
+        has_begun.recv().unwrap();
+        // As if it were days later: packs are old enough to be marked.
+        let mut options = forget_options(true, true);
+        options.now = options.now.checked_add(Span::new().days(2)).unwrap();
+        scene.repository.forget(&keep_last(1), &options).unwrap();
+        go_on.send(()).unwrap();
+        let kept = backup.join().unwrap();
+        assert!(contents(&scene.again(), &kept).unwrap() == expected(parts(1, 4, 1 << 20)));
+    });
+    assert_eq!(set_names(&scene.repository), ["kept", "new"]);
+    let report = check(&scene.again());
+    assert!(report.is_whole(), "{report:?}");
+    scene.restic(&["check", "--read-data"]);
+}
+
+#[test]
+fn many_backups_and_prunes_at_once_lose_nothing() {
+    let scene = Scene::new();
+    take_at(&scene, "first", 50, 1);
+    std::thread::scope(|scope| {
+        for worker in 0..3_u64 {
+            let scene = &scene;
+            scope.spawn(move || {
+                for round in 0..4 {
+                    let repository = scene.again();
+                    let set = format!("w{worker}-{round}");
+                    let kept = take(&repository, &set, parts(round, 4, 1 << 20));
+                    assert!(contents(&repository, &kept).unwrap() == expected(parts(round, 4, 1 << 20)), "{set}");
+                }
+            });
+        }
+        let scene = &scene;
+        scope.spawn(move || {
+            for _ in 0..6 {
+                let keep_all = Retention { last: 100, ..Retention::default() };
+                if let Err(error) = scene.again().forget(&keep_all, &forget_options(true, true)) {
+                    assert_eq!(error.class(), Class::Transient, "{error:?}");
+                }
+            }
+        });
+    });
+    let report = check(&scene.again());
+    assert!(report.is_whole() && report.sets.len() == 13, "{report:?}");
+    scene.restic(&["check", "--read-data"]);
+}

@@ -1,0 +1,248 @@
+//! The same over S3, with a service in this process whose answers can be made to fail.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hyper::service::service_fn;
+use hyper::{Request, Response, body::Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use plan::Class;
+use plan::ports::Repository as _;
+use repository::{Location, Retention, RusticRepository, S3};
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+
+use crate::scene::*;
+
+/// Which requests fail: method, part of the URL, and how many times.
+#[derive(Clone, Debug)]
+struct Fault {
+    method: &'static str,
+    url_has: &'static str,
+    times: u64,
+}
+
+#[derive(Default)]
+struct Faults {
+    armed: Mutex<Option<Fault>>,
+    hit: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Faults {
+    fn arm(&self, method: &'static str, url_has: &'static str, times: u64) {
+        *self.armed.lock().unwrap() = Some(Fault { method, url_has, times });
+        self.hit.store(0, Ordering::SeqCst);
+    }
+
+    /// Disarms; a fault that was never hit tests nothing.
+    fn disarm(&self) {
+        self.armed.lock().unwrap().take();
+        assert!(self.hit.load(Ordering::SeqCst) > 0, "the fault was never hit");
+    }
+
+    fn strikes(&self, method: &str, url: &str) -> bool {
+        self.requests.fetch_add(1, Ordering::SeqCst);
+        let mut armed = self.armed.lock().unwrap();
+        let Some(fault) = armed.as_mut().filter(|fault| fault.times > 0 && fault.method == method && url.contains(fault.url_has)) else { return false };
+        fault.times -= 1;
+        self.hit.fetch_add(1, Ordering::SeqCst);
+        true
+    }
+}
+
+struct Service {
+    folder: tempfile::TempDir,
+    faults: Arc<Faults>,
+    port: u16,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Service {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("bucket")).unwrap();
+        let service = {
+            let mut builder = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder.path()).unwrap());
+            builder.set_auth(SimpleAuth::from_single("AKIATEST", "s3-secret-key"));
+            builder.build()
+        };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let faults = Arc::new(Faults::default());
+        let shared = Arc::clone(&faults);
+        runtime.spawn(async move {
+            loop {
+                let Ok((socket, _)) = listener.accept().await else { continue };
+                let (service, faults) = (service.clone(), Arc::clone(&shared));
+                let answer = service_fn(move |request: Request<Incoming>| {
+                    let (service, fails) = (service.clone(), faults.strikes(request.method().as_str(), &request.uri().to_string()));
+                    async move {
+                        if fails {
+                            let body = s3s::Body::from("<Error><Code>InternalError</Code></Error>".to_owned());
+                            return Ok::<_, Infallible>(Response::builder().status(500).body(body).unwrap());
+                        }
+                        Ok(hyper::service::Service::call(&service, request).await.unwrap())
+                    }
+                });
+                tokio::spawn(async move { drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), answer).await) });
+            }
+        });
+        Self { folder, faults, port, _runtime: runtime }
+    }
+
+    fn location(&self) -> Location {
+        let s3 = S3 {
+            bucket: String::new(),
+            prefix: String::new(),
+            endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
+            region: "us-east-1".into(),
+            access_key_id: "AKIATEST".into(),
+            secret_access_key: "s3-secret-key".into(),
+            path_style: true,
+            retry_seconds: 1,
+        };
+        Location::parse("s3://bucket/some/prefix", Some(s3)).unwrap()
+    }
+
+    fn init(&self) -> RusticRepository {
+        RusticRepository::init(&self.location(), &password()).unwrap();
+        self.open()
+    }
+
+    fn open(&self) -> RusticRepository {
+        RusticRepository::open(&self.location(), &password()).unwrap()
+    }
+
+    fn stored(&self) -> Vec<std::path::PathBuf> {
+        files(&self.folder.path().join("bucket/some/prefix"))
+    }
+}
+
+fn fails(error: &plan::Error) {
+    assert_eq!(error.class(), Class::Transient, "{error:?}");
+    assert!(!error_text(error).contains("s3-secret-key"), "{error:?}");
+}
+
+#[test]
+fn a_set_is_kept_and_read_over_s3() {
+    let service = Service::start();
+    let error = RusticRepository::open(&service.location(), &password()).unwrap_err();
+    assert_eq!(error.class(), Class::NoRepository, "{error:?}");
+    let repository = service.init();
+    assert_eq!(RusticRepository::init(&service.location(), &password()).unwrap_err().class(), Class::Refused);
+    assert_eq!(RusticRepository::open(&service.location(), &"wrong".into()).unwrap_err().class(), Class::WrongPassword);
+    let kept = take(&repository, "one", parts(1, 30, 1 << 20));
+    let before = service.faults.requests.load(Ordering::SeqCst);
+    assert!(contents(&service.open(), &kept).unwrap() == expected(parts(1, 30, 1 << 20)));
+    let requests = service.faults.requests.load(Ordering::SeqCst) - before;
+    assert!(requests < 40, "{requests} requests for 30 MiB in some 240 chunks");
+    let second = take(&service.open(), "two", parts(1, 30, 1 << 20));
+    assert!(second.stored_bytes < 100_000);
+    let report = check(&repository);
+    assert!(report.is_whole() && report.notes.is_empty() && report.sets.len() == 2, "{report:?}");
+    // What lies in the bucket is a repository as any other.
+    let output = restic(&service.folder.path().join("bucket/some/prefix"), &["check", "--read-data"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_service_that_is_not_there_is_transient() {
+    let service = Service::start();
+    let Location::S3(s3) = service.location() else { unreachable!() };
+    let nowhere = Location::S3(S3 { endpoint: Some("http://127.0.0.1:9".into()), ..s3.clone() });
+    fails(&RusticRepository::open(&nowhere, &password()).unwrap_err());
+    let stranger = Location::S3(S3 { secret_access_key: "other".into(), ..s3 });
+    let error = RusticRepository::open(&stranger, &password()).unwrap_err();
+    assert!(error.class() == Class::Failed || error.class() == Class::Refused, "{error:?}");
+}
+
+#[test]
+fn short_faults_are_retried() {
+    let service = Service::start();
+    let repository = service.init();
+    for (method, url) in [("PUT", "/data/"), ("PUT", "/index/"), ("PUT", "/snapshots/"), ("GET", "prefix=some"), ("GET", "/index/")] {
+        service.faults.arm(method, url, 2);
+        let set = format!("{method}{url}").replace(|letter: char| !letter.is_alphanumeric(), "");
+        take(&repository, &set, parts(set.len() as u64, 3, 1 << 20));
+        service.faults.disarm();
+    }
+    let report = check(&repository);
+    assert!(report.is_whole() && report.sets.len() == 5, "{report:?}");
+}
+
+#[test]
+fn a_failed_put_leaves_no_set() {
+    let service = Service::start();
+    let repository = service.init();
+    take(&repository, "before", parts(1, 3, 1000));
+    for url in ["/data/", "/index/", "/snapshots/"] {
+        service.faults.arm("PUT", url, u64::MAX);
+        let error = repository.keep(&context(), &keep_of("failed"), Script::parts(parts(2, 30, 1 << 20))).unwrap_err();
+        fails(&error);
+        service.faults.disarm();
+        assert_eq!(set_names(&repository), ["before"], "{url}");
+    }
+    let kept = take(&service.open(), "after", parts(2, 30, 1 << 20));
+    assert!(contents(&repository, &kept).unwrap() == expected(parts(2, 30, 1 << 20)));
+    assert!(check(&repository).is_whole());
+}
+
+#[test]
+fn a_failed_list_is_never_an_empty_one() {
+    let service = Service::start();
+    let repository = service.init();
+    take(&repository, "one", parts(1, 3, 1 << 20));
+    let before = service.stored();
+    let retention = Retention { last: 1, ..Retention::default() };
+    for list in ["snapshots", "index", "data"] {
+        let url: &'static str = match list {
+            "snapshots" => "prefix%2Fsnapshots",
+            "index" => "prefix%2Findex",
+            _ => "prefix%2Fdata",
+        };
+        service.faults.arm("GET", url, u64::MAX);
+        let mut options = forget_options(true, true);
+        options.nobody_else_writes = true;
+        fails(&service.open().forget(&retention, &options).unwrap_err());
+        if list != "data" {
+            fails(&service.open().manifests().unwrap_err());
+        }
+        fails(&service.open().keep(&context(), &keep_of("failed"), Script::parts(parts(2, 3, 1000))).unwrap_err());
+        service.faults.disarm();
+        assert!(before.iter().all(|file| service.stored().contains(file)), "{list}: something was deleted");
+    }
+    assert_eq!(set_names(&service.open()), ["one"]);
+    assert!(check(&service.open()).is_whole());
+}
+
+#[test]
+fn a_failed_get_is_an_error_of_the_reader() {
+    let service = Service::start();
+    let kept = take(&service.init(), "one", parts(1, 8, 1 << 20));
+    let repository = service.open();
+    let snapshot = repository.open(&kept.snapshot).unwrap();
+    service.faults.arm("GET", "/data/", u64::MAX);
+    contents(&repository, &kept).unwrap_err();
+    service.faults.disarm();
+    let entry = snapshot.find("tables/t0/000000".as_ref()).unwrap();
+    assert!(snapshot.read_all(&entry).unwrap() == noise(1000, 1 << 20));
+}
+
+#[test]
+fn forgetting_works_over_s3() {
+    let service = Service::start();
+    let repository = service.init();
+    take(&repository, "one", parts(1, 4, 1 << 20));
+    let two = take(&repository, "two", parts(2, 4, 1 << 20));
+    let mut options = forget_options(true, true);
+    options.nobody_else_writes = true;
+    repository.forget(&Retention { last: 1, ..Retention::default() }, &options).unwrap();
+    assert_eq!(set_names(&repository), ["two"]);
+    assert!(contents(&service.open(), &two).unwrap() == expected(parts(2, 4, 1 << 20)));
+    let report = check(&service.open());
+    assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
+}
