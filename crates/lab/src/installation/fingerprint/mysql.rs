@@ -1,6 +1,6 @@
 //! MySQL and MariaDB: `CHECKSUM TABLE`, counts, definitions of everything.
 
-use plan::Result;
+use plan::{Error, Result};
 
 use super::{Fingerprint, cells, digest, keyed};
 use crate::Mysql;
@@ -12,16 +12,17 @@ pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint>
         client.args(["--default-character-set=utf8mb4", "-N", "-B", "-e", sql, database]);
         cells(client, '\t')
     };
+    let ask = &ask;
     let mut found = Fingerprint::new();
     let in_schema = format!("WHERE TABLE_SCHEMA = '{database}'");
     let tables: Vec<String> = ask(&format!("SELECT TABLE_NAME FROM information_schema.TABLES {in_schema} AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1"))?.concat();
-    for table in &tables {
-        let rows = ask(&format!("SELECT COUNT(*) FROM `{table}`; CHECKSUM TABLE `{table}` EXTENDED; SHOW CREATE TABLE `{table}`"))?;
-        let cell = |row: usize, column: usize| rows.get(row).and_then(|row| row.get(column)).cloned().unwrap_or_default();
-        found.insert(format!("rows/{table}"), format!("{} rows, checksum {}", cell(0, 0), cell(1, 1)));
-        let (definition, next_id) = canonical(&cell(2, 1));
-        found.insert(format!("definition/{table}"), digest(&definition));
-        found.insert(format!("next-id/{table}"), next_id);
+    let parts = std::thread::scope(|scope| {
+        let halves: Vec<_> = (0..2).map(|half| tables.iter().skip(half).step_by(2).collect::<Vec<_>>()).collect();
+        let threads: Vec<_> = halves.into_iter().map(|half| scope.spawn(move || of_tables(&half, ask))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(Error::failed("a thread panicked")))).collect::<Vec<_>>()
+    });
+    for part in parts {
+        found.extend(part?);
     }
     let objects = [
         ("schema", format!("SELECT 'default', DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{database}'")),
@@ -49,6 +50,24 @@ pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint>
     ];
     for (kind, sql) in objects {
         found.extend(keyed(kind, ask(&sql)?));
+    }
+    Ok(found)
+}
+
+/// Rows, definition and next id of some tables, by one run of the client: three lines for each table.
+fn of_tables(tables: &[&String], ask: impl Fn(&str) -> Result<Vec<Vec<String>>>) -> Result<Fingerprint> {
+    let questions = tables.iter().map(|table| format!("SELECT COUNT(*) FROM `{table}`; CHECKSUM TABLE `{table}` EXTENDED; SHOW CREATE TABLE `{table}`;"));
+    let answers = ask(&questions.collect::<String>())?;
+    let mut found = Fingerprint::new();
+    for (table, lines) in tables.iter().zip(answers.chunks(3)) {
+        let cell = |row: usize, column: usize| lines.get(row).and_then(|row| row.get(column)).map_or("", String::as_str);
+        if cell(2, 0) != table.as_str() {
+            return Err(Error::failed(format!("no definition of table {table} where it was expected")));
+        }
+        found.insert(format!("rows/{table}"), format!("{} rows, checksum {}", cell(0, 0), cell(1, 1)));
+        let (definition, next_id) = canonical(cell(2, 1));
+        found.insert(format!("definition/{table}"), digest(&definition));
+        found.insert(format!("next-id/{table}"), next_id);
     }
     Ok(found)
 }

@@ -24,24 +24,24 @@ const DEFINITIONS: [(&str, &str); 8] = [
 ];
 
 pub(super) fn fingerprint(server: &Postgres, database: &str) -> Result<Fingerprint> {
-    let ask = |sql: &str| {
+    // Several statements by one run of the client.
+    let ask = |statements: &[String]| {
         let mut client = server.client();
-        client.args(["-A", "-t", "-F", &SEPARATOR.to_string(), "-d", database, "-c", sql]);
+        client.args(["-A", "-t", "-F", &SEPARATOR.to_string(), "-d", database]);
+        client.args(statements.iter().flat_map(|statement| ["-c", statement]));
         cells(client, SEPARATOR)
     };
+    let names = |kind: char| ask(&[format!("SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = '{kind}'")]);
     let mut found = Fingerprint::new();
-    let tables = ask("SELECT relname, quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'")?;
-    for table in &tables {
-        let [name, quoted] = table.as_slice() else { continue };
-        // The sum does not depend on the order, and repeated rows count.
-        let sql = format!("SELECT '{name}', count(*) || ' rows', coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint::numeric), 0) FROM public.{quoted} t");
-        found.extend(keyed("rows", ask(&sql)?));
-    }
-    for sequence in ask("SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'S'")?.concat() {
-        found.extend(keyed("sequence", ask(&format!("SELECT '{sequence}', last_value, is_called FROM public.{sequence}"))?));
-    }
+    // The sum does not depend on the order, and repeated rows count.
+    let rows = names('r')?.concat().into_iter().map(|table| {
+        format!("SELECT '{table}', count(*) || ' rows', coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint::numeric), 0) FROM public.{table} t")
+    });
+    found.extend(keyed("rows", ask(&rows.collect::<Vec<_>>())?));
+    let sequences = names('S')?.concat().into_iter().map(|sequence| format!("SELECT '{sequence}', last_value, is_called FROM public.{sequence}"));
+    found.extend(keyed("sequence", ask(&sequences.collect::<Vec<_>>())?));
     for (kind, sql) in DEFINITIONS {
-        found.extend(keyed(kind, ask(sql)?));
+        found.extend(keyed(kind, ask(&[sql.to_owned()])?));
     }
     Ok(found)
 }
