@@ -60,7 +60,7 @@ impl Address {
     /// # Errors
     /// [`plan::Class::Refused`] when it is not such a URL, lacks a part, or has a parameter that cannot be honoured (named).
     pub fn parse(url: &str) -> Result<Self> {
-        let parsed = Url::parse(url).map_err(|error| malformed("is malformed").because(error))?;
+        let parsed = Url::parse(&with_host(url)).map_err(|error| malformed("is malformed").because(error))?;
         if !matches!(parsed.scheme(), "postgresql" | "postgres") {
             return Err(malformed("does not begin with postgresql:// or postgres://"));
         }
@@ -150,6 +150,13 @@ impl Draft {
     }
 }
 
+/// libpq takes `user@/database?host=/folder`, a URL proper does not: the default host stands in.
+fn with_host(url: &str) -> String {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    let end = url[authority..].find(['/', '?']).map_or(url.len(), |at| authority + at);
+    if url[authority..end].ends_with('@') { format!("{}localhost{}", &url[..end], &url[end..]) } else { url.to_owned() }
+}
+
 fn tls(mode: Option<&str>, files: Tls) -> Result<Option<Tls>> {
     let mode = match mode {
         None | Some("prefer") if files == Tls::default() => return Ok(None),
@@ -176,7 +183,8 @@ fn decoded(text: &str) -> Result<String> {
 
 /// Never shows the URL: a password is in it.
 fn malformed(what: &str) -> Error {
-    Error::refused(format!("the PostgreSQL URL {what}")).hint("The form is postgresql://user:password@host:5432/database?sslmode=verify-full; encode special characters as %XX.")
+    Error::refused(format!("the PostgreSQL URL {what}"))
+        .hint("The form is postgresql://user:password@host:5432/database?sslmode=verify-full; encode special characters as %XX.")
 }
 
 #[cfg(test)]
@@ -203,6 +211,7 @@ mod tests {
         let socket = Address::parse("postgres:///a%2Fb%20%22C%22?host=/var/run/postgresql&user=me+you").unwrap();
         assert_eq!(socket.host, Host::Socket("/var/run/postgresql".into()));
         assert_eq!((socket.database.as_str(), socket.user.as_str()), ("a/b \"C\"", "me+you"));
+        assert_eq!(Address::parse("postgres://u:p@/x?host=/s").unwrap().host, Host::Socket("/s".into()));
         let encoded = Address::parse("postgres://u@%2Ftmp%2Fpg/x").unwrap();
         assert_eq!(encoded.host, Host::Socket("/tmp/pg".into()));
         assert_eq!(Address::parse("postgres://u@[::1]:5/x").unwrap().host, Host::Name("::1".into()));
@@ -210,7 +219,8 @@ mod tests {
 
     #[test]
     fn tls_parameters_become_tls_options() {
-        let address = Address::parse("postgres://u@h/x?sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem&pool=5").unwrap();
+        let address =
+            Address::parse("postgres://u@h/x?sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem&pool=5").unwrap();
         let tls = address.tls.unwrap();
         assert_eq!(tls.mode, TlsMode::VerifyFull);
         assert_eq!(tls.ca_file, Some("/ca.pem".into()));
@@ -231,7 +241,7 @@ mod tests {
             ("postgres://h/x", "user"),
             ("postgres://u:secret@a,b/x", "several"),
             ("postgres://u:secret@h:99999/x", "malformed"),
-            ("u:secret", "malformed"),
+            ("u:secret", "postgresql://"),
         ] {
             let error = Address::parse(url).unwrap_err();
             assert_eq!(error.class(), plan::Class::Refused, "{url}");

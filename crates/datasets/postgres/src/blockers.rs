@@ -21,7 +21,10 @@ pub(crate) fn end_sessions(session: &mut Session, databases: &[&str], deadline: 
     loop {
         stop.check()?;
         let pids = session.rows(
-            &format!("SELECT pid FROM pg_stat_activity WHERE {} AND usesysid IS NOT NULL AND pid <> pg_backend_pid()", within("datname", databases)),
+            &format!(
+                "SELECT pid FROM pg_stat_activity WHERE {} AND usesysid IS NOT NULL AND pid <> pg_backend_pid()",
+                within("datname", databases)
+            ),
             "list the sessions",
         )?;
         let mut refused = None;

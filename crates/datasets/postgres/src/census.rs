@@ -50,9 +50,15 @@ const PARTS: [(&str, &str); 5] = [
         "SELECT count(*) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') \
          AND c.relpersistence <> 't' AND a.attnum > 0 AND NOT a.attisdropped AND c.relnamespace IN ",
     ),
-    ("column defaults", "SELECT count(*) FROM pg_attrdef a JOIN pg_class c ON c.oid = a.adrelid WHERE c.relpersistence <> 't' AND c.relnamespace IN "),
+    (
+        "column defaults",
+        "SELECT count(*) FROM pg_attrdef a JOIN pg_class c ON c.oid = a.adrelid WHERE c.relpersistence <> 't' AND c.relnamespace IN ",
+    ),
     ("enum labels", "SELECT count(*) FROM pg_enum a JOIN pg_type c ON c.oid = a.enumtypid WHERE c.typnamespace IN "),
-    ("rules", "SELECT count(*) FROM pg_rewrite a JOIN pg_class c ON c.oid = a.ev_class WHERE a.rulename <> '_RETURN' AND c.relnamespace IN "),
+    (
+        "rules",
+        "SELECT count(*) FROM pg_rewrite a JOIN pg_class c ON c.oid = a.ev_class WHERE a.rulename <> '_RETURN' AND c.relnamespace IN ",
+    ),
     ("schemas", "SELECT count(*) FROM pg_namespace c WHERE c.oid IN "),
 ];
 

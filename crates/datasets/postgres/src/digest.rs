@@ -55,7 +55,12 @@ pub(crate) fn tables(session: &mut Session) -> Result<Vec<Table>> {
          ORDER BY 1, 2",
         "list the tables",
     )?;
-    let table = |row: &postgres::Row| Table { schema: row.get(0), name: row.get(1), size_bytes: row.get::<_, Option<i64>>(2).unwrap_or(0), columns: row.get(3) };
+    let table = |row: &postgres::Row| Table {
+        schema: row.get(0),
+        name: row.get(1),
+        size_bytes: row.get::<_, Option<i64>>(2).unwrap_or(0),
+        columns: row.get(3),
+    };
     Ok(rows.iter().map(table).collect())
 }
 
@@ -95,7 +100,8 @@ fn sum(session: &mut Session, hashes: &str, what: &str) -> Result<Tally> {
     let row = session.row(&format!("SELECT count(*), {}, {} FROM ({hashes}) hashes", half(1), half(17)), what)?;
     let number = |index: usize| -> Result<u128> {
         let text: String = row.get(index);
-        let signed: i128 = text.parse().map_err(|error| Error::failed(format!("{what}: the server's sum is not a number")).because(error))?;
+        let signed: i128 =
+            text.parse().map_err(|error| Error::failed(format!("{what}: the server's sum is not a number")).because(error))?;
         Ok(signed.cast_unsigned())
     };
     let count = u64::try_from(row.get::<_, i64>(0)).unwrap_or(0);

@@ -56,7 +56,12 @@ impl PostgresDump {
     ///
     /// # Errors
     /// When the view cannot be had, or `pg_dump` is not here.
-    pub(crate) fn start(context: &Context, data_set: DataSetName, address: &Address, own_clients: Option<&std::path::Path>) -> Result<Self> {
+    pub(crate) fn start(
+        context: &Context,
+        data_set: DataSetName,
+        address: &Address,
+        own_clients: Option<&std::path::Path>,
+    ) -> Result<Self> {
         let mut exporter = Session::open(address)?;
         let server = Server::read(&mut exporter)?;
         let clients = Clients::for_major(own_clients, server.major)?;
@@ -178,14 +183,16 @@ impl View {
             }
             session.run("ROLLBACK", "roll the dump's transaction back")?;
         }
-        Err(Error::transient("tables are created and dropped all the time: no consistent view can be had").hint("Take the backup when no migration runs."))
+        Err(Error::transient("tables are created and dropped all the time: no consistent view can be had")
+            .hint("Take the backup when no migration runs."))
     }
 }
 
 fn lock(session: &mut Session, tables: &[Table]) -> Result<()> {
     for some in tables.chunks(500) {
         let names: Vec<_> = some.iter().map(Table::quoted).collect();
-        session.run(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")), "lock the tables against changes of their structure")?;
+        session
+            .run(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")), "lock the tables against changes of their structure")?;
     }
     Ok(())
 }

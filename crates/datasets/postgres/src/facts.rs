@@ -47,7 +47,10 @@ const LISTS: [(&str, &str); 5] = [
         "SELECT DISTINCT pg_get_userbyid(refobjid)::text FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass AND deptype IN ('a', 'r') \
          AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())",
     ),
-    (TABLESPACES, "SELECT DISTINCT spcname::text FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE spcname <> 'pg_global'"),
+    (
+        TABLESPACES,
+        "SELECT DISTINCT spcname::text FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace WHERE spcname <> 'pg_global'",
+    ),
 ];
 
 /// Collects them from the live database.

@@ -13,7 +13,8 @@ pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error 
                 .hint("Check the TLS mode, the CA file and the host name; sslmode=disable speaks to a server without TLS.");
         }
         // Everything else that is not the server's word is a connection that cannot be had or was lost, or a login that cannot be tried.
-        let class = if shown.contains("invalid configuration") || shown.contains("authentication") { Class::Refused } else { Class::Transient };
+        let class =
+            if shown.contains("invalid configuration") || shown.contains("authentication") { Class::Refused } else { Class::Transient };
         return Error::new(class, what).because(error);
     };
     let code = server.code().code();
@@ -31,7 +32,8 @@ pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error 
     let no_encryption = code == "28000" && server.message().contains("no encryption");
     let hint = server.hint().map(str::to_owned);
     let failure = Error::new(class, what).because(Error::new(class, text));
-    let failure = if no_encryption { failure.hint("The server wants TLS: add sslmode=require, verify-ca or verify-full.") } else { failure };
+    let failure =
+        if no_encryption { failure.hint("The server wants TLS: add sslmode=require, verify-ca or verify-full.") } else { failure };
     match hint {
         Some(hint) => failure.hint(hint),
         None => failure,

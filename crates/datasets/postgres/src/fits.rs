@@ -87,7 +87,10 @@ fn encoding(session: &mut Session, kept: &Evidence) -> Result<Option<Problem>> {
     let live: String = session.row("SELECT current_setting('server_encoding')", "ask for the encoding")?.get(0);
     let set = kept.facts.get(facts::ENCODING).map_or("", String::as_str);
     Ok((live != set).then(|| {
-        Problem::new(Severity::Blocks, format!("the set's database is encoded in {set}, the live one in {live}: it cannot be replaced in place"))
-            .way_out("Give the role CREATEDB, so that a database of the set's encoding can be made.")
+        Problem::new(
+            Severity::Blocks,
+            format!("the set's database is encoded in {set}, the live one in {live}: it cannot be replaced in place"),
+        )
+        .way_out("Give the role CREATEDB, so that a database of the set's encoding can be made.")
     }))
 }

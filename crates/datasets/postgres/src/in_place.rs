@@ -21,7 +21,7 @@ use crate::stage::Loading;
 const CLEARING_WAIT: Duration = Duration::from_secs(10);
 
 /// Empties the database of everything that `pg_dump` would take, in the transaction that the restore goes on in. Schemas go whole, but `public`, which may
-/// belong to somebody else, is emptied; extensions stay. What our role may not drop fails, and all is as it was.
+/// belong to somebody else, is emptied; extensions stay, and what goes with its owner by itself (the sequence of an identity column). What our role may not drop fails, and all is as it was.
 const EMPTY: &str = r"
 \set ON_ERROR_STOP on
 SET statement_timeout = 0; SET lock_timeout = '60s'; SET client_min_messages = warning;
@@ -35,33 +35,49 @@ BEGIN
     EXECUTE format('DROP SCHEMA %I CASCADE', item.nspname);
   END LOOP;
   FOR item IN SELECT oid, relname, relkind FROM pg_class c WHERE relnamespace = home AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') LOOP
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+        AND (d.deptype = 'e' OR d.deptype = 'i' AND c.relkind = 'S')) LOOP
     IF EXISTS (SELECT 1 FROM pg_class WHERE oid = item.oid) THEN
       EXECUTE format('DROP %s public.%I CASCADE', CASE item.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
         WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, item.relname);
     END IF;
   END LOOP;
   FOR item IN SELECT oid, oid::regprocedure::text AS name FROM pg_proc c WHERE pronamespace = home
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = c.oid AND d.deptype = 'e') LOOP
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
     IF EXISTS (SELECT 1 FROM pg_proc WHERE oid = item.oid) THEN EXECUTE 'DROP ROUTINE ' || item.name || ' CASCADE'; END IF;
   END LOOP;
   FOR item IN SELECT oid, oid::regoperator::text AS name FROM pg_operator c WHERE oprnamespace = home
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = c.oid AND d.deptype = 'e') LOOP
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
     IF EXISTS (SELECT 1 FROM pg_operator WHERE oid = item.oid) THEN EXECUTE 'DROP OPERATOR ' || item.name || ' CASCADE'; END IF;
   END LOOP;
   FOR item IN SELECT oid, typname FROM pg_type c WHERE typnamespace = home AND typtype IN ('e', 'd', 'r', 'c') AND (typrelid = 0
       OR EXISTS (SELECT 1 FROM pg_class k WHERE k.oid = c.typrelid AND k.relkind = 'c'))
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = c.oid AND d.deptype = 'e') LOOP
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
     IF EXISTS (SELECT 1 FROM pg_type WHERE oid = item.oid) THEN EXECUTE format('DROP TYPE public.%I CASCADE', item.typname); END IF;
   END LOOP;
   FOR item IN SELECT collname FROM pg_collation WHERE collnamespace = home LOOP
     EXECUTE format('DROP COLLATION public.%I CASCADE', item.collname);
   END LOOP;
   FOR item IN SELECT cfgname FROM pg_ts_config c WHERE cfgnamespace = home
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_ts_config'::regclass AND d.objid = c.oid AND d.deptype = 'e') LOOP
+      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_ts_config'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
     EXECUTE format('DROP TEXT SEARCH CONFIGURATION public.%I CASCADE', item.cfgname);
   END LOOP;
   PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+  -- Back to what a new database has: nothing in a schema; of the global ones, all to the owner, functions and types to everybody.
+  FOR item IN SELECT DISTINCT d.defaclrole::regrole AS role, CASE WHEN n.oid IS NULL THEN '' ELSE format('IN SCHEMA %I', n.nspname) END AS place,
+        n.oid IS NULL AS everywhere, d.defaclobjtype AS kind,
+        CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'L' THEN 'LARGE OBJECTS' ELSE 'SCHEMAS' END AS things,
+        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
+      FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace CROSS JOIN LATERAL aclexplode(d.defaclacl) a
+      WHERE pg_has_role(d.defaclrole, 'MEMBER') LOOP
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %s %s REVOKE ALL ON %s FROM %s', item.role, item.place, item.things, item.grantee);
+    IF item.everywhere THEN
+      EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT ALL ON %s TO %s', item.role, item.things, item.role);
+      IF item.kind IN ('f', 'T') THEN
+        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT ALL ON %s TO PUBLIC', item.role, item.things);
+      END IF;
+    END IF;
+  END LOOP;
 END
 $empty$;
 ";

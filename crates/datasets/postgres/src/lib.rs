@@ -32,3 +32,6 @@ mod tls;
 
 pub use address::{Address, Host};
 pub use store::{Options, PostgresStore};
+
+#[cfg(test)]
+mod tests;

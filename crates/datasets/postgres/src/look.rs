@@ -72,8 +72,11 @@ fn absent(session: &mut Session, address: &Address, own_clients: Option<&Path>) 
     backup_problems.push(Problem::new(Severity::Blocks, format!("there is no database {:?} on the server", address.database)));
     if !server.create_database {
         restore_problems.push(
-            Problem::new(Severity::Blocks, format!("there is no database {:?}, and role {:?} may not create it", address.database, server.role))
-                .way_out(format!("Create it, or: ALTER ROLE {} CREATEDB.", crate::sql::identifier(&server.role))),
+            Problem::new(
+                Severity::Blocks,
+                format!("there is no database {:?}, and role {:?} may not create it", address.database, server.role),
+            )
+            .way_out(format!("Create it, or: ALTER ROLE {} CREATEDB.", crate::sql::identifier(&server.role))),
         );
     }
     Ok(Findings {
@@ -101,7 +104,8 @@ fn facts(server: &Server, own_clients: Option<&Path>, more: &[(&str, String)]) -
 fn common(server: &Server, own_clients: Option<&Path>) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !(13..=18).contains(&server.major) {
-        problems.push(Problem::new(Severity::Degrades, format!("PostgreSQL {} was never tried: this program knows 13 to 18", server.major)));
+        problems
+            .push(Problem::new(Severity::Degrades, format!("PostgreSQL {} was never tried: this program knows 13 to 18", server.major)));
     }
     if let Err(error) = Clients::for_major(own_clients, server.major) {
         problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
@@ -112,11 +116,15 @@ fn common(server: &Server, own_clients: Option<&Path>) -> Vec<Problem> {
 fn side_copy_problem(server: &Server, owner: &str, owned: bool, address: &Address) -> Option<Problem> {
     let role = crate::sql::identifier(&server.role);
     if !server.create_database {
-        let text = format!("role {:?} may not create databases: the set replaces the live data in place, with the writers stopped", server.role);
+        let text =
+            format!("role {:?} may not create databases: the set replaces the live data in place, with the writers stopped", server.role);
         return Some(Problem::new(Severity::Degrades, text).way_out(format!("ALTER ROLE {role} CREATEDB")));
     }
     if !owned {
-        let text = format!("role {:?} does not own the database, {owner:?} does: only an owner renames, so the set replaces the live data in place", server.role);
+        let text = format!(
+            "role {:?} does not own the database, {owner:?} does: only an owner renames, so the set replaces the live data in place",
+            server.role
+        );
         return Some(Problem::new(Severity::Degrades, text).way_out(format!("GRANT {} TO {role}", crate::sql::identifier(owner))));
     }
     Session::open_maintenance(address).err().map(|error| {
@@ -145,7 +153,9 @@ fn unreadable(session: &mut Session, problems: &mut Vec<Problem>) -> Result<()> 
 
 fn standing_in_the_way(session: &mut Session, server: &Server, swap: bool, problems: &mut Vec<Problem>) -> Result<()> {
     if server.in_recovery {
-        problems.push(Problem::new(Severity::Blocks, "the server is a standby: nothing can be written").way_out("Give the address of the primary."));
+        problems.push(
+            Problem::new(Severity::Blocks, "the server is a standby: nothing can be written").way_out("Give the address of the primary."),
+        );
     }
     let row = session.row(
         "SELECT (SELECT count(*) FROM pg_stat_activity a WHERE datname = current_database() AND usesysid IS NOT NULL AND pid <> pg_backend_pid() \
@@ -158,19 +168,27 @@ fn standing_in_the_way(session: &mut Session, server: &Server, swap: bool, probl
     if foreign > 0 && !server.signal {
         problems.push(
             Problem::new(Severity::Degrades, format!("{foreign} sessions belong to other roles and cannot be ended by {:?}", server.role))
-                .way_out(format!("Stop these clients before the cut-over, or: GRANT pg_signal_backend TO {}", crate::sql::identifier(&server.role))),
+                .way_out(format!(
+                    "Stop these clients before the cut-over, or: GRANT pg_signal_backend TO {}",
+                    crate::sql::identifier(&server.role)
+                )),
         );
     }
     if let Some(slots) = slots.filter(|_| swap) {
         let text = format!("logical replication slots stay with the previous data: {slots}");
-        problems.push(Problem::new(Severity::Degrades, text).way_out("Make them anew after the cut-over, and drop the old ones before `settle`."));
+        problems.push(
+            Problem::new(Severity::Degrades, text).way_out("Make them anew after the cut-over, and drop the old ones before `settle`."),
+        );
     }
     if let Some(prepared) = prepared {
         let text = format!("prepared transactions are in the way: {prepared}");
         problems.push(Problem::new(Severity::Degrades, text).way_out("COMMIT PREPARED or ROLLBACK PREPARED them before the cut-over."));
     }
     if swap {
-        problems.push(Problem::new(Severity::Note, "the server does not tell its free space: the staged copy needs as much again as the live data"));
+        problems.push(Problem::new(
+            Severity::Note,
+            "the server does not tell its free space: the staged copy needs as much again as the live data",
+        ));
     }
     Ok(())
 }

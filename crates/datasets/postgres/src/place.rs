@@ -33,7 +33,8 @@ impl Databases {
     /// # Errors
     /// [`plan::Class::NeedsPerson`] when it is not a place of this data set.
     pub(crate) fn read(place: &Place) -> Result<Self> {
-        serde_json::from_value(place.0.clone()).map_err(|error| Error::needs_person("the journal's place is not one of PostgreSQL").because(error))
+        serde_json::from_value(place.0.clone())
+            .map_err(|error| Error::needs_person("the journal's place is not one of PostgreSQL").because(error))
     }
 
     /// # Errors

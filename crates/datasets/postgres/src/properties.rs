@@ -8,8 +8,14 @@ use crate::session::Session;
 use crate::sql::{identifier, literal};
 
 /// Settings whose value is a list of quoted names (`GUC_LIST_QUOTE` in guc_tables.c): as one constant it would become one name.
-const LISTS: [&str; 6] =
-    ["local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces", "unix_socket_directories"];
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
 
 /// The properties of one database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,13 +117,16 @@ impl Properties {
     /// [`plan::Class::Refused`] when the server is too old for the locale provider.
     pub(crate) fn create(&self, database: &str, major: u32, owner: bool) -> Result<String> {
         let mut text = format!(
-            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {} TABLESPACE {}",
+            "CREATE DATABASE {} TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
             identifier(database),
             literal(&self.encoding),
             literal(&self.collate),
-            literal(&self.ctype),
-            identifier(&self.tablespace)
+            literal(&self.ctype)
         );
+        // Named, even the default one asks for a privilege on it.
+        if self.tablespace != "pg_default" {
+            text.push_str(&format!(" TABLESPACE {}", identifier(&self.tablespace)));
+        }
         let locale = literal(self.locale.as_deref().unwrap_or("C"));
         match self.provider.as_str() {
             "i" if major >= 15 => text.push_str(&format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}")),
@@ -125,8 +134,10 @@ impl Properties {
             "c" if major >= 15 => text.push_str(" LOCALE_PROVIDER libc"),
             "c" => {}
             provider => {
-                return Err(Error::refused(format!("PostgreSQL {major} has no locale provider {provider:?}, which the set's database uses"))
-                    .hint("Restore into the version that the set comes from, or a newer one."));
+                return Err(Error::refused(format!(
+                    "PostgreSQL {major} has no locale provider {provider:?}, which the set's database uses"
+                ))
+                .hint("Restore into the version that the set comes from, or a newer one."));
             }
         }
         if let Some(rules) = self.icu_rules.as_ref().filter(|_| major >= 16) {
@@ -156,7 +167,11 @@ impl Properties {
                 None => format!("DATABASE {name}"),
                 Some(role) => format!("ROLE {} IN DATABASE {name}", identifier(role)),
             };
-            let value = if LISTS.contains(&setting.name.as_str()) && !setting.value.is_empty() { setting.value.clone() } else { literal(&setting.value) };
+            let value = if LISTS.contains(&setting.name.as_str()) && !setting.value.is_empty() {
+                setting.value.clone()
+            } else {
+                literal(&setting.value)
+            };
             let parameter: Vec<_> = setting.name.split('.').map(identifier).collect();
             format!("ALTER {target} SET {} TO {value}", parameter.join("."))
         }));
@@ -180,8 +195,8 @@ fn settings(session: &mut Session, name: &str) -> Result<Vec<Setting>> {
     let query = format!(
         "SELECT CASE WHEN s.setrole = 0 THEN NULL ELSE pg_get_userbyid(s.setrole)::text END, \
                 split_part(c, '=', 1), substr(c, strpos(c, '=') + 1) \
-         FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN LATERAL unnest(s.setconfig) c \
-         WHERE d.datname = {name} ORDER BY 1 NULLS FIRST, 2"
+         FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN LATERAL unnest(s.setconfig) WITH ORDINALITY AS u(c, place) \
+         WHERE d.datname = {name} ORDER BY 1 NULLS FIRST, place"
     );
     let rows = session.rows(&query, "read the settings of the database")?;
     Ok(rows.iter().map(|row| Setting { role: row.get(0), name: row.get(1), value: row.get(2) }).collect())

@@ -37,10 +37,12 @@ impl Archive {
             let entry = entry?;
             if entry.is_file() && entry.path.to_string_lossy().ends_with(".database.json") {
                 let bytes = self.snapshot.read_all(&entry)?;
-                return serde_json::from_slice(&bytes).map_err(|error| Error::failed("the kept properties of the database are unreadable").because(error));
+                return serde_json::from_slice(&bytes)
+                    .map_err(|error| Error::failed("the kept properties of the database are unreadable").because(error));
             }
         }
-        Err(Error::failed("the snapshot has no properties of a database").hint("It was not taken by this program, or is damaged: run check."))
+        Err(Error::failed("the snapshot has no properties of a database")
+            .hint("It was not taken by this program, or is damaged: run check."))
     }
 
     /// Writes all parts in order. The outer error is ours or the repository's, the inner one the reader's, who has gone.
@@ -90,12 +92,11 @@ impl Omissions {
     pub(crate) fn find(session: &mut Session, server: &Server, kept: &Evidence) -> Result<Self> {
         let mut omissions = Self::default();
         let membership = if server.major >= 16 { "SET" } else { "MEMBER" };
-        let roles = session.rows(
-            &format!("SELECT rolname::text, pg_has_role(current_user, oid, '{membership}') FROM pg_roles"),
-            "list the roles",
-        )?;
+        let roles = session
+            .rows(&format!("SELECT rolname::text, pg_has_role(current_user, oid, '{membership}') FROM pg_roles"), "list the roles")?;
         let known = |name: &String| roles.iter().find(|row| row.get::<_, String>(0) == *name);
-        let owners: Vec<_> = facts::list(kept, facts::OWNERS)?.into_iter().filter(|name| !known(name).is_some_and(|row| row.get(1))).collect();
+        let owners: Vec<_> =
+            facts::list(kept, facts::OWNERS)?.into_iter().filter(|name| !known(name).is_some_and(|row| row.get(1))).collect();
         if !owners.is_empty() {
             omissions.arguments.push("--no-owner");
             omissions.warnings.push(format!(

@@ -61,8 +61,8 @@ pub(crate) fn record(evidence: &mut Evidence, before: &Positions, after: &Positi
 /// [`plan::Class::NeedsPerson`] when the set's ranges cannot be read.
 pub(crate) fn compare(kept: &Evidence, found: &Positions, evidence: &mut Evidence) -> Result<()> {
     let text = kept.facts.get(FACT).map_or("{}", String::as_str);
-    let ranges: BTreeMap<String, (i64, i64)> =
-        serde_json::from_str(text).map_err(|error| Error::needs_person("the set's positions of sequences are unreadable").because(error))?;
+    let ranges: BTreeMap<String, (i64, i64)> = serde_json::from_str(text)
+        .map_err(|error| Error::needs_person("the set's positions of sequences are unreadable").because(error))?;
     for (name, position) in found {
         let range = ranges.get(name).map(|(one, other)| (*one.min(other), *one.max(other)));
         let tally = match range {

@@ -13,8 +13,6 @@ pub(crate) struct Server {
     pub(crate) major: u32,
     /// Our role.
     pub(crate) role: String,
-    /// Whether our role is a superuser.
-    pub(crate) superuser: bool,
     /// Whether our role may create databases.
     pub(crate) create_database: bool,
     /// Whether our role may end the sessions of others.
@@ -30,7 +28,7 @@ impl Server {
     /// The server's.
     pub(crate) fn read(session: &mut Session) -> Result<Self> {
         let row = session.row(
-            "SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_user::text, rolsuper, \
+            "SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_user::text, \
                     rolcreatedb OR rolsuper, rolsuper OR pg_has_role(current_user, 'pg_signal_backend', 'USAGE'), pg_is_in_recovery() \
              FROM pg_roles WHERE rolname = current_user",
             "ask for the server's version",
@@ -41,10 +39,9 @@ impl Server {
             // Debian: `15.18 (Debian 15.18-0+deb12u1)`.
             version: version.split_whitespace().next().unwrap_or_default().to_owned(),
             role: row.get(2),
-            superuser: row.get(3),
-            create_database: row.get(4),
-            signal: row.get(5),
-            in_recovery: row.get(6),
+            create_database: row.get(3),
+            signal: row.get(4),
+            in_recovery: row.get(5),
         })
     }
 }

@@ -79,8 +79,10 @@ impl Swap<'_> {
         let Databases { stage, before, live_oid, .. } = self.databases;
         let found = self.look()?;
         match found {
-            (None, _, Some(_)) => Err(Error::needs_person(format!("{:?} is not there: {before:?} may be the only copy", self.databases.live))
-                .hint("Call undo or resume first.")),
+            (None, _, Some(_)) => {
+                Err(Error::needs_person(format!("{:?} is not there: {before:?} may be the only copy", self.databases.live))
+                    .hint("Call undo or resume first."))
+            }
             (None, Some(_), None) if live_oid.is_some() => {
                 Err(Error::needs_person(format!("{:?} is not there: {stage:?} may be the only copy", self.databases.live)))
             }
@@ -144,7 +146,9 @@ impl Swap<'_> {
             blockers::end_sessions(&mut self.session, names, deadline, self.stop)?;
             match self.rename(renames) {
                 // Somebody was between login and the list of sessions, or holds a lock: look again who it is.
-                Err(error) if error.class() == Class::Transient && Instant::now() < deadline => self.session.run("ROLLBACK", "roll the renames back")?,
+                Err(error) if error.class() == Class::Transient && Instant::now() < deadline => {
+                    self.session.run("ROLLBACK", "roll the renames back")?
+                }
                 Err(error) => {
                     // Fails only when the connection is lost, and the transaction with it.
                     drop(self.session.run("ROLLBACK", "roll the renames back"));

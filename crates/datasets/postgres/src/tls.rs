@@ -63,7 +63,8 @@ pub(crate) fn environment(tls: Option<&Tls>, client_major: u32) -> Result<Vec<(&
     } else if matches!(tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull) {
         let system = SYSTEM_CA_FILES.iter().map(PathBuf::from).find(|file| file.exists());
         let file = system.or_else(|| (client_major >= 16).then(|| "system".into())).ok_or_else(|| {
-            Error::refused("no file with the public web's CAs on this machine").hint("Give the CA file of the server (sslrootcert, ca-file).")
+            Error::refused("no file with the public web's CAs on this machine")
+                .hint("Give the CA file of the server (sslrootcert, ca-file).")
         })?;
         variables.push(("PGSSLROOTCERT", file));
     }

@@ -1,0 +1,85 @@
+use super::*;
+
+/// A role that owns its database but may create none: what a hosted installation often has.
+fn server() -> (lab::Postgres, PostgresStore) {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(
+        &server,
+        "postgres",
+        "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE ROLE reader; CREATE DATABASE zync OWNER zync; CREATE DATABASE superusers",
+    );
+    let url = server.url("zync").replace("postgres:lab@", "zync:zync@");
+    (server, store_at(&url))
+}
+
+fn fill(server: &lab::Postgres) {
+    // As zync itself: everything is its own; a trusted extension, too.
+    psql(server, "zync", &format!("SET ROLE zync; {}", RICH.replace("GRANT SELECT ON LARGE", "-- GRANT")));
+}
+
+#[test]
+fn a_role_without_createdb_gets_exactly_the_set() {
+    let (server, store) = server();
+    fill(&server);
+    let (context, _) = context("01jd0000000000000001");
+    let found = store.look(&context).unwrap();
+    assert_eq!(found.road, Road::InPlace);
+    assert!(found.restore_problems.iter().any(|problem| problem.way_out.as_deref() == Some("ALTER ROLE \"zync\" CREATEDB")), "{found:?}");
+    let set = take(&store);
+    let before = text(&server, "zync");
+    psql(
+        &server,
+        "zync",
+        "SET ROLE zync; DROP TABLE texts; CREATE TABLE extra (a int); CREATE SCHEMA extra_schema; CREATE TABLE extra_schema.t (b int); CREATE TYPE extra_type AS ENUM ('x'); \
+         CREATE FUNCTION extra_function() RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW extra_view AS SELECT * FROM parents; SELECT lo_from_bytea(99, 'x'); UPDATE parents SET data = NULL; \
+         ALTER DEFAULT PRIVILEGES GRANT SELECT ON SEQUENCES TO reader; ALTER DEFAULT PRIVILEGES REVOKE ALL ON FUNCTIONS FROM PUBLIC",
+    );
+    let place = staged(&store, &context, &set, Road::InPlace);
+    same(&before, &text(&server, "zync"));
+    store.cut_over(&context, &place).unwrap();
+    assert_eq!(store.kept_bytes(&context, &place).unwrap(), 0);
+    assert_eq!(store.undo(&context, &place).unwrap_err().class(), plan::Class::NeedsPerson);
+    store.discard(&context, &place).unwrap();
+    same(&before, &text(&server, "zync"));
+}
+
+#[test]
+fn a_failure_in_place_leaves_everything_as_it_was() {
+    let (server, store) = server();
+    fill(&server);
+    let set = take(&store);
+    psql(&server, "zync", "SET ROLE zync; DELETE FROM every_byte WHERE id < 9; CREATE TABLE extra (a int)");
+    let before = text(&server, "zync");
+    let (context, _) = context("01jd0000000000000001");
+    let place = store.reserve(&context, &set.1, Road::InPlace).unwrap();
+
+    // Truncated in the data, a part missing, garbage in the table of contents.
+    let whole = &set.0.0;
+    let broken: [fn(&mut Vec<(PathBuf, Vec<u8>)>); 4] = [
+        |parts| {
+            let bytes = &mut parts.last_mut().unwrap().1;
+            bytes.truncate(bytes.len() - 1000);
+        },
+        |parts| {
+            let bytes = &mut parts.last_mut().unwrap().1;
+            bytes.truncate(bytes.len() / 2);
+        },
+        |parts| drop(parts.pop()),
+        |parts| {
+            let bytes = &mut parts.last_mut().unwrap().1;
+            bytes[300..700].fill(0xff);
+        },
+    ];
+    for (number, damage) in broken.iter().enumerate() {
+        let mut parts = whole.clone();
+        damage(&mut parts);
+        let error = store.stage(&context, &place, Arc::new(Memory(parts)), &set.1).unwrap_err();
+        assert_eq!(before, text(&server, "zync"), "damage {number}: {error:?}");
+    }
+    // A statement that fails at the server: a schema that is not ours to drop.
+    psql(&server, "zync", "CREATE SCHEMA theirs; CREATE TABLE theirs.t (a int)");
+    let before = text(&server, "zync");
+    let error = store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap_err();
+    assert!(error.hints().iter().any(|hint| hint.contains("must be owner of schema theirs")), "{error:?}");
+    same(&before, &text(&server, "zync"));
+}
