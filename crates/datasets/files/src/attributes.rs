@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 use plan::ports::Meta;
 use rustix::fs::{
-    Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat, futimens, lgetxattr,
-    llistxattr, lsetxattr,
+    Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags, fchmod, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstat,
+    futimens, lgetxattr, llistxattr, lsetxattr,
 };
 use rustix::io::Errno;
 
@@ -81,7 +81,8 @@ fn collect_xattrs(
     };
     let mut xattrs = Vec::new();
     for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        let text = std::str::from_utf8(name).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the name of an extended attribute is not UTF-8"))?;
+        let text = std::str::from_utf8(name)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the name of an extended attribute is not UTF-8"))?;
         if NOT_DATA.iter().any(|prefix| text.starts_with(prefix)) {
             continue;
         }

@@ -152,7 +152,11 @@ impl FilesDump {
             return None;
         };
         if (first.size_bytes, first.mtime_ns) != (size_bytes, item.meta.mtime_ns) {
-            self.shared.notice("changed-while-read", &item.path, "a further name of a file that changed between the two; kept as a file of its own");
+            self.shared.notice(
+                "changed-while-read",
+                &item.path,
+                "a further name of a file that changed between the two; kept as a file of its own",
+            );
             (item.meta.identity, item.meta.links) = (None, 1);
             return None;
         }

@@ -29,13 +29,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::error::During;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
 use plan::{Error, Result};
-use rustix::fs::{fstat, futimens};
 
 use crate::dump::FilesDump;
 use crate::hook::Hook;
@@ -126,14 +124,19 @@ impl DataSet for FilesStore {
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
-        let nothing = || Error::failed(format!("no staged files at {}", root.place_of(&spot.folder()).display())).hint("Stage the set again: run restore.");
+        let nothing = || {
+            Error::failed(format!("no staged files at {}", root.place_of(&spot.folder()).display()))
+                .hint("Stage the set again: run restore.")
+        };
         let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
         let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
         let target = match (spot.road, swap::phase(&run)?) {
             (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => self.path.clone(),
             (Road::SideCopy, None | Some(Phase::Undone)) => self.path.join(spot.inside(STAGE)),
             (Road::SideCopy, Some(_)) => {
-                return Err(Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first."));
+                return Err(
+                    Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first.")
+                );
             }
         };
         let mut found = prove::read_back(context, &target, self.hook.clone())?;
@@ -157,11 +160,7 @@ impl DataSet for FilesStore {
             remove::remove(&root, &spot.inside(name), &context.stop)?;
         }
         remove::remove(&root, &spot.folder(), &context.stop)?;
-        // Removing the program's own folder shall not show in the time of the root.
-        let before = fstat(&*root).during(|| format!("look at {}", self.path.display()))?;
-        swap::remove_own_folder(&root)?;
-        futimens(&*root, &attributes::timestamps(attributes::mtime_ns(&before))).ok();
-        Ok(())
+        root::keeping_time(&root, || swap::remove_own_folder(&root))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {

@@ -37,7 +37,8 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
     let mut backup_problems = Vec::new();
     let mut restore_problems = Vec::new();
     if extent.entries == 0 {
-        backup_problems.push(Problem::new(Severity::Note, format!("{} is empty", path.display())).way_out("Check that the volume is mounted."));
+        backup_problems
+            .push(Problem::new(Severity::Note, format!("{} is empty", path.display())).way_out("Check that the volume is mounted."));
     }
     if extent.missed > 0 {
         backup_problems.push(
@@ -46,7 +47,8 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
         );
     }
     if volume.read_only {
-        restore_problems.push(Problem::new(Severity::Blocks, format!("{} is mounted read-only", path.display())).way_out("Mount it for writing."));
+        restore_problems
+            .push(Problem::new(Severity::Blocks, format!("{} is mounted read-only", path.display())).way_out("Mount it for writing."));
     } else if accessat(&*tree, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
         restore_problems.push(
             Problem::new(Severity::Blocks, format!("this user may not write into {}", path.display()))
@@ -54,10 +56,16 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
         );
     }
     if !rustix::process::geteuid().is_root() {
-        restore_problems.push(Problem::new(Severity::Degrades, "not root: owners that differ from this user's cannot be set, a warning will name how many"));
+        restore_problems.push(Problem::new(
+            Severity::Degrades,
+            "not root: owners that differ from this user's cannot be set, a warning will name how many",
+        ));
     }
     if remote {
-        restore_problems.push(Problem::new(Severity::Note, format!("the volume is reached over the network ({kind}): owners and times may be coarser there")));
+        restore_problems.push(Problem::new(
+            Severity::Note,
+            format!("the volume is reached over the network ({kind}): owners and times may be coarser there"),
+        ));
     }
     let mut facts = vec![
         ("file-system".to_owned(), kind),
@@ -68,7 +76,10 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
         facts.push(("free-inodes".to_owned(), free.to_string()));
     }
     if !extent.whole {
-        facts.push(("counted".to_owned(), format!("at least {} entries and {} bytes, within {} s", extent.entries, extent.size_bytes, LOOK_LIMIT.as_secs())));
+        facts.push((
+            "counted".to_owned(),
+            format!("at least {} entries and {} bytes, within {} s", extent.entries, extent.size_bytes, LOOK_LIMIT.as_secs()),
+        ));
     }
     let road = road(&volume, extent.allocated_bytes, extent.mounted_at_top, &mut facts);
     Ok(Findings {

@@ -8,10 +8,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use plan::ports::Meta;
-use rustix::fs::fstat;
+use rustix::fs::{fstat, futimens};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::{meta_of, read_xattrs, write_meta};
+use crate::attributes::{meta_of, mtime_ns, read_xattrs, timestamps, write_meta};
 use crate::tree::{Tree, stat_entry};
 
 /// See the module.
@@ -56,7 +56,7 @@ impl RootMeta {
         let same = (now.st_mode & 0o7777, Some(now.st_uid), Some(now.st_gid)) == (wanted.mode, wanted.uid, wanted.gid);
         if is_mount_root(tree)? {
             if let Some(mtime_ns) = wanted.mtime_ns {
-                rustix::fs::futimens(tree, &crate::attributes::timestamps(mtime_ns)).ok();
+                futimens(tree, &timestamps(mtime_ns)).ok();
             }
             return Ok((!same).then(|| self.difference(tree)));
         }
@@ -70,12 +70,19 @@ impl RootMeta {
         let owner = |id: Option<u32>| id.map_or_else(|| "?".to_owned(), |id| id.to_string());
         let (uid, gid) = (owner(self.uid), owner(self.gid));
         let place = tree.place_of(Path::new(""));
-        format!(
-            "mode and owner of {} itself were left as they are; in the set they are {:o} and {uid}:{gid}",
-            place.display(),
-            self.mode
-        )
+        format!("mode and owner of {} itself were left as they are; in the set they are {:o} and {uid}:{gid}", place.display(), self.mode)
     }
+}
+
+/// Does something at a root that shall not show in its time: making and removing the program's own folder.
+pub(crate) fn keeping_time<T>(tree: &Tree, work: impl FnOnce() -> plan::Result<T>) -> plan::Result<T> {
+    let before = fstat(tree);
+    let done = work()?;
+    if let Ok(before) = before {
+        // Without the right to do so the time is the smaller matter.
+        futimens(tree, &timestamps(mtime_ns(&before))).ok();
+    }
+    Ok(done)
 }
 
 /// Whether something is mounted exactly here.

@@ -23,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::attributes::read_xattrs;
+use crate::root::keeping_time;
 use crate::tree::{Tree, identity_of, open_folder};
 use crate::walk::OWN_FOLDER;
 
@@ -86,7 +87,9 @@ impl RunFolder {
     /// Opens it, made when it is not there: for its owner only, and without the ACLs that the root may hand down.
     pub(crate) fn create(root: &Arc<Tree>, spot: &Spot) -> Result<Self> {
         let place = root.place_of(&spot.folder());
-        make_private(root, OWN_FOLDER).map_err(|error| failed(&root.place_of(Path::new(OWN_FOLDER)), "make", error))?;
+        keeping_time(root, || {
+            make_private(root, OWN_FOLDER).map_err(|error| failed(&root.place_of(Path::new(OWN_FOLDER)), "make", error))
+        })?;
         let own = root.folder(Path::new(OWN_FOLDER)).map_err(|error| failed(&place, "open", error))?;
         make_private(&own, spot.run.as_str()).map_err(|error| failed(&place, "make", error))?;
         Self::open(root, spot)?.ok_or_else(|| Error::failed(format!("{} vanished", place.display())))
@@ -170,8 +173,12 @@ fn make_private(at: impl AsFd, name: &str) -> io::Result<()> {
 /// An error about a path, with the way out of the usual causes.
 pub(crate) fn failed(place: &Path, verb: &str, error: io::Error) -> Error {
     let hint = match Errno::from_io_error(&error) {
-        Some(Errno::NOSPC | Errno::DQUOT) => Some("Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
-        Some(Errno::NAMETOOLONG) => Some("The file system of the target allows shorter names than the one that was backed up: restore onto a volume of the same kind."),
+        Some(Errno::NOSPC | Errno::DQUOT) => {
+            Some("Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo.")
+        }
+        Some(Errno::NAMETOOLONG) => Some(
+            "The file system of the target allows shorter names than the one that was backed up: restore onto a volume of the same kind.",
+        ),
         Some(Errno::ROFS) => Some("The volume is mounted read-only: mount it for writing."),
         Some(Errno::ACCESS | Errno::PERM) => Some("Run as the owner of the files or as root."),
         Some(Errno::BUSY) => Some("Something is mounted there: unmount it, or restore in place."),

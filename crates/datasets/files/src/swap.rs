@@ -210,8 +210,11 @@ impl Swapping<'_> {
         if left.is_empty() {
             return Ok(());
         }
-        Err(Error::new(Class::Failed, format!("somebody keeps making files in {}: {}", self.run.root.place_of(Path::new("")).display(), shown.join(", ")))
-            .hint("Stop the writers, then resume or undo."))
+        Err(Error::new(
+            Class::Failed,
+            format!("somebody keeps making files in {}: {}", self.run.root.place_of(Path::new("")).display(), shown.join(", ")),
+        )
+        .hint("Stop the writers, then resume or undo."))
     }
 
     /// A folder of the run → root. An entry of that name at the root can only be a writer's: all others were taken out.
@@ -263,7 +266,11 @@ impl Swapping<'_> {
     fn set_aside(&self, name: &OsStr, root: &Tree) -> Result<()> {
         let late = self.run.make(LATE)?;
         let place = root.place_of(name.as_ref());
-        let text = format!("{} was made in the middle of the swap; it is kept in {} until settle", place.display(), self.run.place().join(LATE).display());
+        let text = format!(
+            "{} was made in the middle of the swap; it is kept in {} until settle",
+            place.display(),
+            self.run.place().join(LATE).display()
+        );
         self.context.watch.see(Event::Warning(&text));
         for number in 0..1000_u32 {
             // A name of its own, not the old one with a suffix: that may be too long already.

@@ -29,7 +29,7 @@ use crate::{FilesStore, Options};
 pub(super) struct Stored {
     path: PathBuf,
     meta: Meta,
-    kind: Content,
+    kind: Kind,
     content: Arc<Vec<u8>>,
 }
 
@@ -39,13 +39,24 @@ pub(super) struct Memory {
     stored: BTreeMap<PathBuf, Stored>,
 }
 
-fn copy_kind(kind: &Content) -> Content {
-    match kind {
-        Content::Bytes(_) | Content::Stream { .. } => Content::Bytes(Vec::new()),
-        Content::Folder => Content::Folder,
-        Content::Symlink(target) => Content::Symlink(target.clone()),
-        Content::Fifo => Content::Fifo,
-        Content::Socket => Content::Socket,
+#[derive(PartialEq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    Symlink(PathBuf),
+    Fifo,
+    Socket,
+}
+
+impl Kind {
+    fn content(&self) -> Content {
+        match self {
+            Self::File => Content::Bytes(Vec::new()),
+            Self::Folder => Content::Folder,
+            Self::Symlink(target) => Content::Symlink(target.clone()),
+            Self::Fifo => Content::Fifo,
+            Self::Socket => Content::Socket,
+        }
     }
 }
 
@@ -55,7 +66,7 @@ impl Memory {
             path: stored.path.clone(),
             meta: stored.meta.clone(),
             size_bytes: stored.content.len() as u64,
-            kind: copy_kind(&stored.kind),
+            kind: stored.kind.content(),
             handle: EntryHandle(Box::new(Arc::clone(&stored.content))),
         }
     }
@@ -93,20 +104,23 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
         // Paths compare component by component, by bytes, a folder before what is in it: that is the order of restic's trees.
         assert!(last < part.path, "{} after {}", part.path.display(), last.display());
         let parent = part.path.parent().unwrap();
-        assert!(parent == Path::new("") || matches!(memory.stored.get(parent).unwrap().kind, Content::Folder));
+        assert!(parent == Path::new("") || memory.stored.get(parent).unwrap().kind == Kind::Folder);
         last.clone_from(&part.path);
         let (kind, content) = match part.content {
             Content::Bytes(content) => {
                 assert!(content.len() <= 8 << 20);
-                (Content::Bytes(Vec::new()), content)
+                (Kind::File, content)
             }
             Content::Stream { size_bytes, mut reader } => {
                 let mut content = Vec::new();
                 reader.read_to_end(&mut content).map_err(|error| Error::failed("stream").because(error))?;
                 assert_eq!(content.len() as u64, size_bytes);
-                (Content::Bytes(Vec::new()), content)
+                (Kind::File, content)
             }
-            other => (other, Vec::new()),
+            Content::Folder => (Kind::Folder, Vec::new()),
+            Content::Symlink(target) => (Kind::Symlink(target), Vec::new()),
+            Content::Fifo => (Kind::Fifo, Vec::new()),
+            Content::Socket => (Kind::Socket, Vec::new()),
         };
         bytes += content.len() as u64;
         memory.stored.insert(part.path.clone(), Stored { path: part.path, meta: part.meta, kind, content: Arc::new(content) });
@@ -189,7 +203,13 @@ pub(super) fn outside(at: &Path) -> String {
           find . -path ./.threescale-backup -prune -o -type f -print0 | sort -z | xargs -0r sha256sum -z
           find . -path ./.threescale-backup -prune -o -print0 | sort -z | xargs -0r getfattr -h -d -m '^(user|trusted|system)' -e hex --absolute-names",
     );
-    String::from_utf8_lossy(&out).replace('\0', "\n").replace("./.threescale-backup|", "OWN|").lines().filter(|line| !line.starts_with("OWN|")).map(|line| format!("{line}\n")).collect()
+    String::from_utf8_lossy(&out)
+        .replace('\0', "\n")
+        .replace("./.threescale-backup|", "OWN|")
+        .lines()
+        .filter(|line| !line.starts_with("OWN|"))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// The root's own mode, owner and time.

@@ -90,10 +90,7 @@ pub(crate) fn identity_of(fd: impl AsFd) -> io::Result<(u64, u64)> {
 /// Device and inode never both mean two things at a time, so an error that says "it is not there any more" is told from all others here.
 pub(crate) fn is_vanished(error: &io::Error) -> bool {
     use rustix::io::Errno;
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE | Errno::NXIO)
-    )
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::STALE | Errno::NXIO))
 }
 
 /// The names in a folder, sorted by bytes, in one piece of memory: some 16 bytes more than the name itself for each.
@@ -125,7 +122,10 @@ impl Names {
 
     /// The name that [`Iterator::next`] gives next.
     pub(crate) fn peek(&self) -> Option<&OsStr> {
-        self.spans.as_slice().first().map(|&(start, length, _)| OsStr::from_bytes(self.bytes.get(start..start + usize::from(length)).unwrap_or_default()))
+        self.spans
+            .as_slice()
+            .first()
+            .map(|&(start, length, _)| OsStr::from_bytes(self.bytes.get(start..start + usize::from(length)).unwrap_or_default()))
     }
 }
 

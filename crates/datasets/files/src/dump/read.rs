@@ -187,4 +187,3 @@ fn read_whole(file: impl AsFd, size_bytes: u64) -> io::Result<Vec<u8>> {
     bytes.truncate(length);
     Ok(bytes)
 }
-

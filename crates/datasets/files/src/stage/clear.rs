@@ -82,7 +82,9 @@ impl<'a> Clearing<'a> {
 
     fn remove_one(&self, path: &Path) -> Result<()> {
         let tree = &self.staging.tree;
-        if path.components().count() == 1 && let Some(name) = path.file_name() {
+        if path.components().count() == 1
+            && let Some(name) = path.file_name()
+        {
             let stat = stat_entry(tree, name).map_err(|error| failed(&tree.place_of(path), "look at", error))?;
             if is_not_data(name, &stat) {
                 return Ok(());

@@ -79,7 +79,9 @@ impl<'a> Writer<'a> {
                 };
                 write_meta(&file, &entry.meta)
             }
-            Content::Symlink(target) => symlinkat(target, folder, name).map_err(io::Error::from).and_then(|()| write_meta_at(folder, name, &entry.meta, true)),
+            Content::Symlink(target) => {
+                symlinkat(target, folder, name).map_err(io::Error::from).and_then(|()| write_meta_at(folder, name, &entry.meta, true))
+            }
             Content::Fifo => make_node(folder, name, FileType::Fifo).and_then(|()| write_meta_at(folder, name, &entry.meta, false)),
             Content::Socket => make_node(folder, name, FileType::Socket).and_then(|()| write_meta_at(folder, name, &entry.meta, false)),
             Content::Folder => return Ok(()),
@@ -165,7 +167,11 @@ fn write_file(staging: &Staging<'_>, folder: impl AsFd, name: &OsStr, entry: &En
         put(&staging.snapshot.read_all(entry)?)?;
     }
     if offset != entry.size_bytes {
-        return Err(Error::failed(format!("{} has {offset} bytes in the repository instead of {}", entry.path.display(), entry.size_bytes)));
+        return Err(Error::failed(format!(
+            "{} has {offset} bytes in the repository instead of {}",
+            entry.path.display(),
+            entry.size_bytes
+        )));
     }
     if ends_in_hole {
         ftruncate(&file, offset).map_err(|error| failed(&place(), "write", error.into()))?;

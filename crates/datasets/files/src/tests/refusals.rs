@@ -146,7 +146,7 @@ fn an_entry_that_leaves_the_tree_is_refused() {
     let (_, kept) = backup(&source);
     for path in ["../evil", "/etc/evil", "a/../../evil", ".threescale-backup/x"] {
         let mut memory = Memory::default();
-        let stored = Stored { path: path.into(), meta: Meta::default(), kind: Content::Bytes(Vec::new()), content: Arc::default() };
+        let stored = Stored { path: path.into(), meta: Meta::default(), kind: Kind::File, content: Arc::default() };
         memory.stored.insert(path.into(), stored);
         let place = store(&target).reserve(&context(), &kept, Road::SideCopy).unwrap();
         let error = store(&target).stage(&context(), &place, Arc::new(memory), &kept).unwrap_err();

@@ -84,7 +84,10 @@ fn names_of_every_byte_come_back() {
 fn a_tree_deeper_than_the_path_limit_comes_back() {
     let (_guard, source, target) = folders();
     // 60 folders of 200 bytes: some 12 000 bytes of path.
-    shell(&source, r#"n=$(printf 'd%.0s' {1..200}); for i in {1..60}; do mkdir $n; echo $i > file; ln file second; cd -P $n; done; echo bottom > deepest; ln -s x link"#);
+    shell(
+        &source,
+        r#"n=$(printf 'd%.0s' {1..200}); for i in {1..60}; do mkdir $n; echo $i > file; ln file second; cd -P $n; done; echo bottom > deepest; ln -s x link"#,
+    );
     let (memory, kept) = backup(&source);
     assert!(memory.stored.keys().any(|path| path.as_os_str().as_bytes().len() > 12_000));
     let place = stage(&target, &memory, &kept, Road::SideCopy);
@@ -112,7 +115,10 @@ fn an_empty_tree_is_a_backup_with_a_warning() {
 #[test]
 fn the_programs_own_folder_and_lost_and_found_are_not_data() {
     let (_guard, source, target) = folders();
-    shell(&source, "mkdir -p .threescale-backup/other/stage; echo secret > .threescale-backup/other/stage/x; mkdir -m 700 lost+found; echo y > lost+found/y; mkdir sub; mkdir -m 700 sub/lost+found; echo f > sub/.threescale-backup");
+    shell(
+        &source,
+        "mkdir -p .threescale-backup/other/stage; echo secret > .threescale-backup/other/stage/x; mkdir -m 700 lost+found; echo y > lost+found/y; mkdir sub; mkdir -m 700 sub/lost+found; echo f > sub/.threescale-backup",
+    );
     let (memory, kept) = backup(&source);
     let paths: Vec<_> = memory.stored.keys().map(|path| path.display().to_string()).collect();
     assert_eq!(paths, ["sub", "sub/.threescale-backup", "sub/lost+found"]);
