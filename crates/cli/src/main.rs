@@ -1,2 +1,90 @@
-//! ASKS.
-fn main() {}
+//! ASKS: the binary `threescale-backup`. The only place where the parts are joined.
+
+mod app;
+mod args;
+mod commands;
+mod config;
+mod join;
+mod output;
+mod writers;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use plan::ports::StopFlag;
+use plan::{Class, Error, Result};
+
+use app::App;
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.global.json;
+    match start(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::print_error(&error, json);
+            ExitCode::from(error.class().exit_code())
+        }
+    }
+}
+
+fn start(cli: Cli) -> Result<()> {
+    log_to_standard_error(&cli.global.log)?;
+    let stop = StopFlag::default();
+    heed_signals(&stop)?;
+    let app = App::new(cli.global, stop.clone());
+    let result = run(&app, &cli.command);
+    // Whatever a stopped run broke off with: it was the signal that ended it.
+    match result {
+        Err(error) if app.was_interrupted() && error.class() != Class::NeedsPerson => Err(error.in_class(Class::Interrupted)),
+        result => result,
+    }
+}
+
+fn run(app: &App, command: &Command) -> Result<()> {
+    match command {
+        Command::Init => commands::init(app),
+        Command::Backup(args) => commands::backup(app, args),
+        Command::List => commands::list(app),
+        Command::Show(args) => commands::show(app, &args.set),
+        Command::Check(args) => commands::check(app, args),
+        Command::Plan(args) => commands::plan(app, args),
+        Command::Restore(args) => commands::restore(app, args),
+        Command::Resume(args) => commands::resume(app, args),
+        Command::Undo(args) => commands::undo(app, args),
+        Command::Settle(args) => commands::settle(app, args),
+        Command::Runs => commands::runs(app),
+        Command::Rehearse(args) => commands::rehearse(app, args),
+        Command::Export(args) => commands::export(app, args),
+        Command::Forget(args) => commands::forget(app, args),
+        Command::Doctor => commands::doctor(app),
+        Command::Demo(args) => commands::demo(app, args),
+        Command::Completions { shell } => commands::completions(*shell),
+        Command::Man => commands::man(),
+    }
+}
+
+/// The first signal asks the work to stop at the next safe point; a second one ends the program as a crash would, which every run survives.
+fn heed_signals(stop: &StopFlag) -> Result<()> {
+    let failed = |error: std::io::Error| Error::failed("failed to handle signals").because(error);
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        let flag = stop.shared();
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(Class::Interrupted.exit_code()), Arc::clone(&flag))
+            .map_err(failed)?;
+        signal_hook::flag::register(signal, flag).map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn log_to_standard_error(level: &str) -> Result<()> {
+    let level: tracing_subscriber::filter::LevelFilter = level
+        .parse()
+        .map_err(|_| Error::refused(format!("--log {level} is not a level")).hint("Levels are error, warn, info, debug, trace."))?;
+    let failed = |what: &str| Error::failed(format!("failed to set up the log: {what}"));
+    // The repository engine logs through `log`.
+    tracing_log::LogTracer::init().map_err(|error| failed(&error.to_string()))?;
+    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).finish();
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| failed(&error.to_string()))
+}

@@ -1,0 +1,186 @@
+//! What every command starts from: options, configuration, state folder, repository, data sets.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use plan::ids::{DataSetName, RunId};
+use plan::journal::{Run, RunState};
+use plan::manifest::Manifest;
+use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
+use plan::{Error, Purpose, Result};
+use repository::RusticRepository;
+use runner::{Parts, StateFolder};
+
+use crate::args::Global;
+use crate::config::Config;
+use crate::join;
+use crate::output::Output;
+use crate::writers::{self, Consent};
+
+/// How many connections, readers or loaders a data set uses when nobody says otherwise.
+const WORKERS: usize = 4;
+
+/// A command's surroundings.
+pub(crate) struct App {
+    global: Global,
+    /// How to print.
+    pub output: Output,
+    /// Raised by a signal.
+    stop: StopFlag,
+    watch: Arc<dyn Watch>,
+}
+
+impl App {
+    pub(crate) fn new(global: Global, stop: StopFlag) -> Self {
+        let output = Output::new(&global);
+        let watch = output.watch();
+        Self { global, output, stop, watch }
+    }
+
+    /// The same, with another configuration and state folder.
+    pub(crate) fn at(&self, config: PathBuf, state_folder: PathBuf) -> Self {
+        let global = Global { config: Some(config), state_folder: Some(state_folder), ..self.global.clone() };
+        Self { global, output: self.output.without_results(), stop: self.stop.clone(), watch: Arc::clone(&self.watch) }
+    }
+
+    /// Whether a signal asked the work to stop.
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.stop.is_raised()
+    }
+
+    pub(crate) fn config(&self) -> Result<Config> {
+        Config::load(self.global.config.as_deref())
+    }
+
+    pub(crate) fn repository(&self, config: &Config) -> Result<Arc<RusticRepository>> {
+        let (location, password) = join::repository(config)?;
+        Ok(Arc::new(RusticRepository::open(&location, &password)?))
+    }
+
+    /// The folder with the runs' journals.
+    pub(crate) fn state(&self, config: &Config) -> Result<StateFolder> {
+        let folder = self.global.state_folder.clone().or_else(|| config.state_folder()).unwrap_or_else(default_state_folder);
+        StateFolder::open(&folder)
+    }
+
+    pub(crate) fn context(&self, config: &Config, run: RunId) -> Result<Context> {
+        let configured = config.options()?.workers.and_then(|workers| usize::try_from(workers).ok());
+        let workers = self.global.workers.or(configured).unwrap_or(WORKERS).max(1);
+        Ok(Context { run, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
+    }
+
+    /// Everything that a run calls, for these data sets.
+    pub(crate) fn parts(
+        &self,
+        config: &Config,
+        repository: Arc<dyn Repository>,
+        data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
+        run: RunId,
+        consent: Consent,
+    ) -> Result<Parts> {
+        let writers = writers::of(config, &self.output, consent)?;
+        Ok(Parts { repository, data_sets, writers, context: self.context(config, run)?, host: host() })
+    }
+}
+
+/// The manifest of a set: `latest`, a whole id, or the beginning of one.
+pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Manifest> {
+    let mut manifests = repository.manifests()?;
+    if manifests.is_empty() {
+        return Err(Error::refused("the repository has no set").hint("Take one with `threescale-backup backup`."));
+    }
+    if wanted == "latest" {
+        let latest = manifests.into_iter().rev().find(|manifest| manifest.safety_for.is_none());
+        return latest.ok_or_else(|| {
+            Error::refused("the repository has only safety copies").hint("Name one of them; `threescale-backup list` shows them.")
+        });
+    }
+    manifests.retain(|manifest| manifest.set.as_str().starts_with(&wanted.to_lowercase()));
+    match manifests.len() {
+        1 => Ok(manifests.remove(0)),
+        0 => Err(Error::refused(format!("there is no set {wanted}")).hint("`threescale-backup list` shows the sets.")),
+        several => Err(Error::refused(format!("{several} sets begin with {wanted}")).hint("Give more of the id.")),
+    }
+    .and_then(|manifest| manifest.check_format().map(|()| manifest))
+}
+
+/// The run that is meant: named, or the only one in one of these states.
+pub(crate) fn find_run(state: &StateFolder, wanted: Option<&str>, states: &[RunState]) -> Result<RunId> {
+    let all = state.runs()?;
+    if let Some(wanted) = wanted {
+        let fitting: Vec<_> = all.into_iter().filter(|run| run.as_str().starts_with(&wanted.to_lowercase())).collect();
+        return match fitting.as_slice() {
+            [run] => Ok(run.clone()),
+            [] => Err(Error::refused(format!("there is no run {wanted}")).hint("`threescale-backup runs` lists them.")),
+            _ => Err(Error::refused(format!("{} runs begin with {wanted}", fitting.len())).hint("Give more of the id.")),
+        };
+    }
+    let mut fitting = Vec::new();
+    for id in all {
+        if states.contains(&state.read(&id)?.state) {
+            fitting.push(id);
+        }
+    }
+    // The newest is the one that stands in the way of others.
+    fitting.pop().ok_or_else(|| Error::refused("there is no run to do that with").hint("`threescale-backup runs` lists them."))
+}
+
+/// Refuses to begin while an earlier run is in the way, naming the way out.
+pub(crate) fn refuse_while_another_is_open(state: &StateFolder, purpose: Purpose) -> Result<()> {
+    for id in state.runs()? {
+        let run = state.read(&id)?;
+        let is_in_the_way = match run.state {
+            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
+            RunState::Finished => purpose == Purpose::Restore && keeps(&run),
+            RunState::Undone | RunState::Settled => false,
+        };
+        if is_in_the_way {
+            let way_out = match run.state {
+                RunState::Finished => format!("It keeps what it replaced: `settle {id}` drops that, `undo {id}` puts it back."),
+                RunState::Undoing => format!("`undo {id}` goes on taking it back."),
+                RunState::Settling => format!("`settle {id}` goes on dropping what it kept."),
+                _ => format!("`resume {id}` goes on with it, `undo {id}` takes it back."),
+            };
+            return Err(Error::refused(format!("run {id} is in the way: it is {}", describe(&run))).hint(way_out));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a run keeps data that it replaced.
+pub(crate) fn keeps(run: &Run) -> bool {
+    matches!(run.state, RunState::Finished | RunState::Settling) && run.plan.purpose == Purpose::Restore && run.has_cut_over()
+}
+
+/// `a restore of set …, interrupted`.
+pub(crate) fn describe(run: &Run) -> String {
+    let what = match run.plan.purpose {
+        Purpose::Backup => "a backup",
+        Purpose::Restore => "a restore",
+        Purpose::Rehearse => "a rehearsal",
+    };
+    let state = match run.state {
+        RunState::Open => "under way or interrupted",
+        RunState::Finished => "finished",
+        RunState::Undoing => "half undone",
+        RunState::Undone => "undone",
+        RunState::Settling => "half settled",
+        RunState::Settled => "settled",
+    };
+    format!("{what} of set {}, {state}", run.plan.set)
+}
+
+fn default_state_folder() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
+    let user = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    let system = PathBuf::from("/var/lib");
+    let is_root = rustix::process::geteuid().is_root();
+    let base = if is_root { system } else { user.unwrap_or_else(|| PathBuf::from(".")) };
+    base.join("threescale-backup")
+}
+
+/// The name of this machine.
+fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}

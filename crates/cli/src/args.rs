@@ -1,0 +1,223 @@
+//! The command line. Every option can be given as an environment variable too; its name stands in `--help`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plan::ids::DataSetName;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done · 1 failed, journaled: `resume` or `undo` are possible · 2 refused or bad usage, nothing was touched · 3 a person is needed · \
+10 no such repository · 11 locked by another run · 12 wrong repository password · 75 temporary, the same call may work later · 130 interrupted.";
+
+/// Takes a complete, proven backup of a Red Hat 3scale API Management installation, and puts it back.
+#[derive(Debug, Parser)]
+#[command(name = "threescale-backup", version, propagate_version = true, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The configuration file [default: threescale-backup.toml, then /etc/threescale-backup.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where the journals of runs are kept [default: /var/lib/threescale-backup as root, else the user's state folder]
+    #[arg(long, global = true, value_name = "FOLDER", env = "THREESCALE_BACKUP_STATE_FOLDER")]
+    pub state_folder: Option<PathBuf>,
+    /// Print one JSON document on standard output
+    #[arg(long, global = true, env = "THREESCALE_BACKUP_JSON")]
+    pub json: bool,
+    /// Print errors and results only
+    #[arg(long, short, global = true, env = "THREESCALE_BACKUP_QUIET")]
+    pub quiet: bool,
+    /// What to log to standard error: error, warn, info, debug, trace
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "error", env = "THREESCALE_BACKUP_LOG")]
+    pub log: String,
+    /// Connections, readers or loaders at the same time, per data set [default: 4]
+    #[arg(long, global = true, value_name = "N", env = "THREESCALE_BACKUP_WORKERS")]
+    pub workers: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create the repository
+    Init,
+    /// Take a set; prints its id
+    Backup(Backup),
+    /// List the sets
+    List,
+    /// Show a set: its data sets, sizes, how each was proven, the skew between the stores
+    Show(OfSet),
+    /// Check the repository and every set in it
+    Check(Check),
+    /// Show how a set would go back, touching nothing: the same as `restore --dry-run`
+    Plan(PlanArgs),
+    /// Put a set back: stage, prove, cut over
+    Restore(Restore),
+    /// Go on with a run that was interrupted or failed
+    Resume(OfRun),
+    /// Put back what a run replaced
+    Undo(OfRun),
+    /// Drop what a run replaced and kept; there is no undo afterwards
+    Settle(OfRun),
+    /// List the runs, and what they still keep
+    Runs,
+    /// Stage and prove a set in throw-away servers; the live installation is not touched
+    Rehearse(Rehearse),
+    /// Write a data set of a set as plain files, for use without this program
+    Export(Export),
+    /// Apply a retention policy; shows what it would do unless --yes is given
+    Forget(Forget),
+    /// Reach everything and say what is missing; changes nothing
+    Doctor,
+    /// Show the whole life of a set on throw-away servers: backup under load, damage, restore, proof
+    Demo(Demo),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Only {
+    /// Only these data sets, separated by commas
+    #[arg(long, value_name = "A,B", value_delimiter = ',', env = "THREESCALE_BACKUP_ONLY")]
+    pub only: Vec<DataSetName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub only: Only,
+    /// Stop the writers while the set is taken, for an exact cut; needs [writers]
+    #[arg(long, env = "THREESCALE_BACKUP_FREEZE")]
+    pub freeze: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfSet {
+    /// The set, the beginning of its id, or `latest`
+    pub set: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Read and verify the stored data too, all or a share such as 10%
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "100%", env = "THREESCALE_BACKUP_READ_DATA")]
+    pub read_data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The set, the beginning of its id, or `latest`
+    pub set: String,
+    #[command(flatten)]
+    pub only: Only,
+    /// Replace the live data in place, after a safety copy
+    #[arg(long, env = "THREESCALE_BACKUP_IN_PLACE")]
+    pub in_place: bool,
+    /// The writers are stopped already
+    #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
+    pub writers_are_stopped: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Go on without asking. When nobody stops the writers, what they write after the cut-over begins is lost
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+    /// Print the plan and stop
+    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfRun {
+    /// The run, or the beginning of its id; the only one that it can be when left out
+    pub run: Option<String>,
+    /// Go on without asking
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+    /// The writers are stopped already
+    #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
+    pub writers_are_stopped: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The set, the beginning of its id, or `latest`
+    pub set: String,
+    #[command(flatten)]
+    pub only: Only,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The set, the beginning of its id, or `latest`
+    pub set: String,
+    /// The data set
+    pub data_set: DataSetName,
+    /// The folder to make
+    #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// Keep the last N sets
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_LAST")]
+    pub keep_last: Option<u32>,
+    /// Keep the last set of each of the last N hours that have one
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_HOURLY")]
+    pub keep_hourly: Option<u32>,
+    /// … of the last N days
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_DAILY")]
+    pub keep_daily: Option<u32>,
+    /// … of the last N weeks
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_WEEKLY")]
+    pub keep_weekly: Option<u32>,
+    /// … of the last N months
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_MONTHLY")]
+    pub keep_monthly: Option<u32>,
+    /// … of the last N years
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_YEARLY")]
+    pub keep_yearly: Option<u32>,
+    /// Keep all sets younger than this, e.g. 36h, 30d, 12w
+    #[arg(long, value_name = "TIME", env = "THREESCALE_BACKUP_KEEP_WITHIN")]
+    pub keep_within: Option<String>,
+    /// Then remove the stored data that no set needs
+    #[arg(long, env = "THREESCALE_BACKUP_PRUNE")]
+    pub prune: bool,
+    /// Do it
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How much data, e.g. 50M, 1G
+    #[arg(long, value_name = "SIZE", default_value = "50M", env = "THREESCALE_BACKUP_SIZE")]
+    pub size: String,
+    /// Leave the servers and the repository, and say where they are
+    #[arg(long, env = "THREESCALE_BACKUP_KEEP")]
+    pub keep: bool,
+    /// The kind of system database
+    #[arg(long, value_enum, default_value_t = SystemDatabase::Mysql, env = "THREESCALE_BACKUP_SYSTEM_DATABASE")]
+    pub system_database: SystemDatabase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SystemDatabase {
+    /// MySQL
+    Mysql,
+    /// MariaDB
+    Mariadb,
+}

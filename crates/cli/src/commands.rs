@@ -1,0 +1,25 @@
+//! One file per command.
+
+mod backup;
+mod check;
+mod demo;
+mod doctor;
+mod export;
+mod forget;
+mod manual;
+mod rehearse;
+mod restore;
+mod runs;
+mod sets;
+
+pub(crate) use backup::{backup, take};
+pub(crate) use check::check;
+pub(crate) use demo::demo;
+pub(crate) use doctor::doctor;
+pub(crate) use export::export;
+pub(crate) use forget::forget;
+pub(crate) use manual::{completions, man};
+pub(crate) use rehearse::rehearse;
+pub(crate) use restore::{carry_out, plan, restore};
+pub(crate) use runs::{resume, runs, settle, undo};
+pub(crate) use sets::{init, list, show};

@@ -1,0 +1,104 @@
+//! `backup`: takes a set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plan::ids::{DataSetName, RunId};
+use plan::manifest::Manifest;
+use plan::ports::{Context, DataSet, Findings, Repository};
+use plan::{Error, Purpose, Result, plan_backup};
+use runner::StateFolder;
+
+use crate::app::{App, refuse_while_another_is_open};
+use crate::args;
+use crate::commands::sets::SetDocument;
+use crate::join;
+use crate::output::{bytes, duration_ms};
+use crate::writers::Consent;
+
+pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<()> {
+    let manifest = take(app, args)?;
+    app.output.note(&format!(
+        "took {} in {}, {} new in the repository, skew between the stores {} ms",
+        bytes(manifest.bytes()),
+        duration_ms(manifest.finished_at.as_millisecond() - manifest.started_at.as_millisecond()),
+        bytes(manifest.stored_bytes()),
+        manifest.skew_ms()
+    ));
+    app.output.line(manifest.set.as_str())?;
+    app.output.document(&SetDocument::new(&manifest, Vec::new()))
+}
+
+/// Takes a set, and reads its manifest back.
+pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
+    let config = app.config()?;
+    let names = join::selected(&config, &args.only.only)?;
+    let repository = app.repository(&config)?;
+    let state = app.state(&config)?;
+    let _lock = state.lock()?;
+    refuse_while_another_is_open(&state, Purpose::Backup)?;
+
+    let run = runner::new_run_id();
+    let data_sets = join::data_sets(&config, &names)?;
+    let parts = app.parts(&config, Arc::clone(&repository) as Arc<dyn Repository>, data_sets, run.clone(), Consent::Ask)?;
+    close_interrupted_backups(&state, &parts)?;
+    let found = look_at_all(&parts.data_sets, &parts.context)?;
+    let plan = plan_backup(run, runner::new_set_id(), found, args.freeze, parts.writers.can_stop());
+    for (name, problem) in plan.all_problems().filter(|(_, problem)| problem.severity == plan::ports::Severity::Degrades) {
+        app.output.note(&format!("warning: {}{}", name.map(|name| format!("{name}: ")).unwrap_or_default(), problem.text));
+    }
+    plan.check()?;
+    let set = plan.set.clone();
+    let journal = state.begin(plan)?;
+    runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+
+    let manifest = repository.manifests()?.into_iter().find(|manifest| manifest.set == set);
+    manifest.ok_or_else(|| Error::failed(format!("set {set} was written and is not in the repository")))
+}
+
+/// Looks at every data set, side by side.
+pub(crate) fn look_at_all(
+    data_sets: &BTreeMap<DataSetName, Arc<dyn DataSet>>,
+    context: &Context,
+) -> Result<BTreeMap<DataSetName, Findings>> {
+    std::thread::scope(|scope| {
+        let looks: Vec<_> = data_sets.iter().map(|(name, store)| (*name, scope.spawn(|| store.look(context)))).collect();
+        let mut found = BTreeMap::new();
+        for (name, look) in looks {
+            let findings = look.join().unwrap_or_else(|_| Err(Error::failed("a bug: the look panicked")));
+            found.insert(name, findings.map_err(|error| error.during(format!("failed to look at {name}")))?);
+        }
+        Ok(found)
+    })
+}
+
+/// A backup that died leaves nothing behind but its journal: it is closed when the next begins, which reuses what it stored.
+fn close_interrupted_backups(state: &StateFolder, parts: &runner::Parts) -> Result<()> {
+    for id in state.runs()? {
+        let run = state.read(&id)?;
+        let is_interrupted = run.plan.purpose == Purpose::Backup && run.state == plan::journal::RunState::Open && !run.holds_writers();
+        if is_interrupted {
+            runner::undo(&state.open_journal(&id)?, parts)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says what can be done about a failed run.
+pub(crate) fn with_way_out(error: Error, run: &plan::journal::Run) -> Error {
+    let id: &RunId = &run.plan.run;
+    let held = if run.holds_writers() { " The writers are stopped." } else { "" };
+    match run.plan.purpose {
+        Purpose::Backup if run.holds_writers() => {
+            error.hint(format!("There is no set.{held} `resume {id}` takes it again, `undo {id}` starts the writers."))
+        }
+        Purpose::Backup => error.hint("There is no set; what was stored is reused by the next backup."),
+        Purpose::Rehearse => error.hint("The live installation was not touched."),
+        Purpose::Restore if run.has_cut_over() => {
+            error.hint(format!("The cut-over has begun.{held} `resume {id}` goes on, `undo {id}` puts back what was."))
+        }
+        Purpose::Restore => {
+            error.hint(format!("The live data was not touched.{held} `resume {id}` goes on, `undo {id}` drops what was staged."))
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `doctor`: reaches everything, says what is missing, changes nothing.
+
+use std::collections::BTreeMap;
+
+use plan::ids::DataSetName;
+use plan::ports::{Findings, Problem, Repository, Road, Severity};
+use plan::{Class, Error, Result};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::join;
+use crate::output::{Table, bytes, count};
+use crate::writers::{self, Consent};
+
+#[derive(Serialize)]
+struct DoctorDocument {
+    data_sets: BTreeMap<DataSetName, Finding>,
+    repository: Finding,
+    writers: Finding,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Finding {
+    Found(Box<Findings>),
+    Fine(String),
+    Failed { error: String, hints: Vec<String>, class: Class },
+}
+
+pub(crate) fn doctor(app: &App) -> Result<()> {
+    let config = app.config()?;
+    let context = app.context(&config, runner::new_run_id())?;
+    let names = join::selected(&config, &[])?;
+    let mut worst: Option<Error> = None;
+    let mut note = |error: Error| -> Finding {
+        let finding = Finding::Failed { error: error.chain(), hints: error.hints().to_vec(), class: error.class() };
+        worst.get_or_insert(error);
+        finding
+    };
+    let mut data_sets = BTreeMap::new();
+    for name in names {
+        let looked = join::data_set(&config, name).and_then(|store| store.look(&context));
+        data_sets.insert(
+            name,
+            match looked {
+                Ok(findings) => Finding::Found(Box::new(findings)),
+                Err(error) => note(error.during(format!("failed to look at {name}"))),
+            },
+        );
+    }
+    let repository = match app.repository(&config).and_then(|repository| repository.manifests()) {
+        Ok(manifests) => Finding::Fine(format!("{} sets", manifests.len())),
+        Err(error) => note(error),
+    };
+    let writers =
+        match writers::of(&config, &app.output, Consent::Ask).and_then(|writers| Ok((writers.can_stop(), writers.stopped(&context)?))) {
+            Ok((true, stopped)) => Finding::Fine(match stopped {
+                Some(true) => "stopped and started by [writers]; they are stopped".to_owned(),
+                Some(false) => "stopped and started by [writers]; they run".to_owned(),
+                None => "stopped and started by [writers]; without `stopped` nobody knows when they are gone".to_owned(),
+            }),
+            Ok((false, _)) => Finding::Fine("stopped and started by hand: no [writers]".to_owned()),
+            Err(error) => note(error),
+        };
+    let document = DoctorDocument { data_sets, repository, writers };
+    app.output.line(&print(&document))?;
+    app.output.document(&document)?;
+    if let Some(error) = worst {
+        return Err(error);
+    }
+    let blocking = document
+        .data_sets
+        .values()
+        .filter_map(found)
+        .flat_map(|findings| findings.backup_problems.iter())
+        .filter(|problem| problem.severity == Severity::Blocks)
+        .count();
+    if blocking > 0 {
+        return Err(
+            Error::refused(format!("{blocking} things stand in the way of a backup")).hint("They are named above, each with the way out.")
+        );
+    }
+    Ok(())
+}
+
+fn found(finding: &Finding) -> Option<&Findings> {
+    match finding {
+        Finding::Found(findings) => Some(findings),
+        Finding::Fine(_) | Finding::Failed { .. } => None,
+    }
+}
+
+fn print(document: &DoctorDocument) -> String {
+    let mut table = Table::new(&["DATA SET", "STORE", "ADDRESS", "SIZE", "ELEMENTS", "ROAD BACK"]);
+    let mut lines = Vec::new();
+    for (name, finding) in &document.data_sets {
+        match finding {
+            Finding::Found(findings) => {
+                let road = if findings.road == Road::SideCopy { "beside, then swap" } else { "in place" };
+                let elements = findings.count.map(count).unwrap_or_default();
+                table.row([
+                    name.to_string(),
+                    findings.store.clone(),
+                    findings.address.clone(),
+                    bytes(findings.size_bytes),
+                    elements,
+                    road.to_owned(),
+                ]);
+                lines.extend(findings.facts.iter().map(|(key, value)| format!("  {name}: {key}: {value}")));
+                lines.extend(findings.backup_problems.iter().map(|problem| tell(*name, "backup", problem)));
+                lines.extend(findings.restore_problems.iter().map(|problem| tell(*name, "restore", problem)));
+            }
+            Finding::Fine(text) => lines.push(format!("  {name}: {text}")),
+            Finding::Failed { error, hints, .. } => lines.push(format!("  {name}: FAILED: {error} {}", hints.join(" "))),
+        }
+    }
+    let own = |what: &str, finding: &Finding| match finding {
+        Finding::Fine(text) => format!("{what}: {text}"),
+        Finding::Failed { error, hints, .. } => format!("{what}: FAILED: {error} {}", hints.join(" ")),
+        Finding::Found(_) => String::new(),
+    };
+    let tail = [own("repository", &document.repository), own("writers", &document.writers)];
+    [vec![table.render(), String::new()], lines, tail.to_vec()].concat().join("\n")
+}
+
+fn tell(name: DataSetName, verb: &str, problem: &Problem) -> String {
+    let word = match problem.severity {
+        Severity::Note => "note",
+        Severity::Degrades => "warning",
+        Severity::Blocks => "MISSING",
+    };
+    let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+    format!("  {name}: {verb}: {word}: {}.{way_out}", problem.text.trim_end_matches('.'))
+}

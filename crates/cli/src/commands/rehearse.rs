@@ -1,0 +1,135 @@
+//! `rehearse`: stages and proves a set in throw-away servers. The live installation is not touched, nor even reached.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lab::{Mysql, MysqlKind, Postgres, Redis};
+use plan::ids::DataSetName;
+use plan::manifest::{KeptDataSet, Manifest};
+use plan::ports::{Context, DataSet, Repository, Writers};
+use plan::{Error, Result, plan_rehearsal};
+use runner::Parts;
+use tempfile::TempDir;
+
+use crate::app::{App, find_set};
+use crate::args;
+use crate::commands::backup::with_way_out;
+use crate::commands::restore::{print_plan, targets};
+use crate::commands::runs::print_report;
+
+pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
+    let config = app.config()?;
+    let repository: Arc<dyn Repository> = app.repository(&config)?;
+    let manifest = find_set(repository.as_ref(), &args.set)?;
+    let names = names_in(&manifest, &args.only.only)?;
+    let state = app.state(&config)?;
+
+    let run = runner::new_run_id();
+    let context = app.context(&config, run.clone())?;
+    let mut stage = Stage::default();
+    let mut data_sets = BTreeMap::new();
+    for (name, kept) in names {
+        context.stop.check()?;
+        app.output.note(&format!("starting a throw-away server for {name} ({})", kept.store));
+        data_sets.insert(name, stage.prepare(name, kept)?);
+    }
+    let plan = plan_rehearsal(run.clone(), manifest.set.clone(), targets(&data_sets, &context, &manifest, false)?);
+    if !app.output.json {
+        app.output.note(&print_plan(&plan, &manifest));
+    }
+    plan.check()?;
+    let parts = Parts { repository, data_sets, writers: Arc::new(NoWriters), context, host: String::new() };
+    let journal = state.begin(plan)?;
+    runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+    app.output.note(&format!("set {} was staged and proven; the throw-away servers are removed", manifest.set));
+    print_report(app, &state, &run)
+}
+
+fn names_in<'a>(manifest: &'a Manifest, only: &[DataSetName]) -> Result<BTreeMap<DataSetName, &'a KeptDataSet>> {
+    if let Some(missing) = only.iter().find(|name| !manifest.data_sets.contains_key(name)) {
+        return Err(Error::refused(format!("set {} has no {missing}", manifest.set)).hint("`threescale-backup show` says what it has."));
+    }
+    let is_wanted = |name: &DataSetName| only.is_empty() || only.contains(name);
+    Ok(manifest.data_sets.iter().filter(|(name, _)| is_wanted(name)).map(|(name, kept)| (*name, kept)).collect())
+}
+
+/// The throw-away servers; they end with this value.
+#[derive(Default)]
+struct Stage {
+    mysql: Vec<Mysql>,
+    postgres: Vec<Postgres>,
+    redis: Vec<Redis>,
+    folders: Vec<TempDir>,
+}
+
+impl Stage {
+    fn prepare(&mut self, name: DataSetName, kept: &KeptDataSet) -> Result<Arc<dyn DataSet>> {
+        match kept.kind.as_str() {
+            "mysql" => self.mysql(name, MysqlKind::Mysql),
+            "mariadb" => self.mysql(name, MysqlKind::Mariadb),
+            "postgresql" => self.postgres(name),
+            "redis" => self.redis(name),
+            "files" => self.files(name),
+            other => Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server"))),
+        }
+    }
+
+    fn mysql(&mut self, name: DataSetName, kind: MysqlKind) -> Result<Arc<dyn DataSet>> {
+        let server = Mysql::start(kind, &["--local-infile=1", "--innodb-buffer-pool-size=256M"])?;
+        run(server.client().args(["-e", "CREATE DATABASE `system`"]), "create the database")?;
+        let address = mysql_data_set::Address::parse(&server.url("system"))?;
+        self.mysql.push(server);
+        Ok(Arc::new(mysql_data_set::MysqlStore::new(name, address, mysql_data_set::Options::default())))
+    }
+
+    fn postgres(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
+        let server = Postgres::start(&[])?;
+        run(server.client().args(["-c", "CREATE DATABASE rehearsal TEMPLATE template0"]), "create the database")?;
+        let address = postgres_data_set::Address::parse(&server.url("rehearsal"))?;
+        self.postgres.push(server);
+        Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, postgres_data_set::Options::default())))
+    }
+
+    fn redis(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
+        let server = Redis::start(&[])?;
+        let labels: &[&'static str] = if name == DataSetName::BackendRedis { &["storage", "queues"] } else { &["system"] };
+        let address = |(db, label)| Ok((label, redis_data_set::Address::parse(&server.url(db))?));
+        let addresses = (0..).zip(labels.iter().copied()).map(address).collect::<Result<Vec<_>>>()?;
+        let store = redis_data_set::RedisStore::new(name, addresses, redis_data_set::Options::default())?;
+        self.redis.push(server);
+        Ok(Arc::new(store))
+    }
+
+    fn files(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
+        let folder = tempfile::tempdir().map_err(|error| Error::failed("failed to make a temporary folder").because(error))?;
+        let store = files_data_set::FilesStore::new(name, folder.path().to_owned(), files_data_set::Options::default());
+        self.folders.push(folder);
+        Ok(Arc::new(store))
+    }
+}
+
+fn run(command: &mut std::process::Command, what: &str) -> Result<()> {
+    let output = command.output().map_err(|error| Error::failed(format!("failed to {what}")).because(error))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(Error::failed(format!("failed to {what}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+}
+
+/// Nobody writes to a throw-away server.
+struct NoWriters;
+
+impl Writers for NoWriters {
+    fn stop(&self, _context: &Context) -> Result<()> {
+        Ok(())
+    }
+    fn start(&self, _context: &Context) -> Result<()> {
+        Ok(())
+    }
+    fn stopped(&self, _context: &Context) -> Result<Option<bool>> {
+        Ok(Some(true))
+    }
+    fn can_stop(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,226 @@
+//! `plan` and `restore`: how a set goes back, and putting it back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use plan::ids::{DataSetName, RunId};
+use plan::manifest::Manifest;
+use plan::ports::{Context, DataSet, Repository, Road, Severity};
+use plan::step::Action;
+use plan::{Error, Plan, Purpose, Result, Target, WritersAre, plan_restore};
+use runner::StateFolder;
+use serde::Serialize;
+
+use crate::app::{App, find_set, refuse_while_another_is_open};
+use crate::args;
+use crate::commands::backup::with_way_out;
+use crate::commands::runs::print_report;
+use crate::config::Config;
+use crate::join;
+use crate::output::{Table, bytes, count, duration_ms, local_time};
+use crate::writers::Consent;
+
+/// What `plan --json` says.
+#[derive(Serialize)]
+struct PlanDocument<'a> {
+    plan: &'a Plan,
+    estimated_stage_ms: i64,
+    estimated_space_bytes: u64,
+    refused: bool,
+}
+
+pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
+    let config = app.config()?;
+    let writers = writers_are(&config, args, false).unwrap_or(WritersAre::ByHand);
+    let prepared = prepare(app, &config, args, writers)?;
+    show_plan(app, &prepared)?;
+    prepared.plan.check()
+}
+
+pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
+    if args.dry_run {
+        return plan(app, &args.plan);
+    }
+    let (state, run) = carry_out(app, args)?;
+    print_report(app, &state, &run)
+}
+
+/// Plans, asks, and carries the plan out.
+pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(StateFolder, RunId)> {
+    let config = app.config()?;
+    let state = app.state(&config)?;
+    let _lock = state.lock()?;
+    refuse_while_another_is_open(&state, Purpose::Restore)?;
+    let writers = match writers_are(&config, &args.plan, args.yes) {
+        Some(writers) => writers,
+        None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
+        None => {
+            return Err(Error::refused("nobody says whether the writers are stopped").hint(
+                "Configure [writers] stop, start and stopped; or stop the writers and say --writers-are-stopped; or say --yes alone, and lose what they write \
+                 after the cut-over begins.",
+            ));
+        }
+    };
+    let prepared = prepare(app, &config, &args.plan, writers)?;
+    if !app.output.json {
+        app.output.note(&print_plan(&prepared.plan, &prepared.manifest));
+    }
+    prepared.plan.check()?;
+    if !args.yes {
+        match app.output.ask("Carry out this plan?") {
+            Some(true) => {}
+            Some(false) => return Err(Error::refused("not carried out; nothing was touched")),
+            None => return Err(Error::refused("nobody can be asked whether to carry out the plan").hint("Say --yes.")),
+        }
+    }
+    let run = prepared.plan.run.clone();
+    let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
+    let parts = app.parts(&config, prepared.repository, prepared.data_sets, run.clone(), consent)?;
+    let journal = state.begin(prepared.plan)?;
+    runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+    Ok((state, run))
+}
+
+/// What the options and the configuration say about the writers; `None` when nobody said anything.
+fn writers_are(config: &Config, args: &args::PlanArgs, yes: bool) -> Option<WritersAre> {
+    if config.has("writers") {
+        Some(WritersAre::Ours)
+    } else if args.writers_are_stopped {
+        Some(WritersAre::Stopped)
+    } else {
+        yes.then_some(WritersAre::Running)
+    }
+}
+
+struct Prepared {
+    repository: Arc<dyn Repository>,
+    data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
+    manifest: Manifest,
+    plan: Plan,
+}
+
+fn prepare(app: &App, config: &Config, args: &args::PlanArgs, writers: WritersAre) -> Result<Prepared> {
+    join::selected(config, &args.only.only)?;
+    let repository: Arc<dyn Repository> = app.repository(config)?;
+    let manifest = find_set(repository.as_ref(), &args.set)?;
+    let names = names_in(config, &manifest, &args.only.only)?;
+    let data_sets = join::data_sets(config, &names)?;
+    let run = runner::new_run_id();
+    let context = app.context(config, run.clone())?;
+    let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
+    let plan = plan_restore(run, manifest.set.clone(), targets, writers);
+    Ok(Prepared { repository, data_sets, manifest, plan })
+}
+
+/// The data sets to put back: those asked for, or all of the set; each must be in the set and in the configuration.
+fn names_in(config: &Config, manifest: &Manifest, only: &[DataSetName]) -> Result<Vec<DataSetName>> {
+    let in_set: Vec<_> = manifest.data_sets.keys().copied().collect();
+    if let Some(missing) = only.iter().find(|name| !in_set.contains(name)) {
+        let has: Vec<_> = in_set.iter().map(|name| name.as_str()).collect();
+        return Err(Error::refused(format!("set {} has no {missing}", manifest.set)).hint(format!("It has {}.", has.join(", "))));
+    }
+    let wanted = if only.is_empty() { in_set } else { only.to_vec() };
+    if let Some(missing) = wanted.iter().find(|name| !config.has(name.as_str())) {
+        return Err(Error::refused(format!("{missing} is in the set, but the configuration has no section [{missing}]"))
+            .hint(format!("Add [{missing}] with its address, or leave it out with --only.")));
+    }
+    Ok(wanted)
+}
+
+/// Looks at every target of a set, on the road that is open or asked for.
+pub(crate) fn targets(
+    data_sets: &BTreeMap<DataSetName, Arc<dyn DataSet>>,
+    context: &Context,
+    manifest: &Manifest,
+    in_place: bool,
+) -> Result<BTreeMap<DataSetName, Target>> {
+    let found = super::backup::look_at_all(data_sets, context)?;
+    let mut targets = BTreeMap::new();
+    for (name, findings) in found {
+        let (Some(kept), Some(store)) = (manifest.data_sets.get(&name), data_sets.get(&name)) else { continue };
+        let road = if in_place { Road::InPlace } else { findings.road };
+        let fits =
+            store.fits(context, kept, road).map_err(|error| error.during(format!("failed to look whether the set fits into {name}")))?;
+        targets.insert(name, Target { findings, kept: kept.clone(), road, fits });
+    }
+    Ok(targets)
+}
+
+fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
+    app.output.line(&print_plan(&prepared.plan, &prepared.manifest))?;
+    let refused = prepared.plan.check().is_err();
+    app.output.document(&PlanDocument {
+        plan: &prepared.plan,
+        estimated_stage_ms: estimated_stage_ms(&prepared.plan),
+        estimated_space_bytes: estimated_space_bytes(&prepared.plan),
+        refused,
+    })
+}
+
+/// The plan as people read it.
+pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
+    let mut lines = vec![format!("Restore of set {} of {} (run {})", plan.set, local_time(manifest.started_at), plan.run), String::new()];
+    let mut table = Table::new(&["DATA SET", "FROM", "INTO", "SIZE", "ELEMENTS", "ROAD", "WHAT IS THERE NOW"]);
+    for (name, planned) in &plan.data_sets {
+        let Some(kept) = &planned.kept else { continue };
+        let (road, fate) = match planned.road {
+            Road::SideCopy => ("beside, then swap", "kept until `settle`"),
+            Road::InPlace => ("in place", "replaced, after a safety copy"),
+        };
+        table.row([
+            name.to_string(),
+            kept.store.clone(),
+            format!("{} {}", planned.findings.store, planned.findings.address),
+            bytes(kept.bytes),
+            count(kept.evidence.count()),
+            road.to_owned(),
+            format!("{}, {fate}", bytes(planned.findings.size_bytes)),
+        ]);
+    }
+    lines.push(table.render());
+    lines.push(String::new());
+    lines.push("Steps:".to_owned());
+    lines.extend(plan.steps.iter().map(|step| format!("  {:>2}. {:<34} {}", step.id, step.action.to_string(), step.reason)));
+    lines.push(String::new());
+    let first_cut =
+        plan.steps.iter().find(|step| matches!(step.action, Action::StopWriters | Action::CutOver { .. } | Action::SafetyCopy { .. }));
+    if let Some(cut) = first_cut {
+        lines.push(format!("The installation serves until step {}.", cut.id));
+    }
+    lines.push(format!(
+        "Estimated: about {} to stage and prove, {} of space beside the live data; the cut-over takes seconds.",
+        duration_ms(estimated_stage_ms(plan)),
+        bytes(estimated_space_bytes(plan))
+    ));
+    for (name, problem) in plan.all_problems() {
+        let place = name.map(|name| format!("{name}: ")).unwrap_or_default();
+        let word = match problem.severity {
+            Severity::Note => "note",
+            Severity::Degrades => "warning",
+            Severity::Blocks => "REFUSED",
+        };
+        let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+        lines.push(format!("{word}: {place}{}.{way_out}", problem.text.trim_end_matches('.')));
+    }
+    lines.join("\n")
+}
+
+/// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
+const fn staged_bytes_per_second(kind: &str) -> u64 {
+    match kind.as_bytes() {
+        b"files" => 60_000_000,
+        b"redis" => 20_000_000,
+        _ => 12_000_000,
+    }
+}
+
+fn estimated_stage_ms(plan: &Plan) -> i64 {
+    let kept = plan.data_sets.values().filter_map(|planned| planned.kept.as_ref());
+    let milliseconds: u64 = kept.map(|kept| 500 + kept.bytes * 1000 / staged_bytes_per_second(&kept.kind)).sum();
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+}
+
+fn estimated_space_bytes(plan: &Plan) -> u64 {
+    let beside = plan.data_sets.values().filter(|planned| planned.road == Road::SideCopy);
+    beside.filter_map(|planned| planned.kept.as_ref()).map(|kept| kept.bytes).sum()
+}

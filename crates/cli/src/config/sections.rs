@@ -1,0 +1,104 @@
+//! The sections, typed. Unknown keys are refused.
+
+use std::path::PathBuf;
+
+use plan::tls::Tls;
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RepositorySection {
+    /// A folder, or `s3://bucket/prefix`.
+    pub url: String,
+    pub password: Option<SecretString>,
+    pub s3: Option<S3Section>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct S3Section {
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub access_key_id: Option<SecretString>,
+    pub secret_access_key: Option<SecretString>,
+    /// `true`: bucket in the path; `false`: bucket in the host name.
+    pub path_style: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct DatabaseSection {
+    pub url: SecretString,
+    /// Instead of a password in the URL.
+    pub password: Option<SecretString>,
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// MySQL: whether loads are written to the binary log: `auto`, `always`, `never`.
+    pub log_bin: Option<String>,
+    /// PostgreSQL: folder with `pg_dump` and `pg_restore`.
+    pub client_folder: Option<PathBuf>,
+    /// How long a cut-over waits for a lock before it names the blocker and gives up.
+    #[serde(default, deserialize_with = "number")]
+    pub lock_wait_seconds: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct StorageSection {
+    pub path: PathBuf,
+    /// Leave out, with a warning, what cannot be read.
+    #[serde(default)]
+    pub skip_unreadable: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RedisSection {
+    /// system-redis.
+    pub url: Option<SecretString>,
+    /// backend-redis: storage.
+    pub storage_url: Option<SecretString>,
+    /// backend-redis: queues.
+    pub queues_url: Option<SecretString>,
+    pub password: Option<SecretString>,
+    pub tls: Option<Tls>,
+    /// As `SENTINEL_HOSTS` in 3scale's Secrets: `redis://host:26379,redis://host2:26379`.
+    pub sentinel_hosts: Option<String>,
+    pub storage_sentinel_hosts: Option<String>,
+    pub queues_sentinel_hosts: Option<String>,
+    /// As `SENTINEL_ROLE`: `master` or `slave`.
+    pub sentinel_role: Option<String>,
+    pub storage_sentinel_role: Option<String>,
+    pub queues_sentinel_role: Option<String>,
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<SecretString>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct WritersSection {
+    pub stop: String,
+    pub start: String,
+    pub stopped: Option<String>,
+    #[serde(default, deserialize_with = "number")]
+    pub wait_seconds_max: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct OptionsSection {
+    /// Connections, readers or loaders at the same time, per data set.
+    #[serde(default, deserialize_with = "number")]
+    pub workers: Option<u64>,
+}
+
+/// A number, bare in the file or as text from the environment.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    use serde::de::Error as _;
+    match toml::Value::deserialize(deserializer)? {
+        toml::Value::Integer(number) => u64::try_from(number).map(Some).map_err(|_| D::Error::custom("a number must not be negative")),
+        toml::Value::String(text) => text.parse().map(Some).map_err(|_| D::Error::custom("expected a number")),
+        _ => Err(D::Error::custom("expected a number")),
+    }
+}

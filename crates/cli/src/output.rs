@@ -1,0 +1,114 @@
+//! What people and programs read. Nothing is printed anywhere else.
+
+mod errors;
+mod format;
+mod progress;
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+
+use plan::ports::Watch;
+use plan::{Error, Result};
+use serde::Serialize;
+
+pub(crate) use errors::print_error;
+pub(crate) use format::{age, bytes, count, duration_ms, local_time, parse_bytes, rate};
+pub(crate) use table::Table;
+
+use crate::args::Global;
+
+/// Version of the JSON documents on standard output. Fields are added without a change; a field that changes its meaning or goes raises it.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
+
+/// How to print.
+#[derive(Clone)]
+pub(crate) struct Output {
+    /// One JSON document on standard output instead of text.
+    pub json: bool,
+    quiet: bool,
+    results: bool,
+}
+
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema_version: u32,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+impl Output {
+    pub(crate) const fn new(global: &Global) -> Self {
+        Self { json: global.json, quiet: global.quiet, results: true }
+    }
+
+    /// The same for commands that are part of another: their results are notes of that one, and only it prints a document.
+    pub(crate) const fn without_results(&self) -> Self {
+        Self { json: false, quiet: self.quiet, results: false }
+    }
+
+    /// A result line on standard output, in text mode.
+    pub(crate) fn line(&self, text: &str) -> Result<()> {
+        match (self.results, self.json) {
+            (true, true) => Ok(()),
+            (true, false) => write_out(&format!("{text}\n")),
+            (false, _) => {
+                self.note(text);
+                Ok(())
+            }
+        }
+    }
+
+    /// A line that only accompanies the work: on standard error, and not when quiet.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            // When standard error is gone there is nobody to tell.
+            drop(writeln!(io::stderr().lock(), "{text}"));
+        }
+    }
+
+    /// The JSON document, in JSON mode.
+    pub(crate) fn document<T: Serialize>(&self, body: &T) -> Result<()> {
+        if !self.json {
+            return Ok(());
+        }
+        let document = Document { schema_version: SCHEMA_VERSION, body };
+        let text = serde_json::to_string_pretty(&document).map_err(|error| Error::failed("failed to write JSON").because(error))?;
+        write_out(&format!("{text}\n"))
+    }
+
+    /// Who watches the work: bars on a terminal, else a line every few seconds.
+    pub(crate) fn watch(&self) -> Arc<dyn Watch> {
+        if self.quiet {
+            Arc::new(progress::Quiet)
+        } else if io::stderr().is_terminal() {
+            Arc::new(progress::Bars::default())
+        } else {
+            Arc::new(progress::Lines::default())
+        }
+    }
+
+    /// Asks a question that wants `yes`. `None` when nobody can be asked.
+    pub(crate) fn ask(&self, question: &str) -> Option<bool> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        drop(write!(io::stderr().lock(), "{question} [yes/no] "));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).ok()?;
+        Some(answer.trim().eq_ignore_ascii_case("yes"))
+    }
+}
+
+/// Standard output; a reader that went away (`| head`) is not an error.
+fn write_out(text: &str) -> Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::failed("failed to write to standard output").because(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Raw text (completions, the manual page).
+pub(crate) fn write_raw(bytes: &[u8]) -> Result<()> {
+    write_out(&String::from_utf8_lossy(bytes))
+}

@@ -1,0 +1,102 @@
+//! The arrows of ARCHITECTURE.md, and the house rules that the compiler does not keep.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn dependencies(manifest: &str, section: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("crates").join(manifest).join("Cargo.toml")).unwrap();
+    let table: toml::Table = text.parse().unwrap();
+    table.get(section).and_then(toml::Value::as_table).map(|table| table.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// Crates of ours that each crate may depend on, besides `plan`.
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("plan", &[]),
+    ("datasets/mysql", &[]),
+    ("datasets/postgres", &[]),
+    ("datasets/redis", &[]),
+    ("datasets/files", &[]),
+    ("platforms", &[]),
+    ("repository", &[]),
+    ("runner", &[]),
+    ("lab", &[]),
+];
+
+#[test]
+fn crates_depend_on_plan_only_and_plan_on_none() {
+    let ours =
+        ["plan", "mysql-data-set", "postgres-data-set", "redis-data-set", "files-data-set", "platforms", "repository", "runner", "lab"];
+    for (name, allowed) in ARROWS {
+        for dependency in dependencies(name, "dependencies").iter().filter(|dependency| ours.contains(&dependency.as_str())) {
+            let is_allowed = allowed.contains(&dependency.as_str()) || dependency == "plan" && name != "plan";
+            assert!(is_allowed, "{name} must not depend on {dependency}");
+        }
+    }
+}
+
+#[test]
+fn the_repository_engine_is_named_in_the_repository_only() {
+    for (path, text) in sources() {
+        let is_repository = path.starts_with(root().join("crates/repository"));
+        for engine in ["rustic_core", "rustic_backend", "object_store"] {
+            assert!(is_repository || !text.contains(engine) || path.ends_with("architecture.rs"), "{} names {engine}", path.display());
+        }
+    }
+}
+
+#[test]
+fn plan_has_no_clock_no_files_no_network_and_no_threads() {
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with(root().join("crates/plan/src"))) {
+        for banned in ["std::fs", "std::net", "std::thread", "std::process", "SystemTime", "Instant::now", "Timestamp::now", "std::env"] {
+            assert!(!text.contains(banned), "{} uses {banned}", path.display());
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_have_a_purpose() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 600, "{} has {lines} lines", path.display());
+        if path.components().any(|part| part.as_os_str() == "src") {
+            assert!(text.starts_with("//!"), "{} does not say what it is for", path.display());
+        }
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        assert!(!["utils", "helpers", "common", "misc", "manager"].contains(&stem), "{}", path.display());
+    }
+}
+
+#[test]
+fn allow_is_never_used_and_documents_name_files_that_exist() {
+    for (path, text) in sources() {
+        assert!(!text.contains(concat!("#[", "allow(")) && !text.contains(concat!("#![", "allow(")), "{}", path.display());
+    }
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|link| !link.starts_with("http")) {
+            assert!(root().join(link).exists(), "{document} names {link}");
+        }
+    }
+}
+
+fn sources() -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root().join("crates")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.insert(path.clone(), std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    assert!(found.len() > 50);
+    found
+}

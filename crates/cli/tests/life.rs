@@ -1,0 +1,112 @@
+//! The life of a set of all five data sets, on running servers that are written to; compared by the stores' own means.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use std::time::Duration;
+
+use lab::{InstallationOptions, MysqlKind};
+use support::{World, assert_equal};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn live_through(mysql: MysqlKind) {
+    let world = World::start_with(InstallationOptions { size_bytes: 6 << 20, mysql, ..InstallationOptions::default() });
+    let writers = world.installation.writers();
+    writers.wait_for_writes(10, LIMIT).unwrap();
+
+    // A set under load: complete, and proven by a rehearsal.
+    let first = world.json(&["backup"]);
+    assert_eq!(first["data_sets"].as_object().unwrap().len(), 5);
+    world.ok(&["rehearse", first["set"].as_str().unwrap()]);
+
+    // A set of a state that is known from outside. --freeze stops the writers and starts them again.
+    let [stop, start, _] = commands(&world);
+    shell(&stop);
+    let good = world.fingerprint();
+    let second = world.json(&["backup"]);
+    shell(&start);
+    writers.wait_for_writes(10, LIMIT).unwrap();
+    let frozen = world.json(&["backup", "--freeze"]);
+    assert_eq!(frozen["frozen"], true);
+    writers.wait_for_writes(10, LIMIT).unwrap();
+
+    // Damage, then back, while the writers write into what is damaged.
+    world.damage_all();
+    world.reconfigure(|text| text.replace(&format!("start = {start:?}"), "start = \"true\""));
+    world.ok(&["restore", second["set"].as_str().unwrap(), "--yes"]);
+    assert_equal(&world.fingerprint(), &good, "after the restore");
+    shell(&start);
+    let before = writers.written();
+    writers.wait_for_writes(10, LIMIT).unwrap();
+    let after = writers.written();
+    for (name, errors) in &after.errors {
+        assert!(errors - before.errors[name] <= 2, "{name} does not take writes after the restore");
+    }
+
+    // Undo puts the damaged state back; resume of nothing is refused; settle after a second restore drops what was kept.
+    shell(&stop);
+    let run = world.newest_run();
+    world.ok(&["undo", &run, "--yes"]);
+    assert!(world.refused(2, &["undo", &run]).contains("undone already"));
+    world.ok(&["restore", second["set"].as_str().unwrap(), "--yes"]);
+    assert_equal(&world.fingerprint(), &good, "after the second restore");
+    let kept = world.json(&["runs"]);
+    let newest = kept["runs"].as_array().unwrap().last().unwrap();
+    assert!(newest["kept_bytes"].as_u64().unwrap() > 0, "{newest}");
+    assert!(world.refused(2, &["restore", "latest", "--yes"]).contains("is in the way"));
+    world.ok(&["settle"]);
+    assert_equal(&world.fingerprint(), &good, "after settling");
+    world.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn a_set_of_an_installation_on_mysql_goes_back_and_is_equal() {
+    live_through(MysqlKind::Mysql);
+}
+
+#[test]
+fn a_set_of_an_installation_on_mariadb_goes_back_and_is_equal() {
+    live_through(MysqlKind::Mariadb);
+}
+
+#[test]
+fn in_place_goes_back_too_and_undo_uses_the_safety_copy() {
+    let world = World::start(3 << 20);
+    let good = world.fingerprint();
+    let set = world.json(&["backup"])["set"].as_str().unwrap().to_owned();
+    world.damage_all();
+    let damaged = world.fingerprint();
+    world.ok(&["restore", &set, "--in-place", "--yes"]);
+    assert_equal(&world.fingerprint(), &good, "after the restore in place");
+    world.ok(&["undo", "--yes"]);
+    assert_equal(&world.fingerprint(), &damaged, "after the undo");
+}
+
+#[test]
+fn redis_keeps_what_was_restored_over_a_restart_with_the_append_only_file_on() {
+    let mut world = World::start(2 << 20);
+    let good = world.fingerprint();
+    world.ok(&["backup", "--only", "backend-redis,system-redis"]);
+    world.damage_all();
+    world.ok(&["restore", "latest", "--yes"]);
+    for server in [&mut world.installation.backend_redis, &mut world.installation.system_redis] {
+        server.stop().unwrap();
+        server.start_again().unwrap();
+    }
+    let of_redis = |mut all: lab::Fingerprint| {
+        all.retain(|name, _| name.contains("-redis/"));
+        all
+    };
+    assert_equal(&of_redis(world.fingerprint()), &of_redis(good), "after the restart");
+}
+
+fn commands(world: &World) -> [String; 3] {
+    let table: toml::Table = world.installation.writers_toml().parse().unwrap();
+    ["stop", "start", "stopped"].map(|name| table["writers"][name].as_str().unwrap().to_owned())
+}
+
+fn shell(command: &str) {
+    assert!(std::process::Command::new("/bin/sh").arg("-c").arg(command).status().unwrap().success());
+}
