@@ -1,0 +1,63 @@
+//! Removes what a run left beside the live database. Never touches the live database.
+
+use plan::ports::Road;
+use plan::{Error, Result};
+
+use crate::place::Schemas;
+use crate::quote;
+use crate::record::{Record, State, TABLE};
+use crate::schema::read;
+use crate::session::{Session, Talk};
+use crate::stage;
+use crate::store::MysqlStore;
+
+/// Drops both schemas of the run.
+pub(crate) fn discard(store: &MysqlStore, schemas: &Schemas) -> Result<()> {
+    if schemas.road == Road::InPlace {
+        return Ok(());
+    }
+    let mut session = store.restoring(Talk::Text, schemas, None)?;
+    let record = Record::at(schemas);
+    let state = record.state(&mut session)?;
+    match state {
+        Some(State::Saved | State::Swapped | State::Undoing) => {
+            return Err(Error::failed("a cut-over of this run is half-way: its schemas are still needed")
+                .hint("Go on with `resume`, or take it back with `undo`; then discard."));
+        }
+        Some(State::Done) => {}
+        None | Some(State::Staging | State::Staged | State::Undone) => {
+            let others = read::table_names(&mut session, &schemas.before)?.into_iter().filter(|name| name != TABLE).count();
+            if others > 0 {
+                return Err(Error::needs_person(format!("schema {:?} holds {others} tables, and no record says what they are", schemas.before))
+                    .hint("Look at them; drop the schema by hand when they are not needed."));
+            }
+        }
+    }
+    if state.is_some() {
+        stage::put_local_infile_back(&mut session, &record)?;
+    }
+    drop_schema(&mut session, &schemas.stage)?;
+    drop_schema(&mut session, &schemas.before)
+}
+
+/// Drops a schema of a run: table by table, the record last, so that a crash leaves the record with what is left.
+pub(crate) fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
+    if !read::exists(session, schema)? {
+        return Ok(());
+    }
+    for table in read::table_names(session, schema)?.iter().filter(|name| *name != TABLE) {
+        session.run("drop a table of this run", &format!("DROP TABLE IF EXISTS {}", quote::qualified(schema, table)))?;
+    }
+    session.run("drop a schema of this run", &format!("DROP DATABASE IF EXISTS {}", quote::name(schema))).map(drop)
+}
+
+/// Bytes that the server says both schemas take.
+pub(crate) fn kept_bytes(store: &MysqlStore, schemas: &Schemas) -> Result<u64> {
+    let mut session = store.session(Talk::Text, None)?;
+    let sql = format!(
+        "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({}, {})",
+        quote::text(&schemas.stage),
+        quote::text(&schemas.before)
+    );
+    Ok(session.rows("read sizes", &sql)?.first().map_or(0, |record| record.number(0)))
+}

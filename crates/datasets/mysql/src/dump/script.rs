@@ -1,0 +1,124 @@
+//! `schema.json`, and the statements with which the `mysql` client alone loads a snapshot (`sql/`).
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use plan::ports::Part;
+use plan::{Error, Result};
+
+use crate::load::{self, Definitions};
+use crate::objects;
+use crate::quote;
+use crate::schema::{Object, ObjectKind, Schema};
+use crate::session::SQL_MODE;
+
+/// Where the schema is, for this program.
+pub(crate) const SCHEMA_PATH: &str = "schema.json";
+/// Files of `sql/` with `LOAD DATA` lines end about here.
+const FILE_BYTES: usize = 4 << 20;
+
+/// The lines that load parts, as the parts leave.
+#[derive(Default)]
+pub(super) struct Script {
+    /// Index of the table and path of every part.
+    loads: Vec<(usize, PathBuf)>,
+}
+
+/// `rows/<table>/<chunk>.<part>.tsv`
+pub(super) fn row_path(table: &str, chunk: u32, part: u32) -> PathBuf {
+    format!("{}/{chunk:08}.{part:06}.tsv", super::row_folder(table)).into()
+}
+
+/// The machine-readable schema.
+pub(super) fn schema_part(schema: &Schema) -> Result<Part> {
+    let bytes = serde_json::to_vec_pretty(schema).map_err(|error| Error::failed("write the schema as JSON").because(error))?;
+    Ok(Part::bytes(SCHEMA_PATH, bytes))
+}
+
+impl Script {
+    /// A part left.
+    pub(super) fn add(&mut self, table: usize, path: &std::path::Path) {
+        self.loads.push((table, path.to_owned()));
+    }
+
+    /// The files of `sql/`, in order.
+    pub(super) fn parts(self, schema: &Schema) -> Result<Vec<Part>> {
+        let definitions: Vec<Definitions> = schema.tables.iter().map(Definitions::of).collect::<Result<_>>()?;
+        let mut parts = vec![sql("1-tables", tables(schema, &definitions))];
+        let mut text = String::from("SET NAMES binary;\n");
+        let mut files = 0;
+        for (index, path) in &self.loads {
+            let Some(table) = schema.tables.get(*index) else { continue };
+            text.push_str(&load::statement(None, table, &path.to_string_lossy()));
+            text.push_str(";\n");
+            if text.len() >= FILE_BYTES {
+                parts.push(sql(&format!("2-rows-{files:06}"), std::mem::take(&mut text)));
+                files += 1;
+            }
+        }
+        parts.push(sql(&format!("2-rows-{files:06}"), text));
+        parts.push(sql("3-keys", keys(schema, &definitions)));
+        parts.push(sql("4-objects", objects_script(schema)));
+        Ok(parts)
+    }
+}
+
+fn sql(name: &str, text: String) -> Part {
+    Part::bytes(format!("sql/{name}.sql"), text.into_bytes())
+}
+
+fn tables(schema: &Schema, definitions: &[Definitions]) -> String {
+    let mut text = format!(
+        "-- Load with: cat sql/*.sql | mysql --local-infile=1 DATABASE   (from the folder that holds rows/ and sql/; {})\n\
+         SET NAMES utf8mb4;\nSET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0;\n",
+        schema.server.name()
+    );
+    for definition in definitions {
+        // A line that begins with a client command's name would be taken for it only outside of a statement.
+        text.push_str(&definition.create);
+        text.push_str(";\n");
+    }
+    text
+}
+
+fn keys(schema: &Schema, definitions: &[Definitions]) -> String {
+    let mut text = String::from("SET NAMES utf8mb4;\n");
+    for add in [Definitions::add_keys, Definitions::add_foreign_keys] {
+        for (table, definition) in schema.tables.iter().zip(definitions) {
+            if let Some(statement) = add(definition, &quote::name(&table.name)) {
+                text.push_str(&statement);
+                text.push_str(";\n");
+            }
+        }
+    }
+    text
+}
+
+fn objects_script(schema: &Schema) -> String {
+    let mut text = String::from("SET NAMES utf8mb4;\n");
+    for object in schema.objects.all() {
+        let _written = writeln!(text, "SET SESSION {};", objects::settings(object, schema.server.kind));
+        match object.kind {
+            ObjectKind::View => text.push_str(&terminated(object, ";")),
+            _ => {
+                let end = delimiter(object);
+                let _written = writeln!(text, "DELIMITER {end}\n{}\nDELIMITER ;", terminated(object, &end).trim_end());
+            }
+        }
+    }
+    let _written = writeln!(text, "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1;\nSET NAMES utf8mb4;");
+    text
+}
+
+fn terminated(object: &Object, end: &str) -> String {
+    format!("{}\n{end}\n", object.create)
+}
+
+/// A delimiter that the statement does not hold.
+fn delimiter(object: &Object) -> String {
+    let mut end = String::from(";;");
+    while object.create.contains(&end) {
+        end.push(';');
+    }
+    end
+}

@@ -1,0 +1,140 @@
+//! Whether a kept database can go into this server: kind, version, collations, names, sizes. Changes nothing.
+
+use plan::Result;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Problem, Road, Severity};
+
+use crate::look;
+use crate::place::Schemas;
+use crate::privileges::Grants;
+use crate::quote;
+use crate::server::{Kind, Server, Version};
+use crate::session::{Session, Talk};
+use crate::store::MysqlStore;
+
+/// Everything in the way.
+pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+    let mut session = store.session(Talk::Text, Some(&store.address.database))?;
+    let server = Server::ask(&mut session)?;
+    let mut problems = Vec::new();
+    match kept.kind.as_str() {
+        kind if kind == server.kind.as_str() => problems.extend(version(kept, &server)),
+        "mysql" | "mariadb" => problems.push(other_kind(kept, &server)),
+        other => {
+            problems.push(
+                Problem::new(Severity::Blocks, format!("the set holds a {other} database, the address is one of {}", server.name()))
+                    .way_out("Give the address of a server of the same kind."),
+            );
+            return Ok(problems);
+        }
+    }
+    problems.extend(collations(&mut session, kept, &server)?);
+    problems.extend(names(kept, &server));
+    problems.extend(packet(kept, &server));
+    let grants = Grants::ask(&mut session, server.kind)?;
+    problems.extend(trust(&mut session, kept, &server, &grants)?);
+    problems.extend(privileges(store, &grants, road));
+    problems.extend(database(store, kept));
+    problems.push(Problem::new(Severity::Note, format!("the server does not tell its free space; the copy needs about {} MiB", kept.bytes * 3 / 2 / (1 << 20))));
+    Ok(problems)
+}
+
+fn fact<'a>(kept: &'a KeptDataSet, name: &str) -> Option<&'a str> {
+    kept.evidence.facts.get(name).map(String::as_str)
+}
+
+fn version(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
+    let source = Version::parse(fact(kept, "version").unwrap_or(&kept.store));
+    let needed = fact(kept, "needs-version").map(Version::parse).filter(|needed| server.version < *needed);
+    if let Some(needed) = needed {
+        let reason = fact(kept, "needs-version-for").unwrap_or("its schema");
+        let text = format!("the set needs {} {needed} or newer for {reason}; the server is {}", server.kind.display(), server.version);
+        return Some(Problem::new(Severity::Blocks, text).way_out("Restore into a newer server."));
+    }
+    let older = (server.version.0, server.version.1) < (source.0, source.1);
+    older.then(|| {
+        Problem::new(Severity::Degrades, format!("the set was taken from {source}, the server is the older {}", server.version))
+            .way_out("Nothing that the older server lacks was found in the schema; the proof will tell.")
+    })
+}
+
+fn other_kind(kept: &KeptDataSet, server: &Server) -> Problem {
+    let store = &kept.store;
+    match fact(kept, "other-kind-obstacles") {
+        Some(obstacles) => Problem::new(Severity::Blocks, format!("the set is from {store} and cannot go to {}: {obstacles}", server.kind.display()))
+            .way_out(format!("Restore into {}.", if server.kind == Kind::Mysql { "MariaDB" } else { "MySQL" })),
+        None => Problem::new(Severity::Degrades, format!("the set is from {store}, the server is {}; nothing in the schema prevents it", server.name()))
+            .way_out("Rehearse it first: triggers, views and routines are taken as they are written."),
+    }
+}
+
+fn collations(session: &mut Session, kept: &KeptDataSet, server: &Server) -> Result<Option<Problem>> {
+    let found = session.rows("read the collations", "SELECT COLLATION_NAME FROM information_schema.COLLATIONS")?;
+    let full = |name: &str| name.strip_prefix("utf8_").map_or_else(|| name.to_owned(), |rest| format!("utf8mb3_{rest}"));
+    let mut has: Vec<String> = found.iter().map(|record| record.text(0).map(|name| full(&name))).collect::<Result<_>>()?;
+    // MariaDB lists its newest collations without their character set.
+    has.extend(has.iter().filter(|name| name.starts_with("uca1400")).map(|name| format!("utf8mb4_{name}")).collect::<Vec<_>>());
+    let missing: Vec<&str> = fact(kept, "collations").unwrap_or_default().split(',').filter(|name| !name.is_empty() && !has.contains(&full(name))).collect();
+    Ok((!missing.is_empty()).then(|| {
+        Problem::new(Severity::Blocks, format!("{} lacks collations that the set uses: {}", server.name(), missing.join(", ")))
+            .way_out("Restore into a server of the version that the set was taken from, or a newer one.")
+    }))
+}
+
+fn names(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
+    let source = fact(kept, "lower-case-table-names")?;
+    let differs = source != server.lower_case_table_names.to_string();
+    (differs && fact(kept, "upper-case-names").is_some()).then(|| {
+        Problem::new(Severity::Blocks, format!("lower_case_table_names was {source} and is {}, and tables have capital letters", server.lower_case_table_names))
+            .way_out(format!("Initialise the server with lower_case_table_names = {source}."))
+    })
+}
+
+fn packet(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
+    let longest: u64 = fact(kept, "longest-row-bytes")?.parse().ok()?;
+    (longest >= server.max_allowed_packet_bytes).then(|| {
+        Problem::new(
+            Severity::Blocks,
+            format!("the longest row has {longest} bytes, the server takes {} (max_allowed_packet)", server.max_allowed_packet_bytes),
+        )
+        .way_out(format!("SET GLOBAL max_allowed_packet = {}", (longest + 1).next_power_of_two().min(1 << 30)))
+    })
+}
+
+/// Where the binary log is on, making triggers and functions needs trust or SUPER: found out before the cut-over, not in it.
+fn trust(session: &mut Session, kept: &KeptDataSet, server: &Server, grants: &Grants) -> Result<Option<Problem>> {
+    let count = |kind: &str| kept.evidence.objects.get(kind).copied().unwrap_or(0);
+    if !server.log_bin || count("triggers") + count("routines") == 0 || grants.everywhere("SUPER") {
+        return Ok(None);
+    }
+    if session.variable("GLOBAL.log_bin_trust_function_creators")?.as_deref() == Some("1") {
+        return Ok(None);
+    }
+    let text = format!("{} may not make triggers and functions while the binary log is on", grants.user);
+    Ok(Some(Problem::new(Severity::Blocks, text).way_out("SET GLOBAL log_bin_trust_function_creators = 1")))
+}
+
+fn privileges(store: &MysqlStore, grants: &Grants, road: Road) -> Vec<Problem> {
+    let probe = Schemas::of(&store.address.database, &plan::ids::RunId("0000000000".into()), road, true);
+    let (open, mut problems) = look::writing(grants, &probe);
+    if road == Road::SideCopy && open == Road::InPlace {
+        // Said as a way out of the road, not as a slower one.
+        problems.retain(|problem| !problem.text.contains("in place"));
+        let pattern = quote::name(&format!("{}\\_\\_%", probe.live.replace('_', "\\_")));
+        problems.push(
+            Problem::new(Severity::Blocks, format!("{} may not make schemas beside {}", grants.user, quote::name(&probe.live)))
+                .way_out(format!("GRANT ALL ON {pattern}.* TO {}, or restore in place.", grants.user)),
+        );
+    }
+    if road == Road::InPlace {
+        problems.retain(|problem| !problem.text.contains("in place"));
+    }
+    problems
+}
+
+fn database(store: &MysqlStore, kept: &KeptDataSet) -> Option<Problem> {
+    let source = fact(kept, "database")?;
+    (source != store.address.database).then(|| {
+        Problem::new(Severity::Note, format!("the set is of database {source:?}, the address names {:?}: names of the database inside of views and routines stay as they are", store.address.database))
+    })
+}

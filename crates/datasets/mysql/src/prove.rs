@@ -1,0 +1,108 @@
+//! Reads back what was staged: rows counted and digested by the same code as the dump, definitions as lines. Changes nothing.
+
+use std::collections::BTreeSet;
+
+use crossbeam_channel::bounded;
+use plan::evidence::{Evidence, Tally};
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, Event, Road, Verb};
+use plan::{Error, Result};
+
+use crate::chunk::{self, Chunk};
+use crate::dump::read_chunk;
+use crate::place::Schemas;
+use crate::record::{Document, Record};
+use crate::schema::{Schema, lines, read};
+use crate::server::Server;
+use crate::session::{Session, Talk};
+use crate::store::MysqlStore;
+
+/// The evidence of what is at the place now.
+pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, kept: &KeptDataSet) -> Result<Evidence> {
+    let target = schemas.target();
+    let mut session = store.session(Talk::Text, Some(target))?;
+    let server = Server::ask(&mut session)?;
+    let (mut schema, wanted) = match schemas.road {
+        Road::SideCopy => {
+            let set: Schema = Record::at(schemas).need(&mut session, Document::Set)?;
+            let mut staged = read::tables_only(&mut session, &server, target)?;
+            // Made at the cut-over, from this record: what the record holds is what there will be.
+            staged.objects = set.objects.clone();
+            (staged, Some(set))
+        }
+        Road::InPlace => (read::schema(&mut session, &server, target)?, None),
+    };
+    for table in &mut schema.tables {
+        // Fresh tables have no estimates yet; the set knows how many rows there should be.
+        table.estimated_rows = kept.evidence.collections.get(&table.name).map_or(table.estimated_rows, |tally| tally.count);
+        let before = wanted.as_ref().and_then(|set| set.tables.iter().find(|of_set| of_set.name == table.name));
+        table.average_row_bytes = before.map_or(table.average_row_bytes, |of_set| of_set.average_row_bytes);
+    }
+    let mut evidence = Evidence { objects: lines::counts(&schema), ..Evidence::default() };
+    evidence.collections.insert(lines::COLLECTION.into(), lines::tally(&schema));
+    if let Some(wanted) = &wanted {
+        evidence.warnings = differences(context, wanted, &schema);
+    }
+    let tallies = read_all(store, context, target, &schema)?;
+    evidence.collections.extend(schema.tables.iter().map(|table| table.name.clone()).zip(tallies));
+    evidence.facts.insert("version".into(), server.version.to_string());
+    Ok(evidence)
+}
+
+/// Names the definitions that differ: a digest alone says only that they do.
+fn differences(context: &Context, wanted: &Schema, found: &Schema) -> Vec<String> {
+    let (wanted, found): (BTreeSet<_>, BTreeSet<_>) = (lines::lines(wanted).into_iter().collect(), lines::lines(found).into_iter().collect());
+    let missing = wanted.difference(&found).map(|line| format!("the set has, and the staged copy has not: {line}"));
+    let more = found.difference(&wanted).map(|line| format!("the staged copy has, and the set has not: {line}"));
+    let differences: Vec<String> = missing.chain(more).take(10).collect();
+    differences.iter().for_each(|text| context.watch.see(Event::Warning(text)));
+    differences
+}
+
+/// Counts and digests every table, several chunks at a time.
+fn read_all(store: &MysqlStore, context: &Context, target: &str, schema: &Schema) -> Result<Vec<Tally>> {
+    let (jobs, taken) = bounded::<(usize, Chunk)>(context.workers.max(1));
+    std::thread::scope(|scope| {
+        let mut readers = Vec::new();
+        for _ in 0..context.workers.max(1) {
+            let taken = taken.clone();
+            readers.push(scope.spawn(move || -> Result<Vec<Tally>> {
+                let mut tallies = vec![Tally::default(); schema.tables.len()];
+                let mut session = store.session(Talk::Rows, Some(target))?;
+                for (index, chunk) in taken {
+                    context.stop.check()?;
+                    let (Some(table), Some(tally)) = (schema.tables.get(index), tallies.get_mut(index)) else { continue };
+                    let counted = read_chunk(&mut session, target, table, &chunk, |part, rows| {
+                        let bytes = part.len() as u64;
+                        context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Prove, bytes, items: rows });
+                        context.stop.check()
+                    })?;
+                    tally.merge(counted);
+                }
+                Ok(tallies)
+            }));
+        }
+        drop(taken);
+        let planned = plan_chunks(store, target, schema, &jobs);
+        drop(jobs);
+        let mut sums = vec![Tally::default(); schema.tables.len()];
+        let mut outcome = Ok(());
+        for reader in readers {
+            match reader.join().unwrap_or_else(|_| Err(Error::failed("a reader ended early"))) {
+                Ok(tallies) => sums.iter_mut().zip(tallies).for_each(|(sum, tally)| sum.merge(tally)),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome.and(planned).map(|()| sums)
+    })
+}
+
+fn plan_chunks(store: &MysqlStore, target: &str, schema: &Schema, jobs: &crossbeam_channel::Sender<(usize, Chunk)>) -> Result<()> {
+    let mut session: Session = store.session(Talk::Rows, Some(target))?;
+    for (index, table) in schema.tables.iter().enumerate() {
+        chunk::cut(&mut session, target, table, store.options.chunk_bytes, |chunk| {
+            jobs.send((index, chunk)).map_err(|_| Error::interrupted())
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The record of a cut-over, in a table of the `before` schema: what the set brings, what the live database had, and how far the swap came.
+//!
+//! It is written before anything is dropped, so that a cut-over or an undo that was interrupted anywhere can go on, without the repository.
+
+use plan::{Error, Result};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::place::Schemas;
+use crate::quote;
+use crate::schema::read;
+use crate::session::Session;
+
+/// The table's name.
+pub(crate) const TABLE: &str = "threescale_backup_record";
+/// A document is kept in pieces, which fit into any `max_allowed_packet`.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// How far a swap came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    /// The load has begun.
+    Staging,
+    /// The load is whole.
+    Staged,
+    /// What the live database has is saved; its objects may be gone, its tables are still there.
+    Saved,
+    /// The tables are swapped; objects may be missing.
+    Swapped,
+    /// The cut-over is whole.
+    Done,
+    /// An undo has begun.
+    Undoing,
+    /// The undo is whole.
+    Undone,
+}
+
+/// The documents of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Document {
+    State,
+    /// The set's schema.
+    Set,
+    /// The live database's objects, and the names of its tables.
+    Live,
+    /// `local_infile` of the server, when it was changed for the load.
+    LocalInfile,
+}
+
+impl Document {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Set => "set",
+            Self::Live => "live",
+            Self::LocalInfile => "local-infile",
+        }
+    }
+}
+
+/// The record of one run.
+pub(crate) struct Record {
+    before: String,
+    table: String,
+}
+
+impl Record {
+    /// The record at a place.
+    pub(crate) fn at(schemas: &Schemas) -> Self {
+        Self { before: schemas.before.clone(), table: quote::qualified(&schemas.before, TABLE) }
+    }
+
+    /// Makes the schema and the table, if they are not there.
+    pub(crate) fn create(&self, session: &mut Session) -> Result<()> {
+        session.run("make the schema for the previous data", &format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.before)))?;
+        let sql = format!(
+            "CREATE TABLE IF NOT EXISTS {} (name VARCHAR(16) CHARACTER SET ascii NOT NULL, piece INT NOT NULL, content LONGBLOB NOT NULL, \
+             PRIMARY KEY (name, piece)) ENGINE = InnoDB",
+            self.table
+        );
+        session.run("make the record of the cut-over", &sql).map(drop)
+    }
+
+    /// How far the run came; `None` when there is no record.
+    pub(crate) fn state(&self, session: &mut Session) -> Result<Option<State>> {
+        if !read::table_names(session, &self.before)?.iter().any(|name| name == TABLE) {
+            return Ok(None);
+        }
+        self.read(session, Document::State)
+    }
+
+    /// Reads a document.
+    pub(crate) fn read<T: DeserializeOwned>(&self, session: &mut Session, document: Document) -> Result<Option<T>> {
+        let sql = format!("SELECT content FROM {} WHERE name = '{}' ORDER BY piece", self.table, document.name());
+        let pieces = session.rows("read the record of the cut-over", &sql)?;
+        if pieces.is_empty() {
+            return Ok(None);
+        }
+        let bytes = pieces.iter().filter_map(|record| record.bytes(0)).collect::<Vec<_>>().concat();
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
+            Error::needs_person(format!("the record of the cut-over in schema {:?} is damaged", self.before)).because(error)
+        })
+    }
+
+    /// Reads a document that must be there.
+    pub(crate) fn need<T: DeserializeOwned>(&self, session: &mut Session, document: Document) -> Result<T> {
+        self.read(session, document)?.ok_or_else(|| {
+            Error::needs_person(format!("the record of the cut-over in schema {:?} lacks {:?}", self.before, document.name()))
+        })
+    }
+
+    /// Writes a state.
+    pub(crate) fn write_state(&self, session: &mut Session, state: State) -> Result<()> {
+        self.write(session, Document::State, &state)
+    }
+
+    /// Writes a document and a state, both or neither.
+    pub(crate) fn write_with_state<T: Serialize>(&self, session: &mut Session, document: Document, content: &T, state: State) -> Result<()> {
+        session.run("write the record of the cut-over", "START TRANSACTION")?;
+        self.put(session, document, content)?;
+        self.put(session, Document::State, &state)?;
+        session.run("write the record of the cut-over", "COMMIT").map(drop)
+    }
+
+    /// Writes a document.
+    pub(crate) fn write<T: Serialize>(&self, session: &mut Session, document: Document, content: &T) -> Result<()> {
+        session.run("write the record of the cut-over", "START TRANSACTION")?;
+        self.put(session, document, content)?;
+        session.run("write the record of the cut-over", "COMMIT").map(drop)
+    }
+
+    /// Removes a document.
+    pub(crate) fn remove(&self, session: &mut Session, document: Document) -> Result<()> {
+        session.run("write the record of the cut-over", &format!("DELETE FROM {} WHERE name = '{}'", self.table, document.name())).map(drop)
+    }
+
+    fn put<T: Serialize>(&self, session: &mut Session, document: Document, content: &T) -> Result<()> {
+        let bytes = serde_json::to_vec(content).map_err(|error| Error::failed("write the record of the cut-over").because(error))?;
+        self.remove(session, document)?;
+        for (piece, content) in bytes.chunks(PIECE_BYTES).enumerate() {
+            let sql = format!("INSERT INTO {} VALUES ('{}', {piece}, x'{}')", self.table, document.name(), hex::encode(content));
+            session.run("write the record of the cut-over", &sql)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! A database's schema as a value: what a dump writes into `schema.json`, and what a load makes again.
+//!
+//! Pure: reading it from a server is [`read`]'s, cutting definitions apart is [`definition`]'s.
+
+pub(crate) mod definition;
+pub(crate) mod lines;
+pub(crate) mod needs;
+pub(crate) mod read;
+
+use serde::{Deserialize, Serialize};
+
+use crate::server::Server;
+
+/// The format of `schema.json`.
+pub(crate) const FORMAT: u32 = 1;
+
+/// Everything but the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Schema {
+    /// Version of this format.
+    pub(crate) format: u32,
+    /// The server that it was read from.
+    pub(crate) server: Server,
+    /// Tables, sorted by the file names of their rows.
+    pub(crate) tables: Vec<Table>,
+    /// What is not a table.
+    pub(crate) objects: Objects,
+}
+
+/// What belongs to a database and is not a table: created last, dropped first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Objects {
+    /// The database's name.
+    pub(crate) database: String,
+    /// Its default character set.
+    pub(crate) charset: String,
+    /// Its default collation.
+    pub(crate) collation: String,
+    /// Names of the base tables.
+    pub(crate) tables: Vec<String>,
+    /// Procedures and functions.
+    pub(crate) routines: Vec<Object>,
+    /// Views, each after those that it needs.
+    pub(crate) views: Vec<Object>,
+    /// Triggers, in the order in which they fire.
+    pub(crate) triggers: Vec<Object>,
+    /// Events.
+    pub(crate) events: Vec<Object>,
+}
+
+impl Objects {
+    /// In the order of creation: what comes later may need what came before.
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &Object> {
+        self.routines.iter().chain(&self.views).chain(&self.triggers).chain(&self.events)
+    }
+}
+
+/// The kinds of objects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ObjectKind {
+    Procedure,
+    Function,
+    View,
+    Trigger,
+    Event,
+}
+
+impl ObjectKind {
+    /// The keyword of `CREATE`, `DROP` and `SHOW CREATE`.
+    pub(crate) const fn keyword(self) -> &'static str {
+        match self {
+            Self::Procedure => "PROCEDURE",
+            Self::Function => "FUNCTION",
+            Self::View => "VIEW",
+            Self::Trigger => "TRIGGER",
+            Self::Event => "EVENT",
+        }
+    }
+
+    /// The word in messages.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Procedure => "procedure",
+            Self::Function => "function",
+            Self::View => "view",
+            Self::Trigger => "trigger",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// A view, trigger, routine or event, with the session settings that it was made under and that it runs under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Object {
+    pub(crate) kind: ObjectKind,
+    pub(crate) name: String,
+    /// `user@host`.
+    pub(crate) definer: String,
+    /// The statement that makes it, in UTF-8.
+    pub(crate) create: String,
+    /// `sql_mode`; absent for views.
+    pub(crate) sql_mode: Option<String>,
+    pub(crate) character_set_client: String,
+    pub(crate) collation_connection: String,
+    /// The database's collation when it was made; absent for views.
+    pub(crate) database_collation: Option<String>,
+    /// `time_zone` of an event.
+    pub(crate) time_zone: Option<String>,
+}
+
+/// A base table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    pub(crate) engine: String,
+    /// `SHOW CREATE TABLE`.
+    pub(crate) create: String,
+    pub(crate) columns: Vec<Column>,
+    /// All keys, the primary first.
+    pub(crate) keys: Vec<Key>,
+    pub(crate) foreign_keys: Vec<ForeignKey>,
+    /// Number of partitions.
+    pub(crate) partitions: u64,
+    /// Number of CHECK constraints in the definition.
+    pub(crate) checks: u64,
+    /// The server's estimates, for the plan of chunks only.
+    pub(crate) estimated_rows: u64,
+    pub(crate) average_row_bytes: u64,
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// `varchar`, `enum`…
+    pub(crate) data_type: String,
+    /// `varchar(255)`, `enum('a','b')`…
+    pub(crate) column_type: String,
+    pub(crate) nullable: bool,
+    pub(crate) charset: Option<String>,
+    pub(crate) collation: Option<String>,
+    pub(crate) default: Option<String>,
+    /// `auto_increment`, `INVISIBLE`, `STORED GENERATED`…
+    pub(crate) extra: String,
+    /// What is selected for a dump; absent for generated columns, whose values are not kept.
+    pub(crate) select: Option<String>,
+    /// What is assigned on load from the user variable `@cell`; absent when the cell is assigned as it is.
+    pub(crate) load: Option<String>,
+}
+
+/// A key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) unique: bool,
+    /// `BTREE`, `FULLTEXT`, `SPATIAL`…
+    pub(crate) index_type: String,
+    pub(crate) parts: Vec<KeyPart>,
+}
+
+/// A part of a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyPart {
+    /// Absent for an expression.
+    pub(crate) column: Option<String>,
+    /// Length of a prefix key.
+    pub(crate) prefix: Option<u64>,
+    pub(crate) descending: bool,
+}
+
+/// A foreign key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ForeignKey {
+    pub(crate) name: String,
+    pub(crate) columns: Vec<String>,
+    /// The schema referred to, when it is another one.
+    pub(crate) other_schema: Option<String>,
+    pub(crate) table: String,
+    pub(crate) referred: Vec<String>,
+    pub(crate) on_update: String,
+    pub(crate) on_delete: String,
+}
+
+impl Table {
+    /// The columns that are kept, in the order of the cells of a line.
+    pub(crate) fn kept_columns(&self) -> impl Iterator<Item = &Column> {
+        self.columns.iter().filter(|column| column.select.is_some())
+    }
+
+    /// The select list of a line.
+    pub(crate) fn select_list(&self) -> String {
+        let list: Vec<_> = self.kept_columns().filter_map(|column| column.select.as_deref()).collect();
+        if list.is_empty() { "''".into() } else { list.join(", ") }
+    }
+
+    /// A column by name.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+}
+
+impl Column {
+    /// Whether the server computes the values.
+    pub(crate) fn is_generated(&self) -> bool {
+        self.select.is_none()
+    }
+
+    /// Whether `SELECT *` leaves it out.
+    pub(crate) fn is_invisible(&self) -> bool {
+        self.extra.to_ascii_uppercase().contains("INVISIBLE")
+    }
+}

@@ -1,0 +1,56 @@
+//! Reads a schema from a server. Changes nothing.
+
+mod objects;
+mod tables;
+
+use plan::Result;
+
+use super::{FORMAT, Objects, Schema};
+use crate::quote;
+use crate::server::Server;
+use crate::session::Session;
+
+pub(crate) use objects::objects;
+pub(crate) use tables::table_names;
+
+/// The whole schema of a database, through a session that has it as its default (views are then shown without its name).
+pub(crate) fn schema(session: &mut Session, server: &Server, database: &str) -> Result<Schema> {
+    let objects = objects(session, database)?;
+    let tables = tables::tables(session, database)?;
+    Ok(Schema { format: FORMAT, server: server.clone(), tables, objects })
+}
+
+/// Tables only, as a proof of a side schema needs them.
+pub(crate) fn tables_only(session: &mut Session, server: &Server, database: &str) -> Result<Schema> {
+    let tables = tables::tables(session, database)?;
+    let (charset, collation) = defaults(session, database)?;
+    let objects = Objects {
+        database: database.to_owned(),
+        charset,
+        collation,
+        tables: tables.iter().map(|table| table.name.clone()).collect(),
+        routines: Vec::new(),
+        views: Vec::new(),
+        triggers: Vec::new(),
+        events: Vec::new(),
+    };
+    Ok(Schema { format: FORMAT, server: server.clone(), tables, objects })
+}
+
+/// Default character set and collation of a database.
+pub(crate) fn defaults(session: &mut Session, database: &str) -> Result<(String, String)> {
+    let sql = format!(
+        "SELECT DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}",
+        quote::text(database)
+    );
+    match session.rows("read the database's default character set", &sql)?.first() {
+        Some(record) => Ok((record.text(0)?, record.text(1)?)),
+        None => Err(plan::Error::failed(format!("database {database:?} is not there"))),
+    }
+}
+
+/// Whether a schema exists.
+pub(crate) fn exists(session: &mut Session, database: &str) -> Result<bool> {
+    let sql = format!("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", quote::text(database));
+    Ok(!session.rows("look for a schema", &sql)?.is_empty())
+}

@@ -1,0 +1,85 @@
+//! Reads views, triggers, routines and events, with the session settings that belong to them.
+
+use plan::{Error, Result};
+
+use crate::quote;
+use crate::schema::{Object, ObjectKind, Objects};
+use crate::session::Session;
+
+/// All objects of a database.
+pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> {
+    let (charset, collation) = super::defaults(session, database)?;
+    let tables = super::table_names(session, database)?;
+    let views = list(session, database, ObjectKind::View, "TABLE_NAME, DEFINER, NULL, NULL FROM information_schema.VIEWS WHERE TABLE_SCHEMA", "1")?;
+    let triggers = list(
+        session,
+        database,
+        ObjectKind::Trigger,
+        "TRIGGER_NAME, DEFINER, NULL, NULL FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA",
+        "EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_TIMING, ACTION_ORDER",
+    )?;
+    let routines = "ROUTINE_NAME, DEFINER, NULL, NULL FROM information_schema.ROUTINES WHERE ROUTINE_TYPE";
+    let mut all_routines = Vec::new();
+    for kind in [ObjectKind::Function, ObjectKind::Procedure] {
+        all_routines.extend(list(session, database, kind, &format!("{routines} = '{}' AND ROUTINE_SCHEMA", kind.keyword()), "1")?);
+    }
+    let events = list(session, database, ObjectKind::Event, "EVENT_NAME, DEFINER, TIME_ZONE, NULL FROM information_schema.EVENTS WHERE EVENT_SCHEMA", "1")?;
+    Ok(Objects { database: database.to_owned(), charset, collation, tables, routines: all_routines, views: in_order(views), triggers, events })
+}
+
+fn list(session: &mut Session, database: &str, kind: ObjectKind, select: &str, order: &str) -> Result<Vec<Object>> {
+    let sql = format!("SELECT {select} = {} ORDER BY {order}", quote::text(database));
+    let listed = session.rows("list views, triggers, routines and events", &sql)?;
+    listed.iter().map(|record| object(session, database, kind, &record.text(0)?, record.text(1)?, record.maybe(2)?)).collect()
+}
+
+fn object(session: &mut Session, database: &str, kind: ObjectKind, name: &str, definer: String, time_zone: Option<String>) -> Result<Object> {
+    let word = kind.word();
+    let sql = format!("SHOW CREATE {} {}", kind.keyword(), quote::qualified(database, name));
+    let shown = session.rows(&format!("read the definition of {word} {name:?}"), &sql)?;
+    let record = shown.first().ok_or_else(|| Error::failed(format!("{word} {name:?} vanished while it was read")))?;
+    let statement = match kind {
+        ObjectKind::View => record.named("Create View")?,
+        ObjectKind::Trigger => record.named("SQL Original Statement")?,
+        ObjectKind::Procedure => record.named("Create Procedure")?,
+        ObjectKind::Function => record.named("Create Function")?,
+        ObjectKind::Event => record.named("Create Event")?,
+    };
+    // The server shows NULL to those who may list a routine but not read it: a backup without it would be silently incomplete.
+    let create = statement.filter(|text| !text.is_empty()).ok_or_else(|| {
+        Error::failed(format!("the definition of {word} {name:?} is not shown to this user"))
+            .hint("GRANT SHOW_ROUTINE ON *.* (MySQL) or SHOW CREATE ROUTINE (MariaDB), or SELECT ON mysql.*, to this user; or log in as the definer.")
+    })?;
+    Ok(Object {
+        kind,
+        name: name.to_owned(),
+        definer,
+        create,
+        sql_mode: record.named("sql_mode")?,
+        character_set_client: record.named("character_set_client")?.unwrap_or_else(|| "utf8mb4".into()),
+        collation_connection: record.named("collation_connection")?.unwrap_or_else(|| "utf8mb4_general_ci".into()),
+        database_collation: record.named("Database Collation")?,
+        time_zone,
+    })
+}
+
+/// Views after those that they name. A name in quotes inside a text is taken for a use: the order is still right, only not the only one.
+fn in_order(mut views: Vec<Object>) -> Vec<Object> {
+    let mut ordered: Vec<Object> = Vec::with_capacity(views.len());
+    while !views.is_empty() {
+        let names: Vec<String> = views.iter().map(|view| quote::name(&view.name)).collect();
+        let is_free = |view: &Object| {
+            let body = view.create.split_once(" AS ").map_or("", |(_, body)| body);
+            !names.iter().any(|name| *name != quote::name(&view.name) && body.contains(name.as_str()))
+        };
+        let (free, bound): (Vec<_>, Vec<_>) = views.drain(..).partition(|view| is_free(view));
+        if free.is_empty() {
+            // A circle by name only (a column is called as a view): any order; creation tries again what fails.
+            ordered.extend(bound);
+            break;
+        }
+        ordered.extend(free);
+        views = bound;
+    }
+    ordered
+}

@@ -1,0 +1,197 @@
+//! Reads base tables: definition, columns, keys, foreign keys.
+
+use std::collections::BTreeMap;
+
+use plan::{Error, Result};
+
+use crate::quote;
+use crate::schema::{Column, ForeignKey, Key, KeyPart, Table, definition};
+use crate::session::{Record, Session};
+
+/// Names and kinds of what `information_schema.TABLES` holds, views left out, sorted by file name.
+pub(crate) fn table_names(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    Ok(list(session, database)?.into_iter().map(|listed| listed.name).collect())
+}
+
+struct Listed {
+    name: String,
+    engine: String,
+    rows: u64,
+    row_bytes: u64,
+}
+
+fn list(session: &mut Session, database: &str) -> Result<Vec<Listed>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, AVG_ROW_LENGTH, DATA_LENGTH FROM information_schema.TABLES \
+         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')",
+        quote::text(database)
+    );
+    let mut tables = Vec::new();
+    for record in session.rows("list the tables", &sql)? {
+        let name = record.text(0)?;
+        match record.text(1)?.as_str() {
+            "BASE TABLE" => {}
+            other => {
+                return Err(Error::failed(format!("{name:?} is a {}, which cannot be kept", other.to_ascii_lowercase()))
+                    .hint("Drop it or replace it by an ordinary table; 3scale makes none."));
+            }
+        }
+        let row_bytes = record.number(4).max(record.number(5) / record.number(3).max(1));
+        tables.push(Listed { name, engine: record.text(2)?, rows: record.number(3), row_bytes });
+    }
+    tables.sort_unstable_by_key(|listed| quote::file_name(&listed.name));
+    Ok(tables)
+}
+
+/// All base tables.
+pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>> {
+    let mut columns = columns(session, database)?;
+    let mut keys = keys(session, database)?;
+    let mut foreign_keys = foreign_keys(session, database)?;
+    let partitions = partitions(session, database)?;
+    let mut tables = Vec::new();
+    for listed in list(session, database)? {
+        let sql = format!("SHOW CREATE TABLE {}", quote::qualified(database, &listed.name));
+        let shown = session.rows("read a table's definition", &sql)?;
+        let create = shown.first().map_or(Ok(String::new()), |record| record.text(1))?;
+        let checks = definition::cut(&create, |_| true).map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?.checks;
+        tables.push(Table {
+            columns: columns.remove(&listed.name).unwrap_or_default(),
+            keys: keys.remove(&listed.name).unwrap_or_default(),
+            foreign_keys: foreign_keys.remove(&listed.name).unwrap_or_default(),
+            partitions: partitions.get(&listed.name).copied().unwrap_or(0),
+            name: listed.name,
+            engine: listed.engine,
+            create,
+            checks,
+            estimated_rows: listed.rows,
+            average_row_bytes: listed.row_bytes,
+        });
+    }
+    Ok(tables)
+}
+
+fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_DEFAULT, EXTRA \
+         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        quote::text(database)
+    );
+    let mut columns = BTreeMap::<String, Vec<Column>>::new();
+    for record in session.rows("read the columns", &sql)? {
+        columns.entry(record.text(0)?).or_default().push(column(&record)?);
+    }
+    Ok(columns)
+}
+
+fn column(record: &Record) -> Result<Column> {
+    let (name, data_type, column_type, extra) = (record.text(1)?, record.text(2)?.to_ascii_lowercase(), record.text(3)?, record.text(8)?);
+    let quoted = quote::name(&name);
+    // `DEFAULT_GENERATED` of MySQL is an expression as default, not a generated column.
+    let generated = ["VIRTUAL GENERATED", "STORED GENERATED", "PERSISTENT"].iter().any(|word| extra.to_ascii_uppercase().contains(word));
+    let (select, load) = match data_type.as_str() {
+        // A FLOAT is shown with 6 digits, FLOAT(M,D) and DOUBLE(M,D) with D: as a product they are shown exactly (and -0 stays).
+        "float" | "double" => (format!("{quoted} * 1e0"), None),
+        // With an empty member, '' would stand for two values: keep the number.
+        "enum" if has_empty_member(&column_type) => (format!("{quoted} + 0"), Some("@cell + 0")),
+        // These take text, not bytes without a character set.
+        "json" => (quoted, Some("CONVERT(@cell USING utf8mb4)")),
+        "uuid" | "inet4" | "inet6" => (quoted, Some("CONVERT(@cell USING utf8mb4)")),
+        _ => (quoted, None),
+    };
+    Ok(Column {
+        name,
+        data_type,
+        column_type,
+        nullable: record.text(4)? == "YES",
+        charset: record.maybe(5)?,
+        collation: record.maybe(6)?,
+        default: record.maybe(7)?,
+        extra,
+        select: (!generated).then_some(select),
+        load: load.map(str::to_owned),
+    })
+}
+
+fn has_empty_member(column_type: &str) -> bool {
+    column_type.starts_with("enum(''") && !column_type.starts_with("enum('''") || column_type.contains(",'',") || column_type.ends_with(",'')")
+}
+
+fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Key>>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, INDEX_TYPE, COLUMN_NAME, SUB_PART, COLLATION FROM information_schema.STATISTICS \
+         WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX",
+        quote::text(database)
+    );
+    let mut keys = BTreeMap::<String, Vec<Key>>::new();
+    for record in session.rows("read the keys", &sql)? {
+        let of_table = keys.entry(record.text(0)?).or_default();
+        let name = record.text(1)?;
+        let part = KeyPart {
+            column: record.maybe(4)?,
+            prefix: record.maybe(5)?.and_then(|text| text.parse().ok()),
+            descending: record.text(6)? == "D",
+        };
+        match of_table.last_mut() {
+            Some(key) if key.name == name => key.parts.push(part),
+            _ => of_table.push(Key { name, unique: record.number(2) == 0, index_type: record.text(3)?, parts: vec![part] }),
+        }
+    }
+    Ok(keys)
+}
+
+fn foreign_keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<ForeignKey>>> {
+    let sql = format!(
+        "SELECT k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, \
+         r.UPDATE_RULE, r.DELETE_RULE FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r \
+         ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME \
+         WHERE k.TABLE_SCHEMA = {0} AND r.CONSTRAINT_SCHEMA = {0} AND k.REFERENCED_TABLE_NAME IS NOT NULL \
+         ORDER BY k.TABLE_NAME, k.CONSTRAINT_NAME, k.ORDINAL_POSITION",
+        quote::text(database)
+    );
+    let mut keys = BTreeMap::<String, Vec<ForeignKey>>::new();
+    for record in session.rows("read the foreign keys", &sql)? {
+        let of_table = keys.entry(record.text(0)?).or_default();
+        let name = record.text(1)?;
+        if of_table.last().is_none_or(|key| key.name != name) {
+            let schema = record.text(3)?;
+            of_table.push(ForeignKey {
+                name,
+                columns: Vec::new(),
+                other_schema: (schema != database).then_some(schema),
+                table: record.text(4)?,
+                referred: Vec::new(),
+                on_update: record.text(6)?,
+                on_delete: record.text(7)?,
+            });
+        }
+        if let Some(key) = of_table.last_mut() {
+            key.columns.push(record.text(2)?);
+            key.referred.push(record.text(5)?);
+        }
+    }
+    Ok(keys)
+}
+
+fn partitions(session: &mut Session, database: &str) -> Result<BTreeMap<String, u64>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, COUNT(*) FROM information_schema.PARTITIONS WHERE TABLE_SCHEMA = {} AND PARTITION_NAME IS NOT NULL GROUP BY TABLE_NAME",
+        quote::text(database)
+    );
+    session.rows("read the partitions", &sql)?.iter().map(|record| Ok((record.text(0)?, record.number(1)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_member_of_an_enum_is_seen() {
+        for with in ["enum('')", "enum('','a')", "enum('a','','b')", "enum('a','')"] {
+            assert!(has_empty_member(with), "{with}");
+        }
+        for without in ["enum('a')", "enum('''','a')", "enum('a,''','b')"] {
+            assert!(!has_empty_member(without), "{without}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! What the server is: kind, version, settings that matter. Changes nothing.
+
+use plan::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::session::Session;
+
+/// The two kinds of server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    /// Oracle MySQL, Percona Server, Aurora.
+    Mysql,
+    /// MariaDB.
+    Mariadb,
+}
+
+impl Kind {
+    /// As in [`plan::manifest::KeptDataSet::kind`].
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+        }
+    }
+
+    /// As people write it.
+    pub(crate) const fn display(self) -> &'static str {
+        match self {
+            Self::Mysql => "MySQL",
+            Self::Mariadb => "MariaDB",
+        }
+    }
+}
+
+/// A server's version: comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Version(pub(crate) u16, pub(crate) u16, pub(crate) u16);
+
+impl Version {
+    /// Reads the first three numbers of a text.
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).map(|part| part.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        Self(next(), next(), next())
+    }
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// The server as found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    pub(crate) version: Version,
+    /// 0: names of tables are case-sensitive; 1: kept in lower case; 2: compared without case.
+    pub(crate) lower_case_table_names: u8,
+    pub(crate) max_allowed_packet_bytes: u64,
+    pub(crate) log_bin: bool,
+}
+
+impl Server {
+    /// Asks a session.
+    pub(crate) fn ask(session: &mut Session) -> Result<Self> {
+        let version = session.variable("GLOBAL.version")?.unwrap_or_default();
+        let comment = session.variable("GLOBAL.version_comment")?.unwrap_or_default();
+        let is_mariadb = [&version, &comment].iter().any(|text| text.to_ascii_lowercase().contains("mariadb"));
+        let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        Ok(Self {
+            kind: if is_mariadb { Kind::Mariadb } else { Kind::Mysql },
+            version: Version::parse(version.trim_start_matches("5.5.5-")),
+            lower_case_table_names: u8::try_from(number(session.variable("GLOBAL.lower_case_table_names")?)).unwrap_or(0),
+            max_allowed_packet_bytes: number(session.variable("GLOBAL.max_allowed_packet")?),
+            log_bin: number(session.variable("GLOBAL.log_bin")?) == 1,
+        })
+    }
+
+    /// `MySQL 9.7.0`.
+    pub(crate) fn name(&self) -> String {
+        format!("{} {}", self.kind.display(), self.version)
+    }
+}

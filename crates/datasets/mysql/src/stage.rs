@@ -1,0 +1,179 @@
+//! Loads a snapshot: tables, rows by N loaders, then secondary keys, then foreign keys.
+//!
+//! Beside the live database no trigger, event, routine or view is made: a trigger would rewrite rows, an event would fire before its time. They are saved in
+//! the record and made at the cut-over. In place they come last.
+
+mod rows;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use plan::ports::{Context, Entry, Road, Snapshot};
+use plan::{Error, Result};
+
+use crate::dump::SCHEMA_PATH;
+use crate::load::Definitions;
+use crate::objects;
+use crate::place::Schemas;
+use crate::quote;
+use crate::record::{Document, Record, State};
+use crate::schema::{FORMAT, Schema, read};
+use crate::server::Server;
+use crate::session::{Session, Talk};
+use crate::store::MysqlStore;
+use crate::discard::drop_schema;
+
+/// Loads a snapshot into a place.
+pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn Snapshot) -> Result<()> {
+    let schema = schema_of(snapshot)?;
+    let record = Record::at(schemas);
+    let mut session = store.restoring(Talk::Text, schemas, Some(&schemas.live))?;
+    let server = Server::ask(&mut session)?;
+    match schemas.road {
+        Road::SideCopy => prepare_side(&mut session, schemas, &record, &schema)?,
+        Road::InPlace => clear_live(&mut session, schemas, &schema)?,
+    }
+    let definitions: Vec<Definitions> = schema.tables.iter().map(Definitions::of).collect::<Result<_>>()?;
+    session.run("choose the schema", &format!("USE {}", quote::name(schemas.target())))?;
+    for (table, definition) in schema.tables.iter().zip(&definitions) {
+        context.stop.check()?;
+        session.run(&format!("make table {:?}", table.name), &definition.create)?;
+    }
+    let local = !store.options.insert_only && open_local_infile(&mut session, schemas, &record)?;
+    let loaded = load(store, context, schemas, snapshot, &schema, local);
+    let put_back = if schemas.road == Road::SideCopy { put_local_infile_back(&mut session, &record) } else { Ok(()) };
+    loaded.and(put_back)?;
+    add_keys(store, context, schemas, &schema, &definitions)?;
+    for (table, definition) in schema.tables.iter().zip(&definitions) {
+        context.stop.check()?;
+        if let Some(statement) = definition.add_foreign_keys(&quote::name(&table.name)) {
+            session.run(&format!("add the foreign keys of table {:?}", table.name), &statement)?;
+        }
+    }
+    match schemas.road {
+        Road::SideCopy => record.write_state(&mut session, State::Staged),
+        Road::InPlace => objects::create_missing(&mut session, context, server.kind, &schemas.live, &schema.objects),
+    }
+}
+
+/// The schema that a snapshot holds.
+pub(crate) fn schema_of(snapshot: &dyn Snapshot) -> Result<Schema> {
+    let entry = snapshot.find(Path::new(SCHEMA_PATH))?;
+    let bytes = snapshot.read_all(&entry)?;
+    let schema: Schema = serde_json::from_slice(&bytes)
+        .map_err(|error| Error::failed("read the schema of the snapshot").because(error).hint("Use the version of threescale-backup that took the set, or a newer one."))?;
+    if schema.format > FORMAT {
+        return Err(Error::refused(format!("the snapshot has format {}, this program reads {FORMAT}", schema.format))
+            .hint("Use the version of threescale-backup that took the set, or a newer one."));
+    }
+    Ok(schema)
+}
+
+/// Empty side schemas, with the set's own schema in the record.
+fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schema: &Schema) -> Result<()> {
+    match record.state(session)? {
+        None | Some(State::Staging | State::Staged | State::Undone) => {}
+        Some(State::Saved | State::Swapped | State::Done | State::Undoing) => {
+            return Err(Error::failed("this run has begun its cut-over: it cannot load again").hint("Go on with `resume`, or take it back with `undo`."));
+        }
+    }
+    record.create(session)?;
+    record.write_with_state(session, Document::Set, schema, State::Staging)?;
+    drop_schema(session, &schemas.stage)?;
+    let (charset, collation) = read::defaults(session, &schemas.live)?;
+    let sql = format!("CREATE DATABASE {} CHARACTER SET {charset} COLLATE {collation}", quote::name(&schemas.stage));
+    session.run("make the schema for the staged copy", &sql).map(drop).map_err(|error| {
+        error.hint(format!("GRANT ALL ON {}.* TO this user, or restore in place.", quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")))))
+    })
+}
+
+/// In place: everything of the live database goes.
+fn clear_live(session: &mut Session, schemas: &Schemas, schema: &Schema) -> Result<()> {
+    objects::drop_all(session, &schemas.live)?;
+    for table in read::table_names(session, &schemas.live)? {
+        session.run(&format!("drop table {table:?}"), &format!("DROP TABLE IF EXISTS {}", quote::qualified(&schemas.live, &table)))?;
+    }
+    objects::set_defaults(session, &schemas.live, &schema.objects.charset, &schema.objects.collation)
+}
+
+/// Whether the server takes local files; switches that on where it may, noting the old value first. In place it is not touched: there is no record.
+fn open_local_infile(session: &mut Session, schemas: &Schemas, record: &Record) -> Result<bool> {
+    if session.variable("GLOBAL.local_infile")?.as_deref() == Some("1") {
+        return Ok(true);
+    }
+    if schemas.road == Road::InPlace {
+        return Ok(false);
+    }
+    record.write(session, Document::LocalInfile, &false)?;
+    match session.attempt("let the server take local files", "SET GLOBAL local_infile = 1")? {
+        Ok(_) => Ok(true),
+        Err(_) => record.remove(session, Document::LocalInfile).map(|()| false),
+    }
+}
+
+/// Gives `local_infile` the value that it had.
+pub(crate) fn put_local_infile_back(session: &mut Session, record: &Record) -> Result<()> {
+    if record.read::<bool>(session, Document::LocalInfile)? == Some(false) {
+        session.run("put local_infile back", "SET GLOBAL local_infile = 0")?;
+        record.remove(session, Document::LocalInfile)?;
+    }
+    Ok(())
+}
+
+/// Hands every part to the next free loader.
+fn load(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn Snapshot, schema: &Schema, local: bool) -> Result<()> {
+    let folders: HashMap<String, usize> = schema.tables.iter().enumerate().map(|(at, table)| (quote::file_name(&table.name), at)).collect();
+    let (parts, taken) = crossbeam_channel::bounded::<(usize, Entry)>(1);
+    std::thread::scope(|scope| {
+        let mut loaders = Vec::new();
+        for _ in 0..context.workers.max(1) {
+            let taken = taken.clone();
+            loaders.push(scope.spawn(move || rows::load_parts(store, context, schemas, snapshot, schema, local, &taken)));
+        }
+        drop(taken);
+        let handed = hand_out(context, snapshot, &folders, &parts);
+        drop(parts);
+        let mut outcome = Ok(());
+        for loader in loaders {
+            outcome = outcome.and(loader.join().unwrap_or_else(|_| Err(Error::failed("a loader ended early"))));
+        }
+        outcome.and(handed)
+    })
+}
+
+fn hand_out(context: &Context, snapshot: &dyn Snapshot, folders: &HashMap<String, usize>, parts: &crossbeam_channel::Sender<(usize, Entry)>) -> Result<()> {
+    for entry in snapshot.entries()? {
+        context.stop.check()?;
+        let entry = entry?;
+        let Some(folder) = entry.path.strip_prefix("rows").ok().filter(|_| entry.is_file()).and_then(Path::parent) else { continue };
+        let table = folders
+            .get(&*folder.to_string_lossy())
+            .ok_or_else(|| Error::failed(format!("the snapshot holds rows of a table that its schema does not have: {}", entry.path.display())))?;
+        if parts.send((*table, entry)).is_err() {
+            // No loader is left; each says why itself.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Adds the secondary keys, several tables at a time.
+fn add_keys(store: &MysqlStore, context: &Context, schemas: &Schemas, schema: &Schema, definitions: &[Definitions]) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let add = || -> Result<()> {
+        let mut session = store.restoring(Talk::Text, schemas, Some(schemas.target()))?;
+        loop {
+            context.stop.check()?;
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let (Some(table), Some(definition)) = (schema.tables.get(index), definitions.get(index)) else { return Ok(()) };
+            if let Some(statement) = definition.add_keys(&quote::name(&table.name)) {
+                session.run(&format!("add the keys of table {:?}", table.name), &statement)?;
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..context.workers.max(1)).map(|_| scope.spawn(add)).collect();
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(Error::failed("a worker ended early")))).fold(Ok(()), Result::and)
+    })
+}

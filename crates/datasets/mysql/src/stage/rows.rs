@@ -1,0 +1,125 @@
+//! Loads parts of rows: by `LOAD DATA`, or by `INSERT` where the server takes no local files. Each part in a transaction of its own, and all of it or nothing:
+//! the server takes what it can of a bad part and says so in warnings only.
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex};
+
+use crossbeam_channel::Receiver;
+use mysql::LocalInfileHandler;
+use mysql::prelude::Queryable;
+use plan::ports::{Context, Entry, Event, Snapshot, Verb};
+use plan::{Error, Result};
+
+use crate::load;
+use crate::place::Schemas;
+use crate::row;
+use crate::schema::{Schema, Table};
+use crate::session::{Session, Talk, query_error};
+use crate::store::MysqlStore;
+
+/// An `INSERT` ends about here; a larger row makes a larger statement.
+const INSERT_BYTES: usize = 1 << 20;
+
+/// Loads parts until there are no more.
+pub(super) fn load_parts(
+    store: &MysqlStore,
+    context: &Context,
+    schemas: &Schemas,
+    snapshot: &dyn Snapshot,
+    schema: &Schema,
+    local: bool,
+    parts: &Receiver<(usize, Entry)>,
+) -> Result<()> {
+    let mut session = store.restoring(Talk::Rows, schemas, Some(schemas.target()))?;
+    let waiting: Arc<Mutex<Vec<u8>>> = Arc::default();
+    let handed = Arc::clone(&waiting);
+    // Whatever file the server asks for, it gets the part and nothing else.
+    session.conn.set_local_infile_handler(Some(LocalInfileHandler::new(move |_, to| {
+        let part = handed.lock().map_err(|_| std::io::Error::other("the part is gone"))?;
+        to.write_all(&part)
+    })));
+    for (index, entry) in parts {
+        context.stop.check()?;
+        let Some(table) = schema.tables.get(index) else { continue };
+        let bytes = snapshot.read_all(&entry)?;
+        let rows = row::count(&bytes);
+        let size_bytes = bytes.len() as u64;
+        let loaded = if local {
+            *waiting.lock().map_err(|_| Error::failed("the part is gone"))? = bytes;
+            load_data(&mut session, schemas.target(), table, rows)
+        } else {
+            insert(&mut session, schemas.target(), table, &bytes, rows)
+        };
+        loaded.map_err(|error| error.during(format!("load {} into table {:?}", entry.path.display(), table.name)))?;
+        context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Stage, bytes: size_bytes, items: rows });
+    }
+    Ok(())
+}
+
+fn load_data(session: &mut Session, schema: &str, table: &Table, rows: u64) -> Result<()> {
+    session.run("begin a part", "START TRANSACTION")?;
+    let affected = session.run("load rows", &load::statement(Some(schema), table, "part"))?;
+    accept(session, table, affected, rows)?;
+    session.run("end a part", "COMMIT").map(drop)
+}
+
+fn insert(session: &mut Session, schema: &str, table: &Table, bytes: &[u8], rows: u64) -> Result<()> {
+    let start = load::insert_into(schema, table);
+    let columns: Vec<_> = table.kept_columns().collect();
+    session.run("begin a part", "START TRANSACTION")?;
+    let (mut statement, mut held, mut affected) = (start.clone(), 0, 0);
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        let cells = if columns.is_empty() { Vec::new() } else { row::cells(line.strip_suffix(b"\n").unwrap_or(line))? };
+        let values: Vec<String> = columns.iter().zip(&cells).map(|(column, cell)| load::literal(column, cell.as_deref())).collect();
+        if held > 0 {
+            statement.push(',');
+        }
+        statement.push_str(&format!("({})", values.join(",")));
+        held += 1;
+        if statement.len() >= INSERT_BYTES {
+            affected += flush(session, table, &mut statement, &start, &mut held)?;
+        }
+    }
+    affected += flush(session, table, &mut statement, &start, &mut held)?;
+    if affected != rows {
+        return Err(Error::failed(format!("{affected} rows instead of {rows} were loaded")));
+    }
+    session.run("end a part", "COMMIT").map(drop)
+}
+
+fn flush(session: &mut Session, table: &Table, statement: &mut String, start: &str, held: &mut u64) -> Result<u64> {
+    if *held == 0 {
+        return Ok(0);
+    }
+    let affected = session.run("insert rows", statement).map_err(|error| {
+        error.hint("A row larger than half of max_allowed_packet cannot be inserted: raise it, or set local_infile = ON on the server.")
+    })?;
+    accept(session, table, affected, *held)?;
+    statement.clear();
+    statement.push_str(start);
+    *held = 0;
+    Ok(affected)
+}
+
+/// Whether a statement took every row as it was. The one warning that is fine is that of an ENUM's error value (index 0), which is what was read.
+fn accept(session: &mut Session, table: &Table, affected: u64, rows: u64) -> Result<()> {
+    let warnings = if session.conn.warnings() == 0 { Vec::new() } else { warnings(session)? };
+    let is_enum = |message: &str| {
+        let of_enum = |column: &crate::schema::Column| column.data_type == "enum" && message.contains(&format!("'{}'", column.name));
+        message.starts_with("Data truncated for column") && table.columns.iter().any(of_enum)
+    };
+    let bad: Vec<&String> = warnings.iter().filter(|message| !is_enum(message)).take(3).collect();
+    if affected == rows && bad.is_empty() {
+        return Ok(());
+    }
+    let mut error = Error::failed(format!("{affected} rows instead of {rows} were taken as they are"));
+    for message in bad {
+        error = error.hint(format!("The server warns: {message}."));
+    }
+    Err(error)
+}
+
+fn warnings(session: &mut Session) -> Result<Vec<String>> {
+    let rows: Vec<(String, u32, String)> = session.conn.query("SHOW WARNINGS").map_err(|error| query_error("read warnings", error))?;
+    Ok(rows.into_iter().map(|(_, _, message)| message).collect())
+}

@@ -1,0 +1,10 @@
+//! Tests against real servers, of both kinds.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod consistency;
+mod crash;
+mod fidelity;
+mod kit;
+mod privileges;
+mod ranges;
+mod refusals;

@@ -1,0 +1,135 @@
+//! What works with fewer privileges, and what is refused rather than silently incomplete.
+
+use lab::MysqlKind;
+use mysql::prelude::Queryable;
+use plan::Class;
+use plan::ports::{DataSet, Road, Severity};
+
+use super::kit::{Heard, KINDS, all_of, assert_same, context, keep, root, run, server, side_schemas, stage, store, store_as, try_keep};
+use crate::Options;
+
+const SCHEMA: &str = "
+CREATE TABLE accounts (id INT PRIMARY KEY AUTO_INCREMENT, n INT, KEY (n));;
+CREATE TABLE items (id INT PRIMARY KEY, account INT, CONSTRAINT owner FOREIGN KEY (account) REFERENCES accounts (id));;
+INSERT INTO accounts VALUES (1, 1), (2, 2);;
+INSERT INTO items VALUES (1, 1);;
+CREATE VIEW totals AS SELECT COUNT(*) AS c FROM items;;
+CREATE TRIGGER fill BEFORE INSERT ON accounts FOR EACH ROW SET NEW.n = IFNULL(NEW.n, 5);;
+CREATE PROCEDURE p() SELECT 1
+";
+
+#[test]
+fn a_user_without_create_restores_in_place() {
+    for kind in KINDS {
+        let server = server(kind, &[]);
+        let mut conn = root(&server, None);
+        run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
+        run(&mut conn, SCHEMA);
+        run(&mut conn, "CREATE USER app@'%' IDENTIFIED BY 'pw';;\nGRANT ALL ON `system`.* TO app@'%'");
+        let before = all_of(&server, "system");
+        let context = context("1");
+        let (held, kept) = keep(&store(&server, "system"), &context);
+        run(&mut conn, "DROP VIEW totals;;\nCREATE TABLE extra (id INT PRIMARY KEY);;\nDELETE FROM items;;\nCREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1");
+        let store = store_as(&server, "app", "system", Options::default());
+        let findings = store.look(&context).unwrap();
+        assert_eq!(findings.road, Road::InPlace);
+        assert!(findings.restore_problems.iter().any(|problem| problem.way_out.as_ref().is_some_and(|text| text.contains("GRANT ALL ON `system\\_\\_%`.*"))));
+        let blocks = |road| store.fits(&context, &kept, road).unwrap().iter().any(|problem| problem.severity == Severity::Blocks && problem.text.contains("beside"));
+        assert!(blocks(Road::SideCopy) && !blocks(Road::InPlace));
+        let place = stage(&store, &context, &held, &kept, Road::InPlace);
+        store.cut_over(&context, &place).unwrap();
+        assert_eq!(store.undo(&context, &place).unwrap_err().class(), Class::NeedsPerson);
+        let after = all_of(&server, "system");
+        // Definers are this user's now; everything else is the same.
+        let same = |name: &str| ["BASE", "checksum", "database"].iter().any(|word| name.starts_with(word));
+        assert_same(
+            &before.into_iter().filter(|(name, _)| same(name)).collect(),
+            &after.iter().filter(|(name, _)| same(name)).map(|(name, text)| (name.clone(), text.clone())).collect(),
+            "after the restore in place",
+        );
+        assert!(after["TRIGGER fill"].contains("`app`@`%`") && after["VIEW totals"].contains("`app`@`%`"), "{after:?}");
+        assert!(!after.contains_key("EVENT e"));
+        store.discard(&context, &place).unwrap();
+        assert!(side_schemas(&server).is_empty());
+    }
+}
+
+#[test]
+fn definers_are_remapped_with_a_warning_where_they_may_not_be_kept() {
+    for kind in KINDS {
+        let server = server(kind, &[]);
+        let mut conn = root(&server, None);
+        run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
+        run(&mut conn, SCHEMA);
+        run(&mut conn, "CREATE USER app@'%' IDENTIFIED BY 'pw';;\nGRANT ALL ON `system`.* TO app@'%';;\nGRANT ALL ON `system\\_\\_%`.* TO app@'%'");
+        let (held, kept) = keep(&store(&server, "system"), &context("1"));
+        let heard = std::sync::Arc::new(Heard::default());
+        let context = plan::ports::Context { watch: heard.clone(), ..context("1") };
+        let store = store_as(&server, "app", "system", Options::default());
+        assert_eq!(store.look(&context).unwrap().road, Road::SideCopy);
+        let place = stage(&store, &context, &held, &kept, Road::SideCopy);
+        store.cut_over(&context, &place).unwrap();
+        let warnings = heard.0.lock().unwrap().clone();
+        assert_eq!(warnings.iter().filter(|text| text.contains("root@")).count(), 3, "{warnings:?}");
+        assert!(all_of(&server, "system")["PROCEDURE p"].contains("`app`@`%`"));
+    }
+}
+
+#[test]
+fn a_dump_that_would_silently_lack_objects_is_refused() {
+    for kind in KINDS {
+        let server = server(kind, &[]);
+        let mut conn = root(&server, None);
+        run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
+        run(&mut conn, SCHEMA);
+        let all = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT", "EXECUTE"];
+        for lacking in all {
+            let user = format!("no_{}", lacking.to_lowercase().replace(' ', "_"));
+            let grants: Vec<&str> = all.iter().copied().filter(|grant| *grant != lacking).collect();
+            run(&mut conn, &format!("CREATE USER {user}@'%' IDENTIFIED BY 'pw';;\nGRANT {} ON `system`.* TO {user}@'%'", grants.join(", ")));
+            let store = store_as(&server, &user, "system", Options::default());
+            let error = try_keep(&store, &context("1")).map(drop).unwrap_err();
+            assert!([Class::Refused, Class::Failed].contains(&error.class()));
+            assert!(error.hints().iter().any(|hint| hint.contains("GRANT")), "{lacking}: {error:?}");
+        }
+    }
+}
+
+#[test]
+fn trust_in_creators_of_functions_is_asked_for_before_the_cut_over() {
+    let server = server(MysqlKind::Mysql, &["--log-bin=log", "--server-id=1", "--log-bin-trust-function-creators=0"]);
+    let mut conn = root(&server, None);
+    run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
+    run(&mut conn, SCHEMA);
+    run(&mut conn, "CREATE USER app@'%' IDENTIFIED BY 'pw';;\nGRANT ALL ON `system`.* TO app@'%';;\nGRANT ALL ON `system\\_\\_%`.* TO app@'%'");
+    let (_, kept) = keep(&store(&server, "system"), &context("1"));
+    let store = store_as(&server, "app", "system", Options::default());
+    let problems = store.fits(&context("1"), &kept, Road::SideCopy).unwrap();
+    assert!(problems.iter().any(|problem| problem.severity == Severity::Blocks
+        && problem.way_out.as_deref() == Some("SET GLOBAL log_bin_trust_function_creators = 1")), "{problems:?}");
+    conn.query_drop("SET GLOBAL log_bin_trust_function_creators = 1").unwrap();
+    let problems = store.fits(&context("1"), &kept, Road::SideCopy).unwrap();
+    assert!(problems.iter().all(|problem| problem.severity != Severity::Blocks), "{problems:?}");
+}
+
+#[test]
+fn the_binary_log_is_left_out_only_without_replicas() {
+    let server = server(MysqlKind::Mariadb, &["--log-bin=log", "--server-id=1"]);
+    let mut conn = root(&server, None);
+    run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
+    run(&mut conn, SCHEMA);
+    let context = context("1");
+    let store = store(&server, "system");
+    let (held, kept) = keep(&store, &context);
+    let position = |conn: &mut mysql::Conn| conn.query_first::<String, _>("SELECT @@GLOBAL.gtid_binlog_pos").unwrap().unwrap();
+    let before = position(&mut conn);
+    let place = stage(&store, &context, &held, &kept, Road::SideCopy);
+    store.cut_over(&context, &place).unwrap();
+    assert_eq!(before, position(&mut conn), "nothing was logged");
+    store.discard(&context, &place).unwrap();
+    let options = Options { log_bin: crate::LogBin::Always, ..Options::default() };
+    let store = super::kit::store_with(&server, "system", options);
+    let place = stage(&store, &context, &held, &kept, Road::SideCopy);
+    store.discard(&context, &place).unwrap();
+    assert_ne!(before, position(&mut conn), "everything was logged");
+}
