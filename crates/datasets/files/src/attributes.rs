@@ -30,7 +30,7 @@ pub(crate) fn meta_of(stat: &Stat, is_file: bool) -> Meta {
         uid: Some(stat.st_uid),
         gid: Some(stat.st_gid),
         mtime_ns: Some(mtime_ns(stat)),
-        links: if linked { stat.st_nlink.into() } else { 1 },
+        links: if linked { stat.st_nlink } else { 1 },
         identity: linked.then_some((stat.st_dev, stat.st_ino)),
         xattrs: Vec::new(),
     }

@@ -6,7 +6,7 @@ mod clear;
 mod last;
 mod write;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -185,7 +185,7 @@ impl Staging<'_> {
 }
 
 /// A path of a snapshot becomes a path on disk: nothing but plain names.
-fn check_path(path: &PathBuf) -> Result<()> {
+fn check_path(path: &Path) -> Result<()> {
     use std::path::Component;
     let own = path.iter().next().is_some_and(|name| name == crate::walk::OWN_FOLDER);
     if !own && path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_))) {
