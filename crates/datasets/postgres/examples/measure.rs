@@ -70,7 +70,7 @@ fn main() {
         evidence: verdict.evidence,
     };
     let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
-    let mut timed = |what: &str, work: &mut dyn FnMut()| {
+    let timed = |what: &str, work: &mut dyn FnMut()| {
         let clock = Instant::now();
         work();
         println!("{what}: {:.2?}", clock.elapsed());

@@ -1,5 +1,8 @@
 use super::*;
 
+/// What is done to the parts of a snapshot.
+type Damage = fn(&mut Vec<(PathBuf, Vec<u8>)>);
+
 /// A role that owns its database but may create none: what a hosted installation often has.
 fn server() -> (lab::Postgres, PostgresStore) {
     let server = lab::Postgres::start(&[]).unwrap();
@@ -55,7 +58,7 @@ fn a_failure_in_place_leaves_everything_as_it_was() {
 
     // Truncated in the data, a part missing, garbage in the table of contents.
     let whole = &set.0.0;
-    let broken: [fn(&mut Vec<(PathBuf, Vec<u8>)>); 4] = [
+    let broken: [Damage; 4] = [
         |parts| {
             let bytes = &mut parts.last_mut().unwrap().1;
             bytes.truncate(bytes.len() - 1000);
