@@ -76,7 +76,10 @@ pub fn init(location: &Location, password: &SecretString) -> Result<()> {
 fn damaged_key(storage: &dyn WriteBackend) -> Option<Error> {
     let keys = storage.list(FileType::Key).ok()?;
     if keys.is_empty() {
-        return Some(Error::failed("open the repository: it has no key").hint("The files in its folder `keys` are missing. Put them back from a copy."));
+        return Some(
+            Error::failed("open the repository: it has no key")
+                .hint("The files in its folder `keys` are missing. Put them back from a copy."),
+        );
     }
     let damaged = keys.iter().find(|id| storage.read_full(FileType::Key, id).is_ok_and(|bytes| !is_named_after(id, &bytes)))?;
     Some(Error::failed(format!("open the repository: key {damaged} is damaged")).hint("Put the file back from a copy."))

@@ -56,7 +56,8 @@ pub fn translate(error: &RusticError, what: String) -> Error {
         if let Some(io) = cause.downcast_ref::<io::Error>()
             && io.kind() == io::ErrorKind::StorageFull
         {
-            hint = Some("Make room in the repository (`forget --prune`, or a larger volume); what was stored is reused by the next backup.");
+            hint =
+                Some("Make room in the repository (`forget --prune`, or a larger volume); what was stored is reused by the next backup.");
         }
         next = cause.source();
     }

@@ -1,7 +1,7 @@
 //! Removes sets that no rule keeps, and what interrupted backups left; then prunes.
 //!
 //! A set stops to exist first (its manifest goes), its snapshots after that. Pruning is in two phases: packs that nothing uses are marked, and deleted by a
-//! prune that comes [`KEEP_MARKED_HOURS`] later and still finds them unused; so a backup that runs meanwhile loses nothing.
+//! prune that comes [`crate::BACKUP_HOURS_MAX`] later and still finds them unused; so a backup that runs meanwhile loses nothing.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +16,6 @@ use crate::repository::{ForgetOptions, id_of};
 use crate::retention::{Candidate, Retention};
 use crate::sets::{Listing, snapshot_ids};
 
-/// Every backup must be finished within this time after its begin.
-const KEEP_MARKED_HOURS: i64 = 23;
 /// Data snapshots without a manifest that are younger may belong to a backup that runs.
 const ORPHAN_HOURS: i64 = 24;
 /// Backups that end during the prune make it go over the marks again.
@@ -77,8 +75,10 @@ pub struct ForgetReport {
 /// See there.
 pub fn forget(open: &Open, retention: &Retention, options: &ForgetOptions) -> Result<ForgetReport> {
     let listing = Listing::read(open)?;
-    let candidate =
-        |manifest: &plan::manifest::Manifest| Candidate { finished_at: manifest.finished_at, is_safety_copy: manifest.safety_for.is_some() };
+    let candidate = |manifest: &plan::manifest::Manifest| Candidate {
+        finished_at: manifest.finished_at,
+        is_safety_copy: manifest.safety_for.is_some(),
+    };
     let candidates: Vec<_> = listing.sets.iter().map(|set| candidate(&set.manifest)).collect();
     let reasons = retention.reasons(&candidates, &options.now)?;
 
@@ -120,7 +120,8 @@ fn delete(open: &Open, ids: &[Id]) -> Result<()> {
 
 /// Data snapshots without a manifest, by the set they were to belong to, when the newest of that set is old enough.
 fn old_orphans(listing: &Listing, options: &ForgetOptions) -> Result<Vec<Id>> {
-    let too_young = options.now.checked_sub(Span::new().hours(ORPHAN_HOURS)).map_err(|error| Error::refused("understand the time").because(error))?;
+    let too_young =
+        options.now.checked_sub(Span::new().hours(ORPHAN_HOURS)).map_err(|error| Error::refused("understand the time").because(error))?;
     let mut groups: BTreeMap<String, (Timestamp, Vec<Id>)> = BTreeMap::new();
     for held in listing.orphans() {
         let group = held.file.tags.iter().find(|tag| tag.starts_with("set:")).cloned().unwrap_or_default();
@@ -142,7 +143,7 @@ fn unchanged(open: &Open, before: &[Id]) -> Result<()> {
 }
 
 fn prune(open: &Open, options: &ForgetOptions, gone: &[Id]) -> Result<PruneReport> {
-    let young = if options.nobody_else_writes { 0 } else { KEEP_MARKED_HOURS };
+    let young = if options.nobody_else_writes { 0 } else { i64::from(options.backup_hours_max) };
     let mut prune = PruneOptions::default()
         .keep_delete(Span::new().hours(young))
         // What a running backup has stored is used by no snapshot yet.
@@ -173,7 +174,8 @@ fn prune(open: &Open, options: &ForgetOptions, gone: &[Id]) -> Result<PruneRepor
             return Ok(report);
         }
     }
-    Err(Error::transient("prune").hint("New snapshots came in all the time; what was marked for deletion is looked at again by the next prune."))
+    Err(Error::transient("prune")
+        .hint("New snapshots came in all the time; what was marked for deletion is looked at again by the next prune."))
 }
 
 fn report_of(stats: &rustic_core::PruneStats, at_once: bool) -> PruneReport {

@@ -20,5 +20,5 @@ mod storage;
 pub use check::{CheckReport, ReadData, SetReport};
 pub use forget::{ForgetReport, KeptSet, PruneReport, RemovedSet};
 pub use location::{Location, S3};
-pub use repository::{ForgetOptions, RusticRepository};
+pub use repository::{BACKUP_HOURS_MAX, ForgetOptions, RusticRepository};
 pub use retention::Retention;

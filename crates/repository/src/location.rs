@@ -50,7 +50,9 @@ impl Location {
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() || bucket.contains('@') {
-            return Err(Error::refused("repository address names no bucket").hint("Write s3://bucket/prefix; keys do not belong into the address."));
+            return Err(
+                Error::refused("repository address names no bucket").hint("Write s3://bucket/prefix; keys do not belong into the address.")
+            );
         }
         let s3 = s3.ok_or_else(|| {
             Error::refused("keys of the S3 repository are missing").hint("Set access-key-id and secret-access-key in [repository.s3].")

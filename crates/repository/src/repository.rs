@@ -29,6 +29,9 @@ impl std::fmt::Debug for RusticRepository {
     }
 }
 
+/// How long packs stay marked before they are deleted: a little less than a day, so that a daily prune deletes what yesterday's marked.
+pub const BACKUP_HOURS_MAX: u32 = 23;
+
 /// How [`RusticRepository::forget`] works.
 #[derive(Debug, Clone)]
 pub struct ForgetOptions {
@@ -38,7 +41,10 @@ pub struct ForgetOptions {
     pub prune: bool,
     /// Whether to do it; else only to say what would be done.
     pub apply: bool,
-    /// Deletes packs at once instead of marking them for 23 hours. Only when it is certain that nobody else writes.
+    /// No backup takes longer than this: packs that are younger, or that were marked later, stay. [`BACKUP_HOURS_MAX`] unless there is a reason. A backup
+    /// that does take longer fails rather than being incomplete.
+    pub backup_hours_max: u32,
+    /// Deletes packs at once instead of marking them. Only when it is certain that nobody else writes.
     pub nobody_else_writes: bool,
 }
 

@@ -75,13 +75,16 @@ impl Retention {
                 }
             }
         }
-        let since = |span: Span| now.checked_sub(span).map_err(|error| Error::refused("the length of time to keep is not one").because(error));
+        let since =
+            |span: Span| now.checked_sub(span).map_err(|error| Error::refused("the length of time to keep is not one").because(error));
         if let Some(span) = self.within {
             let since = since(span)?.timestamp();
             if since > now.timestamp() {
                 return Err(Error::refused("the length of time to keep is negative"));
             }
-            newest_first().filter(|(_, candidate)| candidate.finished_at >= since).for_each(|(place, _)| reasons[place].push(format!("within {span:#}")));
+            newest_first()
+                .filter(|(_, candidate)| candidate.finished_at >= since)
+                .for_each(|(place, _)| reasons[place].push(format!("within {span:#}")));
         }
         let since = since(Span::new().days(SAFETY_COPY_DAYS))?.timestamp();
         for (place, candidate) in candidates.iter().enumerate() {

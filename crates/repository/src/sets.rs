@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId, SetId};
@@ -13,7 +13,7 @@ use plan::{Error, Result};
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{FileType, Id};
 
-use crate::engine::Open;
+use crate::engine::{Indexed, Open};
 use crate::fault::{EngineResult as _, guarded, lock};
 use crate::parallel;
 use crate::read::OpenSnapshot;
@@ -117,8 +117,15 @@ impl Listing {
             }
         }
         let mut sets: Vec<Set> = Vec::with_capacity(manifests.len());
+        // After the snapshots were listed, so that it holds what they need.
+        let index = if manifests.is_empty() {
+            None
+        } else {
+            open.index().map_or_else(|error| damaged(error).map(|()| None), |index| Ok(Some(index)))?
+        };
         for Held { id, file } in manifests {
-            match read_manifest(open, &file) {
+            let Some(index) = &index else { break };
+            match read_manifest(index, &file) {
                 Ok(manifest) => sets.push(Set { id, manifest }),
                 Err(error) => damaged(error.during(format!("read the manifest in snapshot {id}")))?,
             }
@@ -134,13 +141,14 @@ impl Listing {
 
     /// Data snapshots that no manifest names, by set.
     pub fn orphans(&self) -> impl Iterator<Item = &Held> {
-        let named: BTreeSet<_> = self.sets.iter().flat_map(|set| set.manifest.data_sets.values()).map(|kept| kept.snapshot.0.clone()).collect();
+        let named: BTreeSet<_> =
+            self.sets.iter().flat_map(|set| set.manifest.data_sets.values()).map(|kept| kept.snapshot.0.clone()).collect();
         self.data.iter().filter(move |held| !named.contains(held.id.to_hex().as_str()))
     }
 }
 
-fn read_manifest(open: &Open, file: &SnapshotFile) -> Result<Manifest> {
-    let snapshot = OpenSnapshot { index: open.index()?, tree: file.tree };
+fn read_manifest(index: &Arc<Indexed>, file: &SnapshotFile) -> Result<Manifest> {
+    let snapshot = OpenSnapshot { index: Arc::clone(index), tree: file.tree };
     let entry = snapshot.find(Path::new(MANIFEST_FILE))?;
     let mut bytes = Vec::new();
     let read = snapshot.read(&entry)?.take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes);
@@ -171,17 +179,21 @@ pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
     for (name, kept) in &manifest.data_sets {
         let id = id_of(&kept.snapshot)?;
         let held = listing.data.iter().find(|held| held.id == id);
-        let held = held.ok_or_else(|| Error::failed(format!("write the manifest of set {set}")).hint(format!("Snapshot {id} of {name} is not there.")))?;
+        let held = held.ok_or_else(|| {
+            Error::failed(format!("write the manifest of set {set}")).hint(format!("Snapshot {id} of {name} is not there."))
+        })?;
         if !held.file.tags.contains(&set_tag(set)) || !held.file.tags.contains(&data_set_tag(*name)) {
-            return Err(Error::failed(format!("write the manifest of set {set}")).hint(format!("Snapshot {id} is not of this set's {name}.")));
+            return Err(
+                Error::failed(format!("write the manifest of set {set}")).hint(format!("Snapshot {id} is not of this set's {name}."))
+            );
         }
     }
     let bytes = serde_json::to_vec_pretty(manifest).map_err(|error| Error::failed("write the manifest").because(error))?;
     let label = Label { tags: vec![PROGRAM.to_owned(), MANIFEST.to_owned(), set_tag(set)], label: MANIFEST.to_owned() };
-    let context = Context { run: RunId(String::new()), workers: 1, watch: std::sync::Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context { run: RunId(String::new()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() };
     let stored = sink::keep(open, &context, &label, Box::new(ManifestDump(Some(bytes))))?;
     let file = open.plain.get_file::<SnapshotFile>(&stored.id.into()).during(|| "read the manifest back".to_owned())?;
-    if read_manifest(open, &file)? == *manifest {
+    if read_manifest(&open.index()?, &file)? == *manifest {
         return Ok(());
     }
     open.plain.delete_snapshots(&[stored.id.into()]).during(|| "delete a manifest that does not read back".to_owned())?;

@@ -53,11 +53,12 @@ pub fn keep(open: &Open, context: &Context, label: &Label, dump: Box<dyn Dump>) 
     let run = Arc::new(Run::new(context, dump, Arc::clone(&open.gate)));
     let archived = archive(&index, &run, label);
     drop(index);
-    let (archived, counted, verdict) = match archived.and_then(|archived| run.finish().map(|(counted, verdict)| (archived, counted, verdict))) {
-        Ok(done) => done,
-        // Whatever the engine says, the first thing that went wrong is what matters.
-        Err(error) => return Err(run.failure().unwrap_or(error)),
-    };
+    let (archived, counted, verdict) =
+        match archived.and_then(|archived| run.finish().map(|(counted, verdict)| (archived, counted, verdict))) {
+            Ok(done) => done,
+            // Whatever the engine says, the first thing that went wrong is what matters.
+            Err(error) => return Err(run.failure().unwrap_or(error)),
+        };
     context.stop.check()?;
     let stored_bytes = archived.summary.as_ref().map_or(0, |summary| summary.data_added_packed);
     let id = prove_and_save(open, archived, &counted)?;
@@ -77,9 +78,7 @@ fn archive(index: &Indexed, run: &Arc<Run>, label: &Label) -> Result<SnapshotFil
     let mut options = BackupOptions::default().no_scan(true);
     options.parent_opts = ParentOptions::default().force(true);
     guarded("store the dump", || {
-        index
-            .archive(&options, &Source(Arc::clone(run)), snapshot, &[PathBuf::from("/")])
-            .during(|| "store the dump".to_owned())
+        index.archive(&options, &Source(Arc::clone(run)), snapshot, &[PathBuf::from("/")]).during(|| "store the dump".to_owned())
     })
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Mutex;
 
+use plan::Result;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Event, StopFlag, Verb, Watch};
-use plan::Result;
 use rustic_core::repofile::IndexPack;
 use rustic_core::{FileType, Id, TreeId};
 
@@ -72,8 +72,12 @@ pub fn check_files(open: &Open, stop: &StopFlag, report: &mut CheckReport) -> Re
     for tpe in [FileType::Key, FileType::Snapshot, FileType::Index] {
         stop.check()?;
         let list = || open.storage.list(tpe).during(|| format!("list {}", tpe.dirname()));
+        let listed = list()?;
+        if listed.is_empty() && tpe == FileType::Key {
+            report.problems.push("the repository has no key: nobody can open it any more".to_owned());
+        }
         let problems = Mutex::new(Vec::new());
-        parallel::each(&list()?, READERS, |id| match open.storage.read_full(tpe, id) {
+        parallel::each(&listed, READERS, |id| match open.storage.read_full(tpe, id) {
             Ok(bytes) if is_named_after(id, &bytes) => {}
             Ok(_) => lock(&problems).push((*id, format!("{}/{id} is damaged", tpe.dirname()))),
             Err(error) => lock(&problems).push((*id, format!("{}/{id} cannot be read: {}", tpe.dirname(), error.display_log()))),
@@ -90,10 +94,13 @@ fn check_packs(open: &Open, report: &mut CheckReport) -> Result<Packs> {
     let mut index_files = Vec::new();
     let mut damaged = Vec::new();
     // The index first: packs that come in meanwhile are then only unknown, never missing.
-    open.each_index_file(|file| index_files.push(file), |_, error| {
-        damaged.push(error.chain());
-        Ok(())
-    })?;
+    open.each_index_file(
+        |file| index_files.push(file),
+        |_, error| {
+            damaged.push(error.chain());
+            Ok(())
+        },
+    )?;
     let listed: HashMap<_, _> = open.storage.list_with_size(FileType::Pack).during(|| "list packs".to_owned())?.into_iter().collect();
     report.packs = listed.len() as u64;
     report.pack_bytes = listed.values().map(|size| u64::from(*size)).sum();
@@ -164,10 +171,11 @@ fn check_data_set(listing: &Listing, trees: &mut Trees<'_>, kept: &KeptDataSet) 
 }
 
 fn check_manifest(open: &Open, set: &Set, trees: &mut Trees<'_>) -> Result<Facts> {
-    let file: rustic_core::repofile::SnapshotFile = match guarded("read a manifest", || open.plain.get_file(&set.id.into()).during(|| "read the manifest".to_owned())) {
-        Ok(file) => file,
-        Err(error) => return Ok(Facts { problems: vec![error.chain()], ..Facts::default() }),
-    };
+    let file: rustic_core::repofile::SnapshotFile =
+        match guarded("read a manifest", || open.plain.get_file(&set.id.into()).during(|| "read the manifest".to_owned())) {
+            Ok(file) => file,
+            Err(error) => return Ok(Facts { problems: vec![error.chain()], ..Facts::default() }),
+        };
     Ok((*trees.facts(file.tree, Path::new(""))?).clone())
 }
 
@@ -260,4 +268,3 @@ impl Facts {
         below.problems.iter().for_each(|text| self.problem(text.clone()));
     }
 }
-

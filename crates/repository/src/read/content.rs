@@ -41,7 +41,10 @@ impl Read for ContentReader {
                 return if self.left == 0 { Ok(0) } else { Err(wrong(format!("{} bytes are missing at the end", self.left))) };
             };
             self.current = self.next_chunk(chunk).map_err(io::Error::other)?;
-            self.left = self.left.checked_sub(self.current.len() as u64).ok_or_else(|| wrong("content is longer than its entry says".to_owned()))?;
+            self.left = self
+                .left
+                .checked_sub(self.current.len() as u64)
+                .ok_or_else(|| wrong("content is longer than its entry says".to_owned()))?;
         }
         let count = buffer.len().min(self.current.len());
         self.current.copy_to_slice(&mut buffer[..count]);

@@ -22,7 +22,9 @@ impl Order {
     /// When the path is not relative and plain, or comes too late.
     pub fn admit(&mut self, path: &Path, is_folder: bool) -> Result<Vec<PathBuf>> {
         let names = names_of(path)?;
-        let wrong = |why: &str| Error::failed(format!("part {} {why}", path.display())).hint("This is a fault of the data set's dump, not of the data.");
+        let wrong = |why: &str| {
+            Error::failed(format!("part {} {why}", path.display())).hint("This is a fault of the data set's dump, not of the data.")
+        };
         if !self.last.is_empty() {
             let ours = names.iter().map(|name| name.as_bytes());
             if ours.le(self.last.iter().map(|name| name.as_bytes())) {

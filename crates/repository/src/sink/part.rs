@@ -40,7 +40,10 @@ impl PartReader {
             match reader.read(&mut buffer[filled..wanted]) {
                 Ok(0) => {
                     let missing = self.left - filled as u64;
-                    return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{missing} of {} bytes are missing", self.size_bytes)));
+                    return Err(io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        format!("{missing} of {} bytes are missing", self.size_bytes),
+                    ));
                 }
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

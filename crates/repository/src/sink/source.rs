@@ -128,10 +128,8 @@ impl Run {
         let counted = {
             let state = lock(&self.state);
             if !state.ended || state.read_files != state.given.files || state.read_bytes != state.given.bytes {
-                return Err(Error::failed("store the dump").hint(format!(
-                    "The repository engine read {} of {} files and gave no reason.",
-                    state.read_files, state.given.files
-                )));
+                return Err(Error::failed("store the dump")
+                    .hint(format!("The repository engine read {} of {} files and gave no reason.", state.read_files, state.given.files)));
             }
             state.given.clone()
         };
@@ -266,4 +264,3 @@ impl Iterator for Parts {
         self.ready.pop_front().map(Ok)
     }
 }
-

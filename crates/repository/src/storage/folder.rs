@@ -77,7 +77,8 @@ impl Folder {
             if !metadata.is_file() {
                 continue;
             }
-            let size = u32::try_from(metadata.len()).map_err(|_| io::Error::other(format!("{} is larger than 4 GiB", entry.path().display())))?;
+            let size =
+                u32::try_from(metadata.len()).map_err(|_| io::Error::other(format!("{} is larger than 4 GiB", entry.path().display())))?;
             found.push((id, size));
         }
         Ok(())

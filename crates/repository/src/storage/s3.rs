@@ -33,7 +33,8 @@ impl Bucket {
     pub fn new(s3: &S3) -> plan::Result<Self> {
         // The client needs a provider of the process for TLS; another part of the program may have chosen the same one already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client = ClientOptions::new().with_timeout(Duration::from_secs(120)).with_connect_timeout(Duration::from_secs(10)).with_allow_http(true);
+        let client =
+            ClientOptions::new().with_timeout(Duration::from_secs(120)).with_connect_timeout(Duration::from_secs(10)).with_allow_http(true);
         let retry = RetryConfig {
             backoff: BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(10), base: 2.0 },
             max_retries: 20,
@@ -50,7 +51,9 @@ impl Bucket {
         if let Some(endpoint) = &s3.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         }
-        let refused = |error: Box<dyn std::error::Error + Send + Sync>| plan::Error::refused("settings of the S3 repository do not work").because(error);
+        let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
+            plan::Error::refused("settings of the S3 repository do not work").because(error)
+        };
         let store = builder.build().map_err(|error| refused(error.into()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -141,7 +144,8 @@ impl ReadBackend for Bucket {
         let objects = self.list_all(tpe).map_err(|error| fault("failed to list `{path}`", &folder, error))?;
         let fits = |(id, size): (Id, u64)| u32::try_from(size).map(|size| (id, size));
         objects.into_iter().map(fits).collect::<Result<_, _>>().map_err(|error| {
-            RusticError::with_source(ErrorKind::Backend, "an object in `{path}` is larger than 4 GiB", error).attach_context("path", folder.to_string())
+            RusticError::with_source(ErrorKind::Backend, "an object in `{path}` is larger than 4 GiB", error)
+                .attach_context("path", folder.to_string())
         })
     }
 

@@ -68,7 +68,8 @@ impl Shared {
         let mut cache = lock(&self.cache);
         cache.sizes = listed.into_iter().collect();
         cache.sizes.get(pack).copied().ok_or_else(|| {
-            RusticError::new(ErrorKind::Backend, "pack `{pack}` is missing in the repository").attach_context("pack", pack.to_hex().as_str())
+            RusticError::new(ErrorKind::Backend, "pack `{pack}` is missing in the repository")
+                .attach_context("pack", pack.to_hex().as_str())
         })
     }
 
@@ -163,7 +164,8 @@ impl ReadBackend for Segments {
         }
         let size = self.shared.size_of(id)?;
         let end = offset.checked_add(length).filter(|end| *end <= size).ok_or_else(|| {
-            RusticError::new(ErrorKind::Backend, "pack `{pack}` is shorter than its index says").attach_context("pack", id.to_hex().as_str())
+            RusticError::new(ErrorKind::Backend, "pack `{pack}` is shorter than its index says")
+                .attach_context("pack", id.to_hex().as_str())
         })?;
         let (first, last) = (offset / SEGMENT_BYTES, (end - 1) / SEGMENT_BYTES);
         self.shared.read_ahead((*id, last), size);
@@ -188,7 +190,13 @@ impl WriteBackend for Segments {
     }
 
     fn write_bytes(&self, tpe: FileType, id: &Id, cacheable: bool, content: BytesList) -> RusticResult<()> {
-        self.inner.write_bytes(tpe, id, cacheable, content)
+        let size = content.size();
+        self.inner.write_bytes(tpe, id, cacheable, content)?;
+        if tpe == FileType::Pack {
+            // Saves a listing when it is read back.
+            u32::try_from(size).ok().and_then(|size| lock(&self.shared.cache).sizes.insert(*id, size));
+        }
+        Ok(())
     }
 
     fn remove(&self, tpe: FileType, id: &Id, cacheable: bool) -> RusticResult<()> {

@@ -26,8 +26,8 @@ fn is_found(scene: &Scene, file: &Path, what: &str) {
 
 fn two_sets() -> Scene {
     let scene = Scene::new();
-    take(&scene.repository, "one", parts(1, 6, 3 << 20));
-    take(&scene.repository, "two", parts(2, 6, 3 << 20));
+    take(&scene.repository, "one", parts(1, 6, 500_000));
+    take(&scene.repository, "two", parts(2, 6, 500_000));
     let report = check(&scene.repository);
     assert!(report.is_whole() && report.notes.is_empty() && report.packs_read == report.packs && report.packs > 4, "{report:?}");
     scene
@@ -69,20 +69,23 @@ fn a_truncated_or_longer_file_is_found() {
 #[test]
 fn a_missing_file_is_found() {
     let scene = two_sets();
-    let manifests: Vec<_> = scene.restic(&["snapshots", "--tag", "manifest", "--json"]).match_indices("\"id\":\"").map(|(_, _)| ()).collect();
+    let manifests: Vec<_> =
+        scene.restic(&["snapshots", "--tag", "manifest", "--json"]).match_indices("\"id\":\"").map(|(_, _)| ()).collect();
     assert_eq!(manifests.len(), 2);
     let mut vanished = 0;
     for file in files(&scene.path()) {
         let aside = scene.folder.path().join("aside");
         std::fs::rename(&file, &aside).unwrap();
         match finding(&scene) {
-            Ok(report) if report.is_whole() && !file.parent().unwrap().ends_with("keys") => {
+            Ok(report) if report.is_whole() => {
                 // Only the loss of a manifest looks like a backup that never ended: it is noted.
-                assert!(report.sets.len() == 1 && report.notes.iter().any(|note| note.contains("belong to no set")), "{}: {report:?}", file.display());
+                assert!(
+                    report.sets.len() == 1 && report.notes.iter().any(|note| note.contains("belong to no set")),
+                    "{}: {report:?}",
+                    file.display()
+                );
                 vanished += 1;
             }
-            // A repository that is open does not need its keys any more.
-            _ if file.parent().unwrap().ends_with("keys") => drop(RusticRepository::open(&scene.location(), &password()).unwrap_err()),
             _ => {}
         }
         std::fs::rename(&aside, &file).unwrap();
@@ -100,15 +103,23 @@ fn only_the_sets_that_need_the_place_are_named() {
     let both: Vec<_> = scene.files("data").into_iter().filter(|file| !before.contains(file)).collect();
     let largest = |files: &[std::path::PathBuf]| files.iter().max_by_key(|file| std::fs::metadata(file).unwrap().len()).unwrap().clone();
     for (file, damaged, whole) in [(largest(&before), 0, 1), (largest(&both), 1, 0)] {
-        with_damage(&file, |bytes| bytes[1000] ^= 4, || {
-            let report = finding(&scene).unwrap();
-            assert!(!report.sets[damaged].problems.is_empty() && report.sets[whole].problems.is_empty(), "{report:?}");
-            assert_eq!(report.sets[damaged].problems[0].0, Some(DATA_SET));
-        });
-        with_damage(&file, |bytes| bytes.truncate(1000), || {
-            let report = scene.repository.check(ReadData::Nothing, &StopFlag::default(), &Silent).unwrap();
-            assert!(!report.sets[damaged].problems.is_empty() && report.sets[whole].problems.is_empty(), "{report:?}");
-        });
+        with_damage(
+            &file,
+            |bytes| bytes[1000] ^= 4,
+            || {
+                let report = finding(&scene).unwrap();
+                assert!(!report.sets[damaged].problems.is_empty() && report.sets[whole].problems.is_empty(), "{report:?}");
+                assert_eq!(report.sets[damaged].problems[0].0, Some(DATA_SET));
+            },
+        );
+        with_damage(
+            &file,
+            |bytes| bytes.truncate(1000),
+            || {
+                let report = scene.repository.check(ReadData::Nothing, &StopFlag::default(), &Silent).unwrap();
+                assert!(!report.sets[damaged].problems.is_empty() && report.sets[whole].problems.is_empty(), "{report:?}");
+            },
+        );
     }
 }
 
@@ -126,12 +137,16 @@ fn reading_a_damaged_pack_is_an_error_and_never_wrong_data() {
     let scene = Scene::new();
     let kept = take(&scene.repository, "one", parts(1, 6, 3 << 20));
     for file in scene.files("data") {
-        with_damage(&file, |bytes| bytes.iter_mut().step_by(50_000).for_each(|byte| *byte ^= 8), || {
-            let repository = scene.again();
-            match repository.open(&kept.snapshot).and_then(|_| contents(&repository, &kept)) {
-                Err(_) => {}
-                Ok(found) => assert!(found == expected(parts(1, 6, 3 << 20)), "wrong data from {}", file.display()),
-            }
-        });
+        with_damage(
+            &file,
+            |bytes| bytes.iter_mut().step_by(50_000).for_each(|byte| *byte ^= 8),
+            || {
+                let repository = scene.again();
+                match repository.open(&kept.snapshot).and_then(|_| contents(&repository, &kept)) {
+                    Err(_) => {}
+                    Ok(found) => assert!(found == expected(parts(1, 6, 3 << 20)), "wrong data from {}", file.display()),
+                }
+            },
+        );
     }
 }

@@ -47,7 +47,10 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     options.nobody_else_writes = true;
     let report = scene.repository.forget(&keep_last(2), &options).unwrap();
     assert_eq!(report.removed.iter().map(|set| set.set.as_str()).collect::<Vec<_>>(), ["one"]);
-    assert_eq!(report.kept.iter().map(|set| (set.set.as_str(), set.reasons.join(","))).collect::<Vec<_>>(), [("two", "last 2".into()), ("three", "last 1".into())]);
+    assert_eq!(
+        report.kept.iter().map(|set| (set.set.as_str(), set.reasons.join(","))).collect::<Vec<_>>(),
+        [("two", "last 2".into()), ("three", "last 1".into())]
+    );
     assert!(report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
     assert_eq!(files(&scene.path()), before);
 }
@@ -109,13 +112,9 @@ fn leftovers_of_interrupted_backups_go_when_they_are_old() {
     assert!(check(&scene.repository).is_whole());
 }
 
-#[test]
-fn a_backup_during_forget_and_prune_loses_nothing() {
-    let scene = Scene::new();
-    take_at(&scene, "old", 50, 1);
-    take_at(&scene, "kept", 26, 2);
+/// A backup that dumps what the set "old" has, and during which `meanwhile` happens: after its index was loaded, before its first part.
+fn backup_during(scene: &Scene, meanwhile: impl FnOnce()) -> plan::Result<plan::ports::Kept> {
     let other = scene.again();
-    // The backup begins (its index is loaded) before the prune, and dumps what the forgotten set had after it.
     let (begun, has_begun) = mpsc::channel();
     let (go_on, may_go_on) = mpsc::channel::<()>();
     std::thread::scope(|scope| {
@@ -130,22 +129,67 @@ fn a_backup_during_forget_and_prune_loses_nothing() {
                 }
                 Ok(all.next())
             });
-            let kept = other.keep(&context(), &keep_of("new"), dump).unwrap();
-            other.write_manifest(&manifest("new", &kept)).unwrap();
-            kept
+            let kept = other.keep(&context(), &keep_of("new"), dump)?;
+            other.write_manifest(&manifest("new", &kept))?;
+            Ok(kept)
         });
         has_begun.recv().unwrap();
-        // As if it were days later: packs are old enough to be marked.
-        let mut options = forget_options(true, true);
-        options.now = options.now.checked_add(Span::new().days(2)).unwrap();
-        scene.repository.forget(&keep_last(1), &options).unwrap();
+        meanwhile();
         go_on.send(()).unwrap();
-        let kept = backup.join().unwrap();
-        assert!(contents(&scene.again(), &kept).unwrap() == expected(parts(1, 4, 1 << 20)));
+        backup.join().unwrap()
+    })
+}
+
+fn old_and_kept() -> Scene {
+    let scene = Scene::new();
+    take_at(&scene, "old", 50, 1);
+    take_at(&scene, "kept", 26, 2);
+    scene
+}
+
+#[test]
+fn a_backup_during_forget_and_prune_loses_nothing() {
+    // With 0 hours the packs that the backup is about to reuse are marked for deletion under its hands.
+    for backup_hours_max in [0, repository::BACKUP_HOURS_MAX] {
+        let scene = old_and_kept();
+        let kept = backup_during(&scene, || {
+            let report = scene.repository.forget(&keep_last(1), &ForgetOptions { backup_hours_max, ..forget_options(true, true) }).unwrap();
+            assert_eq!(report.prune.unwrap().marked_bytes > 3 << 20, backup_hours_max == 0, "{report:?}");
+        });
+        assert!(contents(&scene.again(), &kept.unwrap()).unwrap() == expected(parts(1, 4, 1 << 20)));
+        assert_eq!(set_names(&scene.repository), ["kept", "new"]);
+        let report = check(&scene.again());
+        assert!(report.is_whole(), "{report:?}");
+        scene.restic(&["check", "--read-data"]);
+    }
+}
+
+#[test]
+fn a_backup_whose_packs_were_deleted_under_it_fails_and_the_next_is_whole() {
+    let scene = old_and_kept();
+    let failed = backup_during(&scene, || {
+        for _ in 0..2 {
+            scene.repository.forget(&keep_last(1), &ForgetOptions { backup_hours_max: 0, ..forget_options(true, true) }).unwrap();
+        }
     });
-    assert_eq!(set_names(&scene.repository), ["kept", "new"]);
+    failed.unwrap_err();
+    assert_eq!(set_names(&scene.repository), ["kept"]);
+    let kept = take(&scene.again(), "next", parts(1, 4, 1 << 20));
+    assert!(contents(&scene.again(), &kept).unwrap() == expected(parts(1, 4, 1 << 20)));
     let report = check(&scene.again());
     assert!(report.is_whole(), "{report:?}");
+    scene.restic(&["check", "--read-data"]);
+}
+
+#[test]
+fn what_a_prune_has_marked_a_later_one_deletes() {
+    let scene = old_and_kept();
+    let options = ForgetOptions { backup_hours_max: 0, ..forget_options(true, true) };
+    let size = || data_files(&scene).iter().map(|file| std::fs::metadata(file).unwrap().len()).sum::<u64>();
+    scene.repository.forget(&keep_last(1), &options).unwrap();
+    assert!(size() > 7 << 20);
+    let report = scene.repository.forget(&keep_last(1), &options).unwrap();
+    assert!(size() < 5 << 20 && report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
     scene.restic(&["check", "--read-data"]);
 }
 

@@ -36,7 +36,12 @@ fn a_broken_stream_leaves_no_set() {
 fn a_failed_producer_leaves_no_set() {
     let scene = Scene::new();
     let mut left = parts(1, 20, 1 << 20).into_iter();
-    let dump = Script::new(move || left.next().map_or_else(|| Err(Error::failed("read table accounts").because(std::io::Error::other("server has gone away"))), |part| Ok(Some(part))));
+    let dump = Script::new(move || {
+        left.next().map_or_else(
+            || Err(Error::failed("read table accounts").because(std::io::Error::other("server has gone away"))),
+            |part| Ok(Some(part)),
+        )
+    });
     let error = leaves_nothing(&scene, dump);
     assert!(error_text(&error).contains("server has gone away"), "{error:?}");
 }
@@ -281,6 +286,7 @@ fn kinds_of_entries_are_what_they_were() {
     let kept = take(&scene.repository, "s", all);
     assert_eq!(kept.parts, 1);
     let snapshot = scene.repository.open(&kept.snapshot).unwrap();
-    let kinds: Vec<_> = snapshot.entries().unwrap().map(|entry| entry.unwrap()).map(|entry| format!("{} {:?}", entry.path.display(), entry.kind)).collect();
+    let kinds: Vec<_> =
+        snapshot.entries().unwrap().map(|entry| entry.unwrap()).map(|entry| format!("{} {:?}", entry.path.display(), entry.kind)).collect();
     assert_eq!(kinds, ["folder Folder", "folder/fifo Fifo", "folder/link Symlink(../nowhere)", "folder/socket Socket", "zero Bytes(0)"]);
 }

@@ -26,7 +26,8 @@ fn restic_lists_checks_and_restores_streams() {
 
     let target = scene.folder.path().join("target");
     scene.restic(&["restore", kept.snapshot.as_str(), "--target", target.to_str().unwrap(), "--verify"]);
-    let restored: Vec<_> = files(&target).into_iter().map(|file| (file.strip_prefix(&target).unwrap().to_owned(), fs::read(&file).unwrap())).collect();
+    let restored: Vec<_> =
+        files(&target).into_iter().map(|file| (file.strip_prefix(&target).unwrap().to_owned(), fs::read(&file).unwrap())).collect();
     let mut wanted = expected(parts(1, 12, 1_500_000));
     wanted.push(("tables/t9/stream".into(), noise(77, 5 << 20)));
     assert!(restored == wanted);

@@ -126,11 +126,17 @@ pub fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 /// `count` parts of `length` bytes of noise.
 pub fn parts(seed: u64, count: u64, length: usize) -> Vec<Part> {
-    (0..count).map(|number| Part::bytes(format!("tables/t{}/{number:06}", number * 4 / count.max(1)), noise(seed * 1000 + number, length))).collect()
+    (0..count)
+        .map(|number| Part::bytes(format!("tables/t{}/{number:06}", number * 4 / count.max(1)), noise(seed * 1000 + number, length)))
+        .collect()
 }
 
 pub fn stream(path: &str, size_bytes: u64, reader: impl Read + Send + 'static) -> Part {
-    Part { path: path.into(), meta: Meta { mode: 0o600, ..Meta::default() }, content: Content::Stream { size_bytes, reader: Box::new(reader) } }
+    Part {
+        path: path.into(),
+        meta: Meta { mode: 0o600, ..Meta::default() },
+        content: Content::Stream { size_bytes, reader: Box::new(reader) },
+    }
 }
 
 /// Gives one byte at a time.
@@ -216,7 +222,7 @@ pub fn expected(parts: Vec<Part>) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 pub fn forget_options(apply: bool, prune: bool) -> ForgetOptions {
-    ForgetOptions { now: jiff::Zoned::now(), prune, apply, nobody_else_writes: false }
+    ForgetOptions { now: jiff::Zoned::now(), prune, apply, backup_hours_max: repository::BACKUP_HOURS_MAX, nobody_else_writes: false }
 }
 
 pub fn error_text(error: &Error) -> String {
