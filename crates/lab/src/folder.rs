@@ -3,10 +3,11 @@
 //! Must never remove a folder whose owner lives: a lock on a file in it says so.
 
 use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use plan::Result;
 use plan::error::During;
+use plan::{Error, Result};
 
 const PREFIX: &str = "threescale-lab-";
 const LOCK: &str = ".owner";
@@ -49,6 +50,20 @@ impl Drop for Folder {
         // Nothing sensible can be done about a failure here; the next owner tries again.
         drop(fs::remove_dir_all(&self.path));
     }
+}
+
+/// A folder below the temporary folder that all processes of this user share: `threescale-NAME-UID`.
+///
+/// Its name can be guessed, so one that somebody else made is not taken. Others may pass through it (PostgreSQL's account), not look.
+pub(crate) fn shared(name: &str) -> Result<PathBuf> {
+    let user = rustix::process::getuid().as_raw();
+    let path = std::env::temp_dir().join(format!("threescale-{name}-{user}"));
+    let made = fs::DirBuilder::new().mode(0o711).create(&path);
+    let meta = path.symlink_metadata().during(|| format!("make {}: {made:?}", path.display()))?;
+    if meta.is_dir() && meta.uid() == user {
+        return Ok(path);
+    }
+    Err(Error::refused(format!("{} belongs to somebody else", path.display())).hint("Set TMPDIR to a folder of your own."))
 }
 
 fn remove_orphans(parent: &Path) {

@@ -56,8 +56,11 @@ impl Mysql {
         let folder = Folder::create(if kind == MysqlKind::Mysql { "mysql" } else { "mariadb" })?;
         let port = Port::reserve()?;
         let data = folder.join("data");
-        let initial: Vec<&str> =
-            options.iter().copied().filter(|option| INITIAL_OPTIONS.iter().any(|initial| option.replace('_', "-").starts_with(initial))).collect();
+        let initial: Vec<&str> = options
+            .iter()
+            .copied()
+            .filter(|option| INITIAL_OPTIONS.iter().any(|initial| option.replace('_', "-").starts_with(initial)))
+            .collect();
         if initial.is_empty() {
             let recipe = format!("{kind:?} {MYSQL_USERS} {MARIADB_USERS} {}", version(kind)?);
             template::copy(&recipe, &data, |to| initialise(kind, to, &initial))?;
@@ -96,7 +99,6 @@ impl Mysql {
 
     /// Always `127.0.0.1`.
     #[must_use]
-    #[expect(clippy::unused_self, reason = "a question to the server, as the port")]
     pub const fn host(&self) -> &str {
         "127.0.0.1"
     }
@@ -194,7 +196,8 @@ fn program(kind: MysqlKind) -> Result<PathBuf> {
 }
 
 fn version(kind: MysqlKind) -> Result<String> {
-    let output = Command::new(program(kind)?).args(["--no-defaults", "--version"]).output().during(|| "ask the server's version".to_owned())?;
+    let output =
+        Command::new(program(kind)?).args(["--no-defaults", "--version"]).output().during(|| "ask the server's version".to_owned())?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

@@ -1,11 +1,13 @@
 //! A loopback port that is nobody else's for as long as the value lives, also while no server listens on it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use plan::error::During;
 use plan::{Error, Result};
+
+use crate::folder;
 
 /// Below Linux' range of ephemeral ports (`ip_local_port_range`, 32768 and up), so that no outgoing connection takes
 /// the port of a server that is being started again; above the ports of usual services.
@@ -20,8 +22,7 @@ pub(crate) struct Port {
 impl Port {
     /// Reserves a port on which nobody listens.
     pub(crate) fn reserve() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("threescale-ports-{}", rustix::process::getuid().as_raw()));
-        fs::create_dir_all(&folder).during(|| format!("make {}", folder.display()))?;
+        let folder = folder::shared("ports")?;
         let span = RANGE.end - RANGE.start;
         let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.subsec_nanos() ^ std::process::id());
         for step in 0..span {

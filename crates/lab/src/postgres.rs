@@ -69,7 +69,6 @@ impl Postgres {
 
     /// Always `127.0.0.1`.
     #[must_use]
-    #[expect(clippy::unused_self, reason = "a question to the server, as the port")]
     pub const fn host(&self) -> &str {
         "127.0.0.1"
     }
@@ -168,7 +167,10 @@ fn account() -> Result<Option<Account>> {
     let mut fields = line.unwrap_or_default().split(':').skip(2).map(str::parse::<u32>);
     match (fields.next(), fields.next()) {
         (Some(Ok(user)), Some(Ok(group))) => Ok(Some(Account { user, group })),
-        _ => Err(Error::refused("no user postgres on this machine, and PostgreSQL does not run as root").hint("Run scripts/install-test-deps.")),
+        _ => {
+            Err(Error::refused("no user postgres on this machine, and PostgreSQL does not run as root")
+                .hint("Run scripts/install-test-deps."))
+        }
     }
 }
 

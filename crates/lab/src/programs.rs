@@ -9,7 +9,12 @@ use plan::{Error, Result};
 /// # Errors
 /// When it is in none of the folders, with the way to install it.
 pub fn find(name: &str) -> Result<PathBuf> {
-    search_path().into_iter().chain(postgres_folders()).map(|folder| folder.join(name)).find(|file| is_program(file)).ok_or_else(|| missing(name))
+    search_path()
+        .into_iter()
+        .chain(postgres_folders())
+        .map(|folder| folder.join(name))
+        .find(|file| is_program(file))
+        .ok_or_else(|| missing(name))
 }
 
 /// A program of Oracle's MySQL: of the private prefix, or of the machine when that is not MariaDB's.

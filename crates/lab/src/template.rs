@@ -4,16 +4,18 @@
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use plan::error::During;
 use plan::{Error, Result};
 
+use crate::folder;
+
 /// Copies the template of `recipe` (everything that its content depends on) to `to`, after making it with `make` when
 /// it is not there yet.
 pub(crate) fn copy(recipe: &str, to: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let folder = folder()?;
+    let folder = folder::shared("templates")?;
     let mut hasher = DefaultHasher::new();
     recipe.hash(&mut hasher);
     let template = folder.join(format!("{:016x}", hasher.finish()));
@@ -41,11 +43,4 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
     let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     Err(Error::failed(format!("{name} failed: {}", output.status)).hint(format!("It said: {}", said.trim())))
-}
-
-/// In the temporary folder, not in the home: user `postgres` has to get there too.
-fn folder() -> Result<PathBuf> {
-    let folder = std::env::temp_dir().join(format!("threescale-templates-{}", rustix::process::getuid().as_raw()));
-    fs::create_dir_all(&folder).during(|| format!("make {}", folder.display()))?;
-    Ok(folder)
 }

@@ -23,7 +23,11 @@ impl Tls {
     /// When `openssl` is missing or fails.
     pub fn make(folder: &Path) -> Result<Self> {
         let made = Self { folder: folder.to_owned() };
-        made.openssl(&["req", "-x509", "-subj", "/CN=lab CA", "-days", "2", "-addext", "keyUsage=critical,keyCertSign,cRLSign"], "ca", None)?;
+        made.openssl(
+            &["req", "-x509", "-subj", "/CN=lab CA", "-days", "2", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
+            "ca",
+            None,
+        )?;
         let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n";
         made.sign("server", "/CN=localhost", names)?;
         made.sign("client", "/CN=lab client", "extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n")?;
@@ -33,7 +37,12 @@ impl Tls {
     fn openssl(&self, args: &[&str], name: &str, extension: Option<&str>) -> Result<()> {
         let (key, out) = (self.folder.join(format!("{name}.key")), self.folder.join(format!("{name}.{}", extension.unwrap_or("pem"))));
         let mut command = Command::new(find("openssl")?);
-        command.args(args).args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"]).arg(&key).arg("-out").arg(out);
+        command
+            .args(args)
+            .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"])
+            .arg(&key)
+            .arg("-out")
+            .arg(out);
         run(&mut command)?;
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).during(|| format!("chmod {}", key.display()))
     }
@@ -71,7 +80,11 @@ impl Tls {
     #[must_use]
     pub fn mysql_options(&self) -> Vec<String> {
         let (certificate, key) = self.server();
-        vec![format!("--ssl-ca={}", self.ca().display()), format!("--ssl-cert={}", certificate.display()), format!("--ssl-key={}", key.display())]
+        vec![
+            format!("--ssl-ca={}", self.ca().display()),
+            format!("--ssl-cert={}", certificate.display()),
+            format!("--ssl-key={}", key.display()),
+        ]
     }
 
     /// Options for [`crate::Postgres::start`], which copies the key to where its account reads it.
@@ -79,7 +92,13 @@ impl Tls {
     pub fn postgres_options(&self) -> Vec<String> {
         let (certificate, key) = self.server();
         let set = |name: &str, file: &Path| ["-c".to_owned(), format!("{name}={}", file.display())];
-        [["-c".to_owned(), "ssl=on".to_owned()], set("ssl_ca_file", &self.ca()), set("ssl_cert_file", &certificate), set("ssl_key_file", &key)].concat()
+        [
+            ["-c".to_owned(), "ssl=on".to_owned()],
+            set("ssl_ca_file", &self.ca()),
+            set("ssl_cert_file", &certificate),
+            set("ssl_key_file", &key),
+        ]
+        .concat()
     }
 
     /// Options for [`crate::Redis::start`]: TLS only; a client certificate is asked for when `--tls-auth-clients yes` is added

@@ -109,7 +109,9 @@ impl Writers {
     /// What was written so far.
     #[must_use]
     pub fn written(&self) -> Written {
-        let read = |of: fn(&Tally) -> &AtomicU64| self.shared.tallies.iter().map(|(&name, tally)| (name, of(tally).load(Ordering::SeqCst))).collect();
+        let read = |of: fn(&Tally) -> &AtomicU64| {
+            self.shared.tallies.iter().map(|(&name, tally)| (name, of(tally).load(Ordering::SeqCst))).collect()
+        };
         Written { writes: read(|tally| &tally.writes), errors: read(|tally| &tally.errors) }
     }
 

@@ -13,7 +13,8 @@ use plan::ports::Silent;
 const SIZE_BYTES: u64 = 2 << 20;
 
 fn filled(mysql: MysqlKind) -> Installation {
-    let installation = Installation::start(&InstallationOptions { mysql, size_bytes: SIZE_BYTES, ..InstallationOptions::default() }).unwrap();
+    let installation =
+        Installation::start(&InstallationOptions { mysql, size_bytes: SIZE_BYTES, ..InstallationOptions::default() }).unwrap();
     installation.fill(&Silent).unwrap();
     installation
 }
@@ -54,7 +55,8 @@ fn two_fills_with_one_seed_are_the_same() {
 
 #[test]
 fn another_seed_makes_other_data() {
-    let start = |seed| Installation::start(&InstallationOptions { seed, size_bytes: SIZE_BYTES, ..InstallationOptions::default() }).unwrap();
+    let start =
+        |seed| Installation::start(&InstallationOptions { seed, size_bytes: SIZE_BYTES, ..InstallationOptions::default() }).unwrap();
     let (one, other) = (start(1), start(2));
     one.fill(&Silent).unwrap();
     other.fill(&Silent).unwrap();
@@ -72,7 +74,10 @@ fn the_stores_agree(kind: MysqlKind) {
         let applications = sql(&installation, &format!("SELECT application_id FROM cinstances WHERE service_id = {service}"));
         assert_eq!(redis(&installation, &["SMEMBERS", &format!("service_id:{service}/applications")]), applications.into_iter().collect());
     }
-    let keys = sql(&installation, "SELECT CONCAT(service_id, ' ', user_key, ' ', application_id) FROM cinstances WHERE user_key IS NOT NULL LIMIT 5");
+    let keys = sql(
+        &installation,
+        "SELECT CONCAT(service_id, ' ', user_key, ' ', application_id) FROM cinstances WHERE user_key IS NOT NULL LIMIT 5",
+    );
     assert_eq!(keys.len(), 5);
     for line in keys {
         let words: Vec<&str> = line.splitn(3, ' ').collect();
@@ -94,7 +99,14 @@ fn the_stores_agree(kind: MysqlKind) {
     assert_ne!(sql(&installation, "SET sql_mode = ''; SELECT COUNT(*) FROM accounts WHERE created_at = '0000-00-00'"), ["0"]);
     assert_ne!(sql(&installation, "SELECT COUNT(*) FROM cinstances WHERE tenant_id IS NULL AND service_id > 1"), ["0"]);
     assert_eq!(sql(&installation, "SELECT name FROM countries WHERE code = 'AT'"), ["Österreich"]);
-    assert_eq!(sql(&installation, "SELECT COUNT(*) FROM payment_gateway_settings WHERE HEX(gateway_settings) LIKE '%00010203%FCFDFEFF0D0A09275C%'").len(), 1);
+    assert_eq!(
+        sql(
+            &installation,
+            "SELECT COUNT(*) FROM payment_gateway_settings WHERE HEX(gateway_settings) LIKE '%00010203%FCFDFEFF0D0A09275C%'"
+        )
+        .len(),
+        1
+    );
     assert_eq!(sql(&installation, "SELECT COUNT(*) FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'system'"), ["28"]);
     assert_eq!(sql(&installation, "SELECT value FROM annotations LIMIT 1"), ["🚀 four bytes 𝄞"]);
 }
@@ -122,7 +134,14 @@ fn each_damage_shows_in_the_fingerprint_of_its_store_only() {
         assert!(different.iter().any(|key| key.starts_with(&own)), "{name}: nothing differs");
         assert!(different.iter().all(|key| key.starts_with(&own) || key.ends_with("/expiring")), "{name}: {different:?}");
         if name == DataSetName::SystemDatabase {
-            for key in ["rows/cinstances", "rows/invoices", "definition/users", "routine/sp_invoices_friendly_id", "trigger/cinstances_tenant_id", "rows/left_over"] {
+            for key in [
+                "rows/cinstances",
+                "rows/invoices",
+                "definition/users",
+                "routine/sp_invoices_friendly_id",
+                "trigger/cinstances_tenant_id",
+                "rows/left_over",
+            ] {
                 assert!(different.contains(&format!("{own}{key}")), "{key} does not differ: {different:?}");
             }
         }
@@ -146,7 +165,10 @@ fn writers_write_to_every_store_and_stop() {
     // Nobody writes any more; only keys with a time to live go.
     assert_eq!(differences(&lasting(after), &lasting(installation.fingerprint().unwrap())), BTreeSet::new());
     // Invoices got their numbers, and rows their tenants.
-    let unnumbered = sql(&installation, "SELECT COUNT(*) FROM invoices WHERE friendly_id = 'fix' OR (period = '2026-01-01' AND tenant_id IS NULL AND provider_account_id NOT IN (SELECT id FROM accounts WHERE tenant_id IS NULL))");
+    let unnumbered = sql(
+        &installation,
+        "SELECT COUNT(*) FROM invoices WHERE friendly_id = 'fix' OR (period = '2026-01-01' AND tenant_id IS NULL AND provider_account_id NOT IN (SELECT id FROM accounts WHERE tenant_id IS NULL))",
+    );
     assert_eq!(unnumbered, ["0"]);
 }
 

@@ -22,7 +22,12 @@ fn mysql_keeps_its_data(kind: MysqlKind) {
     let mut server = Mysql::start(kind, &["--innodb-buffer-pool-size=32M"]).unwrap();
     let port = server.port();
     // Plain TCP: on MySQL that is the whole handshake of caching_sha2_password, with the server's RSA key.
-    let options = mysql::OptsBuilder::new().ip_or_hostname(Some(server.host())).tcp_port(port).user(Some("root")).pass(Some("lab")).prefer_socket(false);
+    let options = mysql::OptsBuilder::new()
+        .ip_or_hostname(Some(server.host()))
+        .tcp_port(port)
+        .user(Some("root"))
+        .pass(Some("lab"))
+        .prefer_socket(false);
     let mut conn = mysql::Conn::new(options).unwrap();
     conn.query_drop("CREATE DATABASE d").unwrap();
     conn.query_drop("CREATE TABLE d.t (a INT PRIMARY KEY)").unwrap();
@@ -100,7 +105,17 @@ fn servers_speak_tls_with_the_throw_away_authority() {
     let ca = format!("--ssl-ca={}", tls.ca().display());
     let port = format!("-P{}", server.port());
     let mut client = server.client();
-    client.args(["-h127.0.0.1", &port, "--protocol=tcp", "--ssl-mode=VERIFY_IDENTITY", &ca, "-N", "-B", "-e", "SHOW STATUS LIKE 'Ssl_cipher'"]);
+    client.args([
+        "-h127.0.0.1",
+        &port,
+        "--protocol=tcp",
+        "--ssl-mode=VERIFY_IDENTITY",
+        &ca,
+        "-N",
+        "-B",
+        "-e",
+        "SHOW STATUS LIKE 'Ssl_cipher'",
+    ]);
     assert!(output(&mut client).contains("TLS_"));
 
     let postgres_options = strings(&tls.postgres_options());
@@ -167,7 +182,8 @@ fn servers_end_with_a_killed_process_and_the_next_removes_their_folders() {
     let mut inner = Command::new(std::env::current_exe().unwrap()).args([name, "--exact"]).env("LAB_TEST_INNER", &file).spawn().unwrap();
     wait_for("the inner process's servers", || file.exists());
     let text = std::fs::read_to_string(&file).unwrap();
-    let servers: Vec<(u32, &str)> = text.lines().map(|line| line.split_once(' ').unwrap()).map(|(id, path)| (id.parse().unwrap(), path)).collect();
+    let servers: Vec<(u32, &str)> =
+        text.lines().map(|line| line.split_once(' ').unwrap()).map(|(id, path)| (id.parse().unwrap(), path)).collect();
     assert_eq!(servers.len(), 3);
     assert!(servers.iter().all(|&(id, path)| is_alive(id) && std::path::Path::new(path).exists()));
     inner.kill().unwrap();

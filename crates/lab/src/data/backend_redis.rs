@@ -95,7 +95,12 @@ fn configuration(keys: &mut Keys<'_>, shape: &Shape, service: u64) -> Result<()>
         keys.set(&format!("service/provider_key:{provider_key}/id"), &service.to_string())?;
     }
     let base = format!("service/id:{service}");
-    for (name, value) in [("state", "active"), ("referrer_filters_required", "0"), ("backend_version", backend_version(service)), ("provider_key", &provider_key)] {
+    for (name, value) in [
+        ("state", "active"),
+        ("referrer_filters_required", "0"),
+        ("backend_version", backend_version(service)),
+        ("provider_key", &provider_key),
+    ] {
         keys.set(&format!("{base}/{name}"), value)?;
     }
     if service % 3 == 2 {
@@ -199,7 +204,9 @@ fn events(keys: &mut Keys<'_>, shape: &Shape) -> Result<()> {
     }
     for service in 2..=shape.all_services() {
         for n in 0..30 {
-            let error = format!("{{\"code\":\"application_key_invalid\",\"message\":\"application key \\\"ü✓{n}\\\" is invalid\",\"timestamp\":\"2026-01-05 10:00:00 UTC\"}}");
+            let error = format!(
+                "{{\"code\":\"application_key_invalid\",\"message\":\"application key \\\"ü✓{n}\\\" is invalid\",\"timestamp\":\"2026-01-05 10:00:00 UTC\"}}"
+            );
             keys.put(&["LPUSH", &format!("errors/service_id:{service}"), &error])?;
         }
     }

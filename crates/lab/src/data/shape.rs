@@ -100,7 +100,15 @@ impl Shape {
         let state = if random.below(40) == 0 { "suspended" } else { "live" };
         // Every third service authenticates with key pairs (backend_version 2).
         let user_key = (backend_version(service) == "1").then(|| random.hex(32));
-        Application { id, service, plan: Self::plan(service, random.next()), account: 2 + self.providers + of_provider, user_key, state, has_traffic: id.is_multiple_of(8) }
+        Application {
+            id,
+            service,
+            plan: Self::plan(service, random.next()),
+            account: 2 + self.providers + of_provider,
+            user_key,
+            state,
+            has_traffic: id.is_multiple_of(8),
+        }
     }
 
     /// The key with which Backend knows a provider: the user key of its own application.
@@ -116,7 +124,7 @@ impl Shape {
 
 /// How applications of a service authenticate.
 pub(crate) const fn backend_version(service: u64) -> &'static str {
-    if service % 3 == 0 { "2" } else { "1" }
+    if service.is_multiple_of(3) { "2" } else { "1" }
 }
 
 /// One row of `cinstances`, and its keys in Backend.
@@ -139,7 +147,13 @@ impl Application {
     /// Of `application_keys`; with key pairs every application has one, otherwise some.
     pub(crate) fn key(&self, shape: &Shape) -> Option<String> {
         let wanted = self.user_key.is_none() || self.id.is_multiple_of(10);
-        wanted.then(|| if self.id.is_multiple_of(50) { format!("with:colon/slash+plus-{}", self.id) } else { shape.random("application_keys", self.id).hex(32) })
+        wanted.then(|| {
+            if self.id.is_multiple_of(50) {
+                format!("with:colon/slash+plus-{}", self.id)
+            } else {
+                shape.random("application_keys", self.id).hex(32)
+            }
+        })
     }
 
     /// Of `referrer_filters`.

@@ -65,7 +65,8 @@ pub(crate) fn invoice_pdf(shape: &Shape, n: u64) -> Option<Pdf> {
         return None;
     }
     let name = format!("invoice-2025-12-{n:08}.pdf");
-    let path = format!("provider-{}/invoices/{n}/pdfs/original/{name}", shape.provider_of_buyer(shape.random("invoices", n).below(shape.buyers)));
+    let path =
+        format!("provider-{}/invoices/{n}/pdfs/original/{name}", shape.provider_of_buyer(shape.random("invoices", n).below(shape.buyers)));
     Some(Pdf { path, name, size_bytes: 6000 + n % 9000 })
 }
 

@@ -13,7 +13,10 @@ pub(crate) fn load(server: &Redis, shape: &Shape, watch: &dyn Watch) -> Result<(
     let mut link = Link::open(server, 1)?;
     let mut random = shape.random("system-redis", 0);
     let mut job = |class: &str, queue: &str, args: &str| {
-        format!("{{\"class\":\"{class}\",\"queue\":\"{queue}\",\"args\":{args},\"jid\":\"{}\",\"created_at\":1767607200.0,\"retry\":true}}", random.hex(24))
+        format!(
+            "{{\"class\":\"{class}\",\"queue\":\"{queue}\",\"args\":{args},\"jid\":\"{}\",\"created_at\":1767607200.0,\"retry\":true}}",
+            random.hex(24)
+        )
     };
     // Far ahead, so that nothing becomes due.
     let due = "4102444800";
@@ -47,7 +50,9 @@ pub(crate) fn load(server: &Redis, shape: &Shape, watch: &dyn Watch) -> Result<(
     link.push(&["SET", "activejob_uniqueness:BackendUpdateApplicationPlanJob:no_arguments", "x", "EX", "86400"])?;
     for provider in 2..2 + shape.providers {
         for n in 0..10 {
-            let failure = format!("{{\"id\":\"uuid-{n}\",\"time\":\"2026-01-05 10:00:00\",\"url\":\"https://hook.example.com/ü\",\"error\":\"timeout\",\"event\":\"<event><type>created</type><n>{n}</n></event>\"}}");
+            let failure = format!(
+                "{{\"id\":\"uuid-{n}\",\"time\":\"2026-01-05 10:00:00\",\"url\":\"https://hook.example.com/ü\",\"error\":\"timeout\",\"event\":\"<event><type>created</type><n>{n}</n></event>\"}}"
+            );
             link.push(&["LPUSH", &format!("webhooks:failures:provider-{provider}"), &failure])?;
         }
     }

@@ -29,7 +29,9 @@ pub(crate) fn connect(server: &Postgres, database: &str) -> Result<Client> {
 
 /// Makes the database and fills it.
 pub(crate) fn load(server: &Postgres, database: &str, shape: &Shape, watch: &dyn Watch) -> Result<()> {
-    connect(server, "postgres")?.batch_execute(&format!("CREATE DATABASE \"{database}\"")).during(|| format!("create database {database}"))?;
+    connect(server, "postgres")?
+        .batch_execute(&format!("CREATE DATABASE \"{database}\""))
+        .during(|| format!("create database {database}"))?;
     let mut client = connect(server, database)?;
     client.batch_execute(include_str!("zync/schema.sql")).during(|| "make zync's schema".to_owned())?;
     let mut copy = |table: &str, count: u64, row: &dyn Fn(u64, &mut Rows)| copy(&mut client, table, count, row, watch);
@@ -51,7 +53,16 @@ pub(crate) fn load(server: &Postgres, database: &str, shape: &Shape, watch: &dyn
         row.text(if n.is_multiple_of(2) { "disabled" } else { "active" }).made(NOW).end();
     })?;
     copy("que_jobs", 20, &|n, row| {
-        row.plain(100).plain("2026-01-05 08:00:00+00").plain(n).text("ApplicationJob").plain(n % 4).text("first line\nsecond\ttab").text("default").null().null().null();
+        row.plain(100)
+            .plain("2026-01-05 08:00:00+00")
+            .plain(n)
+            .text("ApplicationJob")
+            .plain(n % 4)
+            .text("first line\nsecond\ttab")
+            .text("default")
+            .null()
+            .null()
+            .null();
         row.text("[{\"job_class\": \"ProcessEntryJob\"}]").text("{}").end();
     })?;
     copy("que_lockers", 1, &|_, row| row.plain(4711).plain(6).plain(1).text("zync-que-1").text("{default}").plain("t").end())?;

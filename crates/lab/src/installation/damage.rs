@@ -66,7 +66,8 @@ impl Installation {
         storage.call(&["SET", "events/id", "1"])?;
         storage.call(&["SET", "application/service_id:2/key:revoked/id", "app-attacker"])?;
         Link::open(&self.backend_redis, 1)?.call(&["DEL", "resque:failed", "resque:stat:processed", "resque:queue:main"])?;
-        Ok("Flushed Backend's storage with all statistics, rewound its event counter, planted a foreign user key, and deleted queues.".to_owned())
+        Ok("Flushed Backend's storage with all statistics, rewound its event counter, planted a foreign user key, and deleted queues."
+            .to_owned())
     }
 
     fn damage_system_redis(&self) -> Result<String> {
@@ -82,14 +83,16 @@ fn run(mut client: Command) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Error::failed(format!("a client ended with {}", output.status)).hint(format!("It said: {}", String::from_utf8_lossy(&output.stderr).trim())))
+    Err(Error::failed(format!("a client ended with {}", output.status))
+        .hint(format!("It said: {}", String::from_utf8_lossy(&output.stderr).trim())))
 }
 
 fn damage_storage(root: &Path) -> Result<String> {
     let attempt = || -> std::io::Result<()> {
         fs::remove_dir_all(root.join("provider-2/2026/01"))?;
         fs::remove_dir_all(root.join("provider-2/odd names"))?;
-        fs::remove_dir_all(root.join("provider-3/invoices")).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
+        fs::remove_dir_all(root.join("provider-3/invoices"))
+            .or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
         fs::write(root.join("provider-2/2/profiles/logos/original/logo-2.png"), "<html>not a picture</html>")?;
         fs::write(root.join(".hidden"), "")?;
         fs::write(root.join("left over.tmp"), "left over")

@@ -61,14 +61,17 @@ impl Provider {
 impl Task for Provider {
     fn write(&mut self, number: u64) -> Result<u64> {
         let (provider, run) = (2 + number % self.shape.providers, self.run);
-        let buyer = 2 + self.shape.providers + (number % (self.shape.buyers / self.shape.providers)) * self.shape.providers + (provider - 2);
+        let buyer =
+            2 + self.shape.providers + (number % (self.shape.buyers / self.shape.providers)) * self.shape.providers + (provider - 2);
         let application = 1 + number * 7 % self.shape.applications;
         let mut statements = vec![
             "INSERT INTO heartbeats (source, at) VALUES ('lab', UTC_TIMESTAMP(3))".to_owned(),
             format!(
                 "INSERT INTO event_store_events (stream, event_type, event_id, data, provider_id, created_at) VALUES ('all', 'LiveEvent', '{run}-{number}', 'ü', {provider}, UTC_TIMESTAMP())"
             ),
-            format!("UPDATE cinstances SET first_daily_traffic_at = UTC_TIMESTAMP(), updated_at = UTC_TIMESTAMP() WHERE id = {application}"),
+            format!(
+                "UPDATE cinstances SET first_daily_traffic_at = UTC_TIMESTAMP(), updated_at = UTC_TIMESTAMP() WHERE id = {application}"
+            ),
         ];
         if number.is_multiple_of(5) {
             statements.push("START TRANSACTION".to_owned());
@@ -77,7 +80,9 @@ impl Task for Provider {
             ));
             statements.push("SET @invoice = LAST_INSERT_ID()".to_owned());
             statements.push("CALL sp_invoices_friendly_id(@invoice)".to_owned());
-            statements.push(format!("INSERT INTO line_items (invoice_id, name, cost, contract_id) VALUES (@invoice, 'live', {number}, {application})"));
+            statements.push(format!(
+                "INSERT INTO line_items (invoice_id, name, cost, contract_id) VALUES (@invoice, 'live', {number}, {application})"
+            ));
             statements.push("COMMIT".to_owned());
         }
         if number.is_multiple_of(3) {

@@ -86,7 +86,7 @@ fn queues(link: &mut Link, number: u64, service: u64) -> Result<u64> {
     );
     link.push(&["SADD", "resque:queues", "priority"])?;
     link.push(&["RPUSH", "resque:queue:priority", &job])?;
-    if number % 4 != 0 {
+    if !number.is_multiple_of(4) {
         link.push(&["LPOP", "resque:queue:priority"])?;
     } else if number.is_multiple_of(64) {
         link.push(&["LTRIM", "resque:queue:priority", "-20", "-1"])?;
@@ -97,14 +97,16 @@ fn queues(link: &mut Link, number: u64, service: u64) -> Result<u64> {
 }
 
 fn sidekiq(link: &mut Link, number: u64, service: u64) -> Result<u64> {
-    let job = format!("{{\"class\":\"SphinxIndexationWorker\",\"args\":[\"Service\",{service}],\"queue\":\"default\",\"jid\":\"{number:024x}\",\"enqueued_at\":1767607200.0}}");
+    let job = format!(
+        "{{\"class\":\"SphinxIndexationWorker\",\"args\":[\"Service\",{service}],\"queue\":\"default\",\"jid\":\"{number:024x}\",\"enqueued_at\":1767607200.0}}"
+    );
     let process = "system-sidekiq-1:1:abcdef012345";
     link.push(&["SADD", "queues", "default"])?;
     link.push(&["LPUSH", "queue:default", &job])?;
     link.push(&["SADD", "processes", process])?;
     link.push(&["HSET", process, "beat", &number.to_string(), "busy", "0", "quiet", "false"])?;
     link.push(&["EXPIRE", process, "60"])?;
-    if number % 4 != 0 {
+    if !number.is_multiple_of(4) {
         link.push(&["RPOP", "queue:default"])?;
     } else if number.is_multiple_of(64) {
         link.push(&["LTRIM", "queue:default", "0", "20"])?;

@@ -30,7 +30,9 @@ struct Portion {
 /// Makes the database and fills it.
 pub(crate) fn load(server: &Mysql, database: &str, shape: &Shape, watch: &dyn Watch) -> Result<()> {
     let mut conn = connect(server, None)?;
-    let run = |conn: &mut Conn, statement: &str| conn.query_drop(statement).during(|| format!("run {}", statement.lines().next().unwrap_or_default()));
+    let run = |conn: &mut Conn, statement: &str| {
+        conn.query_drop(statement).during(|| format!("run {}", statement.lines().next().unwrap_or_default()))
+    };
     run(&mut conn, &format!("CREATE DATABASE `{database}` DEFAULT CHARACTER SET utf8mb3 COLLATE utf8mb3_bin"))?;
     run(&mut conn, &format!("USE `{database}`"))?;
     for statement in schema() {
@@ -97,11 +99,13 @@ fn work(server: &Mysql, database: &str, shape: &Shape, queue: &Mutex<VecDeque<Po
 fn insert(conn: &mut Conn, table: &str, bytes: Vec<u8>) -> Result<u64> {
     let count = bytes.iter().filter(|&&byte| byte == b'\n').count() as u64;
     conn.set_local_infile_handler(Some(LocalInfileHandler::new(move |_, stream| stream.write_all(&bytes))));
-    conn.query_drop(format!("LOAD DATA LOCAL INFILE 'rows' INTO TABLE `{table}` CHARACTER SET binary")).during(|| format!("load rows into {table}"))?;
+    conn.query_drop(format!("LOAD DATA LOCAL INFILE 'rows' INTO TABLE `{table}` CHARACTER SET binary"))
+        .during(|| format!("load rows into {table}"))?;
     let (loaded, warnings) = (conn.affected_rows(), conn.warnings());
     if loaded == count && warnings == 0 {
         return Ok(count);
     }
     let seen: Vec<(String, u32, String)> = conn.query("SHOW WARNINGS LIMIT 3").during(|| "read the warnings".to_owned())?;
-    Err(Error::failed(format!("{loaded} of {count} rows were loaded into {table}, with {warnings} warnings")).hint(format!("The first: {seen:?}.")))
+    Err(Error::failed(format!("{loaded} of {count} rows were loaded into {table}, with {warnings} warnings"))
+        .hint(format!("The first: {seen:?}.")))
 }

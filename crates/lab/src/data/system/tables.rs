@@ -11,7 +11,12 @@ const fn table(name: &'static str, row_bytes: u64, rows: fn(&Shape) -> u64, row:
 }
 
 pub(super) const TABLES: &[Table] = &[
-    table("schema_migrations", 15, |_| 400, |_, n, row| row.plain(format_args!("20{:02}{:02}{:02}{n:06}", 9 + n / 25, n % 12 + 1, n % 28 + 1)).end()),
+    table(
+        "schema_migrations",
+        15,
+        |_| 400,
+        |_, n, row| row.plain(format_args!("20{:02}{:02}{:02}{n:06}", 9 + n / 25, n % 12 + 1, n % 28 + 1)).end(),
+    ),
     table("ar_internal_metadata", 60, |_| 1, |_, _, row| row.text("environment").text("production").made(NOW).end()),
     table("accounts", 240, Shape::accounts, account),
     table("settings", 900, |shape| shape.providers, settings),
@@ -64,7 +69,11 @@ fn account(shape: &Shape, n: u64, row: &mut Rows) {
         2 => row.text("日本語の会社"),
         _ => row.plain(format_args!("Developer {n}")),
     };
-    row.plain(u8::from(is_provider)).plain_or_null((n == 1).then_some(1)).plain(if is_provider { 1 } else { shape.provider_of_buyer(buyer) });
+    row.plain(u8::from(is_provider)).plain_or_null((n == 1).then_some(1)).plain(if is_provider {
+        1
+    } else {
+        shape.provider_of_buyer(buyer)
+    });
     if is_provider {
         row.plain(format_args!("provider-{n}.example.com")).plain(format_args!("provider-{n}-admin.example.com"));
     } else {
@@ -84,7 +93,13 @@ fn account(shape: &Shape, n: u64, row: &mut Rows) {
     } else {
         row.made(NOW - random.below(80_000_000).cast_signed());
     }
-    let provider = if n == 1 { 1 } else if is_provider { n } else { shape.provider_of_buyer(buyer) };
+    let provider = if n == 1 {
+        1
+    } else if is_provider {
+        n
+    } else {
+        shape.provider_of_buyer(buyer)
+    };
     row.plain_or_null(tenant(provider, n)).end();
 }
 
@@ -100,14 +115,27 @@ fn user(shape: &Shape, n: u64, row: &mut Rows) {
     let is_provider = n <= shape.providers + 1;
     row.plain(n).plain(n).plain(if is_provider { "admin".to_owned() } else { format!("john{n}") });
     row.plain(format_args!("{}{n}@example.com", if n.is_multiple_of(5) { "müller" } else { "john" }));
-    row.plain(format_args!("$2a$12${}", random.hex(53))).text("admin").text("active").null().made(NOW - random.below(80_000_000).cast_signed());
+    row.plain(format_args!("$2a$12${}", random.hex(53)))
+        .text("admin")
+        .text("active")
+        .null()
+        .made(NOW - random.below(80_000_000).cast_signed());
     let provider = if is_provider { n } else { shape.provider_of_buyer(n - 2 - shape.providers) };
     row.plain_or_null(tenant(provider, n)).end();
 }
 
 fn profile(_: &Shape, n: u64, row: &mut Rows) {
     let (name, size) = storage::logo(n + 1);
-    row.plain(n).plain(n + 1).text("We make APIs ✓").plain(name).text("image/png").plain(size).text("published").made(NOW).plain(n + 1).end();
+    row.plain(n)
+        .plain(n + 1)
+        .text("We make APIs ✓")
+        .plain(name)
+        .text("image/png")
+        .plain(size)
+        .text("published")
+        .made(NOW)
+        .plain(n + 1)
+        .end();
 }
 
 fn service(shape: &Shape, n: u64, row: &mut Rows) {
@@ -115,18 +143,33 @@ fn service(shape: &Shape, n: u64, row: &mut Rows) {
     let mut description = String::from("line 1\nline 2\ttab\\n ");
     shape.random("services", n).words(400, &mut description);
     row.plain(n).plain(provider);
-    if n == 1 { row.text("Master API").text("master_api") } else { row.plain(format_args!("Ünïcode API {n}")).plain(format_args!("api_{n}")) };
-    if n.is_multiple_of(4) { row.null() } else { row.text(&description) };
+    if n == 1 {
+        row.text("Master API").text("master_api")
+    } else {
+        row.plain(format_args!("Ünïcode API {n}")).plain(format_args!("api_{n}"))
+    };
+    if n.is_multiple_of(4) {
+        row.null()
+    } else {
+        row.text(&description)
+    };
     row.text("incomplete").text(backend_version(n));
-    if n % 3 == 2 { row.text("---\n:web_buyer: [50, 100]\n:web_provider: [50, 80, 100]\n") } else { row.null() };
+    if n % 3 == 2 {
+        row.text("---\n:web_buyer: [50, 100]\n:web_provider: [50, 80, 100]\n")
+    } else {
+        row.null()
+    };
     row.plain(0).made(NOW - 40_000_000).plain_or_null(tenant(provider, n)).end();
 }
 
 fn proxy(shape: &Shape, n: u64, row: &mut Rows) {
     let service = n + 1;
     row.plain(n).plain(service);
-    row.plain(format_args!("https://api-{service}-apicast-production.example.com:443")).plain(format_args!("https://api-{service}-apicast-staging.example.com:443"));
-    row.text("https://echo.example.com:443").plain(shape.random("proxies", n).hex(32)).text("[{\"name\":\"apicast\",\"version\":\"builtin\",\"enabled\":true}]");
+    row.plain(format_args!("https://api-{service}-apicast-production.example.com:443"))
+        .plain(format_args!("https://api-{service}-apicast-staging.example.com:443"));
+    row.text("https://echo.example.com:443")
+        .plain(shape.random("proxies", n).hex(32))
+        .text("[{\"name\":\"apicast\",\"version\":\"builtin\",\"enabled\":true}]");
     // Its newest configuration, of the few rows that every size has.
     row.plain_or_null((n <= 5).then_some(n)).moment(NOW).plain(n % 7).made(NOW - 40_000_000);
     row.plain_or_null(tenant(shape.provider_of_service(service), n)).end();
@@ -135,7 +178,14 @@ fn proxy(shape: &Shape, n: u64, row: &mut Rows) {
 fn plan(shape: &Shape, n: u64, row: &mut Rows) {
     let service = (n - 1) / 3 + 1;
     let (name, cost) = [("Basic", "9.99000001"), ("Größe L", "20.00000000"), ("Unlimited", "0.00000000")][(n % 3) as usize];
-    row.plain(n).plain(service).text("Service").text("ApplicationPlan").text(name).plain(format_args!("plan_{n}")).plain(cost).text("published");
+    row.plain(n)
+        .plain(service)
+        .text("Service")
+        .text("ApplicationPlan")
+        .text(name)
+        .plain(format_args!("plan_{n}"))
+        .plain(cost)
+        .text("published");
     row.plain(n % 3).made(NOW - 39_000_000).plain_or_null(tenant(shape.provider_of_service(service), n)).end();
 }
 
@@ -172,16 +222,31 @@ fn feature(shape: &Shape, n: u64, row: &mut Rows) {
 fn features_plan(shape: &Shape, n: u64, row: &mut Rows) {
     // Each row twice: only counting tells them apart.
     let service = 2 + (n / 2) % shape.services;
-    row.plain(Shape::plan(service, n / 2)).plain(service - 1).text("ApplicationPlan").plain_or_null(tenant(shape.provider_of_service(service), n / 2)).end();
+    row.plain(Shape::plan(service, n / 2))
+        .plain(service - 1)
+        .text("ApplicationPlan")
+        .plain_or_null(tenant(shape.provider_of_service(service), n / 2))
+        .end();
 }
 
 fn category(shape: &Shape, n: u64, row: &mut Rows) {
-    row.plain((n - 1) / shape.services).plain(2 + (n - 1) % shape.services).plain(["0.1", "-1.5e30", "3"][(n % 3) as usize]).plain(["0.30000000000000004", "-2.2250738585072014e-308"][(n % 2) as usize]).end();
+    row.plain((n - 1) / shape.services)
+        .plain(2 + (n - 1) % shape.services)
+        .plain(["0.1", "-1.5e30", "3"][(n % 3) as usize])
+        .plain(["0.30000000000000004", "-2.2250738585072014e-308"][(n % 2) as usize])
+        .end();
 }
 
 fn country(_: &Shape, n: u64, row: &mut Rows) {
     // Bytes of latin1 in a table of latin1.
-    let (code, name): (&str, &[u8]) = [("DE", b"Deutschland".as_slice()), ("AT", b"\xd6sterreich"), ("ES", b"Espa\xf1a"), ("TR", b"T\xfcrkei"), ("CI", b"C\xf4te d'Ivoire"), ("AX", b"\xc5land")][(n - 1) as usize];
+    let (code, name): (&str, &[u8]) = [
+        ("DE", b"Deutschland".as_slice()),
+        ("AT", b"\xd6sterreich"),
+        ("ES", b"Espa\xf1a"),
+        ("TR", b"T\xfcrkei"),
+        ("CI", b"C\xf4te d'Ivoire"),
+        ("AX", b"\xc5land"),
+    ][(n - 1) as usize];
     row.plain(n).text(code).blob(name).text("EUR").plain("19.00").blob(if n.is_multiple_of(2) { b"\x01" } else { b"\0" }).end();
 }
 
@@ -190,11 +255,23 @@ fn cinstance(shape: &Shape, n: u64, row: &mut Rows) {
     let mut random = shape.random("cinstances", n);
     let mut description = String::new();
     random.words(60, &mut description);
-    row.plain(n).plain(application.plan).plain(application.account).plain(application.service).plain_or_null(application.user_key.as_deref());
+    row.plain(n)
+        .plain(application.plan)
+        .plain(application.account)
+        .plain(application.service)
+        .plain_or_null(application.user_key.as_deref());
     row.plain(application.application_id());
-    if n.is_multiple_of(9) { row.text("Gesperrt ✗ Anwendung") } else { row.plain(format_args!("Developer's App {n}")) };
+    if n.is_multiple_of(9) {
+        row.text("Gesperrt ✗ Anwendung")
+    } else {
+        row.plain(format_args!("Developer's App {n}"))
+    };
     row.text(&description).text(application.state).text("Cinstance");
-    if application.has_traffic { row.moment(NOW - 7_000_000).moment(NOW - random.below(90_000).cast_signed()) } else { row.null().null() };
+    if application.has_traffic {
+        row.moment(NOW - 7_000_000).moment(NOW - random.below(90_000).cast_signed())
+    } else {
+        row.null().null()
+    };
     row.text("---\nnote: \"text\"\n").moment(NOW - 20_000_000).made(NOW - random.below(60_000_000).cast_signed());
     row.plain_or_null(tenant(shape.provider_of_service(application.service), n)).end();
 }
@@ -202,14 +279,24 @@ fn cinstance(shape: &Shape, n: u64, row: &mut Rows) {
 fn application_key(shape: &Shape, n: u64, row: &mut Rows) {
     let application = shape.application(n);
     if let Some(key) = application.key(shape) {
-        row.plain(n).plain(n).text(&key).made(NOW - 20_000_000).plain_or_null(tenant(shape.provider_of_service(application.service), n)).end();
+        row.plain(n)
+            .plain(n)
+            .text(&key)
+            .made(NOW - 20_000_000)
+            .plain_or_null(tenant(shape.provider_of_service(application.service), n))
+            .end();
     }
 }
 
 fn referrer_filter(shape: &Shape, n: u64, row: &mut Rows) {
     let application = shape.application(n);
     if let Some(referrer) = application.referrer() {
-        row.plain(n).plain(n).text(&referrer).made(NOW - 20_000_000).plain_or_null(tenant(shape.provider_of_service(application.service), n)).end();
+        row.plain(n)
+            .plain(n)
+            .text(&referrer)
+            .made(NOW - 20_000_000)
+            .plain_or_null(tenant(shape.provider_of_service(application.service), n))
+            .end();
     }
 }
 
@@ -219,7 +306,15 @@ fn service_token(shape: &Shape, n: u64, row: &mut Rows) {
 
 fn access_token(shape: &Shape, n: u64, row: &mut Rows) {
     let value = shape.random("access_tokens", n).hex(64);
-    row.plain(n).plain(n).text("---\n- account_management\n- stats\n").plain(value).text("Administration").text("rw").made(NOW).plain_or_null(tenant(n, n)).end();
+    row.plain(n)
+        .plain(n)
+        .text("---\n- account_management\n- stats\n")
+        .plain(value)
+        .text("Administration")
+        .text("rw")
+        .made(NOW)
+        .plain_or_null(tenant(n, n))
+        .end();
 }
 
 fn invoice(shape: &Shape, n: u64, row: &mut Rows) {
@@ -228,8 +323,15 @@ fn invoice(shape: &Shape, n: u64, row: &mut Rows) {
     let provider = shape.provider_of_buyer(buyer);
     let pdf = storage::invoice_pdf(shape, n);
     row.plain(n).plain(provider).plain(2 + shape.providers + buyer).plain(format_args!("2025-12-{n:08}")).plain("2025-12-01");
-    row.text(["paid", "unpaid", "open"][(n % 3) as usize]).plain(format_args!("{}.{:04}", random.below(10_000), random.below(10_000))).text("EUR").plain("2026-01-03");
-    if n.is_multiple_of(3) { row.moment(NOW) } else { row.null() };
+    row.text(["paid", "unpaid", "open"][(n % 3) as usize])
+        .plain(format_args!("{}.{:04}", random.below(10_000), random.below(10_000)))
+        .text("EUR")
+        .plain("2026-01-03");
+    if n.is_multiple_of(3) {
+        row.moment(NOW)
+    } else {
+        row.null()
+    };
     match pdf {
         Some(pdf) => row.plain(pdf.name).text("application/pdf").plain(pdf.size_bytes).moment(NOW),
         None => row.null().null().null().null(),
@@ -243,14 +345,29 @@ fn invoice_counter(shape: &Shape, n: u64, row: &mut Rows) {
 
 fn cms_file(shape: &Shape, n: u64, row: &mut Rows) {
     let file = storage::cms_file(shape, n);
-    row.plain(n).plain(file.provider).plain(1).text(&file.name).text("application/octet-stream").plain(file.size_bytes).moment(NOW).plain(&file.secret);
+    row.plain(n)
+        .plain(file.provider)
+        .plain(1)
+        .text(&file.name)
+        .text("application/octet-stream")
+        .plain(file.size_bytes)
+        .moment(NOW)
+        .plain(&file.secret);
     row.text(&format!("/{}", file.name)).plain(1).made(NOW - 1_000_000).plain_or_null(tenant(file.provider, n)).end();
 }
 
 fn alert(shape: &Shape, n: u64, row: &mut Rows) {
     let application = shape.application(1 + shape.providers + 1 + n % (shape.applications - shape.providers - 1));
     let provider = shape.provider_of_service(application.service);
-    row.plain(n).plain(provider).plain(application.id).plain(application.service).plain(n).moment(NOW - 3600).text("unread").plain(80).plain("0.81");
+    row.plain(n)
+        .plain(provider)
+        .plain(application.id)
+        .plain(application.service)
+        .plain(n)
+        .moment(NOW - 3600)
+        .text("unread")
+        .plain(80)
+        .plain("0.81");
     row.text("hits per minute: 8 of 10").plain_or_null(tenant(provider, n)).end();
 }
 
@@ -275,5 +392,12 @@ fn deleted_object(shape: &Shape, n: u64, row: &mut Rows) {
 }
 
 fn annotation(shape: &Shape, n: u64, row: &mut Rows) {
-    row.plain(n).text("managed_by").text("🚀 four bytes 𝄞").text("Service").plain(n + 1).plain(shape.provider_of_service(n + 1)).made(NOW).end();
+    row.plain(n)
+        .text("managed_by")
+        .text("🚀 four bytes 𝄞")
+        .text("Service")
+        .plain(n + 1)
+        .plain(shape.provider_of_service(n + 1))
+        .made(NOW)
+        .end();
 }

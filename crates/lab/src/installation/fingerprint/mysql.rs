@@ -15,7 +15,8 @@ pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint>
     let ask = &ask;
     let mut found = Fingerprint::new();
     let in_schema = format!("WHERE TABLE_SCHEMA = '{database}'");
-    let tables: Vec<String> = ask(&format!("SELECT TABLE_NAME FROM information_schema.TABLES {in_schema} AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1"))?.concat();
+    let tables: Vec<String> =
+        ask(&format!("SELECT TABLE_NAME FROM information_schema.TABLES {in_schema} AND TABLE_TYPE = 'BASE TABLE' ORDER BY 1"))?.concat();
     let parts = std::thread::scope(|scope| {
         let halves: Vec<_> = (0..2).map(|half| tables.iter().skip(half).step_by(2).collect::<Vec<_>>()).collect();
         let threads: Vec<_> = halves.into_iter().map(|half| scope.spawn(move || of_tables(&half, ask))).collect();
@@ -25,8 +26,16 @@ pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint>
         found.extend(part?);
     }
     let objects = [
-        ("schema", format!("SELECT 'default', DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{database}'")),
-        ("view", format!("SELECT TABLE_NAME, SHA2(VIEW_DEFINITION, 256), DEFINER, SECURITY_TYPE FROM information_schema.VIEWS {in_schema}")),
+        (
+            "schema",
+            format!(
+                "SELECT 'default', DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '{database}'"
+            ),
+        ),
+        (
+            "view",
+            format!("SELECT TABLE_NAME, SHA2(VIEW_DEFINITION, 256), DEFINER, SECURITY_TYPE FROM information_schema.VIEWS {in_schema}"),
+        ),
         (
             "trigger",
             format!(
@@ -41,11 +50,15 @@ pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint>
         ),
         (
             "parameter",
-            format!("SELECT CONCAT(SPECIFIC_NAME, '.', ORDINAL_POSITION), PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = '{database}'"),
+            format!(
+                "SELECT CONCAT(SPECIFIC_NAME, '.', ORDINAL_POSITION), PARAMETER_MODE, PARAMETER_NAME, DTD_IDENTIFIER FROM information_schema.PARAMETERS WHERE SPECIFIC_SCHEMA = '{database}'"
+            ),
         ),
         (
             "event",
-            format!("SELECT EVENT_NAME, STATUS, SHA2(EVENT_DEFINITION, 256), DEFINER, SQL_MODE, INTERVAL_VALUE, INTERVAL_FIELD, ON_COMPLETION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}'"),
+            format!(
+                "SELECT EVENT_NAME, STATUS, SHA2(EVENT_DEFINITION, 256), DEFINER, SQL_MODE, INTERVAL_VALUE, INTERVAL_FIELD, ON_COMPLETION FROM information_schema.EVENTS WHERE EVENT_SCHEMA = '{database}'"
+            ),
         ),
     ];
     for (kind, sql) in objects {
@@ -56,7 +69,9 @@ pub(super) fn fingerprint(server: &Mysql, database: &str) -> Result<Fingerprint>
 
 /// Rows, definition and next id of some tables, by one run of the client: three lines for each table.
 fn of_tables(tables: &[&String], ask: impl Fn(&str) -> Result<Vec<Vec<String>>>) -> Result<Fingerprint> {
-    let questions = tables.iter().map(|table| format!("SELECT COUNT(*) FROM `{table}`; CHECKSUM TABLE `{table}` EXTENDED; SHOW CREATE TABLE `{table}`;"));
+    let questions = tables
+        .iter()
+        .map(|table| format!("SELECT COUNT(*) FROM `{table}`; CHECKSUM TABLE `{table}` EXTENDED; SHOW CREATE TABLE `{table}`;"));
     let answers = ask(&questions.collect::<String>())?;
     let mut found = Fingerprint::new();
     for (table, lines) in tables.iter().zip(answers.chunks(3)) {
@@ -77,7 +92,9 @@ fn canonical(definition: &str) -> (String, String) {
     let (mut next_id, mut columns, mut keys) = (String::new(), Vec::new(), Vec::new());
     for line in definition.split("\\n") {
         let line = line.trim_end_matches(',');
-        let is_key = ["  PRIMARY KEY", "  UNIQUE KEY", "  KEY", "  CONSTRAINT", "  FULLTEXT", "  SPATIAL"].iter().any(|start| line.starts_with(start));
+        let is_key = ["  PRIMARY KEY", "  UNIQUE KEY", "  KEY", "  CONSTRAINT", "  FULLTEXT", "  SPATIAL"]
+            .iter()
+            .any(|start| line.starts_with(start));
         if is_key {
             keys.push(line.to_owned());
             continue;
@@ -101,8 +118,11 @@ mod tests {
 
     #[test]
     fn the_order_of_keys_and_the_next_id_do_not_count_as_definition() {
-        let one = canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `x` (`a`),\\n  KEY `y` (`a`)\\n) ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=latin1");
-        let other = canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `y` (`a`),\\n  KEY `x` (`a`)\\n) ENGINE=InnoDB DEFAULT CHARSET=latin1");
+        let one = canonical(
+            "CREATE TABLE `t` (\\n  `a` int,\\n  KEY `x` (`a`),\\n  KEY `y` (`a`)\\n) ENGINE=InnoDB AUTO_INCREMENT=7 DEFAULT CHARSET=latin1",
+        );
+        let other =
+            canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `y` (`a`),\\n  KEY `x` (`a`)\\n) ENGINE=InnoDB DEFAULT CHARSET=latin1");
         assert_eq!(one.0, other.0);
         assert_eq!((one.1.as_str(), other.1.as_str()), ("7", ""));
         let without = canonical("CREATE TABLE `t` (\\n  `a` int,\\n  KEY `y` (`a`)\\n) ENGINE=InnoDB DEFAULT CHARSET=latin1");

@@ -31,14 +31,17 @@ pub(super) fn fingerprint(server: &Postgres, database: &str) -> Result<Fingerpri
         client.args(statements.iter().flat_map(|statement| ["-c", statement]));
         cells(client, SEPARATOR)
     };
-    let names = |kind: char| ask(&[format!("SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = '{kind}'")]);
+    let names = |kind: char| {
+        ask(&[format!("SELECT quote_ident(relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = '{kind}'")])
+    };
     let mut found = Fingerprint::new();
     // The sum does not depend on the order, and repeated rows count.
     let rows = names('r')?.concat().into_iter().map(|table| {
         format!("SELECT '{table}', count(*) || ' rows', coalesce(sum(('x' || left(md5(t::text), 16))::bit(64)::bigint::numeric), 0) FROM public.{table} t")
     });
     found.extend(keyed("rows", ask(&rows.collect::<Vec<_>>())?));
-    let sequences = names('S')?.concat().into_iter().map(|sequence| format!("SELECT '{sequence}', last_value, is_called FROM public.{sequence}"));
+    let sequences =
+        names('S')?.concat().into_iter().map(|sequence| format!("SELECT '{sequence}', last_value, is_called FROM public.{sequence}"));
     found.extend(keyed("sequence", ask(&sequences.collect::<Vec<_>>())?));
     for (kind, sql) in DEFINITIONS {
         found.extend(keyed(kind, ask(&[sql.to_owned()])?));

@@ -1,10 +1,11 @@
-//! Files: a digest of each folder's entries: names, kinds, modes, owners, times, links, contents, holes.
+//! Files: digests of entries, summed up by upper folders: names, kinds, modes, owners, times, links, contents, holes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Metadata};
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plan::Result;
 use plan::error::During;
@@ -12,27 +13,34 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::Fingerprint;
 
+/// Folders so deep are told apart; what is below them is summed up.
+const TOLD_DEPTH: usize = 2;
+
 pub(super) fn fingerprint(root: &Path) -> Result<Fingerprint> {
-    let (mut found, mut folders) = (Fingerprint::new(), vec![root.to_owned()]);
+    let (mut sums, mut folders) = (BTreeMap::<PathBuf, (u64, u128)>::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
-        let (mut count, mut sum) = (0_u64, 0_u128);
+        let inside = folder.strip_prefix(root).unwrap_or(&folder).to_owned();
+        let (count, sum) = sums.entry(inside.iter().take(TOLD_DEPTH).collect()).or_default();
         for entry in fs::read_dir(&folder).during(|| format!("list {}", folder.display()))? {
             let path = entry.during(|| format!("list {}", folder.display()))?.path();
-            count += 1;
-            sum = sum.wrapping_add(entry_digest(&path).during(|| format!("read {}", path.display()))?);
+            *count += 1;
+            *sum = sum.wrapping_add(entry_digest(&path, &inside).during(|| format!("read {}", path.display()))?);
             if path.is_dir() && !path.is_symlink() {
                 folders.push(path);
             }
         }
-        let name = folder.strip_prefix(root).unwrap_or(&folder).as_os_str().as_bytes().escape_ascii().to_string();
-        found.insert(format!("folder/{name}"), format!("{count} entries, digest {sum:032x}"));
     }
-    Ok(found)
+    let told = sums.into_iter().map(|(folder, (count, sum))| {
+        (format!("folder/{}", folder.as_os_str().as_bytes().escape_ascii()), format!("{count} entries, digest {sum:032x}"))
+    });
+    Ok(told.collect())
 }
 
-fn entry_digest(path: &Path) -> std::io::Result<u128> {
+fn entry_digest(path: &Path, inside: &Path) -> std::io::Result<u128> {
     let meta = path.symlink_metadata()?;
-    let mut text = path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default();
+    let mut text = inside.as_os_str().as_bytes().to_vec();
+    text.push(b'/');
+    text.extend(path.file_name().map(|name| name.as_bytes().to_vec()).unwrap_or_default());
     let size = if meta.is_dir() { 0 } else { meta.size() };
     // The time of a folder follows its entries, and a link's is seldom restored by anyone: contents decide there.
     let time = if meta.is_file() { (meta.mtime(), meta.mtime_nsec()) } else { (0, 0) };
