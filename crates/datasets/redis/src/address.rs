@@ -158,8 +158,10 @@ impl Address {
         let mut sentinels = Sentinels { hosts: Vec::new(), master, user, password };
         for entry in hosts.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
             let text = if entry.contains("://") { entry.to_owned() } else { format!("redis://{entry}") };
-            let url = Url::parse(&text).map_err(|_| Error::refused("a sentinel in the list cannot be understood").hint("Write host:port."))?;
-            let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| Error::refused("a sentinel in the list names no host"))?;
+            let url =
+                Url::parse(&text).map_err(|_| Error::refused("a sentinel in the list cannot be understood").hint("Write host:port."))?;
+            let host =
+                url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| Error::refused("a sentinel in the list names no host"))?;
             let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
             sentinels.hosts.push((host, url.port().unwrap_or(SENTINEL_PORT)));
             if let (None, Some(found)) = (&sentinels.password, url.password()) {
@@ -249,7 +251,13 @@ mod tests {
 
     #[test]
     fn errors_and_debug_never_show_the_password() {
-        for text in ["redis://u:hunter2@/0", "redis://u:hunter2@h/x", "redis://u:hunter2@h:99999999/0", "http://u:hunter2@h", "unix://u:hunter2@nopath"] {
+        for text in [
+            "redis://u:hunter2@/0",
+            "redis://u:hunter2@h/x",
+            "redis://u:hunter2@h:99999999/0",
+            "http://u:hunter2@h",
+            "unix://u:hunter2@nopath",
+        ] {
             let error = Address::parse(text).unwrap_err();
             assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
             assert_eq!(error.class(), plan::Class::Refused);
@@ -261,7 +269,8 @@ mod tests {
 
     #[test]
     fn sentinels_come_as_a_comma_list() {
-        let address = Address::parse("redis://mymaster/1").unwrap().with_sentinels("redis://:pw@a:1, b , c:3", "master", None, None).unwrap();
+        let address =
+            Address::parse("redis://mymaster/1").unwrap().with_sentinels("redis://:pw@a:1, b , c:3", "master", None, None).unwrap();
         let sentinels = address.sentinels.as_ref().unwrap();
         assert_eq!(sentinels.hosts, [("a".into(), 1), ("b".into(), 26379), ("c".into(), 3)]);
         assert_eq!(sentinels.password.as_ref().map(|password| password.expose_secret().to_owned()).as_deref(), Some("pw"));

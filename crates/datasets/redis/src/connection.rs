@@ -280,7 +280,9 @@ impl Connection {
         let tls = error.get_ref().is_some_and(|source| source.is::<rustls::Error>());
         let what = format!("the connection to {} broke", self.peer);
         if tls {
-            Error::new(Class::Refused, format!("TLS with {} failed", self.peer)).because(error).hint("Check the CA, the client certificate and the mode.")
+            Error::new(Class::Refused, format!("TLS with {} failed", self.peer))
+                .because(error)
+                .hint("Check the CA, the client certificate and the mode.")
         } else {
             Error::transient(what).because(error).hint("The server may have been restarted; the same call may work later.")
         }

@@ -208,7 +208,11 @@ fn note_database(named: &Named, buckets: &Buckets, expired: u64, markers: &[Stri
     evidence.facts.insert(format!("database.{}", named.name), named.database.to_string());
     add_fact(&mut evidence.facts, "expired-at-dump", expired);
     if !markers.is_empty() {
-        evidence.warnings.push(format!("{}: left out {}: keys of a run of this program that has not ended", named.name, markers.join(", ")));
+        evidence.warnings.push(format!(
+            "{}: left out {}: keys of a run of this program that has not ended",
+            named.name,
+            markers.join(", ")
+        ));
     }
     insert_collections(named, buckets, &mut evidence.collections);
 }
@@ -253,4 +257,3 @@ pub(crate) fn part_path(folder: &str, number: u64) -> std::path::PathBuf {
 pub(crate) fn all_named(servers: &[ServerAt]) -> impl Iterator<Item = &Named> {
     servers.iter().flat_map(|server| server.databases.iter())
 }
-

@@ -25,3 +25,6 @@ pub use store::{Options, RedisStore};
 pub(crate) const CLIENT_NAME: &str = "threescale-backup";
 /// All keys that this program makes begin so; they are never part of a dump or a proof.
 pub(crate) const MARKER_PREFIX: &[u8] = b"threescale-backup:";
+
+#[cfg(test)]
+mod tests;

@@ -9,10 +9,10 @@ use plan::{Error, Result};
 
 use crate::MARKER_PREFIX;
 use crate::connection::Connection;
+use crate::rdb::Format;
 use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
-use crate::rdb::Format;
 use crate::replication::{Framing, View};
 use crate::tally::DatabaseTally;
 
@@ -171,7 +171,13 @@ impl<'a> Pass<'a> {
     }
 
     /// One key of a database of the pass; its value is next in the source.
-    pub(crate) fn key<R: Read, K: Keeper>(&mut self, source: &mut Source<R, K>, format: Format, head: &KeyHead, position: usize) -> Result<()> {
+    pub(crate) fn key<R: Read, K: Keeper>(
+        &mut self,
+        source: &mut Source<R, K>,
+        format: Format,
+        head: &KeyHead,
+        position: usize,
+    ) -> Result<()> {
         let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
         let database = self.databases.get_mut(position).ok_or_else(|| Error::failed("a database that is not in the pass"))?;
         if head.key.starts_with(MARKER_PREFIX) {

@@ -10,10 +10,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::connection::{Connection, Reply};
 use crate::pass::{Keeper, Pass, printable, server_time_ms};
+use crate::rdb::Format;
 use crate::rdb::crc64::crc64;
 use crate::rdb::source::Source;
 use crate::rdb::walk::KeyHead;
-use crate::rdb::Format;
 use crate::server::Server;
 
 /// Keys asked for in one `SCAN`.
@@ -43,7 +43,8 @@ impl Pass<'_> {
                 let (Some(Reply::Bytes(next)), Some(keys)) = (reply.next(), reply.next()) else {
                     return Err(Error::failed("SCAN answered something else than a cursor and keys"));
                 };
-                let keys: Vec<Vec<u8>> = keys.list().into_iter().filter_map(|key| if let Reply::Bytes(key) = key { Some(key) } else { None }).collect();
+                let keys: Vec<Vec<u8>> =
+                    keys.list().into_iter().filter_map(|key| if let Reply::Bytes(key) = key { Some(key) } else { None }).collect();
                 let keys: Vec<Vec<u8>> = keys.into_iter().filter(|key| seen.is_new(key)).collect();
                 let mut rest = keys.as_slice();
                 while !rest.is_empty() {
@@ -147,7 +148,9 @@ impl Reader {
         length: u64,
         keeper: K,
     ) -> Result<K> {
-        let raw = length.checked_sub(FOOTER_BYTES).ok_or_else(|| Error::failed(format!("the dumped value of {:?} is too short", printable(&head.key))))?;
+        let raw = length
+            .checked_sub(FOOTER_BYTES)
+            .ok_or_else(|| Error::failed(format!("the dumped value of {:?} is too short", printable(&head.key))))?;
         let payload = connection.by_ref().take(raw);
         let mut source = Source::with_buffer(payload, keeper, std::mem::take(&mut self.buffer));
         head.kind = source.byte()?;
@@ -160,7 +163,9 @@ impl Reader {
         connection.read_exact(&mut footer).map_err(crate::rdb::source::from_io)?;
         let (version, checksum) = footer.split_first_chunk::<2>().ok_or_else(|| Error::failed("no footer"))?;
         if u16::from_le_bytes(*version) != format.version {
-            return Err(Error::transient("the server's RDB version changed during the dump").hint("It seems to be under upgrade: try again later."));
+            return Err(
+                Error::transient("the server's RDB version changed during the dump").hint("It seems to be under upgrade: try again later.")
+            );
         }
         let checksum = checksum.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         if checksum != 0 && checksum != crc64(crc, version) {

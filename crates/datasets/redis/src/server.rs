@@ -98,7 +98,8 @@ impl Server {
     pub(crate) fn accepts(&self, format: Format) -> bool {
         let own = self.writes();
         if self.is_valkey() {
-            return format.version <= 11 || (format.dialect == Dialect::Valkey && own.dialect == Dialect::Valkey && format.version <= own.version);
+            return format.version <= 11
+                || (format.dialect == Dialect::Valkey && own.dialect == Dialect::Valkey && format.version <= own.version);
         }
         format.dialect == Dialect::Redis && format.version <= own.version
     }

@@ -2,8 +2,8 @@
 
 mod discard;
 mod fits;
-mod look;
 mod loader;
+mod look;
 mod place;
 mod prove;
 mod stage;
@@ -14,10 +14,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
-use plan::evidence::Evidence;
 use plan::{Error, Result};
 
 use crate::address::Address;

@@ -181,7 +181,9 @@ mod tests {
     #[test]
     fn buckets_are_where_they_say() {
         let base = 1_700_000_040_000;
-        for after in [0, 1, 59_999, 60_000, 3_599_999, 3_600_000, 100_000_000, 172_799_999, 172_800_000, 34_559_999_999, 34_560_000_000, 1 << 44] {
+        for after in
+            [0, 1, 59_999, 60_000, 3_599_999, 3_600_000, 100_000_000, 172_799_999, 172_800_000, 34_559_999_999, 34_560_000_000, 1 << 44]
+        {
             let end = bucket_end(base, base + after);
             let begin = bucket_begin(base, end);
             assert!(begin <= base + after && base + after < end, "{after}: {begin} {end}");

@@ -94,7 +94,8 @@ fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Co
             if address.tls.mode == TlsMode::Disable {
                 Stream::Tcp(stream)
             } else {
-                let name = ServerName::try_from(host.clone()).map_err(|error| Error::refused(format!("no host name: {host}")).because(error))?;
+                let name =
+                    ServerName::try_from(host.clone()).map_err(|error| Error::refused(format!("no host name: {host}")).because(error))?;
                 let client = ClientConnection::new(tls::client_config(&address.tls)?, name)
                     .map_err(|error| Error::refused("set up TLS").because(error))?;
                 Stream::Tls(Box::new(StreamOwned::new(client, stream)))
@@ -132,7 +133,9 @@ fn ask_sentinels(address: &Address, sentinels: &Sentinels, limits: &Limits) -> R
         }
     }
     let last = last.unwrap_or_else(|| Error::refused("no sentinels"));
-    Err(Error::new(last.class(), format!("no sentinel tells where {group:?} is")).because(last).hint("Check the sentinels and the group's name."))
+    Err(Error::new(last.class(), format!("no sentinel tells where {group:?} is"))
+        .because(last)
+        .hint("Check the sentinels and the group's name."))
 }
 
 fn ask_sentinel(at: &Endpoint, group: &str, address: &Address, sentinels: &Sentinels, limits: &Limits) -> Result<Option<Endpoint>> {

@@ -49,7 +49,9 @@ pub(crate) fn refusal(text: &str) -> Error {
     let code = text.split(' ').next().unwrap_or_default();
     let message = format!("the server answered {text:?}");
     match code {
-        "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" => Error::transient(message).hint("The server is not ready; try again later."),
+        "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" | "CLUSTERDOWN" => {
+            Error::transient(message).hint("The server is not ready; try again later.")
+        }
         "READONLY" => Error::transient(message).hint("This server is a replica, or has just become one: give the address of the master."),
         "NOAUTH" | "WRONGPASS" => Error::refused(message).hint("Check the user name and the password of the address."),
         "NOPERM" => Error::refused(message).hint("Give the user the named command and all keys (ACL SETUSER … +command ~*)."),
@@ -65,5 +67,7 @@ pub(crate) fn refusal(text: &str) -> Error {
 
 /// Whether the refusal says that the command is forbidden to this user or not there at all (renamed, managed service, old server).
 pub(crate) fn is_forbidden(text: &str) -> bool {
-    text.starts_with("NOPERM") || text.to_ascii_lowercase().contains("unknown command") || text.to_ascii_lowercase().contains("unknown subcommand")
+    text.starts_with("NOPERM")
+        || text.to_ascii_lowercase().contains("unknown command")
+        || text.to_ascii_lowercase().contains("unknown subcommand")
 }

@@ -37,7 +37,8 @@ pub(crate) fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>> {
         (None, None) => builder.with_no_client_auth(),
         (Some(certificates), Some(key)) => {
             let chain = CertificateDer::pem_file_iter(certificates).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            let chain = chain.map_err(|error| refused(&format!("read the client certificate {}", certificates.display())).because(error))?;
+            let chain =
+                chain.map_err(|error| refused(&format!("read the client certificate {}", certificates.display())).because(error))?;
             let key = PrivateKeyDer::from_pem_file(key)
                 .map_err(|error| refused(&format!("read the client key {}", key.display())).because(error))?;
             builder.with_client_auth_cert(chain, key).map_err(|error| refused("use the client certificate").because(error))?
@@ -53,7 +54,8 @@ fn roots(tls: &Tls) -> Result<RootCertStore> {
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         return Ok(store);
     };
-    let refused = |error: Box<dyn std::error::Error + Send + Sync>| Error::refused(format!("read the CA file {}", path.display())).because(error);
+    let refused =
+        |error: Box<dyn std::error::Error + Send + Sync>| Error::refused(format!("read the CA file {}", path.display())).because(error);
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| refused(error.into()))? {
         let certificate = certificate.map_err(|error| refused(error.into()))?;
         store.add(certificate).map_err(|error| refused(error.into()))?;

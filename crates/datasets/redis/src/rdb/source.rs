@@ -293,7 +293,10 @@ impl Absorb for Collect<'_> {
 
     fn begin(&mut self, length: u64) -> Result<()> {
         if length > self.limit {
-            return Err(Error::failed(format!("the RDB holds a key or a packed node of {length} bytes, more than {} are not supported", self.limit)));
+            return Err(Error::failed(format!(
+                "the RDB holds a key or a packed node of {length} bytes, more than {} are not supported",
+                self.limit
+            )));
         }
         self.into.reserve(usize::try_from(length.min(1 << 20)).unwrap_or_default());
         Ok(())

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use plan::{Error, Result};
 
-use super::packed::{Packed, intset, listpack, zipmap, ziplist};
+use super::packed::{Packed, intset, listpack, ziplist, zipmap};
 use super::source::{Source, Tap};
 use super::{Dialect, Format};
 
@@ -145,8 +145,11 @@ pub(crate) fn value<R: Read, T: Tap, A: Absorb>(source: &mut Source<R, T>, kind:
 
 /// An error that says that a type is not known.
 pub(crate) fn unknown(kind: u8, format: Format) -> Error {
-    Error::refused(format!("the server holds a value of RDB type {kind} (RDB version {}), which this program does not know", format.version))
-        .hint("Use a newer version of threescale-backup, or remove that key: 3scale stores none of this type.")
+    Error::refused(format!(
+        "the server holds a value of RDB type {kind} (RDB version {}), which this program does not know",
+        format.version
+    ))
+    .hint("Use a newer version of threescale-backup, or remove that key: 3scale stores none of this type.")
 }
 
 fn repeat<R: Read, T: Tap>(source: &mut Source<R, T>, mut each: impl FnMut(&mut Source<R, T>) -> Result<()>) -> Result<()> {
@@ -210,7 +213,7 @@ fn packed<R: Read, T: Tap, A: Absorb>(source: &mut Source<R, T>, kind: u8, absor
         12 | 17 if turn == 1 => {
             turn = 0;
             let score = match found {
-                #[expect(clippy::cast_precision_loss, reason = "Redis stores only integers here that a double holds exactly")]
+                // Redis stores only integers here that a double holds exactly.
                 Packed::Number(number) => number as f64,
                 Packed::Bytes(text) => parse_score(text)?,
             };

@@ -5,7 +5,7 @@ use std::io::Read;
 use plan::{Error, Result};
 
 use super::source::{Source, Tap};
-use super::value::{module_data, unknown, Shape};
+use super::value::{Shape, module_data, unknown};
 use super::*;
 
 /// The longest key, auxiliary field or function library.
@@ -115,8 +115,9 @@ impl<R: Read, T: Tap> Walk<R, T> {
         let computed = self.source.crc()?;
         let stored = u64::from_le_bytes(self.source.exact()?);
         if stored != 0 && stored != computed {
-            return Err(Error::failed(format!("the checksum of the RDB is {stored:016x}, its content gives {computed:016x}"))
-                .hint("The bytes were damaged on the way or in the server's memory: try again, and look at the machine when it happens again."));
+            return Err(Error::failed(format!("the checksum of the RDB is {stored:016x}, its content gives {computed:016x}")).hint(
+                "The bytes were damaged on the way or in the server's memory: try again, and look at the machine when it happens again.",
+            ));
         }
         Ok(Item::End { checked: stored != 0 })
     }

@@ -25,12 +25,16 @@ impl RedisStore {
                 let format = version.parse().ok().map(Format::of_version);
                 if !format.is_some_and(|format| server.accepts(format)) {
                     let text = format!("{} is {server}, which cannot load RDB version {version} ({})", at.address.endpoint(), kept.store);
-                    problems.push(Problem::new(Severity::Blocks, text).way_out("Restore into a server of the same or a newer version of the same product."));
+                    problems.push(
+                        Problem::new(Severity::Blocks, text)
+                            .way_out("Restore into a server of the same or a newer version of the same product."),
+                    );
                 }
             }
             state_problems(at, &server, &mut problems);
             if number("module-keys") > 0 && server.modules().is_empty() {
-                let text = format!("the set has {} values of modules, {} has no module loaded", number("module-keys"), at.address.endpoint());
+                let text =
+                    format!("the set has {} values of modules, {} has no module loaded", number("module-keys"), at.address.endpoint());
                 problems.push(Problem::new(Severity::Blocks, text).way_out("Load the same modules."));
             }
             if number("functions") > 0 && !server.at_least(7, 0) {
@@ -90,7 +94,8 @@ fn room(at: &ServerAt, connection: &mut Connection, server: &Server, need: u64, 
     let endpoint = at.address.endpoint();
     let free = free_databases(connection, at)?.len();
     if free < at.databases.len() {
-        let text = format!("{endpoint} has {free} empty logical databases, {} are needed for a copy beside the live data", at.databases.len());
+        let text =
+            format!("{endpoint} has {free} empty logical databases, {} are needed for a copy beside the live data", at.databases.len());
         problems.push(Problem::new(Severity::Blocks, text).way_out("Raise `databases` in its configuration, or restore with --in-place."));
     }
     let (used, limit) = (server.number("used_memory"), server.memory_limit());
@@ -99,7 +104,10 @@ fn room(at: &ServerAt, connection: &mut Connection, server: &Server, need: u64, 
         problems.push(Problem::new(Severity::Blocks, text).way_out("Raise its memory and maxmemory, or restore with --in-place."));
     }
     if let Some(words) = refused(connection, &[b"SWAPDB", b"x", b"x"])? {
-        problems.push(Problem::new(Severity::Blocks, format!("SWAPDB is not allowed at {endpoint}: {words}")).way_out("Allow SWAPDB, or restore with --in-place."));
+        problems.push(
+            Problem::new(Severity::Blocks, format!("SWAPDB is not allowed at {endpoint}: {words}"))
+                .way_out("Allow SWAPDB, or restore with --in-place."),
+        );
     }
     Ok(())
 }

@@ -19,7 +19,12 @@ impl RedisStore {
     pub(crate) fn look_at(&self, context: &Context) -> Result<Findings> {
         let mut findings = Findings {
             store: String::new(),
-            address: self.servers.iter().flat_map(|at| at.databases.iter().map(|named| format!("{}/{}", at.address.endpoint(), named.database))).collect::<Vec<_>>().join(", "),
+            address: self
+                .servers
+                .iter()
+                .flat_map(|at| at.databases.iter().map(|named| format!("{}/{}", at.address.endpoint(), named.database)))
+                .collect::<Vec<_>>()
+                .join(", "),
             size_bytes: 0,
             count: Some(0),
             backup_problems: Vec::new(),
@@ -52,7 +57,15 @@ fn fact(findings: &mut Findings, at: &ServerAt, name: &str, value: impl ToString
 }
 
 fn persistence(at: &ServerAt, server: &Server, findings: &mut Findings) {
-    for name in ["used_memory", "maxmemory", "maxmemory_policy", "aof_enabled", "aof_last_write_status", "rdb_last_bgsave_status", "connected_slaves"] {
+    for name in [
+        "used_memory",
+        "maxmemory",
+        "maxmemory_policy",
+        "aof_enabled",
+        "aof_last_write_status",
+        "rdb_last_bgsave_status",
+        "connected_slaves",
+    ] {
         fact(findings, at, name, server.field(name));
     }
     for named in &at.databases {
@@ -64,7 +77,9 @@ fn persistence(at: &ServerAt, server: &Server, findings: &mut Findings) {
         findings.backup_problems.push(problem.way_out("A dump needs a fork too: look at the server's log for memory or disk."));
     }
     if server.field("loading") == "1" {
-        findings.backup_problems.push(Problem::new(Severity::Blocks, format!("{} is loading its data", at.address.endpoint())).way_out("Try again when it is ready."));
+        findings.backup_problems.push(
+            Problem::new(Severity::Blocks, format!("{} is loading its data", at.address.endpoint())).way_out("Try again when it is ready."),
+        );
     }
     if server.number("maxmemory") > 0 && !matches!(server.field("maxmemory_policy"), "noeviction" | "") {
         let text = format!("{} throws keys away when its memory is full ({})", at.address.endpoint(), server.field("maxmemory_policy"));
@@ -95,11 +110,16 @@ fn permissions(at: &ServerAt, connection: &mut Connection, server: &Server, find
     let replication = missing(connection, server, &BY_REPLICATION)?;
     let scan = missing(connection, server, &BY_SCAN)?;
     let restore = missing(connection, server, &TO_RESTORE)?;
-    let way_out = |commands: &[String]| format!("ACL SETUSER … {}", commands.iter().map(|name| format!("+{}", name.to_lowercase())).collect::<Vec<_>>().join(" "));
+    let way_out = |commands: &[String]| {
+        format!("ACL SETUSER … {}", commands.iter().map(|name| format!("+{}", name.to_lowercase())).collect::<Vec<_>>().join(" "))
+    };
     let endpoint = at.address.endpoint();
     if !replication.is_empty() {
         fact(findings, at, "dump-road", "scan");
-        let text = format!("replication is not allowed at {endpoint} ({}): keys are read by SCAN and DUMP, not at one point in time", replication.join(", "));
+        let text = format!(
+            "replication is not allowed at {endpoint} ({}): keys are read by SCAN and DUMP, not at one point in time",
+            replication.join(", ")
+        );
         findings.backup_problems.push(Problem::new(Severity::Degrades, text).way_out(way_out(&replication)));
         if !scan.is_empty() {
             let text = format!("neither replication nor SCAN and DUMP are allowed at {endpoint}: {} missing", scan.join(", "));
@@ -122,7 +142,9 @@ fn missing(connection: &mut Connection, server: &Server, commands: &[&[&str]]) -
     for command in commands {
         let name = command.first().copied().unwrap_or_default();
         let absent = match connection.ask(&[b"COMMAND", b"INFO", name.as_bytes()])? {
-            Reply::List(found) => found.first().is_some_and(|found| matches!(found, Reply::Nil) || matches!(found, Reply::List(list) if list.is_empty())),
+            Reply::List(found) => {
+                found.first().is_some_and(|found| matches!(found, Reply::Nil) || matches!(found, Reply::List(list) if list.is_empty()))
+            }
             _ => false,
         };
         let denied = match &user {
@@ -187,7 +209,8 @@ fn road(at: &ServerAt, connection: &mut Connection, server: &Server, share: u64,
         Some(format!("{} empty logical databases, {} are needed", free.len(), at.databases.len()))
     } else if server.memory_limit() > 0 && server.number("used_memory") + share > server.memory_limit() {
         Some("no memory for two copies".to_owned())
-    } else if !missing(connection, server, &[&["SWAPDB", "0", "1"]])?.is_empty() || refused(connection, &[b"SWAPDB", b"x", b"x"])?.is_some() {
+    } else if !missing(connection, server, &[&["SWAPDB", "0", "1"]])?.is_empty() || refused(connection, &[b"SWAPDB", b"x", b"x"])?.is_some()
+    {
         Some("SWAPDB is not allowed".to_owned())
     } else {
         None

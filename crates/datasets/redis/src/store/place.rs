@@ -144,11 +144,13 @@ pub(crate) fn free_databases(connection: &mut Connection, at: &ServerAt) -> Resu
     let count = match connection.ask(&[b"CONFIG", b"GET", b"databases"])?.list().get(1).and_then(Reply::number) {
         Some(count) => u32::try_from(count).unwrap_or(16),
         // CONFIG is forbidden: ask for databases until there are no more.
-        None => (0..256).find_map(|number| match connection.ask(&[b"SELECT", number.to_string().as_bytes()]) {
-            Ok(Reply::Error(_)) => Some(Ok(number)),
-            Ok(_) => None,
-            Err(error) => Some(Err(error)),
-        }).unwrap_or(Ok(256))?,
+        None => (0..256)
+            .find_map(|number| match connection.ask(&[b"SELECT", number.to_string().as_bytes()]) {
+                Ok(Reply::Error(_)) => Some(Ok(number)),
+                Ok(_) => None,
+                Err(error) => Some(Err(error)),
+            })
+            .unwrap_or(Ok(256))?,
     };
     let mut free = Vec::new();
     for number in 0..count.min(1024) {

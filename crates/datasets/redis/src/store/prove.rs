@@ -29,7 +29,9 @@ impl RedisStore {
                     Some(side) => match placed.holds(&mut connection, side)? {
                         Holds::Loaded => {}
                         Holds::Foreign => return Err(foreign(at, side)),
-                        _ => return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again.")),
+                        _ => {
+                            return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again."));
+                        }
                     },
                     None => super::swap::check_loaded(&mut connection, placed, std::slice::from_ref(spot))?,
                 }
@@ -53,7 +55,14 @@ impl RedisStore {
     }
 
     /// Reads the databases of the pass; gives the server's time when all that was read was certainly there.
-    fn read_back(&self, context: &Context, at: &ServerAt, connection: &mut Connection, server: &Server, pass: &mut Pass<'_>) -> Result<u64> {
+    fn read_back(
+        &self,
+        context: &Context,
+        at: &ServerAt,
+        connection: &mut Connection,
+        server: &Server,
+        pass: &mut Pass<'_>,
+    ) -> Result<u64> {
         match open_view(&at.address, &self.limits(context))? {
             Asked::View(view) => {
                 let after_ms = server_time_ms(connection)?;
@@ -106,7 +115,10 @@ mod tests {
         let mut found = tallies(&[("a/persistent", 4), ("a/volatile/120000", 1), ("a/volatile/180000", 6)]);
         let gone = account_for_expired(&dumped, &mut found, 0, 70_000);
         assert_eq!(gone, 5);
-        assert_eq!(found, tallies(&[("a/persistent", 4), ("a/volatile/120000", 4), ("a/volatile/180000", 6), ("a/volatile-fields/120000", 2)]));
+        assert_eq!(
+            found,
+            tallies(&[("a/persistent", 4), ("a/volatile/120000", 4), ("a/volatile/180000", 6), ("a/volatile-fields/120000", 2)])
+        );
         let mut more = tallies(&[("a/volatile/120000", 5)]);
         account_for_expired(&dumped, &mut more, 0, 70_000);
         assert_eq!(more.get("a/volatile/120000").map(|tally| tally.count), Some(5), "more than were dumped is a difference");

@@ -121,7 +121,8 @@ fn select_first(connection: &mut Connection, spots: &[Spot]) -> Result<()> {
 fn load_staged_functions(connection: &mut Connection, placed: &Placed, spots: &[Spot], context: &Context) -> Result<()> {
     select_first(connection, spots)?;
     let staged = connection.call(&[b"LRANGE", placed.functions().as_bytes(), b"0", b"-1"])?.list();
-    let libraries: Vec<Vec<u8>> = staged.into_iter().filter_map(|code| if let Reply::Bytes(code) = code { Some(code) } else { None }).collect();
+    let libraries: Vec<Vec<u8>> =
+        staged.into_iter().filter_map(|code| if let Reply::Bytes(code) = code { Some(code) } else { None }).collect();
     load_functions(connection, &libraries, Some(&loaded_functions(placed)), context)
 }
 

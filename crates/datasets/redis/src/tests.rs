@@ -1,0 +1,8 @@
+//! Against real servers.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod crashes;
+mod damage;
+mod doors;
+mod rounds;
+mod scene;

@@ -1,0 +1,167 @@
+//! The ways in: passwords, users, TLS, unix socket, sentinels; and what is said when they are shut.
+
+use std::process::{Child, Command, Stdio};
+
+use lab::Redis;
+use plan::Class;
+use plan::ids::DataSetName;
+use plan::ports::{DataSet, Road};
+use plan::tls::{Tls, TlsMode};
+use secrecy::SecretString;
+
+use super::scene::*;
+use crate::{Address, Options, RedisStore};
+
+fn only(address: Address) -> RedisStore {
+    RedisStore::new(DataSetName::SystemRedis, vec![("", address)], Options::default()).unwrap()
+}
+
+/// Back and forth through one door.
+fn round(address: Address) {
+    let store = only(address);
+    let set = backup(&store).unwrap();
+    assert_eq!(set.kept.evidence.count(), 1);
+    let place = restore(&store, &set, "door", Road::SideCopy);
+    store.discard(&context("door"), &place).unwrap();
+}
+
+#[test]
+fn a_wrong_password_is_refused_and_never_shown() {
+    let server = Redis::start(&["--requirepass", "right-secret"]).unwrap();
+    say(&mut connect(&server, 1), "SET a 1");
+    round(Address::parse(&server.url(1)).unwrap());
+    let port = server.port();
+    for url in [
+        format!("redis://:wrong-secret@127.0.0.1:{port}/1"),
+        format!("redis://127.0.0.1:{port}/1"),
+        format!("redis://bob:wrong-secret@127.0.0.1:{port}/1"),
+    ] {
+        let error = only(Address::parse(&url).unwrap()).look(&context("x")).unwrap_err();
+        assert_eq!(error.class(), Class::Refused, "{error:?}");
+        assert!(!format!("{error:?}").contains("secret"), "{error:?}");
+    }
+    let address = Address::parse(&format!("redis://:wrong-secret@127.0.0.1:{port}/1")).unwrap();
+    round(address.with_password(SecretString::from("right-secret")));
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_transient_error() {
+    let mut server = Redis::start(&[]).unwrap();
+    server.stop().unwrap();
+    let error = only(Address::parse(&server.url(0)).unwrap()).look(&context("x")).unwrap_err();
+    assert_eq!(error.class(), Class::Transient);
+}
+
+#[test]
+fn a_unix_socket_and_a_user_of_the_acl_are_ways_in() {
+    let server = Redis::start(&["--user", "backup", "on", ">user-secret", "~*", "&*", "+@all"]).unwrap();
+    say(&mut connect(&server, 2), "SET a 1");
+    round(Address::parse(&format!("unix://backup:user-secret@{}?db=2", server.socket().display())).unwrap());
+    round(
+        Address::parse(&format!("redis://127.0.0.1:{}/2", server.port()))
+            .unwrap()
+            .with_user("backup")
+            .with_password(SecretString::from("user-secret")),
+    );
+}
+
+#[test]
+fn missing_rights_are_named() {
+    let server = Redis::start(&["--user", "weak", "on", ">pw", "~*", "&*", "+@all", "-restore", "-swapdb", "-psync", "-dump"]).unwrap();
+    let store = only(Address::parse(&format!("redis://weak:pw@127.0.0.1:{}/0", server.port())).unwrap());
+    let findings = store.look(&context("x")).unwrap();
+    let texts = |problems: &[plan::ports::Problem]| {
+        problems.iter().map(|problem| format!("{} {:?}", problem.text, problem.way_out)).collect::<String>()
+    };
+    assert!(texts(&findings.restore_problems).contains("+restore"), "{findings:?}");
+    assert!(texts(&findings.backup_problems).contains("+psync") && texts(&findings.backup_problems).contains("+dump"), "{findings:?}");
+    assert_eq!(findings.road, Road::InPlace);
+    let look = only(Address::parse(&server.url(0)).unwrap()).look(&context("x")).unwrap();
+    assert!(look.backup_problems.is_empty() && look.restore_problems.is_empty(), "{look:?}");
+    assert_eq!(look.road, Road::SideCopy);
+}
+
+#[test]
+fn tls_with_and_without_a_client_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = lab::Tls::make(folder.path()).unwrap();
+    let options = files.redis_options();
+    let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let server = Redis::start(&options).unwrap();
+    let mut seed =
+        crate::connection::Connection::open(&Address::parse(&format!("unix://{}", server.socket().display())).unwrap(), &limits()).unwrap();
+    say(&mut seed, "SET a 1");
+    let address = Address::parse(&server.url(0)).unwrap();
+    let verified = Tls { mode: TlsMode::VerifyFull, ca_file: Some(files.ca()), ..Tls::default() };
+    round(address.clone().with_tls(verified.clone()));
+    round(address.clone().with_tls(Tls { mode: TlsMode::Require, ..Tls::default() }));
+    round(address.clone().with_tls(Tls { mode: TlsMode::VerifyCa, ..verified.clone() }));
+    let error = only(address.clone()).look(&context("x")).unwrap_err();
+    assert_eq!(error.class(), Class::Refused, "the public CAs did not sign it: {error:?}");
+    let plain = Address::parse(&server.url(0).replace("rediss", "redis")).unwrap();
+    assert!(only(plain).look(&context("x")).is_err());
+
+    let other_folder = tempfile::tempdir().unwrap();
+    let other = lab::Tls::make(other_folder.path()).unwrap();
+    let wrong = Tls { ca_file: Some(other.ca()), ..verified.clone() };
+    assert_eq!(only(address.with_tls(wrong)).look(&context("x")).unwrap_err().class(), Class::Refused);
+
+    drop(server);
+    options.extend(["--tls-auth-clients", "yes"]);
+    options.retain(|option| *option != "optional");
+    let position = options.iter().position(|option| *option == "--tls-auth-clients").unwrap();
+    options.remove(position);
+    let server = Redis::start(&options).unwrap();
+    let mut seed =
+        crate::connection::Connection::open(&Address::parse(&format!("unix://{}", server.socket().display())).unwrap(), &limits()).unwrap();
+    say(&mut seed, "SET a 1");
+    let address = Address::parse(&server.url(0)).unwrap();
+    assert!(only(address.clone().with_tls(verified.clone())).look(&context("x")).is_err());
+    let (certificate, key) = files.client();
+    round(address.with_tls(Tls { client_certificate_file: Some(certificate), client_key_file: Some(key), ..verified }));
+}
+
+/// A sentinel that ends with the value.
+struct Sentinel(Child, u16, tempfile::TempDir);
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn sentinel(master: &Redis) -> Sentinel {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let file = folder.path().join("sentinel.conf");
+    let text =
+        format!("port {port}\nbind 127.0.0.1\nrequirepass sentinel-secret\nsentinel monitor group-one 127.0.0.1 {} 1\n", master.port());
+    std::fs::write(&file, text).unwrap();
+    let program = lab::find_program("redis-server").unwrap();
+    let child = Command::new(program).arg(&file).arg("--sentinel").stdout(Stdio::null()).spawn().unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(std::time::Instant::now() < end);
+        std::thread::yield_now();
+    }
+    Sentinel(child, port, folder)
+}
+
+#[test]
+fn sentinels_tell_where_the_master_is() {
+    let server = Redis::start(&[]).unwrap();
+    say(&mut connect(&server, 1), "SET a 1");
+    let sentinel = sentinel(&server);
+    assert!(sentinel.2.path().exists());
+    let hosts = format!("127.0.0.1:1,redis://127.0.0.1:{}", sentinel.1);
+    let address = |group: &str, password: &str| {
+        let password = Some(SecretString::from(password.to_owned()));
+        Address::parse(&format!("redis://{group}/1")).unwrap().with_sentinels(&hosts, "master", None, password).unwrap()
+    };
+    round(address("group-one", "sentinel-secret"));
+    let error = only(address("group-two", "sentinel-secret")).look(&context("x")).unwrap_err();
+    assert!(error.chain().contains("does not know"), "{error:?}");
+    let error = only(address("group-one", "wrong")).look(&context("x")).unwrap_err();
+    assert_eq!(error.class(), Class::Refused, "{error:?}");
+}
