@@ -1,6 +1,6 @@
 //! `kill -9` in the middle of a backup: the next one reuses what was uploaded, and nothing is broken.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
 use plan::ports::{Part, Repository as _};
@@ -15,7 +15,7 @@ fn part(number: u64) -> Part {
     Part::bytes(format!("t/{number:06}"), noise(31_000 + number, 1 << 20))
 }
 
-/// Not a test of its own: the process that is killed. Says each part that it gives, and waits for ever after the last.
+/// Not a test of its own: the process that is killed. Says when half is given, and waits for ever.
 #[test]
 #[ignore = "started by the test beside it"]
 fn child_that_backs_up() {
@@ -23,10 +23,9 @@ fn child_that_backs_up() {
     let repository = RusticRepository::open(&Location::Folder(folder.into()), &password()).unwrap();
     let mut number = 0;
     let dump = Script::new(move || {
-        eprintln!("part {number}");
         number += 1;
         if number > PARTS / 2 {
-            eprintln!("half");
+            writeln!(std::io::stderr(), "half").unwrap();
             loop {
                 std::thread::park();
             }
