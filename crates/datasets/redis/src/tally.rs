@@ -19,6 +19,9 @@ const AT_ONCE_BYTES: usize = 64 << 10;
 const MINUTE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
+/// Buckets are an hour wide until here, and a day wide until there; all that is later is one bucket.
+const HOURS_END_MS: u64 = 2 * DAY_MS;
+const DAYS_END_MS: u64 = 400 * DAY_MS;
 
 /// XXH3-128 of pieces. Nearly all elements are short, for which a buffer is quicker than the streaming state.
 #[derive(Default)]
@@ -78,8 +81,8 @@ pub(crate) fn bucket_end(base_ms: u64, expires_ms: u64) -> u64 {
     let after = expires_ms.saturating_sub(base_ms);
     let width = match after {
         0..HOUR_MS => MINUTE_MS,
-        HOUR_MS..172_800_000 => HOUR_MS,
-        172_800_000..34_560_000_000 => DAY_MS,
+        HOUR_MS..HOURS_END_MS => HOUR_MS,
+        HOURS_END_MS..DAYS_END_MS => DAY_MS,
         _ => return u64::MAX,
     };
     base_ms + (after / width + 1) * width
@@ -87,11 +90,15 @@ pub(crate) fn bucket_end(base_ms: u64, expires_ms: u64) -> u64 {
 
 /// The begin of the bucket with that end.
 pub(crate) fn bucket_begin(base_ms: u64, end_ms: u64) -> u64 {
-    match end_ms.saturating_sub(base_ms) {
-        0..=HOUR_MS => end_ms - MINUTE_MS,
-        ..=172_800_000 => end_ms - HOUR_MS,
-        ..=34_560_000_000 => end_ms - DAY_MS,
-        _ => base_ms + 400 * DAY_MS,
+    let after = end_ms.saturating_sub(base_ms);
+    if after <= HOUR_MS {
+        end_ms - MINUTE_MS
+    } else if after <= HOURS_END_MS {
+        end_ms - HOUR_MS
+    } else if after <= DAYS_END_MS {
+        end_ms - DAY_MS
+    } else {
+        base_ms + DAYS_END_MS
     }
 }
 

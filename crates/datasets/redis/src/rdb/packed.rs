@@ -187,6 +187,11 @@ mod tests {
         }
     }
 
+    fn push(found: &mut Vec<String>, entry: Packed<'_>) -> Result<()> {
+        found.push(text(entry));
+        Ok(())
+    }
+
     #[test]
     fn a_ziplist_has_integers_of_every_width() {
         let mut node = vec![0; 10];
@@ -204,7 +209,7 @@ mod tests {
         node.push(0xff);
         let length = u32::try_from(node.len()).unwrap_or_default().to_le_bytes();
         node.splice(..4, length);
-        let found = texts(|found| ziplist(&node, |entry| Ok(found.push(text(entry)))));
+        let found = texts(|found| ziplist(&node, |entry| push(found, entry)));
         assert_eq!(found, ["hi", "0", "12", "-1", "-32768", "-1", "-2147483647", "9223372036854775807"]);
         for cut in 0..node.len() {
             assert!(ziplist(node.get(..cut).unwrap_or_default(), |_| Ok(())).is_err());
@@ -228,7 +233,7 @@ mod tests {
         node.push(0xff);
         let length = u32::try_from(node.len()).unwrap_or_default().to_le_bytes();
         node.splice(..4, length);
-        let found = texts(|found| listpack(&node, |entry| Ok(found.push(text(entry)))));
+        let found = texts(|found| listpack(&node, |entry| push(found, entry)));
         assert_eq!(found, ["127", "hi", "-1", "4095", "-32768", "-1", "-2147483647", "9223372036854775807"]);
         for cut in 0..node.len() {
             assert!(listpack(node.get(..cut).unwrap_or_default(), |_| Ok(())).is_err());
@@ -237,9 +242,9 @@ mod tests {
 
     #[test]
     fn an_intset_and_a_zipmap_are_read() {
-        let found = texts(|found| intset(b"\x02\0\0\0\x02\0\0\0\xff\xff\x05\0", |entry| Ok(found.push(text(entry)))));
+        let found = texts(|found| intset(b"\x02\0\0\0\x02\0\0\0\xff\xff\x05\0", |entry| push(found, entry)));
         assert_eq!(found, ["-1", "5"]);
-        let found = texts(|found| zipmap(b"\x02\x03foo\x03\x00bar\x01k\x02\x03hixxx\xff", |entry| Ok(found.push(text(entry)))));
+        let found = texts(|found| zipmap(b"\x02\x03foo\x03\x00bar\x01k\x02\x03hixxx\xff", |entry| push(found, entry)));
         assert_eq!(found, ["foo", "bar", "k", "hi"]);
     }
 }

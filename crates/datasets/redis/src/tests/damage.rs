@@ -153,6 +153,28 @@ fn a_server_that_dies_during_a_dump_leaves_no_verdict() {
     assert!(backup(&store(&server)).is_ok());
 }
 
+#[test]
+fn a_raised_stop_flag_interrupts_and_a_silent_server_is_not_waited_for() {
+    let server = Redis::start(&[]).unwrap();
+    let mut connection = connect(&server, 0);
+    for number in 0..8u64 {
+        connection.call(&[b"SET", number.to_string().as_bytes(), &noise(6_000_000, number)]).unwrap();
+    }
+    let stopped = context("x");
+    let mut dump = store(&server).dump(&stopped).unwrap();
+    assert!(dump.next_part().unwrap().is_some());
+    stopped.stop.raise();
+    let error = std::iter::repeat_with(|| dump.next_part()).find_map(Result::err).unwrap();
+    assert_eq!(error.class(), Class::Interrupted, "{error:?}");
+
+    let impatient = store_with(&server, Options { idle_timeout: std::time::Duration::from_secs(1), ..Options::default() });
+    server.freeze().unwrap();
+    let error = impatient.look(&context("x")).unwrap_err();
+    server.thaw().unwrap();
+    assert_eq!(error.class(), Class::Transient, "{error:?}");
+    assert!(impatient.look(&context("x")).is_ok());
+}
+
 /// Kills the server when half of the parts were read.
 struct Killing(Arc<Memory>, std::sync::Mutex<Option<Redis>>, std::sync::atomic::AtomicU64);
 

@@ -130,6 +130,10 @@ fn under_write_load_a_dump_is_one_point_in_time() {
                 }
             }
         });
+        let mut watching = connect(server, 0);
+        while say(&mut watching, "EXISTS counter").number() == Some(0) {
+            std::thread::yield_now();
+        }
         let store = store(server);
         let sets: Vec<Set> = (0..3).map(|_| backup(&store).unwrap()).collect();
         stop.store(true, Ordering::Relaxed);
@@ -141,6 +145,7 @@ fn under_write_load_a_dump_is_one_point_in_time() {
         let run = format!("load{number}");
         let place = restore(&target_store, set, &run, Road::SideCopy);
         let counter = say(&mut connect(&target, 0), "GET counter").text();
+        assert!(counter.parse::<u64>().unwrap() > 0);
         assert_eq!(say(&mut connect(&target, 1), "GET counter").text(), counter);
         assert_eq!(say(&mut connect(&target, 0), "LLEN log").text(), counter);
         target_store.discard(&context(&run), &place).unwrap();
