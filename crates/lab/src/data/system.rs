@@ -1,13 +1,14 @@
 //! The system database: which tables there are, with how many rows; schema, triggers and procedure.
 
+mod accounts;
 mod bulk;
 pub(crate) mod load;
-mod tables;
+mod products;
 
 use super::row::Rows;
 use super::shape::Shape;
 pub(crate) use bulk::backend_events as newest_event;
-pub(crate) use tables::limit;
+pub(crate) use products::limit;
 
 /// A table and how its rows are made.
 pub(crate) struct Table {
@@ -19,14 +20,18 @@ pub(crate) struct Table {
     pub(crate) row: fn(&Shape, u64, &mut Rows),
 }
 
+const fn table(name: &'static str, row_bytes: u64, rows: fn(&Shape) -> u64, row: fn(&Shape, u64, &mut Rows)) -> Table {
+    Table { name, row_bytes, rows, row }
+}
+
 /// All tables that are filled; `heartbeats` belongs to the writers.
 pub(crate) fn tables() -> impl Iterator<Item = &'static Table> {
-    tables::TABLES.iter().chain(bulk::TABLES)
+    products::TABLES.iter().chain(accounts::TABLES).chain(bulk::TABLES)
 }
 
 /// System name of a service's n-th metric, in the order of [`Shape::metric`].
 pub(crate) const fn metric_name(nth: u64) -> &'static str {
-    tables::METRICS[(nth % 4) as usize]
+    products::METRICS[(nth % 4) as usize]
 }
 
 /// Statements that make the tables.

@@ -2,15 +2,11 @@
 
 use std::fmt::Write;
 
-use super::Table;
+use super::{Table, table};
 use crate::data::calendar::NOW;
 use crate::data::random::Random;
 use crate::data::row::Rows;
 use crate::data::shape::Shape;
-
-const fn table(name: &'static str, row_bytes: u64, rows: fn(&Shape) -> u64, row: fn(&Shape, u64, &mut Rows)) -> Table {
-    Table { name, row_bytes, rows, row }
-}
 
 pub(super) const TABLES: &[Table] = &[
     table("proxy_configs", 12_000, |shape| shape.share(22, 12_000), proxy_config),
