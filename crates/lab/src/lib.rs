@@ -24,6 +24,6 @@ pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DA
 pub use mysql::{Mysql, MysqlKind};
 pub use postgres::Postgres;
 pub use programs::find as find_program;
-pub use redis::Redis;
+pub use redis::{Redis, RedisKind};
 pub use tls::Tls;
 pub use writers::{Control, Writers, Written};

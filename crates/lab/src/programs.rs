@@ -19,7 +19,7 @@ pub fn find(name: &str) -> Result<PathBuf> {
 
 /// A program of Oracle's MySQL: of the private prefix, or of the machine when that is not MariaDB's.
 pub(crate) fn find_mysql(name: &str) -> Result<PathBuf> {
-    let own = mysql_prefix().map(|prefix| prefix.join("bin").join(name)).filter(|file| is_program(file));
+    let own = prefix("THREESCALE_BACKUP_MYSQL_PREFIX", "mysql").map(|prefix| prefix.join("bin").join(name)).filter(|file| is_program(file));
     let others = || search_path().into_iter().map(|folder| folder.join(name)).find(|file| is_program(file) && !is_mariadb(file));
     own.or_else(others).ok_or_else(|| missing(&format!("{name} of MySQL")))
 }
@@ -28,9 +28,16 @@ fn missing(name: &str) -> Error {
     Error::refused(format!("no program {name} on this machine")).hint("Run scripts/install-test-deps.")
 }
 
-fn mysql_prefix() -> Option<PathBuf> {
-    let set = std::env::var_os("THREESCALE_BACKUP_MYSQL_PREFIX").map(PathBuf::from);
-    set.or_else(|| std::env::home_dir().map(|home| home.join(".cache/threescale-backup/mysql")))
+/// A program of the newest Redis or of Valkey: of their private prefix only.
+pub(crate) fn find_newest(name: &str) -> Result<PathBuf> {
+    let own = prefix("THREESCALE_BACKUP_REDIS_PREFIX", "redis").map(|prefix| prefix.join("bin").join(name));
+    own.filter(|file| is_program(file)).ok_or_else(|| missing(&format!("{name} of the newest version")))
+}
+
+/// Where `scripts/install-test-deps` unpacks what this Debian lacks.
+fn prefix(variable: &str, name: &str) -> Option<PathBuf> {
+    let set = std::env::var_os(variable).map(PathBuf::from);
+    set.or_else(|| std::env::home_dir().map(|home| home.join(".cache/threescale-backup").join(name)))
 }
 
 fn is_mariadb(file: &Path) -> bool {

@@ -10,8 +10,19 @@ use rustix::process::Signal;
 use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
-use crate::programs::find;
+use crate::programs::{find, find_newest};
 use crate::server::{Kind, Server};
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RedisKind {
+    /// Redis as this machine has it (7.0 on Debian 12).
+    Redis,
+    /// The newest Redis of the private prefix (see `scripts/install-test-deps`).
+    NewestRedis,
+    /// Valkey of the private prefix.
+    Valkey,
+}
 
 /// A running server. Ends with the value.
 pub struct Redis {
@@ -28,6 +39,14 @@ impl Redis {
     /// # Errors
     /// When the program is missing or the server does not start; the end of its log is in the hints.
     pub fn start(options: &[&str]) -> Result<Self> {
+        Self::start_kind(RedisKind::Redis, options)
+    }
+
+    /// As `start`, of another kind.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_kind(kind: RedisKind, options: &[&str]) -> Result<Self> {
         let folder = Folder::create("redis")?;
         let port = Port::reserve()?;
         let password = value_of(options, "--requirepass");
@@ -36,9 +55,9 @@ impl Redis {
         let socket = folder.join("sock");
         let (path, secret) = (folder.path().to_owned(), password.clone());
         let kind = Kind {
-            name: "Redis",
+            name: if kind == RedisKind::Valkey { "Valkey" } else { "Redis" },
             stop_signal: Signal::TERM,
-            launch: Box::new(move |folder, port| launch(folder, port, uses_tls, &options)),
+            launch: Box::new(move |folder, port| launch(kind, folder, port, uses_tls, &options)),
             ready: Box::new(move || {
                 let output = client(&path, secret.as_deref()).arg("PING").output().during(|| "start redis-cli".to_owned())?;
                 let said = String::from_utf8_lossy(&output.stdout);
@@ -159,10 +178,18 @@ fn client(folder: &Path, password: Option<&str>) -> Command {
     command
 }
 
-fn launch(folder: &Path, port: u16, uses_tls: bool, options: &[String]) -> Result<Command> {
+fn program(kind: RedisKind) -> Result<PathBuf> {
+    match kind {
+        RedisKind::Redis => find("redis-server"),
+        RedisKind::NewestRedis => find_newest("redis-server"),
+        RedisKind::Valkey => find_newest("valkey-server"),
+    }
+}
+
+fn launch(kind: RedisKind, folder: &Path, port: u16, uses_tls: bool, options: &[String]) -> Result<Command> {
     let data = folder.join("data");
     std::fs::create_dir_all(&data).during(|| format!("make {}", data.display()))?;
-    let mut command = mortal(&find("redis-server")?)?;
+    let mut command = mortal(&program(kind)?)?;
     let number = port.to_string();
     command
         .args(["--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "local"])

@@ -5,7 +5,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use lab::{Mysql, MysqlKind, Postgres, Redis, Tls};
+use lab::{Mysql, MysqlKind, Postgres, Redis, RedisKind, Tls};
 use mysql::prelude::Queryable;
 
 fn output(command: &mut Command) -> String {
@@ -93,6 +93,23 @@ fn redis_with_a_password_keeps_its_data_through_stop_and_kill() {
     server.start_again().unwrap();
     assert_eq!(output(server.client().args(["-n", "1", "GET", "a"])), "b");
     assert_eq!(output(server.client().args(["-p", &server.port().to_string(), "-h", "127.0.0.1", "DEBUG", "DIGEST"])).len(), 40);
+}
+
+#[test]
+fn redis_comes_in_three_kinds() {
+    let version = |kind, name: &str| {
+        let mut server = Redis::start_kind(kind, &["--appendonly", "yes"]).unwrap();
+        output(server.client().args(["SET", "a", "b"]));
+        server.kill();
+        server.start_again().unwrap();
+        assert_eq!(output(server.client().args(["GET", "a"])), "b");
+        let info = output(server.client().args(["INFO", "server"]));
+        info.lines().find_map(|line| line.strip_prefix(&format!("{name}_version:"))).unwrap().trim().to_owned()
+    };
+    let major = |version: String| version.split('.').next().unwrap().parse::<u32>().unwrap();
+    assert_eq!(major(version(RedisKind::Redis, "redis")), 7);
+    assert!(major(version(RedisKind::NewestRedis, "redis")) >= 8);
+    assert!(major(version(RedisKind::Valkey, "valkey")) >= 8);
 }
 
 #[test]
