@@ -216,3 +216,53 @@ fn writers_go_on_after_their_stores_were_away() {
         assert!(written.errors[&name] > 0, "{name} was away and nobody noticed: {written:?}");
     }
 }
+
+/// Otherwise a fingerprint would find differences where a good restore makes none.
+fn a_copy_has_the_same_fingerprint(mysql: MysqlKind) {
+    let one = filled(mysql);
+    let mut other = Installation::start(&InstallationOptions { mysql, size_bytes: SIZE_BYTES, ..InstallationOptions::default() }).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = |from: &mut Command, to: &mut Command| {
+        let file = folder.path().join("dump");
+        assert!(from.stdout(std::fs::File::create(&file).unwrap()).status().unwrap().success(), "{from:?}");
+        assert!(to.stdin(std::fs::File::open(&file).unwrap()).status().unwrap().success(), "{to:?}");
+    };
+    let mut dump = one.mysql.dump_client();
+    dump.args(["--single-transaction", "--routines", "--triggers", "--hex-blob", "--databases", SYSTEM_DATABASE]);
+    pipe(&mut dump, &mut other.mysql.client());
+    output(other.postgres.client().args(["-c", "CREATE DATABASE zync_production"]));
+    let mut load = other.postgres.program("pg_restore");
+    pipe(one.postgres.program("pg_dump").args(["-Fc", "zync_production"]), load.args(["-d", "zync_production"]));
+    output(Command::new("cp").arg("-a").arg(one.storage().join(".")).arg(other.storage()));
+    for name in [DataSetName::SystemDatabase, DataSetName::SystemStorage, DataSetName::ZyncDatabase] {
+        let (before, after) = (one.fingerprint_of(name).unwrap(), other.fingerprint_of(name).unwrap());
+        assert_eq!(differences(&before, &after), BTreeSet::new(), "{name}");
+    }
+    // Redis' own way is its AOF.
+    put_some_keys(&other);
+    for name in [DataSetName::BackendRedis, DataSetName::SystemRedis] {
+        let before = other.fingerprint_of(name).unwrap();
+        let server = if name == DataSetName::BackendRedis { &mut other.backend_redis } else { &mut other.system_redis };
+        server.stop().unwrap();
+        server.start_again().unwrap();
+        assert_eq!(differences(&lasting(before), &lasting(other.fingerprint_of(name).unwrap())), BTreeSet::new(), "{name}");
+    }
+}
+
+#[test]
+fn a_copy_made_by_the_stores_own_tools_has_the_same_fingerprint() {
+    a_copy_has_the_same_fingerprint(MysqlKind::Mysql);
+}
+
+#[test]
+fn a_copy_made_by_mariadbs_own_tools_has_the_same_fingerprint() {
+    a_copy_has_the_same_fingerprint(MysqlKind::Mariadb);
+}
+
+fn put_some_keys(installation: &Installation) {
+    for (server, db) in [(&installation.backend_redis, "0"), (&installation.backend_redis, "1"), (&installation.system_redis, "1")] {
+        output(server.client().args(["-n", db, "RPUSH", "list", "a", "b"]));
+        output(server.client().args(["-n", db, "SET", "text", "ü"]));
+        output(server.client().args(["-n", db, "ZADD", "scores", "1.5", "a"]));
+    }
+}

@@ -106,10 +106,18 @@ fn canonical(definition: &str) -> (String, String) {
             }
             _ => true,
         });
-        columns.push(words.collect::<Vec<_>>().join(" "));
+        columns.push(without_repeated_charset(&words.collect::<Vec<_>>()));
     }
     keys.sort();
     (format!("{}\n{}", columns.join("\n"), keys.join("\n")), next_id)
+}
+
+/// MySQL tells a column's character set beside its collation when the column was made so, which every dump does; the
+/// collation says it already.
+fn without_repeated_charset(words: &[&str]) -> String {
+    let at = words.windows(4).position(|four| matches!(four, ["CHARACTER", "SET", _, "COLLATE"]));
+    let is_kept = |index: usize| at.is_none_or(|at| !(at..at + 3).contains(&index));
+    words.iter().enumerate().filter(|&(index, _)| is_kept(index)).map(|(_, &word)| word).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
