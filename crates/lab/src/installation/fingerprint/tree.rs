@@ -16,6 +16,9 @@ use super::Fingerprint;
 /// Folders so deep are told apart; what is below them is summed up.
 const TOLD_DEPTH: usize = 2;
 
+/// The program's own folder at the root: what a run keeps there is not data.
+const OWN_FOLDER: &str = ".threescale-backup";
+
 pub(super) fn fingerprint(root: &Path) -> Result<Fingerprint> {
     let (mut sums, mut folders) = (BTreeMap::<PathBuf, (u64, u128)>::new(), vec![root.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -23,6 +26,9 @@ pub(super) fn fingerprint(root: &Path) -> Result<Fingerprint> {
         let (count, sum) = sums.entry(inside.iter().take(TOLD_DEPTH).collect()).or_default();
         for entry in fs::read_dir(&folder).during(|| format!("list {}", folder.display()))? {
             let path = entry.during(|| format!("list {}", folder.display()))?.path();
+            if path == root.join(OWN_FOLDER) {
+                continue;
+            }
             *count += 1;
             *sum = sum.wrapping_add(entry_digest(&path, &inside).during(|| format!("read {}", path.display()))?);
             if path.is_dir() && !path.is_symlink() {
