@@ -3,15 +3,12 @@
 use jiff::{Span, Zoned};
 use plan::ids::SetId;
 use plan::{Error, Result};
-use repository::{ForgetOptions, ForgetReport, PruneReport, Retention};
+use repository::{BACKUP_HOURS_MAX, ForgetOptions, ForgetReport, PruneReport, Retention};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::args;
 use crate::output::{bytes, local_time};
-
-/// No backup takes longer: what an interrupted one left is removed only when it is older.
-const BACKUP_HOURS_MAX: u32 = 24;
 
 #[derive(Serialize)]
 struct ForgetDocument {
@@ -48,7 +45,13 @@ pub(crate) fn forget(app: &App, args: &args::Forget) -> Result<()> {
     };
     let config = app.config()?;
     let repository = app.repository(&config)?;
-    let options = ForgetOptions { now: Zoned::now(), prune: args.prune, apply: args.yes, nobody_else_writes: false, backup_hours_max: BACKUP_HOURS_MAX };
+    let options = ForgetOptions {
+        now: Zoned::now(),
+        prune: args.prune,
+        apply: args.yes,
+        nobody_else_writes: false,
+        backup_hours_max: BACKUP_HOURS_MAX,
+    };
     let report = repository.forget(&retention, &options)?;
     app.output.line(&print(&report))?;
     app.output.document(&document(report))
