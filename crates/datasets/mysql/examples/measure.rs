@@ -43,7 +43,12 @@ impl Snapshot for InFolder {
 }
 
 fn fill(server: &Mysql, mebibytes: u64) {
-    let options = OptsBuilder::new().ip_or_hostname(Some("127.0.0.1")).tcp_port(server.port()).prefer_socket(false).user(Some("root")).pass(Some("lab"));
+    let options = OptsBuilder::new()
+        .ip_or_hostname(Some("127.0.0.1"))
+        .tcp_port(server.port())
+        .prefer_socket(false)
+        .user(Some("root"))
+        .pass(Some("lab"));
     let mut conn = Conn::new(options).unwrap();
     conn.query_drop("CREATE DATABASE `system` CHARACTER SET utf8mb3 COLLATE utf8mb3_bin").unwrap();
     conn.query_drop("USE `system`").unwrap();
@@ -55,14 +60,14 @@ fn fill(server: &Mysql, mebibytes: u64) {
              price DECIMAL(20,4), data MEDIUMTEXT, user_key VARCHAR(256), flag TINYINT(1), KEY (tenant_id), KEY (name), KEY (user_key), KEY (created_at))"
         );
         conn.query_drop(sql).unwrap();
-        let row = "SELECT NULL, a.n + b.n, CONCAT('a name ', a.n, RAND()), 'live', NOW(6), RAND() * 1000, CONCAT('--- \\n:a: \\'', SHA2(RAND(), 512), '\\'\\n', REPEAT('yaml: text\\n', 10)), SHA1(RAND()), 1";
+        let row = "SELECT NULL, a.n + b.n, CONCAT('a name ', a.n, RAND()), 'live', NOW(6), RAND() * 1000, CONCAT('--- \\n:a: \\'', SHA2(RAND(), 512), '\\'\\n', REPEAT('yaml: text\\n', 10)), SHA2(RAND(), 256), 1";
         conn.query_drop(format!("INSERT INTO {table} {row} FROM digits a, digits b, digits c, digits d")).unwrap();
         // A row is about 400 bytes.
         let wanted = (mebibytes << 20) / 3 / 400;
         let mut rows = 10_000;
         while rows < wanted {
             let more = rows.min(wanted - rows);
-            let again = "NULL, tenant_id, CONCAT('a name ', RAND()), state, NOW(6), RAND() * 1000, CONCAT('--- \\n:a: \\'', SHA2(RAND(), 512), '\\'\\n', REPEAT('yaml: text\\n', 10)), SHA1(RAND()), 1";
+            let again = "NULL, tenant_id, CONCAT('a name ', RAND()), state, NOW(6), RAND() * 1000, CONCAT('--- \\n:a: \\'', SHA2(RAND(), 512), '\\'\\n', REPEAT('yaml: text\\n', 10)), SHA2(RAND(), 256), 1";
             conn.query_drop(format!("INSERT INTO {table} SELECT {again} FROM {table} LIMIT {more}")).unwrap();
             rows += more;
         }
@@ -110,7 +115,11 @@ fn main() {
     let packed = folder.path().join("dump.sql.gz");
     let begin = Instant::now();
     let mut child = server.dump_client().args(["--single-transaction", "system"]).stdout(Stdio::piped()).spawn().unwrap();
-    let gzip = std::process::Command::new("gzip").stdin(child.stdout.take().unwrap()).stdout(std::fs::File::create(&packed).unwrap()).status().unwrap();
+    let gzip = std::process::Command::new("gzip")
+        .stdin(child.stdout.take().unwrap())
+        .stdout(std::fs::File::create(&packed).unwrap())
+        .status()
+        .unwrap();
     assert!(child.wait().unwrap().success() && gzip.success());
     report("mysqldump --single-transaction | gzip", begin, bytes);
 

@@ -14,8 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 /// The largest packet that the protocol knows (1 GiB): a row may be larger than what the server accepts as a statement.
 const MAX_PACKET_BYTES: usize = 1 << 30;
 
-const FORM: &str =
-    "Write it as mysql2://user:password@host:port/database, or mysql2://user:password@/database?socket=/path; percent-encode special characters.";
+const FORM: &str = "Write it as mysql2://user:password@host:port/database, or mysql2://user:password@/database?socket=/path; percent-encode special characters.";
 
 /// The address of a database, with what is needed to log in.
 #[derive(Clone)]
@@ -164,7 +163,9 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), String> {
     };
     let port = match port.strip_prefix(':') {
         Some("") | None if port.len() <= 1 => 3306,
-        Some(digits) => digits.parse().map_err(|_| "the port is not a number from 1 to 65535 (is there an unencoded \"@\", \":\" or \"/\" in the password?)")?,
+        Some(digits) => digits
+            .parse()
+            .map_err(|_| "the port is not a number from 1 to 65535 (is there an unencoded \"@\", \":\" or \"/\" in the password?)")?,
         None => return Err("there is something between \"]\" and the port".into()),
     };
     Ok((host, port))

@@ -34,5 +34,7 @@ pub(crate) fn busy(session: &mut Session, what: &str) -> Error {
     if blockers.is_empty() {
         return error.hint("No blocking connection can be seen: GRANT PROCESS ON *.* to this user, or look at SHOW PROCESSLIST.");
     }
-    error.hint(format!("It may wait for: {}.", blockers.join("; "))).hint("End that connection (KILL number) or wait for it, then try again.")
+    error
+        .hint(format!("It may wait for: {}.", blockers.join("; ")))
+        .hint("End that connection (KILL number) or wait for it, then try again.")
 }

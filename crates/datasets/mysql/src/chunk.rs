@@ -31,7 +31,13 @@ pub(crate) struct Chunk {
 pub(crate) type Boundary = Vec<String>;
 
 /// Gives the chunks of a table one by one, in key order. `session` is used for reading keys only.
-pub(crate) fn cut(session: &mut Session, schema: &str, table: &Table, chunk_bytes: u64, mut give: impl FnMut(Chunk) -> Result<()>) -> Result<()> {
+pub(crate) fn cut(
+    session: &mut Session,
+    schema: &str,
+    table: &Table,
+    chunk_bytes: u64,
+    mut give: impl FnMut(Chunk) -> Result<()>,
+) -> Result<()> {
     let rows_per_chunk = rows_per_chunk(table, chunk_bytes);
     let Some(key) = key::choose(table) else { return give(Chunk { condition: None }) };
     if table.estimated_rows < rows_per_chunk / 2 {

@@ -60,7 +60,9 @@ impl<'a> Swap<'a> {
         if self.record.state(&mut self.session)? == Some(State::Saved) {
             let saved = self.live()?;
             let has: BTreeSet<_> = now.all().map(|object| (object.kind, object.name.clone())).collect();
-            let dropped = |of: &[crate::schema::Object]| of.iter().filter(|object| !has.contains(&(object.kind, object.name.clone()))).cloned().collect::<Vec<_>>();
+            let dropped = |of: &[crate::schema::Object]| {
+                of.iter().filter(|object| !has.contains(&(object.kind, object.name.clone()))).cloned().collect::<Vec<_>>()
+            };
             // What was dropped goes first where order matters; views are tried in any order.
             now.routines.extend(dropped(&saved.routines));
             now.views.extend(dropped(&saved.views));
@@ -81,7 +83,8 @@ impl<'a> Swap<'a> {
         if error.class() == Class::Interrupted {
             return error;
         }
-        let busy = (error.class() == Class::Transient).then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
+        let busy = (error.class() == Class::Transient)
+            .then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
         let restored = self.create(objects).and_then(|()| self.state(state));
         let error = match busy {
             Some(busy) => busy.because(error),
@@ -89,7 +92,10 @@ impl<'a> Swap<'a> {
         };
         match restored {
             Ok(()) => error.hint("Everything is as it was."),
-            Err(second) => error.hint(format!("Putting the triggers, views, routines and events back failed too ({}): call `resume` or `undo`.", second.chain())),
+            Err(second) => error.hint(format!(
+                "Putting the triggers, views, routines and events back failed too ({}): call `resume` or `undo`.",
+                second.chain()
+            )),
         }
     }
 }
@@ -107,7 +113,9 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
     }
     let mut swap = Swap::open(store, context, schemas)?;
     match swap.record.state(&mut swap.session)? {
-        None | Some(State::Staging) => return Err(Error::failed("there is no whole staged copy to cut over to").hint("Stage and prove again.")),
+        None | Some(State::Staging) => {
+            return Err(Error::failed("there is no whole staged copy to cut over to").hint("Stage and prove again."));
+        }
         Some(State::Undoing) => return Err(Error::failed("an undo of this run is half-way").hint("Finish it with `undo`.")),
         Some(State::Done) => return drop_if_empty(&mut swap),
         Some(State::Staged | State::Undone | State::Saved) => move_in(&mut swap)?,
@@ -133,7 +141,10 @@ fn move_in(swap: &mut Swap<'_>) -> Result<()> {
     let live = swap.save()?;
     let moved = objects::drop_all(&mut swap.session, &swap.schemas.live).and_then(|()| {
         let staged = &set.tables;
-        swap::rename(&mut swap.session, &[(&swap.schemas.live, &swap.schemas.before, &live.tables), (&swap.schemas.stage, &swap.schemas.live, staged)])
+        swap::rename(
+            &mut swap.session,
+            &[(&swap.schemas.live, &swap.schemas.before, &live.tables), (&swap.schemas.stage, &swap.schemas.live, staged)],
+        )
     });
     if let Err(error) = moved {
         let state = if before == State::Saved { State::Staged } else { before };
@@ -145,7 +156,8 @@ fn move_in(swap: &mut Swap<'_>) -> Result<()> {
 /// Takes a cut-over back, as far as it came.
 pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> Result<()> {
     if schemas.road == Road::InPlace {
-        return Err(Error::needs_person("a restore in place has no previous data beside it").hint("Restore the safety copy that was taken before it."));
+        return Err(Error::needs_person("a restore in place has no previous data beside it")
+            .hint("Restore the safety copy that was taken before it."));
     }
     let mut swap = Swap::open(store, context, schemas)?;
     let state = match swap.record.state(&mut swap.session)? {
@@ -169,7 +181,12 @@ pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> 
 fn move_out(swap: &mut Swap<'_>, state: State, set: &Objects, live: &Objects) -> Result<()> {
     swap::probe(&mut swap.session, &swap.schemas.live)?;
     swap.state(State::Undoing)?;
-    let sql = format!("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}", quote::name(&swap.schemas.stage), set.charset, set.collation);
+    let sql = format!(
+        "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
+        quote::name(&swap.schemas.stage),
+        set.charset,
+        set.collation
+    );
     swap.session.run("make the schema for the restored data", &sql)?;
     // Everything that is live now goes, also what was made since the cut-over.
     let restored = read::table_names(&mut swap.session, &swap.schemas.live)?;

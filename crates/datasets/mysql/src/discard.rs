@@ -28,8 +28,11 @@ pub(crate) fn discard(store: &MysqlStore, schemas: &Schemas) -> Result<()> {
         None | Some(State::Staging | State::Staged | State::Undone) => {
             let others = read::table_names(&mut session, &schemas.before)?.into_iter().filter(|name| name != TABLE).count();
             if others > 0 {
-                return Err(Error::needs_person(format!("schema {:?} holds {others} tables, and no record says what they are", schemas.before))
-                    .hint("Look at them; drop the schema by hand when they are not needed."));
+                return Err(Error::needs_person(format!(
+                    "schema {:?} holds {others} tables, and no record says what they are",
+                    schemas.before
+                ))
+                .hint("Look at them; drop the schema by hand when they are not needed."));
             }
         }
     }

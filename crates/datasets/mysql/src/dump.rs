@@ -230,12 +230,15 @@ impl MysqlDump {
     fn compare_definitions(&mut self) -> Result<()> {
         let now = read::schema(&mut self.reader, &self.schema.server, &self.schema.objects.database)?;
         let (before, after) = (lines::lines(&self.schema), lines::lines(&now));
-        if let Some(changed) = before.iter().find(|line| !after.contains(line)).or_else(|| after.iter().find(|line| !before.contains(line))) {
+        if let Some(changed) = before.iter().find(|line| !after.contains(line)).or_else(|| after.iter().find(|line| !before.contains(line)))
+        {
             return Err(Error::transient(format!("a table's definition was changed during the dump: {changed}"))
                 .hint("Run the backup again when migrations have ended."));
         }
         if self.schema.objects != now.objects {
-            self.evidence.warnings.push("views, triggers, routines or events were changed during the dump; the set holds them as they were at its beginning".into());
+            self.evidence.warnings.push(
+                "views, triggers, routines or events were changed during the dump; the set holds them as they were at its beginning".into(),
+            );
         }
         Ok(())
     }

@@ -35,7 +35,10 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     problems.extend(trust(&mut session, kept, &server, &grants)?);
     problems.extend(privileges(store, &grants, road));
     problems.extend(database(store, kept));
-    problems.push(Problem::new(Severity::Note, format!("the server does not tell its free space; the copy needs about {} MiB", kept.bytes * 3 / 2 / (1 << 20))));
+    problems.push(Problem::new(
+        Severity::Note,
+        format!("the server does not tell its free space; the copy needs about {} MiB", kept.bytes * 3 / 2 / (1 << 20)),
+    ));
     Ok(problems)
 }
 
@@ -61,10 +64,15 @@ fn version(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
 fn other_kind(kept: &KeptDataSet, server: &Server) -> Problem {
     let store = &kept.store;
     match fact(kept, "other-kind-obstacles") {
-        Some(obstacles) => Problem::new(Severity::Blocks, format!("the set is from {store} and cannot go to {}: {obstacles}", server.kind.display()))
-            .way_out(format!("Restore into {}.", if server.kind == Kind::Mysql { "MariaDB" } else { "MySQL" })),
-        None => Problem::new(Severity::Degrades, format!("the set is from {store}, the server is {}; nothing in the schema prevents it", server.name()))
-            .way_out("Rehearse it first: triggers, views and routines are taken as they are written."),
+        Some(obstacles) => {
+            Problem::new(Severity::Blocks, format!("the set is from {store} and cannot go to {}: {obstacles}", server.kind.display()))
+                .way_out(format!("Restore into {}.", if server.kind == Kind::Mysql { "MariaDB" } else { "MySQL" }))
+        }
+        None => Problem::new(
+            Severity::Degrades,
+            format!("the set is from {store}, the server is {}; nothing in the schema prevents it", server.name()),
+        )
+        .way_out("Rehearse it first: triggers, views and routines are taken as they are written."),
     }
 }
 
@@ -74,7 +82,8 @@ fn collations(session: &mut Session, kept: &KeptDataSet, server: &Server) -> Res
     let mut has: Vec<String> = found.iter().map(|record| record.text(0).map(|name| full(&name))).collect::<Result<_>>()?;
     // MariaDB lists its newest collations without their character set.
     has.extend(has.iter().filter(|name| name.starts_with("uca1400")).map(|name| format!("utf8mb4_{name}")).collect::<Vec<_>>());
-    let missing: Vec<&str> = fact(kept, "collations").unwrap_or_default().split(',').filter(|name| !name.is_empty() && !has.contains(&full(name))).collect();
+    let missing: Vec<&str> =
+        fact(kept, "collations").unwrap_or_default().split(',').filter(|name| !name.is_empty() && !has.contains(&full(name))).collect();
     Ok((!missing.is_empty()).then(|| {
         Problem::new(Severity::Blocks, format!("{} lacks collations that the set uses: {}", server.name(), missing.join(", ")))
             .way_out("Restore into a server of the version that the set was taken from, or a newer one.")
@@ -85,8 +94,11 @@ fn names(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
     let source = fact(kept, "lower-case-table-names")?;
     let differs = source != server.lower_case_table_names.to_string();
     (differs && fact(kept, "upper-case-names").is_some()).then(|| {
-        Problem::new(Severity::Blocks, format!("lower_case_table_names was {source} and is {}, and tables have capital letters", server.lower_case_table_names))
-            .way_out(format!("Initialise the server with lower_case_table_names = {source}."))
+        Problem::new(
+            Severity::Blocks,
+            format!("lower_case_table_names was {source} and is {}, and tables have capital letters", server.lower_case_table_names),
+        )
+        .way_out(format!("Initialise the server with lower_case_table_names = {source}."))
     })
 }
 

@@ -86,7 +86,11 @@ pub(crate) fn statement(schema: Option<&str>, table: &Table, file: &str) -> Stri
 
 /// The beginning of an `INSERT` of rows, for servers that take no local files.
 pub(crate) fn insert_into(schema: &str, table: &Table) -> String {
-    format!("INSERT INTO {} ({}) VALUES ", quote::qualified(schema, &table.name), quote::names(table.kept_columns().map(|column| column.name.as_str())))
+    format!(
+        "INSERT INTO {} ({}) VALUES ",
+        quote::qualified(schema, &table.name),
+        quote::names(table.kept_columns().map(|column| column.name.as_str()))
+    )
 }
 
 /// A cell as a literal for that `INSERT`.
@@ -94,7 +98,9 @@ pub(crate) fn literal(column: &Column, cell: Option<&[u8]>) -> String {
     let Some(bytes) = cell else { return "NULL".into() };
     let text = || quote::bytes(bytes, "utf8mb4");
     match column.data_type.as_str() {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double" | "year" => String::from_utf8_lossy(bytes).into_owned(),
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double" | "year" => {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
         "enum" if column.load.is_some() => String::from_utf8_lossy(bytes).into_owned(),
         "json" | "uuid" | "inet4" | "inet6" | "date" | "time" | "datetime" | "timestamp" => text(),
         _ => quote::bytes(bytes, "binary"),

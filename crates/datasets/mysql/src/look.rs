@@ -29,16 +29,24 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     let mut backup = reading(&grants, &server, database);
     let (road, mut restore) = writing(&grants, &Schemas::of(database, &context.run, Road::SideCopy, true));
     let long = long_transactions(&mut session)?;
-    backup.extend(long.iter().map(|text| Problem::new(Severity::Note, text.clone()).way_out("The snapshot waits only for statements, not for transactions.")));
+    backup.extend(
+        long.iter().map(|text| {
+            Problem::new(Severity::Note, text.clone()).way_out("The snapshot waits only for statements, not for transactions.")
+        }),
+    );
     restore.extend(long.iter().map(|text| {
-        Problem::new(Severity::Degrades, text.clone()).way_out("End it before the cut-over: the swap waits for it, with a limit, and then changes nothing.")
+        Problem::new(Severity::Degrades, text.clone())
+            .way_out("End it before the cut-over: the swap waits for it, with a limit, and then changes nothing.")
     }));
     let local = session.variable("GLOBAL.local_infile")?.as_deref() == Some("1");
     let may_switch = ["SUPER", "SYSTEM_VARIABLES_ADMIN"].iter().any(|privilege| grants.everywhere(privilege));
     if !local && !may_switch {
         restore.push(
-            Problem::new(Severity::Degrades, "the server takes no local files (local_infile = OFF): rows are loaded by INSERT, which is slower")
-                .way_out("SET GLOBAL local_infile = ON"),
+            Problem::new(
+                Severity::Degrades,
+                "the server takes no local files (local_infile = OFF): rows are loaded by INSERT, which is slower",
+            )
+            .way_out("SET GLOBAL local_infile = ON"),
         );
     }
     let (size_bytes, rows) = size(&mut session, database)?;
@@ -87,7 +95,10 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
     }
     let mut degrade = |ok: bool, text: &str, grant: &str| {
         if !ok {
-            problems.push(Problem::new(Severity::Degrades, format!("{user} lacks {grant}: {text}")).way_out(format!("GRANT {grant} ON *.* TO {user}")));
+            problems.push(
+                Problem::new(Severity::Degrades, format!("{user} lacks {grant}: {text}"))
+                    .way_out(format!("GRANT {grant} ON *.* TO {user}")),
+            );
         }
     };
     let lock = grants.on("LOCK TABLES", database);
@@ -123,20 +134,29 @@ pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>
     if road == Road::InPlace {
         let pattern = quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")));
         problems.push(
-            Problem::new(Severity::Degrades, format!("{user} may not make schemas beside {}: a restore has to go in place", quote::name(&schemas.live)))
-                .way_out(format!("GRANT ALL ON {pattern}.* TO {user}")),
+            Problem::new(
+                Severity::Degrades,
+                format!("{user} may not make schemas beside {}: a restore has to go in place", quote::name(&schemas.live)),
+            )
+            .way_out(format!("GRANT ALL ON {pattern}.* TO {user}")),
         );
     }
     let missing: Vec<&str> = grants.missing(&LOAD, &schemas.live).into_iter().chain(grants.missing(&OBJECTS, &schemas.live)).collect();
     if !missing.is_empty() {
         let (list, schema) = (missing.join(", "), quote::name(&schemas.live));
-        problems.push(Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}")).way_out(format!("GRANT {list} ON {schema}.* TO {user}")));
+        problems.push(
+            Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}"))
+                .way_out(format!("GRANT {list} ON {schema}.* TO {user}")),
+        );
     }
     let keeps_definers = ["SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"].iter().any(|privilege| grants.everywhere(privilege));
     if !keeps_definers {
         problems.push(
-            Problem::new(Severity::Degrades, format!("{user} may not keep the definers of triggers, views, routines and events: they will belong to {user}"))
-                .way_out(format!("GRANT SET_ANY_DEFINER ON *.* TO {user} (MySQL 8.2; before: SET_USER_ID; MariaDB: SET USER)")),
+            Problem::new(
+                Severity::Degrades,
+                format!("{user} may not keep the definers of triggers, views, routines and events: they will belong to {user}"),
+            )
+            .way_out(format!("GRANT SET_ANY_DEFINER ON *.* TO {user} (MySQL 8.2; before: SET_USER_ID; MariaDB: SET USER)")),
         );
     }
     (road, problems)

@@ -12,8 +12,22 @@ use crate::session::{SQL_MODE, Session, code, query_error};
 
 /// Modes that only one kind of server knows; the other refuses them.
 const MARIADB_MODES: [&str; 16] = [
-    "NO_AUTO_CREATE_USER", "SIMULTANEOUS_ASSIGNMENT", "EMPTY_STRING_IS_NULL", "TIME_ROUND_FRACTIONAL", "POSTGRESQL", "ORACLE", "MSSQL", "DB2", "MAXDB",
-    "MYSQL323", "MYSQL40", "NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS", "IGNORE_BAD_TABLE_OPTIONS", "NOT_USED",
+    "NO_AUTO_CREATE_USER",
+    "SIMULTANEOUS_ASSIGNMENT",
+    "EMPTY_STRING_IS_NULL",
+    "TIME_ROUND_FRACTIONAL",
+    "POSTGRESQL",
+    "ORACLE",
+    "MSSQL",
+    "DB2",
+    "MAXDB",
+    "MYSQL323",
+    "MYSQL40",
+    "NO_KEY_OPTIONS",
+    "NO_TABLE_OPTIONS",
+    "NO_FIELD_OPTIONS",
+    "IGNORE_BAD_TABLE_OPTIONS",
+    "NOT_USED",
 ];
 const MYSQL_MODES: [&str; 1] = ["TIME_TRUNCATE_FRACTIONAL"];
 
@@ -26,7 +40,11 @@ pub(crate) fn settings(object: &Object, kind: Kind) -> String {
     let client = &object.character_set_client;
     let client = if object.create.is_ascii() || client.starts_with("utf8") { client } else { "utf8mb4" };
     let zone = object.time_zone.as_ref().map_or_else(String::new, |zone| format!(", time_zone = '{}'", zone.replace('\'', "")));
-    format!("sql_mode = '{}', character_set_client = {client}, collation_connection = {}{zone}", mode.join(","), object.collation_connection)
+    format!(
+        "sql_mode = '{}', character_set_client = {client}, collation_connection = {}{zone}",
+        mode.join(","),
+        object.collation_connection
+    )
 }
 
 /// Names of the objects that a database has.
@@ -98,7 +116,14 @@ pub(crate) fn set_defaults(session: &mut Session, database: &str, charset: &str,
     session.run("set the database's default collation", &sql).map(drop)
 }
 
-fn create(session: &mut Session, context: &Context, kind: Kind, database: &str, object: &Object, collation: &mut Option<String>) -> Result<()> {
+fn create(
+    session: &mut Session,
+    context: &Context,
+    kind: Kind,
+    database: &str,
+    object: &Object,
+    collation: &mut Option<String>,
+) -> Result<()> {
     // Parameters and variables of routines and triggers take the database's collation when they have none of their own.
     if let Some(wanted) = &object.database_collation
         && collation.as_ref() != Some(wanted)
@@ -110,7 +135,9 @@ fn create(session: &mut Session, context: &Context, kind: Kind, database: &str, 
     let what = format!("make {} {:?}", object.kind.word(), object.name);
     let made = match session.attempt(&what, &object.create)? {
         Ok(_) => Ok(()),
-        Err(error) if matches!(error.code, code::SPECIFIC_ACCESS_DENIED | code::NO_SUCH_DEFINER) => without_definer(session, context, object, &what),
+        Err(error) if matches!(error.code, code::SPECIFIC_ACCESS_DENIED | code::NO_SUCH_DEFINER) => {
+            without_definer(session, context, object, &what)
+        }
         Err(error) => Err(refusal(&what, error)),
     };
     session.set("NAMES utf8mb4")?;
@@ -134,7 +161,11 @@ fn without_definer(session: &mut Session, context: &Context, object: &Object, wh
 fn refusal(what: &str, error: mysql::MySqlError) -> Error {
     let trusted = error.code == code::NO_ROUTINE_CREATION;
     let error = query_error(what, mysql::Error::MySqlError(error));
-    if trusted { error.hint("SET GLOBAL log_bin_trust_function_creators = 1 on the server (or give this user SUPER), then resume.") } else { error }
+    if trusted {
+        error.hint("SET GLOBAL log_bin_trust_function_creators = 1 on the server (or give this user SUPER), then resume.")
+    } else {
+        error
+    }
 }
 
 /// A statement without its `DEFINER=…`.

@@ -57,7 +57,9 @@ impl Grants {
 impl Grant {
     fn has(&self, privilege: &str) -> bool {
         // ALL on a schema holds all that can be given on a schema; the dynamic privileges of MySQL are listed one by one.
-        self.privileges.contains(privilege) || self.privileges.contains("ALL PRIVILEGES") || (privilege != "SUPER" && self.privileges.contains("ALL"))
+        self.privileges.contains(privilege)
+            || self.privileges.contains("ALL PRIVILEGES")
+            || (privilege != "SUPER" && self.privileges.contains("ALL"))
     }
 }
 
@@ -80,7 +82,11 @@ fn matches(pattern: &str, text: &str) -> bool {
     let mut pattern_rest = pattern.chars();
     match pattern_rest.next() {
         None => text.is_empty(),
-        Some('%') => text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches(pattern_rest.as_str(), text.get(at..).unwrap_or_default())),
+        Some('%') => text
+            .char_indices()
+            .map(|(at, _)| at)
+            .chain([text.len()])
+            .any(|at| matches(pattern_rest.as_str(), text.get(at..).unwrap_or_default())),
         Some(wanted) => {
             let mut text_rest = text.chars();
             let Some(found) = text_rest.next() else { return false };

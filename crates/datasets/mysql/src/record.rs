@@ -116,7 +116,13 @@ impl Record {
     }
 
     /// Writes a document and a state, both or neither.
-    pub(crate) fn write_with_state<T: Serialize>(&self, session: &mut Session, document: Document, content: &T, state: State) -> Result<()> {
+    pub(crate) fn write_with_state<T: Serialize>(
+        &self,
+        session: &mut Session,
+        document: Document,
+        content: &T,
+        state: State,
+    ) -> Result<()> {
         session.run("write the record of the cut-over", "START TRANSACTION")?;
         self.put(session, document, content)?;
         self.put(session, Document::State, &state)?;

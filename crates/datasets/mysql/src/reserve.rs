@@ -41,7 +41,9 @@ pub(crate) fn has_replicas(session: &mut Session, server: &Server) -> Result<boo
         return Ok(true);
     }
     let group = "SELECT 1 FROM performance_schema.replication_group_members WHERE MEMBER_ID <> ''";
-    if server.kind == Kind::Mysql && session.rows_if_possible("look for a replication group", group)?.is_some_and(|members| !members.is_empty()) {
+    if server.kind == Kind::Mysql
+        && session.rows_if_possible("look for a replication group", group)?.is_some_and(|members| !members.is_empty())
+    {
         return Ok(true);
     }
     let mut registered = None;

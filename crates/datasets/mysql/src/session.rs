@@ -32,7 +32,6 @@ pub(crate) mod code {
     pub(crate) const ACCESS_DENIED: u16 = 1045;
     pub(crate) const UNKNOWN_DATABASE: u16 = 1049;
     pub(crate) const TABLE_ACCESS_DENIED: u16 = 1142;
-    pub(crate) const UNKNOWN_VARIABLE: u16 = 1193;
     pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
     pub(crate) const SPECIFIC_ACCESS_DENIED: u16 = 1227;
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
@@ -56,10 +55,14 @@ impl Session {
             Talk::Rows => "binary",
         };
         session.set(&format!("NAMES {names}"))?;
-        session.set(&format!("SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', sql_quote_show_create = 1"))?;
-        // A part may wait long for the repository, and a session for its turn.
-        session.set("SESSION net_write_timeout = 86400, net_read_timeout = 86400, wait_timeout = 2147483, max_error_count = 65535")?;
+        session.set(&format!("SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00'"))?;
         for variable in [
+            "sql_quote_show_create = 1",
+            // A part may wait long for the repository, and a session for its turn.
+            "net_write_timeout = 86400",
+            "net_read_timeout = 86400",
+            "wait_timeout = 2147483",
+            "max_error_count = 65535",
             "max_execution_time = 0",
             "max_statement_time = 0",
             "information_schema_stats_expiry = 0",
@@ -187,18 +190,24 @@ fn login_error(address: &Address, error: mysql::Error) -> Error {
     match &error {
         mysql::Error::MySqlError(refusal) => match refusal.code {
             code::ACCESS_DENIED | code::ACCESS_DENIED_SOCKET => {
-                Error::refused(format!("{place} refuses the login of user {:?}", address.user)).because(error).hint("Check user name and password.")
+                Error::refused(format!("{place} refuses the login of user {:?}", address.user))
+                    .because(error)
+                    .hint("Check user name and password.")
             }
             code::DB_ACCESS_DENIED => Error::refused(format!("user {:?} may not use the database", address.user))
                 .because(error)
                 .hint(format!("GRANT ALL ON {}.* TO that user.", crate::quote::name(&address.database))),
-            code::UNKNOWN_DATABASE => Error::refused(format!("no such database on {place}")).because(error).hint("Check the database in the address."),
+            code::UNKNOWN_DATABASE => {
+                Error::refused(format!("no such database on {place}")).because(error).hint("Check the database in the address.")
+            }
             _ => Error::transient(format!("{place} does not accept the connection")).because(error),
         },
-        mysql::Error::TlsError(_) => {
-            Error::refused(format!("no TLS connection with {place}")).because(error).hint("Check the TLS mode, the CA and the client certificate.")
-        }
-        _ => Error::transient(format!("cannot reach {place}")).because(error).hint("Check that the server runs and that the address is right."),
+        mysql::Error::TlsError(_) => Error::refused(format!("no TLS connection with {place}"))
+            .because(error)
+            .hint("Check the TLS mode, the CA and the client certificate."),
+        _ => Error::transient(format!("cannot reach {place}"))
+            .because(error)
+            .hint("Check that the server runs and that the address is right."),
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use plan::ports::{Context, Entry, Road, Snapshot};
 use plan::{Error, Result};
 
+use crate::discard::drop_schema;
 use crate::dump::SCHEMA_PATH;
 use crate::load::Definitions;
 use crate::objects;
@@ -22,7 +23,6 @@ use crate::schema::{FORMAT, Schema, read};
 use crate::server::Server;
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
-use crate::discard::drop_schema;
 
 /// Loads a snapshot into a place.
 pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn Snapshot) -> Result<()> {
@@ -61,8 +61,11 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
 pub(crate) fn schema_of(snapshot: &dyn Snapshot) -> Result<Schema> {
     let entry = snapshot.find(Path::new(SCHEMA_PATH))?;
     let bytes = snapshot.read_all(&entry)?;
-    let schema: Schema = serde_json::from_slice(&bytes)
-        .map_err(|error| Error::failed("read the schema of the snapshot").because(error).hint("Use the version of threescale-backup that took the set, or a newer one."))?;
+    let schema: Schema = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::failed("read the schema of the snapshot")
+            .because(error)
+            .hint("Use the version of threescale-backup that took the set, or a newer one.")
+    })?;
     if schema.format > FORMAT {
         return Err(Error::refused(format!("the snapshot has format {}, this program reads {FORMAT}", schema.format))
             .hint("Use the version of threescale-backup that took the set, or a newer one."));
@@ -75,7 +78,8 @@ fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schem
     match record.state(session)? {
         None | Some(State::Staging | State::Staged | State::Undone) => {}
         Some(State::Saved | State::Swapped | State::Done | State::Undoing) => {
-            return Err(Error::failed("this run has begun its cut-over: it cannot load again").hint("Go on with `resume`, or take it back with `undo`."));
+            return Err(Error::failed("this run has begun its cut-over: it cannot load again")
+                .hint("Go on with `resume`, or take it back with `undo`."));
         }
     }
     record.create(session)?;
@@ -84,7 +88,10 @@ fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schem
     let (charset, collation) = read::defaults(session, &schemas.live)?;
     let sql = format!("CREATE DATABASE {} CHARACTER SET {charset} COLLATE {collation}", quote::name(&schemas.stage));
     session.run("make the schema for the staged copy", &sql).map(drop).map_err(|error| {
-        error.hint(format!("GRANT ALL ON {}.* TO this user, or restore in place.", quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")))))
+        error.hint(format!(
+            "GRANT ALL ON {}.* TO this user, or restore in place.",
+            quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")))
+        ))
     })
 }
 
@@ -142,14 +149,19 @@ fn load(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn
     })
 }
 
-fn hand_out(context: &Context, snapshot: &dyn Snapshot, folders: &HashMap<String, usize>, parts: &crossbeam_channel::Sender<(usize, Entry)>) -> Result<()> {
+fn hand_out(
+    context: &Context,
+    snapshot: &dyn Snapshot,
+    folders: &HashMap<String, usize>,
+    parts: &crossbeam_channel::Sender<(usize, Entry)>,
+) -> Result<()> {
     for entry in snapshot.entries()? {
         context.stop.check()?;
         let entry = entry?;
         let Some(folder) = entry.path.strip_prefix("rows").ok().filter(|_| entry.is_file()).and_then(Path::parent) else { continue };
-        let table = folders
-            .get(&*folder.to_string_lossy())
-            .ok_or_else(|| Error::failed(format!("the snapshot holds rows of a table that its schema does not have: {}", entry.path.display())))?;
+        let table = folders.get(&*folder.to_string_lossy()).ok_or_else(|| {
+            Error::failed(format!("the snapshot holds rows of a table that its schema does not have: {}", entry.path.display()))
+        })?;
         if parts.send((*table, entry)).is_err() {
             // No loader is left; each says why itself.
             return Ok(());
@@ -174,6 +186,9 @@ fn add_keys(store: &MysqlStore, context: &Context, schemas: &Schemas, schema: &S
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..context.workers.max(1)).map(|_| scope.spawn(add)).collect();
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(Error::failed("a worker ended early")))).fold(Ok(()), Result::and)
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|_| Err(Error::failed("a worker ended early"))))
+            .fold(Ok(()), Result::and)
     })
 }

@@ -106,7 +106,10 @@ fn objects_script(schema: &Schema) -> String {
             }
         }
     }
-    let _written = writeln!(text, "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1;\nSET NAMES utf8mb4;");
+    let _written = writeln!(
+        text,
+        "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1;\nSET NAMES utf8mb4;"
+    );
     text
 }
 

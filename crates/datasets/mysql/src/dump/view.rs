@@ -4,6 +4,7 @@
 //! that moment; one connection only. Which one was taken is a fact of the evidence. Never keeps writers out beyond that moment.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use plan::ports::{Context, Severity};
@@ -17,6 +18,9 @@ use crate::schema::{Schema, read};
 use crate::server::{Kind, Server, Version};
 use crate::session::{Session, Talk, code};
 use crate::store::MysqlStore;
+
+/// Between two tries for the lock, for the writers.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The view.
 pub(super) struct View {
@@ -60,8 +64,7 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
         workers.push(session);
     }
     let planner = store.session(Talk::Rows, Some(database))?;
-    reader.set(&format!("SESSION lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}", store.options.lock_wait_seconds))?;
-    let way = lock(&mut reader, database, &tables)?;
+    let way = lock_patiently(store, context, &mut reader, database, &tables)?;
     if way == Way::OneConnection {
         workers.truncate(1);
     }
@@ -79,7 +82,9 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
     let schema = read::schema(&mut reader, &server, database)?;
     describe(way, &mut facts, &mut warnings);
     if position.is_empty() {
-        warnings.push("the position in the binary log is not known: the log is off, or the user lacks REPLICATION CLIENT (BINLOG MONITOR)".into());
+        warnings.push(
+            "the position in the binary log is not known: the log is off, or the user lacks REPLICATION CLIENT (BINLOG MONITOR)".into(),
+        );
     }
     facts.extend(position);
     if !protected.is_empty() {
@@ -92,7 +97,8 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
 /// What may not be seen would be left out without a word: such a dump is refused.
 fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> Result<()> {
     let grants = Grants::ask(session, server.kind)?;
-    let mut blocking = look::reading(&grants, server, database).into_iter().filter(|problem| problem.severity == Severity::Blocks).peekable();
+    let mut blocking =
+        look::reading(&grants, server, database).into_iter().filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());
     Err(blocking.filter_map(|problem| problem.way_out).fold(error, |error, way_out| error.hint(format!("{way_out}."))))
@@ -124,6 +130,24 @@ fn hold(guard: &mut Session, database: &str, table: &str) -> Result<()> {
             error.hint("GRANT SELECT on every table of the database to this user.")
         }
     })
+}
+
+/// Asks for the lock for a second at a time: while it waits, writers wait behind it, and one of them may hold what the lock waits for.
+fn lock_patiently(store: &MysqlStore, context: &Context, session: &mut Session, database: &str, tables: &[String]) -> Result<Way> {
+    session.set("SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")?;
+    let begin = Instant::now();
+    loop {
+        context.stop.check()?;
+        match lock(session, database, tables) {
+            Err(error)
+                if error.class() == Class::Transient && begin.elapsed() < Duration::from_secs(store.options.lock_wait_seconds.into()) =>
+            {
+                session.rows("release the read lock", "UNLOCK TABLES")?;
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 /// Stops writers for the moment of the view, as far as the privileges go.
@@ -166,10 +190,14 @@ const fn is_denied(code: u16) -> bool {
 fn describe(way: Way, facts: &mut BTreeMap<String, String>, warnings: &mut Vec<String>) {
     let (text, warning) = match way {
         Way::GlobalLock => ("global read lock", None),
-        Way::TableLocks => ("read locks on every table", Some("the user lacks RELOAD: the consistent view was taken under read locks on every table of the database")),
-        Way::OneConnection => {
-            ("one connection", Some("the user lacks RELOAD and LOCK TABLES: the dump was taken through one connection only, which is slower"))
-        }
+        Way::TableLocks => (
+            "read locks on every table",
+            Some("the user lacks RELOAD: the consistent view was taken under read locks on every table of the database"),
+        ),
+        Way::OneConnection => (
+            "one connection",
+            Some("the user lacks RELOAD and LOCK TABLES: the dump was taken through one connection only, which is slower"),
+        ),
     };
     facts.insert("consistent-by".into(), text.into());
     warnings.extend(warning.map(str::to_owned));
@@ -178,7 +206,8 @@ fn describe(way: Way, facts: &mut BTreeMap<String, String>, warnings: &mut Vec<S
 /// Where the binary log stands, as far as we may know.
 fn position(session: &mut Session, server: &Server) -> Result<Vec<(String, String)>> {
     let mut facts = Vec::new();
-    let status = if server.kind == Kind::Mysql && server.version >= Version(8, 2, 0) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
+    let status =
+        if server.kind == Kind::Mysql && server.version >= Version(8, 2, 0) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
     if let Some(rows) = session.rows_if_possible("read the position in the binary log", status)?
         && let Some(record) = rows.first()
     {
@@ -195,5 +224,7 @@ fn position(session: &mut Session, server: &Server) -> Result<Vec<(String, Strin
 /// Tables that know no transactions are read as they are at the moment of reading.
 fn outside_of_the_view(schema: &Schema) -> Vec<String> {
     let outside = schema.tables.iter().filter(|table| !table.engine.eq_ignore_ascii_case("InnoDB"));
-    outside.map(|table| format!("table {:?} has engine {}: its rows are not part of the consistent view", table.name, table.engine)).collect()
+    outside
+        .map(|table| format!("table {:?} has engine {}: its rows are not part of the consistent view", table.name, table.engine))
+        .collect()
 }

@@ -44,13 +44,27 @@ fn statement(schema: &str, table: &Table, chunk: &Chunk) -> String {
 }
 
 /// Reads a chunk and gives its parts to a proof, which keeps the tally only.
-pub(crate) fn read_chunk(session: &mut Session, schema: &str, table: &Table, chunk: &Chunk, give: impl FnMut(&[u8], u64) -> Result<()>) -> Result<Tally> {
+pub(crate) fn read_chunk(
+    session: &mut Session,
+    schema: &str,
+    table: &Table,
+    chunk: &Chunk,
+    give: impl FnMut(&[u8], u64) -> Result<()>,
+) -> Result<Tally> {
     let mut give = give;
-    read(session, schema, table, chunk, |part, rows| give(&part, rows)).map(|counted| counted.tally).map_err(|error| error.during(format!("read table {:?}", table.name)))
+    read(session, schema, table, chunk, |part, rows| give(&part, rows))
+        .map(|counted| counted.tally)
+        .map_err(|error| error.during(format!("read table {:?}", table.name)))
 }
 
 /// Reads a chunk; gives full parts as soon as they are full.
-fn read(session: &mut Session, schema: &str, table: &Table, chunk: &Chunk, mut give: impl FnMut(Vec<u8>, u64) -> Result<()>) -> Result<Counted> {
+fn read(
+    session: &mut Session,
+    schema: &str,
+    table: &Table,
+    chunk: &Chunk,
+    mut give: impl FnMut(Vec<u8>, u64) -> Result<()>,
+) -> Result<Counted> {
     let fail = |error| query_error("read rows", error);
     let mut counted = Counted::default();
     let (mut part, mut rows) = (Vec::new(), 0);

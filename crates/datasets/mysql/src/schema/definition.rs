@@ -28,7 +28,8 @@ enum Part {
 pub(crate) fn cut(statement: &str, keep: impl Fn(&str) -> bool) -> Result<Definition> {
     let odd = || Error::failed("a table's definition has an unknown form").hint("Please report this with the output of SHOW CREATE TABLE.");
     let open = scan(statement, 0, |depth, byte| depth == 1 && byte == b'(').ok_or_else(odd)?;
-    let mut definition = Definition { create: statement.get(..=open).ok_or_else(odd)?.to_owned(), keys: Vec::new(), foreign_keys: Vec::new(), checks: 0 };
+    let mut definition =
+        Definition { create: statement.get(..=open).ok_or_else(odd)?.to_owned(), keys: Vec::new(), foreign_keys: Vec::new(), checks: 0 };
     let mut stays = Vec::new();
     let mut at = open + 1;
     loop {

@@ -48,7 +48,8 @@ fn of_table(table: &Table) -> Vec<String> {
     let columns = table.columns.iter().enumerate().map(|(at, column)| format!("{name}: column {at} {}", of_column(column)));
     let keys = table.keys.iter().map(|key| format!("{name}: key {}", of_key(key)));
     let foreign_keys = table.foreign_keys.iter().map(|key| format!("{name}: foreign key {}", of_foreign_key(key)));
-    let own = format!("{name}: table engine {}, {} partitions, {} checks", table.engine.to_ascii_lowercase(), table.partitions, table.checks);
+    let own =
+        format!("{name}: table engine {}, {} partitions, {} checks", table.engine.to_ascii_lowercase(), table.partitions, table.checks);
     columns.chain(keys).chain(foreign_keys).chain([own]).collect()
 }
 
@@ -70,9 +71,9 @@ fn of_column(column: &Column) -> String {
 
 /// Integer types without their display width, which new versions no longer show. `enum` and `set` keep every character.
 fn column_type(text: &str) -> String {
-    let is_integer = ["tinyint", "smallint", "mediumint", "int", "bigint", "year"].iter().any(|word| {
-        text.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['(', ' ']))
-    });
+    let is_integer = ["tinyint", "smallint", "mediumint", "int", "bigint", "year"]
+        .iter()
+        .any(|word| text.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with(['(', ' '])));
     match (is_integer && !text.contains("zerofill"), text.find('('), text.find(')')) {
         (true, Some(open), Some(close)) => format!("{}{}", text.get(..open).unwrap_or(text), text.get(close + 1..).unwrap_or_default()),
         _ => text.to_owned(),

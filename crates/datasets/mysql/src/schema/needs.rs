@@ -9,7 +9,8 @@ use crate::server::{Kind, Version};
 pub(crate) fn collations(schema: &Schema) -> BTreeSet<String> {
     let objects = &schema.objects;
     let columns = schema.tables.iter().flat_map(|table| &table.columns).filter_map(|column| column.collation.clone());
-    let of_objects = objects.all().flat_map(|object| [Some(object.collation_connection.clone()), object.database_collation.clone()]).flatten();
+    let of_objects =
+        objects.all().flat_map(|object| [Some(object.collation_connection.clone()), object.database_collation.clone()]).flatten();
     columns.chain(of_objects).chain([objects.collation.clone()]).collect()
 }
 
@@ -35,7 +36,9 @@ fn version_of(kind: Kind, column: &Column) -> Option<Version> {
     match (kind, column.data_type.as_str()) {
         (Kind::Mysql, "vector") => Some(Version(9, 0, 0)),
         (Kind::Mysql, _) if column.is_invisible() => Some(Version(8, 0, 23)),
-        (Kind::Mysql, _) if column.extra.contains("DEFAULT_GENERATED") && column.default.as_deref().is_some_and(|text| text.contains('(')) => {
+        (Kind::Mysql, _)
+            if column.extra.contains("DEFAULT_GENERATED") && column.default.as_deref().is_some_and(|text| text.contains('(')) =>
+        {
             Some(Version(8, 0, 13))
         }
         (Kind::Mariadb, "vector") => Some(Version(11, 7, 0)),
@@ -67,9 +70,13 @@ pub(crate) fn obstacles(schema: &Schema) -> Vec<String> {
             obstacles.push(format!("table {} uses options of MariaDB only", table.name));
         }
     }
-    obstacles.extend(collations(schema).into_iter().filter(|name| is_foreign_collation(kind, name)).map(|name| format!("collation {name}")));
-    let is_risky = |object: &&super::Object| object.kind != ObjectKind::Trigger && object.kind != ObjectKind::View && object.create.contains("/*M!");
-    obstacles.extend(schema.objects.all().filter(is_risky).map(|object| format!("{} {} uses MariaDB's own syntax", object.kind.word(), object.name)));
+    obstacles
+        .extend(collations(schema).into_iter().filter(|name| is_foreign_collation(kind, name)).map(|name| format!("collation {name}")));
+    let is_risky =
+        |object: &&super::Object| object.kind != ObjectKind::Trigger && object.kind != ObjectKind::View && object.create.contains("/*M!");
+    obstacles.extend(
+        schema.objects.all().filter(is_risky).map(|object| format!("{} {} uses MariaDB's own syntax", object.kind.word(), object.name)),
+    );
     obstacles
 }
 
@@ -87,7 +94,11 @@ fn column_obstacle(kind: Kind, column: &Column) -> Option<String> {
         (_, "point" | "geometry" | "linestring" | "polygon" | "multipoint" | "multilinestring" | "multipolygon" | "geometrycollection") => {
             Some(format!("is of type {data_type}, whose reference systems differ"))
         }
-        _ if column.default.as_deref().is_some_and(|text| text.contains('(') && !text.to_ascii_lowercase().starts_with("current_timestamp")) => {
+        _ if column
+            .default
+            .as_deref()
+            .is_some_and(|text| text.contains('(') && !text.to_ascii_lowercase().starts_with("current_timestamp")) =>
+        {
             Some("has an expression as default".into())
         }
         _ => None,

@@ -15,7 +15,10 @@ use crate::{MysqlStore, Options, row};
 /// Money that is in accounts and in transfers between them: at every moment, an account's balance is 1000 and what its transfers say.
 fn bank(server: &Mysql) {
     let mut conn = root(server, None);
-    run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE accounts (id INT PRIMARY KEY, balance INT, filler VARCHAR(500))");
+    run(
+        &mut conn,
+        "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE accounts (id INT PRIMARY KEY, balance INT, filler VARCHAR(500))",
+    );
     run(&mut conn, "CREATE TABLE transfers (id INT PRIMARY KEY AUTO_INCREMENT, source INT, target INT, amount INT)");
     let rows: Vec<String> = (0..400).map(|id| format!("({id}, 1000, REPEAT('x', 500))")).collect();
     run(&mut conn, &format!("INSERT INTO accounts VALUES {}", rows.join(",")));
@@ -69,7 +72,9 @@ fn numbers(held: &Held, table: &str) -> Vec<Vec<i64>> {
     let parts = held.rows().filter(|(path, _)| path.starts_with(format!("rows/{table}")));
     parts
         .flat_map(|(_, bytes)| bytes.split_inclusive(|byte| *byte == b'\n').map(|line| &line[..line.len() - 1]).collect::<Vec<_>>())
-        .map(|line| row::cells(line).unwrap().into_iter().map(|cell| String::from_utf8(cell.unwrap()).unwrap().parse().unwrap_or(0)).collect())
+        .map(|line| {
+            row::cells(line).unwrap().into_iter().map(|cell| String::from_utf8(cell.unwrap()).unwrap().parse().unwrap_or(0)).collect()
+        })
         .collect()
 }
 
@@ -91,17 +96,32 @@ fn a_dump_under_load_is_one_moment() {
         let server = server(kind, &[]);
         bank(&server);
         let mut conn = root(&server, None);
-        run(&mut conn, "CREATE USER weak@'%' IDENTIFIED BY 'pw';;\nGRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `system`.* TO weak@'%'");
-        run(&mut conn, "CREATE USER weaker@'%' IDENTIFIED BY 'pw';;\nGRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `system`.* TO weaker@'%'");
+        run(
+            &mut conn,
+            "CREATE USER weak@'%' IDENTIFIED BY 'pw';;\nGRANT SELECT, LOCK TABLES, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `system`.* TO weak@'%'",
+        );
+        run(
+            &mut conn,
+            "CREATE USER weaker@'%' IDENTIFIED BY 'pw';;\nGRANT SELECT, SHOW VIEW, TRIGGER, EVENT, EXECUTE ON `system`.* TO weaker@'%'",
+        );
         let writers = Writers::start(&server);
         let mut seen = 0;
         for round in 0..4 {
             for (user, way) in [("root", "global read lock"), ("weak", "read locks on every table"), ("weaker", "one connection")] {
                 let options = Options { chunk_bytes: 20_000, lock_wait_seconds: 20, ..Options::default() };
-                let store = if user == "root" { store_with(&server, "system", options) } else { super::kit::store_as(&server, user, "system", options) };
+                let store = if user == "root" {
+                    store_with(&server, "system", options)
+                } else {
+                    super::kit::store_as(&server, user, "system", options)
+                };
                 let (held, kept) = keep(&store, &context("1"));
                 assert_eq!(kept.evidence.facts["consistent-by"], way);
-                assert_eq!(kept.evidence.warnings.iter().any(|text| text.contains("RELOAD")), user != "root", "{:?}", kept.evidence.warnings);
+                assert_eq!(
+                    kept.evidence.warnings.iter().any(|text| text.contains("RELOAD")),
+                    user != "root",
+                    "{:?}",
+                    kept.evidence.warnings
+                );
                 let now = assert_one_moment(&held);
                 assert!(now >= seen, "round {round}: time goes on");
                 seen = now;
@@ -137,7 +157,10 @@ fn begun(store: &MysqlStore, context: &Context) -> Box<dyn plan::ports::Dump> {
 
 fn big(server: &Mysql) -> MysqlStore {
     let mut conn = root(server, None);
-    run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE a (id INT PRIMARY KEY, b LONGTEXT);;\nCREATE TABLE z (id INT PRIMARY KEY)");
+    run(
+        &mut conn,
+        "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE a (id INT PRIMARY KEY, b LONGTEXT);;\nCREATE TABLE z (id INT PRIMARY KEY)",
+    );
     for id in 0..40 {
         run(&mut conn, &format!("INSERT INTO a VALUES ({id}, REPEAT('y', 2 << 20))"));
     }
@@ -157,7 +180,13 @@ fn a_definition_cannot_change_during_a_dump() {
         let dump = begun(&store, &context("1"));
         let mut conn = root(&server, Some("system"));
         run(&mut conn, "SET SESSION lock_wait_timeout = 1");
-        for ddl in ["ALTER TABLE z ADD COLUMN more INT", "DROP TABLE z", "TRUNCATE TABLE a", "RENAME TABLE z TO y", "CREATE TRIGGER t BEFORE INSERT ON z FOR EACH ROW SET @x = 1"] {
+        for ddl in [
+            "ALTER TABLE z ADD COLUMN more INT",
+            "DROP TABLE z",
+            "TRUNCATE TABLE a",
+            "RENAME TABLE z TO y",
+            "CREATE TRIGGER t BEFORE INSERT ON z FOR EACH ROW SET @x = 1",
+        ] {
             assert!(conn.query_drop(ddl).is_err(), "{ddl} is kept out");
         }
         let verdict = to_the_end(dump).unwrap();
@@ -227,9 +256,13 @@ fn a_long_statement_makes_the_dump_give_up_and_is_named() {
         bank(&server);
         let mut slow = root(&server, Some("system"));
         let id = slow.connection_id();
-        let statement = thread::spawn(move || drop(slow.query_drop("SELECT SLEEP(30) FROM accounts LIMIT 1")));
+        let statement = thread::spawn(move || drop(slow.query_drop("UPDATE accounts SET balance = balance + SLEEP(30) LIMIT 1")));
         let mut conn = root(&server, None);
-        while conn.query_first::<u64, _>(format!("SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO LIKE '%SLEEP%'")).unwrap().is_none() {
+        while conn
+            .query_first::<u64, _>(format!("SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {id} AND INFO LIKE '%SLEEP%'"))
+            .unwrap()
+            .is_none()
+        {
             thread::yield_now();
         }
         let store = store_with(&server, "system", Options { lock_wait_seconds: 2, ..Options::default() });

@@ -61,9 +61,8 @@ fn case(kind: MysqlKind) -> Case {
 fn dying(server: &Mysql, limit: usize) -> (MysqlStore, Arc<AtomicUsize>) {
     let ran = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&ran);
-    let hook = move |_: &str| -> Result<()> {
-        if counter.fetch_add(1, Ordering::SeqCst) >= limit { Err(Error::interrupted()) } else { Ok(()) }
-    };
+    let hook =
+        move |_: &str| -> Result<()> { if counter.fetch_add(1, Ordering::SeqCst) >= limit { Err(Error::interrupted()) } else { Ok(()) } };
     let options = Options { lock_wait_seconds: 2, hook: Some(Arc::new(hook)), ..Options::default() };
     (store_with(server, "system", options), ran)
 }

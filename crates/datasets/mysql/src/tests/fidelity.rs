@@ -13,14 +13,19 @@ fn fill(server: &Mysql, database: &str) {
     run(&mut conn, &format!("CREATE DATABASE `{database}` CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;;\nUSE `{database}`"));
     run(&mut conn, "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', time_zone = '+00:00'");
     run(&mut conn, include_str!("fidelity/common.sql"));
-    run(&mut conn, match server.kind() {
-        MysqlKind::Mysql => include_str!("fidelity/mysql.sql"),
-        MysqlKind::Mariadb => include_str!("fidelity/mariadb.sql"),
-    });
+    run(
+        &mut conn,
+        match server.kind() {
+            MysqlKind::Mysql => include_str!("fidelity/mysql.sql"),
+            MysqlKind::Mariadb => include_str!("fidelity/mariadb.sql"),
+        },
+    );
     // Every byte in every kind of column that takes bytes, alone and all together.
     let mut insert = |bytes: &[u8]| {
         let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        let sql = format!("INSERT INTO bytes (b, v, l, t) VALUES (x'{hex}', x'{hex}', CONVERT(x'{hex}' USING latin1), CONVERT(x'{hex}' USING latin1))");
+        let sql = format!(
+            "INSERT INTO bytes (b, v, l, t) VALUES (x'{hex}', x'{hex}', CONVERT(x'{hex}' USING latin1), CONVERT(x'{hex}' USING latin1))"
+        );
         conn.query_drop(sql).unwrap();
     };
     (0..=255_u8).for_each(|byte| insert(&[byte]));
@@ -37,9 +42,15 @@ fn comes_back(kind: MysqlKind, options: Options, extra: &[&str]) {
     let store = store_with(&server, "system", options);
     let context = context("1");
     let (held, kept) = keep(&store, &context);
+    // A rehearsal beside an unchanged database leaves no trace.
+    let rehearsed = stage(&store, &super::kit::context("0"), &held, &kept, Road::SideCopy);
+    store.discard(&context, &rehearsed).unwrap();
     // The live database is damaged, then the set comes back over it.
     let mut conn = root(&server, Some("system"));
-    run(&mut conn, "SET foreign_key_checks = 0;;\nDROP TABLE odd;;\nDELETE FROM `bytes` LIMIT 100;;\nCREATE TABLE newer (id INT);;\nALTER DATABASE `system` COLLATE utf8mb4_bin");
+    run(
+        &mut conn,
+        "SET foreign_key_checks = 0;;\nDROP TABLE odd;;\nDELETE FROM `bytes` LIMIT 100;;\nCREATE TABLE newer (id INT);;\nALTER DATABASE `system` COLLATE utf8mb4_bin",
+    );
     drop(conn);
     let damaged = all_of(&server, "system");
     let place = stage(&store, &context, &held, &kept, Road::SideCopy);
@@ -123,7 +134,10 @@ fn triggers_of_porta_do_not_rewrite_rows_on_load() {
         run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
         run(&mut conn, "CREATE TABLE accounts (id BIGINT PRIMARY KEY AUTO_INCREMENT, tenant_id BIGINT)");
         run(&mut conn, "INSERT INTO accounts VALUES (1, NULL), (2, 7)");
-        run(&mut conn, "CREATE TRIGGER accounts_tenant_id BEFORE INSERT ON accounts FOR EACH ROW SET NEW.tenant_id = IFNULL(NEW.tenant_id, 2)");
+        run(
+            &mut conn,
+            "CREATE TRIGGER accounts_tenant_id BEFORE INSERT ON accounts FOR EACH ROW SET NEW.tenant_id = IFNULL(NEW.tenant_id, 2)",
+        );
         let (store, context) = (store(&server, "system"), context("4"));
         let (held, kept) = keep(&store, &context);
         for road in [Road::SideCopy, Road::InPlace] {
@@ -145,7 +159,10 @@ fn a_row_that_fills_max_allowed_packet_comes_back() {
         let server = server(kind, &["--max-allowed-packet=32M", "--innodb-log-file-size=512M", "--local-infile=ON"]);
         let mut conn = root(&server, None);
         run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE big (id INT PRIMARY KEY, a LONGBLOB, b LONGBLOB)");
-        run(&mut conn, "INSERT INTO big VALUES (1, REPEAT(x'00', 15 << 20), NULL), (2, REPEAT('a', 15 << 20), REPEAT(x'5c', 10 << 20)), (3, 'x', 'y')");
+        run(
+            &mut conn,
+            "INSERT INTO big VALUES (1, REPEAT(x'00', 15 << 20), NULL), (2, REPEAT('a', 15 << 20), REPEAT(x'5c', 10 << 20)), (3, 'x', 'y')",
+        );
         run(&mut conn, "UPDATE big SET b = REPEAT('z', 31 << 20) WHERE id = 3");
         let before = all_of(&server, "system");
         let (store, context) = (store(&server, "system"), context("5"));

@@ -153,6 +153,24 @@ pub(super) fn stage(store: &MysqlStore, context: &Context, held: &Arc<Held>, kep
     let place = store.reserve(context, kept, road).unwrap();
     store.stage(context, &place, held.clone(), kept).unwrap();
     let found = store.prove(context, &place, kept).unwrap();
+    if !kept.evidence.differences(&found).is_empty() {
+        // Says which cell differs, where a digest says only that one does.
+        let mut session = store.session(crate::session::Talk::Rows, None).unwrap();
+        let target = crate::place::Schemas::from_place(&place, &store.address.database).unwrap().target().to_owned();
+        let schema = crate::stage::schema_of(&**held).unwrap();
+        for table in schema.tables.iter().filter(|table| table.average_row_bytes < 100_000) {
+            let mut lines = |schema: &str| -> Vec<String> {
+                let rows: Vec<Row> = session
+                    .conn
+                    .query(format!("SELECT {} FROM `{schema}`.{}", table.select_list(), crate::quote::name(&table.name)))
+                    .unwrap();
+                rows.iter().map(|row| format!("{row:?}")).collect()
+            };
+            let (live, staged) = (lines(&store.address.database), lines(&target));
+            live.iter().filter(|line| !staged.contains(line)).for_each(|line| eprintln!("only in the live table: {line}"));
+            staged.iter().filter(|line| !live.contains(line)).for_each(|line| eprintln!("only in the staged table: {line}"));
+        }
+    }
     assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "{:?}", found.warnings);
     place
 }
@@ -168,7 +186,7 @@ pub(super) fn all_of(server: &Mysql, database: &str) -> BTreeMap<String, String>
     for (name, kind) in tables {
         let quoted = format!("`{}`", name.replace('`', "``"));
         let shown: Row = conn.query_first(format!("SHOW CREATE TABLE {quoted}")).unwrap().unwrap();
-        all.insert(format!("{kind} {name}"), text(&shown, 1));
+        all.insert(format!("{kind} {name}"), without_implied_charset(&text(&shown, 1)));
         if kind == "BASE TABLE" {
             let sum: Row = conn.query_first(format!("CHECKSUM TABLE {quoted} EXTENDED")).unwrap().unwrap();
             all.insert(format!("checksum {name}"), text(&sum, 1));
@@ -176,14 +194,23 @@ pub(super) fn all_of(server: &Mysql, database: &str) -> BTreeMap<String, String>
     }
     for (kind, list, column) in [
         ("TRIGGER", "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = DATABASE()", 2),
-        ("PROCEDURE", "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'PROCEDURE'", 2),
-        ("FUNCTION", "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION'", 2),
+        (
+            "PROCEDURE",
+            "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'PROCEDURE'",
+            2,
+        ),
+        (
+            "FUNCTION",
+            "SELECT ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION'",
+            2,
+        ),
         ("EVENT", "SELECT EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA = DATABASE()", 3),
     ] {
         for name in conn.query::<String, _>(list).unwrap() {
             let shown: Row = conn.query_first(format!("SHOW CREATE {kind} `{name}`")).unwrap().unwrap();
             // sql_mode, definition, character set, collations: all but the time of creation.
-            let settings: Vec<String> = (1..shown.len()).filter(|at| shown.columns_ref()[*at].name_str() != "Created").map(|at| text(&shown, at)).collect();
+            let settings: Vec<String> =
+                (1..shown.len()).filter(|at| shown.columns_ref()[*at].name_str() != "Created").map(|at| text(&shown, at)).collect();
             assert!(!text(&shown, column).is_empty());
             all.insert(format!("{kind} {name}"), settings.join(" | "));
         }
@@ -193,6 +220,20 @@ pub(super) fn all_of(server: &Mysql, database: &str) -> BTreeMap<String, String>
         .unwrap();
     all.extend(order.into_iter().map(|(table, name, at)| (format!("order {table} {name}"), at.to_string())));
     all
+}
+
+/// MySQL notes whether a column's character set was written out; `SHOW CREATE TABLE` then repeats it. The collation says it too.
+fn without_implied_charset(create: &str) -> String {
+    let mut pieces = create.split(" CHARACTER SET ");
+    let mut out = pieces.next().unwrap().to_owned();
+    for piece in pieces {
+        match piece.split_once(' ') {
+            Some((_, rest)) if rest.starts_with("COLLATE ") => out.push(' '),
+            _ => out.push_str(" CHARACTER SET "),
+        }
+        out.push_str(piece.split_once(' ').filter(|(_, rest)| rest.starts_with("COLLATE ")).map_or(piece, |(_, rest)| rest));
+    }
+    out
 }
 
 fn text(row: &Row, index: usize) -> String {

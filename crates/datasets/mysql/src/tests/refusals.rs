@@ -36,10 +36,16 @@ fn the_other_kind_of_server_is_refused_with_reasons_or_taken() {
     let [mysql, mariadb] = KINDS.map(|kind| server(kind, &["--local-infile=ON"]));
     for (from, to, typical) in [(&mysql, &mariadb, "json"), (&mariadb, &mysql, "uuid")] {
         let mut conn = root(from, None);
-        run(&mut conn, "CREATE DATABASE plain CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;;\nUSE plain;;\nSET NAMES utf8mb4 COLLATE utf8mb4_general_ci");
-        run(&mut conn, "CREATE TABLE a (id BIGINT PRIMARY KEY AUTO_INCREMENT, t TEXT, at DATETIME DEFAULT CURRENT_TIMESTAMP, n INT DEFAULT 5, s VARCHAR(9) DEFAULT 'x', KEY (n))");
+        run(
+            &mut conn,
+            "DROP DATABASE IF EXISTS plain;;\nCREATE DATABASE plain CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;;\nUSE plain;;\nSET NAMES utf8mb4 COLLATE utf8mb4_general_ci",
+        );
+        run(
+            &mut conn,
+            "CREATE TABLE a (id BIGINT PRIMARY KEY AUTO_INCREMENT, t TEXT, at DATETIME DEFAULT CURRENT_TIMESTAMP, n INT DEFAULT 5, s VARCHAR(9) DEFAULT 'x', KEY (n))",
+        );
         run(&mut conn, "INSERT INTO a (t) VALUES ('é'), ('b');;\nCREATE TRIGGER tr BEFORE INSERT ON a FOR EACH ROW SET NEW.n = 4");
-        root(to, None).query_drop("CREATE DATABASE plain").unwrap();
+        run(&mut root(to, None), "DROP DATABASE IF EXISTS plain;;\nCREATE DATABASE plain");
         let (held, kept) = keep(&store(from, "plain"), &context("1"));
         let target = store(to, "plain");
         assert_eq!(blocks(&target, &kept), Vec::<String>::new());
@@ -84,13 +90,18 @@ fn a_part_that_is_not_taken_as_it_is_fails_the_load() {
         for insert_only in [false, true] {
             let server = server(kind, &["--local-infile=ON"]);
             let mut conn = root(&server, None);
-            run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE a (id TINYINT PRIMARY KEY, n TINYINT);;\nINSERT INTO a VALUES (1, 1), (2, 2)");
+            run(
+                &mut conn,
+                "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE a (id TINYINT PRIMARY KEY, n TINYINT);;\nINSERT INTO a VALUES (1, 1), (2, 2)",
+            );
             let options = Options { insert_only, ..Options::default() };
             let store = super::kit::store_with(&server, "system", options);
             let context = context("1");
             let (held, kept) = keep(&store, &context);
             for rows in ["1\t1\n1\t2\n", "1\t1\n2\t500\n", "1\t1\n2\n", "1\t1\n2\tx\n"] {
-                let damage = |(path, bytes): &(std::path::PathBuf, Vec<u8>)| (path.clone(), if path.starts_with("rows") { rows.into() } else { bytes.clone() });
+                let damage = |(path, bytes): &(std::path::PathBuf, Vec<u8>)| {
+                    (path.clone(), if path.starts_with("rows") { rows.into() } else { bytes.clone() })
+                };
                 let damaged = std::sync::Arc::new(Held(held.0.iter().map(damage).collect()));
                 let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
                 let error = store.stage(&context, &place, damaged, &kept).unwrap_err();
@@ -108,10 +119,20 @@ fn a_staged_copy_that_differs_is_seen_by_the_proof() {
     for kind in KINDS {
         let server = server(kind, &[]);
         let mut conn = root(&server, None);
-        run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE a (id INT PRIMARY KEY, n INT, KEY k (n));;\nINSERT INTO a VALUES (1, 1), (2, 2), (3, NULL)");
+        run(
+            &mut conn,
+            "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE a (id INT PRIMARY KEY, n INT, KEY k (n));;\nINSERT INTO a VALUES (1, 1), (2, 2), (3, NULL)",
+        );
         let (store, context) = (store(&server, "system"), context("1"));
         let (held, kept) = keep(&store, &context);
-        for change in ["UPDATE a SET n = 3 WHERE id = 2", "DELETE FROM a WHERE id = 1", "UPDATE a SET n = 0 WHERE id = 3", "ALTER TABLE a DROP KEY k", "ALTER TABLE a MODIFY n BIGINT", "CREATE TABLE b (id INT)"] {
+        for change in [
+            "UPDATE a SET n = 3 WHERE id = 2",
+            "DELETE FROM a WHERE id = 1",
+            "UPDATE a SET n = 0 WHERE id = 3",
+            "ALTER TABLE a DROP KEY k",
+            "ALTER TABLE a MODIFY n BIGINT",
+            "CREATE TABLE b (id INT)",
+        ] {
             let place = stage(&store, &context, &held, &kept, Road::SideCopy);
             let staged = place.0["stage"].as_str().unwrap().to_owned();
             run(&mut root(&server, Some(&staged)), change);

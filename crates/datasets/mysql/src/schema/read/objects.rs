@@ -10,7 +10,8 @@ use crate::session::Session;
 pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> {
     let (charset, collation) = super::defaults(session, database)?;
     let tables = super::table_names(session, database)?;
-    let views = list(session, database, ObjectKind::View, "TABLE_NAME, DEFINER, NULL, NULL FROM information_schema.VIEWS WHERE TABLE_SCHEMA", "1")?;
+    let views =
+        list(session, database, ObjectKind::View, "TABLE_NAME, DEFINER, NULL, NULL FROM information_schema.VIEWS WHERE TABLE_SCHEMA", "1")?;
     let triggers = list(
         session,
         database,
@@ -23,8 +24,23 @@ pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> 
     for kind in [ObjectKind::Function, ObjectKind::Procedure] {
         all_routines.extend(list(session, database, kind, &format!("{routines} = '{}' AND ROUTINE_SCHEMA", kind.keyword()), "1")?);
     }
-    let events = list(session, database, ObjectKind::Event, "EVENT_NAME, DEFINER, TIME_ZONE, NULL FROM information_schema.EVENTS WHERE EVENT_SCHEMA", "1")?;
-    Ok(Objects { database: database.to_owned(), charset, collation, tables, routines: all_routines, views: in_order(views), triggers, events })
+    let events = list(
+        session,
+        database,
+        ObjectKind::Event,
+        "EVENT_NAME, DEFINER, TIME_ZONE, NULL FROM information_schema.EVENTS WHERE EVENT_SCHEMA",
+        "1",
+    )?;
+    Ok(Objects {
+        database: database.to_owned(),
+        charset,
+        collation,
+        tables,
+        routines: all_routines,
+        views: in_order(views),
+        triggers,
+        events,
+    })
 }
 
 fn list(session: &mut Session, database: &str, kind: ObjectKind, select: &str, order: &str) -> Result<Vec<Object>> {
@@ -33,7 +49,14 @@ fn list(session: &mut Session, database: &str, kind: ObjectKind, select: &str, o
     listed.iter().map(|record| object(session, database, kind, &record.text(0)?, record.text(1)?, record.maybe(2)?)).collect()
 }
 
-fn object(session: &mut Session, database: &str, kind: ObjectKind, name: &str, definer: String, time_zone: Option<String>) -> Result<Object> {
+fn object(
+    session: &mut Session,
+    database: &str,
+    kind: ObjectKind,
+    name: &str,
+    definer: String,
+    time_zone: Option<String>,
+) -> Result<Object> {
     let word = kind.word();
     let sql = format!("SHOW CREATE {} {}", kind.keyword(), quote::qualified(database, name));
     let shown = session.rows(&format!("read the definition of {word} {name:?}"), &sql)?;

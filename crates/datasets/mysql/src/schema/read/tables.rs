@@ -54,7 +54,9 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
         let sql = format!("SHOW CREATE TABLE {}", quote::qualified(database, &listed.name));
         let shown = session.rows("read a table's definition", &sql)?;
         let create = shown.first().map_or(Ok(String::new()), |record| record.text(1))?;
-        let checks = definition::cut(&create, |_| true).map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?.checks;
+        let checks = definition::cut(&create, |_| true)
+            .map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?
+            .checks;
         tables.push(Table {
             columns: columns.remove(&listed.name).unwrap_or_default(),
             keys: keys.remove(&listed.name).unwrap_or_default(),
@@ -114,7 +116,9 @@ fn column(record: &Record) -> Result<Column> {
 }
 
 fn has_empty_member(column_type: &str) -> bool {
-    column_type.starts_with("enum(''") && !column_type.starts_with("enum('''") || column_type.contains(",'',") || column_type.ends_with(",'')")
+    column_type.starts_with("enum(''") && !column_type.starts_with("enum('''")
+        || column_type.contains(",'',")
+        || column_type.ends_with(",'')")
 }
 
 fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Key>>> {
