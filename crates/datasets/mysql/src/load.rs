@@ -43,7 +43,6 @@ fn add(table: &str, items: &[String]) -> Option<String> {
 /// Keys that the table cannot be without while it is loaded: the one that AUTO_INCREMENT needs, and, without a primary key, the unique keys: the first
 /// one over NOT NULL columns is what InnoDB orders the table by.
 fn needed_keys(table: &Table) -> Vec<String> {
-    let is_auto = |column: &Column| column.extra.to_ascii_lowercase().contains("auto_increment");
     let auto = table.columns.iter().find(|column| is_auto(column)).map(|column| column.name.clone());
     let has_primary = table.keys.iter().any(|key| key.name == "PRIMARY");
     let for_auto = |leading_only: bool| {
@@ -59,12 +58,20 @@ fn needed_keys(table: &Table) -> Vec<String> {
     needed
 }
 
+fn is_auto(column: &Column) -> bool {
+    column.extra.to_ascii_lowercase().contains("auto_increment")
+}
+
 /// `LOAD DATA` of one part; `schema` qualifies the table.
 pub(crate) fn statement(schema: Option<&str>, table: &Table, file: &str) -> String {
     let into = schema.map_or_else(|| quote::name(&table.name), |schema| quote::qualified(schema, &table.name));
     let (mut cells, mut sets) = (Vec::new(), Vec::new());
+    // MariaDB forgets that the AUTO_INCREMENT column was given, and makes a new value for 0, when `SET` assigns others and not it.
+    let assigns = table.kept_columns().any(|column| column.load.is_some());
+    let given = assigns.then(|| "@cell".to_owned());
     for (index, column) in table.kept_columns().enumerate() {
-        match &column.load {
+        let load = if is_auto(column) { &given } else { &column.load };
+        match load {
             None => cells.push(quote::name(&column.name)),
             Some(load) => {
                 cells.push(format!("@cell{index}"));

@@ -80,29 +80,49 @@ pub(crate) fn drop_all(session: &mut Session, database: &str) -> Result<()> {
 pub(crate) fn create_missing(session: &mut Session, context: &Context, kind: Kind, database: &str, objects: &Objects) -> Result<()> {
     let there = existing(session, database)?;
     let mut waiting: Vec<&Object> = objects.all().filter(|object| !there.contains(&(object.kind, object.name.clone()))).collect();
-    let mut collation = None;
+    let (mut collation, mut broken) = (None, Vec::new());
     while !waiting.is_empty() {
-        let (mut refused, mut last) = (Vec::new(), None);
+        let (mut refused, mut first) = (Vec::new(), None);
         for object in &waiting {
             match create(session, context, kind, database, object, &mut collation) {
                 Ok(()) => {}
                 // It may need another object that is not there yet.
                 Err(error) if object.kind == ObjectKind::View => {
                     refused.push(*object);
-                    last = Some(error);
+                    first = first.or(Some(error));
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(error) = last.filter(|_| refused.len() == waiting.len()) {
-            return Err(error);
+        if let Some(error) = first.filter(|_| refused.len() == waiting.len()) {
+            if !names_what_is_not_there(&error) {
+                return Err(error);
+            }
+            // Everything else is there: these views were broken where they come from. They do not keep all others away.
+            for view in &refused {
+                let text = format!(
+                    "view {:?} names something that is not there, as it did before, and cannot be made: {}",
+                    view.name,
+                    error.chain()
+                );
+                context.watch.see(Event::Warning(&text));
+            }
+            broken = refused;
+            break;
         }
         waiting = refused;
     }
     set_defaults(session, database, &objects.charset, &objects.collation)?;
     let there = existing(session, database)?;
-    let missing = objects.all().find(|object| !there.contains(&(object.kind, object.name.clone())) && !ends_by_itself(object));
+    let missing = objects
+        .all()
+        .find(|object| !there.contains(&(object.kind, object.name.clone())) && !ends_by_itself(object) && !broken.contains(object));
     missing.map_or(Ok(()), |object| Err(Error::failed(format!("{} {:?} was made and is not there", object.kind.word(), object.name))))
+}
+
+/// No such table, no such column, no such routine, or a view over one of them.
+fn names_what_is_not_there(error: &Error) -> bool {
+    ["ERROR 1146 ", "ERROR 1054 ", "ERROR 1305 ", "ERROR 1356 "].iter().any(|code| error.chain().contains(code))
 }
 
 /// An event for one moment that has passed goes as soon as it is made.
