@@ -49,7 +49,7 @@ fn comes_back(kind: MysqlKind, options: Options, extra: &[&str]) {
     let mut conn = root(&server, Some("system"));
     run(
         &mut conn,
-        "SET foreign_key_checks = 0;;\nALTER TABLE odd DROP COLUMN tt;;\nDELETE FROM odd WHERE id = 7;;\nDELETE FROM `bytes` LIMIT 100;;\nCREATE TABLE newer (id INT);;\nALTER DATABASE `system` COLLATE utf8mb4_bin",
+        "SET foreign_key_checks = 0, sql_mode = '';;\nALTER TABLE odd DROP COLUMN tt;;\nDELETE FROM odd WHERE id = 7;;\nDELETE FROM `bytes` LIMIT 100;;\nCREATE TABLE newer (id INT);;\nALTER DATABASE `system` COLLATE utf8mb4_bin",
     );
     drop(conn);
     let damaged = all_of(&server, "system");
