@@ -13,6 +13,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 fn live_through(mysql: MysqlKind) {
     let world = World::start_with(InstallationOptions { size_bytes: 6 << 20, mysql, ..InstallationOptions::default() });
+    world.control_writers();
     let writers = world.installation.writers();
     writers.wait_for_writes(10, LIMIT).unwrap();
 

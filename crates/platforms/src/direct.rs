@@ -2,12 +2,16 @@
 //!
 //! Their output is shown when they fail. Secrets do not belong in them: they are the operator's, and appear in the process list.
 
-use std::process::{Command, Stdio};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use plan::error::During;
 use plan::ports::{Context, Event, Writers};
 use plan::{Error, Result};
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Writers handled by commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,18 +22,20 @@ pub struct CommandWriters {
     pub start: String,
     /// Exits with 0 when they are stopped, with 1 when they are not. Asked after `stop` until it says so.
     pub stopped: Option<String>,
-    /// How long to wait for `stopped`, in seconds.
+    /// How long each command may take, and how long to wait for `stopped`, in seconds.
     pub wait_seconds_max: u64,
 }
 
 /// How often `stopped` is asked.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How often a running command is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Writers for CommandWriters {
     fn stop(&self, context: &Context) -> Result<()> {
         context.watch.see(Event::Note("stopping the writers"));
         let began = Instant::now();
-        succeed("stop", &self.stop)?;
+        self.succeed(context, "stop", &self.stop)?;
         while self.stopped(context)? == Some(false) {
             context.stop.check()?;
             if began.elapsed() > Duration::from_secs(self.wait_seconds_max) {
@@ -43,12 +49,12 @@ impl Writers for CommandWriters {
 
     fn start(&self, context: &Context) -> Result<()> {
         context.watch.see(Event::Note("starting the writers"));
-        succeed("start", &self.start)
+        self.succeed(context, "start", &self.start)
     }
 
-    fn stopped(&self, _context: &Context) -> Result<Option<bool>> {
+    fn stopped(&self, context: &Context) -> Result<Option<bool>> {
         let Some(command) = &self.stopped else { return Ok(None) };
-        let output = run("stopped", command)?;
+        let output = self.run(context, "stopped", command)?;
         match output.status.code() {
             Some(0) => Ok(Some(true)),
             Some(1) => Ok(Some(false)),
@@ -61,19 +67,57 @@ impl Writers for CommandWriters {
     }
 }
 
-fn succeed(name: &str, command: &str) -> Result<()> {
-    let output = run(name, command)?;
-    if output.status.success() { Ok(()) } else { Err(failed(name, &output)) }
+impl CommandWriters {
+    fn succeed(&self, context: &Context, name: &str, command: &str) -> Result<()> {
+        let output = self.run(context, name, command)?;
+        if output.status.success() { Ok(()) } else { Err(failed(name, &output)) }
+    }
+
+    /// Runs a command in a process group of its own, and ends the group when the command takes too long or the run shall stop.
+    fn run(&self, context: &Context, name: &str, command: &str) -> Result<Output> {
+        let what = || format!("failed to run [writers] {name}");
+        // Its output goes to a file: a pipe that nobody reads would make a talkative command hang.
+        let mut said = tempfile::tempfile().during(what)?;
+        let (stdout, stderr) = (said.try_clone().during(what)?, said.try_clone().during(what)?);
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
+        let mut child = shell.spawn().during(what)?;
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().during(what)? {
+                break status;
+            }
+            let is_late = began.elapsed() > Duration::from_secs(self.wait_seconds_max);
+            if is_late || context.stop.is_raised() {
+                end_group(&mut child);
+                context.stop.check()?;
+                return Err(Error::failed(format!("[writers] {name} did not end within {} seconds", self.wait_seconds_max))
+                    .hint("It was ended. Look at the command, or raise [writers] wait-seconds-max."));
+            }
+            thread::sleep(LOOK_EVERY);
+        };
+        let mut text = Vec::new();
+        said.seek(SeekFrom::Start(0)).and_then(|_| said.read_to_end(&mut text)).during(what)?;
+        Ok(Output { status, text: String::from_utf8_lossy(&text).into_owned() })
+    }
 }
 
-fn run(name: &str, command: &str) -> Result<std::process::Output> {
-    let output = Command::new("/bin/sh").arg("-c").arg(command).stdin(Stdio::null()).output();
-    output.map_err(|error| Error::failed(format!("failed to run [writers] {name}")).because(error))
+/// How a command ended, and what it said.
+struct Output {
+    status: ExitStatus,
+    text: String,
 }
 
-fn failed(name: &str, output: &std::process::Output) -> Error {
-    let text = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<_> = text.lines().collect();
+fn end_group(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may be gone already.
+        kill_process_group(group, Signal::KILL).ok();
+    }
+    drop(child.wait());
+}
+
+fn failed(name: &str, output: &Output) -> Error {
+    let lines: Vec<_> = output.text.lines().collect();
     let tail = lines.get(lines.len().saturating_sub(5)..).unwrap_or_default().join(" | ");
     let error = Error::failed(format!("[writers] {name} ended with {}", output.status));
     if tail.is_empty() { error } else { error.hint(format!("It said: {tail}")) }
@@ -122,10 +166,26 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_hangs_is_ended_with_its_children() {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = folder.path().join("mark");
+        let hanging =
+            CommandWriters { wait_seconds_max: 0, start: format!("sleep 30 && touch {} & wait", mark.display()), ..writers(folder.path()) };
+        let began = Instant::now();
+        let error = hanging.start(&context()).unwrap_err();
+        assert!(error.to_string().contains("did not end"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(20));
+        let raised = context();
+        raised.stop.raise();
+        let error = CommandWriters { wait_seconds_max: 60, ..hanging }.start(&raised).unwrap_err();
+        assert_eq!(error.class(), plan::Class::Interrupted);
+    }
+
+    #[test]
     fn writers_that_do_not_go_are_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let stubborn =
-            CommandWriters { stopped: Some("exit 1".into()), wait_seconds_max: 0, stop: "true".into(), ..writers(folder.path()) };
+            CommandWriters { stopped: Some("exit 1".into()), wait_seconds_max: 1, stop: "true".into(), ..writers(folder.path()) };
         let error = stubborn.stop(&context()).unwrap_err();
         assert!(error.to_string().contains("still run"), "{error}");
     }

@@ -12,6 +12,9 @@ use tempfile::TempDir;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_threescale-backup");
 
+/// Nobody writes: stopping and starting them is nothing.
+const NO_WRITERS: &str = "[writers]\nstop = \"true\"\nstart = \"true\"\nstopped = \"true\"\n";
+
 /// An installation with data in it, and the program's files beside it.
 pub struct World {
     pub installation: Installation,
@@ -29,7 +32,7 @@ impl World {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("key"), "a password\n").unwrap();
         let toml = installation.toml(&home.path().join("repository").display().to_string(), &home.path().join("key"));
-        std::fs::write(home.path().join("config.toml"), format!("{toml}\n{}", installation.writers_toml())).unwrap();
+        std::fs::write(home.path().join("config.toml"), format!("{toml}\n{NO_WRITERS}")).unwrap();
         let world = Self { installation, home };
         world.ok(&["init"]);
         world
@@ -43,6 +46,11 @@ impl World {
     pub fn reconfigure(&self, change: impl FnOnce(String) -> String) {
         let path = self.path("config.toml");
         std::fs::write(&path, change(std::fs::read_to_string(&path).unwrap())).unwrap();
+    }
+
+    /// Lets the program stop and start the lab's writers.
+    pub fn control_writers(&self) {
+        self.reconfigure(|text| text.replace(NO_WRITERS, &self.installation.writers_toml()));
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
