@@ -60,7 +60,8 @@ fn recovers(mysql: MysqlKind) {
     assert!(copied.status.success(), "{}", text(&copied.stderr));
     let library = world.path("library.lua");
     std::fs::write(&library, LIBRARY).unwrap();
-    let load = Command::new("sh").arg("-c").arg(redis_cli(&world.installation, &format!("-x FUNCTION LOAD < {}", library.display()))).output();
+    let load =
+        Command::new("sh").arg("-c").arg(redis_cli(&world.installation, &format!("-x FUNCTION LOAD < {}", library.display()))).output();
     assert!(load.unwrap().status.success());
     let original = contents(&world.installation, world.fingerprint());
     world.ok(&["backup"]);
