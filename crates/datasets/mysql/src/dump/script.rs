@@ -70,8 +70,11 @@ fn sql(name: &str, text: String) -> Part {
 fn tables(schema: &Schema, definitions: &[Definitions]) -> String {
     let mut text = format!(
         "-- Load with: cat sql/*.sql | mysql --local-infile=1 DATABASE   (from the folder that holds rows/ and sql/; {})\n\
-         SET NAMES utf8mb4;\nSET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0;\n",
-        schema.server.name()
+         SET NAMES utf8mb4;\nSET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0;\n\
+         ALTER DATABASE CHARACTER SET {} COLLATE {};\n",
+        schema.server.name(),
+        schema.objects.charset,
+        schema.objects.collation
     );
     for definition in definitions {
         // A line that begins with a client command's name would be taken for it only outside of a statement.
@@ -96,7 +99,15 @@ fn keys(schema: &Schema, definitions: &[Definitions]) -> String {
 
 fn objects_script(schema: &Schema) -> String {
     let mut text = String::from("SET NAMES utf8mb4;\n");
+    let defaults = &schema.objects;
+    let mut collation = &defaults.collation;
     for object in schema.objects.all() {
+        // Parameters and variables of routines and triggers take the database's collation when they have none of their own.
+        let wanted = object.database_collation.as_ref().unwrap_or(collation);
+        if wanted != collation {
+            let _written = writeln!(text, "ALTER DATABASE COLLATE {wanted};");
+            collation = wanted;
+        }
         let _written = writeln!(text, "SET SESSION {};", objects::settings(object, schema.server.kind));
         match object.kind {
             ObjectKind::View => text.push_str(&terminated(object, ";")),
@@ -105,6 +116,9 @@ fn objects_script(schema: &Schema) -> String {
                 let _written = writeln!(text, "DELIMITER {end}\n{}\nDELIMITER ;", terminated(object, &end).trim_end());
             }
         }
+    }
+    if *collation != defaults.collation {
+        let _written = writeln!(text, "ALTER DATABASE CHARACTER SET {} COLLATE {};", defaults.charset, defaults.collation);
     }
     let _written = writeln!(
         text,
