@@ -1,6 +1,7 @@
 //! Counts and digests computed by the server, in one pass over a table, in any order of its rows.
 //!
-//! A row's hash is the MD5 of its text with columns in the order of their names; the digest is the sum of all hashes modulo 2^128. MD5 is the one hash
+//! A row's hash is the MD5 of its text with columns in the order of their names; its halves are taken as signed 64-bit numbers, and the digest is the sum of
+//! `high * 2^64 + low` over all rows, modulo 2^128. MD5 is the one hash
 //! that all versions have without an extension; it guards against loss, repetition and damage here, not against forgery.
 
 use plan::digest::MultisetDigest;
