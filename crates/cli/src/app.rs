@@ -105,8 +105,8 @@ pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Mani
     .and_then(|manifest| manifest.check_format().map(|()| manifest))
 }
 
-/// The run that is meant: named, or the only one in one of these states.
-pub(crate) fn find_run(state: &StateFolder, wanted: Option<&str>, states: &[RunState]) -> Result<RunId> {
+/// The run that is meant: the one named, or the newest that fits.
+pub(crate) fn find_run(state: &StateFolder, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
     let all = state.runs()?;
     if let Some(wanted) = wanted {
         let fitting: Vec<_> = all.into_iter().filter(|run| run.as_str().starts_with(&wanted.to_lowercase())).collect();
@@ -116,20 +116,43 @@ pub(crate) fn find_run(state: &StateFolder, wanted: Option<&str>, states: &[RunS
             _ => Err(Error::refused(format!("{} runs begin with {wanted}", fitting.len())).hint("Give more of the id.")),
         };
     }
-    let mut fitting = Vec::new();
-    for id in all {
-        if states.contains(&state.read(&id)?.state) {
-            fitting.push(id);
+    for id in all.into_iter().rev() {
+        if fits(&state.read(&id)?) {
+            return Ok(id);
         }
     }
-    // The newest is the one that stands in the way of others.
-    fitting.pop().ok_or_else(|| Error::refused("there is no run to do that with").hint("`threescale-backup runs` lists them."))
+    Err(Error::refused("there is no run to do that with").hint("`threescale-backup runs` lists them."))
+}
+
+/// Whether a run was interrupted or failed, and can go on.
+pub(crate) fn can_resume(run: &Run) -> bool {
+    run.state == RunState::Open && run.plan.purpose != Purpose::Rehearse
+}
+
+/// Whether there is something of a run to put back: not of a backup or a rehearsal that ended well.
+pub(crate) fn can_undo(run: &Run) -> bool {
+    let is_unfinished = matches!(run.state, RunState::Open | RunState::Undoing) && run.plan.purpose != Purpose::Rehearse;
+    is_unfinished || run.state == RunState::Finished && keeps(run)
+}
+
+/// Whether a run keeps something that can be dropped.
+pub(crate) fn can_settle(run: &Run) -> bool {
+    run.state == RunState::Settling || keeps(run)
 }
 
 /// Refuses to begin while an earlier run is in the way, naming the way out.
-pub(crate) fn refuse_while_another_is_open(state: &StateFolder, purpose: Purpose) -> Result<()> {
+///
+/// A journal that cannot be read stands in the way of a restore, never of a backup: a backup harms nothing.
+pub(crate) fn refuse_while_another_is_open(output: &Output, state: &StateFolder, purpose: Purpose) -> Result<()> {
     for id in state.runs()? {
-        let run = state.read(&id)?;
+        let run = match state.read(&id) {
+            Ok(run) => run,
+            Err(error) if purpose == Purpose::Backup => {
+                output.note(&format!("warning: run {id}: {}", error.chain()));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         let is_in_the_way = match run.state {
             RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
             RunState::Finished => purpose == Purpose::Restore && keeps(&run),

@@ -92,6 +92,10 @@ fn redis_keeps_what_was_restored_over_a_restart_with_the_append_only_file_on() {
     world.ok(&["backup", "--only", "backend-redis,system-redis"]);
     world.damage_all();
     world.ok(&["restore", "latest", "--yes"]);
+    // The run that is meant by `settle` is the restore, not a backup that came after it.
+    world.ok(&["backup", "--only", "system-redis"]);
+    world.ok(&["settle"]);
+    assert!(world.refused(2, &["undo", "--yes"]).contains("no run"));
     for server in [&mut world.installation.backend_redis, &mut world.installation.system_redis] {
         server.stop().unwrap();
         server.start_again().unwrap();

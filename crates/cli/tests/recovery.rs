@@ -20,7 +20,7 @@ const MORE_OBJECTS: &str = "
     ALTER DATABASE `system` CHARACTER SET latin1 COLLATE latin1_german1_ci;
     CREATE FUNCTION made_under_another_collation(word VARCHAR(9)) RETURNS VARCHAR(9) DETERMINISTIC RETURN CONCAT(word, ';;', 'ü');
     ALTER DATABASE `system` CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;
-    CREATE PROCEDURE with_line_ends_of_windows()\r\n  SELECT 'a\r\nb';
+    CREATE PROCEDURE with_line_ends_of_windows()\r\n  SELECT /* kept */ 'a\r\nb';
     CREATE VIEW services_of_accounts AS SELECT a.id, s.id AS service FROM accounts a JOIN services s ON s.account_id = a.id;
     CREATE EVENT sweep ON SCHEDULE EVERY 1 YEAR STARTS '2035-01-01 00:00:00' DISABLE DO DELETE FROM heartbeats;
     CREATE TABLE `bytes` (id INT PRIMARY KEY, raw BLOB, `text` TEXT CHARACTER SET latin1, document JSON, bits BIT(9), at TIMESTAMP(6) NULL);

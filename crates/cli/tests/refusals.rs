@@ -95,4 +95,12 @@ fn a_server_that_is_down_is_temporary_and_a_signal_is_an_interruption() {
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(world.refused(2, &["backup"]).contains("is in the way"), "it may hold the writers");
     world.ok(&["undo", "--yes"]);
+
+    // A journal that is damaged in its middle asks for a person.
+    let (run, journal) = (world.newest_run(), world.path("state/runs").join(format!("{}.jsonl", world.newest_run())));
+    let text = std::fs::read_to_string(&journal).unwrap();
+    std::fs::write(&journal, text.replacen("\"record\":\"started\"", "\"record\":\"stxrted\"", 1)).unwrap();
+    assert!(world.refused(3, &["undo", &run, "--yes"]).contains("is damaged"));
+    assert!(world.refused(3, &["restore", "latest", "--yes"]).contains("is damaged"));
+    world.ok(&["backup"]);
 }

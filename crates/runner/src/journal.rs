@@ -115,6 +115,14 @@ impl Store for FileStore {
     }
 }
 
+/// Whether a journal has its first line.
+pub(crate) fn is_begun(path: &Path) -> Result<bool> {
+    let what = || format!("failed to read the journal {}", path.display());
+    let mut first = Vec::new();
+    BufReader::new(File::open(path).during(what)?).read_until(b'\n', &mut first).during(what)?;
+    Ok(first.last() == Some(&b'\n'))
+}
+
 /// The lines of a journal, and how many bytes they take. A last line without its line feed is torn, and left out.
 pub(crate) fn read_lines(path: &Path) -> Result<(Vec<Line>, u64)> {
     let what = || format!("failed to read the journal {}", path.display());

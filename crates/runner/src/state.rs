@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use plan::error::During;
 use plan::ids::RunId;
-use plan::{Class, Error, Result};
+use plan::journal::{Run, RunState};
+use plan::{Class, Error, Purpose, Result};
 
 use crate::journal::{self, Journal};
 
@@ -55,7 +56,7 @@ impl StateFolder {
         }
     }
 
-    /// The ids of all runs, oldest first.
+    /// The ids of all runs, oldest first. A journal without a whole line is of a run that ended before it began: it is none.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -64,7 +65,11 @@ impl StateFolder {
         let what = || format!("failed to list {}", folder.display());
         let mut runs = Vec::new();
         for entry in fs::read_dir(&folder).during(what)? {
-            let name = entry.during(what)?.file_name();
+            let entry = entry.during(what)?;
+            let name = entry.file_name();
+            if !journal::is_begun(&entry.path())? {
+                continue;
+            }
             if let Some(run) = name.to_str().and_then(|name| name.strip_suffix(".jsonl")) {
                 runs.push(RunId(run.to_owned()));
             }
@@ -92,7 +97,7 @@ impl StateFolder {
     ///
     /// # Errors
     /// [`Class::Refused`] when there is no such run; [`Class::NeedsPerson`] when its journal is damaged.
-    pub fn read(&self, run: &RunId) -> Result<plan::journal::Run> {
+    pub fn read(&self, run: &RunId) -> Result<Run> {
         let path = self.journal_path(run);
         Self::require(&path, run)?;
         let (lines, _) = journal::read_lines(&path)?;
@@ -109,6 +114,25 @@ impl StateFolder {
         let (lines, whole_bytes) = journal::read_lines(&path)?;
         let read = journal::replay(lines).map_err(|error| error.during(format!("failed to read {}", path.display())))?;
         Ok(Journal::over(Box::new(journal::FileStore::append_to(&path, whole_bytes)?), read))
+    }
+
+    /// Removes the journals of the oldest runs that are over and keep nothing, all but the newest `keep` of them.
+    ///
+    /// # Errors
+    /// When a journal cannot be read or removed; a damaged one stays.
+    pub fn tidy(&self, keep: usize) -> Result<()> {
+        let is_over = |run: &Run| match run.state {
+            RunState::Undone | RunState::Settled => true,
+            RunState::Finished => run.plan.purpose != Purpose::Restore,
+            RunState::Open | RunState::Undoing | RunState::Settling => false,
+        };
+        let mut over: Vec<_> = self.runs()?.into_iter().filter(|id| self.read(id).is_ok_and(|run| is_over(&run))).collect();
+        over.truncate(over.len().saturating_sub(keep));
+        for id in over {
+            let path = self.journal_path(&id);
+            fs::remove_file(&path).during(|| format!("failed to remove {}", path.display()))?;
+        }
+        Ok(())
     }
 
     fn require(path: &Path, run: &RunId) -> Result<()> {

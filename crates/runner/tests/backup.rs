@@ -81,3 +81,23 @@ fn only_one_run_goes_on_at_a_time() {
     drop(lock);
     state.lock().unwrap();
 }
+
+#[test]
+fn a_run_that_ended_before_its_first_record_is_none_and_old_runs_are_tidied() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = runner::StateFolder::open(folder.path()).unwrap();
+    std::fs::write(state.journal_path(&RunId("0-died".into())), "{\"at\":").unwrap();
+    assert!(state.runs().unwrap().is_empty());
+    for name in ["1-closed", "2-open", "3-closed", "4-closed"] {
+        let (world, _) = World::new();
+        let mut plan = backup(false);
+        plan.run = RunId(name.into());
+        let journal = state.begin(plan).unwrap();
+        if name.ends_with("closed") {
+            runner::run(&journal, &world.parts()).unwrap();
+        }
+    }
+    state.tidy(2).unwrap();
+    let left: Vec<_> = state.runs().unwrap().into_iter().map(|run| run.0).collect();
+    assert_eq!(left, ["2-open", "3-closed", "4-closed"]);
+}

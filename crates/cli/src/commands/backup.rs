@@ -16,6 +16,9 @@ use crate::join;
 use crate::output::{bytes, duration_ms};
 use crate::writers::Consent;
 
+/// Journals of runs that are over and keep nothing: enough to look back on, few enough to read each time.
+const JOURNALS_KEPT: usize = 200;
+
 pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<()> {
     let manifest = take(app, args)?;
     app.output.note(&format!(
@@ -36,7 +39,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let repository = app.repository(&config)?;
     let state = app.state(&config)?;
     let _lock = state.lock()?;
-    refuse_while_another_is_open(&state, Purpose::Backup)?;
+    refuse_while_another_is_open(&app.output, &state, Purpose::Backup)?;
 
     let run = runner::new_run_id();
     let data_sets = join::data_sets(&config, &names)?;
@@ -51,6 +54,8 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let set = plan.set.clone();
     let journal = state.begin(plan)?;
     runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+
+    state.tidy(JOURNALS_KEPT)?;
 
     let manifest = repository.manifests()?.into_iter().find(|manifest| manifest.set == set);
     manifest.ok_or_else(|| Error::failed(format!("set {set} was written and is not in the repository")))
@@ -75,7 +80,8 @@ pub(crate) fn look_at_all(
 /// A backup that died leaves nothing behind but its journal: it is closed when the next begins, which reuses what it stored.
 fn close_interrupted_backups(state: &StateFolder, parts: &runner::Parts) -> Result<()> {
     for id in state.runs()? {
-        let run = state.read(&id)?;
+        // A journal that cannot be read was told above.
+        let Ok(run) = state.read(&id) else { continue };
         let is_interrupted = run.plan.purpose == Purpose::Backup && run.state == plan::journal::RunState::Open && !run.holds_writers();
         if is_interrupted {
             runner::undo(&state.open_journal(&id)?, parts)?;

@@ -50,7 +50,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(StateFolder,
     let config = app.config()?;
     let state = app.state(&config)?;
     let _lock = state.lock()?;
-    refuse_while_another_is_open(&state, Purpose::Restore)?;
+    refuse_while_another_is_open(&app.output, &state, Purpose::Restore)?;
     let writers = match writers_are(&config, &args.plan, args.yes) {
         Some(writers) => writers,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,

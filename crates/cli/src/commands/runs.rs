@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId};
-use plan::journal::RunState;
+use plan::journal::{Run, RunState};
 use plan::ports::Repository;
 use plan::step::{Action, Output as StepOutput};
 use plan::{Error, Purpose, Result};
 use runner::{Parts, Report, StateFolder};
 use serde::Serialize;
 
-use crate::app::{App, describe, find_run, keeps};
+use crate::app::{App, can_resume, can_settle, can_undo, describe, find_run, keeps};
 use crate::args::OfRun;
 use crate::commands::backup::with_way_out;
 use crate::config::Config;
@@ -122,7 +122,7 @@ fn kept_bytes(app: &App, config: &Config, report: &Report) -> Result<u64> {
 }
 
 pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, &[RunState::Open])?;
+    let opened = open(app, args, can_resume)?;
     let run = opened.journal.run();
     match run.state {
         RunState::Open if run.plan.purpose == Purpose::Rehearse => {
@@ -142,7 +142,7 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
 }
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, &[RunState::Undoing, RunState::Open, RunState::Finished])?;
+    let opened = open(app, args, can_undo)?;
     confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
     runner::undo(&opened.journal, &opened.parts).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
     app.output.line(&format!("run {} is undone: all is as it was before it", opened.id))?;
@@ -150,7 +150,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
 }
 
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, &[RunState::Settling, RunState::Finished])?;
+    let opened = open(app, args, can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
     runner::settle(&opened.journal, &opened.parts).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
@@ -173,11 +173,11 @@ struct Opened {
     parts: Parts,
 }
 
-fn open(app: &App, args: &OfRun, states: &[RunState]) -> Result<Opened> {
+fn open(app: &App, args: &OfRun, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
     let state = app.state(&config)?;
     let lock = state.lock()?;
-    let id = find_run(&state, args.run.as_deref(), states)?;
+    let id = find_run(&state, args.run.as_deref(), fits)?;
     let journal = state.open_journal(&id)?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
     let names: Vec<DataSetName> = journal.run().plan.data_sets.keys().copied().collect();

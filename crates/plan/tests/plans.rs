@@ -1,0 +1,156 @@
+//! What plans promise: the order of a restore, safety copies before what they save, refusals before anything is touched.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use plan::evidence::Evidence;
+use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
+use plan::manifest::KeptDataSet;
+use plan::ports::{Findings, Problem, Road, Severity};
+use plan::step::{Action, StepId};
+use plan::{Class, Plan, Target, WritersAre, plan_backup, plan_rehearsal, plan_restore};
+
+fn findings() -> Findings {
+    Findings {
+        store: "Store 1".into(),
+        address: "place".into(),
+        size_bytes: 1,
+        count: None,
+        backup_problems: Vec::new(),
+        restore_problems: Vec::new(),
+        road: Road::SideCopy,
+        facts: Vec::new(),
+    }
+}
+
+fn target(road: Road) -> Target {
+    let at = Timestamp::UNIX_EPOCH;
+    let kept = KeptDataSet {
+        snapshot: SnapshotId("s".into()),
+        kind: "fake".into(),
+        store: "Store 1".into(),
+        started_at: at,
+        consistent_at: at,
+        finished_at: at,
+        parts: 1,
+        bytes: 1,
+        stored_bytes: 1,
+        evidence: Evidence::default(),
+    };
+    Target { findings: findings(), kept, road, fits: Vec::new() }
+}
+
+fn restore(in_place: &[DataSetName], writers: WritersAre) -> Plan {
+    let road = |name| if in_place.contains(&name) { Road::InPlace } else { Road::SideCopy };
+    let targets = DataSetName::ALL.into_iter().map(|name| (name, target(road(name)))).collect();
+    plan_restore(RunId("r".into()), SetId("s".into()), targets, writers)
+}
+
+/// The position of the first step that fits.
+fn at(plan: &Plan, is_wanted: impl Fn(&Action) -> bool) -> usize {
+    plan.steps.iter().position(|step| is_wanted(&step.action)).unwrap()
+}
+
+/// Whether a step can only run after another.
+fn waits_for(plan: &Plan, step: StepId, other: StepId) -> bool {
+    let needs = &plan.step(step).unwrap().needs;
+    needs.iter().any(|need| *need == other || waits_for(plan, *need, other))
+}
+
+#[test]
+fn nothing_is_cut_over_before_everything_is_proven_and_writers_stop() {
+    let plan = restore(&[], WritersAre::Ours);
+    plan.check().unwrap();
+    let stop = plan.steps[at(&plan, |action| *action == Action::StopWriters)].id;
+    for step in &plan.steps {
+        match &step.action {
+            Action::Prove { .. } => assert!(waits_for(&plan, stop, step.id), "{step:?}"),
+            Action::CutOver { .. } => assert!(waits_for(&plan, step.id, stop), "{step:?}"),
+            _ => {}
+        }
+    }
+    assert_eq!(plan.steps.last().unwrap().action, Action::StartWriters);
+}
+
+#[test]
+fn cut_overs_follow_the_sources_of_truth_one_after_the_other() {
+    let plan = restore(&[DataSetName::ZyncDatabase], WritersAre::Stopped);
+    plan.check().unwrap();
+    let swaps: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::CutOver { .. } | Action::Reserve { road: Road::InPlace, .. }))
+        .map(|step| (step.id, step.action.data_set().unwrap()))
+        .collect();
+    assert_eq!(swaps.iter().map(|(_, name)| *name).collect::<Vec<_>>(), DataSetName::ALL);
+    for pair in swaps.windows(2) {
+        assert!(waits_for(&plan, pair[1].0, pair[0].0), "{pair:?}");
+    }
+}
+
+#[test]
+fn what_is_replaced_in_place_has_a_safety_copy_taken_with_the_writers_stopped() {
+    let plan = restore(&DataSetName::ALL, WritersAre::ByHand);
+    plan.check().unwrap();
+    let copy = plan.steps[at(&plan, |action| matches!(action, Action::SafetyCopy { .. }))].id;
+    let stop = plan.steps[at(&plan, |action| *action == Action::StopWriters)].id;
+    assert!(waits_for(&plan, copy, stop));
+    for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Stage { .. })) {
+        assert!(waits_for(&plan, step.id, copy), "{step:?}");
+    }
+    let Action::SafetyCopy { data_sets } = &plan.step(copy).unwrap().action else { panic!("no safety copy") };
+    assert_eq!(data_sets, &DataSetName::ALL);
+}
+
+#[test]
+fn a_rehearsal_stages_and_proves_and_does_nothing_else() {
+    let targets = DataSetName::ALL.into_iter().map(|name| (name, target(Road::SideCopy))).collect();
+    let plan = plan_rehearsal(RunId("r".into()), SetId("s".into()), targets);
+    plan.check().unwrap();
+    assert_eq!(plan.steps.len(), 15);
+    assert!(plan.steps.iter().all(|step| matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. })));
+}
+
+#[test]
+fn what_blocks_is_refused_with_every_reason_and_way_out() {
+    let mut plan = restore(&[], WritersAre::Ours);
+    let problem = |text: &str| Problem::new(Severity::Blocks, text).way_out("Go there.");
+    plan.data_sets.get_mut(&DataSetName::BackendRedis).unwrap().problems = vec![problem("the dump is newer")];
+    plan.problems.push(problem("no space"));
+    let error = plan.check().unwrap_err();
+    assert_eq!(error.class(), Class::Refused);
+    assert_eq!(error.hints(), ["no space. Go there.", "backend-redis: the dump is newer. Go there."]);
+}
+
+#[test]
+fn degrading_problems_do_not_refuse() {
+    restore(&[], WritersAre::Running).check().unwrap();
+}
+
+#[test]
+fn a_plan_whose_steps_contradict_each_other_is_not_run() {
+    let mut plan = restore(&[], WritersAre::Ours);
+    let cut = at(&plan, |action| matches!(action, Action::CutOver { .. }));
+    plan.steps.swap(0, cut);
+    assert!(plan.check().is_err());
+    let mut plan = restore(&[], WritersAre::Ours);
+    let first = plan.steps[0].clone();
+    plan.steps.push(first);
+    assert!(plan.check().is_err(), "a number twice");
+}
+
+#[test]
+fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
+    let ids = || (RunId("r".into()), SetId("s".into()));
+    let (run, set) = ids();
+    assert!(plan_backup(run, set, BTreeMap::new(), false, true).check().unwrap_err().hints()[0].contains("no data set is configured"));
+    let found = || BTreeMap::from([(DataSetName::SystemRedis, findings())]);
+    let (run, set) = ids();
+    assert!(plan_backup(run, set, found(), true, false).check().is_err());
+    let (run, set) = ids();
+    let plan = plan_backup(run, set, found(), true, true);
+    plan.check().unwrap();
+    let kinds: Vec<_> = plan.steps.iter().map(|step| step.action.to_string()).collect();
+    assert_eq!(kinds, ["stop the writers", "dump system-redis", "start the writers", "write the manifest"]);
+}
