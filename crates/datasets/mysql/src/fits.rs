@@ -5,6 +5,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity};
 
 use crate::look;
+use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
 use crate::quote;
@@ -34,6 +35,12 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     let grants = Grants::ask(&mut session, server.kind)?;
     problems.extend(trust(&mut session, kept, &server, &grants)?);
     problems.extend(privileges(store, &grants, road));
+    let live = &store.address.database;
+    problems.extend(owned::protected(&mut session, &server, &grants, live)?);
+    if road == Road::SideCopy {
+        // The way back from the cut-over needs the live routines too.
+        problems.extend(owned::hidden_routines(&mut session, &server, &grants, live)?);
+    }
     problems.extend(database(store, kept));
     problems.push(Problem::new(
         Severity::Note,

@@ -37,6 +37,7 @@ mod fits;
 mod load;
 mod look;
 mod objects;
+mod owned;
 mod place;
 mod privileges;
 mod prove;

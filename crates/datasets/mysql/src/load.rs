@@ -105,9 +105,10 @@ pub(crate) fn literal(column: &Column, cell: Option<&[u8]>) -> String {
     let Some(bytes) = cell else { return "NULL".into() };
     let text = || quote::bytes(bytes, "utf8mb4");
     match column.data_type.as_str() {
-        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "float" | "double" | "year" => {
-            String::from_utf8_lossy(bytes).into_owned()
-        }
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => String::from_utf8_lossy(bytes).into_owned(),
+        // Without an exponent it would be an exact number, which knows no -0.
+        "float" | "double" if !bytes.contains(&b'e') => format!("{}e0", String::from_utf8_lossy(bytes)),
+        "float" | "double" => String::from_utf8_lossy(bytes).into_owned(),
         "enum" if column.load.is_some() => String::from_utf8_lossy(bytes).into_owned(),
         "json" | "uuid" | "inet4" | "inet6" | "date" | "time" | "datetime" | "timestamp" => text(),
         _ => quote::bytes(bytes, "binary"),

@@ -3,6 +3,7 @@
 use plan::Result;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 
+use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
 use crate::quote;
@@ -15,6 +16,8 @@ use crate::store::MysqlStore;
 const READ: [&str; 4] = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"];
 /// What loading and swapping needs on every schema that takes part.
 const LOAD: [&str; 7] = ["SELECT", "INSERT", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES"];
+/// What the record of the cut-over needs besides.
+const RECORD: [&str; 1] = ["DELETE"];
 /// What making the objects needs on the live schema.
 const OBJECTS: [&str; 6] = ["CREATE VIEW", "SHOW VIEW", "TRIGGER", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT"];
 /// A transaction older than this is worth a word.
@@ -28,6 +31,8 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     let grants = Grants::ask(&mut session, server.kind)?;
     let mut backup = reading(&grants, &server, database);
     let (road, mut restore) = writing(&grants, &Schemas::of(database, &context.run, Road::SideCopy, true));
+    backup.extend(owned::hidden_routines(&mut session, &server, &grants, database)?);
+    restore.extend(owned::protected(&mut session, &server, &grants, database)?);
     let long = long_transactions(&mut session)?;
     backup.extend(
         long.iter().map(|text| {
@@ -90,8 +95,8 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
         || ["EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE", "SHOW CREATE ROUTINE"].iter().any(|privilege| grants.on(privilege, database))
         || grants.everywhere("SHOW_ROUTINE");
     if !sees_routines {
-        let (text, grant) = (format!("{user} may not see the routines of {schema}"), routine_grant(server, &schema));
-        problems.push(Problem::new(Severity::Blocks, text).way_out(format!("GRANT {grant} TO {user}")));
+        let text = format!("{user} may not see the routines of {schema}");
+        problems.push(Problem::new(Severity::Blocks, text).way_out(owned::show_routines(server, user, &schema)));
     }
     let mut degrade = |ok: bool, text: &str, grant: &str| {
         if !ok {
@@ -118,18 +123,14 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
     problems
 }
 
-fn routine_grant(server: &Server, schema: &str) -> String {
-    match server.kind {
-        Kind::Mysql => "SHOW_ROUTINE ON *.*".into(),
-        Kind::Mariadb => format!("EXECUTE ON {schema}.*, SELECT ON mysql.proc"),
-    }
-}
-
 /// The road that the privileges allow, and what is missing for it.
 pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>) {
     let user = &grants.user;
     let mut problems = Vec::new();
-    let side: Vec<&str> = [&schemas.stage, &schemas.before].into_iter().flat_map(|schema| grants.missing(&LOAD, schema)).collect();
+    let side: Vec<&str> = [&schemas.stage, &schemas.before]
+        .into_iter()
+        .flat_map(|schema| grants.missing(&LOAD, schema).into_iter().chain(grants.missing(&RECORD, schema)))
+        .collect();
     let road = if side.is_empty() { Road::SideCopy } else { Road::InPlace };
     if road == Road::InPlace {
         let pattern = quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")));

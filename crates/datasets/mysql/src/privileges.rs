@@ -72,8 +72,14 @@ fn parse(line: &str) -> Option<Grant> {
         "*.*" => None,
         _ => Some(object.strip_suffix(".*")?.trim_matches('`').replace("``", "`")),
     };
+    let mut depth = 0_i32;
+    // MySQL writes no space between its dynamic privileges; commas in parentheses are between columns.
+    let each = privileges.split(|character| {
+        depth += i32::from(character == '(') - i32::from(character == ')');
+        character == ',' && depth == 0
+    });
     // Column privileges are not privileges on the whole.
-    let whole = privileges.split(", ").filter(|privilege| !privilege.contains('(') && !privilege.contains(')'));
+    let whole = each.filter(|privilege| !privilege.contains('('));
     Some(Grant { privileges: whole.map(|privilege| privilege.trim().to_uppercase()).collect(), schema })
 }
 
@@ -117,6 +123,8 @@ mod tests {
         assert!(parse("GRANT SELECT ON `a`.`b` TO `u`@`%`").is_none());
         let grant = parse("GRANT SELECT, INSERT (`x`, `y`), LOCK TABLES ON `a`.* TO `u`@`%`").unwrap();
         assert!(grant.has("SELECT") && grant.has("LOCK TABLES") && !grant.has("INSERT"));
+        let dynamic = parse("GRANT SHOW_ROUTINE,SYSTEM_USER ON *.* TO `u`@`%`").unwrap();
+        assert!(dynamic.has("SHOW_ROUTINE") && dynamic.has("SYSTEM_USER") && !dynamic.has("SUPER"));
         assert!(parse("GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*X'").unwrap().has("SUPER"));
     }
 }

@@ -69,7 +69,7 @@ fn sql(name: &str, text: String) -> Part {
 
 fn tables(schema: &Schema, definitions: &[Definitions]) -> String {
     let mut text = format!(
-        "-- Load with: cat sql/*.sql | mysql --local-infile=1 DATABASE   (from the folder that holds rows/ and sql/; {})\n\
+        "-- Load with: cat sql/*.sql | mysql --local-infile=1 --binary-mode --comments DATABASE   (from the folder that holds rows/ and sql/; {})\n\
          SET NAMES utf8mb4;\nSET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0;\n\
          ALTER DATABASE CHARACTER SET {} COLLATE {};\n",
         schema.server.name(),

@@ -12,6 +12,7 @@ use plan::{Class, Error, Result};
 
 use crate::blockers;
 use crate::look;
+use crate::owned;
 use crate::privileges::Grants;
 use crate::quote;
 use crate::schema::{Schema, read};
@@ -97,8 +98,8 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
 /// What may not be seen would be left out without a word: such a dump is refused.
 fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> Result<()> {
     let grants = Grants::ask(session, server.kind)?;
-    let mut blocking =
-        look::reading(&grants, server, database).into_iter().filter(|problem| problem.severity == Severity::Blocks).peekable();
+    let problems = look::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
+    let mut blocking = problems.filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());
     Err(blocking.filter_map(|problem| problem.way_out).fold(error, |error, way_out| error.hint(format!("{way_out}."))))

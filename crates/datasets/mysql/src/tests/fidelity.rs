@@ -4,7 +4,7 @@ use lab::{Mysql, MysqlKind};
 use mysql::prelude::Queryable;
 use plan::ports::{DataSet, Road};
 
-use super::kit::{KINDS, all_of, assert_same, context, keep, root, run, server, side_schemas, stage, store, store_with};
+use super::kit::{Heard, KINDS, all_of, assert_same, context, keep, root, run, server, side_schemas, stage, store, store_with};
 use crate::Options;
 
 /// Every type and every byte value, in a database whose name is a reserved word.
@@ -120,7 +120,13 @@ fn the_client_alone_loads_a_snapshot() {
         let all: Vec<u8> = scripts.iter().flat_map(|path| std::fs::read(path).unwrap()).collect();
         std::fs::write(folder.path().join("all.sql"), all).unwrap();
         let input = std::fs::File::open(folder.path().join("all.sql")).unwrap();
-        let output = server.client().args(["--local-infile=1", "system"]).current_dir(folder.path()).stdin(input).output().unwrap();
+        let output = server
+            .client()
+            .args(["--local-infile=1", "--binary-mode", "--comments", "system"])
+            .current_dir(folder.path())
+            .stdin(input)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         assert_same(&before, &all_of(&server, "system"), "after the client's load");
     }
@@ -156,7 +162,10 @@ fn triggers_of_porta_do_not_rewrite_rows_on_load() {
 #[test]
 fn a_row_that_fills_max_allowed_packet_comes_back() {
     for kind in KINDS {
-        let server = server(kind, &["--max-allowed-packet=32M", "--innodb-log-file-size=512M", "--local-infile=ON"]);
+        let server = server(
+            kind,
+            &["--max-allowed-packet=32M", "--loose-innodb-log-file-size=512M", "--loose-innodb-redo-log-capacity=1G", "--local-infile=ON"],
+        );
         let mut conn = root(&server, None);
         run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE big (id INT PRIMARY KEY, a LONGBLOB, b LONGBLOB)");
         run(
@@ -170,5 +179,39 @@ fn a_row_that_fills_max_allowed_packet_comes_back() {
         let place = stage(&store, &context, &held, &kept, Road::SideCopy);
         store.cut_over(&context, &place).unwrap();
         assert_same(&before, &all_of(&server, "system"), "after the cut-over");
+    }
+}
+
+#[test]
+fn a_view_broken_at_its_source_is_told_and_keeps_nothing_else_away() {
+    for kind in KINDS {
+        let server = server(kind, &[]);
+        let mut conn = root(&server, None);
+        run(
+            &mut conn,
+            "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE kept (id INT PRIMARY KEY);;\nINSERT INTO kept VALUES (1);;\nCREATE TABLE gone (id INT PRIMARY KEY)",
+        );
+        run(
+            &mut conn,
+            "CREATE VIEW a_broken AS SELECT id FROM gone;;\nCREATE VIEW a_second AS SELECT id FROM a_broken;;\nCREATE VIEW z_whole AS SELECT id FROM kept;;\nCREATE TRIGGER t BEFORE INSERT ON kept FOR EACH ROW SET @x = 1;;\nDROP TABLE gone",
+        );
+        let heard = std::sync::Arc::new(Heard::default());
+        let context = plan::ports::Context { watch: heard.clone(), ..context("6") };
+        let store = store(&server, "system");
+        let (held, kept) = keep(&store, &context);
+        assert_eq!((kept.evidence.objects["views"], heard.0.lock().unwrap().len()), (3, 0));
+        let mut before = all_of(&server, "system");
+        for road in [Road::SideCopy, Road::InPlace] {
+            let place = store.reserve(&context, &kept, road).unwrap();
+            store.stage(&context, &place, held.clone(), &kept).unwrap();
+            store.cut_over(&context, &place).unwrap();
+            let told = std::mem::take(&mut *heard.0.lock().unwrap());
+            assert_eq!(told.len(), 2, "{told:?}");
+            assert!(told.iter().all(|text| text.contains("names something that is not there")), "{told:?}");
+            assert!(["a_broken", "a_second"].iter().all(|view| told.iter().any(|text| text.contains(view))), "{told:?}");
+            before.retain(|name, _| !name.contains("a_broken") && !name.contains("a_second"));
+            assert_same(&before, &all_of(&server, "system"), "all but the broken views");
+            store.discard(&context, &place).unwrap();
+        }
     }
 }

@@ -18,9 +18,10 @@ use crate::{Address, MysqlStore, Options};
 
 pub(super) const KINDS: [MysqlKind; 2] = [MysqlKind::Mysql, MysqlKind::Mariadb];
 
-/// Starts a server of a kind; the buffer pool is small, many run at a time.
+/// Starts a server of a kind; the buffer pool is small, many run at a time. Temporary files go to its own folder: MariaDB removes those of every other server
+/// when it starts, and a server that misses one ends (`ha_maria::drop_table` of a table that is not there).
 pub(super) fn server(kind: MysqlKind, options: &[&str]) -> Mysql {
-    let options: Vec<&str> = ["--innodb-buffer-pool-size=128M"].into_iter().chain(options.iter().copied()).collect();
+    let options: Vec<&str> = ["--innodb-buffer-pool-size=128M", "--tmpdir=."].into_iter().chain(options.iter().copied()).collect();
     Mysql::start(kind, &options).unwrap()
 }
 
@@ -153,26 +154,29 @@ pub(super) fn stage(store: &MysqlStore, context: &Context, held: &Arc<Held>, kep
     let place = store.reserve(context, kept, road).unwrap();
     store.stage(context, &place, held.clone(), kept).unwrap();
     let found = store.prove(context, &place, kept).unwrap();
-    if !kept.evidence.differences(&found).is_empty() {
-        // Says which cell differs, where a digest says only that one does.
-        let mut session = store.session(crate::session::Talk::Rows, None).unwrap();
-        let target = crate::place::Schemas::from_place(&place, &store.address.database).unwrap().target().to_owned();
-        let schema = crate::stage::schema_of(&**held).unwrap();
-        for table in schema.tables.iter().filter(|table| table.average_row_bytes < 100_000) {
-            let mut lines = |schema: &str| -> Vec<String> {
-                let rows: Vec<Row> = session
-                    .conn
-                    .query(format!("SELECT {} FROM `{schema}`.{}", table.select_list(), crate::quote::name(&table.name)))
-                    .unwrap();
-                rows.iter().map(|row| format!("{row:?}")).collect()
-            };
-            let (live, staged) = (lines(&store.address.database), lines(&target));
-            live.iter().filter(|line| !staged.contains(line)).for_each(|line| eprintln!("only in the live table: {line}"));
-            staged.iter().filter(|line| !live.contains(line)).for_each(|line| eprintln!("only in the staged table: {line}"));
-        }
-    }
-    assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "{:?}", found.warnings);
+    let differences = kept.evidence.differences(&found);
+    let rows = if differences.is_empty() { Vec::new() } else { different_rows(store, &place, held) };
+    assert_eq!(differences, Vec::<String>::new(), "{:?}\n{}", found.warnings, rows.join("\n"));
     place
+}
+
+/// Says which cell differs, where a digest says only that one does.
+fn different_rows(store: &MysqlStore, place: &Place, held: &Held) -> Vec<String> {
+    let mut session = store.session(crate::session::Talk::Rows, None).unwrap();
+    let live_name = &store.address.database;
+    let target = crate::place::Schemas::from_place(place, live_name).unwrap().target().to_owned();
+    let schema = crate::stage::schema_of(held).unwrap();
+    let mut different = Vec::new();
+    for table in schema.tables.iter().filter(|table| table.average_row_bytes < 100_000) {
+        let mut lines = |schema: &str| -> Vec<String> {
+            let sql = format!("SELECT {} FROM {}", table.select_list(), crate::quote::qualified(schema, &table.name));
+            session.conn.query::<Row, _>(sql).unwrap().iter().map(|row| format!("{row:?}")).collect()
+        };
+        let (live, staged) = (lines(live_name), lines(&target));
+        different.extend(live.iter().filter(|line| !staged.contains(line)).map(|line| format!("only in the live table: {line}")));
+        different.extend(staged.iter().filter(|line| !live.contains(line)).map(|line| format!("only in the staged table: {line}")));
+    }
+    different
 }
 
 /// Everything that a server says about a database: definitions, and checksums of the rows.
