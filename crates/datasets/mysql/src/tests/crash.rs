@@ -9,6 +9,9 @@ use plan::ports::{Context, DataSet, Place, Road};
 use plan::{Class, Error, Result};
 
 use super::kit::{KINDS, all_of, assert_same, context, keep, root, run, server, side_schemas, stage, store, store_with};
+use crate::place::Schemas;
+use crate::record::{Record, State};
+use crate::session::Talk;
 use crate::{MysqlStore, Options};
 
 const OLD: &str = "
@@ -123,25 +126,34 @@ fn a_cut_over_and_an_undo_killed_after_any_statement_go_on() {
 fn a_half_way_cut_over_is_not_discarded() {
     for kind in KINDS {
         let case = case(kind);
-        let (_, _) = dying(&case.server, 0);
-        let mut refused = 0;
-        for limit in 5..60 {
+        let store = store(&case.server, "system");
+        let schemas = Schemas::from_place(&case.place, "system").unwrap();
+        let (mut before_it, mut half_way) = (0, 0);
+        for limit in 0..200 {
             let (dying_store, _) = dying(&case.server, limit);
-            if dying_store.cut_over(&case.context, &case.place).is_ok() {
+            let ended = dying_store.cut_over(&case.context, &case.place).is_ok();
+            let mut session = store.restoring(Talk::Text, &schemas, None).unwrap();
+            match Record::at(&schemas).state(&mut session).unwrap().unwrap() {
+                State::Staged | State::Undone => before_it += 1,
+                State::Done => assert!(half_way > 0, "it is done at the end only"),
+                State::Saved | State::Swapped => {
+                    half_way += 1;
+                    let (side, live) = (side_schemas(&case.server), all_of(&case.server, "system"));
+                    assert!(store.discard(&case.context, &case.place).is_err(), "at {limit}");
+                    assert_eq!(side, side_schemas(&case.server));
+                    assert_same(&live, &all_of(&case.server, "system"), &format!("a refused discard at {limit}"));
+                }
+                state @ (State::Staging | State::Undoing) => panic!("{state:?} at {limit}"),
+            }
+            store.undo(&case.context, &case.place).unwrap();
+            if ended {
                 break;
             }
-            let store = store(&case.server, "system");
-            let before = side_schemas(&case.server);
-            if store.discard(&case.context, &case.place).is_err() {
-                refused += 1;
-                assert_eq!(before, side_schemas(&case.server));
-                store.undo(&case.context, &case.place).unwrap();
-            } else {
-                // Nothing had begun: the staged copy is gone, as asked.
-                return;
-            }
         }
-        assert!(refused > 5, "{refused}");
+        assert!(before_it > 3 && half_way > 15, "{before_it} before, {half_way} half-way");
+        store.discard(&case.context, &case.place).unwrap();
+        assert!(side_schemas(&case.server).is_empty());
+        assert_same(&case.live, &all_of(&case.server, "system"), "after the discard");
     }
 }
 
