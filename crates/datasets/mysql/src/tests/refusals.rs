@@ -5,7 +5,7 @@ use mysql::prelude::Queryable;
 use plan::Class;
 use plan::ports::{DataSet, Road, Severity};
 
-use super::kit::{Held, KINDS, context, keep, root, run, server, stage, store, store_as};
+use super::kit::{Held, KINDS, context, keep, root, run, server, stage, store, store_as, try_keep};
 use crate::{Address, MysqlStore, Options};
 
 fn blocks(store: &MysqlStore, kept: &plan::manifest::KeptDataSet) -> Vec<String> {
@@ -152,4 +152,31 @@ fn a_place_of_another_database_is_refused() {
     let place = held_store.reserve(&context, &kept, Road::SideCopy).unwrap();
     assert_eq!(store(&server, "other").cut_over(&context, &place).unwrap_err().class(), Class::NeedsPerson);
     assert_eq!(store_as(&server, "u", "system", Options::default()).look(&context).unwrap_err().class(), Class::Refused);
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_by_name() {
+    for kind in KINDS {
+        let server = server(kind, &[]);
+        let mut conn = root(&server, None);
+        run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
+        let cases: &[(&str, &str, &str)] = match kind {
+            MysqlKind::Mysql => {
+                &[("CREATE LIBRARY odd LANGUAGE JAVASCRIPT AS 'export function f(n) { return n }'", "library", "DROP LIBRARY odd")]
+            }
+            MysqlKind::Mariadb => &[
+                ("CREATE PACKAGE odd AS PROCEDURE p(); END", "package", "DROP PACKAGE odd"),
+                ("CREATE SEQUENCE odd", "sequence", "DROP SEQUENCE odd"),
+                ("CREATE TABLE odd (id INT) WITH SYSTEM VERSIONING", "system versioned", "DROP TABLE odd"),
+            ],
+        };
+        for (make, word, unmake) in cases {
+            conn.query_drop(if make.contains("PACKAGE") { "SET sql_mode = 'ORACLE'" } else { "SET sql_mode = ''" }).unwrap();
+            run(&mut conn, make);
+            let error = try_keep(&store(&server, "system"), &context("1")).map(drop).unwrap_err();
+            assert!(error.chain().contains("\"odd\" is a ") && error.chain().contains(word), "{word}: {error:?}");
+            run(&mut conn, unmake);
+        }
+        keep(&store(&server, "system"), &context("1"));
+    }
 }

@@ -8,6 +8,7 @@ use crate::session::Session;
 
 /// All objects of a database.
 pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> {
+    refuse_others(session, database)?;
     let (charset, collation) = super::defaults(session, database)?;
     let tables = super::table_names(session, database)?;
     let views =
@@ -41,6 +42,26 @@ pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> 
         triggers,
         events,
     })
+}
+
+/// Packages of MariaDB and libraries of MySQL: left out, they would be missing without a word.
+fn refuse_others(session: &mut Session, database: &str) -> Result<()> {
+    let schema = quote::text(database);
+    for sql in [
+        format!(
+            "SELECT ROUTINE_NAME, ROUTINE_TYPE FROM information_schema.ROUTINES \
+             WHERE ROUTINE_SCHEMA = {schema} AND ROUTINE_TYPE NOT IN ('FUNCTION', 'PROCEDURE') ORDER BY 1"
+        ),
+        format!("SELECT LIBRARY_NAME, 'LIBRARY' FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {schema} ORDER BY 1"),
+    ] {
+        // A server that has no libraries does not know that table.
+        let found = session.rows_if_possible("look for packages and libraries", &sql)?.unwrap_or_default();
+        if let Some(other) = found.first() {
+            let (name, kind) = (other.text(0)?, other.text(1)?.to_ascii_lowercase());
+            return Err(Error::failed(format!("{name:?} is a {kind}, which cannot be kept")).hint("Drop it; 3scale makes none."));
+        }
+    }
+    Ok(())
 }
 
 fn list(session: &mut Session, database: &str, kind: ObjectKind, select: &str, order: &str) -> Result<Vec<Object>> {
