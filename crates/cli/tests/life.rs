@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use lab::{InstallationOptions, MysqlKind};
+use plan::ids::DataSetName;
 use support::{World, assert_equal};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -114,4 +115,20 @@ fn commands(world: &World) -> [String; 3] {
 
 fn shell(command: &str) {
     assert!(std::process::Command::new("/bin/sh").arg("-c").arg(command).status().unwrap().success());
+}
+
+#[test]
+fn a_system_database_on_postgresql_goes_back() {
+    let world = World::start(1 << 20);
+    let url = world.installation.postgres.url(lab::ZYNC_DATABASE);
+    world.reconfigure(|text| {
+        let mysql = world.installation.mysql.url(lab::SYSTEM_DATABASE);
+        text.replace(&format!("[zync-database]\nurl = {url:?}\n"), "").replace(&mysql, &url)
+    });
+    let good = world.installation.fingerprint_of(DataSetName::ZyncDatabase).unwrap();
+    world.ok(&["backup", "--only", "system-database"]);
+    world.installation.damage(DataSetName::ZyncDatabase).unwrap();
+    world.ok(&["restore", "latest", "--yes"]);
+    assert_equal(&world.installation.fingerprint_of(DataSetName::ZyncDatabase).unwrap(), &good, "after the restore");
+    world.ok(&["settle"]);
 }
