@@ -97,10 +97,8 @@ fn help_completions_and_the_manual_page_name_every_command_and_variable() {
     ] {
         assert!(help.contains(command) && page.contains(command) && completions.contains(command), "{command}");
         let of_command = text(&program(&[command, "--help"]).output().unwrap().stdout);
-        let (options, variables) = (
-            of_command.lines().filter(|line| is_option(line)).count(),
-            of_command.matches("THREESCALE_BACKUP_").count(),
-        );
+        let (options, variables) =
+            (of_command.lines().filter(|line| is_option(line)).count(), of_command.matches("THREESCALE_BACKUP_").count());
         // Help and version have no variable.
         assert!(variables + 2 >= options, "{command}: {variables} variables for {options} options\n{of_command}");
     }
