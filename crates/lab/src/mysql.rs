@@ -242,6 +242,8 @@ fn launch(kind: MysqlKind, folder: &Path, port: u16, options: &[String]) -> Resu
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--socket={}", folder.join("sock").display()))
         .arg(format!("--pid-file={}", folder.join("pid").display()))
+        // A MariaDB that starts deletes every #sql* file in its temporary folder, those of other running servers too.
+        .arg(format!("--tmpdir={}", folder.display()))
         .args(as_root())
         .args(options);
     Ok(command)
