@@ -76,7 +76,7 @@ pub(crate) fn data_set(config: &Config, name: DataSetName) -> Result<Arc<dyn Dat
             Ok(Arc::new(files_data_set::FilesStore::new(
                 name,
                 section.path,
-                files_data_set::Options { skip_unreadable: section.skip_unreadable, ..Default::default() },
+                files_data_set::Options { skip_unreadable: section.skip_unreadable },
             )) as Arc<dyn DataSet>)
         }
         DataSetName::BackendRedis => backend_redis(config.redis(name)?),

@@ -112,10 +112,10 @@ fn kept_bytes(app: &App, config: &Config, report: &Report) -> Result<u64> {
     let context = app.context(config, report.run.plan.run.clone())?;
     let mut sum = 0;
     for step in &report.run.plan.steps {
-        if let (Action::Reserve { data_set, .. }, Some(StepOutput::Reserved { place, .. })) = (&step.action, report.run.output(step.id)) {
-            if let Some(store) = data_sets.get(data_set) {
-                sum += store.kept_bytes(&context, place)?;
-            }
+        if let (Action::Reserve { data_set, .. }, Some(StepOutput::Reserved { place, .. })) = (&step.action, report.run.output(step.id))
+            && let Some(store) = data_sets.get(data_set)
+        {
+            sum += store.kept_bytes(&context, place)?;
         }
     }
     Ok(sum)

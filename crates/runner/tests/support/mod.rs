@@ -74,7 +74,7 @@ impl DataSet for FakeDataSet {
     fn cut_over(&self, _: &Context, _: &Place) -> Result<()> {
         let mut data = self.data.lock().unwrap();
         if data.before.is_none() {
-            let side = data.side.take().expect("cut over what was not staged");
+            let side = data.side.take().unwrap();
             data.before = Some(std::mem::replace(&mut data.live, side));
         }
         Ok(())
