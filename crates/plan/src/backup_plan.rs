@@ -7,6 +7,16 @@ use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
 use crate::ports::{Findings, Problem, Road, Severity};
 use crate::step::{Action, StepId};
 
+/// The order in which views are opened: the Redis servers right after the system database, so that the skew between rows and counters is small; files, which
+/// take longest and have no view of one instant, last.
+const ORDER: [DataSetName; 5] = [
+    DataSetName::SystemDatabase,
+    DataSetName::BackendRedis,
+    DataSetName::SystemRedis,
+    DataSetName::ZyncDatabase,
+    DataSetName::SystemStorage,
+];
+
 /// Plans a backup of the data sets found.
 ///
 /// The system database's view is opened before those of the Redis servers, so that Redis is the newer one: its event and alert counters are then ahead
@@ -33,7 +43,7 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
         Vec::new()
     };
     let mut dumps = Vec::new();
-    for data_set in found.keys().copied() {
+    for data_set in ORDER.into_iter().filter(|name| found.contains_key(name)) {
         let reason = match data_set {
             DataSetName::SystemDatabase => "first view: the source of truth",
             DataSetName::SystemStorage => "after the database's view: a row's file is there",

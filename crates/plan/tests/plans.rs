@@ -141,6 +141,14 @@ fn a_plan_whose_steps_contradict_each_other_is_not_run() {
 }
 
 #[test]
+fn the_redis_servers_are_dumped_right_after_the_system_database_and_files_last() {
+    let found = DataSetName::ALL.into_iter().map(|name| (name, findings())).collect();
+    let plan = plan_backup(RunId("r".into()), SetId("s".into()), found, false, false);
+    let order: Vec<_> = plan.steps.iter().filter_map(|step| step.action.data_set()).map(|name| name.as_str()).collect();
+    assert_eq!(order, ["system-database", "backend-redis", "system-redis", "zync-database", "system-storage"]);
+}
+
+#[test]
 fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
     let ids = || (RunId("r".into()), SetId("s".into()));
     let (run, set) = ids();
