@@ -32,6 +32,9 @@ pub(crate) enum Asked {
     Forbidden,
 }
 
+/// The newest Valkey whose RDB this program reads ([`crate::rdb::Format::is_known`]); newer servers send it that format, or refuse.
+const NEWEST_VALKEY: &[u8] = b"9.2.0";
+
 /// Opens a view. The delay with which servers wait for more replicas (`repl-diskless-sync-delay`, 5 s by default) is put to 0 for the pull where
 /// that is allowed, and put back.
 pub(crate) fn open_view(address: &Address, limits: &Limits) -> Result<Asked> {
@@ -44,6 +47,8 @@ pub(crate) fn open_view(address: &Address, limits: &Limits) -> Result<Asked> {
     }
     // Only the RDB, nothing after it: known from Redis 6.2 on; others refuse, and are left right after the RDB.
     let _known = connection.ask(&[b"REPLCONF", b"rdb-only", b"1"])?;
+    // Valkey sends what does not tell its version the RDB of Redis 7.2, and breaks the transfer off at a hash whose fields expire. Redis does not know it.
+    let _known = connection.ask(&[b"REPLCONF", b"version", NEWEST_VALKEY])?;
     let delay = NoDelay::begin(address, limits);
     let opened = handshake(connection);
     drop(delay);

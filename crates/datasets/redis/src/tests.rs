@@ -4,5 +4,6 @@
 mod crashes;
 mod damage;
 mod doors;
+mod kinds;
 mod rounds;
 mod scene;
