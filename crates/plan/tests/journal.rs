@@ -1,27 +1,19 @@
 //! Every state of a run × every record: what may follow is accepted, everything else asks for a person.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::journal::{Line, Record, Run, RunState};
-use plan::ports::{Findings, Road};
 use plan::step::{Output, StepId};
 use plan::{Class, Plan, Purpose, plan_backup};
+use support::findings;
 
 fn plan(purpose: Purpose) -> Plan {
-    let findings = Findings {
-        store: "Store 1".into(),
-        address: "place".into(),
-        size_bytes: 1,
-        count: None,
-        backup_problems: Vec::new(),
-        restore_problems: Vec::new(),
-        road: Road::SideCopy,
-        facts: Vec::new(),
-    };
-    let found = BTreeMap::from([(DataSetName::SystemRedis, findings)]);
+    let found = BTreeMap::from([(DataSetName::SystemRedis, findings())]);
     let mut plan = plan_backup(RunId("r".into()), SetId("s".into()), found, false, true);
     plan.purpose = purpose;
     plan

@@ -1,28 +1,18 @@
 //! What plans promise: the order of a restore, safety copies before what they save, refusals before anything is touched.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod support;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Findings, Problem, Road, Severity};
+use plan::ports::{Problem, Road, Severity};
 use plan::step::{Action, StepId};
 use plan::{Class, Plan, Target, WritersAre, plan_backup, plan_rehearsal, plan_restore};
-
-fn findings() -> Findings {
-    Findings {
-        store: "Store 1".into(),
-        address: "place".into(),
-        size_bytes: 1,
-        count: None,
-        backup_problems: Vec::new(),
-        restore_problems: Vec::new(),
-        road: Road::SideCopy,
-        facts: Vec::new(),
-    }
-}
+use support::findings;
 
 fn target(road: Road) -> Target {
     let at = Timestamp::UNIX_EPOCH;
