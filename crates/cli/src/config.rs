@@ -190,6 +190,13 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_not_text_is_refused_without_being_shown() {
+        let error = load("[repository]\nurl = \"/r\"\npassword = 8675309").unwrap().repository().err().unwrap();
+        assert!(error.to_string().contains("[repository] password is not text"), "{error}");
+        assert!(!format!("{error:?}").contains("8675309"));
+    }
+
+    #[test]
     fn a_missing_section_is_named() {
         let error = load("[system-storage]\npath = \"/x\"").unwrap().repository().err().unwrap();
         assert!(error.to_string().contains("section [repository] is missing"), "{error}");

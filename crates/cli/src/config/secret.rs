@@ -29,6 +29,10 @@ pub(super) fn resolve(origin: &str, section: &str, table: &Table) -> Result<Tabl
                 Some((base, Form::Command)) => (base.to_owned(), Value::String(from_command(origin, section, key, text)?)),
                 None => (key.clone(), value.clone()),
             },
+            // Said here: the error of a typed reader would show the value.
+            _ if SECRET_KEYS.contains(&key.as_str()) || secret_of(key).is_some() => {
+                return Err(Error::refused(format!("{origin}: [{section}] {key} is not text")).hint("Write it in quotes."));
+            }
             _ => (key.clone(), value.clone()),
         };
         refuse_both_forms(origin, section, table, &name)?;
