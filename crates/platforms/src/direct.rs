@@ -1,6 +1,8 @@
 //! Platform `direct`: the writers are stopped and started by commands of the operator's own, run by `sh -c`.
 //!
 //! Their output is shown when they fail. Secrets do not belong in them: they are the operator's, and appear in the process list.
+//!
+//! The commands know no numbers and no order: nothing is noted, all writers are stopped at once, and they are started at once, with the last group.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
@@ -9,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plan::error::During;
-use plan::ports::{Context, Event, Writers};
+use plan::ids::DataSetName;
+use plan::ports::{Context, Event, Noted, WriterGroup, Writers};
 use plan::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -31,8 +34,16 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How often a running command is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// The group with which the one command that starts all is run: when it comes, every data set is in its place.
+const LAST: WriterGroup = WriterGroup::Zync;
+
 impl Writers for CommandWriters {
-    fn stop(&self, context: &Context) -> Result<()> {
+    /// Nothing to note: the operator's commands know what they stop.
+    fn note(&self, _context: &Context, _data_sets: &[DataSetName]) -> Result<Noted> {
+        Ok(Noted(serde_json::Value::Null))
+    }
+
+    fn stop(&self, context: &Context, _noted: &Noted) -> Result<()> {
         context.watch.see(Event::Note("stopping the writers"));
         let began = Instant::now();
         self.succeed(context, "stop", &self.stop)?;
@@ -47,9 +58,18 @@ impl Writers for CommandWriters {
         Ok(())
     }
 
-    fn start(&self, context: &Context) -> Result<()> {
+    /// One command starts all: it is run once, for the last group, and the groups before it have nothing to do.
+    fn start(&self, context: &Context, _noted: &Noted, group: WriterGroup) -> Result<()> {
+        if group != LAST {
+            return Ok(());
+        }
         context.watch.see(Event::Note("starting the writers"));
         self.succeed(context, "start", &self.start)
+    }
+
+    /// Nobody was held.
+    fn release(&self, _context: &Context, _noted: &Noted) -> Result<()> {
+        Ok(())
     }
 
     fn stopped(&self, context: &Context) -> Result<Option<bool>> {
@@ -147,20 +167,39 @@ mod tests {
         }
     }
 
+    fn start(writers: &CommandWriters) -> Result<()> {
+        writers.start(&context(), &Noted(serde_json::Value::Null), LAST)
+    }
+
     #[test]
     fn they_are_stopped_and_started() {
         let folder = tempfile::tempdir().unwrap();
         let writers = writers(folder.path());
-        writers.start(&context()).unwrap();
+        let noted = writers.note(&context(), &DataSetName::ALL).unwrap();
+        start(&writers).unwrap();
         assert_eq!(writers.stopped(&context()).unwrap(), Some(false));
-        writers.stop(&context()).unwrap();
+        writers.stop(&context(), &noted).unwrap();
         assert_eq!(writers.stopped(&context()).unwrap(), Some(true));
+        writers.release(&context(), &noted).unwrap();
+    }
+
+    #[test]
+    fn the_start_command_runs_once_with_the_last_group() {
+        let folder = tempfile::tempdir().unwrap();
+        let starts = folder.path().join("starts");
+        let counting = CommandWriters { start: format!("echo x >>{}", starts.display()), ..writers(folder.path()) };
+        for group in WriterGroup::ALL {
+            assert!(!starts.exists());
+            counting.start(&context(), &Noted(serde_json::Value::Null), group).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(starts).unwrap(), "x\n");
     }
 
     #[test]
     fn a_failing_command_is_shown() {
         let folder = tempfile::tempdir().unwrap();
-        let error = CommandWriters { start: "echo no pods >&2; exit 7".into(), ..writers(folder.path()) }.start(&context()).unwrap_err();
+        let failing = CommandWriters { start: "echo no pods >&2; exit 7".into(), ..writers(folder.path()) };
+        let error = start(&failing).unwrap_err();
         assert!(error.to_string().contains("exit status: 7"), "{error}");
         assert!(error.hints().iter().any(|hint| hint.contains("no pods")));
     }
@@ -172,12 +211,12 @@ mod tests {
         let hanging =
             CommandWriters { wait_seconds_max: 0, start: format!("sleep 30 && touch {} & wait", mark.display()), ..writers(folder.path()) };
         let began = Instant::now();
-        let error = hanging.start(&context()).unwrap_err();
+        let error = start(&hanging).unwrap_err();
         assert!(error.to_string().contains("did not end"), "{error}");
         assert!(began.elapsed() < Duration::from_secs(20));
         let raised = context();
         raised.stop.raise();
-        let error = CommandWriters { wait_seconds_max: 60, ..hanging }.start(&raised).unwrap_err();
+        let error = CommandWriters { wait_seconds_max: 60, ..hanging }.start(&raised, &Noted(serde_json::Value::Null), LAST).unwrap_err();
         assert_eq!(error.class(), plan::Class::Interrupted);
     }
 
@@ -186,7 +225,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let stubborn =
             CommandWriters { stopped: Some("exit 1".into()), wait_seconds_max: 1, stop: "true".into(), ..writers(folder.path()) };
-        let error = stubborn.stop(&context()).unwrap_err();
+        let error = stubborn.stop(&context(), &Noted(serde_json::Value::Null)).unwrap_err();
         assert!(error.to_string().contains("still run"), "{error}");
     }
 }
