@@ -1,0 +1,16 @@
+//! Platform `kubernetes`: an installation that lives in the pods of a namespace, on Kubernetes from 1.20 on and OpenShift.
+//!
+//! A [`Cluster`] is the way in; all else is had from it. This is the only place that knows the API's client, and its runtime. Every call blocks.
+//!
+//! What is sent and received are JSON values, not types of one Kubernetes version: the same code talks to all of them, and OpenShift's kinds are as near
+//! as the others.
+
+mod client;
+mod config;
+mod error;
+mod request;
+
+pub use client::Cluster;
+pub use config::Options;
+pub use error::{ApiError, Rule};
+pub use request::LogOptions;
