@@ -16,6 +16,7 @@ use plan::{Error, Result};
 
 use crate::connection::{Connection, Limits};
 use crate::pass::{Database, Pass, server_time_ms};
+use crate::queues::{FACT, Rules};
 use crate::replication::{Asked, open_view};
 use crate::server::Server;
 use crate::store::{Named, RedisStore, ServerAt};
@@ -70,7 +71,8 @@ impl RedisDump {
         let first = servers.first().ok_or_else(|| Error::refused("no address"))?;
         let first = open(first, &limits)?;
         let (sender, parts) = sync_channel(1);
-        let maker = Maker { data_set: store.name, part_bytes: store.options.part_bytes, context: context.clone(), limits };
+        let (part_bytes, namespace) = (store.options.part_bytes, store.options.namespace.clone());
+        let maker = Maker { data_set: store.name, part_bytes, namespace, context: context.clone(), limits };
         let thread = std::thread::Builder::new()
             .name("redis-dump".to_owned())
             .spawn(move || maker.run(&servers, first, Files::new(sender, &servers, maker.part_bytes)))
@@ -116,6 +118,7 @@ impl Drop for RedisDump {
 struct Maker {
     data_set: plan::ids::DataSetName,
     part_bytes: usize,
+    namespace: Option<String>,
     context: Context,
     limits: Limits,
 }
@@ -141,7 +144,7 @@ impl Maker {
     }
 
     fn server(&self, at: &ServerAt, opened: Opened, base_ms: u64, files: Files, evidence: &mut Evidence) -> Result<Files> {
-        let databases = at.databases.iter().map(|named| Database::new(named.database, base_ms)).collect();
+        let databases = at.databases.iter().map(|named| Database::new(named.database, base_ms, self.rules(named))).collect();
         let mut pass = Pass::new(&self.context, self.data_set, Verb::Dump, databases, opened.now_ms);
         let (mut files, road) = match opened.road {
             Road::View(view) => (pass.by_replication(*view, files)?, "replication"),
@@ -153,9 +156,17 @@ impl Maker {
         }
         files.functions.append(&mut pass.functions);
         for (named, database) in at.databases.iter().zip(pass.databases) {
+            for (queue, jobs) in &database.queues {
+                evidence.facts.insert(format!("{FACT}{}.{queue}", named.name), jobs.to_string());
+            }
             note_database(named, &database.tally.buckets, database.expired, &database.markers, evidence);
         }
         Ok(files)
+    }
+
+    /// Queues are listed in the evidence, whatever a restore will do with them.
+    fn rules(&self, named: &Named) -> Rules {
+        Rules::of(self.data_set, &named.name, self.namespace.as_deref())
     }
 
     /// Function libraries do not come with `SCAN`.

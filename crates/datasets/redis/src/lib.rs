@@ -11,6 +11,7 @@ mod address;
 mod connection;
 mod dump;
 mod pass;
+mod queues;
 mod rdb;
 mod replication;
 mod scan;
@@ -19,6 +20,7 @@ mod store;
 mod tally;
 
 pub use address::{Address, Endpoint, Sentinels};
+pub use queues::{Queues, queues_of};
 pub use store::{Options, RedisStore};
 
 /// The name under which connections of this program are seen in `CLIENT LIST`.

@@ -9,6 +9,7 @@ use plan::{Error, Result};
 
 use crate::MARKER_PREFIX;
 use crate::connection::Connection;
+use crate::queues::{Class, Rules};
 use crate::rdb::Format;
 use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
@@ -66,11 +67,26 @@ pub(crate) struct Database {
     pub(crate) expired: u64,
     /// Keys of this program: markers of runs.
     pub(crate) markers: Vec<String>,
+    /// Keys that a restore leaves out.
+    rules: Rules,
+    /// How many of them there are, and how long the queues among them.
+    pub(crate) left_out: u64,
+    pub(crate) queues: BTreeMap<String, u64>,
 }
 
 impl Database {
-    pub(crate) fn new(number: u32, base_ms: u64) -> Self {
-        Self { number, tally: DatabaseTally::new(base_ms), expired: 0, markers: Vec::new() }
+    pub(crate) fn new(number: u32, base_ms: u64, rules: Rules) -> Self {
+        let tally = DatabaseTally::new(base_ms);
+        Self { number, tally, expired: 0, markers: Vec::new(), rules, left_out: 0, queues: BTreeMap::new() }
+    }
+
+    /// The key has ended.
+    fn note(&mut self, key: &[u8]) {
+        let Some(class) = self.rules.left_out(key) else { return };
+        self.left_out += 1;
+        if class == Class::Jobs {
+            note_queue(&mut self.queues, printable(key), self.tally.length());
+        }
     }
 }
 
@@ -196,6 +212,7 @@ impl<'a> Pass<'a> {
         let read = value(source, head.kind, format, &mut database.tally);
         read.map_err(|error| error.during(format!("read the key {:?} of database {}", printable(&head.key), database.number)))?;
         database.tally.end_key();
+        database.note(&head.key);
         source.tap_off()?;
         let raw_bytes = source.offset() - from;
         self.largest = self.largest.max(raw_bytes);
@@ -237,6 +254,15 @@ pub(crate) fn server_time_ms(connection: &mut Connection) -> Result<u64> {
         (Some(seconds), Some(micros)) => Ok(seconds * 1000 + micros / 1000),
         _ => Err(Error::failed("the server does not tell the time")),
     }
+}
+
+/// Names of queues of one database that are told apart; 3scale has eleven.
+const QUEUES_MAX: usize = 500;
+
+/// Adds the length of a queue. Memory stays bounded whatever the names are.
+pub(crate) fn note_queue(queues: &mut BTreeMap<String, u64>, name: String, length: u64) {
+    let name = if queues.len() < QUEUES_MAX || queues.contains_key(&name) { name } else { "(others)".to_owned() };
+    *queues.entry(name).or_default() += length;
 }
 
 /// A key for people: cut, without control characters.

@@ -2,6 +2,7 @@
 
 mod discard;
 mod fits;
+mod left_out;
 mod loader;
 mod look;
 mod place;
@@ -23,6 +24,7 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
 use crate::dump::RedisDump;
+use crate::queues::Queues;
 use crate::server::Server;
 
 /// Settings that hardly ever need a change.
@@ -34,19 +36,30 @@ pub struct Options {
     pub idle_timeout: Duration,
     /// Size of the parts of a dump; at most 8 MiB.
     pub part_bytes: usize,
+    /// What a restore does with job queues. Chosen when a place is reserved; later verbs obey the place.
+    pub queues: Queues,
+    /// `NAMESPACE` of the Secret `system-redis` (3scale 2.14 and before): System's keys may begin with it and a colon.
+    pub namespace: Option<String>,
     /// For tests of crashes.
     pub(crate) crash: Option<Crash>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(10), idle_timeout: Duration::from_secs(90), part_bytes: 4 << 20, crash: None }
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(90),
+            part_bytes: 4 << 20,
+            queues: Queues::default(),
+            namespace: None,
+            crash: None,
+        }
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("part_bytes", &self.part_bytes).finish_non_exhaustive()
+        f.debug_struct("Options").field("part_bytes", &self.part_bytes).field("queues", &self.queues).finish_non_exhaustive()
     }
 }
 

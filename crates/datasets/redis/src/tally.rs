@@ -70,6 +70,7 @@ pub(crate) struct DatabaseTally {
     shape: Shape,
     key: Vec<u8>,
     expires_ms: Option<u64>,
+    pieces: u64,
     elements: u64,
     lasting: u64,
     sum: MultisetDigest,
@@ -113,6 +114,7 @@ impl DatabaseTally {
             shape: Shape::String,
             key: Vec::new(),
             expires_ms: None,
+            pieces: 0,
             elements: 0,
             lasting: 0,
             sum: MultisetDigest::default(),
@@ -123,7 +125,7 @@ impl DatabaseTally {
     /// A key begins; its value is absorbed next.
     pub(crate) fn begin_key(&mut self, key: &[u8], shape: Shape, expires_ms: Option<u64>) {
         (self.shape, self.expires_ms) = (shape, expires_ms);
-        (self.elements, self.lasting, self.latest_field_ms) = (0, 0, 0);
+        (self.pieces, self.elements, self.lasting, self.latest_field_ms) = (0, 0, 0, 0);
         self.sum = MultisetDigest::default();
         self.key.clear();
         self.key.extend_from_slice(&(key.len() as u64).to_le_bytes());
@@ -131,6 +133,15 @@ impl DatabaseTally {
         self.whole.push(&[shape.letter()]);
         self.whole.push(&expires_ms.unwrap_or(0).to_le_bytes());
         self.whole.push(&self.key);
+    }
+
+    /// Elements of the key that has just ended: of a list, a set, a sorted set or a hash; 1 for anything else.
+    pub(crate) const fn length(&self) -> u64 {
+        match self.shape {
+            Shape::List => self.pieces,
+            Shape::Set | Shape::SortedSet | Shape::Hash => self.elements,
+            Shape::String | Shape::Stream | Shape::Module => 1,
+        }
     }
 
     /// The key ends.
@@ -156,6 +167,7 @@ impl Absorb for DatabaseTally {
     const WANTS: bool = true;
 
     fn begin(&mut self, length: u64) -> Result<()> {
+        self.pieces += 1;
         self.bytes(&length.to_le_bytes());
         Ok(())
     }

@@ -5,5 +5,6 @@ mod crashes;
 mod damage;
 mod doors;
 mod kinds;
+mod queues;
 mod rounds;
 mod scene;

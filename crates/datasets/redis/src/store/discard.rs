@@ -10,6 +10,11 @@ use super::transaction::{command, settle_writes, transaction};
 impl RedisStore {
     pub(crate) fn discard_at(&self, context: &Context, placed: &Placed) -> Result<()> {
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
+            for live in spots.iter().filter(|spot| spot.side.is_none()).map(|spot| spot.live) {
+                // In place all that is left is the record of what was left out.
+                connection.select(live)?;
+                connection.call(&[b"DEL", placed.left_out().as_bytes()])?;
+            }
             for side in spots.iter().filter_map(|spot| spot.side) {
                 match placed.holds(&mut connection, side)? {
                     Holds::Nothing => continue,

@@ -10,11 +10,15 @@
 //! | `threescale-backup:previous:<run>` | the cut-over is done, this is the previous data |
 //! | keys, none of these markers | it is somebody else's: never touched |
 //!
+//! What a restore left out (job queues) is counted while it loads, and kept beside the copy as `threescale-backup:left-out:<run>`, written with the
+//! word that the copy is whole: copy and what was left out together must be what was dumped.
+//!
 //! Markers change in the same transaction as the data that they tell of. In place, the live database holds
 //! `threescale-backup:loading:<run>` from before it is cleared until it is whole.
 
 use std::collections::BTreeSet;
 
+use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Place, Road};
 use plan::{Error, Result};
@@ -22,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
+use crate::queues::{Queues, Rules};
 
 /// One database of the place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +44,12 @@ pub(crate) struct Placed {
     pub(crate) run: String,
     /// In the order of the store's servers and their databases.
     pub(crate) servers: Vec<Vec<Spot>>,
+    /// What is done with job queues: chosen once, whatever the options are later.
+    #[serde(default)]
+    pub(crate) queues: Queues,
+    /// `NAMESPACE` of System's keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
 }
 
 /// What a side database holds.
@@ -63,6 +74,18 @@ impl Placed {
 
     pub(crate) fn loading(&self) -> String {
         format!("threescale-backup:loading:{}", self.run)
+    }
+
+    pub(crate) fn left_out(&self) -> String {
+        format!("threescale-backup:left-out:{}", self.run)
+    }
+
+    /// What is left out of a database.
+    pub(crate) fn rules(&self, data_set: DataSetName, spot: &Spot) -> Rules {
+        match self.queues {
+            Queues::Keep => Rules::default(),
+            Queues::Drop => Rules::of(data_set, &spot.name, self.namespace.as_deref()),
+        }
     }
 
     pub(crate) fn functions(&self) -> String {
@@ -127,7 +150,8 @@ impl RedisStore {
             }
             servers.push(spots);
         }
-        let placed = Placed { road, run: context.run.to_string(), servers };
+        let (queues, namespace) = (self.options.queues, self.options.namespace.clone());
+        let placed = Placed { road, run: context.run.to_string(), servers, queues, namespace };
         let value = serde_json::to_value(&placed).map_err(|error| Error::failed("write the place").because(error))?;
         Ok(Place(value))
     }

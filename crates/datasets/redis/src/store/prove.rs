@@ -7,6 +7,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Road, Verb};
 use plan::{Error, Result};
 
+use super::left_out::{add_left_out, base_ms};
 use super::place::{Holds, Placed, foreign};
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
@@ -19,8 +20,7 @@ use crate::tally::bucket_begin;
 
 impl RedisStore {
     pub(crate) fn prove_at(&self, context: &Context, placed: &Placed, kept: &KeptDataSet) -> Result<Evidence> {
-        let base_ms = kept.evidence.facts.get("expiry-base-ms").and_then(|text| text.parse().ok());
-        let base_ms: u64 = base_ms.ok_or_else(|| Error::failed("the set does not tell from when on keys expire"))?;
+        let base_ms = base_ms(kept)?;
         let mut found = Evidence::default();
         let mut now_ms = u64::MAX;
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
@@ -35,14 +35,25 @@ impl RedisStore {
                     },
                     None => super::swap::check_loaded(&mut connection, placed, std::slice::from_ref(spot))?,
                 }
+                add_left_out(&mut connection, placed, &mut found.collections)?;
             }
-            let databases = spots.iter().map(|spot| Database::new(spot.side.unwrap_or(spot.live), base_ms)).collect();
+            let databases =
+                spots.iter().map(|spot| Database::new(spot.side.unwrap_or(spot.live), base_ms, placed.rules(self.name, spot))).collect();
             let begun_ms = server_time_ms(&mut connection)?;
             let mut pass = Pass::new(context, self.name, Verb::Prove, databases, begun_ms);
             let after_ms = self.read_back(context, at, &mut connection, &server, &mut pass)?;
             now_ms = if now_ms == u64::MAX { after_ms } else { now_ms.max(after_ms) };
             for (named, database) in at.databases.iter().zip(pass.databases) {
-                insert_collections(named, &database.tally.buckets, &mut found.collections);
+                let mut collections = BTreeMap::new();
+                insert_collections(named, &database.tally.buckets, &mut collections);
+                for (name, tally) in collections {
+                    found.collections.entry(name).or_default().merge(tally);
+                }
+                if database.left_out > 0 {
+                    // No set has such a collection, so that it is a difference by itself.
+                    let there = Tally { count: database.left_out, ..Tally::default() };
+                    found.collections.insert(format!("{}/should-be-left-out", named.name), there);
+                }
             }
         }
         let skipped = account_for_expired(&kept.evidence.collections, &mut found.collections, base_ms, now_ms);

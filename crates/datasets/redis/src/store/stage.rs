@@ -11,16 +11,18 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event, Snapshot, Verb};
 use plan::{Error, Result};
 
+use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
 use super::place::{Holds, Placed, Spot, foreign};
 use super::swap::load_functions;
 use super::transaction::{command, settle_writes, transaction};
-use super::{RedisStore, ServerAt};
+use super::{Named, RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
 use crate::pass::server_time_ms;
+use crate::queues::Queues;
 use crate::rdb::source::Source;
-use crate::rdb::value::value;
+use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, Walk};
 use crate::server::Server;
 
@@ -34,12 +36,14 @@ impl RedisStore {
     pub(crate) fn stage_into(&self, context: &Context, placed: &Placed, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         let facts = &kept.evidence.facts;
         let big = big_values(snapshot, &kept.evidence)?;
+        let base_ms = base_ms(kept)?;
         let functions = functions(snapshot, &kept.evidence)?;
         let connected = self.connect_all(context)?;
         for ((at, mut connection, server), spots) in connected.into_iter().zip(&placed.servers) {
             for spot in spots {
                 prepare(&mut connection, at, placed, spot)?;
             }
+            let mut records = Vec::new();
             for spot in spots {
                 let fact = |name: &str| facts.get(&format!("{name}.{}", spot.name));
                 let (Some(folder), Some(parts)) = (fact("folder"), fact("parts").and_then(|parts| parts.parse().ok())) else {
@@ -48,10 +52,15 @@ impl RedisStore {
                 connection.select(spot.side.unwrap_or(spot.live))?;
                 let now_ms = server_time_ms(&mut connection)?;
                 let parts = Parts::begin(Arc::clone(snapshot), folder.clone(), parts)?;
-                let mut load = Load { store: self, context, spot, big: &big, server: &server, now_ms };
+                let mut left_out = LeftOut::new(placed.rules(self.name, spot), base_ms);
+                let mut load = Load { store: self, context, spot, big: &big, server: &server, now_ms, left_out: &mut left_out };
                 connection = load.run(parts, connection)?;
+                left_out.tell(&*context.watch);
+                let named = Named { name: spot.name.clone(), database: spot.live };
+                records.push((placed.queues == Queues::Drop).then(|| left_out.to_text(&named)).transpose()?);
             }
-            finish(&mut connection, placed, spots, &functions, &server, context)?;
+            let loaded = spots.iter().zip(records).collect::<Vec<_>>();
+            finish(&mut connection, placed, &loaded, &functions, &server, context)?;
             settle_writes(&mut connection, &server)?;
         }
         Ok(())
@@ -86,11 +95,11 @@ fn prepare(connection: &mut Connection, at: &ServerAt, placed: &Placed, spot: &S
     Ok(())
 }
 
-/// All databases of the server are loaded: says so.
+/// All databases of the server are loaded: says so, and with it what was left out of each.
 fn finish(
     connection: &mut Connection,
     placed: &Placed,
-    spots: &[Spot],
+    loaded: &[(&Spot, Option<String>)],
     functions: &[Vec<u8>],
     server: &Server,
     context: &Context,
@@ -99,16 +108,17 @@ fn finish(
     if !functions.is_empty() && !knows_functions {
         context.watch.see(Event::Warning("the set has function libraries, this server is older than Redis 7.0: they are left out"));
     }
-    for (position, spot) in spots.iter().enumerate() {
+    for (position, (spot, left_out)) in loaded.iter().enumerate() {
         connection.select(spot.side.unwrap_or(spot.live))?;
+        let mut commands: Vec<_> = left_out.iter().map(|text| command(&["SET", &placed.left_out(), text])).collect();
         if spot.side.is_none() {
             if position == 0 && knows_functions {
                 load_functions(connection, functions, None, context)?;
             }
-            connection.call(&[b"DEL", placed.loading().as_bytes()])?;
+            commands.push(command(&["DEL", &placed.loading()]));
+            transaction(connection, &commands)?;
             continue;
         }
-        let mut commands = Vec::new();
         if position == 0 && knows_functions && !functions.is_empty() {
             let mut push = command(&["RPUSH", &placed.functions()]);
             push.extend(functions.iter().cloned());
@@ -128,6 +138,7 @@ struct Load<'a> {
     big: &'a BigValues,
     server: &'a Server,
     now_ms: u64,
+    left_out: &'a mut LeftOut,
 }
 
 impl Load<'_> {
@@ -142,6 +153,13 @@ impl Load<'_> {
         let (mut keys, mut expired, mut told, mut told_bytes) = (0u64, 0u64, 0u64, 0u64);
         loop {
             match walk.next()? {
+                Item::Key(head) if let Some(class) = self.left_out.class(&head.key) => {
+                    let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
+                    self.left_out.tally.begin_key(&head.key, shape, head.expires_ms);
+                    value(&mut walk.source, head.kind, format, &mut self.left_out.tally)?;
+                    self.left_out.add(&head.key, class);
+                    keys += 1;
+                }
                 Item::Key(head) if head.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms) => {
                     expired += 1;
                     value(&mut walk.source, head.kind, format, &mut ())?;

@@ -89,7 +89,7 @@ fn swap_commands(spots: &[Spot], placed: &Placed, before: &str, after: [&str; 2]
         let (side, live) = (side.to_string(), spot.live.to_string());
         commands.push(command(&["SELECT", &side]));
         commands.push(command(&["DEL", before]));
-        for key in [placed.functions(), loaded_functions(placed)] {
+        for key in [placed.functions(), loaded_functions(placed), placed.left_out()] {
             commands.push(command(&["MOVE", &key, &live]));
         }
         commands.push(command(&["SWAPDB", &live, &side]));
