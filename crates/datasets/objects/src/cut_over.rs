@@ -1,0 +1,122 @@
+//! The cut-over: what is there is noted first, wholly; then object after object is applied, in the order of `kinds`; then what it left is noted.
+
+use plan::Result;
+use plan::ports::{Context, ObjectKind, Objects};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::decide::decide;
+use crate::digest::SecretKey;
+use crate::kinds::{Kinds, Live, as_written};
+use crate::notes::{Notes, Sheet};
+use crate::object::{Key, Object, canonical, strip, text_at};
+use crate::place::Spot;
+use crate::sealed::sealed;
+use crate::stage::{line, staged, unreadable};
+
+/// An object that the cut-over changes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Change {
+    pub key: Key,
+    /// In the version that the server prefers: `before` is in it.
+    pub kind: ObjectKind,
+    /// What is applied.
+    pub body: Value,
+    /// What was there, as the server gave it; `None`: nothing.
+    pub before: Option<Value>,
+}
+
+/// An object as the cut-over left it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Left {
+    pub key: Key,
+    pub uid: String,
+    /// Keyed digest of the stripped object.
+    pub digest: String,
+}
+
+pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, spot: &Spot) -> Result<()> {
+    let notes = spot.notes(objects);
+    if notes.has(Sheet::After)? {
+        return Ok(());
+    }
+    let (key, changes) = match changes(&notes)? {
+        Some(noted) => noted,
+        None => note_before(context, objects, spot, &notes)?,
+    };
+    let mut left = Vec::new();
+    for change in &changes {
+        context.stop.check()?;
+        let object = Object::from_value(change.body.clone())?;
+        let name = &change.key.name;
+        let now = objects
+            .apply(&as_written(&change.kind, &change.body), name, &change.body, false)
+            .map_err(|error| sealed(error, &object).during(format!("put back {}", change.key)))?;
+        // What it left is read in the version in which it will be read later.
+        let now = if as_written(&change.kind, &change.body) == change.kind { Some(now) } else { objects.get(&change.kind, name)? };
+        let now = now.unwrap_or_default();
+        let uid = text_at(&now, "/metadata/uid").unwrap_or_default().to_owned();
+        left.push(line(Left { key: change.key.clone(), uid, digest: digest(&key, &now) })?);
+    }
+    notes.write(&context.stop, Sheet::After, &key.to_text(), &left)
+}
+
+/// The changes that were decided before the first of them, with what was there; `None` before that.
+pub(crate) fn changes(notes: &Notes<'_>) -> Result<Option<(SecretKey, Vec<Change>)>> {
+    let Some(written) = notes.read(Sheet::Before)? else { return Ok(None) };
+    let changes =
+        written.lines.into_iter().map(|line| serde_json::from_value(line).map_err(|error| unreadable(&error))).collect::<Result<_>>()?;
+    Ok(Some((SecretKey::from_text(&written.key)?, changes)))
+}
+
+/// What tells whether an object is still as it was left.
+pub(crate) fn digest(key: &SecretKey, object: &Value) -> String {
+    key.shown(&canonical(&without_replicas(strip(object))))
+}
+
+/// Whoever starts the writers sets replicas after the cut-over: that is no change of somebody else's.
+fn without_replicas(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            fields.remove("replicas");
+            for inner in fields.values_mut() {
+                *inner = without_replicas(inner.take());
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = without_replicas(item.take())),
+        _ => {}
+    }
+    value
+}
+
+fn note_before(context: &Context, objects: &dyn Objects, spot: &Spot, notes: &Notes<'_>) -> Result<(SecretKey, Vec<Change>)> {
+    let (_, kept) = staged(notes)?;
+    let kinds = Kinds::of_server(objects)?;
+    let live = Live::of(objects, &kinds, &kept)?;
+    let mut changes = Vec::new();
+    for object in kept {
+        let decision = decide(&object, spot.policy, &kinds, &live);
+        if decision.changes()
+            && let Some(kind) = decision.kind
+        {
+            let before = live.get(&object.key).map(without_bookkeeping);
+            changes.push(Change { key: object.key, kind, body: decision.body, before });
+        }
+    }
+    let key = SecretKey::random()?;
+    let lines = changes.iter().map(line).collect::<Result<Vec<_>>>()?;
+    notes.write(&context.stop, Sheet::Before, &key.to_text(), &lines)?;
+    Ok((key, changes))
+}
+
+/// Managed fields are large and the server's, the status is the operator's.
+fn without_bookkeeping(live: &Value) -> Value {
+    let mut before = live.clone();
+    if let Some(fields) = before.as_object_mut() {
+        fields.remove("status");
+        if let Some(metadata) = fields.get_mut("metadata").and_then(Value::as_object_mut) {
+            metadata.remove("managedFields");
+        }
+    }
+    before
+}

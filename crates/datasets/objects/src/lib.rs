@@ -1,0 +1,147 @@
+//! Knows the Kubernetes objects of a 3scale installation: dump, stage, prove, cut over.
+//!
+//! Kept are the Secrets and ConfigMaps that 3scale needs or that its custom resources refer to, and every custom resource of `apps.3scale.net` and
+//! `capabilities.3scale.net`; Routes for reference. What belongs to the cluster or to an instant is stripped (`object`). Other people's objects are left
+//! out and counted. All listings of a namespace are in memory at once: objects are configuration, not data.
+//!
+//! They go back by server-side apply: what is missing, or all that differs ([`Policy`]). What exists only in the target is never deleted; where the data lives and how
+//! many pods there are always stays the target's (`stays`). The set's objects and what was there before lie in Secrets of the namespace until the run is settled.
+//!
+//! Never in an error, a finding, a difference, a place or any `Debug` output: the content of a Secret.
+
+mod belongs;
+mod collect;
+mod compare;
+mod cut_over;
+mod decide;
+mod digest;
+mod dump;
+mod kinds;
+mod look;
+mod notes;
+mod object;
+mod place;
+mod rights;
+mod sealed;
+mod stage;
+mod stays;
+mod survive;
+mod undo;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Objects, Place, Problem, Road, Snapshot};
+use plan::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+pub use crate::compare::{Change, Difference, Effect, State};
+use crate::dump::ObjectsDump;
+use crate::place::Spot;
+
+const KIND: &str = "kubernetes-objects";
+
+/// Which objects of the set go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// Those that the target does not have.
+    Missing,
+    /// Those too that differ there.
+    Overwrite,
+}
+
+/// What an operator may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Which objects go back.
+    pub policy: Policy,
+}
+
+/// The objects of one namespace.
+#[derive(Clone)]
+pub struct ObjectsStore {
+    name: DataSetName,
+    objects: Arc<dyn Objects>,
+    options: Options,
+}
+
+impl ObjectsStore {
+    /// The objects behind a port. Nothing is looked at yet.
+    #[must_use]
+    pub fn new(name: DataSetName, objects: Arc<dyn Objects>, options: Options) -> Self {
+        Self { name, objects, options }
+    }
+
+    /// How the objects of a set compare with those in the namespace, in the order in which they go back. Changes nothing.
+    ///
+    /// # Errors
+    /// When the snapshot or the namespace cannot be read.
+    pub fn compare(&self, context: &Context, snapshot: &dyn Snapshot) -> Result<Vec<Difference>> {
+        compare::compare(context, &*self.objects, self.options.policy, snapshot)
+    }
+}
+
+impl DataSet for ObjectsStore {
+    fn name(&self) -> DataSetName {
+        self.name
+    }
+
+    fn kind(&self) -> Result<String> {
+        Ok(KIND.to_owned())
+    }
+
+    fn look(&self, context: &Context) -> Result<Findings> {
+        look::look(context, &*self.objects)
+    }
+
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        look::fits(context, &*self.objects, self.options.policy, kept, road)
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        Ok(Box::new(ObjectsDump::start(context, self.name, &self.objects)?))
+    }
+
+    fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
+        if road == Road::InPlace {
+            let problem = look::in_place();
+            return Err(Error::refused(problem.text.to_lowercase()).hint(problem.way_out.unwrap_or_default()));
+        }
+        Spot::new(&context.run, self.objects.namespace(), self.options.policy).to_place()
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _kept: &KeptDataSet) -> Result<()> {
+        let spot = Spot::from_place(place, &*self.objects)?;
+        stage::stage(context, self.name, &*self.objects, &spot, &*snapshot)
+    }
+
+    fn prove(&self, _context: &Context, place: &Place, _kept: &KeptDataSet) -> Result<Evidence> {
+        let spot = Spot::from_place(place, &*self.objects)?;
+        let (key, kept) = stage::staged(&spot.notes(&*self.objects))?;
+        Ok(dump::tally(&key, &kept))
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        cut_over::cut_over(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        undo::undo(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        let spot = Spot::from_place(place, &*self.objects)?;
+        spot.notes(&*self.objects).remove(&context.stop, None)
+    }
+
+    fn kept_bytes(&self, _context: &Context, place: &Place) -> Result<u64> {
+        let spot = Spot::from_place(place, &*self.objects)?;
+        spot.notes(&*self.objects).bytes()
+    }
+}
