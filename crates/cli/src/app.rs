@@ -10,13 +10,13 @@ use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
 use plan::{Error, Purpose, Result};
 use repository::RusticRepository;
-use runner::{Parts, StateFolder};
+use runner::{Parts, State};
 
 use crate::args::Global;
 use crate::config::Config;
-use crate::join;
+use crate::join::{self, Installation};
 use crate::output::Output;
-use crate::writers::{self, Consent};
+use crate::writers::Consent;
 
 /// How many connections, readers or loaders a data set uses when nobody says otherwise.
 const WORKERS: usize = 4;
@@ -58,10 +58,15 @@ impl App {
         Ok(Arc::new(RusticRepository::open(&location, &password)?))
     }
 
+    /// The installation that is configured, or that the flags name.
+    pub(crate) fn installation(&self, config: &Config) -> Result<Arc<dyn Installation>> {
+        join::installation(config, &self.global, &self.stop)
+    }
+
     /// The folder with the runs' journals.
-    pub(crate) fn state(&self, config: &Config) -> Result<StateFolder> {
+    pub(crate) fn state(&self, config: &Config) -> Result<State> {
         let folder = self.global.state_folder.clone().or_else(|| config.state_folder()).unwrap_or_else(default_state_folder);
-        StateFolder::open(&folder)
+        State::folder(&folder)
     }
 
     pub(crate) fn context(&self, config: &Config, run: RunId) -> Result<Context> {
@@ -74,13 +79,14 @@ impl App {
     pub(crate) fn parts(
         &self,
         config: &Config,
+        installation: &dyn Installation,
         repository: Arc<dyn Repository>,
         data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
         run: RunId,
         consent: Consent,
     ) -> Result<Parts> {
-        let writers = writers::of(config, &self.output, consent)?;
-        Ok(Parts { repository, data_sets, writers, context: self.context(config, run)?, host: host() })
+        let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise());
+        Ok(Parts { repository, data_sets, writers, synchronise, context: self.context(config, run)?, host: host() })
     }
 }
 
@@ -106,7 +112,7 @@ pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Mani
 }
 
 /// The run that is meant: the one named, or the newest that fits.
-pub(crate) fn find_run(state: &StateFolder, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
+pub(crate) fn find_run(state: &State, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
     let all = state.runs()?;
     if let Some(wanted) = wanted {
         let fitting: Vec<_> = all.into_iter().filter(|run| run.as_str().starts_with(&wanted.to_lowercase())).collect();
@@ -143,7 +149,7 @@ pub(crate) fn can_settle(run: &Run) -> bool {
 /// Refuses to begin while an earlier run is in the way, naming the way out.
 ///
 /// A journal that cannot be read stands in the way of a restore, never of a backup: a backup harms nothing.
-pub(crate) fn refuse_while_another_is_open(output: &Output, state: &StateFolder, purpose: Purpose) -> Result<()> {
+pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, purpose: Purpose) -> Result<()> {
     for id in state.runs()? {
         let run = match state.read(&id) {
             Ok(run) => run,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plan::ids::DataSetName;
+use plan::{ObjectsPolicy, Policies, Queues};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done · 1 failed, journaled: `resume` or `undo` are possible · 2 refused or bad usage, nothing was touched · 3 a person is needed · \
@@ -36,6 +37,18 @@ pub(crate) struct Global {
     /// What to log to standard error: error, warn, info, debug, trace
     #[arg(long, global = true, value_name = "LEVEL", default_value = "error", env = "THREESCALE_BACKUP_LOG")]
     pub log: String,
+    /// The namespace of the 3scale installation [default: that of the kubeconfig's context, or of this pod]
+    #[arg(long, short, global = true, value_name = "NAMESPACE", env = "THREESCALE_BACKUP_NAMESPACE", help_heading = "Kubernetes")]
+    pub namespace: Option<String>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME", env = "THREESCALE_BACKUP_CONTEXT", help_heading = "Kubernetes")]
+    pub context: Option<String>,
+    /// The kubeconfig [default: $KUBECONFIG, then ~/.kube/config, then the pod's service account]
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_KUBECONFIG", help_heading = "Kubernetes")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Act as this user
+    #[arg(long = "as", global = true, value_name = "USER", env = "THREESCALE_BACKUP_AS", help_heading = "Kubernetes")]
+    pub act_as: Option<String>,
     /// Connections, readers or loaders at the same time, per data set [default: 4]
     #[arg(long, global = true, value_name = "N", env = "THREESCALE_BACKUP_WORKERS")]
     pub workers: Option<usize>,
@@ -95,7 +108,7 @@ pub(crate) struct Only {
 pub(crate) struct Backup {
     #[command(flatten)]
     pub only: Only,
-    /// Stop the writers while the set is taken, for an exact cut; needs [writers]
+    /// Stop the writers while the set is taken, for an exact cut; on the platform `direct` it needs [writers]
     #[arg(long, env = "THREESCALE_BACKUP_FREEZE")]
     pub freeze: bool,
 }
@@ -125,6 +138,46 @@ pub(crate) struct PlanArgs {
     /// The writers are stopped already
     #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
     pub writers_are_stopped: bool,
+    /// Job queues: leave them out, or put them back. A job that was done since would be done again: cards charged, mails sent
+    #[arg(long, value_enum, default_value_t = QueuesChoice::Drop, env = "THREESCALE_BACKUP_QUEUES")]
+    pub queues: QueuesChoice,
+    /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
+    #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
+    pub objects: ObjectsChoice,
+}
+
+impl PlanArgs {
+    /// What the options choose, for the plan.
+    pub(crate) const fn policies(&self) -> Policies {
+        Policies {
+            queues: match self.queues {
+                QueuesChoice::Drop => Queues::Drop,
+                QueuesChoice::Keep => Queues::Keep,
+            },
+            objects: match self.objects {
+                ObjectsChoice::Overwrite => ObjectsPolicy::Overwrite,
+                ObjectsChoice::Missing | ObjectsChoice::None => ObjectsPolicy::Missing,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueuesChoice {
+    /// Leave them out
+    Drop,
+    /// Put them back
+    Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObjectsChoice {
+    /// Create what is missing
+    Missing,
+    /// Create what is missing, overwrite what differs
+    Overwrite,
+    /// Leave them out
+    None,
 }
 
 #[derive(Debug, Args)]

@@ -31,6 +31,15 @@ const SECTIONS: [&str; 10] = [
     "system-redis",
 ];
 
+/// What an installation runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Platform {
+    /// Kubernetes or OpenShift: what there is, is found there.
+    Kubernetes,
+    /// Anything: every address is configured.
+    Direct,
+}
+
 /// The configuration, still as a table: a section is read, with its secrets, when it is needed.
 #[derive(Clone)]
 pub(crate) struct Config {
@@ -72,12 +81,18 @@ impl Config {
                 return Err(Error::refused(format!("{}: {name} is not a section", self.origin)).hint(format!("Write it as [{name}].")));
             }
         }
+        self.platform().map(drop)
+    }
+
+    /// What the installation runs on: what is said, else `direct` when there is an address, else `kubernetes`.
+    pub(crate) fn platform(&self) -> Result<Platform> {
         match self.section("platform").and_then(|platform| platform.get("kind")) {
-            None => Ok(()),
-            Some(Value::String(kind)) if kind == "direct" => Ok(()),
-            Some(other) => {
-                Err(Error::refused(format!("{}: [platform] kind = {other} is not known", self.origin)).hint("The platform is \"direct\"."))
-            }
+            None if self.has("writers") || !self.data_sets().is_empty() => Ok(Platform::Direct),
+            None => Ok(Platform::Kubernetes),
+            Some(Value::String(kind)) if kind == "direct" => Ok(Platform::Direct),
+            Some(Value::String(kind)) if kind == "kubernetes" => Ok(Platform::Kubernetes),
+            Some(other) => Err(Error::refused(format!("{}: [platform] kind = {other} is not known", self.origin))
+                .hint("The platform is \"kubernetes\" or \"direct\".")),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use plan::ports::{Context, Writers};
+use plan::ids::DataSetName;
+use plan::ports::{Context, Noted, WriterGroup, Writers};
 use plan::{Error, Result};
 use platforms::direct::CommandWriters;
 
@@ -41,7 +42,11 @@ struct ByHand {
 }
 
 impl Writers for ByHand {
-    fn stop(&self, _context: &Context) -> Result<()> {
+    fn note(&self, _context: &Context, _data_sets: &[DataSetName]) -> Result<Noted> {
+        Ok(Noted(serde_json::Value::Null))
+    }
+
+    fn stop(&self, _context: &Context, _noted: &Noted) -> Result<()> {
         if self.consent == Consent::Given {
             return Ok(());
         }
@@ -55,8 +60,16 @@ impl Writers for ByHand {
         }
     }
 
-    fn start(&self, _context: &Context) -> Result<()> {
+    fn start(&self, _context: &Context, _noted: &Noted, group: WriterGroup) -> Result<()> {
+        // Told once, not for each group.
+        if group != WriterGroup::Listener {
+            return Ok(());
+        }
         self.output.note("Start the writers now: backend-listener first, then backend-worker, backend-cron, system-app, system-sidekiq, zync and zync-que.");
+        Ok(())
+    }
+
+    fn release(&self, _context: &Context, _noted: &Noted) -> Result<()> {
         Ok(())
     }
 

@@ -132,3 +132,24 @@ fn a_system_database_on_postgresql_goes_back() {
     assert_equal(&world.installation.fingerprint_of(DataSetName::ZyncDatabase).unwrap(), &good, "after the restore");
     world.ok(&["settle"]);
 }
+
+#[test]
+fn job_queues_are_left_out_unless_they_are_asked_for() {
+    let world = World::start(1 << 20);
+    let queued = || {
+        let keys = world.installation.system_redis.client().args(["-n", "1", "--raw", "KEYS", "queue:*"]).output().unwrap();
+        String::from_utf8_lossy(&keys.stdout).lines().filter(|line| !line.is_empty()).count()
+    };
+    let before = queued();
+    assert!(before > 0, "the lab's system-redis has queues");
+    world.ok(&["backup", "--only", "system-redis"]);
+    let mut drop = world.command(&["restore", "latest", "--yes"]);
+    drop.env_remove("THREESCALE_BACKUP_QUEUES");
+    let output = drop.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(queued(), 0, "a job would be done twice");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(queued(), before);
+    world.ok(&["restore", "latest", "--yes", "--queues", "keep"]);
+    assert_eq!(queued(), before);
+}

@@ -55,7 +55,7 @@ fn every_mistake_has_its_exit_code_and_a_way_out() {
     let section = whole.split("[system-redis]").next().unwrap().to_owned();
     world.reconfigure(|_| section.clone());
     assert!(world.refused(2, &["restore", "latest", "--yes", "--writers-are-stopped"]).contains("no section [system-redis]"));
-    world.reconfigure(|_| "[repository]\nurl = \"/x\"\npassword = \"x\"\n".to_owned());
+    world.reconfigure(|_| "[platform]\nkind = \"direct\"\n[repository]\nurl = \"/x\"\npassword = \"x\"\n".to_owned());
     assert!(world.refused(2, &["backup"]).contains("the installation is empty"));
     world.reconfigure(|_| whole.clone());
     support::assert_equal(&world.fingerprint(), &before, "after all refusals");

@@ -167,3 +167,8 @@ impl Installation {
         Writers::start(self)
     }
 }
+
+/// The lab has servers, not a cluster.
+fn no_objects() -> plan::Error {
+    plan::Error::refused("the lab has no Kubernetes objects")
+}

@@ -92,7 +92,7 @@ impl Writers {
             shall_end: AtomicBool::new(false),
             shall_wait: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
-            tallies: DataSetName::ALL.into_iter().map(|name| (name, Tally::default())).collect(),
+            tallies: DataSetName::STORES.into_iter().map(|name| (name, Tally::default())).collect(),
         });
         let mut threads: Vec<_> = tasks
             .into_iter()

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{DataSetName, RunId, SetId};
-use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
-use crate::ports::{Findings, Problem, Road, Severity};
+use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
+use crate::ports::{Findings, Problem, Road, Severity, WriterGroup};
 use crate::step::{Action, StepId};
+use crate::writers;
 
 /// The order in which views are opened: the Redis servers right after the system database, so that the skew between rows and counters is small; files, which
 /// take longest and have no view of one instant, last.
-const ORDER: [DataSetName; 5] = [
+const ORDER: [DataSetName; 6] = [
     DataSetName::SystemDatabase,
     DataSetName::BackendRedis,
     DataSetName::SystemRedis,
+    DataSetName::KubernetesObjects,
     DataSetName::ZyncDatabase,
     DataSetName::SystemStorage,
 ];
@@ -37,14 +39,16 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
         );
     }
     let mut steps = Steps::default();
-    let before: Vec<StepId> = if freeze {
-        vec![steps.add(Action::StopWriters, Vec::new(), "an exact cut: nothing writes while the set is taken")]
-    } else {
-        Vec::new()
-    };
+    let noted = freeze.then(|| {
+        let data_sets = writers::written(found.keys());
+        steps.add(Action::NoteWriters { data_sets }, Vec::new(), "their numbers are on record before the first is stopped")
+    });
+    let stopped = noted.map(|noted| steps.add(Action::StopWriters { noted }, vec![noted], "an exact cut: nothing writes while the set is taken"));
+    let before: Vec<StepId> = stopped.into_iter().collect();
     let mut dumps = Vec::new();
     for data_set in ORDER.into_iter().filter(|name| found.contains_key(name)) {
         let reason = match data_set {
+            DataSetName::KubernetesObjects => "the Secrets that belong to the data",
             DataSetName::SystemDatabase => "first view: the source of truth",
             DataSetName::SystemStorage => "after the database's view: a row's file is there",
             DataSetName::ZyncDatabase => "its content is derived from System",
@@ -53,8 +57,10 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
         };
         dumps.push(steps.add(Action::Dump { data_set }, before.clone(), reason));
     }
-    if freeze {
-        steps.add(Action::StartWriters, dumps.clone(), "all views are read");
+    if let Some(noted) = noted {
+        let start = Action::StartWriters { noted, groups: WriterGroup::ALL.to_vec() };
+        let started = steps.add(start, dumps.clone(), "all views are read");
+        steps.add(Action::ReleaseWriters { noted }, vec![started], "as it was before");
     }
     steps.add(Action::WriteManifest, dumps, "written last: only now the set exists");
     let data_sets = found
@@ -64,5 +70,5 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
             (name, PlannedDataSet { road: Road::SideCopy, findings, kept: None, problems })
         })
         .collect();
-    Plan { purpose: Purpose::Backup, run, set, freeze, data_sets, problems, steps: steps.into_vec() }
+    Plan { purpose: Purpose::Backup, run, set, freeze, policies: Policies::default(), data_sets, problems, steps: steps.into_vec() }
 }

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DataSetName {
+    /// Secrets, ConfigMaps, the APIManager and the other custom resources of 3scale in its namespace.
+    KubernetesObjects,
     /// MySQL, MariaDB or PostgreSQL database of System (porta); the source of truth of the configuration.
     SystemDatabase,
     /// Files that System reads and writes (CMS files, invoices, logos).
@@ -25,12 +27,17 @@ pub enum DataSetName {
 
 impl DataSetName {
     /// All data sets, in the order in which a restore cuts over.
-    pub const ALL: [Self; 5] = [Self::SystemDatabase, Self::SystemStorage, Self::ZyncDatabase, Self::BackendRedis, Self::SystemRedis];
+    pub const ALL: [Self; 6] =
+        [Self::KubernetesObjects, Self::SystemDatabase, Self::SystemStorage, Self::ZyncDatabase, Self::BackendRedis, Self::SystemRedis];
+
+    /// Those with a store of their own, which somebody writes to: all but the objects of Kubernetes. In the same order.
+    pub const STORES: [Self; 5] = [Self::SystemDatabase, Self::SystemStorage, Self::ZyncDatabase, Self::BackendRedis, Self::SystemRedis];
 
     /// The name as written on the command line, in the configuration and in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::KubernetesObjects => "kubernetes-objects",
             Self::SystemDatabase => "system-database",
             Self::SystemStorage => "system-storage",
             Self::ZyncDatabase => "zync-database",

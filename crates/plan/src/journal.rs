@@ -11,7 +11,7 @@ use crate::step::{Action, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "1.0";
+pub const FORMAT: &str = "2.0";
 
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -227,21 +227,22 @@ impl Run {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
-            | Action::StopWriters
+            | Action::NoteWriters { .. }
+            | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
-            | Action::StartWriters => false,
+            | Action::StartWriters { .. }
+            | Action::Synchronise { .. }
+            | Action::ReleaseWriters { .. } => false,
         })
     }
 
-    /// Whether the writers were stopped by this run and not started again.
+    /// Whether this run stopped the writers, and they are not all started again, or who was held is not let go.
     #[must_use]
     pub fn holds_writers(&self) -> bool {
-        let state_of = |wanted: &Action| {
-            self.plan.steps.iter().filter(|step| step.action == *wanted).map(|step| self.steps.get(&step.id)).next().flatten()
-        };
-        let begun = |state: Option<&StepState>| !matches!(state, None | Some(StepState::Waiting | StepState::Undone));
-        let started_again = matches!(state_of(&Action::StartWriters), Some(StepState::Succeeded(_)));
-        begun(state_of(&Action::StopWriters)) && !started_again
+        let was_stopped = self.plan.steps.iter().any(|step| matches!(step.action, Action::StopWriters { .. }) && self.was_begun(step.id));
+        let is_start = |step: &&Step| matches!(step.action, Action::StartWriters { .. } | Action::ReleaseWriters { .. });
+        let is_done = |step: &Step| matches!(self.steps.get(&step.id), Some(StepState::Succeeded(_)));
+        was_stopped && !self.plan.steps.iter().filter(is_start).all(is_done)
     }
 
     /// Whether the reserved place is the live data itself.

@@ -16,8 +16,9 @@ pub mod tls;
 mod backup_plan;
 mod planned;
 mod restore_plan;
+mod writers;
 
 pub use backup_plan::plan_backup;
 pub use error::{Class, Error, Result};
-pub use planned::{Plan, PlannedDataSet, Purpose};
-pub use restore_plan::{Target, WritersAre, plan_rehearsal, plan_restore};
+pub use planned::{ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
+pub use restore_plan::{Around, Target, WritersAre, plan_rehearsal, plan_restore};

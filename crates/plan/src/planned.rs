@@ -22,6 +22,37 @@ pub enum Purpose {
     Rehearse,
 }
 
+/// What becomes of job queues in a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Queues {
+    /// They are left out: a job that has been done must not be done again (facts 5: cards are charged, mails sent).
+    #[default]
+    Drop,
+    /// They go back as they were.
+    Keep,
+}
+
+/// Which Kubernetes objects a restore writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ObjectsPolicy {
+    /// Those that are not there.
+    #[default]
+    Missing,
+    /// Those that are not there, and those that differ.
+    Overwrite,
+}
+
+/// What the operator chose for a restore. Part of the plan, so that `resume` and `undo` obey it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Policies {
+    /// Job queues.
+    pub queues: Queues,
+    /// Kubernetes objects.
+    pub objects: ObjectsPolicy,
+}
+
 /// A data set in a plan, with what was found about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedDataSet {
@@ -46,6 +77,9 @@ pub struct Plan {
     pub set: SetId,
     /// Whether the writers are stopped for the whole of a backup.
     pub freeze: bool,
+    /// What the operator chose.
+    #[serde(default)]
+    pub policies: Policies,
     /// The data sets.
     pub data_sets: BTreeMap<DataSetName, PlannedDataSet>,
     /// What stands in the way of the whole.

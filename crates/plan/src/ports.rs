@@ -1,13 +1,21 @@
 //! The ports: what the parts of the program are to each other. Implemented elsewhere, joined in the command line only.
 
 mod data_set;
+mod objects;
 mod part;
+mod remote;
 mod repository;
+mod shelf;
+mod synchronise;
 mod watch;
 mod writers;
 
 pub use data_set::{Context, DataSet, Dump, Findings, Place, Problem, Road, Severity, Verdict};
+pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part};
+pub use remote::{Ended, Input, Process, Program, Remote};
 pub use repository::{Entry, EntryHandle, Keep, Kept, Repository, Snapshot};
+pub use shelf::{Append, Shelf};
+pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};
-pub use writers::Writers;
+pub use writers::{Noted, WriterGroup, Writers};

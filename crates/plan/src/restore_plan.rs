@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::ids::{DataSetName, RunId, SetId};
 use crate::manifest::KeptDataSet;
-use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
-use crate::ports::{Findings, Problem, Road, Severity};
+use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
+use crate::ports::{Findings, Problem, Road, Severity, SyncTask};
 use crate::step::{Action, StepId};
+use crate::writers;
 
 /// What was found about one data set that is to go back.
 #[derive(Debug, Clone)]
@@ -34,9 +35,29 @@ pub enum WritersAre {
     ByHand,
 }
 
+/// What stands around the data sets of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Around {
+    /// What the operator said about the writers.
+    pub writers: WritersAre,
+    /// Copies that can be made anew here.
+    pub offers: Vec<SyncTask>,
+    /// What the operator chose.
+    pub policies: Policies,
+}
+
+impl Around {
+    /// Nothing can be made anew, and the operator chose nothing.
+    #[must_use]
+    pub fn just(writers: WritersAre) -> Self {
+        Self { writers, offers: Vec::new(), policies: Policies::default() }
+    }
+}
+
 /// Plans the restore of a set.
 #[must_use]
-pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>, writers: WritersAre) -> Plan {
+pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>, around: &Around) -> Plan {
+    let writers = around.writers;
     let mut steps = Steps::default();
     let mut reserved = BTreeMap::new();
     let mut ready = Vec::new();
@@ -56,10 +77,16 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         reserved.insert(*name, place);
     }
     let mut last = ready;
-    let stops_writers = matches!(writers, WritersAre::Ours | WritersAre::ByHand);
-    if stops_writers {
+    let written = writers::written(targets.keys());
+    let stops_writers = matches!(writers, WritersAre::Ours | WritersAre::ByHand) && !written.is_empty();
+    let noted = stops_writers.then(|| {
+        let note = Action::NoteWriters { data_sets: written.clone() };
+        steps.add(note, std::mem::take(&mut last), "their numbers are on record before the first is stopped")
+    });
+    if let Some(noted) = noted {
         let how = if writers == WritersAre::Ours { "" } else { " (by hand: you are asked)" };
-        last = vec![steps.add(Action::StopWriters, last, format!("all is proven; from here the installation does not serve{how}"))];
+        let reason = format!("all is proven; from here the installation does not serve{how}");
+        last = vec![steps.add(Action::StopWriters { noted }, vec![noted], reason)];
     }
     let in_place: Vec<_> = targets.iter().filter(|(_, target)| target.road == Road::InPlace).map(|(name, _)| *name).collect();
     if !in_place.is_empty() {
@@ -69,10 +96,16 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     for (name, target) in &targets {
         last = vec![cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last)];
     }
-    if stops_writers {
-        steps.add(Action::StartWriters, last, "the installation serves again");
+    let mut problems = writers_problems(writers);
+    if let Some(noted) = noted {
+        writers::start_again(&mut steps, noted, &written, &around.offers, last);
+    } else if !around.offers.is_empty() && !written.is_empty() {
+        problems.push(
+            Problem::new(Severity::Degrades, "copies of what is restored are not made anew: this run does not start the writers").way_out(
+                "Afterwards run backend:storage:rewrite, searchd:optimal_index and zync:resync:domains in system-sidekiq.",
+            ),
+        );
     }
-    let problems = writers_problems(writers);
     let data_sets = targets
         .into_iter()
         .map(|(name, target)| {
@@ -80,13 +113,13 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
             (name, PlannedDataSet { road: target.road, findings: target.findings, kept: Some(target.kept), problems })
         })
         .collect();
-    Plan { purpose: Purpose::Restore, run, set, freeze: false, data_sets, problems, steps: steps.into_vec() }
+    Plan { purpose: Purpose::Restore, run, set, freeze: false, policies: around.policies, data_sets, problems, steps: steps.into_vec() }
 }
 
 /// Plans a rehearsal: the same road without the cut-over.
 #[must_use]
 pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>) -> Plan {
-    let mut plan = plan_restore(run, set, targets, WritersAre::Stopped);
+    let mut plan = plan_restore(run, set, targets, &Around::just(WritersAre::Stopped));
     plan.purpose = Purpose::Rehearse;
     plan.steps.retain(|step| matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. }));
     plan
@@ -94,7 +127,8 @@ pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Tar
 
 fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<StepId>, last: Vec<StepId>) -> StepId {
     let order = match name {
-        DataSetName::SystemDatabase => "first: the source of truth",
+        DataSetName::KubernetesObjects => "first: Secrets and ConfigMaps that the others are reached and read with",
+        DataSetName::SystemDatabase => "the source of truth, before its copies",
         DataSetName::SystemStorage => "after the rows that name the files",
         DataSetName::ZyncDatabase => "derived from System",
         DataSetName::BackendRedis => "after System, whose configuration it copies",

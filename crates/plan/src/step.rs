@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::KeptDataSet;
-use crate::ports::{Place, Road};
+use crate::ports::{Noted, Place, Road, SyncTask, WriterGroup};
 
 /// A step's number in its plan, counted from 1 as people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -52,8 +52,16 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
-    /// Stop the writers and wait until they are gone. Taken up: stopped again, which is harmless.
-    StopWriters,
+    /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
+    NoteWriters {
+        /// The data sets whose writers will be stopped.
+        data_sets: Vec<DataSetName>,
+    },
+    /// Hold who would start the writers again, stop them and wait until they are gone. Taken up: stopped again, which is harmless.
+    StopWriters {
+        /// The step that noted them.
+        noted: StepId,
+    },
     /// Take a set of the data sets that are about to be replaced in place. Taken up: from the start.
     SafetyCopy {
         /// The data sets.
@@ -66,8 +74,23 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
-    /// Start the writers. Taken up: started again, which is harmless.
-    StartWriters,
+    /// Start writers as they were noted. Taken up: started again, which is harmless.
+    StartWriters {
+        /// The step that noted them.
+        noted: StepId,
+        /// Which, in the order of the list.
+        groups: Vec<WriterGroup>,
+    },
+    /// Make a copy anew from its source of truth. Taken up: a task that still goes on is waited for, else it is run again.
+    Synchronise {
+        /// The copy.
+        task: SyncTask,
+    },
+    /// Let go who was held while the writers were stopped. Taken up: let go again, which is harmless.
+    ReleaseWriters {
+        /// The step that noted them.
+        noted: StepId,
+    },
 }
 
 impl Action {
@@ -80,7 +103,13 @@ impl Action {
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
             | Self::CutOver { data_set, .. } => Some(*data_set),
-            Self::WriteManifest | Self::StopWriters | Self::SafetyCopy { .. } | Self::StartWriters => None,
+            Self::WriteManifest
+            | Self::NoteWriters { .. }
+            | Self::StopWriters { .. }
+            | Self::SafetyCopy { .. }
+            | Self::StartWriters { .. }
+            | Self::Synchronise { .. }
+            | Self::ReleaseWriters { .. } => None,
         }
     }
 }
@@ -93,13 +122,20 @@ impl fmt::Display for Action {
             Self::Reserve { data_set, .. } => write!(f, "reserve a place for {data_set}"),
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
-            Self::StopWriters => f.write_str("stop the writers"),
+            Self::NoteWriters { .. } => f.write_str("note the writers"),
+            Self::StopWriters { .. } => f.write_str("stop the writers"),
             Self::SafetyCopy { data_sets } => {
                 let names: Vec<_> = data_sets.iter().map(|name| name.as_str()).collect();
                 write!(f, "take a safety copy of {}", names.join(", "))
             }
             Self::CutOver { data_set, .. } => write!(f, "cut over {data_set}"),
-            Self::StartWriters => f.write_str("start the writers"),
+            Self::StartWriters { groups, .. } if groups.len() == WriterGroup::ALL.len() => f.write_str("start the writers"),
+            Self::StartWriters { groups, .. } => {
+                let names: Vec<_> = groups.iter().map(|group| group.as_str()).collect();
+                write!(f, "start {}", names.join(", "))
+            }
+            Self::Synchronise { task } => write!(f, "synchronise {task}"),
+            Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
         }
     }
 }
@@ -132,6 +168,11 @@ pub enum Output {
     Set {
         /// The set.
         set: SetId,
+    },
+    /// The writers were noted.
+    Noted {
+        /// How they were; only the platform reads it.
+        noted: Noted,
     },
     /// A place was chosen.
     Reserved {

@@ -24,7 +24,7 @@ fn line(record: Record) -> Line {
 }
 
 fn opened(purpose: Purpose) -> Run {
-    let record = Record::Opened { format: "1.0".into(), program_version: "0".into(), plan: Box::new(plan(purpose)) };
+    let record = Record::Opened { format: plan::journal::FORMAT.into(), program_version: "0".into(), plan: Box::new(plan(purpose)) };
     // As a file holds it.
     let text = serde_json::to_string(&line(record)).unwrap();
     Run::open(serde_json::from_str(&text).unwrap()).unwrap()
@@ -127,7 +127,7 @@ fn a_step_that_is_not_in_the_plan_and_a_newer_format_are_refused() {
     assert_eq!(opened(Purpose::Restore).apply(line(started(99))).unwrap_err().class(), Class::NeedsPerson);
     let record =
         |format: &str| Record::Opened { format: format.into(), program_version: "9".into(), plan: Box::new(plan(Purpose::Restore)) };
-    assert!(Run::open(line(record("1.7"))).is_ok());
-    assert_eq!(Run::open(line(record("2.0"))).unwrap_err().class(), Class::Refused);
+    assert!(Run::open(line(record("2.7"))).is_ok());
+    assert_eq!(Run::open(line(record("3.0"))).unwrap_err().class(), Class::Refused);
     assert_eq!(Run::open(line(Record::Finished)).unwrap_err().class(), Class::NeedsPerson);
 }

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Problem, Road, Severity};
+use plan::ports::{Problem, Road, Severity, SyncTask};
 use plan::step::{Action, StepId};
-use plan::{Class, Plan, Target, WritersAre, plan_backup, plan_rehearsal, plan_restore};
+use plan::{Around, Class, Plan, Policies, Queues, Target, WritersAre, plan_backup, plan_rehearsal, plan_restore};
 use support::findings;
 
 fn target(road: Road) -> Target {
@@ -34,7 +34,7 @@ fn target(road: Road) -> Target {
 fn restore(in_place: &[DataSetName], writers: WritersAre) -> Plan {
     let road = |name| if in_place.contains(&name) { Road::InPlace } else { Road::SideCopy };
     let targets = DataSetName::ALL.into_iter().map(|name| (name, target(road(name)))).collect();
-    plan_restore(RunId("r".into()), SetId("s".into()), targets, writers)
+    plan_restore(RunId("r".into()), SetId("s".into()), targets, &Around::just(writers))
 }
 
 /// The position of the first step that fits.
@@ -52,7 +52,7 @@ fn waits_for(plan: &Plan, step: StepId, other: StepId) -> bool {
 fn nothing_is_cut_over_before_everything_is_proven_and_writers_stop() {
     let plan = restore(&[], WritersAre::Ours);
     plan.check().unwrap();
-    let stop = plan.steps[at(&plan, |action| *action == Action::StopWriters)].id;
+    let stop = plan.steps[at(&plan, |action| matches!(action, Action::StopWriters { .. }))].id;
     for step in &plan.steps {
         match &step.action {
             Action::Prove { .. } => assert!(waits_for(&plan, stop, step.id), "{step:?}"),
@@ -60,7 +60,10 @@ fn nothing_is_cut_over_before_everything_is_proven_and_writers_stop() {
             _ => {}
         }
     }
-    assert_eq!(plan.steps.last().unwrap().action, Action::StartWriters);
+    let note = at(&plan, |action| matches!(action, Action::NoteWriters { .. }));
+    assert!(waits_for(&plan, stop, plan.steps[note].id), "stopped before they were noted");
+    let names: Vec<_> = plan.steps.iter().rev().take(2).map(|step| step.action.to_string()).collect();
+    assert_eq!(names, ["let go who was held", "start the writers"]);
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn what_is_replaced_in_place_has_a_safety_copy_taken_with_the_writers_stopped() 
     let plan = restore(&DataSetName::ALL, WritersAre::ByHand);
     plan.check().unwrap();
     let copy = plan.steps[at(&plan, |action| matches!(action, Action::SafetyCopy { .. }))].id;
-    let stop = plan.steps[at(&plan, |action| *action == Action::StopWriters)].id;
+    let stop = plan.steps[at(&plan, |action| matches!(action, Action::StopWriters { .. }))].id;
     assert!(waits_for(&plan, copy, stop));
     for step in plan.steps.iter().filter(|step| matches!(step.action, Action::Stage { .. })) {
         assert!(waits_for(&plan, step.id, copy), "{step:?}");
@@ -98,7 +101,7 @@ fn a_rehearsal_stages_and_proves_and_does_nothing_else() {
     let targets = DataSetName::ALL.into_iter().map(|name| (name, target(Road::SideCopy))).collect();
     let plan = plan_rehearsal(RunId("r".into()), SetId("s".into()), targets);
     plan.check().unwrap();
-    assert_eq!(plan.steps.len(), 15);
+    assert_eq!(plan.steps.len(), 18);
     assert!(plan.steps.iter().all(|step| matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. })));
 }
 
@@ -135,7 +138,7 @@ fn the_redis_servers_are_dumped_right_after_the_system_database_and_files_last()
     let found = DataSetName::ALL.into_iter().map(|name| (name, findings())).collect();
     let plan = plan_backup(RunId("r".into()), SetId("s".into()), found, false, false);
     let order: Vec<_> = plan.steps.iter().filter_map(|step| step.action.data_set()).map(|name| name.as_str()).collect();
-    assert_eq!(order, ["system-database", "backend-redis", "system-redis", "zync-database", "system-storage"]);
+    assert_eq!(order, ["system-database", "backend-redis", "system-redis", "kubernetes-objects", "zync-database", "system-storage"]);
 }
 
 #[test]
@@ -150,5 +153,41 @@ fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
     let plan = plan_backup(run, set, found(), true, true);
     plan.check().unwrap();
     let kinds: Vec<_> = plan.steps.iter().map(|step| step.action.to_string()).collect();
-    assert_eq!(kinds, ["stop the writers", "dump system-redis", "start the writers", "write the manifest"]);
+    assert_eq!(
+        kinds,
+        ["note the writers", "stop the writers", "dump system-redis", "start the writers", "let go who was held", "write the manifest"]
+    );
+}
+
+#[test]
+fn copies_are_made_anew_when_those_are_up_that_they_need() {
+    let targets = |names: &[DataSetName]| names.iter().map(|name| (*name, target(Road::SideCopy))).collect();
+    let policies = Policies { queues: Queues::Keep, ..Policies::default() };
+    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies };
+    let plan_of = |names: &[DataSetName]| plan_restore(RunId("r".into()), SetId("s".into()), targets(names), &around);
+    let after_cut = |plan: &Plan| -> Vec<String> {
+        let last = plan.steps.iter().rposition(|step| matches!(step.action, Action::CutOver { .. })).unwrap();
+        plan.steps[last + 1..].iter().map(|step| step.action.to_string()).collect()
+    };
+    let plan = plan_of(&DataSetName::ALL);
+    plan.check().unwrap();
+    assert_eq!(plan.policies, policies);
+    assert_eq!(
+        after_cut(&plan),
+        [
+            "start backend-listener",
+            "synchronise the Backend configuration from System",
+            "start system-app, system-sidekiq, backend-worker, backend-cron",
+            "synchronise the search index from System",
+            "start zync, zync-que",
+            "synchronise zync from System",
+            "let go who was held",
+        ]
+    );
+    assert_eq!(after_cut(&plan_of(&[DataSetName::SystemRedis])), ["start the writers", "let go who was held"]);
+    let objects = plan_of(&[DataSetName::KubernetesObjects]);
+    assert!(!objects.steps.iter().any(|step| matches!(step.action, Action::StopWriters { .. })), "nobody writes to objects");
+    let stopped = Around { writers: WritersAre::Stopped, ..around.clone() };
+    let plan = plan_restore(RunId("r".into()), SetId("s".into()), targets(&DataSetName::ALL), &stopped);
+    assert!(plan.problems.iter().any(|problem| problem.text.contains("not made anew")), "{:?}", plan.problems);
 }

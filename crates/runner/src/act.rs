@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::journal::Run;
 use plan::manifest::{self, KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Event, Keep, Place, Repository, Verb, Writers};
+use plan::ports::{Context, DataSet, Event, Keep, Noted, Place, Repository, Synchronise, Verb, Writers};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Result};
 
@@ -21,6 +21,8 @@ pub struct Parts {
     pub data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
     /// Who writes to them.
     pub writers: Arc<dyn Writers>,
+    /// Who makes copies anew after a restore.
+    pub synchronise: Arc<dyn Synchronise>,
     /// What every verb is given.
     pub context: Context,
     /// The name of this machine, for manifests.
@@ -98,8 +100,9 @@ pub(crate) fn act(parts: &Parts, run: &Run, step: &Step, first_view: &FirstView)
             let evidence = prove(parts, *data_set, place_of(run, *reserved)?, kept_of(run, *data_set)?)?;
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
-        Action::StopWriters => {
-            parts.writers.stop(&parts.context)?;
+        Action::NoteWriters { data_sets } => Ok(Output::Noted { noted: parts.writers.note(&parts.context, data_sets)? }),
+        Action::StopWriters { noted } => {
+            parts.writers.stop(&parts.context, noted_of(run, *noted)?)?;
             Ok(Output::Done)
         }
         Action::SafetyCopy { data_sets } => safety_copy(parts, run, data_sets),
@@ -109,8 +112,17 @@ pub(crate) fn act(parts: &Parts, run: &Run, step: &Step, first_view: &FirstView)
             parts.watched(*data_set, Verb::CutOver, None, || store.cut_over(&parts.context, place))?;
             Ok(Output::Done)
         }
-        Action::StartWriters => {
-            parts.writers.start(&parts.context)?;
+        Action::StartWriters { noted, groups } => {
+            let noted = noted_of(run, *noted)?;
+            groups.iter().try_for_each(|group| parts.writers.start(&parts.context, noted, *group))?;
+            Ok(Output::Done)
+        }
+        Action::Synchronise { task } => {
+            parts.synchronise.synchronise(&parts.context, *task)?;
+            Ok(Output::Done)
+        }
+        Action::ReleaseWriters { noted } => {
+            parts.writers.release(&parts.context, noted_of(run, *noted)?)?;
             Ok(Output::Done)
         }
     }
@@ -120,6 +132,13 @@ pub(crate) fn place_of(run: &Run, reserved: StepId) -> Result<&Place> {
     match run.output(reserved) {
         Some(Output::Reserved { place, .. }) => Ok(place),
         _ => Err(Error::needs_person(format!("the journal does not say which place step {reserved} reserved"))),
+    }
+}
+
+pub(crate) fn noted_of(run: &Run, noted: StepId) -> Result<&Noted> {
+    match run.output(noted) {
+        Some(Output::Noted { noted }) => Ok(noted),
+        _ => Err(Error::needs_person(format!("the journal does not say what step {noted} noted of the writers"))),
     }
 }
 

@@ -4,6 +4,7 @@
 //! between `resume` and `undo`.
 
 mod act;
+mod folder;
 mod journal;
 mod report;
 mod running;
@@ -11,10 +12,11 @@ mod state;
 mod taking_back;
 
 pub use act::Parts;
-pub use journal::{Journal, Store};
+pub use folder::FolderShelf;
+pub use journal::Journal;
 pub use report::{Report, StepReport, report};
 pub use running::run;
-pub use state::{Lock, StateFolder};
+pub use state::{Lock, State};
 pub use taking_back::{settle, undo};
 
 use plan::ids::{RunId, SetId};

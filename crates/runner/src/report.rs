@@ -6,8 +6,8 @@ use plan::ids::RunId;
 use plan::journal::{Line, Record, Run, RunState};
 use plan::step::{Action, StepId};
 
-use crate::journal::{read_lines, replay};
-use crate::state::StateFolder;
+use crate::journal::replay;
+use crate::state::State;
 
 /// A step's part in a [`Report`].
 #[derive(Debug, Clone)]
@@ -36,7 +36,10 @@ impl Report {
     #[must_use]
     pub fn downtime_ms(&self) -> Option<i64> {
         self.span_ms(|action| {
-            matches!(action, Action::StopWriters | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters)
+            matches!(
+                action,
+                Action::StopWriters { .. } | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters { .. }
+            )
         })
     }
 
@@ -63,10 +66,10 @@ impl Report {
 /// Reads a run's journal into a report.
 ///
 /// # Errors
-/// As [`StateFolder::read`].
-pub fn report(state: &StateFolder, id: &RunId) -> Result<Report> {
+/// As [`State::read`].
+pub fn report(state: &State, id: &RunId) -> Result<Report> {
     let run = state.read(id)?;
-    let (lines, _) = read_lines(&state.journal_path(id))?;
+    let (lines, _) = state.lines(id)?;
     let mut steps: Vec<_> = run
         .plan
         .steps

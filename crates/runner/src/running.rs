@@ -78,7 +78,9 @@ fn pending(run: &Run) -> BTreeSet<StepId> {
     if run.plan.steps.iter().any(is_written) {
         return outstanding().collect();
     }
-    run.plan.steps.iter().map(|step| step.id).collect()
+    // Writers that this run stopped are not noted again: there would be none.
+    let is_noted = |step: &&Step| matches!(step.action, Action::NoteWriters { .. }) && run.output(step.id).is_some();
+    run.plan.steps.iter().filter(|step| !is_noted(step)).map(|step| step.id).collect()
 }
 
 fn next_ready(run: &Run, pending: &BTreeSet<StepId>, running: &BTreeSet<StepId>) -> Option<Step> {

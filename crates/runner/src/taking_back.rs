@@ -3,11 +3,11 @@
 use plan::ids::DataSetName;
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Event, Road, Verb};
+use plan::ports::{Event, Noted, Road, Verb, WriterGroup};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Result};
 
-use crate::act::{Parts, place_of, prove, stage};
+use crate::act::{Parts, noted_of, place_of, prove, stage};
 use crate::journal::Journal;
 
 /// Takes a run back, step by step from the last: the previous data is live again, what was staged is dropped, writers that were stopped are started.
@@ -72,17 +72,24 @@ pub(crate) fn side_places(run: &Run) -> impl Iterator<Item = (DataSetName, StepI
 
 fn has_way_back(run: &Run, step: &Step) -> bool {
     match &step.action {
-        Action::CutOver { .. } | Action::StopWriters | Action::Stage { .. } => true,
+        Action::CutOver { .. } | Action::StopWriters { .. } | Action::Stage { .. } => true,
         // Starting them is taken back before a cut-over is: by stopping them again.
-        Action::StartWriters => run.has_cut_over(),
-        Action::Dump { .. } | Action::WriteManifest | Action::Reserve { .. } | Action::Prove { .. } | Action::SafetyCopy { .. } => false,
+        Action::StartWriters { .. } => run.has_cut_over(),
+        Action::Dump { .. }
+        | Action::WriteManifest
+        | Action::Reserve { .. }
+        | Action::Prove { .. }
+        | Action::NoteWriters { .. }
+        | Action::SafetyCopy { .. }
+        | Action::Synchronise { .. }
+        | Action::ReleaseWriters { .. } => false,
     }
 }
 
 fn take_back(parts: &Parts, run: &Run, step: &Step) -> Result<()> {
     match &step.action {
-        Action::StartWriters => parts.writers.stop(&parts.context),
-        Action::StopWriters => parts.writers.start(&parts.context),
+        Action::StartWriters { noted, .. } => parts.writers.stop(&parts.context, noted_of(run, *noted)?),
+        Action::StopWriters { noted } => start_again(parts, run, noted_of(run, *noted)?),
         Action::CutOver { data_set, reserved } => {
             let place = place_of(run, *reserved)?;
             let store = parts.data_set(*data_set)?;
@@ -95,8 +102,26 @@ fn take_back(parts: &Parts, run: &Run, step: &Step) -> Result<()> {
             prove(parts, *data_set, place, &kept).map(drop)
         }
         Action::Stage { data_set, reserved } => parts.data_set(*data_set)?.discard(&parts.context, place_of(run, *reserved)?),
-        Action::Dump { .. } | Action::WriteManifest | Action::Reserve { .. } | Action::Prove { .. } | Action::SafetyCopy { .. } => Ok(()),
+        Action::Dump { .. }
+        | Action::WriteManifest
+        | Action::Reserve { .. }
+        | Action::Prove { .. }
+        | Action::NoteWriters { .. }
+        | Action::SafetyCopy { .. }
+        | Action::Synchronise { .. }
+        | Action::ReleaseWriters { .. } => Ok(()),
     }
+}
+
+/// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back.
+fn start_again(parts: &Parts, run: &Run, noted: &Noted) -> Result<()> {
+    WriterGroup::ALL.into_iter().try_for_each(|group| parts.writers.start(&parts.context, noted, group))?;
+    for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
+        if let Action::Synchronise { task } = &step.action {
+            parts.synchronise.synchronise(&parts.context, *task)?;
+        }
+    }
+    parts.writers.release(&parts.context, noted)
 }
 
 fn safety_copy_of(parts: &Parts, run: &Run, data_set: DataSetName) -> Result<KeptDataSet> {

@@ -47,7 +47,7 @@ fn a_backup_that_dies_at_any_record_leaves_no_set_and_resume_takes_it() {
 fn undo_of_a_frozen_backup_starts_the_writers() {
     let (world, _) = World::new();
     let lines = Arc::new(Mutex::new(Vec::new()));
-    let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives: 4 }), backup(true)).unwrap();
+    let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives: 6 }), backup(true)).unwrap();
     runner::run(&journal, &world.parts()).unwrap_err();
     assert!(!world.writers_run());
     runner::undo(&reopen(&lines, usize::MAX), &world.parts()).unwrap();
@@ -58,11 +58,11 @@ fn undo_of_a_frozen_backup_starts_the_writers() {
 #[test]
 fn a_damaged_journal_asks_for_a_person_and_a_torn_line_is_dropped() {
     let folder = tempfile::tempdir().unwrap();
-    let state = runner::StateFolder::open(folder.path()).unwrap();
+    let state = runner::State::folder(folder.path()).unwrap();
     let plan = backup(false);
     let id = plan.run.clone();
     state.begin(plan).unwrap();
-    let path = state.journal_path(&id);
+    let path = folder.path().join(format!("runs/{id}.jsonl"));
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, [&whole[..], b"{\"at\":\"2026-"].concat()).unwrap();
     let journal = state.open_journal(&id).unwrap();
@@ -75,9 +75,9 @@ fn a_damaged_journal_asks_for_a_person_and_a_torn_line_is_dropped() {
 #[test]
 fn only_one_run_goes_on_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
-    let state = runner::StateFolder::open(folder.path()).unwrap();
+    let state = runner::State::folder(folder.path()).unwrap();
     let lock = state.lock().unwrap();
-    assert_eq!(state.lock().unwrap_err().class(), plan::Class::Locked);
+    assert_eq!(state.lock().err().unwrap().class(), plan::Class::Locked);
     drop(lock);
     state.lock().unwrap();
 }
@@ -85,8 +85,8 @@ fn only_one_run_goes_on_at_a_time() {
 #[test]
 fn a_run_that_ended_before_its_first_record_is_none_and_old_runs_are_tidied() {
     let folder = tempfile::tempdir().unwrap();
-    let state = runner::StateFolder::open(folder.path()).unwrap();
-    std::fs::write(state.journal_path(&RunId("0-died".into())), "{\"at\":").unwrap();
+    let state = runner::State::folder(folder.path()).unwrap();
+    std::fs::write(folder.path().join("runs/0-died.jsonl"), "{\"at\":").unwrap();
     assert!(state.runs().unwrap().is_empty());
     for name in ["1-closed", "2-open", "3-closed", "4-closed"] {
         let (world, _) = World::new();

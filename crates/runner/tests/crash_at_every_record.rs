@@ -51,6 +51,7 @@ fn resume_after_any_record_ends_like_an_uninterrupted_run() {
             }
             assert_eq!(crashed.world.live(), crashed.good, "{in_place:?}, record {count}");
             assert!(crashed.world.writers_run());
+            assert!(crashed.world.copies_are_true());
             let journal = reopen(&crashed.lines, usize::MAX);
             assert_eq!(journal.run().state, RunState::Finished);
             runner::settle(&journal, &crashed.world.parts()).unwrap();
@@ -68,6 +69,7 @@ fn undo_after_any_record_ends_where_it_began() {
             runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
             assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {count}");
             assert!(crashed.world.writers_run(), "{in_place:?}, record {count}");
+            assert!(crashed.world.copies_are_true(), "{in_place:?}, record {count}");
             assert!(crashed.world.is_clean());
             assert_eq!(reopen(&crashed.lines, usize::MAX).run().state, RunState::Undone);
         }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Findings, Repository};
-use plan::{Error, Purpose, Result, plan_backup};
-use runner::StateFolder;
+use plan::{Error, Policies, Purpose, Result, plan_backup};
+use runner::State;
 
 use crate::app::{App, refuse_while_another_is_open};
 use crate::args;
@@ -35,15 +35,17 @@ pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<()> {
 /// Takes a set, and reads its manifest back.
 pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let config = app.config()?;
-    let names = join::selected(&config, &args.only.only)?;
+    let installation = app.installation(&config)?;
+    let names = join::selected(installation.as_ref(), &args.only.only)?;
     let repository = app.repository(&config)?;
     let state = app.state(&config)?;
     let _lock = state.lock()?;
     refuse_while_another_is_open(&app.output, &state, Purpose::Backup)?;
 
     let run = runner::new_run_id();
-    let data_sets = join::data_sets(&config, &names)?;
-    let parts = app.parts(&config, Arc::clone(&repository) as Arc<dyn Repository>, data_sets, run.clone(), Consent::Ask)?;
+    let data_sets = join::data_sets(installation.as_ref(), &names, Policies::default())?;
+    let kept_in = Arc::clone(&repository) as Arc<dyn Repository>;
+    let parts = app.parts(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
     close_interrupted_backups(&state, &parts)?;
     let found = look_at_all(&parts.data_sets, &parts.context)?;
     let plan = plan_backup(run, runner::new_set_id(), found, args.freeze, parts.writers.can_stop());
@@ -78,7 +80,7 @@ pub(crate) fn look_at_all(
 }
 
 /// A backup that died leaves nothing behind but its journal: it is closed when the next begins, which reuses what it stored.
-fn close_interrupted_backups(state: &StateFolder, parts: &runner::Parts) -> Result<()> {
+fn close_interrupted_backups(state: &State, parts: &runner::Parts) -> Result<()> {
     for id in state.runs()? {
         // A journal that cannot be read was told above.
         let Ok(run) = state.read(&id) else { continue };

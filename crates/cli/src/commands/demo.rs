@@ -97,7 +97,7 @@ impl<'a> Demo<'a> {
         writers.wait_for_writes(WRITES_AWAITED, WRITES_LIMIT)?;
 
         self.chapter("3 a.m.: every store is damaged");
-        for name in DataSetName::ALL {
+        for name in DataSetName::STORES {
             let what = self.installation.damage(name)?;
             self.app.output.note(&format!("   {name}: {what}"));
         }
@@ -108,6 +108,9 @@ impl<'a> Demo<'a> {
             only: args::Only { only: Vec::new() },
             in_place: false,
             writers_are_stopped: false,
+            // All goes back, so that all can be compared with what was.
+            queues: args::QueuesChoice::Keep,
+            objects: args::ObjectsChoice::None,
         };
         let (state, run) = commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false })?;
         let report = runner::report(&state, &run)?;

@@ -10,10 +10,12 @@ use serde::Serialize;
 use crate::app::App;
 use crate::join;
 use crate::output::{Table, bytes, count};
-use crate::writers::{self, Consent};
+use crate::writers::Consent;
 
 #[derive(Serialize)]
 struct DoctorDocument {
+    /// What the platform says about the installation.
+    installation: Vec<(String, String)>,
     data_sets: BTreeMap<DataSetName, Finding>,
     repository: Finding,
     writers: Finding,
@@ -30,7 +32,8 @@ enum Finding {
 pub(crate) fn doctor(app: &App) -> Result<()> {
     let config = app.config()?;
     let context = app.context(&config, runner::new_run_id())?;
-    let names = join::selected(&config, &[])?;
+    let installation = app.installation(&config)?;
+    let names = join::selected(installation.as_ref(), &[])?;
     let mut worst: Option<Error> = None;
     let mut note = |error: Error| -> Finding {
         let finding = Finding::Failed { error: error.chain(), hints: error.hints().to_vec(), class: error.class() };
@@ -39,7 +42,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
     };
     let mut data_sets = BTreeMap::new();
     for name in names {
-        let looked = join::data_set(&config, name).and_then(|store| store.look(&context));
+        let looked = installation.data_set(name, plan::Policies::default()).and_then(|store| store.look(&context));
         data_sets.insert(
             name,
             match looked {
@@ -53,7 +56,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
         Err(error) => note(error),
     };
     let writers =
-        match writers::of(&config, &app.output, Consent::Ask).and_then(|writers| Ok((writers.can_stop(), writers.stopped(&context)?))) {
+        match installation.writers(&app.output, Consent::Ask).and_then(|writers| Ok((writers.can_stop(), writers.stopped(&context)?))) {
             Ok((true, stopped)) => Finding::Fine(match stopped {
                 Some(true) => "stopped and started by [writers]; they are stopped".to_owned(),
                 Some(false) => "stopped and started by [writers]; they run".to_owned(),
@@ -62,7 +65,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             Ok((false, _)) => Finding::Fine("stopped and started by hand: no [writers]".to_owned()),
             Err(error) => note(error),
         };
-    let document = DoctorDocument { data_sets, repository, writers };
+    let document = DoctorDocument { installation: installation.facts(), data_sets, repository, writers };
     app.output.line(&print(&document))?;
     app.output.document(&document)?;
     if let Some(error) = worst {
@@ -120,7 +123,8 @@ fn print(document: &DoctorDocument) -> String {
         Finding::Found(_) => String::new(),
     };
     let tail = [own("repository", &document.repository), own("writers", &document.writers)];
-    [vec![table.render(), String::new()], lines, tail.to_vec()].concat().join("\n")
+    let facts = document.installation.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
+    [facts, vec![table.render(), String::new()], lines, tail.to_vec()].concat().join("\n")
 }
 
 fn tell(name: DataSetName, verb: &str, problem: &Problem) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lab::{Mysql, MysqlKind, Postgres, Redis};
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Repository, Writers};
+use plan::ports::{Context, DataSet, Noted, NothingToSynchronise, Repository, WriterGroup, Writers};
 use plan::{Error, Result, plan_rehearsal};
 use runner::Parts;
 use tempfile::TempDir;
@@ -38,7 +38,8 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         app.output.note(&print_plan(&plan, &manifest));
     }
     plan.check()?;
-    let parts = Parts { repository, data_sets, writers: Arc::new(NoWriters), context, host: String::new() };
+    let (writers, synchronise) = (Arc::new(NoWriters), Arc::new(NothingToSynchronise));
+    let parts = Parts { repository, data_sets, writers, synchronise, context, host: String::new() };
     let journal = state.begin(plan)?;
     runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
     app.output.note(&format!("set {} was staged and proven; the throw-away servers are removed", manifest.set));
@@ -49,7 +50,11 @@ fn names_in<'a>(manifest: &'a Manifest, only: &[DataSetName]) -> Result<BTreeMap
     if let Some(missing) = only.iter().find(|name| !manifest.data_sets.contains_key(name)) {
         return Err(Error::refused(format!("set {} has no {missing}", manifest.set)).hint("`threescale-backup show` says what it has."));
     }
-    let is_wanted = |name: &DataSetName| only.is_empty() || only.contains(name);
+    let objects = DataSetName::KubernetesObjects;
+    if only.contains(&objects) {
+        return Err(Error::refused(format!("there is no throw-away server for {objects}")).hint("Leave it out of --only: `plan` shows what it would change."));
+    }
+    let is_wanted = |name: &DataSetName| *name != objects && (only.is_empty() || only.contains(name));
     Ok(manifest.data_sets.iter().filter(|(name, _)| is_wanted(name)).map(|(name, kept)| (*name, kept)).collect())
 }
 
@@ -120,10 +125,16 @@ fn run(command: &mut std::process::Command, what: &str) -> Result<()> {
 struct NoWriters;
 
 impl Writers for NoWriters {
-    fn stop(&self, _context: &Context) -> Result<()> {
+    fn note(&self, _context: &Context, _data_sets: &[DataSetName]) -> Result<Noted> {
+        Ok(Noted(serde_json::Value::Null))
+    }
+    fn stop(&self, _context: &Context, _noted: &Noted) -> Result<()> {
         Ok(())
     }
-    fn start(&self, _context: &Context) -> Result<()> {
+    fn start(&self, _context: &Context, _noted: &Noted, _group: WriterGroup) -> Result<()> {
+        Ok(())
+    }
+    fn release(&self, _context: &Context, _noted: &Noted) -> Result<()> {
         Ok(())
     }
     fn stopped(&self, _context: &Context) -> Result<Option<bool>> {

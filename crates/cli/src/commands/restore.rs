@@ -7,8 +7,8 @@ use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Repository, Road, Severity};
 use plan::step::Action;
-use plan::{Error, Plan, Purpose, Result, Target, WritersAre, plan_restore};
-use runner::StateFolder;
+use plan::{Around, Error, Plan, Purpose, Result, Target, WritersAre, plan_restore};
+use runner::State;
 use serde::Serialize;
 
 use crate::app::{App, find_set, refuse_while_another_is_open};
@@ -16,7 +16,7 @@ use crate::args;
 use crate::commands::backup::with_way_out;
 use crate::commands::runs::print_report;
 use crate::config::Config;
-use crate::join;
+use crate::join::{self, Installation};
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::writers::Consent;
 
@@ -31,8 +31,9 @@ struct PlanDocument<'a> {
 
 pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
     let config = app.config()?;
-    let writers = writers_are(&config, args, false).unwrap_or(WritersAre::ByHand);
-    let prepared = prepare(app, &config, args, writers)?;
+    let installation = app.installation(&config)?;
+    let writers = installation.writers_are(args.writers_are_stopped, false).unwrap_or(WritersAre::ByHand);
+    let prepared = prepare(app, &config, installation.as_ref(), args, writers)?;
     show_plan(app, &prepared)?;
     prepared.plan.check()
 }
@@ -46,12 +47,13 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
 }
 
 /// Plans, asks, and carries the plan out.
-pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(StateFolder, RunId)> {
+pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId)> {
     let config = app.config()?;
     let state = app.state(&config)?;
     let _lock = state.lock()?;
     refuse_while_another_is_open(&app.output, &state, Purpose::Restore)?;
-    let writers = match writers_are(&config, &args.plan, args.yes) {
+    let installation = app.installation(&config)?;
+    let writers = match installation.writers_are(args.plan.writers_are_stopped, args.yes) {
         Some(writers) => writers,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
         None => {
@@ -61,7 +63,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(StateFolder,
             ));
         }
     };
-    let prepared = prepare(app, &config, &args.plan, writers)?;
+    let prepared = prepare(app, &config, installation.as_ref(), &args.plan, writers)?;
     if !app.output.json {
         app.output.note(&print_plan(&prepared.plan, &prepared.manifest));
     }
@@ -75,21 +77,10 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(StateFolder,
     }
     let run = prepared.plan.run.clone();
     let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let parts = app.parts(&config, prepared.repository, prepared.data_sets, run.clone(), consent)?;
+    let parts = app.parts(&config, installation.as_ref(), prepared.repository, prepared.data_sets, run.clone(), consent)?;
     let journal = state.begin(prepared.plan)?;
     runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
     Ok((state, run))
-}
-
-/// What the options and the configuration say about the writers; `None` when nobody said anything.
-fn writers_are(config: &Config, args: &args::PlanArgs, yes: bool) -> Option<WritersAre> {
-    if config.has("writers") {
-        Some(WritersAre::Ours)
-    } else if args.writers_are_stopped {
-        Some(WritersAre::Stopped)
-    } else {
-        yes.then_some(WritersAre::Running)
-    }
 }
 
 struct Prepared {
@@ -99,30 +90,45 @@ struct Prepared {
     plan: Plan,
 }
 
-fn prepare(app: &App, config: &Config, args: &args::PlanArgs, writers: WritersAre) -> Result<Prepared> {
-    join::selected(config, &args.only.only)?;
+fn prepare(
+    app: &App,
+    config: &Config,
+    installation: &dyn Installation,
+    args: &args::PlanArgs,
+    writers: WritersAre,
+) -> Result<Prepared> {
+    join::selected(installation, &args.only.only)?;
     let repository: Arc<dyn Repository> = app.repository(config)?;
     let manifest = find_set(repository.as_ref(), &args.set)?;
-    let names = names_in(config, &manifest, &args.only.only)?;
-    let data_sets = join::data_sets(config, &names)?;
+    let names = names_in(installation, &manifest, args)?;
+    let policies = args.policies();
+    let data_sets = join::data_sets(installation, &names, policies)?;
     let run = runner::new_run_id();
     let context = app.context(config, run.clone())?;
     let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
-    let plan = plan_restore(run, manifest.set.clone(), targets, writers);
+    let around = Around { writers, offers: installation.synchronise().offers(), policies };
+    let plan = plan_restore(run, manifest.set.clone(), targets, &around);
     Ok(Prepared { repository, data_sets, manifest, plan })
 }
 
-/// The data sets to put back: those asked for, or all of the set; each must be in the set and in the configuration.
-fn names_in(config: &Config, manifest: &Manifest, only: &[DataSetName]) -> Result<Vec<DataSetName>> {
+/// The data sets to put back: those asked for, or all of the set; each must be in the set and in the installation. Objects that are not asked for by name are
+/// left out where there are none.
+fn names_in(installation: &dyn Installation, manifest: &Manifest, args: &args::PlanArgs) -> Result<Vec<DataSetName>> {
+    let only = args.only.only.as_slice();
     let in_set: Vec<_> = manifest.data_sets.keys().copied().collect();
     if let Some(missing) = only.iter().find(|name| !in_set.contains(name)) {
         let has: Vec<_> = in_set.iter().map(|name| name.as_str()).collect();
         return Err(Error::refused(format!("set {} has no {missing}", manifest.set)).hint(format!("It has {}.", has.join(", "))));
     }
-    let wanted = if only.is_empty() { in_set } else { only.to_vec() };
-    if let Some(missing) = wanted.iter().find(|name| !config.has(name.as_str())) {
+    let there = installation.names();
+    let mut wanted = if only.is_empty() { in_set } else { only.to_vec() };
+    let objects = DataSetName::KubernetesObjects;
+    if args.objects == args::ObjectsChoice::None || only.is_empty() && !there.contains(&objects) {
+        wanted.retain(|name| *name != objects);
+    }
+    if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
         return Err(Error::refused(format!("{missing} is in the set, but the configuration has no section [{missing}]"))
-            .hint(format!("Add [{missing}] with its address, or leave it out with --only.")));
+            .hint(format!("{}, or leave it out with --only.", installation.way_to(*missing))));
     }
     Ok(wanted)
 }
@@ -183,7 +189,7 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
     lines.extend(plan.steps.iter().map(|step| format!("  {:>2}. {:<34} {}", step.id, step.action.to_string(), step.reason)));
     lines.push(String::new());
     let first_cut =
-        plan.steps.iter().find(|step| matches!(step.action, Action::StopWriters | Action::CutOver { .. } | Action::SafetyCopy { .. }));
+        plan.steps.iter().find(|step| matches!(step.action, Action::StopWriters { .. } | Action::CutOver { .. } | Action::SafetyCopy { .. }));
     if let Some(cut) = first_cut {
         lines.push(format!("The installation serves until step {}.", cut.id));
     }

@@ -8,7 +8,7 @@ use plan::journal::{Run, RunState};
 use plan::ports::Repository;
 use plan::step::{Action, Output as StepOutput};
 use plan::{Error, Purpose, Result};
-use runner::{Parts, Report, StateFolder};
+use runner::{Parts, Report, State};
 use serde::Serialize;
 
 use crate::app::{App, can_resume, can_settle, can_undo, describe, find_run, keeps};
@@ -108,7 +108,8 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
 
 fn kept_bytes(app: &App, config: &Config, report: &Report) -> Result<u64> {
     let names: Vec<_> = report.run.plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(config, &names)?;
+    let installation = app.installation(config)?;
+    let data_sets = join::data_sets(installation.as_ref(), &names, report.run.plan.policies)?;
     let context = app.context(config, report.run.plan.run.clone())?;
     let mut sum = 0;
     for step in &report.run.plan.steps {
@@ -166,7 +167,7 @@ fn confirm(app: &App, args: &OfRun, question: &str) -> Result<()> {
 }
 
 struct Opened {
-    state: StateFolder,
+    state: State,
     _lock: runner::Lock,
     id: RunId,
     journal: runner::Journal,
@@ -180,15 +181,17 @@ fn open(app: &App, args: &OfRun, fits: impl Fn(&Run) -> bool) -> Result<Opened> 
     let id = find_run(&state, args.run.as_deref(), fits)?;
     let journal = state.open_journal(&id)?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
-    let names: Vec<DataSetName> = journal.run().plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(&config, &names)?;
+    let plan = journal.run().plan;
+    let names: Vec<DataSetName> = plan.data_sets.keys().copied().collect();
+    let installation = app.installation(&config)?;
+    let data_sets = join::data_sets(installation.as_ref(), &names, plan.policies)?;
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let parts = app.parts(&config, repository, data_sets, id.clone(), consent)?;
+    let parts = app.parts(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
     Ok(Opened { state, _lock: lock, id, journal, parts })
 }
 
 /// What a finished run did.
-pub(crate) fn print_report(app: &App, state: &StateFolder, id: &RunId) -> Result<()> {
+pub(crate) fn print_report(app: &App, state: &State, id: &RunId) -> Result<()> {
     let report = runner::report(state, id)?;
     let mut table = Table::new(&["STEP", "ACTION", "TIME"]);
     for step in &report.steps {

@@ -9,7 +9,7 @@ use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::Repository;
 use plan::{Purpose, Result};
 use repository::RusticRepository;
-use runner::StateFolder;
+use runner::State;
 use serde::Serialize;
 
 use crate::app::{App, find_set};
@@ -80,7 +80,7 @@ fn duration(manifest: &Manifest) -> i64 {
 }
 
 /// Finished restores and rehearsals of a set, from this machine's journals.
-pub(crate) fn proofs(state: &StateFolder, set: &SetId) -> Result<Vec<Proof>> {
+pub(crate) fn proofs(state: &State, set: &SetId) -> Result<Vec<Proof>> {
     let mut proofs = Vec::new();
     for id in state.runs()? {
         // A journal that cannot be read is told by `runs`; it proves nothing.

@@ -56,6 +56,8 @@ impl World {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(arguments);
         command.env("THREESCALE_BACKUP_CONFIG", self.path("config.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", self.path("state"));
+        // All goes back, so that all can be compared with what was.
+        command.env("THREESCALE_BACKUP_QUEUES", "keep");
         command
     }
 
@@ -86,7 +88,7 @@ impl World {
     }
 
     pub fn damage_all(&self) {
-        for name in DataSetName::ALL {
+        for name in DataSetName::STORES {
             self.installation.damage(name).unwrap();
         }
     }

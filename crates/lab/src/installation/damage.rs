@@ -8,7 +8,7 @@ use plan::error::During;
 use plan::ids::DataSetName;
 use plan::{Error, Result};
 
-use super::{Installation, SYSTEM_DATABASE, ZYNC_DATABASE};
+use super::{Installation, SYSTEM_DATABASE, ZYNC_DATABASE, no_objects};
 use crate::link::Link;
 
 impl Installation {
@@ -18,6 +18,7 @@ impl Installation {
     /// When the store does not answer.
     pub fn damage(&self, data_set: DataSetName) -> Result<String> {
         let done = match data_set {
+            DataSetName::KubernetesObjects => Err(no_objects()),
             DataSetName::SystemDatabase => self.damage_system_database(),
             DataSetName::SystemStorage => damage_storage(self.storage()),
             DataSetName::ZyncDatabase => self.damage_zync(),

@@ -28,7 +28,7 @@ impl Installation {
     /// When a store does not answer.
     pub fn fingerprint(&self) -> Result<Fingerprint> {
         let parts = std::thread::scope(|scope| {
-            let all = DataSetName::ALL.map(|name| scope.spawn(move || self.fingerprint_of(name)));
+            let all = DataSetName::STORES.map(|name| scope.spawn(move || self.fingerprint_of(name)));
             all.map(|part| part.join().unwrap_or_else(|_| Err(Error::failed("a fingerprinting thread panicked"))))
         });
         let mut all = Fingerprint::new();
@@ -44,6 +44,7 @@ impl Installation {
     /// When its store does not answer.
     pub fn fingerprint_of(&self, data_set: DataSetName) -> Result<Fingerprint> {
         let part = match data_set {
+            DataSetName::KubernetesObjects => Err(super::no_objects()),
             DataSetName::SystemDatabase => mysql::fingerprint(&self.mysql, SYSTEM_DATABASE),
             DataSetName::SystemStorage => tree::fingerprint(self.storage()),
             DataSetName::ZyncDatabase => postgres::fingerprint(&self.postgres, ZYNC_DATABASE),

@@ -10,8 +10,8 @@ use plan::evidence::{Evidence, Tally};
 use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::*;
-use plan::{Error, Plan, Result, Target, WritersAre, plan_restore};
-use runner::{Journal, Parts, Store};
+use plan::{Around, Error, Plan, Policies, Result, Target, WritersAre, plan_restore};
+use runner::{Journal, Parts};
 
 /// One store: what is live, and what lies beside it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -164,25 +164,61 @@ impl Repository for FakeRepository {
     }
 }
 
+/// Writers that run one by one, and who holds them.
 #[derive(Default)]
 pub struct FakeWriters {
-    pub running: Mutex<bool>,
+    pub running: Mutex<BTreeMap<WriterGroup, u32>>,
+    pub operator_runs: Mutex<bool>,
 }
 
 impl Writers for FakeWriters {
-    fn stop(&self, _: &Context) -> Result<()> {
-        *self.running.lock().unwrap() = false;
+    fn note(&self, _: &Context, _: &[DataSetName]) -> Result<Noted> {
+        Ok(Noted(serde_json::to_value(&*self.running.lock().unwrap()).unwrap()))
+    }
+    fn stop(&self, _: &Context, _: &Noted) -> Result<()> {
+        *self.operator_runs.lock().unwrap() = false;
+        self.running.lock().unwrap().values_mut().for_each(|count| *count = 0);
         Ok(())
     }
-    fn start(&self, _: &Context) -> Result<()> {
-        *self.running.lock().unwrap() = true;
+    fn start(&self, _: &Context, noted: &Noted, group: WriterGroup) -> Result<()> {
+        let noted: BTreeMap<WriterGroup, u32> = serde_json::from_value(noted.0.clone()).unwrap();
+        self.running.lock().unwrap().insert(group, noted[&group]);
+        Ok(())
+    }
+    fn release(&self, _: &Context, noted: &Noted) -> Result<()> {
+        let noted: BTreeMap<WriterGroup, u32> = serde_json::from_value(noted.0.clone()).unwrap();
+        assert_eq!(*self.running.lock().unwrap(), noted, "let go before all run");
+        *self.operator_runs.lock().unwrap() = true;
         Ok(())
     }
     fn stopped(&self, _: &Context) -> Result<Option<bool>> {
-        Ok(Some(!*self.running.lock().unwrap()))
+        Ok(Some(self.running.lock().unwrap().values().all(|count| *count == 0)))
     }
     fn can_stop(&self) -> bool {
         true
+    }
+}
+
+/// What was made anew from what was live then.
+#[derive(Default)]
+pub struct FakeCopies {
+    pub source: BTreeMap<DataSetName, Arc<Mutex<Data>>>,
+    pub copies: Mutex<BTreeMap<SyncTask, String>>,
+}
+
+impl FakeCopies {
+    fn truth(&self) -> String {
+        self.source[&DataSetName::SystemDatabase].lock().unwrap().live.clone()
+    }
+}
+
+impl Synchronise for FakeCopies {
+    fn offers(&self) -> Vec<SyncTask> {
+        SyncTask::ALL.to_vec()
+    }
+    fn synchronise(&self, _: &Context, task: SyncTask) -> Result<()> {
+        self.copies.lock().unwrap().insert(task, self.truth());
+        Ok(())
     }
 }
 
@@ -204,6 +240,7 @@ pub struct World {
     pub data: BTreeMap<DataSetName, Arc<Mutex<Data>>>,
     pub repository: Arc<FakeRepository>,
     pub writers: Arc<FakeWriters>,
+    pub copies: Arc<FakeCopies>,
 }
 
 impl World {
@@ -246,8 +283,11 @@ impl World {
             data_sets,
         };
         repository.manifests.lock().unwrap().push(manifest.clone());
-        let writers = Arc::new(FakeWriters { running: Mutex::new(true) });
-        (Self { data, repository, writers }, manifest)
+        let running = WriterGroup::ALL.into_iter().zip([1, 2, 3]).collect();
+        let writers = Arc::new(FakeWriters { running: Mutex::new(running), operator_runs: Mutex::new(true) });
+        let copies = Arc::new(FakeCopies { source: data.clone(), copies: Mutex::default() });
+        SyncTask::ALL.into_iter().for_each(|task| drop(copies.copies.lock().unwrap().insert(task, copies.truth())));
+        (Self { data, repository, writers, copies }, manifest)
     }
 
     pub fn parts(&self) -> Parts {
@@ -259,6 +299,7 @@ impl World {
             repository: Arc::clone(&self.repository) as Arc<dyn Repository>,
             data_sets: self.data.iter().map(|(name, data)| make(name, data)).collect(),
             writers: Arc::clone(&self.writers) as Arc<dyn Writers>,
+            synchronise: Arc::clone(&self.copies) as Arc<dyn Synchronise>,
             context,
             host: "h".into(),
         }
@@ -273,7 +314,12 @@ impl World {
     }
 
     pub fn writers_run(&self) -> bool {
-        *self.writers.running.lock().unwrap()
+        *self.writers.operator_runs.lock().unwrap() && self.writers.running.lock().unwrap().values().copied().eq([1, 2, 3])
+    }
+
+    /// Whether every copy equals its source of truth.
+    pub fn copies_are_true(&self) -> bool {
+        self.copies.copies.lock().unwrap().values().all(|copy| *copy == self.copies.truth())
     }
 }
 
@@ -283,8 +329,9 @@ pub fn restore(manifest: &Manifest, in_place: &[DataSetName]) -> Plan {
         let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
         (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
     };
+    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies: Policies::default() };
     let targets = manifest.data_sets.iter().map(|(name, kept)| target(name, kept)).collect();
-    let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, WritersAre::Ours);
+    let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, &around);
     plan.check().unwrap();
     plan
 }
@@ -296,13 +343,13 @@ pub struct DyingStore {
     pub lives: usize,
 }
 
-impl Store for DyingStore {
-    fn append(&mut self, line: &str) -> Result<()> {
+impl Append for DyingStore {
+    fn append(&mut self, line: &[u8]) -> Result<()> {
         if self.lives == 0 {
             return Err(Error::failed("the process is dead"));
         }
         self.lives -= 1;
-        self.lines.lock().unwrap().push(line.to_owned());
+        self.lines.lock().unwrap().push(String::from_utf8(line.to_vec()).unwrap());
         Ok(())
     }
 }

@@ -53,7 +53,7 @@ struct DataSetNumbers {
 }
 
 pub(super) fn print(app: &App, numbers: &Numbers<'_>) -> Result<()> {
-    let rows: Vec<_> = DataSetName::ALL.into_iter().filter_map(|name| row(numbers, name)).collect();
+    let rows: Vec<_> = DataSetName::STORES.into_iter().filter_map(|name| row(numbers, name)).collect();
     let mut table = Table::new(&["DATA SET", "ELEMENTS", "SIZE", "STORED", "DUMP", "RATE", "STAGE", "RATE", "PROVE", "CUT OVER", "BACK"]);
     for row in &rows {
         let time = |time: Option<i64>| time.map(duration_ms).unwrap_or_default();

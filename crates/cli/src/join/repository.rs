@@ -1,0 +1,39 @@
+//! The repository's place and password, from the configuration.
+
+use plan::{Error, Result};
+use repository::{Location, S3};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::config::{Config, S3Section};
+
+/// How long a request to S3 that fails is tried again.
+const S3_RETRY_SECONDS: u64 = 90;
+
+/// The repository's place and password.
+pub(crate) fn repository(config: &Config) -> Result<(Location, SecretString)> {
+    let section = config.repository()?;
+    let s3 = section.s3.map(s3).transpose()?;
+    let location = Location::parse(&section.url, s3)?;
+    let password = section.password.ok_or_else(|| {
+        Error::refused("the repository has no password")
+            .hint("Set password-file or password-command in [repository], or THREESCALE_BACKUP_PASSWORD.")
+    })?;
+    if password.expose_secret().is_empty() {
+        return Err(Error::refused("the repository's password is empty"));
+    }
+    Ok((location, password))
+}
+
+fn s3(section: S3Section) -> Result<S3> {
+    let missing = |key: &str| Error::refused(format!("[repository.s3] has no {key}"));
+    Ok(S3 {
+        bucket: String::new(),
+        prefix: String::new(),
+        retry_seconds: S3_RETRY_SECONDS,
+        path_style: section.path_style.unwrap_or(section.endpoint.is_some()),
+        endpoint: section.endpoint,
+        region: section.region.unwrap_or_else(|| "us-east-1".to_owned()),
+        access_key_id: section.access_key_id.ok_or_else(|| missing("access-key-id"))?,
+        secret_access_key: section.secret_access_key.ok_or_else(|| missing("secret-access-key"))?,
+    })
+}

@@ -1,0 +1,66 @@
+//! Which of the steps around a restore are needed: whose writers stop, what starts again in which order, what is made anew.
+
+use crate::ids::DataSetName;
+use crate::planned::Steps;
+use crate::ports::{SyncTask, WriterGroup};
+use crate::step::{Action, StepId};
+
+/// The data sets that somebody writes to: all but the objects of Kubernetes.
+pub(crate) fn written<'a>(names: impl IntoIterator<Item = &'a DataSetName>) -> Vec<DataSetName> {
+    names.into_iter().copied().filter(|name| DataSetName::STORES.contains(name)).collect()
+}
+
+/// The steps after the last cut-over: writers start group by group, and each copy is made anew as soon as those are up that it needs
+/// (`design.md`, order of a restore).
+pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetName], offers: &[SyncTask], after: Vec<StepId>) {
+    let tasks: Vec<SyncTask> = offers.iter().copied().filter(|task| is_stale(*task, restored)).collect();
+    if tasks.is_empty() {
+        let groups = WriterGroup::ALL.to_vec();
+        let started = steps.add(Action::StartWriters { noted, groups }, after, "the installation serves again");
+        steps.add(Action::ReleaseWriters { noted }, vec![started], "as it was before");
+        return;
+    }
+    let mut last = after;
+    for group in WriterGroup::ALL {
+        last = vec![steps.add(Action::StartWriters { noted, groups: vec![group] }, last, why(group))];
+        for task in tasks.iter().filter(|task| needs(**task) == group) {
+            last = vec![steps.add(Action::Synchronise { task: *task }, last, because(*task))];
+        }
+    }
+    steps.add(Action::ReleaseWriters { noted }, last, "as it was before");
+}
+
+/// Whether a restore of these data sets leaves the copy behind its source.
+fn is_stale(task: SyncTask, restored: &[DataSetName]) -> bool {
+    let any = |names: &[DataSetName]| names.iter().any(|name| restored.contains(name));
+    match task {
+        SyncTask::BackendConfiguration => any(&[DataSetName::SystemDatabase, DataSetName::BackendRedis]),
+        SyncTask::SearchIndex => any(&[DataSetName::SystemDatabase]),
+        SyncTask::ZyncDomains => any(&[DataSetName::SystemDatabase, DataSetName::ZyncDatabase]),
+    }
+}
+
+/// The last group that must be up before the task can run.
+const fn needs(task: SyncTask) -> WriterGroup {
+    match task {
+        SyncTask::BackendConfiguration => WriterGroup::Listener,
+        SyncTask::SearchIndex => WriterGroup::System,
+        SyncTask::ZyncDomains => WriterGroup::Zync,
+    }
+}
+
+const fn why(group: WriterGroup) -> &'static str {
+    match group {
+        WriterGroup::Listener => "the gateway's calls are answered again; the rewrite goes through it",
+        WriterGroup::System => "the installation serves again",
+        WriterGroup::Zync => "last: it follows System",
+    }
+}
+
+const fn because(task: SyncTask) -> &'static str {
+    match task {
+        SyncTask::BackendConfiguration => "System is the source of truth of what Backend copies",
+        SyncTask::SearchIndex => "derived from the database",
+        SyncTask::ZyncDomains => "derived from the database",
+    }
+}

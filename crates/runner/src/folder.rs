@@ -1,0 +1,107 @@
+//! A shelf in a folder of this machine: one file of mode 600 a journal, each line synced; a lock file that ends with its process.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use plan::error::During;
+use plan::ports::{Append, Shelf};
+use plan::{Class, Error, Result};
+
+/// The folder in which the journals of an installation's runs are.
+#[derive(Debug, Clone)]
+pub struct FolderShelf {
+    path: PathBuf,
+}
+
+impl FolderShelf {
+    /// Opens the folder, making it (mode 700) when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn open(path: &Path) -> Result<Self> {
+        let runs = path.join("runs");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&runs).map_err(|error| {
+            Error::refused(format!("failed to make the state folder {}", path.display()))
+                .because(error)
+                .hint("Choose another one with --state-folder.")
+        })?;
+        Ok(Self { path: path.to_owned() })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join("runs").join(format!("{name}.jsonl"))
+    }
+}
+
+impl Shelf for FolderShelf {
+    fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn lock(&self) -> Result<Box<dyn Send>> {
+        let path = self.path.join("lock");
+        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = open.during(|| format!("failed to open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(file)),
+            Err(TryLockError::WouldBlock) => {
+                Err(Error::new(Class::Locked, "another run of threescale-backup goes on for this installation")
+                    .hint(format!("It holds {}. Wait for it, or look at it with `threescale-backup runs`.", path.display())))
+            }
+            Err(TryLockError::Error(error)) => Err(Error::failed(format!("failed to lock {}", path.display())).because(error)),
+        }
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        let folder = self.path.join("runs");
+        let what = || format!("failed to list {}", folder.display());
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&folder).during(what)? {
+            let name = entry.during(what)?.file_name();
+            names.extend(name.to_str().and_then(|name| name.strip_suffix(".jsonl")).map(ToOwned::to_owned));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.file(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::failed(format!("failed to read the journal {}", path.display())).because(error)),
+        }
+    }
+
+    fn open(&self, name: &str, whole_bytes: u64) -> Result<Box<dyn Append>> {
+        let path = self.file(name);
+        let what = || format!("failed to open the journal {}", path.display());
+        if whole_bytes == 0 {
+            let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path).during(what)?;
+            File::open(self.path.join("runs")).and_then(|folder| folder.sync_all()).during(what)?;
+            return Ok(Box::new(SyncedFile(file)));
+        }
+        let mut file = OpenOptions::new().write(true).open(&path).during(what)?;
+        file.set_len(whole_bytes).during(what)?;
+        file.seek(SeekFrom::End(0)).during(what)?;
+        file.sync_all().during(what)?;
+        Ok(Box::new(SyncedFile(file)))
+    }
+
+    fn remove(&self, name: &str) -> Result<()> {
+        let path = self.file(name);
+        fs::remove_file(&path).during(|| format!("failed to remove {}", path.display()))
+    }
+}
+
+struct SyncedFile(File);
+
+impl Append for SyncedFile {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let what = || "failed to write to stable storage".to_owned();
+        self.0.write_all(bytes).during(what)?;
+        self.0.sync_data().during(what)
+    }
+}
