@@ -39,35 +39,40 @@ pub(crate) struct Belongings {
     secrets: BTreeSet<String>,
     config_maps: BTreeSet<String>,
     app_labels: BTreeSet<String>,
+    /// `namespace/name` of Secrets and ConfigMaps that are referred to in other namespaces: they are not in the set.
+    pub elsewhere: BTreeSet<String>,
 }
 
 impl Belongings {
     /// Reads what a custom resource refers to.
-    pub(crate) fn learn(&mut self, custom: &Value) {
+    pub(crate) fn learn(&mut self, custom: &Value, namespace: &str) {
         if let Some(label) = text_at(custom, "/spec/appLabel") {
             self.app_labels.insert(label.to_owned());
         }
         if let Some(spec) = custom.get("spec") {
-            self.walk(spec, Refers::Nowhere);
+            self.walk(spec, Refers::Nowhere, namespace);
         }
     }
 
     /// Every text under a key that speaks of a Secret or a ConfigMap may be a name of one. What is not is harmless: only names of existing objects count.
-    fn walk(&mut self, value: &Value, refers: Refers) {
+    fn walk(&mut self, value: &Value, refers: Refers, namespace: &str) {
         match value {
             Value::String(name) => match refers {
                 Refers::Secret => _ = self.secrets.insert(name.clone()),
                 Refers::ConfigMap => _ = self.config_maps.insert(name.clone()),
                 Refers::Nowhere => {}
             },
-            Value::Array(items) => items.iter().for_each(|item| self.walk(item, refers)),
+            Value::Array(items) => items.iter().for_each(|item| self.walk(item, refers, namespace)),
             Value::Object(fields) => {
+                let other = text_at(value, "/namespace").filter(|other| *other != namespace && !matches!(refers, Refers::Nowhere));
                 for (key, inner) in fields {
-                    let told = Refers::by_key(key);
-                    match (refers, key.as_str()) {
+                    match (refers, key.as_str(), other) {
                         // Inside a reference only its name is one: `key`, `namespace` and paths are not.
-                        (Refers::Secret | Refers::ConfigMap, "name") => self.walk(inner, refers),
-                        _ => self.walk(inner, told),
+                        (Refers::Secret | Refers::ConfigMap, "name", None) => self.walk(inner, refers, namespace),
+                        (Refers::Secret | Refers::ConfigMap, "name", Some(other)) => {
+                            _ = self.elsewhere.insert(format!("{other}/{}", inner.as_str().unwrap_or_default()));
+                        }
+                        _ => self.walk(inner, Refers::by_key(key), namespace),
                     }
                 }
             }

@@ -19,6 +19,8 @@ pub(crate) struct Collected {
     pub left_out: BTreeMap<&'static str, u64>,
     /// Custom resources whose id inside 3scale stands in their status only, which does not go back.
     pub without_id: Vec<String>,
+    /// Secrets and ConfigMaps of other namespaces that custom resources refer to.
+    pub elsewhere: Vec<String>,
     /// Whether the server knows the custom resources of 3scale at all.
     pub has_operator: bool,
 }
@@ -30,13 +32,14 @@ pub(crate) fn collect(context: &Context, objects: &dyn Objects) -> Result<Collec
     for kind in kinds.all.iter().filter(|kind| [APPS, CAPABILITIES].contains(&kind.group())) {
         context.stop.check()?;
         for custom in kinds::list(objects, kind)? {
-            belongings.learn(&custom);
+            belongings.learn(&custom, objects.namespace());
             if lacks_id(&custom) {
                 collected.without_id.push(format!("{} {}", kind.kind, name_of(&custom).unwrap_or_default()));
             }
             collected.objects.push(Object::stripped(&custom)?);
         }
     }
+    collected.elsewhere = belongings.elsewhere.iter().cloned().collect();
     for kind in &kinds.all {
         context.stop.check()?;
         match (kind.group(), kind.kind.as_str()) {

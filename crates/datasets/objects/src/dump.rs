@@ -106,4 +106,10 @@ fn warn(evidence: &mut Evidence, collected: &Collected) {
     } else if collected.apimanagers().next().is_none() {
         evidence.warnings.push("there is no APIManager in the namespace".to_owned());
     }
+    if !collected.elsewhere.is_empty() {
+        evidence.warnings.push(format!(
+            "custom resources refer to objects of other namespaces, which are not in the set: {}",
+            collected.elsewhere.join(", ")
+        ));
+    }
 }

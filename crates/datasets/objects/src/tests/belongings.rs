@@ -130,3 +130,13 @@ fn what_is_found_is_told_by_kind() {
     assert!(findings.facts.contains(&("wildcard domain".to_owned(), "example.com".to_owned())));
     assert!(findings.count.unwrap() > 20 && findings.size_bytes > 1000);
 }
+
+#[test]
+fn a_reference_into_another_namespace_is_told() {
+    let server = installation("source");
+    let spec = json!({"organizationName": "Far", "passwordCredentialsRef": {"name": "somebody-elses", "namespace": "far"}});
+    server.add(custom("capabilities.3scale.net/v1alpha1", "Tenant", "far", &spec));
+    let (memory, kept) = backup(&server);
+    assert!(kept.evidence.warnings.iter().any(|warning| warning.contains("far/somebody-elses")), "{:?}", kept.evidence.warnings);
+    assert!(!names(&memory, "core/Secret").contains(&"somebody-elses".to_owned()));
+}
