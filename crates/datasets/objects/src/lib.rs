@@ -38,7 +38,8 @@ use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Objects, Place, Problem, Road, Snapshot};
 use plan::{Error, Result};
-use serde::{Deserialize, Serialize};
+
+pub use plan::ObjectsPolicy as Policy;
 
 pub use crate::compare::{Change, Difference, Effect, State};
 use crate::dump::ObjectsDump;
@@ -46,18 +47,8 @@ use crate::place::Spot;
 
 const KIND: &str = "kubernetes-objects";
 
-/// Which objects of the set go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Policy {
-    /// Those that the target does not have.
-    Missing,
-    /// Those too that differ there.
-    Overwrite,
-}
-
 /// What an operator may choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Options {
     /// Which objects go back.
     pub policy: Policy,

@@ -38,6 +38,9 @@ pub trait Objects: Send + Sync {
 
     /// The namespaced kinds of an API group that the server has (`""`: the core group). Empty when the server does not know the group.
     ///
+    /// Of all versions of the group, each kind once: in the group's preferred version if it has the kind, else in the one that does (`Tenant` is in
+    /// `capabilities.3scale.net/v1alpha1` only, and the group prefers `v1beta1`).
+    ///
     /// # Errors
     /// When the server cannot be asked.
     fn kinds(&self, group: &str) -> Result<Vec<ObjectKind>>;
