@@ -19,6 +19,11 @@ use crate::census::SET_ID_BITS;
 
 const NOT_DATA: [&str; 6] = ["security.selinux", "security.ima", "security.evm", "trusted.overlay.", "trusted.glusterfs.", "trusted.afr."];
 
+/// Whether an extended attribute belongs to the data.
+pub(crate) fn is_data(name: &str) -> bool {
+    !NOT_DATA.iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// The largest list of names and the largest value that Linux allows (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`).
 const XATTR_BYTES_MAX: usize = 64 << 10;
 
@@ -83,7 +88,7 @@ fn collect_xattrs(
     for name in names.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         let text = std::str::from_utf8(name)
             .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the name of an extended attribute is not UTF-8"))?;
-        if NOT_DATA.iter().any(|prefix| text.starts_with(prefix)) {
+        if !is_data(text) {
             continue;
         }
         let mut value = vec![0; XATTR_BYTES_MAX];

@@ -8,15 +8,12 @@ mod order;
 mod read;
 mod window;
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
-use jiff::Timestamp;
-use plan::evidence::Evidence;
 use plan::ports::{Content, Context, Dump, Event, Meta, Part, Verb, Verdict};
 use plan::{Error, Result};
 use rustix::fs::fstat;
@@ -26,10 +23,9 @@ use self::order::Slot;
 use self::read::{Item, Kind};
 use self::window::Window;
 use crate::attributes::{meta_of, read_xattrs};
-use crate::census::Census;
 use crate::hook::Hook;
-use crate::notices::Notices;
 use crate::root::RootMeta;
+use crate::tallied::{FirstNames, Tallied};
 use crate::tree::Tree;
 
 /// Files up to this size are read whole by a reader thread.
@@ -45,20 +41,6 @@ pub(crate) struct Shared {
     tally: Mutex<Tallied>,
 }
 
-/// What was counted.
-#[derive(Default)]
-struct Tallied {
-    census: Census,
-    notices: Notices,
-    /// Large files handed out whose content was not yet read to the end.
-    unread: u64,
-    bytes: u64,
-    allocated_bytes: u64,
-    entries: u64,
-    longest_name_bytes: usize,
-    ended_at: Option<Timestamp>,
-}
-
 impl Shared {
     fn tally(&self) -> MutexGuard<'_, Tallied> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
@@ -70,14 +52,6 @@ impl Shared {
     }
 }
 
-/// The first name of a file with several.
-struct First {
-    path: PathBuf,
-    size_bytes: u64,
-    mtime_ns: Option<i128>,
-    names_left: u64,
-}
-
 /// See the module.
 pub(crate) struct FilesDump {
     context: Context,
@@ -86,7 +60,7 @@ pub(crate) struct FilesDump {
     slots: Option<Receiver<Slot>>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
-    first_names: HashMap<(u64, u64), First>,
+    first_names: FirstNames,
     root: RootMeta,
     progress: (u64, u64),
     ended: bool,
@@ -116,7 +90,7 @@ impl FilesDump {
             slots: Some(slots),
             threads,
             next: 0,
-            first_names: HashMap::new(),
+            first_names: FirstNames::default(),
             root,
             progress: (0, 0),
             ended: false,
@@ -143,44 +117,15 @@ impl FilesDump {
         }
     }
 
-    /// Whether a file is a further name of one that was given out; when so, that one's path.
-    fn first_name(&mut self, item: &mut Item, size_bytes: u64) -> Option<PathBuf> {
-        let identity = item.meta.identity?;
-        let Some(first) = self.first_names.get_mut(&identity) else {
-            let first = First { path: item.path.clone(), size_bytes, mtime_ns: item.meta.mtime_ns, names_left: item.meta.links - 1 };
-            self.first_names.insert(identity, first);
-            return None;
-        };
-        if (first.size_bytes, first.mtime_ns) != (size_bytes, item.meta.mtime_ns) {
-            self.shared.notice(
-                "changed-while-read",
-                &item.path,
-                "a further name of a file that changed between the two; kept as a file of its own",
-            );
-            (item.meta.identity, item.meta.links) = (None, 1);
-            return None;
-        }
-        first.names_left = first.names_left.saturating_sub(1);
-        if first.names_left > 0 {
-            return Some(first.path.clone());
-        }
-        self.first_names.remove(&identity).map(|first| first.path)
-    }
-
     fn part(&mut self, mut item: Item) -> Part {
         let size_bytes = item.kind.size_bytes();
-        let first = self.first_name(&mut item, size_bytes);
-        let Item { path, meta, kind, allocated_bytes, .. } = item;
         let shared = Arc::clone(&self.shared);
         let mut tally = shared.tally();
-        tally.entries += 1;
-        tally.bytes += size_bytes;
-        tally.longest_name_bytes = tally.longest_name_bytes.max(path.file_name().map_or(0, std::ffi::OsStr::len));
-        if let Some(first) = &first {
-            tally.census.hard_link(&path, first);
-        } else {
+        let first = self.first_names.meet(&item.path, &mut item.meta, size_bytes, &mut tally.notices);
+        let Item { path, meta, kind, allocated_bytes, .. } = item;
+        tally.arrive(&path, &meta, size_bytes, first.as_deref(), matches!(kind, Kind::Symlink(_)));
+        if first.is_none() {
             tally.allocated_bytes += allocated_bytes;
-            tally.census.meta(&path, &meta, matches!(kind, Kind::Symlink(_)));
         }
         let content = match kind {
             Kind::Small { bytes, digest } => {
@@ -228,27 +173,7 @@ impl FilesDump {
 
     /// What was counted. Asked at the end.
     pub(crate) fn verdict(&self) -> Result<Verdict> {
-        let tally = self.shared.tally();
-        if !self.ended {
-            return Err(Error::failed("the dump of files was not read to its end"));
-        }
-        if tally.unread > 0 {
-            return Err(Error::failed(format!("the content of {} large files was not read to its end", tally.unread)));
-        }
-        let mut evidence = Evidence { collections: tally.census.collections(), warnings: tally.notices.lines(), ..Evidence::default() };
-        if tally.entries == 0 {
-            evidence.warnings.push("the folder is empty: is the volume mounted?".to_owned());
-        }
-        let mut fact = |name: &str, value: String| evidence.facts.insert(name.to_owned(), value);
-        fact("bytes", tally.bytes.to_string());
-        fact("allocated-bytes", tally.allocated_bytes.to_string());
-        fact("entries", tally.entries.to_string());
-        fact("longest-name-bytes", tally.longest_name_bytes.to_string());
-        fact("root", self.root.to_json());
-        for (kind, count) in tally.notices.counts() {
-            fact(kind, count.to_string());
-        }
-        Ok(Verdict { evidence, consistent_at: tally.ended_at.unwrap_or_default() })
+        self.shared.tally().verdict(self.ended, &self.root)
     }
 }
 

@@ -13,12 +13,14 @@ mod hook;
 mod look;
 mod notices;
 mod prove;
+mod remote;
 mod remove;
 mod root;
 mod run_folder;
 mod space;
 mod stage;
 mod swap;
+mod tallied;
 mod tree;
 mod walk;
 
@@ -34,6 +36,8 @@ use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
 use plan::{Error, Result};
+
+pub use crate::remote::RemoteFilesStore;
 
 use crate::dump::FilesDump;
 use crate::hook::Hook;

@@ -34,6 +34,9 @@ pub(crate) fn read_back(context: &Context, path: &Path, hook: Hook) -> Result<Ev
 
 /// Accounts for what staging could not set.
 pub(crate) fn account(found: &mut Evidence, staged: &Staged, kept: &KeptDataSet) {
+    for (name, tally) in staged.left_out.iter().filter(|(_, tally)| tally.count > 0) {
+        found.collections.entry(name.clone()).or_default().merge(*tally);
+    }
     let mut take = |collection: &str, warning: String| {
         if let Some(tally) = kept.evidence.collections.get(collection) {
             found.collections.insert(collection.to_owned(), *tally);

@@ -44,6 +44,19 @@ impl RootMeta {
         serde_json::from_str(text).ok()
     }
 
+    /// Mode (octal), owner, group and time (seconds with a fraction), as programs take them.
+    pub(crate) fn words(&self) -> [String; 4] {
+        let id = |id: Option<u32>| id.unwrap_or(0).to_string();
+        [format!("{:o}", self.mode), id(self.uid), id(self.gid), self.time_word()]
+    }
+
+    /// The time alone.
+    pub(crate) fn time_word(&self) -> String {
+        let mtime_ns: i128 = self.mtime_ns.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0);
+        let (sign, total) = if mtime_ns < 0 { ("-", -mtime_ns) } else { ("", mtime_ns) };
+        format!("{sign}{}.{:09}", total / 1_000_000_000, total % 1_000_000_000)
+    }
+
     fn meta(&self) -> Meta {
         let mtime_ns = self.mtime_ns.as_ref().and_then(|text| text.parse().ok());
         Meta { mode: self.mode, uid: self.uid, gid: self.gid, mtime_ns, links: 1, identity: None, xattrs: self.xattrs.clone() }

@@ -3,9 +3,10 @@
 //! Reads the list of entries twice instead of remembering it: a million entries take no memory. The only table is that of hard links.
 
 mod clear;
-mod last;
+pub(crate) mod last;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,6 +43,9 @@ pub(crate) struct Staged {
     pub(crate) holds_times: bool,
     /// Extended attributes that could not be set.
     pub(crate) xattrs_unset: Tally,
+    /// Entries of the set that could not be made, as the census would have counted them: sockets, where the copy was made by `tar`.
+    #[serde(default)]
+    pub(crate) left_out: BTreeMap<String, Tally>,
     /// The root's own metadata, for the cut-over.
     pub(crate) root: Option<RootMeta>,
     /// What the operator must know.
@@ -185,7 +189,7 @@ impl Staging<'_> {
 }
 
 /// A path of a snapshot becomes a path on disk: nothing but plain names.
-fn check_path(path: &Path) -> Result<()> {
+pub(crate) fn check_path(path: &Path) -> Result<()> {
     use std::path::Component;
     let own = path.iter().next().is_some_and(|name| name == crate::walk::OWN_FOLDER);
     if !own && path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_))) {

@@ -30,11 +30,12 @@ use crate::tree::{Tree, stat_entry};
 use crate::walk::{OWN_FOLDER, data_names};
 
 /// Name of the folder of the previous data.
-const BEFORE: &str = "before";
+pub(crate) const BEFORE: &str = "before";
 const LATE: &str = "late";
 /// The folders that a run may have.
 pub(crate) const FOLDERS: [&str; 3] = [BEFORE, STAGE, LATE];
-const SWAP: &str = "swap.json";
+/// Name of the file of the phase.
+pub(crate) const SWAP: &str = "swap.json";
 /// How often the root is looked at again for what a writer made meanwhile.
 const ROUNDS: u32 = 20;
 
@@ -58,11 +59,12 @@ pub(crate) enum Phase {
     Discarding,
 }
 
+/// What is noted of a swap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Swap {
-    phase: Phase,
+pub(crate) struct Swap {
+    pub(crate) phase: Phase,
     /// The root's own metadata before the cut-over.
-    root_before: RootMeta,
+    pub(crate) root_before: RootMeta,
 }
 
 /// The phase of a run's swap; `None` before a cut-over.

@@ -3,6 +3,10 @@
 
 mod changing;
 mod in_place;
+mod over_there;
+mod pod_broken;
+mod pod_round_trip;
+mod pod_swapping;
 mod random;
 mod refusals;
 mod round_trip;
@@ -171,7 +175,11 @@ pub(super) fn backup(path: &Path) -> (Arc<Memory>, KeptDataSet) {
 
 /// Stages and proves.
 pub(super) fn stage(path: &Path, memory: &Arc<Memory>, kept: &KeptDataSet, road: Road) -> Place {
-    let (store, context) = (store(path), context());
+    stage_into(&store(path), memory, kept, road)
+}
+
+pub(super) fn stage_into(store: &dyn DataSet, memory: &Arc<Memory>, kept: &KeptDataSet, road: Road) -> Place {
+    let context = context();
     let place = store.reserve(&context, kept, road).unwrap();
     let snapshot: Arc<dyn Snapshot> = Arc::clone(memory) as Arc<dyn Snapshot>;
     store.stage(&context, &place, snapshot, kept).unwrap();

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 
 use super::*;
 
-const TREE: &str = r#"
+pub(super) const TREE: &str = r#"
     mkdir -p empty nested/a/b/c sticky setgid
     chmod 1777 sticky; chmod 2775 setgid; chmod 0500 nested/a/b
     : > empty-file; printf x > one; printf 'two\n' > 'with space'; printf n > $'new\nline'

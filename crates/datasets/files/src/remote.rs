@@ -1,0 +1,128 @@
+//! A tree of files that only programs beside it can reach: `system-storage` through the pod that mounts it.
+//!
+//! The same sets, the same evidence and the same files in the run's folder as [`crate::FilesStore`]: a set dumped here restores there, and a swap
+//! begun here can be undone there. Content goes as one tar stream; what changes names is one script per call, which can be begun again anywhere.
+//!
+//! What is less than with the volume mounted: a file that changes while it is read is reported, not read again; sockets are left out; holes become
+//! zeros; the extended attributes of the root itself stay as they are.
+
+mod complaints;
+mod dump;
+mod look;
+mod pack;
+mod place;
+mod stage;
+mod stream;
+mod swap;
+mod unpack;
+
+use std::sync::Arc;
+
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Remote, Road, Snapshot, Verb};
+use plan::{Error, Result};
+
+use self::dump::RemoteDump;
+use self::place::There;
+use self::swap::{Status, folder, nothing_staged};
+use crate::Options;
+use crate::prove;
+use crate::run_folder::Spot;
+use crate::stage::STAGE;
+use crate::swap::Phase;
+
+const KEPT: &str = include_str!("remote/kept.sh");
+
+/// A tree of files at a path in a place.
+pub struct RemoteFilesStore {
+    name: DataSetName,
+    there: There,
+    options: Options,
+}
+
+impl RemoteFilesStore {
+    /// The tree at an absolute path in the place. Nothing is looked at yet.
+    #[must_use]
+    pub fn new(name: DataSetName, remote: Arc<dyn Remote>, path_in_container: String, options: Options) -> Self {
+        Self { name, there: There { remote, root: path_in_container }, options }
+    }
+}
+
+impl DataSet for RemoteFilesStore {
+    fn name(&self) -> DataSetName {
+        self.name
+    }
+
+    fn kind(&self) -> Result<String> {
+        Ok("files".to_owned())
+    }
+
+    fn look(&self, context: &Context) -> Result<Findings> {
+        look::look(&self.there, context, self.options.skip_unreadable)
+    }
+
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        look::fits(&self.there, context, kept, road)
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        look::check_tools(&self.there, context)?;
+        Ok(Box::new(RemoteDump::start(&self.there, context, Verb::Dump, self.options.skip_unreadable)?))
+    }
+
+    fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
+        Spot { run: context.run.clone(), road }.to_place()
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        let spot = Spot::from_place(place)?;
+        if spot.road == Road::SideCopy {
+            stage::clear(&self.there, context, &spot)?;
+            look::check_space(&self.there, context, kept)?;
+        } else {
+            look::check_tools(&self.there, context)?;
+        }
+        stage::stage(&self.there, context, &spot, &*snapshot, kept)
+    }
+
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
+        let spot = Spot::from_place(place)?;
+        let status = Status::ask(&self.there, context, &spot)?;
+        let phase = status.phase();
+        let staged = status.staged.ok_or_else(|| nothing_staged(&self.there, &spot))?;
+        let root = match (spot.road, phase) {
+            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => self.there.root.clone(),
+            (Road::SideCopy, None | Some(Phase::Undone)) => format!("{}/{}/{STAGE}", self.there.root, folder(&spot)),
+            (Road::SideCopy, Some(_)) => {
+                return Err(
+                    Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first.")
+                );
+            }
+        };
+        let target = There { root, ..self.there.clone() };
+        let mut found = RemoteDump::start(&target, context, Verb::Prove, false)?.drain()?.evidence;
+        prove::account(&mut found, &staged, kept);
+        Ok(found)
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        swap::cut_over(&self.there, context, &Spot::from_place(place)?)
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        swap::undo(&self.there, context, &Spot::from_place(place)?)
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        swap::discard(&self.there, context, &Spot::from_place(place)?)
+    }
+
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
+        let what = format!("ask what this run keeps in {}", self.there.address());
+        let bytes = self.there.ask(context, &what, KEPT, &[&self.there.root, &folder(&Spot::from_place(place)?)])?;
+        let kilobytes = String::from_utf8_lossy(&bytes).split_whitespace().next().and_then(|text| text.parse::<u64>().ok());
+        kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024)).ok_or_else(|| Error::failed(what))
+    }
+}

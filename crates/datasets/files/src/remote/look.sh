@@ -1,0 +1,21 @@
+# A place as it is. Arguments: root, seconds for counting. Writes "name value" lines, an empty line, then a line for each entry: type, size, blocks;
+# "u" after a file that cannot be read; last a line "end STATUS".
+export LC_ALL=C
+unset CDPATH POSIXLY_CORRECT DF_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE
+cd -P -- "$1" || exit 71
+printf 'tar %s\n' "$(tar --version 2>&1 | head -n 1)"
+printf 'find %s\n' "$(find --version 2>&1 | head -n 1)"
+printf 'mv %s\n' "$(mv --version 2>&1 | head -n 1)"
+printf 'uid %s\n' "$(id -u)"
+printf 'blocks %s\n' "$(df -P -k . | tail -n 1)"
+printf 'inodes %s\n' "$(df -P -i . | tail -n 1)"
+printf 'names %s\n' "$(stat -f -c %l . 2>/dev/null)"
+printf 'file-system %s\n' "$(stat -f -c %T . 2>/dev/null)"
+if [ -w . ] && [ -x . ]; then echo 'writable yes'; else echo 'writable no'; fi
+printf 'device %s\n' "$(stat -c %d . 2>/dev/null)"
+printf 'above %s\n' "$(stat -c %d .. 2>/dev/null)"
+echo
+[ "$2" = 0 ] && exit 0
+timeout "$2" find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o \
+    -printf '%y %s %b %d %D\n' -type f ! -readable -printf 'u\n'
+echo "end $?"
