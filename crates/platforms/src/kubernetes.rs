@@ -9,6 +9,9 @@ mod client;
 mod config;
 mod error;
 mod request;
+pub mod shelf;
+pub mod sync;
+pub mod writers;
 
 pub use client::Cluster;
 pub use config::Options;

@@ -1,0 +1,204 @@
+//! The pod of a task, made from the pod template of a workload of System. Pure.
+//!
+//! A pod of its own, not exec: its exit status and log outlive a broken connection, it is found again by its name after a crash, and it does not share the
+//! memory limit of a container that serves.
+
+use plan::ids::RunId;
+use plan::{Error, Result};
+use serde_json::{Map, Value, json};
+
+use super::super::writers::pods::{OURS, TASK};
+use super::super::writers::workload::{RUN, list, name, text};
+
+/// The container's name in a task's pod.
+pub(super) const CONTAINER: &str = "task";
+
+/// A rake task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rake {
+    /// Its short name: part of the pod's name.
+    pub(super) name: &'static str,
+    /// As given to rake.
+    pub(super) task: &'static str,
+}
+
+/// Containers of System that have all that rake needs, the best first.
+const CONTAINERS: [&str; 3] = ["system-sidekiq", "system-provider", "system-master"];
+
+/// Fields of a pod template's spec that say where and as whom it runs. Not taken: init containers (they wait for what may not be there yet), other
+/// containers, and rules about standing apart from or beside other pods.
+const KEPT: [&str; 17] = [
+    "serviceAccountName",
+    "serviceAccount",
+    "automountServiceAccountToken",
+    "securityContext",
+    "imagePullSecrets",
+    "volumes",
+    "nodeSelector",
+    "tolerations",
+    "priorityClassName",
+    "dnsPolicy",
+    "dnsConfig",
+    "hostAliases",
+    "hostNetwork",
+    "runtimeClassName",
+    "schedulerName",
+    "enableServiceLinks",
+    "shareProcessNamespace",
+];
+
+/// Fields of the template's container that are taken. Not taken: probes, ports, lifecycle, and what it runs.
+const KEPT_OF_CONTAINER: [&str; 8] =
+    ["image", "imagePullPolicy", "env", "envFrom", "volumeMounts", "volumeDevices", "securityContext", "resources"];
+
+/// Annotations of the template that say how it is connected; others are about rollouts, or about what scrapes it.
+const KEPT_ANNOTATIONS: [&str; 5] =
+    ["sidecar.istio.io/", "k8s.v1.cni.cncf.io/", "k8s.ovn.org/", "linkerd.io/", "openshift.io/required-scc"];
+
+/// The name of a task's pod in a run.
+pub(super) fn pod_name(rake: Rake, run: &RunId) -> String {
+    format!("threescale-backup-{}-{}", rake.name, run.short())
+}
+
+/// The pod that runs a task, from a workload's template.
+///
+/// # Errors
+/// When the workload has none of System's containers.
+pub(super) fn task_pod(workload: &Value, rake: Rake, run: &RunId, seconds_max: u64) -> Result<Value> {
+    let containers = list(workload, "/spec/template/spec/containers");
+    let template =
+        CONTAINERS.iter().find_map(|wanted| containers.iter().find(|container| text(container, "/name") == *wanted)).ok_or_else(|| {
+            Error::failed(format!("{} has no container to run {} in", name(workload), rake.task))
+                .hint(format!("Looked for: {}. Run the task by hand in a container of System, then `resume`.", CONTAINERS.join(", ")))
+        })?;
+    let mut container = taken(template, &KEPT_OF_CONTAINER);
+    container.insert("name".to_owned(), json!(CONTAINER));
+    // As the hooks of 3scale's own rollouts do it, in every era: bash finds Ruby by the image's BASH_ENV, where the entrypoint does not run.
+    container.insert("command".to_owned(), json!(["bash", "-c", "exec bundle exec rake \"$@\"", "rake", rake.task]));
+    if let Some(folder) = template.get("workingDir") {
+        container.insert("workingDir".to_owned(), folder.clone());
+    }
+    let mut spec = workload.pointer("/spec/template/spec").map(|spec| taken(spec, &KEPT)).unwrap_or_default();
+    if let Some(affinity) = workload.pointer("/spec/template/spec/affinity/nodeAffinity") {
+        spec.insert("affinity".to_owned(), json!({"nodeAffinity": affinity}));
+    }
+    spec.insert("containers".to_owned(), json!([container]));
+    spec.insert("restartPolicy".to_owned(), json!("Never"));
+    spec.insert("activeDeadlineSeconds".to_owned(), json!(seconds_max));
+    spec.insert("terminationGracePeriodSeconds".to_owned(), json!(10));
+    let labels = json!({OURS.0: OURS.1, TASK: rake.name, RUN: run.as_str()});
+    let metadata = json!({"name": pod_name(rake, run), "labels": labels, "annotations": annotations(workload)});
+    Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+}
+
+fn taken(from: &Value, fields: &[&str]) -> Map<String, Value> {
+    fields.iter().filter_map(|field| from.get(*field).map(|value| ((*field).to_owned(), value.clone()))).collect()
+}
+
+fn annotations(workload: &Value) -> Map<String, Value> {
+    let all = workload.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
+    let is_kept = |key: &str| KEPT_ANNOTATIONS.iter().any(|start| key.starts_with(start));
+    all.into_iter().flatten().filter(|(key, _)| is_kept(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// What became of a task.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Not begun, or under way.
+    GoesOn,
+    /// Ended with this exit status. A sidecar of a mesh may go on beside it: only the task counts.
+    Ended(u64, String),
+    /// The pod ended without the task: evicted, or past its deadline.
+    Lost(String),
+}
+
+/// What a pod says of its task.
+pub(super) fn outcome(pod: &Value) -> Outcome {
+    let status = list(pod, "/status/containerStatuses").iter().find(|status| text(status, "/name") == CONTAINER);
+    if let Some(ended) = status.and_then(|status| status.pointer("/state/terminated")) {
+        let exit = ended.get("exitCode").and_then(Value::as_u64).unwrap_or(1);
+        return Outcome::Ended(exit, text(ended, "/reason").to_owned());
+    }
+    match text(pod, "/status/phase") {
+        "Failed" => Outcome::Lost(format!("{} {}", text(pod, "/status/reason"), text(pod, "/status/message")).trim().to_owned()),
+        "Succeeded" => Outcome::Ended(0, String::new()),
+        _ => Outcome::GoesOn,
+    }
+}
+
+/// Whether the task's container runs.
+pub(super) fn is_running(pod: &Value) -> bool {
+    list(pod, "/status/containerStatuses")
+        .iter()
+        .any(|status| text(status, "/name") == CONTAINER && status.pointer("/state/running").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    const RAKE: Rake = Rake { name: "rewrite", task: "backend:storage:rewrite" };
+
+    fn sidekiq() -> Value {
+        json!({"metadata": {"name": "system-sidekiq"}, "spec": {"template": {
+        "metadata": {"labels": {"deployment": "system-sidekiq"}, "annotations": {"sidecar.istio.io/inject": "true", "prometheus.io/scrape": "true"}},
+        "spec": {
+            "serviceAccountName": "amp", "imagePullSecrets": [{"name": "pull"}], "volumes": [{"name": "system-storage"}],
+            "securityContext": {"fsGroup": 1}, "initContainers": [{"name": "check-svc"}],
+            "affinity": {"podAntiAffinity": {"a": 1}, "nodeAffinity": {"b": 2}},
+            "containers": [{"name": "system-sidekiq", "image": "i", "args": ["rake", "sidekiq:worker"], "env": [{"name": "A", "value": "b"}],
+                "livenessProbe": {}, "ports": [], "lifecycle": {}, "resources": {"limits": {"memory": "2Gi"}}, "volumeMounts": [{"name": "system-storage"}]}]
+        }}}})
+    }
+
+    #[test]
+    fn a_task_runs_as_sidekiq_does_and_is_not_taken_for_it() {
+        let run = RunId("01jd0000000000000abcdefghij".into());
+        let pod = task_pod(&sidekiq(), RAKE, &run, 60).unwrap();
+        assert_eq!(text(&pod, "/metadata/name"), "threescale-backup-rewrite-abcdefghij");
+        assert_eq!(pod.pointer("/metadata/labels/deployment"), None, "no Service and no controller selects it");
+        assert_eq!(pod.pointer("/metadata/annotations"), Some(&json!({"sidecar.istio.io/inject": "true"})));
+        let spec = pod.get("spec").unwrap();
+        assert_eq!(spec.get("initContainers"), None);
+        assert_eq!(spec.get("affinity"), Some(&json!({"nodeAffinity": {"b": 2}})));
+        assert_eq!(spec.get("serviceAccountName"), Some(&json!("amp")));
+        assert_eq!(spec.get("restartPolicy"), Some(&json!("Never")));
+        let container = spec.pointer("/containers/0").unwrap();
+        for gone in ["livenessProbe", "ports", "lifecycle", "args"] {
+            assert_eq!(container.get(gone), None, "{gone}");
+        }
+        assert_eq!(container.get("env"), Some(&json!([{"name": "A", "value": "b"}])));
+        assert_eq!(container.pointer("/command/4"), Some(&json!("backend:storage:rewrite")));
+    }
+
+    #[test]
+    fn without_sidekiq_a_container_of_system_app_is_taken() {
+        let app = json!({"metadata": {"name": "system-app"}, "spec": {"template": {"spec": {"containers": [
+            {"name": "system-master", "image": "m"}, {"name": "system-provider", "image": "p"}]}}}});
+        let pod = task_pod(&app, RAKE, &RunId("r".into()), 60).unwrap();
+        assert_eq!(pod.pointer("/spec/containers/0/image"), Some(&json!("p")));
+        let other = json!({"metadata": {"name": "x"}, "spec": {"template": {"spec": {"containers": [{"name": "y"}]}}}});
+        assert!(task_pod(&other, RAKE, &RunId("r".into()), 60).is_err());
+    }
+
+    #[test]
+    fn only_the_tasks_own_end_counts() {
+        let with = |phase: &str, state: Value| {
+            json!({"status": {"phase": phase, "containerStatuses": [
+            {"name": "proxy", "state": {"running": {}}}, {"name": CONTAINER, "state": state}]}})
+        };
+        assert_eq!(outcome(&with("Running", json!({"running": {}}))), Outcome::GoesOn);
+        assert_eq!(
+            outcome(&with("Running", json!({"terminated": {"exitCode": 0, "reason": "Completed"}}))),
+            Outcome::Ended(0, "Completed".into())
+        );
+        assert_eq!(
+            outcome(&with("Failed", json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}}))),
+            Outcome::Ended(137, "OOMKilled".into())
+        );
+        let late = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded", "message": "too long"}});
+        assert_eq!(outcome(&late), Outcome::Lost("DeadlineExceeded too long".into()));
+        assert_eq!(outcome(&json!({"status": {"phase": "Pending"}})), Outcome::GoesOn);
+    }
+}
