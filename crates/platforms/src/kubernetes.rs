@@ -8,12 +8,20 @@
 mod client;
 mod config;
 mod error;
+mod exec;
+mod forward;
+mod objects;
 mod request;
 pub mod shelf;
 pub mod sync;
+mod target;
+mod websocket;
 pub mod writers;
 
 pub use client::Cluster;
 pub use config::Options;
 pub use error::{ApiError, Rule};
+pub use exec::Container;
+pub use forward::Forward;
 pub use request::LogOptions;
+pub use target::{FoundPod, Target};

@@ -10,6 +10,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::config::{self, Options};
 use super::error::ApiError;
+use super::request::Line;
 
 /// For how long a call is repeated when the API server is away: it restarts within seconds, its load balancer notices within half a minute.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -130,16 +131,9 @@ impl Cluster {
         self.shared.runtime.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
     }
 
-    pub(super) fn client(&self) -> kube::Client {
-        self.shared.client.clone()
-    }
-
-    pub(super) fn stop(&self) -> &StopFlag {
-        &self.shared.stop
-    }
-
-    pub(super) fn patience(&self) -> Duration {
-        self.patience
+    /// The way to the API server, for tasks of the cluster's own runtime: they must not hold the runtime itself.
+    pub(super) fn line(&self) -> Line {
+        Line { client: self.shared.client.clone(), stop: self.shared.stop.clone(), patience: self.patience }
     }
 
     pub(super) fn stall(&self) -> Duration {

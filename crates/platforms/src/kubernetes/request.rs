@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes};
-use http::Method;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use plan::ports::StopFlag;
@@ -31,6 +31,7 @@ pub(super) struct Call {
     pub path: String,
     pub content_type: &'static str,
     pub body: Bytes,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Whether twice is as good as once.
     pub is_repeatable: bool,
 }
@@ -38,7 +39,7 @@ pub(super) struct Call {
 impl Call {
     pub(super) fn new(method: Method, path: &str) -> Self {
         let is_repeatable = method != Method::POST;
-        Self { method, path: path.to_owned(), content_type: "application/json", body: Bytes::new(), is_repeatable }
+        Self { method, path: path.to_owned(), content_type: "application/json", body: Bytes::new(), headers: Vec::new(), is_repeatable }
     }
 
     fn with(mut self, content_type: &'static str, body: &Value) -> Self {
@@ -115,35 +116,8 @@ impl Cluster {
     /// # Errors
     /// When one page cannot be had: a failed listing is never a short one.
     pub fn list(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, ApiError> {
-        let mut begun_anew = 0;
-        'anew: loop {
-            let (mut items, mut token) = (Vec::new(), String::new());
-            loop {
-                let mut query = url::form_urlencoded::Serializer::new(String::new());
-                query.append_pair("limit", &PAGE.to_string());
-                selector.map(|selector| query.append_pair("labelSelector", selector));
-                if !token.is_empty() {
-                    query.append_pair("continue", &token);
-                }
-                let mut page = match self.get(&format!("{path}?{}", query.finish())) {
-                    // The server no longer has the version that the first page was of.
-                    Err(error) if error.status() == Some(410) && begun_anew < 3 => {
-                        begun_anew += 1;
-                        continue 'anew;
-                    }
-                    page => page?,
-                };
-                let (kind, version) = (list_kind(&page), page["apiVersion"].clone());
-                let Value::Array(found) = page["items"].take() else {
-                    return Err(Call::new(Method::GET, path).unanswered("the answer is not a list"));
-                };
-                items.extend(found.into_iter().map(|item| complete(item, &kind, &version)));
-                token = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
-                if token.is_empty() {
-                    return Ok(items);
-                }
-            }
-        }
+        let (line, path, selector) = (self.line(), path.to_owned(), selector.map(str::to_owned));
+        self.run(async move { line.list(&path, selector.as_deref()).await })
     }
 
     /// Changes the fields that are in `patch`; `null` removes one. With `metadata.resourceVersion` in it, only when the object is still at that version
@@ -207,9 +181,8 @@ impl Cluster {
             query.append_pair("follow", "true");
         }
         let call = Call::new(Method::GET, &format!("{}/log?{}", self.path("v1", "pods", Some(pod)), query.finish()));
-        let (client, stop, patience) = (self.client(), self.stop().clone(), self.patience());
-        let asked = call.clone();
-        let response = self.run(async move { send_patiently(&client, &asked, &stop, patience).await })?;
+        let (call, line) = (call, self.line());
+        let response = self.run(async move { line.send(&call).await })?;
         let (sender, receiver) = mpsc::channel(16);
         self.handle().spawn(async move {
             let mut body = response.into_body();
@@ -224,78 +197,138 @@ impl Cluster {
     }
 
     pub(super) fn call(&self, call: Call) -> Result<Value, ApiError> {
-        let (client, stop, patience) = (self.client(), self.stop().clone(), self.patience());
-        self.run(async move {
-            let began = Instant::now();
-            loop {
-                let left = patience.saturating_sub(began.elapsed());
-                let response = send_patiently(&client, &call, &stop, left).await?;
-                let collected = tokio::time::timeout(ANSWER_TIMEOUT, response.into_body().collect()).await;
-                let error = match collected {
-                    Ok(Ok(body)) => match serde_json::from_slice(&body.to_bytes()) {
-                        Ok(value) => return Ok(value),
-                        Err(_) => call.unanswered("the answer is not JSON"),
-                    },
-                    Ok(Err(error)) => call.unanswered(chain(&error)),
-                    Err(_) => call.unanswered(format!("half an answer after {} seconds", ANSWER_TIMEOUT.as_secs())),
-                };
-                if !error.may_repeat(call.is_repeatable) || began.elapsed() >= patience {
-                    return Err(error);
-                }
-                tokio::time::sleep(PAUSE_MIN).await;
-            }
-        })
+        let line = self.line();
+        self.run(async move { line.call(&call).await })
     }
 }
 
-/// Sends a call until it is answered with success, for as long as `patience` and only as far as repeating does no harm.
-pub(super) async fn send_patiently(
-    client: &kube::Client,
-    call: &Call,
-    stop: &StopFlag,
-    patience: Duration,
-) -> Result<http::Response<Body>, ApiError> {
-    let (began, mut pause) = (Instant::now(), PAUSE_MIN);
-    loop {
-        let error = match send_once(client, call).await {
-            Ok(response) => return Ok(response),
-            Err(error) => error,
-        };
-        if !error.may_repeat(call.is_repeatable) || began.elapsed() + pause > patience {
-            return Err(error);
+/// The way to the API server, for what runs in the cluster's own runtime.
+#[derive(Clone)]
+pub(super) struct Line {
+    pub client: kube::Client,
+    pub stop: StopFlag,
+    /// For how long a call is repeated.
+    pub patience: Duration,
+}
+
+impl Line {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        self.call(&Call::new(Method::GET, path)).await
+    }
+
+    /// As [`Cluster::list`].
+    pub(super) async fn list(&self, path: &str, selector: Option<&str>) -> Result<Vec<Value>, ApiError> {
+        let mut begun_anew = 0;
+        'anew: loop {
+            let (mut items, mut token) = (Vec::new(), String::new());
+            loop {
+                let mut page = match self.get(&page_path(path, selector, &token)).await {
+                    // The server no longer has the version that the first page was of.
+                    Err(error) if error.status() == Some(410) && begun_anew < 3 => {
+                        begun_anew += 1;
+                        continue 'anew;
+                    }
+                    page => page?,
+                };
+                let (kind, version) = (list_kind(&page), page["apiVersion"].clone());
+                let Value::Array(found) = page["items"].take() else {
+                    return Err(Call::new(Method::GET, path).unanswered("the answer is not a list"));
+                };
+                items.extend(found.into_iter().map(|item| complete(item, &kind, &version)));
+                token = page["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+                if token.is_empty() {
+                    return Ok(items);
+                }
+            }
         }
-        log::debug!("{error}; again in {} ms", pause.as_millis());
+    }
+
+    pub(super) async fn call(&self, call: &Call) -> Result<Value, ApiError> {
+        let began = Instant::now();
+        loop {
+            let response = self.send_within(call, self.patience.saturating_sub(began.elapsed())).await?;
+            let error = match tokio::time::timeout(ANSWER_TIMEOUT, response.into_body().collect()).await {
+                Ok(Ok(body)) => match serde_json::from_slice(&body.to_bytes()) {
+                    Ok(value) => return Ok(value),
+                    Err(_) => call.unanswered("the answer is not JSON"),
+                },
+                Ok(Err(error)) => call.unanswered(chain(&error)),
+                Err(_) => call.unanswered(format!("half an answer after {} seconds", ANSWER_TIMEOUT.as_secs())),
+            };
+            if !error.may_repeat(call.is_repeatable) || began.elapsed() >= self.patience {
+                return Err(error);
+            }
+            self.pause(call, PAUSE_MIN).await?;
+        }
+    }
+
+    /// Sends a call until it is answered with success, for as long as patience lasts and only as far as repeating does no harm.
+    pub(super) async fn send(&self, call: &Call) -> Result<http::Response<Body>, ApiError> {
+        self.send_within(call, self.patience).await
+    }
+
+    async fn send_within(&self, call: &Call, patience: Duration) -> Result<http::Response<Body>, ApiError> {
+        let (began, mut pause) = (Instant::now(), PAUSE_MIN);
+        loop {
+            let error = match send_once(&self.client, call).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            if !error.may_repeat(call.is_repeatable) || began.elapsed() + pause > patience {
+                return Err(error);
+            }
+            log::debug!("{error}; again in {} ms", pause.as_millis());
+            self.pause(call, pause).await?;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Waits, but not for longer than the operator wants.
+    async fn pause(&self, call: &Call, pause: Duration) -> Result<(), ApiError> {
         let until = Instant::now() + pause;
         while Instant::now() < until {
-            if stop.is_raised() {
+            if self.stop.is_raised() {
                 let (what, rule) = call.meaning();
                 return Err(ApiError::interrupted(what, rule));
             }
-            tokio::time::sleep(Duration::from_millis(100).min(pause)).await;
+            tokio::time::sleep(PAUSE_MIN.min(pause)).await;
         }
-        pause = (pause * 2).min(PAUSE_MAX);
+        Ok(())
     }
 }
 
+fn page_path(path: &str, selector: Option<&str>, token: &str) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("limit", &PAGE.to_string());
+    if let Some(selector) = selector {
+        query.append_pair("labelSelector", selector);
+    }
+    if !token.is_empty() {
+        query.append_pair("continue", token);
+    }
+    format!("{path}?{}", query.finish())
+}
+
 async fn send_once(client: &kube::Client, call: &Call) -> Result<http::Response<Body>, ApiError> {
-    let request = http::Request::builder()
+    let mut request = http::Request::builder()
         .method(call.method.clone())
         .uri(&call.path)
         .header(http::header::CONTENT_TYPE, call.content_type)
         .header(http::header::ACCEPT, "application/json, */*")
         .body(Body::from(call.body.to_vec()))
         .map_err(|error| call.unanswered(error.to_string()))?;
+    request.headers_mut().extend(call.headers.iter().cloned());
     let late = || call.unanswered(format!("nothing came within {} seconds", ANSWER_TIMEOUT.as_secs()));
     let response =
         tokio::time::timeout(ANSWER_TIMEOUT, client.send(request)).await.map_err(|_| late())?.map_err(|error| call.failed(&error))?;
-    if response.status().is_success() {
+    if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
     }
     Err(refusal(call, response).await)
 }
 
 /// Reads why not.
-pub(super) async fn refusal(call: &Call, response: http::Response<Body>) -> ApiError {
+async fn refusal(call: &Call, response: http::Response<Body>) -> ApiError {
     let status = response.status().as_u16();
     let body = tokio::time::timeout(ANSWER_TIMEOUT, response.into_body().collect()).await;
     let body = body.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();

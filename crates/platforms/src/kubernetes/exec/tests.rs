@@ -1,0 +1,1 @@
+//! Streams that a real API server cannot be made to break on demand.
