@@ -14,7 +14,7 @@ use super::error::ApiError;
 use super::writers::workload::{name, text};
 
 /// Variable of the Job's container: what begins each line of a result, because a log does not tell standard output from standard error.
-pub const MARK: &str = "THREESCALE_BACKUP_RESULT_MARK";
+pub const RESULT_MARK: &str = "THREESCALE_BACKUP_RESULT_MARK";
 /// Label on Jobs that were submitted by hand.
 const SUBMITTED: &str = "threescale-backup/submitted";
 /// Ended Jobs that are left for looking at.

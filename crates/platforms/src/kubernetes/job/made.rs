@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::writers::pods::OURS;
 use super::super::writers::workload::{list, name, text};
-use super::{MARK, SUBMITTED, Wanted};
+use super::{RESULT_MARK, SUBMITTED, Wanted};
 
 /// The container of the program in a template: an init container where another step follows it.
 pub(super) const CONTAINER: &str = "threescale-backup";
@@ -84,8 +84,8 @@ fn program(pod_spec: &Map<String, Value>, wanted: &Wanted<'_>) -> Option<Value> 
     let mut container = all.into_iter().find(|container| text(container, "/name") == CONTAINER)?.as_object()?.clone();
     container.insert("args".to_owned(), json!(wanted.arguments));
     let mut env = list(&Value::Object(container.clone()), "/env").to_vec();
-    env.retain(|variable| text(variable, "/name") != MARK);
-    env.push(json!({"name": MARK, "value": wanted.mark}));
+    env.retain(|variable| text(variable, "/name") != RESULT_MARK);
+    env.push(json!({"name": RESULT_MARK, "value": wanted.mark}));
     container.insert("env".to_owned(), Value::Array(env));
     Some(Value::Object(container))
 }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_scheduled_step_becomes_the_only_one_with_another_command_line() {
-        let env = json!([{"name": "A", "value": "b"}, {"name": MARK, "value": "old"}]);
+        let env = json!([{"name": "A", "value": "b"}, {"name": RESULT_MARK, "value": "old"}]);
         let scheduled = json!([{"name": "wait-for-proxy"}, {"name": "threescale-backup", "args": ["backup"], "env": env, "image": "i"}]);
         let made = made(&cron_job(scheduled, json!([{"name": "threescale-backup-forget", "args": ["forget"]}, {"name": "proxy"}])));
         assert_eq!(text(&made, "/metadata/name"), "threescale-backup-bcdfghjk");
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(names, ["threescale-backup", "proxy"]);
         let program = pod.pointer("/containers/0").unwrap();
         assert_eq!(program.get("args"), Some(&json!(["restore", "latest", "--yes"])));
-        assert_eq!(program.get("env"), Some(&json!([{"name": "A", "value": "b"}, {"name": MARK, "value": "result: "}])));
+        assert_eq!(program.get("env"), Some(&json!([{"name": "A", "value": "b"}, {"name": RESULT_MARK, "value": "result: "}])));
         assert_eq!(program.get("image"), Some(&json!("i")));
     }
 

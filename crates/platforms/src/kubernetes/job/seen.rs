@@ -82,13 +82,15 @@ mod tests {
     #[test]
     fn a_job_without_a_pod_waits_until_it_has_failed() {
         assert!(matches!(stage(&json!({}), &[]), Stage::Waits { is_hopeless: false, .. }));
-        let failed = json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]}});
+        let failed =
+            json!({"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "message": "too long"}]}});
         assert_eq!(stage(&failed, &[]), Stage::Lost { reason: "Failed, DeadlineExceeded, too long".into() });
     }
 
     #[test]
     fn an_evicted_pod_and_one_that_cannot_start_are_told() {
-        let evicted = json!({"metadata": {"name": "a"}, "status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory"}});
+        let evicted =
+            json!({"metadata": {"name": "a"}, "status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory"}});
         assert_eq!(stage(&json!({}), &[evicted]), Stage::Lost { reason: "Evicted, The node was low on memory".into() });
         let no_image = pod("a", "", json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}}));
         let Stage::Waits { reason, is_hopeless } = stage(&json!({}), &[no_image]) else { panic!("it waits") };
