@@ -1,8 +1,9 @@
 //! The command line. Every option can be given as an environment variable too; its name stands in `--help`.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use plan::ids::DataSetName;
 use plan::{ObjectsPolicy, Policies, Queues};
 
@@ -18,6 +19,28 @@ pub(crate) struct Cli {
     pub global: Global,
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line that this program was called with.
+    pub(crate) fn of_this_program() -> Self {
+        Self::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// The options, under the name that this program was called by: as a plugin it is installed as `kubectl-threescale_backup` and called `kubectl
+/// threescale-backup`.
+pub(crate) fn command_line() -> clap::Command {
+    let called = std::env::args_os().next().map(PathBuf::from);
+    let name = called.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).and_then(plugin_name);
+    let command = Cli::command();
+    if let Some(name) = name { command.bin_name(name) } else { command }
+}
+
+/// `kubectl-threescale_backup` is `kubectl threescale-backup`: a dash parts words, an underscore is a dash.
+fn plugin_name(file: &str) -> Option<String> {
+    let (program, plugin) = file.split_once('-')?;
+    matches!(program, "kubectl" | "oc").then(|| format!("{program} {}", plugin.replace('-', " ").replace('_', "-")))
 }
 
 #[derive(Debug, Clone, Args)]
@@ -49,6 +72,18 @@ pub(crate) struct Global {
     /// Act as this user
     #[arg(long = "as", global = true, value_name = "USER", env = "THREESCALE_BACKUP_AS", help_heading = "Kubernetes")]
     pub act_as: Option<String>,
+    /// Run as a Job in the cluster, made from the CronJob that is installed there, and follow it
+    #[arg(
+        long,
+        global = true,
+        value_name = "CRONJOB",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        env = "THREESCALE_BACKUP_IN_CLUSTER",
+        help_heading = "Kubernetes"
+    )]
+    pub in_cluster: Option<String>,
     /// Connections, readers or loaders at the same time, per data set [default: 4]
     #[arg(long, global = true, value_name = "N", env = "THREESCALE_BACKUP_WORKERS")]
     pub workers: Option<usize>,
@@ -273,4 +308,16 @@ pub(crate) enum SystemDatabase {
     Mysql,
     /// MariaDB
     Mariadb,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_is_named_as_it_is_called() {
+        assert_eq!(plugin_name("kubectl-threescale_backup").as_deref(), Some("kubectl threescale-backup"));
+        assert_eq!(plugin_name("oc-threescale_backup").as_deref(), Some("oc threescale-backup"));
+        assert_eq!(plugin_name("threescale-backup"), None);
+    }
 }

@@ -11,7 +11,6 @@ mod writers;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use plan::ports::StopFlag;
 use plan::{Class, Error, Result};
 
@@ -19,10 +18,10 @@ use app::App;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_this_program();
     let json = cli.global.json;
     match start(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             output::print_error(&error, json);
             ExitCode::from(error.class().exit_code())
@@ -30,16 +29,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(cli: Cli) -> Result<()> {
+fn start(cli: Cli) -> Result<ExitCode> {
     log_to_standard_error(&cli.global.log)?;
     let stop = StopFlag::default();
     heed_signals(&stop)?;
+    if cli.global.in_cluster.is_some() {
+        return commands::in_cluster(&output::Output::new(&cli.global), &cli.global, &cli.command, &stop);
+    }
     let app = App::new(cli.global, stop.clone());
     let result = run(&app, &cli.command);
     // Whatever a stopped run broke off with: it was the signal that ended it.
     match result {
         Err(error) if app.was_interrupted() && error.class() != Class::NeedsPerson => Err(error.in_class(Class::Interrupted)),
-        result => result,
+        result => result.map(|()| ExitCode::SUCCESS),
     }
 }
 

@@ -67,6 +67,18 @@ impl Output {
         }
     }
 
+    /// A line of another program of ours, on standard error: it was as quiet as it was told to be.
+    #[expect(clippy::unused_self, reason = "nothing is printed but through it")]
+    pub(crate) fn line_of_log(&self, text: &str) {
+        drop(writeln!(io::stderr().lock(), "{text}"));
+    }
+
+    /// A line of another program's result, on standard output.
+    #[expect(clippy::unused_self, reason = "nothing is printed but through it")]
+    pub(crate) fn raw_line(&self, text: &str) -> Result<()> {
+        write_out(&format!("{text}\n"))
+    }
+
     /// The JSON document, in JSON mode.
     pub(crate) fn document<T: Serialize>(&self, body: &T) -> Result<()> {
         if !self.json {
@@ -100,8 +112,12 @@ impl Output {
     }
 }
 
-/// Standard output; a reader that went away (`| head`) is not an error.
+/// Standard output; a reader that went away (`| head`) is not an error. Where both outputs come together in one log, each line of a result is marked.
 fn write_out(text: &str) -> Result<()> {
+    let text = match std::env::var(platforms::kubernetes::RESULT_MARK) {
+        Ok(mark) if !mark.is_empty() => text.split_inclusive('\n').map(|line| format!("{mark}{line}")).collect(),
+        _ => text.to_owned(),
+    };
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::failed("failed to write to standard output").because(error)),
         _ => Ok(()),

@@ -1,0 +1,129 @@
+//! `--in-cluster`: the command runs as a Job in the cluster, where the repository and the databases are near; this program follows it.
+//!
+//! What is decided here: which CronJob is the template, which options go along, which of the log's lines are results. The exit code is that of the program in
+//! the cluster.
+
+use std::process::ExitCode;
+
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches};
+use plan::ports::StopFlag;
+use plan::{Error, Result};
+use platforms::kubernetes::{Cluster, Options, Said, SubmittedJob, Wanted};
+
+use crate::args::{Command, Global, command_line};
+use crate::output::Output;
+
+/// What begins each line of a result in the log of the program in the cluster.
+const MARK: &str = "result: ";
+/// The CronJob for what takes sets and looks after them.
+const FOR_BACKUP: &str = "threescale-backup";
+/// The CronJob for what changes the installation: another service account.
+const FOR_RESTORE: &str = "threescale-backup-restore";
+/// Options that say where the cluster is, or that name files of this machine.
+const LEFT_HERE: [&str; 7] = ["in_cluster", "config", "state_folder", "namespace", "context", "kubeconfig", "act_as"];
+
+/// Submits the command, follows it, and gives its exit code.
+pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, stop: &StopFlag) -> Result<ExitCode> {
+    let cron_job = template(command)?;
+    let cron_job = global.in_cluster.as_deref().filter(|name| !name.is_empty()).unwrap_or(cron_job);
+    let mut arguments = arguments()?;
+    if let Some(question) = question(command) {
+        match output.ask(&question) {
+            Some(true) => arguments.push("--yes".to_owned()),
+            Some(false) => return Err(Error::refused("nothing was touched")),
+            // The program in the cluster decides, as it does when nobody can be asked there.
+            None => {}
+        }
+    }
+    let options = Options {
+        namespace: global.namespace.clone(),
+        context: global.context.clone(),
+        kubeconfig: global.kubeconfig.clone(),
+        impersonate: global.act_as.clone(),
+        // Not the flag of this program: asking the Job to stop takes calls too.
+        ..Options::default()
+    };
+    let cluster = Cluster::connect(&options)?;
+    let job = SubmittedJob::submit(&cluster, &Wanted { cron_job, arguments: &arguments, mark: MARK })?;
+    output.note(&format!("submitted Job {} in namespace {}: {}", job.name(), cluster.namespace(), arguments.join(" ")));
+    let mut failed = Ok(());
+    let status = job.follow(stop, &mut |said| match said {
+        Said::Note(text) => output.note(text),
+        Said::Line(line) => match line.strip_prefix(MARK).or_else(|| (line == MARK.trim_end()).then_some("")) {
+            Some(result) => failed = output.raw_line(result),
+            // It was as quiet as it was told to be.
+            None => output.line_of_log(line),
+        },
+    })?;
+    failed?;
+    Ok(ExitCode::from(u8::try_from(status).unwrap_or(1)))
+}
+
+/// The CronJob that a command is made from.
+fn template(command: &Command) -> Result<&'static str> {
+    match command {
+        Command::Init
+        | Command::Backup(_)
+        | Command::List
+        | Command::Show(_)
+        | Command::Check(_)
+        | Command::Forget(_)
+        | Command::Runs
+        | Command::Doctor => Ok(FOR_BACKUP),
+        Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) => Ok(FOR_RESTORE),
+        Command::Rehearse(_) | Command::Export(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => {
+            Err(Error::refused("this command does not run in the cluster")
+                .hint("It needs programs or folders that the image does not have. Leave --in-cluster out."))
+        }
+    }
+}
+
+/// What a person at a terminal is asked before it is done; the program in the cluster has no terminal to ask at.
+fn question(command: &Command) -> Option<String> {
+    match command {
+        Command::Restore(args) if !args.yes && !args.dry_run => Some(format!(
+            "Put set {} back? `plan {} --in-cluster` shows what that does. Carry it out without showing the plan first?",
+            args.plan.set, args.plan.set
+        )),
+        Command::Undo(args) if !args.yes => Some("Put back what the run replaced? What was written since is lost.".to_owned()),
+        Command::Settle(args) if !args.yes => Some("Drop what the run replaced? There is no undo afterwards.".to_owned()),
+        _ => None,
+    }
+}
+
+/// The command line for the program in the cluster: what was given here by option or variable, without what is about this machine.
+fn arguments() -> Result<Vec<String>> {
+    let mut line = command_line();
+    let matches = line.clone().get_matches();
+    line.build();
+    let Some((name, matches)) = matches.subcommand() else { return Err(Error::refused("there is no command")) };
+    let command = line.find_subcommand(name).ok_or_else(|| Error::refused(format!("there is no command {name}")))?;
+    let (mut options, mut positionals) = (vec![name.to_owned()], Vec::new());
+    for arg in command.get_arguments().filter(|arg| !LEFT_HERE.contains(&arg.get_id().as_str())) {
+        if !is_given(matches, arg) {
+            continue;
+        }
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            if matches.get_flag(arg.get_id().as_str()) {
+                options.push(format!("--{}", arg.get_long().unwrap_or_default()));
+            }
+            continue;
+        }
+        for value in matches.get_raw(arg.get_id().as_str()).into_iter().flatten() {
+            let value = value.to_str().ok_or_else(|| Error::refused(format!("{} is not text", arg.get_id())))?;
+            match arg.get_long() {
+                Some(long) => options.push(format!("--{long}={value}")),
+                None => positionals.push(value.to_owned()),
+            }
+        }
+    }
+    options.extend(positionals);
+    Ok(options)
+}
+
+fn is_given(matches: &ArgMatches, arg: &Arg) -> bool {
+    // `--help` and `--version` are arguments too, and have no value.
+    let source = matches.try_contains_id(arg.get_id().as_str()).ok().and_then(|_| matches.value_source(arg.get_id().as_str()));
+    matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+}
