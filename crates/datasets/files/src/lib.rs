@@ -1,7 +1,9 @@
 //! Knows trees of files: dump, stage, prove, cut over.
 //!
-//! The data set is a folder that System reads and writes, reached by its path (a mount). Names are bytes. Restores happen beside the live data on
-//! the same volume, in `.threescale-backup/<run>/` at the root of the tree, and are swapped by renames. S3 file storage is not this crate's business.
+//! The data set is a folder that System reads and writes, reached by its path (a mount, [`FilesStore`]) or by programs that run in the pod that
+//! mounts it ([`RemoteFilesStore`]): the sets are the same, and so are the files that a run leaves on the volume. Names are bytes. Restores happen
+//! beside the live data on the same volume, in `.threescale-backup/<run>/` at the root of the tree, and are swapped by renames. S3 file storage is
+//! not this crate's business.
 //!
 //! Limits, told where they bite: SELinux labels and the integrity attributes of the kernel stay those of the place; device files are reported and
 //! left out; a `lost+found` of root's at the root is not data; hard links between anything but files become separate entries.

@@ -3,10 +3,10 @@
 use std::io::{BufRead, BufReader};
 
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Findings, Problem, Program, Road, Severity};
+use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
 
-use super::place::{There, broken};
+use super::place::{There, broken, program};
 use crate::space::{Need, Volume};
 
 const SCRIPT: &str = include_str!("look.sh");
@@ -66,7 +66,7 @@ impl Seen {
 
 fn see(there: &There, context: &Context, seconds: u32) -> Result<Seen> {
     let what = format!("look at {}", there.address());
-    let mut process = there.remote.start(context, &Program::script(SCRIPT, &[&there.root, &seconds.to_string()]))?;
+    let mut process = there.remote.start(context, &program(SCRIPT, &[&there.root, &seconds.to_string()]))?;
     let output = process.output().ok_or_else(|| Error::failed(format!("{what}: no output")))?;
     let (mut seen, mut in_head) = (Seen::default(), true);
     for line in BufReader::new(output).split(b'\n') {

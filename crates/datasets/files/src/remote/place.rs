@@ -16,6 +16,13 @@ const SHOWN_CHARS: usize = 600;
 /// The exit statuses of this crate's scripts. Those of `tar`, `find` and a shell are below.
 pub(super) const NO_ROOT: i32 = 71;
 
+/// A script of this crate as a program: without comments and indentation, because a platform may send the command as a part of an address, and what
+/// stands between it and the place may limit that (8 KiB here and there).
+pub(super) fn program(script: &str, arguments: &[&str]) -> Program {
+    let lines: Vec<&str> = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    Program::script(&lines.join("\n"), arguments)
+}
+
 /// A folder in a place.
 #[derive(Clone)]
 pub(super) struct There {
@@ -38,7 +45,7 @@ impl There {
 
     /// The same, for a script whose exit status says something.
     pub(super) fn try_ask(&self, context: &Context, what: &str, script: &str, arguments: &[&str]) -> Result<(Vec<u8>, Ended)> {
-        let mut process = self.remote.start(context, &Program::script(script, arguments))?;
+        let mut process = self.remote.start(context, &program(script, arguments))?;
         let bytes = answer(&mut *process, what)?;
         Ok((bytes, process.finish()?))
     }
@@ -52,7 +59,7 @@ impl There {
         arguments: &[&str],
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<Vec<u8>> {
-        let mut process = self.remote.start(context, &Program::script(script, arguments).with_input())?;
+        let mut process = self.remote.start(context, &program(script, arguments).with_input())?;
         let input = process.input().ok_or_else(|| Error::failed(format!("{what}: there is no way in")))?;
         let mut feed = Feed { to: BufWriter::with_capacity(WRITE_BYTES, input), broke: false };
         let fed = write(&mut feed).and_then(|()| feed.flush().map_err(|error| broken(what, error)));

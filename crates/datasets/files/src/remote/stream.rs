@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 
-use plan::ports::{Context, Meta, Process, Program};
+use plan::ports::{Context, Meta, Process};
 use plan::{Error, Result};
 
-use super::place::{There, broken};
+use super::place::{There, broken, program};
 use super::unpack::{Header, Unpack};
 use crate::attributes::is_data;
 use crate::root::RootMeta;
@@ -39,12 +39,12 @@ pub(super) fn start(there: &There, context: &Context, skip_unreadable: bool) -> 
     if skip_unreadable {
         options.push("--ignore-failed-read");
     }
-    open(there, there.remote.start(context, &Program::script(PACK, &options))?)
+    open(there, there.remote.start(context, &program(PACK, &options))?)
 }
 
 /// The metadata of the root itself.
 pub(super) fn root_meta(there: &There, context: &Context) -> Result<RootMeta> {
-    let (root, mut tar, process) = open(there, there.remote.start(context, &Program::script(PACK, &[&there.root, "root"]))?)?;
+    let (root, mut tar, process) = open(there, there.remote.start(context, &program(PACK, &[&there.root, "root"]))?)?;
     let what = format!("look at {}", there.address());
     if tar.next().map_err(|error| broken(&what, error))?.is_some() {
         return Err(Error::failed(format!("{what}: more than the root came")));
@@ -75,7 +75,7 @@ fn open(there: &There, mut process: Box<dyn Process>) -> Result<Opened> {
 /// What a tar stream does not tell: which files have several names, and the kilobytes of the whole.
 pub(super) fn identities(there: &There, context: &Context) -> Result<(u64, Identities)> {
     let what = format!("list the files with several names in {}", there.address());
-    let mut process = there.remote.start(context, &Program::script(LINKS, &[&there.root]))?;
+    let mut process = there.remote.start(context, &program(LINKS, &[&there.root]))?;
     let mut stream = BufReader::new(process.output().ok_or_else(|| Error::failed(format!("{what}: no output")))?);
     let (mut kilobytes, mut identities, mut record) = (None, Identities::new(), Vec::new());
     while stream.read_until(0, &mut record).map_err(|error| broken(&what, error))? > 0 {

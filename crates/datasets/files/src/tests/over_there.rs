@@ -32,6 +32,8 @@ pub(super) struct LocalRemote {
     pub(super) fault: Fault,
     /// A folder with programs that are found before the real ones.
     pub(super) shims: Option<PathBuf>,
+    /// What leads to another place: `kubectl exec -i POD --`.
+    pub(super) through: Vec<String>,
     /// Runs programs as another user.
     pub(super) uid: Option<u32>,
     pub(super) started: Mutex<Vec<String>>,
@@ -57,8 +59,9 @@ impl Remote for LocalRemote {
 
     fn start(&self, _context: &Context, program: &Program) -> Result<Box<dyn Process>> {
         let script = program.command.get(2).cloned().unwrap_or_default();
-        let mut command = Command::new(&program.command[0]);
-        command.args(&program.command[1..]).current_dir("/").process_group(0);
+        let words: Vec<_> = self.through.iter().chain(&program.command).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).current_dir("/").process_group(0);
         if let Some(shims) = &self.shims {
             command.env("PATH", format!("{}:{}", shims.display(), std::env::var("PATH").unwrap()));
         }

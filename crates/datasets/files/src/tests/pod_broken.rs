@@ -191,7 +191,28 @@ fn a_volume_that_is_full_is_refused_or_named() {
     let full = store.stage(&context, &place, memory, &lying).unwrap_err();
     store.discard(&context, &place).unwrap();
     let clean = !target.join(".threescale-backup").exists();
-    shell(&target, "cd /; umount \"$OLDPWD\"");
+    shell(&target, "cd /; umount -l \"$OLDPWD\"");
     assert!(refused.class() == plan::Class::Refused && untouched, "{refused:?}");
     assert!(full.hints().iter().any(|hint| hint.contains("Free space")) && clean, "{full:?}");
+}
+
+#[test]
+fn an_interrupted_replacement_through_a_pod_goes_on() {
+    let (_guard, source, target) = folders();
+    shell(&source, "mkdir -m 500 d; head -c 300000 /dev/urandom > a; head -c 300000 /dev/urandom > z; touch -d @999.25 .");
+    shell(&target, "mkdir old; echo live > old/live; echo live > a");
+    let (memory, kept) = backup(&source);
+    let place = pod(&target).reserve(&context(), &kept, Road::InPlace).unwrap();
+    for fault in [
+        Fault::Deaf(3_000),
+        Fault::Deaf(200_000),
+        Fault::Vanishes("sort | uniq -c"),
+        Fault::Vanishes("--extract --file=- --same-permissions"),
+    ] {
+        let torn = broken(&target, fault);
+        assert!(torn.stage(&context(), &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).is_err());
+        assert!(pod(&target).prove(&context(), &place, &kept).is_err(), "half a staging is not proven");
+    }
+    stage_into(&pod(&target), &memory, &kept, Road::InPlace);
+    assert_eq!((outside(&target), outside_root(&target)), (outside(&source), outside_root(&source)));
 }

@@ -221,3 +221,61 @@ fn a_look_through_a_pod_counts_and_names_what_lacks() {
         assert!(error.class() == plan::Class::Refused && error.to_string().contains("BusyBox"), "{error:?}");
     }
 }
+
+/// By hand: `POD_EXEC='kubectl -n mine exec -i a-pod --' POD_PATH=/a/volume cargo test … -- --ignored --nocapture through_a_real_pod`. The pod's folder is
+/// swapped and swapped back.
+#[test]
+#[ignore = "needs a pod of a cluster; run by hand"]
+fn a_set_goes_through_a_real_pod_and_back() {
+    let (_guard, source, target) = folders();
+    shell(&source, &tree());
+    // What a pod's user may own and read.
+    shell(&source, "rm -rf suid sgid dangling; chmod 600 zero; head -c 60000000 /dev/urandom > larger; touch 'ä ö' $'\\xff'");
+    let through = || std::env::var("POD_EXEC").unwrap().split_whitespace().map(str::to_owned).collect();
+    let path = PathBuf::from(std::env::var("POD_PATH").unwrap());
+    let pod = pod_of(&path, LocalRemote { through: through(), ..LocalRemote::default() });
+    let context = context();
+    let mut lap = std::time::Instant::now();
+    let mut figures = Vec::new();
+    let mut took = |what: &str| {
+        figures.push(format!("{what} {:.2} s", lap.elapsed().as_secs_f64()));
+        lap = std::time::Instant::now();
+    };
+    let findings = pod.look(&context).unwrap();
+    took("look");
+    let (_, before) = keep(pod.dump(&context).unwrap()).unwrap();
+    took("dump before");
+    let (memory, kept) = backup(&source);
+    took("local dump");
+    let place = pod.reserve(&context, &kept, Road::SideCopy).unwrap();
+    assert_eq!(
+        pod.fits(&context, &kept, Road::SideCopy).unwrap().iter().filter(|p| p.severity == plan::ports::Severity::Blocks).count(),
+        0
+    );
+    pod.stage(&context, &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap();
+    took("stage");
+    let found = pod.prove(&context, &place, &kept).unwrap();
+    took("prove");
+    assert_eq!(kept.evidence.differences(&found), Vec::<String>::new());
+    pod.cut_over(&context, &place).unwrap();
+    took("cut over");
+    let (back, back_kept) = keep(pod.dump(&context).unwrap()).unwrap();
+    took("dump");
+    let files = |kept: &KeptDataSet| kept.evidence.collections["files"];
+    assert_eq!(files(&kept), files(&back_kept));
+    let local = store(&target);
+    let landed = stage_into(&local, &back, &back_kept, Road::SideCopy);
+    local.discard(&context, &landed).unwrap();
+    took("local stage");
+    pod.undo(&context, &place).unwrap();
+    took("undo");
+    pod.discard(&context, &place).unwrap();
+    let (_, after) = keep(pod.dump(&context).unwrap()).unwrap();
+    assert_eq!(before.evidence.differences(&after.evidence), Vec::<String>::new());
+    tell(&format!("{findings:#?}\n{}\n{:#?}\n{:#?}", figures.join(", "), found.warnings, after.evidence));
+}
+
+#[expect(clippy::print_stdout, reason = "figures for a person")]
+fn tell(text: &str) {
+    println!("{text}");
+}

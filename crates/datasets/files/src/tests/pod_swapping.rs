@@ -152,7 +152,7 @@ fn a_mount_at_the_top_is_refused_before_anything_moves() {
     let before = outside(&target);
     let error = pod(&target).cut_over(&context(), &place).unwrap_err();
     let same = outside(&target) == before;
-    shell(&target, "umount volume");
+    shell(&target, "umount -l volume");
     assert!(blocks && same && error.class() == plan::Class::Refused, "{error:?}");
 }
 

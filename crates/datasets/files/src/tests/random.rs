@@ -92,3 +92,30 @@ proptest! {
         store(&target).discard(&context(), &place).unwrap();
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_random_tree_comes_back_through_a_pod(wanted in tree(), live in tree(), in_place: bool) {
+        let (_guard, source, target) = folders();
+        make(&source, &wanted);
+        make(&target, &live);
+        let before = outside(&target);
+        let (memory, kept) = super::over_there::pod_backup(&source);
+        prop_assert_eq!(&backup(&source).1.evidence.collections, &kept.evidence.collections);
+        let store = super::over_there::pod(&target);
+        let road = if in_place { Road::InPlace } else { Road::SideCopy };
+        let place = stage_into(&store, &memory, &kept, road);
+        if !in_place {
+            prop_assert_eq!(outside(&target), before.clone());
+        }
+        store.cut_over(&context(), &place).unwrap();
+        prop_assert_eq!(outside(&target), outside(&source));
+        if !in_place {
+            store.undo(&context(), &place).unwrap();
+            prop_assert_eq!(outside(&target), before);
+        }
+        store.discard(&context(), &place).unwrap();
+    }
+}
