@@ -1,36 +1,97 @@
-//! A child process whose exit status counts and whose standard error is kept. It must never outlive its owner, nor see a password in its arguments.
+//! A client program that runs, on this machine or beside the server: its exit status counts and its standard error is kept. It must never outlive its
+//! owner, nor see a password in its arguments.
 
-use std::io::Read;
-use std::path::PathBuf;
-use std::process::{Child as Process, ChildStdin, ChildStdout, Command, Stdio};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child as Process, ChildStdin, Command, Stdio};
 use std::thread::JoinHandle;
 
 use plan::error::During;
+use plan::ports::Input;
 use plan::{Error, Result};
 use secrecy::ExposeSecret;
 
 use crate::address::{Address, Host};
-use crate::clients::Clients;
 use crate::session::APPLICATION;
 use crate::tls;
 
 /// How much of a child's standard error is kept: its beginning, where the first failure is.
 const KEPT_ERROR_BYTES: usize = 64 << 10;
 
-/// A running child.
-pub(crate) struct Child {
-    name: String,
-    process: Process,
-    errors: Option<JoinHandle<String>>,
-    ended: bool,
+/// What to run: a program of PostgreSQL's, its arguments, and which of its streams are used.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// `pg_dump`, `pg_restore`, `psql`.
+    pub(crate) program: &'static str,
+    /// Visible in a process list.
+    pub(crate) arguments: Vec<String>,
+    /// Whether it is fed.
+    pub(crate) takes_input: bool,
+    /// Whether what it writes is read.
+    pub(crate) gives_output: bool,
 }
 
-/// A command that will log in at an address: everything libpq needs is in its environment, and nothing of ours leaks in.
+impl Call {
+    /// A program with its arguments, without streams.
+    pub(crate) fn new<S: Into<String>>(program: &'static str, arguments: impl IntoIterator<Item = S>) -> Self {
+        let arguments = arguments.into_iter().map(Into::into).collect();
+        Self { program, arguments, takes_input: false, gives_output: false }
+    }
+
+    /// More arguments.
+    pub(crate) fn and<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
+        self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// It will be fed.
+    pub(crate) fn fed(mut self) -> Self {
+        self.takes_input = true;
+        self
+    }
+
+    /// What it writes will be read.
+    pub(crate) fn read(mut self) -> Self {
+        self.gives_output = true;
+        self
+    }
+}
+
+/// A running client program, wherever it runs. Dropping it ends it.
+pub(crate) trait Running: Send {
+    /// Its standard input, once. Dropped without [`Input::end`], the program does not take what it got for the whole.
+    ///
+    /// # Errors
+    /// When it has none.
+    fn stdin(&mut self) -> Result<Box<dyn Input>>;
+
+    /// Its standard output, once.
+    ///
+    /// # Errors
+    /// When it has none.
+    fn stdout(&mut self) -> Result<Box<dyn Read + Send>>;
+
+    /// Ends it now, whatever it does.
+    fn stop(&mut self);
+
+    /// Waits for its end and gives its standard error.
+    ///
+    /// # Errors
+    /// When it ended with anything but 0: its own words are in the hints.
+    fn wait(&mut self) -> Result<String>;
+
+    /// The process id on this machine.
+    #[cfg(test)]
+    fn id(&self) -> Option<u32>;
+}
+
+/// Starts a program of this machine, with all that libpq needs to log in at an address in its environment, and nothing of ours leaks in.
 ///
 /// # Errors
-/// [`plan::Class::Refused`] when the TLS options cannot be given to the client.
-pub(crate) fn command(clients: &Clients, program: &str, address: &Address) -> Result<Command> {
-    let mut command = Command::new(clients.program(program));
+/// [`plan::Class::Refused`] when the TLS options cannot be given to the client; also when it cannot be started.
+pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+    let mut command = Command::new(folder.join(call.program));
+    command.args(&call.arguments);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);
     }
@@ -38,57 +99,53 @@ pub(crate) fn command(clients: &Clients, program: &str, address: &Address) -> Re
         Host::Name(name) => PathBuf::from(name),
         Host::Socket(folder) => folder.clone(),
     };
-    command.env("PGHOST", host).env("PGPORT", address.port.to_string()).env("PGUSER", &address.user);
-    command.env("PGAPPNAME", APPLICATION).env("PGCONNECT_TIMEOUT", "10").env("PGGSSENCMODE", "disable").env("LC_ALL", "C");
-    // No file of ours may be asked instead: an absent password is an error, not a question.
-    command.env("PGPASSFILE", "/dev/null").env("PGSERVICEFILE", "/dev/null");
+    command.env("PGHOST", host).env("PGPORT", address.port.to_string()).env("PGUSER", &address.user).envs(SETTINGS);
     if let Some(password) = &address.password {
         command.env("PGPASSWORD", password.expose_secret());
     }
-    command.envs(tls::environment(address.tls.as_ref(), clients.major)?);
-    Ok(command)
+    command.envs(tls::environment(address.tls.as_ref(), major)?);
+    let piped = |wanted| if wanted { Stdio::piped() } else { Stdio::null() };
+    let spawned = command.stdin(piped(call.takes_input)).stdout(piped(call.gives_output)).stderr(Stdio::piped()).spawn();
+    let mut process = spawned.during(|| format!("start {}", call.program))?;
+    let errors = process.stderr.take().map(|stream| std::thread::spawn(move || kept(stream)));
+    Ok(Box::new(Child { name: call.program, process, errors, ended: false }))
 }
 
-impl Child {
-    /// Starts a command with piped streams.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub(crate) fn start(mut command: Command, stdin: Stdio, stdout: Stdio) -> Result<Self> {
-        let name = PathBuf::from(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let spawned = command.stdin(stdin).stdout(stdout).stderr(Stdio::piped()).spawn();
-        let mut process = spawned.during(|| format!("start {name}"))?;
-        let errors = process.stderr.take().map(|stream| std::thread::spawn(move || kept(stream)));
-        Ok(Self { name, process, errors, ended: false })
+/// Settings of libpq that are the same everywhere. No file may be asked for a password: an absent one is an error, not a question.
+pub(crate) const SETTINGS: [(&str, &str); 6] = [
+    ("PGAPPNAME", APPLICATION),
+    ("PGCONNECT_TIMEOUT", "10"),
+    ("PGGSSENCMODE", "disable"),
+    ("LC_ALL", "C"),
+    ("PGPASSFILE", "/dev/null"),
+    ("PGSERVICEFILE", "/dev/null"),
+];
+
+/// A program on this machine.
+struct Child {
+    name: &'static str,
+    process: Process,
+    errors: Option<JoinHandle<String>>,
+    ended: bool,
+}
+
+impl Running for Child {
+    fn stdin(&mut self) -> Result<Box<dyn Input>> {
+        let stdin = self.process.stdin.take().ok_or_else(|| Error::failed(format!("{} has no standard input", self.name)))?;
+        Ok(Box::new(Pipe(stdin)))
     }
 
-    /// Its standard input, once.
-    ///
-    /// # Errors
-    /// When it has none.
-    pub(crate) fn stdin(&mut self) -> Result<ChildStdin> {
-        self.process.stdin.take().ok_or_else(|| Error::failed(format!("{} has no standard input", self.name)))
+    fn stdout(&mut self) -> Result<Box<dyn Read + Send>> {
+        let stdout = self.process.stdout.take().ok_or_else(|| Error::failed(format!("{} has no standard output", self.name)))?;
+        Ok(Box::new(stdout))
     }
 
-    /// Its standard output, once.
-    ///
-    /// # Errors
-    /// When it has none.
-    pub(crate) fn stdout(&mut self) -> Result<ChildStdout> {
-        self.process.stdout.take().ok_or_else(|| Error::failed(format!("{} has no standard output", self.name)))
+    fn stop(&mut self) {
+        // Fails only when the process is gone already.
+        drop(self.process.kill());
     }
 
-    /// The process id.
-    #[cfg(test)]
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
-    /// Waits for its end and gives its standard error.
-    ///
-    /// # Errors
-    /// When it ended with anything but 0: its own words are in the hints.
-    pub(crate) fn wait(&mut self) -> Result<String> {
+    fn wait(&mut self) -> Result<String> {
         let status = self.process.wait().during(|| format!("wait for {}", self.name))?;
         self.ended = true;
         let said = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
@@ -98,15 +155,38 @@ impl Child {
         let failure = Error::failed(format!("{} failed ({status})", self.name));
         Err(if said.trim().is_empty() { failure } else { failure.hint(said.trim().to_owned()) })
     }
+
+    #[cfg(test)]
+    fn id(&self) -> Option<u32> {
+        Some(self.process.id())
+    }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
         if !self.ended {
-            // Both fail only when the process is gone already.
-            drop(self.process.kill());
+            self.stop();
             drop(self.process.wait());
         }
+    }
+}
+
+/// The way into a program of this machine. What is short is seen by the program itself: an archive has its own end, a transaction its COMMIT.
+struct Pipe(ChildStdin);
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Input for Pipe {
+    fn end(mut self: Box<Self>) -> Result<()> {
+        self.0.flush().during(|| "write to a program's standard input".to_owned())
     }
 }
 
@@ -119,4 +199,12 @@ fn kept(mut stream: impl Read) -> String {
         kept.extend(buffer.iter().take(length.min(room)));
     }
     String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// An error of a stream: what a port put into it, or the machine's own.
+pub(crate) fn of_stream(error: io::Error, what: &str) -> Error {
+    match error.downcast::<Error>() {
+        Ok(error) => error.during(what.to_owned()),
+        Err(error) => Error::failed(what.to_owned()).because(error),
+    }
 }

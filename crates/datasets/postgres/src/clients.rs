@@ -1,18 +1,31 @@
-//! Finds PostgreSQL's own client programs on this machine.
+//! Finds PostgreSQL's own client programs: on this machine, or beside the server where there are none that fit.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
+use plan::ports::Context;
 use plan::{Error, Result};
+
+use crate::address::Address;
+use crate::beside::RemotePrograms;
+use crate::child::{self, Call, Running};
 
 /// Folders in which packages put the programs of one major version each.
 const VERSIONED: [(&str, &str); 3] = [("/usr/lib/postgresql", "bin"), ("/usr/libexec/postgresql", "bin"), ("/usr", "bin")];
 
-/// `pg_dump`, `pg_restore` and `psql` of one version, in one folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where programs are.
+#[derive(Debug, Clone)]
+enum At {
+    Folder(PathBuf),
+    Beside(RemotePrograms),
+}
+
+/// `pg_dump`, `pg_restore` and `psql` of one version, in one place.
+#[derive(Debug, Clone)]
 pub(crate) struct Clients {
-    folder: PathBuf,
+    at: At,
     /// Major version of `pg_dump`: 13 to 18.
     pub(crate) major: u32,
     /// As `pg_dump --version` says it: `15.18`.
@@ -20,9 +33,28 @@ pub(crate) struct Clients {
 }
 
 impl Clients {
-    /// The path of one of the programs.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    /// Starts one of them, to log in at an address.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start(&self, context: &Context, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+        match &self.at {
+            At::Folder(folder) => child::start(folder, self.major, address, call),
+            At::Beside(programs) => programs.start(context, address, call),
+        }
+    }
+
+    /// Where they are, when not on this machine.
+    pub(crate) fn elsewhere(&self) -> Option<String> {
+        match &self.at {
+            At::Folder(_) => None,
+            At::Beside(programs) => Some(programs.remote.place()),
+        }
+    }
+
+    /// Whether they restore into a server: `pg_restore` 17 and later says `SET transaction_timeout`, which servers before 17 do not know.
+    pub(crate) const fn restore_into(&self, server_major: u32) -> bool {
+        self.major < 17 || server_major >= 17
     }
 
     /// The programs to use for a server: of its own major version, else of the next newer one that is here. Older ones cannot read its catalogue; much
@@ -71,8 +103,77 @@ fn in_folder(folder: &Path) -> Option<Clients> {
     let output = Command::new(folder.join("pg_dump")).arg("--version").env("LC_ALL", "C").output().ok()?;
     // `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`
     let version = String::from_utf8(output.stdout).ok()?.split_whitespace().nth(2)?.to_owned();
-    let major = version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()?;
-    Some(Clients { folder: folder.to_owned(), major, version })
+    let major = major_of(&version)?;
+    Some(Clients { at: At::Folder(folder.to_owned()), major, version })
+}
+
+/// All programs that may be used: those of this machine, and those beside the server.
+#[derive(Debug)]
+pub(crate) struct Programs {
+    own: Option<PathBuf>,
+    beside: Option<RemotePrograms>,
+    /// What is beside the server says its version once.
+    asked: Mutex<Option<String>>,
+}
+
+impl Programs {
+    /// `own` is a folder that the operator has named.
+    pub(crate) const fn new(own: Option<PathBuf>, beside: Option<RemotePrograms>) -> Self {
+        Self { own, beside, asked: Mutex::new(None) }
+    }
+
+    /// To find some for a verb.
+    pub(crate) const fn finder<'a>(&'a self, context: &'a Context) -> Finder<'a> {
+        Finder { programs: self, context }
+    }
+}
+
+/// Finds programs.
+#[derive(Clone, Copy)]
+pub(crate) struct Finder<'a> {
+    programs: &'a Programs,
+    context: &'a Context,
+}
+
+impl Finder<'_> {
+    /// Programs of at least the major version `wanted`, for a server: those of this machine when they fit, else those beside the server.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when there are none, with what to install; that of the place when those beside the server cannot be asked.
+    pub(crate) fn find(self, wanted: u32, server_major: u32) -> Result<Clients> {
+        let here = Clients::for_major(self.programs.own.as_deref(), wanted);
+        let Some(programs) = &self.programs.beside else { return here };
+        if here.as_ref().is_ok_and(|clients| clients.restore_into(server_major)) {
+            return here;
+        }
+        let there = self.beside(programs);
+        match (here, there) {
+            (_, Ok(there)) if there.major >= wanted && there.restore_into(server_major) => Ok(there),
+            (Ok(here), _) => Ok(here),
+            (Err(error), Ok(there)) => Err(error.hint(format!("Those in {} are {}.", programs.remote.place(), there.version))),
+            (Err(error), Err(other)) => {
+                // What cannot be reached now may be reached later: that is not for ever.
+                let class = if other.class() == plan::Class::Transient { other.class() } else { error.class() };
+                let hint = format!("Those in {} cannot be used: {}.", programs.remote.place(), other.chain());
+                Err(other.hints().iter().fold(error.hint(hint), |error, more| error.hint(more.clone())).in_class(class))
+            }
+        }
+    }
+
+    fn beside(self, programs: &RemotePrograms) -> Result<Clients> {
+        let mut asked = self.programs.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let version = match asked.take() {
+            Some(version) => version,
+            None => programs.version(self.context)?,
+        };
+        let major = major_of(&version).ok_or_else(|| Error::failed(format!("pg_dump has the version {version:?}, which is no version")))?;
+        *asked = Some(version.clone());
+        Ok(Clients { at: At::Beside(programs.clone()), major, version })
+    }
+}
+
+fn major_of(version: &str) -> Option<u32> {
+    version.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]

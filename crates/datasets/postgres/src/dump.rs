@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::process::{ChildStdout, Stdio};
 
 use jiff::Timestamp;
 use plan::error::During;
@@ -15,8 +14,8 @@ use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
 use plan::{Class, Error, Result};
 
 use crate::address::Address;
-use crate::child::{self, Child};
-use crate::clients::Clients;
+use crate::child::{Call, Running, of_stream};
+use crate::clients::Finder;
 use crate::counting::{Counting, Order};
 use crate::digest::{self, Table};
 use crate::facts;
@@ -38,8 +37,8 @@ pub(crate) struct PostgresDump {
     data_set: DataSetName,
     /// Holds the snapshot and the locks on all tables.
     exporter: Session,
-    pg_dump: Child,
-    stdout: ChildStdout,
+    pg_dump: Box<dyn Running>,
+    stdout: Box<dyn Read + Send>,
     counting: Counting,
     evidence: Evidence,
     before: Positions,
@@ -56,25 +55,20 @@ impl PostgresDump {
     ///
     /// # Errors
     /// When the view cannot be had, or `pg_dump` is not here.
-    pub(crate) fn start(
-        context: &Context,
-        data_set: DataSetName,
-        address: &Address,
-        own_clients: Option<&std::path::Path>,
-    ) -> Result<Self> {
+    pub(crate) fn start(context: &Context, data_set: DataSetName, address: &Address, finder: Finder<'_>) -> Result<Self> {
         let mut exporter = Session::open(address)?;
         let server = Server::read(&mut exporter)?;
-        let clients = Clients::for_major(own_clients, server.major)?;
+        let clients = finder.find(server.major, server.major)?;
         let View { tables, snapshot, consistent_at } = View::open(&mut exporter)?;
         let properties = Properties::read(&mut exporter, &address.database, server.major)?;
         let properties = properties.ok_or_else(|| Error::failed("the database vanished"))?;
         let mut evidence = Evidence { objects: census::take(&mut exporter)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
         let before = sequences::positions(&mut exporter)?;
-        let mut command = child::command(&clients, "pg_dump", address)?;
-        command.args(["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"]);
-        command.arg(format!("--snapshot={snapshot}")).arg("--dbname").arg(crate::sql::connection_string(&address.database));
-        let mut pg_dump = Child::start(command, Stdio::null(), Stdio::piped())?;
+        let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])
+            .and([format!("--snapshot={snapshot}"), "--dbname".to_owned(), crate::sql::connection_string(&address.database)])
+            .read();
+        let mut pg_dump = clients.start(context, address, &call)?;
         let stdout = pg_dump.stdout()?;
         let order = Order { address: address.clone(), snapshot: Some(snapshot), tables, data_set, verb: Verb::Dump };
         let counting = Counting::start(context, order)?;
@@ -100,13 +94,13 @@ impl PostgresDump {
     /// The process id of `pg_dump`.
     #[cfg(test)]
     pub(crate) fn pg_dump_id(&self) -> u32 {
-        self.pg_dump.id()
+        self.pg_dump.id().unwrap_or_default()
     }
 
     fn read_part(&mut self) -> Result<Option<Part>> {
         let mut bytes = Vec::with_capacity(PART_BYTES);
         let limit = u64::try_from(PART_BYTES).unwrap_or(u64::MAX);
-        let read = self.stdout.by_ref().take(limit).read_to_end(&mut bytes).during(|| "read from pg_dump".to_owned())?;
+        let read = self.stdout.by_ref().take(limit).read_to_end(&mut bytes).map_err(|error| of_stream(error, "read from pg_dump"))?;
         if read < PART_BYTES {
             self.end()?;
         }

@@ -1,14 +1,12 @@
 //! Whether a kept data set can go into a server: kind, versions, extensions, roles. Changes nothing.
 
-use std::path::Path;
-
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity};
 use plan::{Class, Result};
 
 use crate::address::Address;
-use crate::clients::Clients;
+use crate::clients::{Clients, Finder};
 use crate::facts;
 use crate::restore::Omissions;
 use crate::server::Server;
@@ -21,7 +19,7 @@ pub(crate) const KIND: &str = "postgresql";
 ///
 /// # Errors
 /// When the server cannot be asked.
-pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, own_clients: Option<&Path>) -> Result<Vec<Problem>> {
+pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, finder: Finder<'_>) -> Result<Vec<Problem>> {
     if kept.kind != KIND {
         let text = format!("the set holds {}, the server is PostgreSQL", kept.store);
         return Ok(vec![Problem::new(Severity::Blocks, text).way_out("Give the address of a server of the same kind.")]);
@@ -31,7 +29,7 @@ pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, own_cl
         opened => opened?,
     };
     let server = Server::read(&mut session)?;
-    let mut problems = versions(&server, &kept.evidence, own_clients)?;
+    let mut problems = versions(&server, &kept.evidence, finder)?;
     problems.extend(extensions(&mut session, &kept.evidence)?);
     let omissions = Omissions::find(&mut session, &server, &kept.evidence)?;
     problems.extend(omissions.warnings.into_iter().map(|text| {
@@ -47,28 +45,32 @@ pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, own_cl
 ///
 /// # Errors
 /// [`plan::Class::Refused`] when they are not here.
-pub(crate) fn clients(server: &Server, kept: &Evidence, own_clients: Option<&Path>) -> Result<Clients> {
-    Clients::for_major(own_clients, server.major.max(facts::major(kept, facts::CLIENT_MAJOR)?))
+pub(crate) fn clients(server: &Server, kept: &Evidence, finder: Finder<'_>) -> Result<Clients> {
+    finder.find(server.major.max(facts::major(kept, facts::CLIENT_MAJOR)?), server.major)
 }
 
-fn versions(server: &Server, kept: &Evidence, own_clients: Option<&Path>) -> Result<Vec<Problem>> {
+fn versions(server: &Server, kept: &Evidence, finder: Finder<'_>) -> Result<Vec<Problem>> {
     let mut problems = Vec::new();
     let from = facts::major(kept, facts::SERVER_MAJOR)?;
     if from > server.major {
         let text = format!("the set comes from PostgreSQL {from}, the server is {}", server.version);
         problems.push(Problem::new(Severity::Blocks, text).way_out(format!("Restore into PostgreSQL {from} or newer.")));
     }
-    match clients(server, kept, own_clients) {
+    match clients(server, kept, finder) {
         Err(error) => {
             problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
         }
-        // pg_restore 17 and later says SET transaction_timeout, which servers before 17 do not know.
-        Ok(clients) if clients.major >= 17 && server.major < 17 => {
+        Ok(clients) if !clients.restore_into(server.major) => {
             let text = format!("pg_restore {} does not restore into PostgreSQL {}", clients.version, server.version);
             let way_out = format!("Install postgresql-client-{} and take the backup with it, or restore into 17 or newer.", server.major);
             problems.push(Problem::new(Severity::Blocks, text).way_out(way_out));
         }
-        Ok(_) => {}
+        Ok(clients) => {
+            let used = |place| {
+                Problem::new(Severity::Note, format!("pg_restore {} in {place} is used: none on this machine fits", clients.version))
+            };
+            problems.extend(clients.elsewhere().map(used));
+        }
     }
     Ok(problems)
 }

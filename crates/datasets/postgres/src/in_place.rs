@@ -4,13 +4,12 @@
 //! writes the COMMIT last. Whatever fails before it, `psql` goes without one and the server rolls back.
 
 use std::io::{Read, Write};
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use plan::{Error, Result};
 
 use crate::blockers;
-use crate::child::{self, Child};
+use crate::child::{Call, of_stream};
 use crate::restore::{Omissions, verdict};
 use crate::server::Server;
 use crate::session::Session;
@@ -106,20 +105,25 @@ impl Loading<'_> {
 
     fn replace(&self, omissions: &Omissions) -> Result<()> {
         let what = "replace the contents of the live database (it is as it was)";
-        let mut command = child::command(self.clients, "psql", self.address)?;
-        command.args(["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"]);
-        command.arg("--dbname").arg(connection_string(&self.address.database));
-        let mut psql = Child::start(command, Stdio::piped(), Stdio::null())?;
-        let mut command = child::command(self.clients, "pg_restore", self.address)?;
-        command.args(["--format=custom", "--exit-on-error", "--single-transaction", "--file=-"]).args(&omissions.arguments);
-        let mut pg_restore = Child::start(command, Stdio::piped(), Stdio::piped())?;
+        let call = Call::new("psql", ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"])
+            .and(["--dbname".to_owned(), connection_string(&self.address.database)])
+            .fed();
+        let mut psql = self.clients.start(self.context, self.address, &call)?;
+        let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--single-transaction", "--file=-"])
+            .and(omissions.arguments.iter().copied())
+            .fed()
+            .read();
+        let mut pg_restore = self.clients.start(self.context, self.address, &call)?;
         let (archive_in, mut statements) = (pg_restore.stdin()?, pg_restore.stdout()?);
         let mut into = psql.stdin()?;
         let (poured, written) = std::thread::scope(|scope| {
             let pouring = scope.spawn(|| self.archive.pour(self.context, self.data_set, archive_in));
             let written = copy(&mut statements, &mut into);
-            // Nobody reads any more: pg_restore ends, and with it the pouring.
             drop(statements);
+            if written.is_err() {
+                // Nobody reads any more: with pg_restore the pouring ends, too.
+                pg_restore.stop();
+            }
             (pouring.join(), written)
         });
         let poured = poured.map_err(|_| Error::failed("the thread that reads the repository panicked"))??;
@@ -127,7 +131,14 @@ impl Loading<'_> {
         if written.is_ok() {
             converted?;
         }
-        drop(into);
+        // Without its end psql goes without a COMMIT, as long as it has not got one.
+        let written = match written {
+            Ok(()) => into.end(),
+            Err(error) => {
+                drop(into);
+                Err(of_stream(error, what))
+            }
+        };
         verdict(written, psql.wait(), what)?;
         Ok(())
     }

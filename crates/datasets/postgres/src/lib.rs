@@ -6,6 +6,7 @@
 //! never keep a data set in a local file.
 
 mod address;
+mod beside;
 mod blockers;
 mod census;
 mod child;
@@ -31,6 +32,7 @@ mod swap;
 mod tls;
 
 pub use address::{Address, Host};
+pub use beside::RemotePrograms;
 pub use store::{Options, PostgresStore};
 
 #[cfg(test)]

@@ -1,12 +1,10 @@
 //! Looks at the live database without changing anything: what a backup needs, what a restore needs, which road is open.
 
-use std::path::Path;
-
 use plan::ports::{Findings, Problem, Road, Severity};
 use plan::{Class, Result};
 
 use crate::address::Address;
-use crate::clients::Clients;
+use crate::clients::Finder;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::literal;
@@ -15,13 +13,13 @@ use crate::sql::literal;
 ///
 /// # Errors
 /// When the server cannot be reached or refuses the login.
-pub(crate) fn look(address: &Address, own_clients: Option<&Path>) -> Result<Findings> {
+pub(crate) fn look(address: &Address, finder: Finder<'_>) -> Result<Findings> {
     match Session::open(address) {
-        Ok(mut session) => found(&mut session, address, own_clients),
+        Ok(mut session) => found(&mut session, address, finder),
         Err(error) if error.class() == Class::Refused => {
             // A server on which the database is not there yet is fine for a restore.
             let Ok(mut session) = Session::open_maintenance(address) else { return Err(error) };
-            if object_id(&mut session, &address.database)?.is_some() { Err(error) } else { absent(&mut session, address, own_clients) }
+            if object_id(&mut session, &address.database)?.is_some() { Err(error) } else { absent(&mut session, address, finder) }
         }
         Err(error) => Err(error),
     }
@@ -36,7 +34,7 @@ pub(crate) fn object_id(session: &mut Session, database: &str) -> Result<Option<
     Ok(rows.first().map(|row| row.get(0)))
 }
 
-fn found(session: &mut Session, address: &Address, own_clients: Option<&Path>) -> Result<Findings> {
+fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result<Findings> {
     let server = Server::read(session)?;
     let row = session.row(
         "SELECT pg_database_size(oid), pg_get_userbyid(datdba)::text, pg_has_role(current_user, datdba, 'USAGE'), pg_encoding_to_char(encoding)::text, \
@@ -46,7 +44,7 @@ fn found(session: &mut Session, address: &Address, own_clients: Option<&Path>) -
         "look at the database",
     )?;
     let (owner, owned): (String, bool) = (row.get(1), row.get(2));
-    let mut backup_problems = common(&server, own_clients);
+    let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
     unreadable(session, &mut backup_problems)?;
     let why_not = side_copy_problem(&server, &owner, owned, address);
@@ -61,13 +59,13 @@ fn found(session: &mut Session, address: &Address, own_clients: Option<&Path>) -
         backup_problems,
         restore_problems,
         road,
-        facts: facts(&server, own_clients, &[("owner", owner), ("encoding", row.get(3))]),
+        facts: facts(&server, finder, &[("owner", owner), ("encoding", row.get(3))]),
     })
 }
 
-fn absent(session: &mut Session, address: &Address, own_clients: Option<&Path>) -> Result<Findings> {
+fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result<Findings> {
     let server = Server::read(session)?;
-    let mut backup_problems = common(&server, own_clients);
+    let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
     backup_problems.push(Problem::new(Severity::Blocks, format!("there is no database {:?} on the server", address.database)));
     if !server.create_database {
@@ -87,27 +85,31 @@ fn absent(session: &mut Session, address: &Address, own_clients: Option<&Path>) 
         backup_problems,
         restore_problems,
         road: Road::SideCopy,
-        facts: facts(&server, own_clients, &[]),
+        facts: facts(&server, finder, &[]),
     })
 }
 
-fn facts(server: &Server, own_clients: Option<&Path>, more: &[(&str, String)]) -> Vec<(String, String)> {
+fn facts(server: &Server, finder: Finder<'_>, more: &[(&str, String)]) -> Vec<(String, String)> {
     let mut facts = vec![("role".to_owned(), server.role.clone())];
-    if let Ok(clients) = Clients::for_major(own_clients, server.major) {
-        facts.push(("clients".to_owned(), clients.version));
+    if let Ok(clients) = finder.find(server.major, server.major) {
+        let used = match clients.elsewhere() {
+            None => clients.version,
+            Some(place) => format!("{} in {place}", clients.version),
+        };
+        facts.push(("clients".to_owned(), used));
     }
     facts.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     facts
 }
 
 /// What matters for a backup and for a restore.
-fn common(server: &Server, own_clients: Option<&Path>) -> Vec<Problem> {
+fn common(server: &Server, finder: Finder<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     if !(13..=18).contains(&server.major) {
         problems
             .push(Problem::new(Severity::Degrades, format!("PostgreSQL {} was never tried: this program knows 13 to 18", server.major)));
     }
-    if let Err(error) = Clients::for_major(own_clients, server.major) {
+    if let Err(error) = finder.find(server.major, server.major) {
         problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
     }
     problems

@@ -1,15 +1,14 @@
 //! Feeds the parts of a snapshot to `pg_restore`: what it is told, what it is given, what its end means.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
-use plan::error::During;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Event, Snapshot, Verb};
+use plan::ports::{Context, Event, Input, Snapshot, Verb};
 use plan::{Error, Result};
 
+use crate::child::of_stream;
 use crate::facts;
 use crate::properties::Properties;
 use crate::server::Server;
@@ -49,7 +48,7 @@ impl Archive {
     ///
     /// # Errors
     /// When a part is missing or cannot be read, or the operator wants to stop.
-    pub(crate) fn pour(&self, context: &Context, data_set: DataSetName, mut into: impl Write) -> Result<io::Result<()>> {
+    pub(crate) fn pour(&self, context: &Context, data_set: DataSetName, mut into: Box<dyn Input>) -> Result<Result<()>> {
         let (mut number, mut files) = (0_u64, 0_u64);
         for entry in self.snapshot.entries()? {
             context.stop.check()?;
@@ -64,14 +63,14 @@ impl Archive {
             }
             let bytes = self.snapshot.read_all(&entry)?;
             if let Err(error) = into.write_all(&bytes) {
-                return Ok(Err(error));
+                return Ok(Err(of_stream(error, "write to pg_restore")));
             }
             context.watch.see(Event::Advance { data_set, verb: Verb::Stage, bytes: bytes.len() as u64, items: 0 });
         }
         if files != self.parts || number == 0 {
             return Err(Error::failed(format!("the snapshot has {files} parts, its manifest {}", self.parts)));
         }
-        Ok(into.flush())
+        Ok(into.end())
     }
 }
 
@@ -132,8 +131,8 @@ impl Omissions {
 ///
 /// # Errors
 /// The child's failure, else the pipe's, else none.
-pub(crate) fn verdict(poured: io::Result<()>, child: Result<String>, what: &str) -> Result<String> {
+pub(crate) fn verdict(poured: Result<()>, child: Result<String>, what: &str) -> Result<String> {
     let said = child.map_err(|error| error.during(what.to_owned()))?;
-    poured.during(|| what.to_owned())?;
+    poured.map_err(|error| error.during(what.to_owned()))?;
     Ok(said)
 }

@@ -1,7 +1,5 @@
 //! Stages a snapshot in a side database. It never names the live database but to read its properties.
 
-use std::process::Stdio;
-
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event};
@@ -9,7 +7,7 @@ use plan::{Class, Result};
 
 use crate::address::Address;
 use crate::blockers;
-use crate::child::{self, Child};
+use crate::child::Call;
 use crate::clients::Clients;
 use crate::facts;
 use crate::place::Databases;
@@ -79,10 +77,11 @@ impl Loading<'_> {
 
     fn load(&self, side: &Address, omissions: &Omissions) -> Result<()> {
         let what = "load the dump into the side database";
-        let mut command = child::command(self.clients, "pg_restore", side)?;
-        command.args(["--format=custom", "--exit-on-error", "--no-password"]).args(&omissions.arguments);
-        command.arg("--dbname").arg(connection_string(&side.database));
-        let mut pg_restore = Child::start(command, Stdio::piped(), Stdio::null())?;
+        let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--no-password"])
+            .and(omissions.arguments.iter().copied())
+            .and(["--dbname".to_owned(), connection_string(&side.database)])
+            .fed();
+        let mut pg_restore = self.clients.start(self.context, side, &call)?;
         let stdin = pg_restore.stdin()?;
         let poured = self.archive.pour(self.context, self.data_set, stdin)?;
         let said = verdict(poured, pg_restore.wait(), what)?;

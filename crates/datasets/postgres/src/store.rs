@@ -11,6 +11,8 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
 
 use crate::address::Address;
+use crate::beside::RemotePrograms;
+use crate::clients::Programs;
 use crate::counting::{Counting, Order};
 use crate::dump::PostgresDump;
 use crate::place::Databases;
@@ -26,13 +28,15 @@ use crate::{census, digest, fits, in_place, look, sequences};
 pub struct Options {
     /// Folder with `pg_dump`, `pg_restore` and `psql`; found on this machine when absent.
     pub client_folder: Option<PathBuf>,
+    /// The programs beside the server (in its pod): used where none of this machine fits.
+    pub programs: Option<RemotePrograms>,
     /// How long a cut-over waits for the sessions of clients to go before it gives up with nothing changed.
     pub cut_over_wait: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { client_folder: None, cut_over_wait: Duration::from_secs(30) }
+        Self { client_folder: None, programs: None, cut_over_wait: Duration::from_secs(30) }
     }
 }
 
@@ -40,7 +44,8 @@ impl Default for Options {
 pub struct PostgresStore {
     name: DataSetName,
     address: Address,
-    options: Options,
+    cut_over_wait: Duration,
+    programs: Programs,
     pub(crate) hook: Arc<Hook>,
 }
 
@@ -48,18 +53,19 @@ impl PostgresStore {
     /// The data set of a name at an address. Nothing is connected yet.
     #[must_use]
     pub fn new(name: DataSetName, address: Address, options: Options) -> Self {
-        Self { name, address, options, hook: Arc::new(|_| {}) }
+        let programs = Programs::new(options.client_folder, options.programs);
+        Self { name, address, cut_over_wait: options.cut_over_wait, programs, hook: Arc::new(|_| {}) }
     }
 
     /// The dump with its own type, for tests.
     pub(crate) fn start_dump(&self, context: &Context) -> Result<PostgresDump> {
-        PostgresDump::start(context, self.name, &self.address, self.options.client_folder.as_deref())
+        PostgresDump::start(context, self.name, &self.address, self.programs.finder(context))
     }
 
     fn swap<T>(&self, context: &Context, place: &Place, verb: impl FnOnce(&mut Swap<'_>) -> Result<T>) -> Result<T> {
         let databases = Databases::read(place)?;
         let session = Session::open_maintenance(&self.address)?;
-        let (wait, stop) = (self.options.cut_over_wait, &context.stop);
+        let (wait, stop) = (self.cut_over_wait, &context.stop);
         verb(&mut Swap { session, databases: &databases, wait, stop, hook: &*self.hook })
     }
 }
@@ -73,12 +79,12 @@ impl DataSet for PostgresStore {
         Ok(fits::KIND.to_owned())
     }
 
-    fn look(&self, _context: &Context) -> Result<Findings> {
-        look::look(&self.address, self.options.client_folder.as_deref())
+    fn look(&self, context: &Context) -> Result<Findings> {
+        look::look(&self.address, self.programs.finder(context))
     }
 
-    fn fits(&self, _context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
-        fits::problems(&self.address, kept, road, self.options.client_folder.as_deref())
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        fits::problems(&self.address, kept, road, self.programs.finder(context))
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
@@ -102,7 +108,7 @@ impl DataSet for PostgresStore {
         };
         let server = Server::read(&mut session)?;
         drop(session);
-        let clients = fits::clients(&server, &kept.evidence, self.options.client_folder.as_deref())?;
+        let clients = fits::clients(&server, &kept.evidence, self.programs.finder(context))?;
         let archive = Archive::new(snapshot, kept);
         let loading = Loading { context, data_set: self.name, address: &self.address, clients: &clients, archive, kept };
         match databases.road {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod beside;
 mod cut_over;
 mod faults;
 mod in_place;
