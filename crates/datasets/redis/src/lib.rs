@@ -21,7 +21,7 @@ mod tally;
 
 pub use address::{Address, Endpoint, Sentinels};
 pub use queues::{Queues, queues_of};
-pub use store::{Options, RedisStore};
+pub use store::{FileRoad, Options, RedisStore, Restart};
 
 /// The name under which connections of this program are seen in `CLIENT LIST`.
 pub(crate) const CLIENT_NAME: &str = "threescale-backup";

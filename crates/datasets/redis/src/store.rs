@@ -1,6 +1,8 @@
 //! The data set: logical databases by name, on one or several servers, and the verbs of its life.
 
 mod discard;
+mod file_load;
+mod file_road;
 mod fits;
 mod left_out;
 mod loader;
@@ -21,6 +23,8 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
 use plan::{Error, Result};
 
+pub use file_road::{FileRoad, Restart};
+
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
 use crate::dump::RedisDump;
@@ -40,6 +44,8 @@ pub struct Options {
     pub queues: Queues,
     /// `NAMESPACE` of the Secret `system-redis` (3scale 2.14 and before): System's keys may begin with it and a colon.
     pub namespace: Option<String>,
+    /// The files of the server, when they can be reached: used for a restore in place where `RESTORE` cannot be.
+    pub file_road: Option<FileRoad>,
     /// For tests of crashes.
     pub(crate) crash: Option<Crash>,
 }
@@ -52,6 +58,7 @@ impl Default for Options {
             part_bytes: 4 << 20,
             queues: Queues::default(),
             namespace: None,
+            file_road: None,
             crash: None,
         }
     }

@@ -4,6 +4,7 @@
 mod crashes;
 mod damage;
 mod doors;
+mod file_road;
 mod kinds;
 mod queues;
 mod rounds;

@@ -27,7 +27,8 @@ pub(crate) fn length(into: &mut Vec<u8>, length: u64) {
     }
 }
 
-fn string(into: &mut Vec<u8>, bytes: &[u8]) {
+/// A string, as it is.
+pub(crate) fn string(into: &mut Vec<u8>, bytes: &[u8]) {
     length(into, bytes.len() as u64);
     into.extend_from_slice(bytes);
 }

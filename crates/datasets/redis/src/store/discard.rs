@@ -4,11 +4,14 @@ use plan::Result;
 use plan::ports::Context;
 
 use super::RedisStore;
-use super::place::{Holds, Placed, foreign};
+use super::place::{Holds, Method, Placed, foreign};
 use super::transaction::{command, settle_writes, transaction};
 
 impl RedisStore {
     pub(crate) fn discard_at(&self, context: &Context, placed: &Placed) -> Result<()> {
+        if placed.method == Method::File {
+            return self.discard_files(context, placed);
+        }
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             for live in spots.iter().filter(|spot| spot.side.is_none()).map(|spot| spot.live) {
                 // In place all that is left is the record of what was left out.
@@ -30,6 +33,9 @@ impl RedisStore {
     }
 
     pub(crate) fn kept_bytes_at(&self, context: &Context, placed: &Placed) -> Result<u64> {
+        if placed.method == Method::File {
+            return self.previous_bytes(context, placed);
+        }
         let mut bytes = 0;
         for ((_, _, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             let sides: u64 = spots.iter().filter_map(|spot| spot.side).map(|side| server.keys(side).0).sum();

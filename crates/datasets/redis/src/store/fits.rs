@@ -46,6 +46,9 @@ impl RedisStore {
                 room(at, &mut connection, &server, number("used-memory"), &mut problems)?;
             }
         }
+        if road == Road::InPlace {
+            problems.extend(self.in_place_method(context)?.1);
+        }
         Ok(problems)
     }
 

@@ -6,8 +6,9 @@ use plan::Result;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 
 use super::discard::share_of_memory;
+use super::file_road::closed;
 use super::fits::{refused, state_problems};
-use super::place::free_databases;
+use super::place::{Method, free_databases};
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply, is_forbidden};
 use crate::server::Server;
@@ -44,11 +45,53 @@ impl RedisStore {
             state_problems(at, &server, &mut findings.restore_problems);
             persistence(at, &server, &mut findings);
             permissions(at, &mut connection, &server, &mut findings)?;
+            self.how_back(at, &mut connection, &server, &mut findings)?;
             markers(at, &mut connection, &mut findings)?;
             road(at, &mut connection, &server, share, &mut findings)?;
             clients(at, &mut connection, &mut findings)?;
         }
         Ok(findings)
+    }
+}
+
+impl RedisStore {
+    /// How a restore in place is done, and why it cannot be done at all.
+    pub(crate) fn in_place_method(&self, context: &Context) -> Result<(Method, Vec<Problem>)> {
+        let mut problems = Vec::new();
+        let mut method = Method::Restore;
+        for (at, mut connection, server) in self.connect_all(context)? {
+            let (found, problem) = self.method_at(at, &mut connection, &server)?;
+            method = if found == Method::File { found } else { method };
+            problems.extend(problem);
+        }
+        Ok((method, problems))
+    }
+
+    fn method_at(&self, at: &ServerAt, connection: &mut Connection, server: &Server) -> Result<(Method, Option<Problem>)> {
+        let lacking = missing(connection, server, &TO_RESTORE)?;
+        if lacking.is_empty() {
+            return Ok((Method::Restore, None));
+        }
+        let text = format!("the user lacks commands at {}: {}", at.address.endpoint(), lacking.join(", "));
+        let blocks = Problem::new(Severity::Blocks, text.clone()).way_out(way_out(&lacking));
+        let Ok((road, _)) = self.file_road() else { return Ok((Method::Restore, Some(blocks))) };
+        if let Some(why) = closed(road, at, connection, server)? {
+            let blocks = Problem::new(Severity::Blocks, format!("{text}; and it cannot be restored by file: {why}"));
+            return Ok((Method::Restore, Some(blocks.way_out(way_out(&lacking)))));
+        }
+        let text = format!("{text}: the set goes back as a file in its data folder, with a restart of the server");
+        Ok((Method::File, Some(Problem::new(Severity::Degrades, text).way_out(way_out(&lacking)))))
+    }
+
+    fn how_back(&self, at: &ServerAt, connection: &mut Connection, server: &Server, findings: &mut Findings) -> Result<()> {
+        let (method, problem) = self.method_at(at, connection, server)?;
+        if method == Method::File {
+            findings.road = Road::InPlace;
+            let reason = problem.as_ref().map_or_else(String::new, |problem| problem.text.clone());
+            fact(findings, at, "in place by file because", reason);
+        }
+        findings.restore_problems.extend(problem);
+        Ok(())
     }
 }
 
@@ -106,13 +149,13 @@ const TO_RESTORE: [&[&str]; 13] = [
     &["TIME"],
 ];
 
+fn way_out(commands: &[String]) -> String {
+    format!("ACL SETUSER … {}", commands.iter().map(|name| format!("+{}", name.to_lowercase())).collect::<Vec<_>>().join(" "))
+}
+
 fn permissions(at: &ServerAt, connection: &mut Connection, server: &Server, findings: &mut Findings) -> Result<()> {
     let replication = missing(connection, server, &BY_REPLICATION)?;
     let scan = missing(connection, server, &BY_SCAN)?;
-    let restore = missing(connection, server, &TO_RESTORE)?;
-    let way_out = |commands: &[String]| {
-        format!("ACL SETUSER … {}", commands.iter().map(|name| format!("+{}", name.to_lowercase())).collect::<Vec<_>>().join(" "))
-    };
     let endpoint = at.address.endpoint();
     if !replication.is_empty() {
         fact(findings, at, "dump-road", "scan");
@@ -127,10 +170,6 @@ fn permissions(at: &ServerAt, connection: &mut Connection, server: &Server, find
         }
     } else {
         fact(findings, at, "dump-road", "replication");
-    }
-    if !restore.is_empty() {
-        let text = format!("the user lacks commands at {endpoint}: {}", restore.join(", "));
-        findings.restore_problems.push(Problem::new(Severity::Blocks, text).way_out(way_out(&restore)));
     }
     Ok(())
 }

@@ -37,6 +37,17 @@ pub(crate) struct Spot {
     pub(crate) side: Option<u32>,
 }
 
+/// How keys come into the databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Method {
+    /// By `RESTORE`, over the connection.
+    #[default]
+    Restore,
+    /// As a file that the server loads when it starts (in place only).
+    File,
+}
+
 /// The place, as journaled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Placed {
@@ -44,6 +55,9 @@ pub(crate) struct Placed {
     pub(crate) run: String,
     /// In the order of the store's servers and their databases.
     pub(crate) servers: Vec<Vec<Spot>>,
+    /// How a restore in place is done.
+    #[serde(default)]
+    pub(crate) method: Method,
     /// What is done with job queues: chosen once, whatever the options are later.
     #[serde(default)]
     pub(crate) queues: Queues,
@@ -150,8 +164,9 @@ impl RedisStore {
             }
             servers.push(spots);
         }
+        let method = if road == Road::InPlace { self.in_place_method(context)?.0 } else { Method::Restore };
         let (queues, namespace) = (self.options.queues, self.options.namespace.clone());
-        let placed = Placed { road, run: context.run.to_string(), servers, queues, namespace };
+        let placed = Placed { road, run: context.run.to_string(), servers, method, queues, namespace };
         let value = serde_json::to_value(&placed).map_err(|error| Error::failed("write the place").because(error))?;
         Ok(Place(value))
     }

@@ -33,8 +33,9 @@ impl RedisStore {
                             return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again."));
                         }
                     },
-                    None => super::swap::check_loaded(&mut connection, placed, std::slice::from_ref(spot))?,
+                    None => super::swap::check_loaded(&mut connection, placed, at, std::slice::from_ref(spot))?,
                 }
+                connection.select(spot.side.unwrap_or(spot.live))?;
                 add_left_out(&mut connection, placed, &mut found.collections)?;
             }
             let databases =

@@ -13,7 +13,7 @@ use plan::{Error, Result};
 
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
-use super::place::{Holds, Placed, Spot, foreign};
+use super::place::{Holds, Method, Placed, Spot, foreign};
 use super::swap::load_functions;
 use super::transaction::{command, settle_writes, transaction};
 use super::{Named, RedisStore, ServerAt};
@@ -27,14 +27,16 @@ use crate::rdb::walk::{Item, Walk};
 use crate::server::Server;
 
 /// Progress is told, and the stop flag looked at, after so many keys.
-const ADVANCE_KEYS: u64 = 10_000;
+pub(crate) const ADVANCE_KEYS: u64 = 10_000;
 
 /// Sizes of values that are too long for memory, by database and position of the key.
 type BigValues = HashMap<(String, u64), u64>;
 
 impl RedisStore {
     pub(crate) fn stage_into(&self, context: &Context, placed: &Placed, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
-        let facts = &kept.evidence.facts;
+        if placed.method == Method::File {
+            return self.stage_by_file(context, placed, snapshot, kept);
+        }
         let big = big_values(snapshot, &kept.evidence)?;
         let base_ms = base_ms(kept)?;
         let functions = functions(snapshot, &kept.evidence)?;
@@ -45,13 +47,10 @@ impl RedisStore {
             }
             let mut records = Vec::new();
             for spot in spots {
-                let fact = |name: &str| facts.get(&format!("{name}.{}", spot.name));
-                let (Some(folder), Some(parts)) = (fact("folder"), fact("parts").and_then(|parts| parts.parse().ok())) else {
-                    return Err(Error::refused(format!("the set has no database {:?}", spot.name)));
-                };
+                let (folder, parts) = parts_of(kept, &spot.name)?;
                 connection.select(spot.side.unwrap_or(spot.live))?;
                 let now_ms = server_time_ms(&mut connection)?;
-                let parts = Parts::begin(Arc::clone(snapshot), folder.clone(), parts)?;
+                let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
                 let mut left_out = LeftOut::new(placed.rules(self.name, spot), base_ms);
                 let mut load = Load { store: self, context, spot, big: &big, server: &server, now_ms, left_out: &mut left_out };
                 connection = load.run(parts, connection)?;
@@ -220,19 +219,28 @@ fn big_values(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<BigVa
     Ok(list.into_iter().map(|big| ((big.database, big.key), big.bytes)).collect())
 }
 
-fn functions(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn functions(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<Vec<Vec<u8>>> {
     let count: u32 = evidence.facts.get("functions").and_then(|count| count.parse().ok()).unwrap_or(0);
     (1..=count).map(|number| snapshot.read_all(&snapshot.find(Path::new(&format!("{FUNCTIONS}/{number:04}.lua")))?)).collect()
 }
 
+/// The folder of a database's file in the snapshot, and how many parts it has.
+pub(crate) fn parts_of(kept: &KeptDataSet, name: &str) -> Result<(String, u64)> {
+    let fact = |fact: &str| kept.evidence.facts.get(&format!("{fact}.{name}"));
+    match (fact("folder"), fact("parts").and_then(|parts| parts.parse().ok())) {
+        (Some(folder), Some(parts)) => Ok((folder.clone(), parts)),
+        _ => Err(Error::refused(format!("the set has no database {name:?}"))),
+    }
+}
+
 /// The parts of a file, joined; the next ones are read while the server loads.
-struct Parts {
+pub(crate) struct Parts {
     ahead: Receiver<Result<Vec<u8>>>,
     now: io::Cursor<Vec<u8>>,
 }
 
 impl Parts {
-    fn begin(snapshot: Arc<dyn Snapshot>, folder: String, parts: u64) -> Result<Self> {
+    pub(crate) fn begin(snapshot: Arc<dyn Snapshot>, folder: String, parts: u64) -> Result<Self> {
         let (sender, ahead) = sync_channel(1);
         std::thread::Builder::new()
             .name("redis-parts".to_owned())

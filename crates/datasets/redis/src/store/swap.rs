@@ -4,7 +4,8 @@
 use plan::ports::{Context, Event, Road};
 use plan::{Error, Result};
 
-use super::place::{Holds, Placed, Spot, foreign};
+use super::file_road;
+use super::place::{Holds, Method, Placed, Spot, foreign};
 use super::transaction::{Commands, command, settle_writes, transaction};
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
@@ -13,7 +14,7 @@ impl RedisStore {
     pub(crate) fn swap_in(&self, context: &Context, placed: &Placed) -> Result<()> {
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             if placed.road == Road::InPlace {
-                check_loaded(&mut connection, placed, spots)?;
+                check_loaded(&mut connection, placed, at, spots)?;
                 continue;
             }
             match common_state(&mut connection, at, placed, spots)? {
@@ -99,7 +100,10 @@ fn swap_commands(spots: &[Spot], placed: &Placed, before: &str, after: [&str; 2]
 }
 
 /// In place there is nothing to swap, but the load must have come to its end.
-pub(crate) fn check_loaded(connection: &mut Connection, placed: &Placed, spots: &[Spot]) -> Result<()> {
+pub(crate) fn check_loaded(connection: &mut Connection, placed: &Placed, at: &ServerAt, spots: &[Spot]) -> Result<()> {
+    if placed.method == Method::File {
+        return file_road::check_loaded(connection, placed, at);
+    }
     for spot in spots {
         connection.select(spot.live)?;
         if connection.call(&[b"EXISTS", placed.loading().as_bytes()])?.number() != Some(0) {
