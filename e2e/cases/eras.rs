@@ -1,0 +1,96 @@
+//! Each era backed up under write load, destroyed by hand, restored, compared from outside; undone, restored again, settled.
+
+use e2e::{ALL_STORES, Fingerprint, Installation, Program, Settings, Steps, assert_equal, assert_sees_destruction};
+
+#[test]
+#[ignore = "needs a cluster: make e2e"]
+fn case_00_a_fingerprint_stands_still_while_everything_writes() {
+    let mut steps = Steps::of("case 00: the suite's own eyes");
+    steps.step("an installation, whole and written to");
+    let place = Installation::of_era(&Settings::read(), "2.15");
+    steps.step("looked at, waited for writes, looked at again");
+    let before = Fingerprint::of(&place);
+    place.wait_writing();
+    assert_equal(&Fingerprint::of(&place), &before, "nothing happened");
+    assert_eq!(place.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "needs a cluster: make e2e"]
+fn case_01_era_2_15_comes_back_whole() {
+    whole_life("case 01: 2.15, Deployments with internal databases", "2.15");
+}
+
+#[test]
+#[ignore = "needs a cluster: make e2e"]
+fn case_02_era_2_14_comes_back_whole() {
+    whole_life("case 02: 2.14, DeploymentConfigs", "2.14");
+}
+
+#[test]
+#[ignore = "needs a cluster: make e2e"]
+fn case_03_era_2_16_comes_back_whole() {
+    whole_life("case 03: 2.16, external databases with percent-encoded passwords", "2.16");
+}
+
+fn whole_life(case: &'static str, era: &str) {
+    let settings = Settings::read();
+    let mut steps = Steps::of(case);
+    steps.step("an installation, whole and written to");
+    let place = Installation::of_era(&settings, era);
+    place.wait_writing();
+    let replicas = place.replicas();
+    let program = Program::new(&settings, &place.namespace);
+
+    steps.step("doctor reads it, with nothing configured but the repository");
+    let doctor = program.ok(&["doctor"]);
+    for name in ["system-database", "system-storage", "zync-database", "backend-redis", "system-redis", "kubernetes-objects"] {
+        assert!(doctor.contains(name), "doctor does not tell of {name}:\n{doctor}");
+    }
+
+    steps.step("backup, while everything writes");
+    let before = Fingerprint::of(&place);
+    let (tasks_before, row) = (place.tasks(), place.heartbeat());
+    let rows = (row, place.heartbeats_to(row));
+    program.ok(&["backup"]);
+    assert_eq!(program.sets(), 1);
+    assert_eq!(place.replicas(), replicas, "a backup stops nobody");
+
+    steps.step("destroyed by hand");
+    place.destroy();
+    let destroyed = Fingerprint::of(&place);
+    assert_sees_destruction(&destroyed, &before, &ALL_STORES);
+
+    steps.step("restore latest --yes");
+    program.ok(&["restore", "latest", "--yes"]);
+    steps.step("compared from outside");
+    check_restored(&place, &before, &replicas, &tasks_before, rows);
+
+    steps.step("undo, compared with what the destruction had left");
+    program.ok(&["undo", "--yes"]);
+    place.wait_ready();
+    assert_equal(&Fingerprint::of(&place), &destroyed, "after undo");
+    assert_eq!(place.replicas(), replicas);
+    assert_eq!(place.leftovers(), Vec::<String>::new(), "after undo");
+
+    steps.step("restored again, and settled");
+    program.ok(&["restore", "latest", "--yes"]);
+    program.ok(&["settle", "--yes"]);
+    check_restored(&place, &before, &replicas, &tasks_before, rows);
+    assert_eq!(place.leftovers(), Vec::<String>::new(), "after settle");
+}
+
+fn check_restored(place: &Installation, before: &Fingerprint, replicas: &e2e::Replicas, tasks_before: &[String], rows: (u64, u64)) {
+    place.wait_ready();
+    let after = Fingerprint::of(place);
+    assert_equal(&after.without_queues(), &before.without_queues(), "after the restore");
+    assert_eq!(after.queues(), Vec::<String>::new(), "jobs are not done twice");
+    assert_eq!(place.replicas(), *replicas, "everything runs as it did, the operator too");
+    assert_eq!(place.heartbeats_to(rows.0), rows.1, "the rows of the backup's time are there");
+    assert_eq!(place.mysql("SELECT COUNT(*) FROM heartbeats WHERE source = 'after the backup'").trim(), "0", "and none that came after it");
+    let tasks = place.tasks();
+    let new = tasks.strip_prefix(tasks_before).unwrap_or(&tasks);
+    let wanted = ["backend:storage:rewrite", "searchd:optimal_index", "zync:resync:domains"];
+    assert_eq!(new, wanted, "the copies are made anew, once each, in this order");
+    place.wait_writing();
+}
