@@ -1,5 +1,5 @@
-//! PostgreSQL's programs beside the server: in its pod, whose programs always have the server's own version. They reach the server from there, by an address
-//! that means something only there; user and password go with the environment, never with the arguments.
+//! PostgreSQL's programs beside the server: in its pod, whose programs always have the server's own version. They reach the server from there, by
+//! an address that means something only there; user and password go with the environment, never with the arguments.
 
 use std::fmt;
 use std::io::{self, Read};

@@ -1,5 +1,5 @@
-//! A client program that runs, on this machine or beside the server: its exit status counts and its standard error is kept. It must never outlive its
-//! owner, nor see a password in its arguments.
+//! A client program that runs, on this machine or beside the server: its exit status counts and its standard error is kept. It must never outlive
+//! its owner, nor see a password in its arguments.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

@@ -1,12 +1,12 @@
 //! Which keys are job queues and what belongs to running jobs, and what a restore leaves out of them, as one table.
 //!
-//! A job that was done after the backup must not be done again: a card would be charged twice, a mail sent twice, an object deleted that the restore has
-//! just brought back (3scale facts, sections 4 and 5). So with [`Queues::Drop`] the jobs stay in the set, with all that only means something to them
-//! (processes, batches, locks). What customers see, what people decide about by hand, statistics and the schedule are always restored, and so is
-//! every key that no rule names. The storage database of Backend has no jobs: nothing of it is ever left out.
+//! A job that was done after the backup must not be done again: a card would be charged twice, a mail sent twice, an object deleted that the
+//! restore has just brought back (3scale facts, sections 4 and 5). So with [`Queues::Drop`] the jobs stay in the set, with all that only means
+//! something to them (processes, batches, locks). What customers see, what people decide about by hand, statistics and the schedule are always
+//! restored, and so is every key that no rule names. The storage database of Backend has no jobs: nothing of it is ever left out.
 //!
-//! Jobs that were enqueued between the backup and the restore are in the previous data: the cut-over brings in databases without queues, and what was live
-//! is kept at the place until `settle`, where `redis-cli` can read it.
+//! Jobs that were enqueued between the backup and the restore are in the previous data: the cut-over brings in databases without queues, and what
+//! was live is kept at the place until `settle`, where `redis-cli` can read it.
 
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;

@@ -1,10 +1,11 @@
-//! The road by file, where a set cannot go back by `RESTORE` but the server's data folder can be reached: one RDB is built out of the set, placed there, and
-//! loaded by one restart of the server with its stock configuration.
+//! The road by file, where a set cannot go back by `RESTORE` but the server's data folder can be reached: one RDB is built out of the set, placed
+//! there, and loaded by one restart of the server with its stock configuration.
 //!
-//! With the AOF on the RDB goes under the name of the append-only file: servers since Redis 4 know it by its first bytes and load it whole; measured on 5.0, 6.2
-//! and 7.0. The sequence of the manual procedure (switch the AOF off, copy to `dump.rdb`, switch it on again) is not offered, because it loses data:
-//! measured, it ends with an empty server on 5.0 and 6.2 and with the old data on 7.0. With the AOF on and no append-only file a server starts empty, whatever
-//! `dump.rdb` holds; and since 6.2 a server without `save` lines still saves when it is stopped, and so overwrites the file that was just copied.
+//! With the AOF on the RDB goes under the name of the append-only file: servers since Redis 4 know it by its first bytes and load it whole;
+//! measured on 5.0, 6.2 and 7.0. The sequence of the manual procedure (switch the AOF off, copy to `dump.rdb`, switch it on again) is not
+//! offered, because it loses data: measured, it ends with an empty server on 5.0 and 6.2 and with the old data on 7.0. With the AOF on and no
+//! append-only file a server starts empty, whatever `dump.rdb` holds; and since 6.2 a server without `save` lines still saves when it is stopped,
+//! and so overwrites the file that was just copied.
 //!
 //! | in the data folder | means |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! What a load leaves out: counted while the snapshot passes, told to the operator by queue, and kept beside the copy, so that the proof stays exact.
+//! What a load leaves out: counted while the snapshot passes, told to the operator by queue, and kept beside the copy, so that the proof stays
+//! exact.
 
 use std::collections::BTreeMap;
 
