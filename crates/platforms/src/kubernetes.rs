@@ -9,13 +9,19 @@ mod client;
 mod config;
 mod error;
 mod exec;
+pub mod find;
 mod forward;
 mod job;
 mod objects;
+mod one_off;
 mod request;
+mod rules;
+#[cfg(test)]
+mod scripted;
 pub mod shelf;
 pub mod sync;
 mod target;
+pub mod volume;
 mod websocket;
 pub mod writers;
 
@@ -26,4 +32,5 @@ pub use exec::Container;
 pub use forward::Forward;
 pub use job::{RESULT_MARK, Said, SubmittedJob, Wanted};
 pub use request::LogOptions;
+pub use rules::Purpose;
 pub use target::{FoundPod, Target};

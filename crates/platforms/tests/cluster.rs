@@ -210,3 +210,91 @@ fn on_a_cluster_objects_are_applied_replaced_and_deleted_by_identity() {
     assert!(here.may("delete", &kind).unwrap());
     cluster.delete(&format!("/api/v1/namespaces/{own}"), &serde_json::json!({})).unwrap();
 }
+
+/// Speaks to Redis by its own protocol.
+fn redis(address: std::net::SocketAddr, words: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(format!("{words}\r\nQUIT\r\n").as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn on_a_cluster_a_port_is_forwarded_for_many_connections_and_ends_cleanly() {
+    let Some(cluster) = cluster() else { return };
+    let found = cluster.find().unwrap();
+    let at = found.backend_redis.unwrap().storage;
+    let way = cluster.way_to(&at.reach).unwrap();
+    let address = way.forward.as_ref().unwrap().address();
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            std::thread::spawn(move || {
+                let text = redis(address, &format!("ECHO number-{number}"));
+                // Without its password a server of the era of external databases says so.
+                assert!(text.contains(&format!("number-{number}")) || text.contains("NOAUTH"), "{text}");
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(way.forward.unwrap().trouble(), None);
+}
+
+#[test]
+fn on_a_cluster_a_port_that_nobody_listens_on_is_reset_and_told() {
+    let Some(cluster) = cluster() else { return };
+    let target = Target::labels(&namespace(), "threescale_component=system,threescale_component_element=app", "system-app");
+    let forward = cluster.forward(&target, 9).unwrap();
+    let mut stream = std::net::TcpStream::connect(forward.address()).unwrap();
+    let read = stream.read(&mut [0; 10]);
+    assert!(read.is_err(), "{read:?}");
+    assert!(forward.trouble().unwrap().contains("refused"), "{:?}", forward.trouble());
+}
+
+#[test]
+fn on_a_cluster_the_installation_is_found_whole() {
+    let Some(cluster) = cluster() else { return };
+    let found = cluster.find().unwrap();
+    assert!(found.problems.iter().all(|problem| problem.severity != plan::ports::Severity::Blocks), "{:?}", found.problems);
+    assert_eq!(found.api_manager.as_ref().unwrap().wildcard_domain.as_deref(), Some("example.com"));
+    assert!(found.operator.is_some());
+    let release = found.release.clone().unwrap();
+    let era = match found.era {
+        platforms::kubernetes::find::Era::DeploymentConfigs => "2.14",
+        platforms::kubernetes::find::Era::Deployments => "2.15",
+        platforms::kubernetes::find::Era::External => "2.16",
+    };
+    assert!(release.starts_with(era), "{release} {era}");
+    let app = found.workload("system", "app").unwrap();
+    assert_eq!(app.containers, ["system-master", "system-provider", "system-developer"]);
+    let database = found.system_database.as_ref().unwrap();
+    assert_eq!(database.database, "system");
+    assert_eq!(found.zync_database.as_ref().unwrap().database, "zync_production");
+    let redis = found.backend_redis.as_ref().unwrap();
+    assert_eq!((redis.storage.database, redis.queues.database, found.system_redis.as_ref().unwrap().database), (0, 1, 1));
+    for reach in [&database.reach, &redis.storage.reach, &found.zync_database.as_ref().unwrap().reach] {
+        assert!(matches!(reach, platforms::kubernetes::find::address::Reach::Service { .. }), "{reach}");
+        cluster.way_to(reach).unwrap();
+    }
+    let platforms::kubernetes::find::FilesAt::Volume { target, container, path, claim, .. } = found.system_storage.as_ref().unwrap() else {
+        panic!("{:?}", found.system_storage)
+    };
+    assert_eq!(claim.as_deref(), Some("system-storage"));
+    let (listed, ended) = output(&cluster.remote(target.clone(), Some(container)), &Program::script("ls \"$1\"", &[path]));
+    assert_eq!(ended.status, 0, "{}", ended.said);
+    assert!(!listed.is_empty());
+    // No secret in what is printed of it.
+    let shown = format!("{found:?}");
+    let secret = cluster.get(&cluster.path("v1", "secrets", Some("system-database"))).unwrap();
+    assert!(!shown.contains(secret["data"]["URL"].as_str().unwrap()) && shown.contains("REDACTED"), "{shown}");
+}
+
+#[test]
+fn on_a_cluster_missing_permissions_are_listed_as_rules() {
+    let Some(cluster) = cluster() else { return };
+    assert_eq!(cluster.missing_rules(platforms::kubernetes::Purpose::Restore).unwrap(), []);
+    let nobody = Options { namespace: Some(namespace()), impersonate: Some("nobody".to_owned()), ..Options::default() };
+    let missing = Cluster::connect(&nobody).unwrap().missing_rules(platforms::kubernetes::Purpose::Backup).unwrap();
+    let lines: Vec<_> = missing.iter().map(ToString::to_string).collect();
+    assert!(lines.contains(&r#"- {apiGroups: [""], resources: ["pods/exec"], verbs: ["create"]}"#.to_owned()), "{lines:?}");
+}

@@ -125,3 +125,6 @@ async fn connect(local: TcpStream, way: Arc<Way>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

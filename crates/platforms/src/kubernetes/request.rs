@@ -413,3 +413,6 @@ impl Read for Frames {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,9 @@ impl Volume {
             }
             Some(pod) => {
                 let reason = why_not_ready(&pod).unwrap_or_else(|| format!("{name} is starting"));
-                if began.elapsed() > CANNOT_START_MAX && let Some(words) = cannot_start(&pod) {
+                if began.elapsed() > CANNOT_START_MAX
+                    && let Some(words) = cannot_start(&pod)
+                {
                     return Err(Error::failed(format!("pod {name} cannot start: {words}")).hint("Mend that, then `resume`; or `undo`."));
                 }
                 Ok(Look::Waiting(vec![reason]))
@@ -94,8 +96,10 @@ impl Volume {
         })?;
         match ended {
             Ended::Well => Ok(()),
-            Ended::Late(reasons) => Err(Error::failed(format!("pod {name} does not run after {} s: {}", READY_MAX.as_secs(), reasons.join("; ")))
-                .hint("It mounts the volume of system-storage. Mend what hinders it, then `resume`; or `undo`.")),
+            Ended::Late(reasons) => {
+                Err(Error::failed(format!("pod {name} does not run after {} s: {}", READY_MAX.as_secs(), reasons.join("; ")))
+                    .hint("It mounts the volume of system-storage. Mend what hinders it, then `resume`; or `undo`."))
+            }
         }
     }
 
@@ -163,9 +167,9 @@ fn pod_name(run: &RunId) -> String {
 }
 
 fn runs(pod: &Value) -> bool {
-    let running = list(pod, "/status/containerStatuses").iter().any(|status| {
-        text(status, "/name") == CONTAINER && status.pointer("/state/running").is_some()
-    });
+    let running = list(pod, "/status/containerStatuses")
+        .iter()
+        .any(|status| text(status, "/name") == CONTAINER && status.pointer("/state/running").is_some());
     running && text(pod, "/metadata/deletionTimestamp").is_empty()
 }
 

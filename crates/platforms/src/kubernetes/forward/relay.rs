@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::kubernetes::websocket::{Alive, Arrived, MESSAGE_BYTES, Receiver, Sender, Socket, message, next};
 
@@ -23,9 +23,10 @@ const LINGER: Duration = Duration::from_secs(60);
 /// When it did not end well; the local side was reset then.
 pub(super) async fn relay(local: TcpStream, socket: Socket, alive: &Arc<Alive>) -> Result<(), String> {
     let Socket { mut sender, mut receiver } = socket;
-    let (from_local, mut to_local) = local.into_split();
+    let mut local = Local { stream: local, is_whole: false };
     let (done, mut is_done) = tokio::sync::watch::channel(false);
     let result = {
+        let (from_local, mut to_local) = local.stream.split();
         let up = up(from_local, &mut sender, alive, &done);
         let down = down(&mut receiver, &mut to_local, alive, &mut is_done);
         tokio::pin!(up, down);
@@ -35,12 +36,26 @@ pub(super) async fn relay(local: TcpStream, socket: Socket, alive: &Arc<Alive>) 
         }
     };
     if result.is_ok() {
-        to_local.shutdown().await.ok();
-    } else {
-        reset(to_local.as_ref());
+        local.stream.shutdown().await.ok();
+        local.is_whole = true;
     }
+    drop(local);
     sender.close().await;
     result
+}
+
+/// The local side: reset when it is dropped before its end was reached, whoever drops it.
+struct Local {
+    stream: TcpStream,
+    is_whole: bool,
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            reset(&self.stream);
+        }
+    }
 }
 
 /// Ends a socket so that its other end sees that it broke.
@@ -49,7 +64,7 @@ pub(super) fn reset(local: &TcpStream) {
 }
 
 /// From here to there. Comes back only when it broke: the end of what is sent is not the end of the connection.
-async fn up(mut local: OwnedReadHalf, sender: &mut Sender, alive: &Alive, done: &tokio::sync::watch::Sender<bool>) -> String {
+async fn up(mut local: ReadHalf<'_>, sender: &mut Sender, alive: &Alive, done: &tokio::sync::watch::Sender<bool>) -> String {
     let mut ping = tokio::time::interval(alive.ping_every());
     ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut buffer, mut is_open) = (vec![0; MESSAGE_BYTES], true);
@@ -78,7 +93,7 @@ async fn up(mut local: OwnedReadHalf, sender: &mut Sender, alive: &Alive, done: 
 /// From there to here, until the connection ends.
 async fn down(
     receiver: &mut Receiver,
-    local: &mut OwnedWriteHalf,
+    local: &mut WriteHalf<'_>,
     alive: &Alive,
     client_is_done: &mut tokio::sync::watch::Receiver<bool>,
 ) -> Result<(), String> {

@@ -1,0 +1,233 @@
+//! Where the databases and the Redis servers are, from the Secrets that 3scale's own pods are given.
+
+use plan::ports::{Problem, Severity};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use super::Place;
+use super::address::{Address, Reach, host_and_port};
+use super::secrets::Secrets;
+
+/// The kind of a database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseKind {
+    /// MySQL or MariaDB.
+    MySql,
+    /// PostgreSQL.
+    PostgreSql,
+}
+
+/// A database, as 3scale logs in to it.
+#[derive(Debug, Clone)]
+pub struct DatabaseAt {
+    /// Its kind.
+    pub kind: DatabaseKind,
+    /// How it is reached.
+    pub reach: Reach,
+    /// Its user; of the internal MySQL it is root.
+    pub user: String,
+    /// The user's password.
+    pub password: Option<SecretString>,
+    /// Its name.
+    pub database: String,
+    /// Whether and how far TLS is asked for (`DATABASE_SSL_MODE`, `sslmode`): `disable`, `require`, `verify-ca`, `verify-full`, or MySQL's words for them.
+    pub tls_mode: Option<String>,
+    /// Certificates of the connection, as PEM, from the Secret.
+    pub certificates: Certificates,
+    /// The superuser's password of the internal PostgreSQL, when its pod is given one (`POSTGRESQL_ADMIN_PASSWORD`; the user is `postgres`).
+    pub admin_password: Option<SecretString>,
+    /// Where this comes from, for people: `Secret system-database, key URL`.
+    pub origin: String,
+}
+
+/// Certificates of a connection, as PEM.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates {
+    /// Whom to trust.
+    pub ca: Option<SecretString>,
+    /// Ours.
+    pub certificate: Option<SecretString>,
+    /// Ours.
+    pub key: Option<SecretString>,
+}
+
+/// A Redis server, as 3scale logs in to it.
+#[derive(Debug, Clone)]
+pub struct RedisAt {
+    /// How it is reached; with sentinels, they say where it is, and this is only the group's name.
+    pub reach: Reach,
+    /// Its user, of an ACL.
+    pub user: Option<String>,
+    /// The password.
+    pub password: Option<SecretString>,
+    /// The logical database.
+    pub database: u32,
+    /// Whether the address asks for TLS (`rediss://`).
+    pub is_tls: bool,
+    /// Certificates of the connection, as PEM, from the Secret.
+    pub certificates: Certificates,
+    /// Sentinels that know which server is the master.
+    pub sentinels: Option<Sentinels>,
+    /// Where this comes from, for people.
+    pub origin: String,
+}
+
+/// Sentinels of a group.
+#[derive(Debug, Clone)]
+pub struct Sentinels {
+    /// How they are reached.
+    pub reaches: Vec<Reach>,
+    /// The group's name.
+    pub group: String,
+    /// `master` mostly.
+    pub role: String,
+    /// Their user.
+    pub user: Option<SecretString>,
+    /// Their password.
+    pub password: Option<SecretString>,
+}
+
+/// Redis of Backend: two logical databases, of one server mostly.
+#[derive(Debug, Clone)]
+pub struct BackendRedisAt {
+    /// Configuration and counters.
+    pub storage: RedisAt,
+    /// Jobs.
+    pub queues: RedisAt,
+}
+
+/// How the keys of Redis' Secrets are called.
+struct RedisKeys {
+    url: &'static str,
+    sentinels: &'static str,
+    tls: &'static str,
+}
+
+pub(super) fn system(secrets: &Secrets<'_>) -> Place<DatabaseAt> {
+    let mut found = database(secrets, "system-database", "URL")?;
+    let value = |key| secrets.value("system-database", key);
+    found.tls_mode = match value("DATABASE_SSL_MODE")? {
+        Some(mode) => Some(mode.expose_secret().to_owned()),
+        None => found.tls_mode,
+    };
+    found.certificates = Certificates { ca: value("DB_SSL_CA")?, certificate: value("DB_SSL_CERT")?, key: value("DB_SSL_KEY")? };
+    Ok(found)
+}
+
+pub(super) fn zync(secrets: &Secrets<'_>, objects: &[Value]) -> Place<DatabaseAt> {
+    let mut found = database(secrets, "zync", "DATABASE_URL")?;
+    let value = |key| secrets.value("zync", key);
+    found.tls_mode = match value("DATABASE_SSL_MODE")? {
+        Some(mode) => Some(mode.expose_secret().to_owned()),
+        None => found.tls_mode,
+    };
+    found.certificates = Certificates { ca: value("DB_SSL_CA")?, certificate: value("DB_SSL_CERT")?, key: value("DB_SSL_KEY")? };
+    if let Reach::Service { name, .. } = &found.reach {
+        let workload = objects.iter().find(|object| object["metadata"]["name"] == name.as_str());
+        found.admin_password = workload.and_then(|object| environment(object, "POSTGRESQL_ADMIN_PASSWORD")).map(Into::into);
+    }
+    Ok(found)
+}
+
+pub(super) fn backend_redis(secrets: &Secrets<'_>) -> Place<BackendRedisAt> {
+    let redis = |url, sentinels, tls| redis(secrets, "backend-redis", &RedisKeys { url, sentinels, tls });
+    Ok(BackendRedisAt {
+        storage: redis("REDIS_STORAGE_URL", "REDIS_STORAGE_SENTINEL", "REDIS_SSL")?,
+        queues: redis("REDIS_QUEUES_URL", "REDIS_QUEUES_SENTINEL", "REDIS_SSL_QUEUES")?,
+    })
+}
+
+pub(super) fn system_redis(secrets: &Secrets<'_>) -> Place<RedisAt> {
+    redis(secrets, "system-redis", &RedisKeys { url: "URL", sentinels: "SENTINEL", tls: "REDIS_SSL" })
+}
+
+fn database(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<DatabaseAt> {
+    let origin = format!("Secret {secret}, key {key}");
+    let address = address(secrets, secret, key)?;
+    let (kind, port) = match address.scheme.as_str() {
+        "mysql" | "mysql2" => (DatabaseKind::MySql, 3306),
+        "postgres" | "postgresql" => (DatabaseKind::PostgreSql, 5432),
+        other => {
+            let what = if other.contains("oracle") { "an Oracle database" } else { "a database of an unknown kind" };
+            return Err(Problem::new(Severity::Blocks, format!("{origin} names {what}"))
+                .way_out("MySQL, MariaDB and PostgreSQL are backed up. Back this one up with its own tools, and leave the data set out."));
+        }
+    };
+    if address.path.is_empty() {
+        return Err(Problem::new(Severity::Blocks, format!("{origin} names no database")));
+    }
+    Ok(DatabaseAt {
+        kind,
+        reach: Reach::of(&address.host, address.port.unwrap_or(port), secrets.namespace()),
+        user: address.user.unwrap_or_default(),
+        password: address.password,
+        database: address.path,
+        tls_mode: address.query.into_iter().find(|(name, _)| name == "sslmode" || name == "ssl_mode").map(|(_, value)| value),
+        certificates: Certificates::default(),
+        admin_password: None,
+        origin,
+    })
+}
+
+fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt> {
+    let origin = format!("Secret {secret}, key {}", keys.url);
+    let address = address(secrets, secret, keys.url)?;
+    let is_tls = match address.scheme.as_str() {
+        "redis" => false,
+        "rediss" => true,
+        _ => return Err(Problem::new(Severity::Blocks, format!("{origin} is no address of Redis"))),
+    };
+    let database = if address.path.is_empty() { Some(0) } else { address.path.parse().ok() };
+    let database = database.ok_or_else(|| Problem::new(Severity::Blocks, format!("{origin} names no logical database by its number")))?;
+    let value = |part: &str| secrets.value(secret, part);
+    let (user, password) = match keys.url.strip_suffix("_URL").unwrap_or_default() {
+        "" => (value("REDIS_USERNAME")?, value("REDIS_PASSWORD")?),
+        prefix => (value(&format!("{prefix}_USERNAME"))?, value(&format!("{prefix}_PASSWORD"))?),
+    };
+    Ok(RedisAt {
+        sentinels: sentinels(secrets, secret, keys, &address)?,
+        reach: Reach::of(&address.host, address.port.unwrap_or(6379), secrets.namespace()),
+        user: address.user.or(user.map(|user| user.expose_secret().to_owned())),
+        password: address.password.or(password),
+        database,
+        is_tls,
+        certificates: Certificates {
+            ca: value(&format!("{}_CA", keys.tls))?,
+            certificate: value(&format!("{}_CERT", keys.tls))?,
+            key: value(&format!("{}_KEY", keys.tls))?,
+        },
+        origin,
+    })
+}
+
+fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys, address: &Address) -> Place<Option<Sentinels>> {
+    let value = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinels));
+    let Some(hosts) = value("HOSTS")? else { return Ok(None) };
+    let mut reaches = Vec::new();
+    for host in hosts.expose_secret().split(',').map(str::trim).filter(|host| !host.is_empty()) {
+        // Written as addresses, or as bare hosts.
+        let bare = host.split_once("://").map_or(host, |(_, rest)| rest);
+        let bare = bare.rsplit_once('@').map_or(bare, |(_, place)| place).trim_end_matches('/');
+        let (host, port) = host_and_port(bare).ok_or_else(|| {
+            Problem::new(Severity::Blocks, format!("key {}_HOSTS of Secret {secret} is no list of hosts", keys.sentinels))
+        })?;
+        reaches.push(Reach::of(&host, port.unwrap_or(26379), secrets.namespace()));
+    }
+    let role = value("ROLE")?.map_or_else(|| "master".to_owned(), |role| role.expose_secret().to_owned());
+    Ok(Some(Sentinels { reaches, group: address.host.clone(), role, user: value("USERNAME")?, password: value("PASSWORD")? }))
+}
+
+fn address(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<Address> {
+    let text = secrets.needed(secret, key)?;
+    Address::parse(&text).ok_or_else(|| {
+        Problem::new(Severity::Blocks, format!("key {key} of Secret {secret} is not an address"))
+            .way_out("It is to be like `scheme://user:password@host:port/database`. Its value is not shown: it may hold a password.")
+    })
+}
+
+/// A variable that stands as a literal in a workload's containers.
+fn environment(workload: &Value, name: &str) -> Option<String> {
+    let containers = workload["spec"]["template"]["spec"]["containers"].as_array()?;
+    let mut variables = containers.iter().filter_map(|container| container["env"].as_array()).flatten();
+    variables.find(|variable| variable["name"] == name)?["value"].as_str().map(str::to_owned)
+}
