@@ -3,7 +3,7 @@ CARGO ?= cargo
 SIZE ?= 50M
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: build test lint demo bench deny install-test-deps
+.PHONY: build test lint demo bench e2e bench-cluster deny install-test-deps
 
 build:
 	$(CARGO) build --release -p threescale-backup
@@ -23,6 +23,13 @@ demo: install-test-deps build
 
 bench: install-test-deps build
 	scripts/bench $(SIZE)
+
+# The cases of docs/e2e.md on the cluster in KUBECONFIG.
+e2e: install-test-deps
+	scripts/run-e2e $(CASES)
+
+bench-cluster: install-test-deps build
+	scripts/bench-cluster
 
 # Licences and duplicate crates; advisories need the network.
 deny:

@@ -2,9 +2,7 @@
 
 use e2e::{ALL_STORES, Fingerprint, Installation, Program, Settings, Steps, assert_equal, assert_sees_destruction};
 
-#[test]
-#[ignore = "needs a cluster: make e2e"]
-fn case_00_a_fingerprint_stands_still_while_everything_writes() {
+pub(crate) fn stands_still() {
     let mut steps = Steps::of("case 00: the suite's own eyes");
     steps.step("an installation, whole and written to");
     let place = Installation::of_era(&Settings::read(), "2.15");
@@ -15,25 +13,7 @@ fn case_00_a_fingerprint_stands_still_while_everything_writes() {
     assert_eq!(place.leftovers(), Vec::<String>::new());
 }
 
-#[test]
-#[ignore = "needs a cluster: make e2e"]
-fn case_01_era_2_15_comes_back_whole() {
-    whole_life("case 01: 2.15, Deployments with internal databases", "2.15");
-}
-
-#[test]
-#[ignore = "needs a cluster: make e2e"]
-fn case_02_era_2_14_comes_back_whole() {
-    whole_life("case 02: 2.14, DeploymentConfigs", "2.14");
-}
-
-#[test]
-#[ignore = "needs a cluster: make e2e"]
-fn case_03_era_2_16_comes_back_whole() {
-    whole_life("case 03: 2.16, external databases with percent-encoded passwords", "2.16");
-}
-
-fn whole_life(case: &'static str, era: &str) {
+pub(crate) fn whole_life(case: &'static str, era: &str) {
     let settings = Settings::read();
     let mut steps = Steps::of(case);
     steps.step("an installation, whole and written to");

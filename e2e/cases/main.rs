@@ -1,3 +1,40 @@
-//! The cases, one file each; run by `make e2e`, one after the other in the order of their names. Without a cluster they are not run.
+//! The cases, in the order in which they run; their steps are in a file for each kind of trouble. Run by `make e2e`, one after the other. Without a cluster
+//! they are not run.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
+mod api_server;
 mod eras;
+mod killed;
+mod operator;
+mod pods;
+mod refused;
+mod two;
+
+macro_rules! cases {
+    ($($name:ident => $run:expr;)*) => {
+        $(
+            #[test]
+            #[ignore = "needs a cluster: make e2e"]
+            fn $name() {
+                $run;
+            }
+        )*
+    };
+}
+
+cases! {
+    case_00_a_fingerprint_stands_still_while_everything_writes => eras::stands_still();
+    case_01_era_2_15_comes_back_whole => eras::whole_life("case 01: 2.15, Deployments with internal databases", "2.15");
+    case_02_era_2_14_comes_back_whole => eras::whole_life("case 02: 2.14, DeploymentConfigs", "2.14");
+    case_03_era_2_16_comes_back_whole => eras::whole_life("case 03: 2.16, external databases with percent-encoded passwords", "2.16");
+    case_04_an_operator_that_fights_back_is_held_and_let_go => operator::fights_back();
+    case_05_killed_at_every_step_it_resumes_to_the_end => killed::resumed();
+    case_05_killed_at_every_step_it_is_undone_to_the_beginning => killed::undone();
+    case_06_a_pod_killed_in_mid_dump_leaves_no_set => pods::killed_in_mid_dump();
+    case_06_a_pod_killed_in_mid_stage_leaves_a_run_to_resume => pods::killed_in_mid_stage();
+    case_07_an_api_server_restarted_in_a_restore_is_outlived => api_server::restarted();
+    case_08_rights_too_small_are_named_and_nothing_is_touched => refused::rights_too_small();
+    case_09_a_wrong_namespace_is_named => refused::wrong_namespace();
+    case_10_of_two_installations_one_is_restored => two::one_of_two();
+    case_11_a_set_of_2_15_goes_into_2_16 => two::migrated();
+}
