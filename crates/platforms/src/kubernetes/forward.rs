@@ -114,11 +114,7 @@ async fn connect(local: TcpStream, way: Arc<Way>) {
         Ok::<_, Error>(websocket::open(&way.line, &path, PROTOCOL).await?)
     };
     match opened.await {
-        Ok(socket) => {
-            if let Err(broken) = relay::relay(local, socket, &Arc::new(websocket::Alive::new(way.stall))).await {
-                way.tell(broken);
-            }
-        }
+        Ok(socket) => relay::relay(local, socket, &Arc::new(websocket::Alive::new(way.stall)), |why| way.tell(why)).await,
         Err(error) => {
             way.tell(error.hints().first().map_or_else(|| error.chain(), |hint| format!("{} ({hint})", error.chain())));
             relay::reset(&local);

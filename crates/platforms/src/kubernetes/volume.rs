@@ -36,6 +36,8 @@ const IDLE: &str = "trap 'exit 0' TERM INT; while :; do sleep 1; done";
 pub struct Volume {
     cluster: Cluster,
     mount_path: String,
+    /// A container that serves and mounts the volume too: used while it runs, and this has no pod of its own.
+    serving: Option<(Target, String)>,
     /// The pod that is known to run.
     known: Mutex<Option<String>>,
 }
@@ -44,7 +46,23 @@ impl Volume {
     /// Of the volume that System's pods mount there. Nothing is asked yet.
     #[must_use]
     pub fn new(cluster: Cluster, mount_path: &str) -> Self {
-        Self { cluster, mount_path: mount_path.to_owned(), known: Mutex::new(None) }
+        Self { cluster, mount_path: mount_path.to_owned(), serving: None, known: Mutex::new(None) }
+    }
+
+    /// The same, through a container that serves while there is one: for reading, without a pod of our own.
+    #[must_use]
+    pub fn serving(cluster: Cluster, mount_path: &str, target: Target, container: &str) -> Self {
+        Self { serving: Some((target, container.to_owned())), ..Self::new(cluster, mount_path) }
+    }
+
+    /// A serving pod, when one runs. Programs of one verb must find the same place: once there is a pod of our own it stays that.
+    fn serving_pod(&self) -> Option<(String, String)> {
+        let (target, container) = self.serving.as_ref()?;
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return None;
+        }
+        let pod = self.cluster.find_pod(target, Some(container)).ok()?;
+        Some((pod.name, container.clone()))
     }
 
     /// Sees that the pod runs.
@@ -148,6 +166,10 @@ impl Remote for Volume {
     }
 
     fn start(&self, context: &Context, program: &Program) -> Result<Box<dyn Process>> {
+        if let Some((pod, container)) = self.serving_pod() {
+            let target = Target::pod(self.cluster.namespace(), &pod);
+            return self.cluster.remote(target, Some(&container)).start(context, program);
+        }
         let name = self.prepare(context)?;
         self.cluster.remote(Target::pod(self.cluster.namespace(), &name), Some(CONTAINER)).start(context, program)
     }

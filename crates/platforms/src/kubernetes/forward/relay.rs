@@ -17,11 +17,8 @@ const PORT_BYTES: usize = 2;
 /// gone; otherwise connections of clients that do not say goodbye would stay open over there for ever.
 const LINGER: Duration = Duration::from_secs(60);
 
-/// Carries a connection until its end.
-///
-/// # Errors
-/// When it did not end well; the local side was reset then.
-pub(super) async fn relay(local: TcpStream, socket: Socket, alive: &Arc<Alive>) -> Result<(), String> {
+/// Carries a connection until its end. When it did not end well, that is told before the local side is reset: who is cut off may ask at once.
+pub(super) async fn relay(local: TcpStream, socket: Socket, alive: &Arc<Alive>, tell: impl Fn(String)) {
     let Socket { mut sender, mut receiver } = socket;
     let mut local = Local { stream: local, is_whole: false };
     let (done, mut is_done) = tokio::sync::watch::channel(false);
@@ -35,13 +32,15 @@ pub(super) async fn relay(local: TcpStream, socket: Socket, alive: &Arc<Alive>) 
             broken = &mut up => Err(broken),
         }
     };
-    if result.is_ok() {
-        local.stream.shutdown().await.ok();
-        local.is_whole = true;
+    match result {
+        Ok(()) => {
+            local.stream.shutdown().await.ok();
+            local.is_whole = true;
+        }
+        Err(why) => tell(why),
     }
     drop(local);
     sender.close().await;
-    result
 }
 
 /// The local side: reset when it is dropped before its end was reached, whoever drops it.
