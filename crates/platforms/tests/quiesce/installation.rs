@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::eventually;
 
 /// Workload, component, element, container, role of the stand-in.
-const WORKLOADS: [(&str, &str, &str, &str, &str); 10] = [
+const WORKLOADS: [(&str, &str, &str, &str, &str); 11] = [
     ("system-app", "system", "app", "system-provider", "provider"),
     ("system-sidekiq", "system", "sidekiq", "system-sidekiq", "sidekiq"),
     ("system-searchd", "system", "searchd", "system-searchd", "searchd"),
+    ("system-sphinx", "system", "sphinx", "system-sphinx", "searchd"),
     ("system-memcache", "system", "memcache", "memcache", "memcache"),
     ("backend-listener", "backend", "listener", "backend-listener", "listener"),
     ("backend-worker", "backend", "worker", "backend-worker", "worker"),
@@ -72,7 +73,7 @@ impl Installation {
         eventually("all are ready", || self.all().iter().all(|object| ready(object) == replicas(object)));
     }
 
-    fn make(&self, object: &Value) {
+    pub(crate) fn make(&self, object: &Value) {
         let (version, kind) = (object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
         self.cluster.post(&self.cluster.path(version, &format!("{}s", kind.to_lowercase()), None), object).unwrap();
     }

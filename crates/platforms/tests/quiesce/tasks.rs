@@ -1,5 +1,6 @@
 //! Tasks in pods of their own.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -10,9 +11,11 @@ use platforms::kubernetes::sync::{KubernetesTasks, TasksOptions};
 use platforms::kubernetes::writers::{KubernetesWriters, WritersOptions};
 
 use crate::installation::{Era, Installation};
-use crate::{context, eventually};
+use crate::{Told, context, eventually};
 
 const NEEDED: [&str; 4] = ["system-sidekiq", "backend-listener", "system-searchd", "zync"];
+/// 3scale 2.13 and before.
+const OF_OLD: [&str; 4] = ["system-sidekiq", "backend-listener", "system-sphinx", "zync"];
 
 fn tasks(installation: &Installation) -> KubernetesTasks {
     KubernetesTasks::find(installation.cluster.clone(), TasksOptions { queue_seconds_max: 2, ..TasksOptions::default() }).unwrap()
@@ -28,25 +31,27 @@ fn fail(installation: &Installation, tasks: &str) {
 #[test]
 fn on_a_cluster_tasks_run_and_leave_nothing_behind() {
     let Some(installation) = Installation::start("tasks", Era::Deployments, &NEEDED, false) else { return };
-    run_all(&installation);
+    assert!(run_all(&installation).has("rake searchd:optimal_index ended well"));
     fails_and_is_run_again(&installation);
     goes_on_without_us(&installation);
 }
 
 #[test]
 fn on_a_cluster_tasks_run_from_deployment_configs() {
-    let Some(installation) = Installation::start("tasks-dc", Era::DeploymentConfigs, &NEEDED, false) else { return };
-    run_all(&installation);
+    let Some(installation) = Installation::start("tasks-dc", Era::DeploymentConfigs, &OF_OLD, false) else { return };
+    let pod = installation.pods("system-sphinx")[0]["metadata"]["uid"].clone();
+    let told = run_all(&installation);
+    assert!(told.has("restarting system-sphinx"), "it makes its index when it starts");
+    assert_ne!(installation.pods("system-sphinx")[0]["metadata"]["uid"], pod);
 }
 
-fn run_all(installation: &Installation) {
+fn run_all(installation: &Installation) -> Arc<Told> {
     let (run, told) = context("01jdrun0000000000000000001");
     assert_eq!(tasks(installation).offers(), SyncTask::ALL);
     for task in SyncTask::ALL {
         tasks(installation).synchronise(&run, task).unwrap();
     }
-    for words in
-        ["rake backend:storage:rewrite ended well: Rewriting usage limits: 100% completed", "searchd:optimal_index", "zync:resync:domains"]
+    for words in ["rake backend:storage:rewrite ended well: Rewriting usage limits: 100% completed", "rake zync:resync:domains ended well"]
     {
         assert!(told.has(words), "{words}");
     }
@@ -57,6 +62,7 @@ fn run_all(installation: &Installation) {
     full.synchronise(&run, SyncTask::ZyncDomains).unwrap();
     assert!(told.has("still 7 jobs"));
     eventually("no pod is left", || installation.pods("threescale-backup-").is_empty());
+    told
 }
 
 fn fails_and_is_run_again(installation: &Installation) {

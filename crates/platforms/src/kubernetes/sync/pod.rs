@@ -3,12 +3,13 @@
 //! A pod of its own, not exec: its exit status and log outlive a broken connection, it is found again by its name after a crash, and it does not share the
 //! memory limit of a container that serves.
 
+use plan::Result;
 use plan::ids::RunId;
-use plan::{Error, Result};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::super::one_off::{self, OneOff};
 use super::super::writers::pods::{OURS, TASK};
-use super::super::writers::workload::{RUN, list, name, text};
+use super::super::writers::workload::{RUN, list, text};
 
 /// The container's name in a task's pod.
 pub(super) const CONTAINER: &str = "task";
@@ -22,39 +23,6 @@ pub(super) struct Rake {
     pub(super) task: &'static str,
 }
 
-/// Containers of System that have all that rake needs, the best first.
-const CONTAINERS: [&str; 3] = ["system-sidekiq", "system-provider", "system-master"];
-
-/// Fields of a pod template's spec that say where and as whom it runs. Not taken: init containers (they wait for what may not be there yet), other
-/// containers, and rules about standing apart from or beside other pods.
-const KEPT: [&str; 17] = [
-    "serviceAccountName",
-    "serviceAccount",
-    "automountServiceAccountToken",
-    "securityContext",
-    "imagePullSecrets",
-    "volumes",
-    "nodeSelector",
-    "tolerations",
-    "priorityClassName",
-    "dnsPolicy",
-    "dnsConfig",
-    "hostAliases",
-    "hostNetwork",
-    "runtimeClassName",
-    "schedulerName",
-    "enableServiceLinks",
-    "shareProcessNamespace",
-];
-
-/// Fields of the template's container that are taken. Not taken: probes, ports, lifecycle, and what it runs.
-const KEPT_OF_CONTAINER: [&str; 8] =
-    ["image", "imagePullPolicy", "env", "envFrom", "volumeMounts", "volumeDevices", "securityContext", "resources"];
-
-/// Annotations of the template that say how it is connected; others are about rollouts, or about what scrapes it.
-const KEPT_ANNOTATIONS: [&str; 5] =
-    ["sidecar.istio.io/", "k8s.v1.cni.cncf.io/", "k8s.ovn.org/", "linkerd.io/", "openshift.io/required-scc"];
-
 /// The name of a task's pod in a run.
 pub(super) fn pod_name(rake: Rake, run: &RunId) -> String {
     format!("threescale-backup-{}-{}", rake.name, run.short())
@@ -65,40 +33,16 @@ pub(super) fn pod_name(rake: Rake, run: &RunId) -> String {
 /// # Errors
 /// When the workload has none of System's containers.
 pub(super) fn task_pod(workload: &Value, rake: Rake, run: &RunId, seconds_max: u64) -> Result<Value> {
-    let containers = list(workload, "/spec/template/spec/containers");
-    let template =
-        CONTAINERS.iter().find_map(|wanted| containers.iter().find(|container| text(container, "/name") == *wanted)).ok_or_else(|| {
-            Error::failed(format!("{} has no container to run {} in", name(workload), rake.task))
-                .hint(format!("Looked for: {}. Run the task by hand in a container of System, then `resume`.", CONTAINERS.join(", ")))
-        })?;
-    let mut container = taken(template, &KEPT_OF_CONTAINER);
-    container.insert("name".to_owned(), json!(CONTAINER));
-    // As the hooks of 3scale's own rollouts do it, in every era: bash finds Ruby by the image's BASH_ENV, where the entrypoint does not run.
-    container.insert("command".to_owned(), json!(["bash", "-c", "exec bundle exec rake \"$@\"", "rake", rake.task]));
-    if let Some(folder) = template.get("workingDir") {
-        container.insert("workingDir".to_owned(), folder.clone());
-    }
-    let mut spec = workload.pointer("/spec/template/spec").map(|spec| taken(spec, &KEPT)).unwrap_or_default();
-    if let Some(affinity) = workload.pointer("/spec/template/spec/affinity/nodeAffinity") {
-        spec.insert("affinity".to_owned(), json!({"nodeAffinity": affinity}));
-    }
-    spec.insert("containers".to_owned(), json!([container]));
-    spec.insert("restartPolicy".to_owned(), json!("Never"));
-    spec.insert("activeDeadlineSeconds".to_owned(), json!(seconds_max));
-    spec.insert("terminationGracePeriodSeconds".to_owned(), json!(10));
-    let labels = json!({OURS.0: OURS.1, TASK: rake.name, RUN: run.as_str()});
-    let metadata = json!({"name": pod_name(rake, run), "labels": labels, "annotations": annotations(workload)});
-    Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
-}
-
-fn taken(from: &Value, fields: &[&str]) -> Map<String, Value> {
-    fields.iter().filter_map(|field| from.get(*field).map(|value| ((*field).to_owned(), value.clone()))).collect()
-}
-
-fn annotations(workload: &Value) -> Map<String, Value> {
-    let all = workload.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
-    let is_kept = |key: &str| KEPT_ANNOTATIONS.iter().any(|start| key.starts_with(start));
-    all.into_iter().flatten().filter(|(key, _)| is_kept(key)).map(|(key, value)| (key.clone(), value.clone())).collect()
+    let wanted = OneOff {
+        name: pod_name(rake, run),
+        container: CONTAINER,
+        // As the hooks of 3scale's own rollouts do it, in every era: bash finds Ruby by the image's BASH_ENV, where the entrypoint does not run.
+        command: ["bash", "-c", "exec bundle exec rake \"$@\"", "rake", rake.task].map(str::to_owned).to_vec(),
+        labels: json!({OURS.0: OURS.1, TASK: rake.name, RUN: run.as_str()}),
+        seconds_max,
+    };
+    one_off::pod(workload, &wanted)
+        .map_err(|error| error.hint(format!("Run rake {} by hand in a container of System, then `resume`.", rake.task)))
 }
 
 /// What became of a task.

@@ -12,19 +12,24 @@ use super::note::{Holder, Note, NotedWriter, Seen};
 use super::patch::to_stop;
 use super::pods::{is_active, is_task, running_for, told, why_still_there};
 use super::wait::{Ended, Look, until};
-use super::workload::{Workload, name, replicas, uid, written_by};
+use super::workload::{Workload, name, number, replicas, uid, written_by};
 
 /// How often somebody may raise a writer again before it counts as a fight that is lost. Once is normal: the operator may have been under way when it
 /// was held.
 const RAISED_MAX: u32 = 3;
+/// How much longer than its grace period a pod may take to go.
+const GRACE_SLACK: Duration = Duration::from_secs(60);
 
 impl KubernetesWriters {
     pub(super) fn stop_all(&self, context: &Context, note: &Note) -> Result<()> {
         self.hold(context, note)?;
         self.end_tasks(&pods(&self.cluster)?)?;
-        let mut scaled_at = self.scale_down(context, note, &workloads(&self.cluster)?)?;
+        let seen = workloads(&self.cluster)?;
+        let grace = longest_grace(note, &seen);
+        let max = if grace < self.wait_max() { self.wait_max() } else { grace + GRACE_SLACK };
+        let mut scaled_at = self.scale_down(context, note, &seen)?;
         let mut raised = 0;
-        let ended = until(context, "waiting for writers to go", self.wait_max(), || {
+        let ended = until(context, "waiting for writers to go", max, || {
             let seen = workloads(&self.cluster)?;
             let back = came_back(note, &seen);
             if !back.is_empty() {
@@ -47,7 +52,7 @@ impl KubernetesWriters {
         match ended {
             Ended::Well => Ok(()),
             Ended::Late(reasons) => {
-                let error = Error::failed(format!("writers are still there after {} seconds", self.options.wait_seconds_max));
+                let error = Error::failed(format!("writers are still there after {} seconds", max.as_secs()));
                 Err(told(error, &reasons)
                     .hint("Nothing was cut over. See why they do not go (a finalizer, a lost node), then `resume`; or `undo`."))
             }
@@ -112,6 +117,12 @@ fn came_back(note: &Note, seen: &Seen) -> Vec<String> {
             format!("{} was scaled to {}{by}", name(object), replicas(object))
         })
         .collect()
+}
+
+/// The longest time that a pod of the writers is given to end by itself.
+fn longest_grace(note: &Note, seen: &Seen) -> Duration {
+    let objects = note.writers.iter().filter_map(|noted| seen.find(&noted.workload));
+    Duration::from_secs(objects.map(|object| number(object, "/spec/template/spec/terminationGracePeriodSeconds")).max().unwrap_or(0))
 }
 
 /// Pods that still run, with the reason.

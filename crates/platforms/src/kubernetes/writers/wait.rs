@@ -1,4 +1,4 @@
-//! Waiting for something in the cluster: looked at every second, told about every ten, bounded, and ended by the stop flag.
+//! Waiting for something in the cluster: looked at often, told about every ten seconds, bounded, and ended by the stop flag.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,8 +6,12 @@ use std::time::{Duration, Instant};
 use plan::Result;
 use plan::ports::{Context, Event};
 
-/// How often the cluster is looked at.
+/// How often the cluster is looked at, once it takes long.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked at in the beginning: nobody is served while writers are waited for.
+const LOOK_SOON: Duration = Duration::from_millis(300);
+/// From when on it takes long.
+const LONG: Duration = Duration::from_secs(20);
 /// How often a person is told what is waited for.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// How often the stop flag is looked at.
@@ -50,7 +54,7 @@ pub(crate) fn until(context: &Context, what: &str, max: Duration, mut look: impl
             let (seconds, first) = (began.elapsed().as_secs(), reasons.iter().take(3).cloned().collect::<Vec<_>>().join("; "));
             context.watch.see(Event::Note(&format!("{what} for {seconds} s: {first}")));
         }
-        breathe(context, LOOK_EVERY)?;
+        breathe(context, if began.elapsed() < LONG { LOOK_SOON } else { LOOK_EVERY })?;
     }
 }
 
