@@ -32,5 +32,5 @@ pub use exec::Container;
 pub use forward::Forward;
 pub use job::{RESULT_MARK, Said, SubmittedJob, Wanted};
 pub use request::LogOptions;
-pub use rules::Purpose;
+pub use rules::{Purpose, needed};
 pub use target::{FoundPod, Target};

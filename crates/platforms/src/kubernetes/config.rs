@@ -77,7 +77,8 @@ async fn from_kubeconfig(options: &Options) -> Result<Found> {
     }
     let choice = KubeConfigOptions { context: options.context.clone(), ..KubeConfigOptions::default() };
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &choice).await.map_err(unreadable)?;
-    Ok(Found { config, in_cluster: is_set("KUBERNETES_SERVICE_HOST"), origin })
+    // Even in a pod: what a kubeconfig names may be another cluster, whose Services are not to be had from here.
+    Ok(Found { config, in_cluster: false, origin })
 }
 
 fn from_pod() -> Result<Found> {

@@ -12,7 +12,7 @@ use plan::Result;
 use plan::ports::{Problem, Severity};
 use serde_json::Value;
 
-pub use databases::{BackendRedisAt, DatabaseAt, DatabaseKind, RedisAt, Sentinels};
+pub use databases::{BackendRedisAt, Certificates, DatabaseAt, DatabaseKind, RedisAt, Sentinels};
 pub use files::{BucketAt, FilesAt};
 pub use workloads::{FoundWorkload, OperatorAt};
 
@@ -188,3 +188,6 @@ fn read_api_manager(object: &Value) -> ApiManager {
         replicas,
     }
 }
+
+#[cfg(test)]
+mod tests;

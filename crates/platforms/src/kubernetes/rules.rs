@@ -14,8 +14,11 @@ pub enum Purpose {
     Restore,
 }
 
-/// Group, resource, verbs. Exec and forwarded ports are a GET of a WebSocket: older servers ask for `get`, newer ones for `create` as well.
-const BACKUP: &[(&str, &str, &[&str])] = &[
+/// Group, resource, verbs.
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+/// Exec and forwarded ports are a GET of a WebSocket: older servers ask for `get`, newer ones for `create` as well.
+const BACKUP: &[Row] = &[
     ("", "pods", &["get", "list"]),
     ("", "pods/exec", &["get", "create"]),
     ("", "pods/portforward", &["get", "create"]),
@@ -25,20 +28,37 @@ const BACKUP: &[(&str, &str, &[&str])] = &[
     ("apps", "deployments", &["get", "list"]),
     ("apps.3scale.net", "apimanagers", &["get", "list"]),
 ];
-/// What a restore needs beyond that.
-const RESTORE: &[(&str, &str, &[&str])] = &[
+/// What a restore needs beyond that. Pods: tasks of System run in pods of their own, and one mounts the files.
+const RESTORE: &[Row] = &[
+    ("", "pods", &["create", "delete"]),
     ("", "pods/log", &["get"]),
     ("", "secrets", &["create", "update", "patch", "delete"]),
     ("", "configmaps", &["create", "update", "patch", "delete"]),
     ("apps", "deployments", &["patch"]),
-    ("apps.3scale.net", "apimanagers", &["create", "update", "patch"]),
-    ("coordination.k8s.io", "leases", &["get", "create", "update", "delete"]),
+    ("apps.3scale.net", "apimanagers", &["create", "update", "patch", "delete"]),
 ];
+/// In the cluster the journals of runs are ConfigMaps, and a Lease is their lock.
+const JOURNALS: &[Row] =
+    &[("", "configmaps", &["create", "patch", "delete"]), ("coordination.k8s.io", "leases", &["get", "create", "patch"])];
 /// On OpenShift only.
-const OPENSHIFT_BACKUP: &[(&str, &str, &[&str])] =
+const OPENSHIFT_BACKUP: &[Row] =
     &[("apps.openshift.io", "deploymentconfigs", &["get", "list"]), ("route.openshift.io", "routes", &["get", "list"])];
-const OPENSHIFT_RESTORE: &[(&str, &str, &[&str])] =
-    &[("apps.openshift.io", "deploymentconfigs", &["patch"]), ("apps.openshift.io", "deploymentconfigs/scale", &["get", "patch"])];
+const OPENSHIFT_RESTORE: &[Row] =
+    &[("apps.openshift.io", "deploymentconfigs", &["patch"]), ("apps.openshift.io", "deploymentconfigs/instantiate", &["create"])];
+
+/// Group, resource and verb of all permissions that a purpose needs.
+pub fn needed(purpose: Purpose, is_openshift: bool, is_inside: bool) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let is_restore = purpose == Purpose::Restore;
+    let tables = [
+        (true, BACKUP),
+        (is_restore, RESTORE),
+        (is_inside, JOURNALS),
+        (is_openshift, OPENSHIFT_BACKUP),
+        (is_openshift && is_restore, OPENSHIFT_RESTORE),
+    ];
+    let rows = tables.into_iter().filter_map(|(is_needed, table)| is_needed.then_some(table)).flatten();
+    rows.flat_map(|(group, resource, verbs)| verbs.iter().map(move |verb| (*group, *resource, *verb)))
+}
 
 impl Cluster {
     /// The permissions that this user lacks in the installation's namespace.
@@ -61,23 +81,16 @@ impl Cluster {
     /// When the server cannot be asked what it is.
     pub fn rules(&self, purpose: Purpose) -> Result<Vec<Rule>> {
         let is_openshift = self.get_if_there("/apis/apps.openshift.io")?.is_some();
-        let mut tables = vec![BACKUP];
-        if purpose == Purpose::Restore {
-            tables.push(RESTORE);
-        }
-        if is_openshift {
-            tables.push(OPENSHIFT_BACKUP);
-            if purpose == Purpose::Restore {
-                tables.push(OPENSHIFT_RESTORE);
-            }
-        }
         let rule = |group: &str, resource: &str, verb: &str| Rule {
             verb: verb.to_owned(),
             group: group.to_owned(),
             resource: resource.to_owned(),
             namespace: Some(self.namespace().to_owned()),
         };
-        let rows = tables.into_iter().flatten();
-        Ok(rows.flat_map(|(group, resource, verbs)| verbs.iter().map(|verb| rule(group, resource, verb))).collect())
+        let mut rules: Vec<_> =
+            needed(purpose, is_openshift, self.is_inside()).map(|(group, resource, verb)| rule(group, resource, verb)).collect();
+        rules.sort();
+        rules.dedup();
+        Ok(rules)
     }
 }

@@ -174,11 +174,8 @@ fn a_writer_is_told_when_nobody_reads_any_more() {
             far.close(None).await.ok();
         })
     });
-    let mut process = cluster.remote(Target::pod("n", "p"), Some("c")).start(&context(), &Program::script("x", &[]).with_input());
-    // The container's state is not told by this server.
-    assert!(process.is_err());
-    process = cluster.remote(Target::pod("n", "p"), None).start(&context(), &Program::script("x", &[]).with_input());
-    let mut process = process.unwrap();
+    let remote = cluster.remote(Target::pod("n", "p"), None);
+    let mut process = remote.start(&context(), &Program::script("x", &[]).with_input()).unwrap();
     let mut input = process.input().unwrap();
     let block = vec![0; 1 << 20];
     let error = loop {

@@ -68,6 +68,8 @@ pub struct RedisAt {
     pub certificates: Certificates,
     /// Sentinels that know which server is the master.
     pub sentinels: Option<Sentinels>,
+    /// `NAMESPACE` of the Secret (2.14 and before): keys begin with it.
+    pub key_prefix: Option<String>,
     /// Where this comes from, for people.
     pub origin: String,
 }
@@ -196,6 +198,7 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
             certificate: value(&format!("{}_CERT", keys.tls))?,
             key: value(&format!("{}_KEY", keys.tls))?,
         },
+        key_prefix: value("NAMESPACE")?.map(|prefix| prefix.expose_secret().to_owned()),
         origin,
     })
 }

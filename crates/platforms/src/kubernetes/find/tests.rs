@@ -1,0 +1,96 @@
+//! Installations that the test cluster does not have: sentinels, TLS, buckets, lost labels, missing Secrets, an operator out of sight.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::address::Reach;
+use super::*;
+use crate::kubernetes::scripted::{Reply, cluster};
+
+fn secret(data: &[(&str, &str)]) -> Reply {
+    use base64::Engine;
+    let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+    let data: serde_json::Map<_, _> = data.iter().map(|(key, value)| ((*key).to_owned(), json!(encode(value)))).collect();
+    Reply::Json(200, json!({ "data": data }))
+}
+
+fn unusual(path: &str) -> Reply {
+    let path = path.split('?').next().unwrap();
+    match path.trim_start_matches("/api/v1/namespaces/n/") {
+        "/apis/apps/v1/namespaces/n/deployments" => Reply::Json(
+            200,
+            json!({"kind": "DeploymentList", "items": [
+                // Without its labels.
+                {"metadata": {"name": "system-app"}, "spec": {"selector": {"matchLabels": {"deployment": "system-app"}}}},
+                {"metadata": {"name": "somebody-elses"}, "spec": {}},
+            ]}),
+        ),
+        "/apis/apps/v1/deployments" => Reply::Json(403, json!({"reason": "Forbidden"})),
+        "/apis/apps.3scale.net/v1alpha1/namespaces/n/apimanagers" => Reply::Json(
+            200,
+            json!({"items": [{"metadata": {"name": "am"}, "spec": {"system": {"fileStorage":
+                {"simpleStorageService": {"configurationSecretRef": {"name": "s3-auth"}}}}}}]}),
+        ),
+        "pods" => Reply::Json(200, json!({"items": []})),
+        "secrets/system-database" => secret(&[
+            ("URL", "postgresql://system:p%40ss@db.example.com/system?sslmode=require"),
+            ("DATABASE_SSL_MODE", "verify-full"),
+            ("DB_SSL_CA", "-----BEGIN"),
+        ]),
+        "secrets/backend-redis" => secret(&[
+            ("REDIS_STORAGE_URL", "rediss://mymaster/2"),
+            ("REDIS_STORAGE_SENTINEL_HOSTS", "redis://:x@one:26380, two.b.svc"),
+            ("REDIS_STORAGE_SENTINEL_ROLE", " "),
+            ("REDIS_STORAGE_PASSWORD", "storage-password"),
+            ("REDIS_SSL_CA", "ca"),
+            ("REDIS_QUEUES_URL", "redis://queues.example.com"),
+            ("REDIS_SSL_QUEUES_CA", "queues-ca"),
+        ]),
+        "secrets/system-redis" => secret(&[("URL", "hunter2")]),
+        "secrets/zync" => Reply::Json(403, json!({"reason": "Forbidden"})),
+        _ => Reply::Json(404, json!({"reason": "NotFound"})),
+    }
+}
+
+#[test]
+fn unusual_installations_are_understood_and_what_is_missing_is_named() {
+    let found = cluster(|_, path, _| unusual(path)).find().unwrap();
+    assert_eq!(found.era, Era::External);
+    assert_eq!(found.workloads.iter().map(|workload| workload.element.as_str()).collect::<Vec<_>>(), ["app"]);
+    assert_eq!(found.operator, None);
+    assert!(found.problems.iter().any(|problem| problem.text.contains("may not look for it elsewhere")), "{:?}", found.problems);
+
+    let database = found.system_database.unwrap();
+    assert_eq!(database.kind, DatabaseKind::PostgreSql);
+    assert_eq!(database.reach, Reach::External { host: "db.example.com".into(), port: 5432 });
+    assert_eq!((database.password.unwrap().expose_secret(), database.tls_mode.as_deref()), ("p@ss", Some("verify-full")));
+    assert_eq!(database.certificates.ca.unwrap().expose_secret(), "-----BEGIN");
+
+    let redis = found.backend_redis.unwrap();
+    assert_eq!((redis.storage.database, redis.storage.is_tls, redis.queues.database, redis.queues.is_tls), (2, true, 0, false));
+    assert_eq!(redis.storage.password.unwrap().expose_secret(), "storage-password");
+    assert_eq!(redis.queues.certificates.ca.unwrap().expose_secret(), "queues-ca");
+    let sentinels = redis.storage.sentinels.unwrap();
+    assert_eq!((sentinels.group.as_str(), sentinels.role.as_str()), ("mymaster", "master"));
+    let service = |namespace: &str, name: &str, port| Reach::Service { namespace: namespace.into(), name: name.into(), port };
+    assert_eq!(sentinels.reaches, [service("n", "one", 26380), service("b", "two", 26379)]);
+
+    let problem = found.system_redis.unwrap_err();
+    assert!(problem.text.contains("key URL of Secret system-redis is not an address"), "{problem:?}");
+    assert!(!format!("{problem:?}").contains("hunter2"));
+    let problem = found.zync_database.unwrap_err();
+    assert!(problem.way_out.unwrap().contains(r#"resources: ["secrets"], verbs: ["get"]"#));
+    let FilesAt::Bucket(bucket) = found.system_storage.unwrap() else { panic!("not a bucket") };
+    assert_eq!(bucket.secret.as_deref(), Some("s3-auth"));
+}
+
+#[test]
+fn a_namespace_without_3scale_is_refused() {
+    let empty = cluster(|_, path, _| match path.split('?').next().unwrap() {
+        "/apis/apps/v1/namespaces/n/deployments" | "/api/v1/namespaces/n/pods" => Reply::Json(200, json!({"items": []})),
+        _ => Reply::Json(404, json!({"reason": "NotFound"})),
+    });
+    assert_eq!(empty.find().unwrap_err().class(), plan::Class::Refused);
+}
