@@ -4,6 +4,7 @@
 
 mod api_server;
 mod eras;
+mod in_cluster;
 mod killed;
 mod operator;
 mod pods;
@@ -37,4 +38,5 @@ cases! {
     case_09_a_wrong_namespace_is_named => refused::wrong_namespace();
     case_10_of_two_installations_one_is_restored => two::one_of_two();
     case_11_a_set_of_2_15_goes_into_2_16 => two::migrated();
+    case_12_a_job_in_the_cluster_is_killed_and_resumed => in_cluster::killed_and_resumed();
 }

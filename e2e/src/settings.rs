@@ -17,6 +17,8 @@ pub struct Settings {
     pub deploy: Option<String>,
     /// `E2E_NODE`: a shell command that runs its arguments on the cluster's node; for the case that ends the API server.
     pub node: Option<String>,
+    /// `E2E_IMAGE`: the program as an image that the cluster has, for the case that runs it there.
+    pub image: Option<String>,
 }
 
 impl Settings {
@@ -41,6 +43,7 @@ impl Settings {
             prefix: text("E2E_NAMESPACE").unwrap_or_else(|| "e2e".to_owned()),
             deploy: text("E2E_DEPLOY"),
             node: text("E2E_NODE"),
+            image: text("E2E_IMAGE"),
         }
     }
 }
