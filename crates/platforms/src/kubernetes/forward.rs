@@ -81,7 +81,7 @@ struct Way {
 
 impl Way {
     fn tell(&self, what: String) {
-        log::debug!("forwarding to port {} of {}: {what}", self.port, self.target);
+        ::log::debug!("forwarding to port {} of {}: {what}", self.port, self.target);
         if let Ok(mut trouble) = self.trouble.lock() {
             *trouble = Some(what);
         }
