@@ -63,8 +63,11 @@ impl App {
         join::installation(config, &self.global, &self.stop)
     }
 
-    /// The folder with the runs' journals.
-    pub(crate) fn state(&self, config: &Config) -> Result<State> {
+    /// The runs' journals: on the platform's own shelf, else in a folder of this machine.
+    pub(crate) fn state(&self, config: &Config, installation: Option<&dyn Installation>) -> Result<State> {
+        if let Some(shelf) = installation.and_then(Installation::shelf).filter(|_| self.global.state_folder.is_none()) {
+            return Ok(State::on(shelf));
+        }
         let folder = self.global.state_folder.clone().or_else(|| config.state_folder()).unwrap_or_else(default_state_folder);
         State::folder(&folder)
     }
@@ -85,7 +88,7 @@ impl App {
         run: RunId,
         consent: Consent,
     ) -> Result<Parts> {
-        let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise());
+        let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
         Ok(Parts { repository, data_sets, writers, synchronise, context: self.context(config, run)?, host: host() })
     }
 }
@@ -111,19 +114,36 @@ pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Mani
     .and_then(|manifest| manifest.check_format().map(|()| manifest))
 }
 
-/// The run that is meant: the one named, or the newest that fits.
-pub(crate) fn find_run(state: &State, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
+/// Whether a run is of this installation, as far as both say which they are of.
+pub(crate) fn is_of(run: &Run, installation: &str) -> bool {
+    let theirs = run.plan.installation.as_str();
+    let parts = |text: &str| text.split_once(' ').map_or((text.to_owned(), None), |(name, uid)| (name.to_owned(), Some(uid.to_owned())));
+    let ((one, one_uid), (other, other_uid)) = (parts(theirs), parts(installation));
+    one.is_empty() || other.is_empty() || one == other && (one_uid.is_none() || other_uid.is_none() || one_uid == other_uid)
+}
+
+/// The run that is meant: the one named, or the newest of this installation that fits.
+pub(crate) fn find_run(state: &State, installation: &str, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
     let all = state.runs()?;
     if let Some(wanted) = wanted {
         let fitting: Vec<_> = all.into_iter().filter(|run| run.as_str().starts_with(&wanted.to_lowercase())).collect();
         return match fitting.as_slice() {
-            [run] => Ok(run.clone()),
+            [id] => {
+                let run = state.read(id)?;
+                if is_of(&run, installation) {
+                    return Ok(id.clone());
+                }
+                let (theirs, ours) = (run.plan.installation, installation);
+                Err(Error::refused(format!("run {id} is of another installation ({theirs}), not of this one ({ours})"))
+                    .hint("Give that installation's namespace and cluster: --namespace, --context."))
+            }
             [] => Err(Error::refused(format!("there is no run {wanted}")).hint("`threescale-backup runs` lists them.")),
             _ => Err(Error::refused(format!("{} runs begin with {wanted}", fitting.len())).hint("Give more of the id.")),
         };
     }
     for id in all.into_iter().rev() {
-        if fits(&state.read(&id)?) {
+        let run = state.read(&id)?;
+        if is_of(&run, installation) && fits(&run) {
             return Ok(id);
         }
     }
@@ -149,7 +169,7 @@ pub(crate) fn can_settle(run: &Run) -> bool {
 /// Refuses to begin while an earlier run is in the way, naming the way out.
 ///
 /// A journal that cannot be read stands in the way of a restore, never of a backup: a backup harms nothing.
-pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, purpose: Purpose) -> Result<()> {
+pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, installation: &str, purpose: Purpose) -> Result<()> {
     for id in state.runs()? {
         let run = match state.read(&id) {
             Ok(run) => run,
@@ -164,7 +184,7 @@ pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, purpo
             RunState::Finished => purpose == Purpose::Restore && keeps(&run),
             RunState::Undone | RunState::Settled => false,
         };
-        if is_in_the_way {
+        if is_in_the_way && is_of(&run, installation) {
             let way_out = match run.state {
                 RunState::Finished => format!("It keeps what it replaced: `settle {id}` drops that, `undo {id}` puts it back."),
                 RunState::Undoing => format!("`undo {id}` goes on taking it back."),

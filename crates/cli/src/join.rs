@@ -1,6 +1,8 @@
 //! Where the parts are joined: a platform's installation becomes data sets, writers and copies. One match arm for each platform, one for each kind of store.
 
 mod direct;
+mod kubernetes;
+mod reached;
 mod repository;
 mod stores;
 
@@ -8,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
-use plan::ports::{DataSet, StopFlag, Synchronise, Writers};
+use plan::ports::{Context, DataSet, Problem, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, Policies, Result, WritersAre};
 
 pub(crate) use repository::repository;
@@ -20,6 +22,9 @@ use crate::writers::Consent;
 
 /// A 3scale installation, whatever it runs on.
 pub(crate) trait Installation: Send + Sync {
+    /// What tells it from all others, for the plans of its runs; empty when the platform has no name for it.
+    fn identity(&self) -> String;
+
     /// The data sets that it has.
     fn names(&self) -> Vec<DataSetName>;
 
@@ -36,19 +41,26 @@ pub(crate) trait Installation: Send + Sync {
     fn writers_are(&self, are_stopped: bool, yes: bool) -> Option<WritersAre>;
 
     /// Who makes copies anew.
-    fn synchronise(&self) -> Arc<dyn Synchronise>;
+    fn synchronise(&self) -> Result<Arc<dyn Synchronise>>;
+
+    /// Where journals stand, when not in a folder of this machine.
+    fn shelf(&self) -> Option<Arc<dyn Shelf>>;
+
+    /// How the Kubernetes objects of a set differ from those here, a line each; Secrets as digests.
+    fn differences(&self, context: &Context, snapshot: &dyn Snapshot, policies: Policies) -> Result<Vec<String>>;
 
     /// What it is, for `doctor`: name and value.
     fn facts(&self) -> Vec<(String, String)>;
+
+    /// What stands in the way beyond the data sets, for `doctor`.
+    fn problems(&self) -> Vec<Problem>;
 }
 
 /// The installation that is configured.
-pub(crate) fn installation(config: &Config, _global: &Global, _stop: &StopFlag) -> Result<Arc<dyn Installation>> {
+pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) -> Result<Arc<dyn Installation>> {
     match config.platform()? {
         Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone()))),
-        Platform::Kubernetes => {
-            Err(Error::refused("the platform kubernetes is being built").hint("Set [platform] kind = \"direct\", with the addresses."))
-        }
+        Platform::Kubernetes => Ok(Arc::new(kubernetes::Kubernetes::find(config, global, stop)?)),
     }
 }
 

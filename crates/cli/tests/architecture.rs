@@ -15,12 +15,13 @@ fn dependencies(manifest: &str, section: &str) -> Vec<String> {
 }
 
 /// Crates of ours that each crate may depend on, besides `plan`.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("plan", &[]),
     ("datasets/mysql", &[]),
     ("datasets/postgres", &[]),
     ("datasets/redis", &[]),
     ("datasets/files", &[]),
+    ("datasets/objects", &[]),
     ("platforms", &[]),
     ("repository", &[]),
     ("runner", &[]),
@@ -29,8 +30,18 @@ const ARROWS: [(&str, &[&str]); 9] = [
 
 #[test]
 fn crates_depend_on_plan_only_and_plan_on_none() {
-    let ours =
-        ["plan", "mysql-data-set", "postgres-data-set", "redis-data-set", "files-data-set", "platforms", "repository", "runner", "lab"];
+    let ours = [
+        "plan",
+        "mysql-data-set",
+        "postgres-data-set",
+        "redis-data-set",
+        "files-data-set",
+        "objects-data-set",
+        "platforms",
+        "repository",
+        "runner",
+        "lab",
+    ];
     for (name, allowed) in ARROWS {
         for dependency in dependencies(name, "dependencies").iter().filter(|dependency| ours.contains(&dependency.as_str())) {
             let is_allowed = allowed.contains(&dependency.as_str()) || dependency == "plan" && name != "plan";
@@ -46,6 +57,18 @@ fn the_repository_engine_is_named_in_the_repository_only() {
         for engine in ["rustic_core", "rustic_backend", "object_store"] {
             assert!(is_repository || !text.contains(engine) || path.ends_with("architecture.rs"), "{} names {engine}", path.display());
         }
+    }
+}
+
+#[test]
+fn the_client_of_kubernetes_is_named_in_its_platform_only() {
+    let platform = root().join("crates/platforms");
+    for (path, text) in sources() {
+        let is_platform = path.starts_with(platform.join("src/kubernetes")) || path.starts_with(platform.join("tests"));
+        assert!(is_platform || !text.contains(concat!("kube", "::")), "{} names the client", path.display());
+    }
+    for (name, _) in ARROWS.iter().filter(|(name, _)| *name != "platforms") {
+        assert!(!dependencies(name, "dependencies").contains(&"kube".to_owned()), "{name} depends on kube");
     }
 }
 

@@ -43,7 +43,8 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
         let data_sets = writers::written(found.keys());
         steps.add(Action::NoteWriters { data_sets }, Vec::new(), "their numbers are on record before the first is stopped")
     });
-    let stopped = noted.map(|noted| steps.add(Action::StopWriters { noted }, vec![noted], "an exact cut: nothing writes while the set is taken"));
+    let stopped =
+        noted.map(|noted| steps.add(Action::StopWriters { noted }, vec![noted], "an exact cut: nothing writes while the set is taken"));
     let before: Vec<StepId> = stopped.into_iter().collect();
     let mut dumps = Vec::new();
     for data_set in ORDER.into_iter().filter(|name| found.contains_key(name)) {
@@ -70,5 +71,15 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
             (name, PlannedDataSet { road: Road::SideCopy, findings, kept: None, problems })
         })
         .collect();
-    Plan { purpose: Purpose::Backup, run, set, freeze, policies: Policies::default(), data_sets, problems, steps: steps.into_vec() }
+    Plan {
+        purpose: Purpose::Backup,
+        run,
+        set,
+        freeze,
+        installation: String::new(),
+        policies: Policies::default(),
+        data_sets,
+        problems,
+        steps: steps.into_vec(),
+    }
 }

@@ -29,6 +29,9 @@ impl Tally {
     }
 }
 
+/// The fact of a data set that is a safety copy, with the run that it was taken for: what goes back of it is all that was live, whatever the run's policies are.
+pub const SAFETY_COPY: &str = "safety-copy-for";
+
 /// The evidence of one data set: taken by the dump, compared by the proof, kept in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Evidence {

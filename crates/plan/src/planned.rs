@@ -77,6 +77,9 @@ pub struct Plan {
     pub set: SetId,
     /// Whether the writers are stopped for the whole of a backup.
     pub freeze: bool,
+    /// The installation that it is for; empty when the platform has no name for it. A run is never taken up against another one.
+    #[serde(default)]
+    pub installation: String,
     /// What the operator chose.
     #[serde(default)]
     pub policies: Policies,

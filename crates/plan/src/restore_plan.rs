@@ -101,9 +101,8 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         writers::start_again(&mut steps, noted, &written, &around.offers, last);
     } else if !around.offers.is_empty() && !written.is_empty() {
         problems.push(
-            Problem::new(Severity::Degrades, "copies of what is restored are not made anew: this run does not start the writers").way_out(
-                "Afterwards run backend:storage:rewrite, searchd:optimal_index and zync:resync:domains in system-sidekiq.",
-            ),
+            Problem::new(Severity::Degrades, "copies of what is restored are not made anew: this run does not start the writers")
+                .way_out("Afterwards run backend:storage:rewrite, searchd:optimal_index and zync:resync:domains in system-sidekiq."),
         );
     }
     let data_sets = targets
@@ -113,7 +112,17 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
             (name, PlannedDataSet { road: target.road, findings: target.findings, kept: Some(target.kept), problems })
         })
         .collect();
-    Plan { purpose: Purpose::Restore, run, set, freeze: false, policies: around.policies, data_sets, problems, steps: steps.into_vec() }
+    Plan {
+        purpose: Purpose::Restore,
+        run,
+        set,
+        freeze: false,
+        installation: String::new(),
+        policies: around.policies,
+        data_sets,
+        problems,
+        steps: steps.into_vec(),
+    }
 }
 
 /// Plans a rehearsal: the same road without the cut-over.

@@ -10,8 +10,8 @@ pub(crate) fn written<'a>(names: impl IntoIterator<Item = &'a DataSetName>) -> V
     names.into_iter().copied().filter(|name| DataSetName::STORES.contains(name)).collect()
 }
 
-/// The steps after the last cut-over: writers start group by group, and each copy is made anew as soon as those are up that it needs
-/// (`design.md`, order of a restore).
+/// The steps after the last cut-over: writers start group by group. The configuration in Backend is made anew before those start that read it; the other copies
+/// when the installation serves again.
 pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetName], offers: &[SyncTask], after: Vec<StepId>) {
     let tasks: Vec<SyncTask> = offers.iter().copied().filter(|task| is_stale(*task, restored)).collect();
     if tasks.is_empty() {
@@ -23,9 +23,14 @@ pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetN
     let mut last = after;
     for group in WriterGroup::ALL {
         last = vec![steps.add(Action::StartWriters { noted, groups: vec![group] }, last, why(group))];
-        for task in tasks.iter().filter(|task| needs(**task) == group) {
-            last = vec![steps.add(Action::Synchronise { task: *task }, last, because(*task))];
+        if group == WriterGroup::Listener && tasks.contains(&SyncTask::BackendConfiguration) {
+            let task = SyncTask::BackendConfiguration;
+            last = vec![steps.add(Action::Synchronise { task }, last, because(task))];
         }
+    }
+    // These need all that serves, and nothing that serves needs them.
+    for task in tasks.into_iter().filter(|task| *task != SyncTask::BackendConfiguration) {
+        last = vec![steps.add(Action::Synchronise { task }, last, because(task))];
     }
     steps.add(Action::ReleaseWriters { noted }, last, "as it was before");
 }
@@ -40,20 +45,11 @@ fn is_stale(task: SyncTask, restored: &[DataSetName]) -> bool {
     }
 }
 
-/// The last group that must be up before the task can run.
-const fn needs(task: SyncTask) -> WriterGroup {
-    match task {
-        SyncTask::BackendConfiguration => WriterGroup::Listener,
-        SyncTask::SearchIndex => WriterGroup::System,
-        SyncTask::ZyncDomains => WriterGroup::Zync,
-    }
-}
-
 const fn why(group: WriterGroup) -> &'static str {
     match group {
         WriterGroup::Listener => "the gateway's calls are answered again; the rewrite goes through it",
-        WriterGroup::System => "the installation serves again",
-        WriterGroup::Zync => "last: it follows System",
+        WriterGroup::System => "with the configuration in Backend as it is in System",
+        WriterGroup::Zync => "the installation serves again",
     }
 }
 

@@ -178,8 +178,8 @@ fn copies_are_made_anew_when_those_are_up_that_they_need() {
             "start backend-listener",
             "synchronise the Backend configuration from System",
             "start system-app, system-sidekiq, backend-worker, backend-cron",
-            "synchronise the search index from System",
             "start zync, zync-que",
+            "synchronise the search index from System",
             "synchronise zync from System",
             "let go who was held",
         ]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use plan::evidence;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::journal::Run;
 use plan::manifest::{self, KeptDataSet, Manifest};
@@ -222,7 +223,9 @@ fn safety_copy(parts: &Parts, run: &Run, data_sets: &[DataSetName]) -> Result<Ou
     let (set, started_at) = (crate::new_set_id(), Timestamp::now());
     let mut kept = BTreeMap::new();
     for name in data_sets {
-        kept.insert(*name, dump(parts, &set, *name, None)?);
+        let mut copy = dump(parts, &set, *name, None)?;
+        copy.evidence.facts.insert(evidence::SAFETY_COPY.to_owned(), run.plan.run.to_string());
+        kept.insert(*name, copy);
     }
     let manifest = manifest(parts, set.clone(), started_at, run.holds_writers(), Some(run.plan.run.clone()), kept);
     parts.repository.write_manifest(&manifest)?;

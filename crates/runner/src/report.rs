@@ -36,10 +36,7 @@ impl Report {
     #[must_use]
     pub fn downtime_ms(&self) -> Option<i64> {
         self.span_ms(|action| {
-            matches!(
-                action,
-                Action::StopWriters { .. } | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters { .. }
-            )
+            matches!(action, Action::StopWriters { .. } | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters { .. })
         })
     }
 

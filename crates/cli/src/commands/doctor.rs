@@ -16,6 +16,8 @@ use crate::writers::Consent;
 struct DoctorDocument {
     /// What the platform says about the installation.
     installation: Vec<(String, String)>,
+    /// What stands in the way beyond the data sets.
+    problems: Vec<Problem>,
     data_sets: BTreeMap<DataSetName, Finding>,
     repository: Finding,
     writers: Finding,
@@ -65,7 +67,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             Ok((false, _)) => Finding::Fine("stopped and started by hand: no [writers]".to_owned()),
             Err(error) => note(error),
         };
-    let document = DoctorDocument { installation: installation.facts(), data_sets, repository, writers };
+    let document = DoctorDocument { installation: installation.facts(), problems: installation.problems(), data_sets, repository, writers };
     app.output.line(&print(&document))?;
     app.output.document(&document)?;
     if let Some(error) = worst {
@@ -76,6 +78,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
         .values()
         .filter_map(found)
         .flat_map(|findings| findings.backup_problems.iter())
+        .chain(&document.problems)
         .filter(|problem| problem.severity == Severity::Blocks)
         .count();
     if blocking > 0 {
@@ -110,8 +113,8 @@ fn print(document: &DoctorDocument) -> String {
                     road.to_owned(),
                 ]);
                 lines.extend(findings.facts.iter().map(|(key, value)| format!("  {name}: {key}: {value}")));
-                lines.extend(findings.backup_problems.iter().map(|problem| tell(*name, "backup", problem)));
-                lines.extend(findings.restore_problems.iter().map(|problem| tell(*name, "restore", problem)));
+                lines.extend(findings.backup_problems.iter().map(|problem| tell(name.as_str(), "backup: ", problem)));
+                lines.extend(findings.restore_problems.iter().map(|problem| tell(name.as_str(), "restore: ", problem)));
             }
             Finding::Fine(text) => lines.push(format!("  {name}: {text}")),
             Finding::Failed { error, hints, .. } => lines.push(format!("  {name}: FAILED: {error} {}", hints.join(" "))),
@@ -123,16 +126,17 @@ fn print(document: &DoctorDocument) -> String {
         Finding::Found(_) => String::new(),
     };
     let tail = [own("repository", &document.repository), own("writers", &document.writers)];
+    lines.extend(document.problems.iter().map(|problem| tell("installation", "", problem)));
     let facts = document.installation.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
     [facts, vec![table.render(), String::new()], lines, tail.to_vec()].concat().join("\n")
 }
 
-fn tell(name: DataSetName, verb: &str, problem: &Problem) -> String {
+fn tell(name: &str, verb: &str, problem: &Problem) -> String {
     let word = match problem.severity {
         Severity::Note => "note",
         Severity::Degrades => "warning",
         Severity::Blocks => "MISSING",
     };
     let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
-    format!("  {name}: {verb}: {word}: {}.{way_out}", problem.text.trim_end_matches('.'))
+    format!("  {name}: {verb}{word}: {}.{way_out}", problem.text.trim_end_matches('.'))
 }

@@ -22,7 +22,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let repository: Arc<dyn Repository> = app.repository(&config)?;
     let manifest = find_set(repository.as_ref(), &args.set)?;
     let names = names_in(&manifest, &args.only.only)?;
-    let state = app.state(&config)?;
+    let state = app.state(&config, None)?;
 
     let run = runner::new_run_id();
     let context = app.context(&config, run.clone())?;
@@ -52,7 +52,8 @@ fn names_in<'a>(manifest: &'a Manifest, only: &[DataSetName]) -> Result<BTreeMap
     }
     let objects = DataSetName::KubernetesObjects;
     if only.contains(&objects) {
-        return Err(Error::refused(format!("there is no throw-away server for {objects}")).hint("Leave it out of --only: `plan` shows what it would change."));
+        return Err(Error::refused(format!("there is no throw-away server for {objects}"))
+            .hint("Leave it out of --only: `plan` shows what it would change."));
     }
     let is_wanted = |name: &DataSetName| *name != objects && (only.is_empty() || only.contains(name));
     Ok(manifest.data_sets.iter().filter(|(name, _)| is_wanted(name)).map(|(name, kept)| (*name, kept)).collect())

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::ids::{DataSetName, RunId};
-use plan::manifest::Manifest;
+use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Repository, Road, Severity};
 use plan::step::Action;
-use plan::{Around, Error, Plan, Purpose, Result, Target, WritersAre, plan_restore};
+use plan::{Around, Error, Plan, Purpose, Queues, Result, Target, WritersAre, plan_restore};
 use runner::State;
 use serde::Serialize;
 
@@ -26,7 +26,20 @@ struct PlanDocument<'a> {
     plan: &'a Plan,
     estimated_stage_ms: i64,
     estimated_space_bytes: u64,
+    /// Job queues of the set that are not loaded: database, queue, jobs.
+    queues_left_out: &'a [LeftOut],
+    /// Kubernetes objects of the set that are not the same here. Secrets as digests.
+    objects: &'a [String],
     refused: bool,
+}
+
+/// A job queue that is not loaded.
+#[derive(Serialize)]
+struct LeftOut {
+    data_set: DataSetName,
+    database: String,
+    queue: String,
+    jobs: u64,
 }
 
 pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
@@ -49,10 +62,10 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
 /// Plans, asks, and carries the plan out.
 pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId)> {
     let config = app.config()?;
-    let state = app.state(&config)?;
-    let _lock = state.lock()?;
-    refuse_while_another_is_open(&app.output, &state, Purpose::Restore)?;
     let installation = app.installation(&config)?;
+    let state = app.state(&config, Some(installation.as_ref()))?;
+    let _lock = state.lock()?;
+    refuse_while_another_is_open(&app.output, &state, &installation.identity(), Purpose::Restore)?;
     let writers = match installation.writers_are(args.plan.writers_are_stopped, args.yes) {
         Some(writers) => writers,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
@@ -65,7 +78,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
     };
     let prepared = prepare(app, &config, installation.as_ref(), &args.plan, writers)?;
     if !app.output.json {
-        app.output.note(&print_plan(&prepared.plan, &prepared.manifest));
+        app.output.note(&prepared.text());
     }
     prepared.plan.check()?;
     if !args.yes {
@@ -88,15 +101,42 @@ struct Prepared {
     data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
     manifest: Manifest,
     plan: Plan,
+    queues_left_out: Vec<LeftOut>,
+    objects: Vec<String>,
 }
 
-fn prepare(
-    app: &App,
-    config: &Config,
-    installation: &dyn Installation,
-    args: &args::PlanArgs,
-    writers: WritersAre,
-) -> Result<Prepared> {
+impl Prepared {
+    fn text(&self) -> String {
+        let mut lines = vec![print_plan(&self.plan, &self.manifest)];
+        if !self.queues_left_out.is_empty() {
+            lines.push("Job queues that are left out (--queues keep loads them):".to_owned());
+            lines.extend(
+                self.queues_left_out
+                    .iter()
+                    .map(|left| format!("  {} {} {}: {}", left.data_set, left.database, left.queue, count(left.jobs))),
+            );
+        }
+        if !self.objects.is_empty() {
+            lines.push("Kubernetes objects of the set that are not the same here:".to_owned());
+            lines.extend(self.objects.iter().map(|line| format!("  {line}")));
+        }
+        lines.join("\n")
+    }
+}
+
+/// The queues of the set that a restore does not load.
+fn left_out(plan: &Plan) -> Vec<LeftOut> {
+    if plan.policies.queues == Queues::Keep {
+        return Vec::new();
+    }
+    let of = |data_set: DataSetName, kept: &KeptDataSet| {
+        let queues = redis_data_set::queues_of(&kept.evidence).into_iter().filter(|(_, _, jobs)| *jobs > 0);
+        queues.map(move |(database, queue, jobs)| LeftOut { data_set, database, queue, jobs }).collect::<Vec<_>>()
+    };
+    plan.data_sets.iter().filter_map(|(name, planned)| planned.kept.as_ref().map(|kept| of(*name, kept))).flatten().collect()
+}
+
+fn prepare(app: &App, config: &Config, installation: &dyn Installation, args: &args::PlanArgs, writers: WritersAre) -> Result<Prepared> {
     join::selected(installation, &args.only.only)?;
     let repository: Arc<dyn Repository> = app.repository(config)?;
     let manifest = find_set(repository.as_ref(), &args.set)?;
@@ -106,9 +146,16 @@ fn prepare(
     let run = runner::new_run_id();
     let context = app.context(config, run.clone())?;
     let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
-    let around = Around { writers, offers: installation.synchronise().offers(), policies };
-    let plan = plan_restore(run, manifest.set.clone(), targets, &around);
-    Ok(Prepared { repository, data_sets, manifest, plan })
+    let around = Around { writers, offers: installation.synchronise()?.offers(), policies };
+    let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
+    plan.installation = installation.identity();
+    let objects = match manifest.data_sets.get(&DataSetName::KubernetesObjects).filter(|_| names.contains(&DataSetName::KubernetesObjects))
+    {
+        Some(kept) => installation.differences(&context, repository.open(&kept.snapshot)?.as_ref(), policies)?,
+        None => Vec::new(),
+    };
+    let queues_left_out = left_out(&plan);
+    Ok(Prepared { repository, data_sets, manifest, plan, queues_left_out, objects })
 }
 
 /// The data sets to put back: those asked for, or all of the set; each must be in the set and in the installation. Objects that are not asked for by name are
@@ -144,7 +191,8 @@ pub(crate) fn targets(
     let mut targets = BTreeMap::new();
     for (name, findings) in found {
         let (Some(kept), Some(store)) = (manifest.data_sets.get(&name), data_sets.get(&name)) else { continue };
-        let road = if in_place { Road::InPlace } else { findings.road };
+        // Objects have no other road, and need none.
+        let road = if in_place && name != DataSetName::KubernetesObjects { Road::InPlace } else { findings.road };
         let fits =
             store.fits(context, kept, road).map_err(|error| error.during(format!("failed to look whether the set fits into {name}")))?;
         targets.insert(name, Target { findings, kept: kept.clone(), road, fits });
@@ -153,12 +201,14 @@ pub(crate) fn targets(
 }
 
 fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
-    app.output.line(&print_plan(&prepared.plan, &prepared.manifest))?;
+    app.output.line(&prepared.text())?;
     let refused = prepared.plan.check().is_err();
     app.output.document(&PlanDocument {
         plan: &prepared.plan,
         estimated_stage_ms: estimated_stage_ms(&prepared.plan),
         estimated_space_bytes: estimated_space_bytes(&prepared.plan),
+        queues_left_out: &prepared.queues_left_out,
+        objects: &prepared.objects,
         refused,
     })
 }
@@ -186,10 +236,13 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
     lines.push(table.render());
     lines.push(String::new());
     lines.push("Steps:".to_owned());
-    lines.extend(plan.steps.iter().map(|step| format!("  {:>2}. {:<34} {}", step.id, step.action.to_string(), step.reason)));
+    let width = plan.steps.iter().map(|step| step.action.to_string().len()).max().unwrap_or(0);
+    lines.extend(plan.steps.iter().map(|step| format!("  {:>2}. {:<width$} {}", step.id, step.action.to_string(), step.reason)));
     lines.push(String::new());
-    let first_cut =
-        plan.steps.iter().find(|step| matches!(step.action, Action::StopWriters { .. } | Action::CutOver { .. } | Action::SafetyCopy { .. }));
+    let first_cut = plan
+        .steps
+        .iter()
+        .find(|step| matches!(step.action, Action::StopWriters { .. } | Action::CutOver { .. } | Action::SafetyCopy { .. }));
     if let Some(cut) = first_cut {
         lines.push(format!("The installation serves until step {}.", cut.id));
     }

@@ -11,11 +11,11 @@ use plan::{Error, Purpose, Result};
 use runner::{Parts, Report, State};
 use serde::Serialize;
 
-use crate::app::{App, can_resume, can_settle, can_undo, describe, find_run, keeps};
+use crate::app::{App, can_resume, can_settle, can_undo, describe, find_run, is_of, keeps};
 use crate::args::OfRun;
 use crate::commands::backup::with_way_out;
 use crate::config::Config;
-use crate::join;
+use crate::join::{self, Installation};
 use crate::output::{Table, age, bytes, duration_ms, local_time};
 use crate::writers::Consent;
 
@@ -45,7 +45,10 @@ struct StepDocument {
 
 pub(crate) fn runs(app: &App) -> Result<()> {
     let config = app.config()?;
-    let state = app.state(&config)?;
+    // The journals are told even when the installation cannot be reached.
+    let installation = app.installation(&config).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
+    let state = app.state(&config, installation.as_deref())?;
+    let identity = installation.as_ref().map(|installation| installation.identity()).unwrap_or_default();
     let mut table = Table::new(&["RUN", "WHAT", "OPENED", "AGE", "KEEPS"]);
     let (mut documents, mut reminders) = (Vec::new(), Vec::new());
     for id in state.runs()? {
@@ -56,13 +59,20 @@ pub(crate) fn runs(app: &App) -> Result<()> {
                 continue;
             }
         };
-        let kept = if keeps(&report.run) { kept_bytes(app, &config, &report).ok() } else { Some(0) };
+        let kept = match &installation {
+            _ if !keeps(&report.run) => Some(0),
+            Some(installation) => kept_bytes(app, &config, installation.as_ref(), &report).ok(),
+            None => None,
+        };
         let kept_text = match kept {
             Some(0) => String::new(),
             Some(size) => bytes(size),
             None => "unknown".to_owned(),
         };
         let run = &report.run;
+        if !is_of(run, &identity) {
+            continue;
+        }
         table.row([id.to_string(), describe(run), local_time(run.opened_at), age(run.opened_at), kept_text.clone()]);
         if keeps(run) {
             reminders.push(format!("run {id} keeps what it replaced ({kept_text}): `settle {id}` drops it, `undo {id}` puts it back."));
@@ -106,10 +116,9 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
     }
 }
 
-fn kept_bytes(app: &App, config: &Config, report: &Report) -> Result<u64> {
+fn kept_bytes(app: &App, config: &Config, installation: &dyn Installation, report: &Report) -> Result<u64> {
     let names: Vec<_> = report.run.plan.data_sets.keys().copied().collect();
-    let installation = app.installation(config)?;
-    let data_sets = join::data_sets(installation.as_ref(), &names, report.run.plan.policies)?;
+    let data_sets = join::data_sets(installation, &names, report.run.plan.policies)?;
     let context = app.context(config, report.run.plan.run.clone())?;
     let mut sum = 0;
     for step in &report.run.plan.steps {
@@ -176,14 +185,14 @@ struct Opened {
 
 fn open(app: &App, args: &OfRun, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
-    let state = app.state(&config)?;
+    let installation = app.installation(&config)?;
+    let state = app.state(&config, Some(installation.as_ref()))?;
     let lock = state.lock()?;
-    let id = find_run(&state, args.run.as_deref(), fits)?;
+    let id = find_run(&state, &installation.identity(), args.run.as_deref(), fits)?;
     let journal = state.open_journal(&id)?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
     let plan = journal.run().plan;
     let names: Vec<DataSetName> = plan.data_sets.keys().copied().collect();
-    let installation = app.installation(&config)?;
     let data_sets = join::data_sets(installation.as_ref(), &names, plan.policies)?;
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let parts = app.parts(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;

@@ -52,7 +52,7 @@ pub(crate) struct StorageSection {
     pub skip_unreadable: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct RedisSection {
     /// system-redis.
@@ -72,6 +72,8 @@ pub(crate) struct RedisSection {
     pub storage_sentinel_role: Option<String>,
     pub queues_sentinel_role: Option<String>,
     pub sentinel_username: Option<String>,
+    /// system-redis: `NAMESPACE` of the Secret (3scale 2.14 and before); keys begin with it.
+    pub namespace: Option<String>,
     pub sentinel_password: Option<SecretString>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
-use plan::ports::{DataSet, NothingToSynchronise, Synchronise, Writers};
+use plan::ports::{Context, DataSet, NothingToSynchronise, Problem, Shelf, Snapshot, Synchronise, Writers};
 use plan::{Error, Policies, Result, WritersAre};
 
 use super::{Installation, stores};
@@ -23,20 +23,24 @@ impl Direct {
 }
 
 impl Installation for Direct {
+    fn identity(&self) -> String {
+        String::new()
+    }
+
     fn names(&self) -> Vec<DataSetName> {
         self.config.data_sets()
     }
 
     fn data_set(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
         let made = match name {
-            DataSetName::SystemDatabase | DataSetName::ZyncDatabase => stores::database(name, self.config.database(name)?),
+            DataSetName::SystemDatabase | DataSetName::ZyncDatabase => stores::database(name, self.config.database(name)?, None),
             DataSetName::SystemStorage => {
                 let section = self.config.storage()?;
                 let options = files_data_set::Options { skip_unreadable: section.skip_unreadable };
                 Ok(Arc::new(files_data_set::FilesStore::new(name, section.path, options)) as Arc<dyn DataSet>)
             }
-            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues),
-            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues),
+            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, None),
+            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, None),
             DataSetName::KubernetesObjects => Err(Error::refused("there are no Kubernetes objects on the platform \"direct\"")
                 .hint("Leave it out with --only, or set [platform] kind = \"kubernetes\".")),
         };
@@ -61,11 +65,23 @@ impl Installation for Direct {
         }
     }
 
-    fn synchronise(&self) -> Arc<dyn Synchronise> {
-        Arc::new(NothingToSynchronise)
+    fn synchronise(&self) -> Result<Arc<dyn Synchronise>> {
+        Ok(Arc::new(NothingToSynchronise))
+    }
+
+    fn shelf(&self) -> Option<Arc<dyn Shelf>> {
+        None
+    }
+
+    fn differences(&self, _context: &Context, _snapshot: &dyn Snapshot, _policies: Policies) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 
     fn facts(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    fn problems(&self) -> Vec<Problem> {
         Vec::new()
     }
 }

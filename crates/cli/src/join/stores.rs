@@ -7,15 +7,17 @@ use plan::ids::DataSetName;
 use plan::ports::DataSet;
 use plan::tls::Tls;
 use plan::{Error, Queues, Result};
+use postgres_data_set::RemotePrograms;
+use redis_data_set::FileRoad;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{DatabaseSection, RedisSection};
 
-pub(super) fn database(name: DataSetName, section: DatabaseSection) -> Result<Arc<dyn DataSet>> {
+pub(super) fn database(name: DataSetName, section: DatabaseSection, programs: Option<RemotePrograms>) -> Result<Arc<dyn DataSet>> {
     let url = section.url.expose_secret();
     match url.split_once("://").map(|(scheme, _)| scheme) {
         Some("mysql2" | "mysql") if name == DataSetName::SystemDatabase => mysql(name, &section),
-        Some("postgresql" | "postgres") => postgres(name, &section),
+        Some("postgresql" | "postgres") => postgres(name, &section, programs),
         Some("oracle-enhanced") => {
             Err(Error::refused("Oracle is not supported").hint("Use the database's own tools for it, and --only for the rest."))
         }
@@ -51,7 +53,7 @@ fn mysql(name: DataSetName, section: &DatabaseSection) -> Result<Arc<dyn DataSet
     Ok(Arc::new(mysql_data_set::MysqlStore::new(name, address, options)))
 }
 
-fn postgres(name: DataSetName, section: &DatabaseSection) -> Result<Arc<dyn DataSet>> {
+fn postgres(name: DataSetName, section: &DatabaseSection, programs: Option<RemotePrograms>) -> Result<Arc<dyn DataSet>> {
     let mut address = postgres_data_set::Address::parse(section.url.expose_secret())?;
     if let Some(password) = &section.password {
         address.password = Some(password.clone());
@@ -61,13 +63,14 @@ fn postgres(name: DataSetName, section: &DatabaseSection) -> Result<Arc<dyn Data
     }
     let mut options = postgres_data_set::Options::default();
     options.client_folder.clone_from(&section.client_folder);
+    options.programs = programs;
     if let Some(seconds) = section.lock_wait_seconds {
         options.cut_over_wait = Duration::from_secs(seconds);
     }
     Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, options)))
 }
 
-pub(super) fn backend_redis(section: &RedisSection, queues: Queues) -> Result<Arc<dyn DataSet>> {
+pub(super) fn backend_redis(section: &RedisSection, queues: Queues, file_road: Option<FileRoad>) -> Result<Arc<dyn DataSet>> {
     let missing = |key: &str| {
         Error::refused(format!("{key} is missing")).hint("Write storage-url and queues-url as 3scale's Secret backend-redis has them.")
     };
@@ -77,14 +80,14 @@ pub(super) fn backend_redis(section: &RedisSection, queues: Queues) -> Result<Ar
         ("storage", redis_address(section, storage, section.storage_sentinel_hosts.as_deref(), section.storage_sentinel_role.as_deref())?),
         ("queues", redis_address(section, queues_url, section.queues_sentinel_hosts.as_deref(), section.queues_sentinel_role.as_deref())?),
     ];
-    redis(DataSetName::BackendRedis, addresses, queues)
+    redis(DataSetName::BackendRedis, addresses, section, queues, file_road)
 }
 
-pub(super) fn system_redis(section: &RedisSection, queues: Queues) -> Result<Arc<dyn DataSet>> {
+pub(super) fn system_redis(section: &RedisSection, queues: Queues, file_road: Option<FileRoad>) -> Result<Arc<dyn DataSet>> {
     let url =
         section.url.as_ref().ok_or_else(|| Error::refused("url is missing").hint("Write it as 3scale's Secret system-redis has it."))?;
     let address = redis_address(section, url, section.sentinel_hosts.as_deref(), section.sentinel_role.as_deref())?;
-    redis(DataSetName::SystemRedis, vec![("system", address)], queues)
+    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, file_road)
 }
 
 fn redis_address(
@@ -107,11 +110,19 @@ fn redis_address(
     Ok(address)
 }
 
-fn redis(name: DataSetName, addresses: Vec<(&str, redis_data_set::Address)>, queues: Queues) -> Result<Arc<dyn DataSet>> {
+fn redis(
+    name: DataSetName,
+    addresses: Vec<(&str, redis_data_set::Address)>,
+    section: &RedisSection,
+    queues: Queues,
+    file_road: Option<FileRoad>,
+) -> Result<Arc<dyn DataSet>> {
     let mut options = redis_data_set::Options::default();
     options.queues = match queues {
         Queues::Drop => redis_data_set::Queues::Drop,
         Queues::Keep => redis_data_set::Queues::Keep,
     };
+    options.namespace = section.namespace.clone().filter(|prefix| !prefix.is_empty());
+    options.file_road = file_road;
     Ok(Arc::new(redis_data_set::RedisStore::new(name, addresses, options)?))
 }

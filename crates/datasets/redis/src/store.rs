@@ -187,11 +187,11 @@ impl DataSet for RedisStore {
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
-        self.stage_into(context, &self.placed(place)?, &snapshot, kept)
+        self.stage_into(context, &self.placed(place)?.for_set(kept), &snapshot, kept)
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
-        self.prove_at(context, &self.placed(place)?, kept)
+        self.prove_at(context, &self.placed(place)?.for_set(kept), kept)
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {

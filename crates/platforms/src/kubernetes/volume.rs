@@ -52,7 +52,9 @@ impl Volume {
     /// The same, through a container that serves while there is one: for reading, without a pod of our own.
     #[must_use]
     pub fn serving(cluster: Cluster, mount_path: &str, target: Target, container: &str) -> Self {
-        Self { serving: Some((target, container.to_owned())), ..Self::new(cluster, mount_path) }
+        let mut volume = Self::new(cluster, mount_path);
+        volume.serving = Some((target, container.to_owned()));
+        volume
     }
 
     /// A serving pod, when one runs. Programs of one verb must find the same place: once there is a pod of our own it stays that.

@@ -78,6 +78,14 @@ pub(crate) enum Holds {
 }
 
 impl Placed {
+    /// The place for a set: of a safety copy all goes back, queues too.
+    pub(crate) fn for_set(mut self, kept: &KeptDataSet) -> Self {
+        if kept.evidence.facts.contains_key(plan::evidence::SAFETY_COPY) {
+            self.queues = Queues::Keep;
+        }
+        self
+    }
+
     pub(crate) fn staging(&self) -> String {
         format!("threescale-backup:staging:{}", self.run)
     }

@@ -1,0 +1,274 @@
+//! Platform `kubernetes`: what there is, is found in the namespace; addresses and passwords come from 3scale's own Secrets.
+//!
+//! A section of the configuration with an address goes before what is found: then that one is reached directly.
+
+mod bucket;
+mod files;
+mod memory;
+mod sections;
+mod ways;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use objects_data_set::ObjectsStore;
+use plan::ids::DataSetName;
+use plan::ports::{Context, DataSet, Problem, Program, Remote, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
+use plan::{Error, Policies, Result, WritersAre};
+use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, RedisAt};
+use platforms::kubernetes::shelf::ConfigMapShelf;
+use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
+use platforms::kubernetes::writers::{KubernetesWriters, WritersOptions};
+use platforms::kubernetes::{Cluster, Options, Purpose};
+
+use self::ways::Ways;
+use super::direct::Direct;
+use super::reached::Reached;
+use super::{Installation, stores};
+use crate::args::Global;
+use crate::config::Config;
+use crate::output::Output;
+use crate::writers::{self, Consent};
+
+/// The installation in a namespace.
+pub(super) struct Kubernetes {
+    config: Config,
+    cluster: Cluster,
+    found: Found,
+    /// For the sections with an address.
+    direct: Direct,
+    ways: Mutex<Ways>,
+    /// Looked for when it is first asked: a backup does not need it.
+    tasks: Mutex<Option<Arc<dyn Synchronise>>>,
+}
+
+impl Kubernetes {
+    pub(super) fn find(config: &Config, global: &Global, stop: &StopFlag) -> Result<Self> {
+        let cluster = connect(global, stop)?;
+        let found = cluster.find()?;
+        let (direct, ways) = (Direct::new(config.clone()), Mutex::new(Ways::new(cluster.clone())));
+        Ok(Self { config: config.clone(), cluster, found, direct, ways, tasks: Mutex::new(None) })
+    }
+
+    fn database(&self, name: DataSetName, at: &DatabaseAt) -> Result<Arc<dyn DataSet>> {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let way = ways.to(&at.reach)?;
+        let (section, certificates) = sections::database(at, &way)?;
+        let inner = stores::database(name, section, ways.programs(&at.reach))?;
+        Ok(reached(inner, at.reach.to_string(), &at.origin, vec![way], certificates))
+    }
+
+    fn redis(&self, name: DataSetName, servers: &[&RedisAt], policies: Policies) -> Result<Arc<dyn DataSet>> {
+        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dialled = Vec::new();
+        for at in servers {
+            dialled.push(if at.sentinels.is_some() { None } else { Some(ways.to(&at.reach)?) });
+        }
+        let (section, certificates) = sections::redis(name, servers, &dialled, self.cluster.is_inside())?;
+        let file_road = servers.first().and_then(|at| ways.file_road(&at.reach, &self.found));
+        let inner = match name {
+            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, file_road)?,
+            _ => stores::system_redis(&section, policies.queues, file_road)?,
+        };
+        let mut addresses: Vec<_> = servers.iter().map(|at| at.reach.to_string()).collect();
+        addresses.dedup();
+        let origins: Vec<_> = servers.iter().map(|at| at.origin.as_str()).collect();
+        Ok(reached(inner, addresses.join(", "), &origins.join(", "), dialled.into_iter().flatten().collect(), certificates))
+    }
+
+    fn objects(&self, policies: Policies) -> ObjectsStore {
+        let options = objects_data_set::Options { policy: policies.objects };
+        ObjectsStore::new(DataSetName::KubernetesObjects, Arc::new(self.cluster.clone()), options)
+    }
+
+    fn make(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
+        match name {
+            DataSetName::KubernetesObjects => Ok(Arc::new(self.objects(policies))),
+            DataSetName::SystemDatabase => self.database(name, self.found.system_database.as_ref().map_err(refused)?),
+            DataSetName::ZyncDatabase => self.database(name, self.found.zync_database.as_ref().map_err(refused)?),
+            DataSetName::BackendRedis => {
+                let at = self.found.backend_redis.as_ref().map_err(refused)?;
+                self.redis(name, &[&at.storage, &at.queues], policies)
+            }
+            DataSetName::SystemRedis => self.redis(name, &[self.found.system_redis.as_ref().map_err(refused)?], policies),
+            DataSetName::SystemStorage => match self.found.system_storage.as_ref().map_err(refused)? {
+                FilesAt::Volume { .. } => files::volume(&self.cluster, &self.found),
+                FilesAt::Bucket(bucket) => Err(bucket::refused(bucket)),
+            },
+        }
+    }
+
+    /// Whether zync's queue in System's Redis is empty, seen by the server's own client in its pod; unknown where there is none.
+    fn queue_probe(&self) -> Option<QueueProbe> {
+        let at = self.found.system_redis.as_ref().ok()?.clone();
+        let remote = self.ways.lock().unwrap_or_else(PoisonError::into_inner).beside(&at.reach)?;
+        let stop = StopFlag::default();
+        let program = Program {
+            command: ["redis-cli", "-n", &at.database.to_string(), "LLEN", "queue:zync"].map(str::to_owned).to_vec(),
+            environment: at.password.iter().map(|password| ("REDISCLI_AUTH".to_owned(), password.clone())).collect(),
+            takes_input: false,
+        };
+        Some(Box::new(move || {
+            let context = Context { run: runner::new_run_id(), workers: 1, watch: Arc::new(plan::ports::Silent), stop: stop.clone() };
+            Ok(ask(remote.as_ref(), &context, &program).ok().and_then(|said| said.trim().parse().ok()))
+        }))
+    }
+}
+
+impl Installation for Kubernetes {
+    fn identity(&self) -> String {
+        let namespace = self.cluster.namespace();
+        // Namespaces of the same name in other clusters have other uids. Not everybody may look at namespaces.
+        let object = self.cluster.get_if_there(&format!("/api/v1/namespaces/{namespace}")).ok().flatten();
+        let uid = object.as_ref().and_then(|object| object["metadata"]["uid"].as_str());
+        uid.map_or_else(|| namespace.to_owned(), |uid| format!("{namespace} {uid}"))
+    }
+
+    fn names(&self) -> Vec<DataSetName> {
+        DataSetName::ALL.to_vec()
+    }
+
+    fn data_set(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
+        if self.config.has(name.as_str()) {
+            return self.direct.data_set(name, policies);
+        }
+        self.make(name, policies).map_err(|error| error.during(format!("{name} cannot be reached")))
+    }
+
+    fn way_to(&self, missing: DataSetName) -> String {
+        format!("There is no {missing} in namespace {}", self.cluster.namespace())
+    }
+
+    fn writers(&self, output: &Output, consent: Consent) -> Result<Arc<dyn Writers>> {
+        if self.config.has("writers") {
+            return writers::of(&self.config, output, consent);
+        }
+        Ok(Arc::new(KubernetesWriters::new(self.cluster.clone(), WritersOptions::default())))
+    }
+
+    fn writers_are(&self, are_stopped: bool, _yes: bool) -> Option<WritersAre> {
+        Some(if are_stopped { WritersAre::Stopped } else { WritersAre::Ours })
+    }
+
+    fn synchronise(&self) -> Result<Arc<dyn Synchronise>> {
+        let mut known = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tasks) = known.as_ref() {
+            return Ok(Arc::clone(tasks));
+        }
+        let mut tasks = KubernetesTasks::find(self.cluster.clone(), TasksOptions::default())?;
+        if let Some(probe) = self.queue_probe() {
+            tasks = tasks.with_queue_probe(probe);
+        }
+        let tasks: Arc<dyn Synchronise> = Arc::new(tasks);
+        *known = Some(Arc::clone(&tasks));
+        Ok(tasks)
+    }
+
+    fn shelf(&self) -> Option<Arc<dyn Shelf>> {
+        self.cluster.is_inside().then(|| Arc::new(ConfigMapShelf::new(self.cluster.clone())) as Arc<dyn Shelf>)
+    }
+
+    fn differences(&self, context: &Context, snapshot: &dyn Snapshot, policies: Policies) -> Result<Vec<String>> {
+        let all = self.objects(policies).compare(context, snapshot)?;
+        Ok(all.iter().filter(|difference| difference.state != objects_data_set::State::Same).map(ToString::to_string).collect())
+    }
+
+    fn facts(&self) -> Vec<(String, String)> {
+        let found = &self.found;
+        let mut facts = vec![("namespace".to_owned(), format!("{} (cluster of {})", found.namespace, self.cluster.origin()))];
+        let release = found.release.as_deref().map(|release| format!(", release {release}")).unwrap_or_default();
+        facts.push(("3scale".to_owned(), format!("{}{release}", found.era.as_str())));
+        facts.push((
+            "APIManager".to_owned(),
+            match &found.api_manager {
+                Some(manager) => {
+                    let held: Vec<_> = manager.replicas.iter().map(|(part, number)| format!("{part} {number}")).collect();
+                    let held = if held.is_empty() { String::new() } else { format!("; it sets replicas: {}", held.join(", ")) };
+                    format!("{}, domain {}{held}", manager.name, manager.wildcard_domain.as_deref().unwrap_or("unknown"))
+                }
+                None => "none".to_owned(),
+            },
+        ));
+        facts.push((
+            "operator".to_owned(),
+            match &found.operator {
+                Some(operator) => format!("{} in namespace {}, {} replicas", operator.name, operator.namespace, operator.replicas),
+                None => "not found".to_owned(),
+            },
+        ));
+        facts
+    }
+
+    fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.found.problems.clone();
+        for (purpose, severity, what) in
+            [(Purpose::Backup, Severity::Blocks, "a backup"), (Purpose::Restore, Severity::Degrades, "a restore")]
+        {
+            match self.cluster.missing_rules(purpose) {
+                Ok(rules) => problems.extend(rules.iter().map(|rule| {
+                    Problem::new(
+                        severity,
+                        format!(
+                            "for {what} this user may not {} {} in namespace {}",
+                            rule.verb,
+                            rule.resource,
+                            rule.namespace.as_deref().unwrap_or("any")
+                        ),
+                    )
+                    .way_out(format!("Add to its Role: {rule}"))
+                })),
+                Err(error) => problems.push(Problem::new(Severity::Degrades, format!("permissions are not known: {}", error.chain()))),
+            }
+        }
+        problems
+    }
+}
+
+/// The cluster that the flags name.
+pub(crate) fn connect(global: &Global, stop: &StopFlag) -> Result<Cluster> {
+    Cluster::connect(&Options {
+        namespace: global.namespace.clone(),
+        context: global.context.clone(),
+        kubeconfig: global.kubeconfig.clone(),
+        impersonate: global.act_as.clone(),
+        stop: stop.clone(),
+        ..Options::default()
+    })
+}
+
+fn reached(
+    inner: Arc<dyn DataSet>,
+    address: String,
+    origin: &str,
+    ways: Vec<Arc<ways::Dialled>>,
+    kept: Vec<memory::InMemory>,
+) -> Arc<dyn DataSet> {
+    let forwarded: Vec<_> = ways.iter().filter_map(|way| way.forwarded()).collect();
+    let road = if forwarded.is_empty() { "dialled" } else { "by a forwarded port" };
+    Arc::new(Reached {
+        inner,
+        address,
+        how: format!("{road}; address and login from {origin}"),
+        legend: forwarded,
+        _way: vec![Box::new(ways), Box::new(kept)],
+    })
+}
+
+fn refused(problem: &Problem) -> Error {
+    let error = Error::refused(problem.text.clone());
+    match &problem.way_out {
+        Some(way_out) => error.hint(way_out.clone()),
+        None => error,
+    }
+}
+
+/// What a program says, when it is short.
+fn ask(remote: &dyn Remote, context: &Context, program: &Program) -> Result<String> {
+    use std::io::Read;
+    let mut process = remote.start(context, program)?;
+    let mut said = String::new();
+    if let Some(output) = process.output() {
+        output.take(4096).read_to_string(&mut said).map_err(|error| Error::transient("the answer broke off").because(error))?;
+    }
+    process.finish()?.success("the program failed")?;
+    Ok(said)
+}

@@ -1,0 +1,86 @@
+//! Files of System on a volume: read through a pod that serves, put back through a pod of our own that mounts the same volume.
+
+use std::sync::Arc;
+
+use files_data_set::{Options, RemoteFilesStore};
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
+use plan::{Error, Result};
+use platforms::kubernetes::Cluster;
+use platforms::kubernetes::find::{FilesAt, Installation as Found};
+use platforms::kubernetes::volume::Volume;
+
+use super::refused;
+
+/// The two ways to one tree.
+struct VolumeFiles {
+    serving: RemoteFilesStore,
+    own: RemoteFilesStore,
+    address: String,
+}
+
+/// The files on the volume that was found.
+pub(super) fn volume(cluster: &Cluster, found: &Found) -> Result<Arc<dyn DataSet>> {
+    let FilesAt::Volume { target, workload, container, path, claim } = found.system_storage.as_ref().map_err(refused)? else {
+        return Err(Error::failed("the files are not on a volume"));
+    };
+    let name = DataSetName::SystemStorage;
+    let serving = Volume::serving(cluster.clone(), path, target.clone(), container);
+    let own = Volume::new(cluster.clone(), path);
+    let store = |remote| RemoteFilesStore::new(name, Arc::new(remote), path.clone(), Options::default());
+    let claim = claim.as_deref().map_or_else(|| "a volume without a claim".to_owned(), |claim| format!("PersistentVolumeClaim {claim}"));
+    Ok(Arc::new(VolumeFiles { serving: store(serving), own: store(own), address: format!("{claim}, through {workload}") }))
+}
+
+impl DataSet for VolumeFiles {
+    fn name(&self) -> DataSetName {
+        self.serving.name()
+    }
+
+    fn kind(&self) -> Result<String> {
+        self.serving.kind()
+    }
+
+    fn look(&self, context: &Context) -> Result<Findings> {
+        let findings = self.serving.look(context)?;
+        Ok(Findings { address: self.address.clone(), ..findings })
+    }
+
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        self.serving.fits(context, kept, road)
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        self.serving.dump(context)
+    }
+
+    fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
+        self.own.reserve(context, kept, road)
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.own.stage(context, place, snapshot, kept)
+    }
+
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
+        self.own.prove(context, place, kept)
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        self.own.cut_over(context, place)
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        self.own.undo(context, place)
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        self.own.discard(context, place)
+    }
+
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
+        self.serving.kept_bytes(context, place)
+    }
+}

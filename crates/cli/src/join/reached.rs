@@ -1,0 +1,87 @@
+//! A data set that is reached through the platform: it shows where it really is, not the end of a forwarded port on this machine, and keeps the way open.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use plan::evidence::Evidence;
+use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
+use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
+use plan::{Error, Result};
+
+/// See the module.
+pub(super) struct Reached {
+    pub(super) inner: Arc<dyn DataSet>,
+    /// Where it is, for people: `service system-mysql:3306`.
+    pub(super) address: String,
+    /// How it is reached, for people: `forwarded port`.
+    pub(super) how: String,
+    /// What an error may say of this machine, and what that is: `127.0.0.1:41234` is forwarded to ….
+    pub(super) legend: Vec<(String, String)>,
+    /// What must live as long as the data set is used: forwarded ports.
+    pub(super) _way: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl Reached {
+    /// Says what a loopback address in an error stands for.
+    fn explained<T>(&self, result: Result<T>) -> Result<T> {
+        result.map_err(|error| {
+            let text = error.chain();
+            let meant = self.legend.iter().filter(|(end, _)| text.contains(end.as_str()));
+            meant.fold(error, |error: Error, (end, what)| error.hint(format!("{end} is forwarded to {what}.")))
+        })
+    }
+}
+
+impl DataSet for Reached {
+    fn name(&self) -> DataSetName {
+        self.inner.name()
+    }
+
+    fn kind(&self) -> Result<String> {
+        self.explained(self.inner.kind())
+    }
+
+    fn look(&self, context: &Context) -> Result<Findings> {
+        let mut findings = self.explained(self.inner.look(context))?;
+        findings.address.clone_from(&self.address);
+        findings.facts.insert(0, ("reached".to_owned(), self.how.clone()));
+        Ok(findings)
+    }
+
+    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
+        self.explained(self.inner.fits(context, kept, road))
+    }
+
+    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        self.explained(self.inner.dump(context))
+    }
+
+    fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
+        self.explained(self.inner.reserve(context, kept, road))
+    }
+
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.explained(self.inner.stage(context, place, snapshot, kept))
+    }
+
+    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
+        self.explained(self.inner.prove(context, place, kept))
+    }
+
+    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
+        self.explained(self.inner.cut_over(context, place))
+    }
+
+    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+        self.explained(self.inner.undo(context, place))
+    }
+
+    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+        self.explained(self.inner.discard(context, place))
+    }
+
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
+        self.explained(self.inner.kept_bytes(context, place))
+    }
+}
