@@ -75,7 +75,8 @@ fn the_chart_and_the_manifests_grant_the_same() {
 #[test]
 fn a_backup_may_not_change_the_installation() {
     let granted = granted(&manifest("manifests/rbac-backup.yaml", "Role")["rules"]);
-    let writes: BTreeSet<_> = granted.iter().filter(|(_, _, verb)| !matches!(verb.as_str(), "get" | "list")).map(|rule| rule.1.as_str()).collect();
+    let writes: BTreeSet<_> =
+        granted.iter().filter(|(_, _, verb)| !matches!(verb.as_str(), "get" | "list")).map(|rule| rule.1.as_str()).collect();
     // Exec and ports are a way in; ConfigMaps and the Lease are the journals.
     assert_eq!(writes, BTreeSet::from(["configmaps", "leases", "pods/exec", "pods/portforward"]));
 }
@@ -96,7 +97,8 @@ fn the_pods_run_as_anybody_without_capabilities_and_write_to_volumes_only() {
             assert_eq!(security["readOnlyRootFilesystem"], true);
             assert_eq!(texts(&security["capabilities"]["drop"]), ["ALL"]);
             assert!(container["resources"]["limits"]["memory"].is_string());
-            let secrets = container["env"].as_array().unwrap().iter().filter(|variable| variable["name"].as_str().unwrap().contains("PASSWORD"));
+            let secrets =
+                container["env"].as_array().unwrap().iter().filter(|variable| variable["name"].as_str().unwrap().contains("PASSWORD"));
             assert!(secrets.into_iter().all(|variable| variable["name"].as_str().unwrap().ends_with("_FILE")), "passwords come from files");
             names.push(container["name"].as_str().unwrap().to_owned());
         }
