@@ -13,7 +13,7 @@ use repository::RusticRepository;
 use runner::{Parts, State};
 
 use crate::args::Global;
-use crate::config::Config;
+use crate::config::{Config, Platform};
 use crate::join::{self, Installation};
 use crate::output::Output;
 use crate::writers::Consent;
@@ -70,6 +70,13 @@ impl App {
         }
         let folder = self.global.state_folder.clone().or_else(|| config.state_folder()).unwrap_or_else(default_state_folder);
         State::folder(&folder)
+    }
+
+    /// The same for commands that need no installation: in a pod there is no folder, and the platform's shelf is near.
+    pub(crate) fn state_beside_sets(&self, config: &Config) -> Result<State> {
+        let is_in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && config.platform()? == Platform::Kubernetes;
+        let installation = is_in_pod.then(|| self.installation(config)).transpose()?;
+        self.state(config, installation.as_deref())
     }
 
     pub(crate) fn context(&self, config: &Config, run: RunId) -> Result<Context> {

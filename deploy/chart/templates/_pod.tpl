@@ -41,6 +41,7 @@ fsGroup: 65532
     - {name: THREESCALE_BACKUP_REPOSITORY_URL, value: /repository}
     {{- end }}
     - {name: THREESCALE_BACKUP_REPOSITORY_PASSWORD_FILE, value: /secret/password}
+    - {name: THREESCALE_BACKUP_PLATFORM_KIND, value: kubernetes}
     {{- if $values.systemStorage.claim }}
     - {name: THREESCALE_BACKUP_SYSTEM_STORAGE_PATH, value: /system-storage}
     {{- end }}

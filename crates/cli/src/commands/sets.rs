@@ -101,7 +101,7 @@ pub(crate) fn proofs(state: &State, set: &SetId) -> Result<Vec<Proof>> {
 
 pub(crate) fn list(app: &App) -> Result<()> {
     let config = app.config()?;
-    let state = app.state(&config, None)?;
+    let state = app.state_beside_sets(&config)?;
     let manifests = app.repository(&config)?.manifests()?;
     let mut table = Table::new(&["SET", "TAKEN", "AGE", "DURATION", "SIZE", "STORED", "SKEW", "PROVEN", "DATA SETS"]);
     let mut documents = Vec::new();
@@ -140,7 +140,7 @@ const fn word(purpose: Purpose) -> &'static str {
 
 pub(crate) fn show(app: &App, wanted: &str) -> Result<()> {
     let config = app.config()?;
-    let state = app.state(&config, None)?;
+    let state = app.state_beside_sets(&config)?;
     let manifest = find_set(app.repository(&config)?.as_ref(), wanted)?;
     let proofs = proofs(&state, &manifest.set)?;
     app.output.line(&describe(&manifest, &proofs))?;
