@@ -28,11 +28,11 @@ pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetN
             last = vec![steps.add(Action::Synchronise { task }, last, because(task))];
         }
     }
+    last = vec![steps.add(Action::ReleaseWriters { noted }, last, "as it was before")];
     // These need all that serves, and nothing that serves needs them.
     for task in tasks.into_iter().filter(|task| *task != SyncTask::BackendConfiguration) {
         last = vec![steps.add(Action::Synchronise { task }, last, because(task))];
     }
-    steps.add(Action::ReleaseWriters { noted }, last, "as it was before");
 }
 
 /// Whether a restore of these data sets leaves the copy behind its source.

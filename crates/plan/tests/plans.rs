@@ -179,9 +179,9 @@ fn copies_are_made_anew_when_those_are_up_that_they_need() {
             "synchronise the Backend configuration from System",
             "start system-app, system-sidekiq, backend-worker, backend-cron",
             "start zync, zync-que",
+            "let go who was held",
             "synchronise the search index from System",
             "synchronise zync from System",
-            "let go who was held",
         ]
     );
     assert_eq!(after_cut(&plan_of(&[DataSetName::SystemRedis])), ["start the writers", "let go who was held"]);

@@ -116,12 +116,13 @@ fn take_back(parts: &Parts, run: &Run, step: &Step) -> Result<()> {
 /// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back.
 fn start_again(parts: &Parts, run: &Run, noted: &Noted) -> Result<()> {
     WriterGroup::ALL.into_iter().try_for_each(|group| parts.writers.start(&parts.context, noted, group))?;
+    parts.writers.release(&parts.context, noted)?;
     for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
         if let Action::Synchronise { task } = &step.action {
             parts.synchronise.synchronise(&parts.context, *task)?;
         }
     }
-    parts.writers.release(&parts.context, noted)
+    Ok(())
 }
 
 fn safety_copy_of(parts: &Parts, run: &Run, data_set: DataSetName) -> Result<KeptDataSet> {

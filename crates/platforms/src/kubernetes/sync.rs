@@ -42,7 +42,7 @@ pub struct TasksOptions {
 
 impl Default for TasksOptions {
     fn default() -> Self {
-        Self { task_seconds_max: 4 * 3600, wait_seconds_max: 300, queue_seconds_max: 300 }
+        Self { task_seconds_max: 4 * 3600, wait_seconds_max: 300, queue_seconds_max: 60 }
     }
 }
 
