@@ -19,7 +19,7 @@ pub(crate) fn restarted() {
     place.destroy();
 
     let mut arguments: &[&str] = &["restore", "latest", "--yes"];
-    for action in ["stage zync-database", "stop-writers", "synchronise"] {
+    for action in ["stage system-storage", "stop-writers"] {
         steps.step(&format!("the API server is killed at: {action}"));
         let child = program.start(arguments);
         arguments = &["resume", "--yes"];

@@ -13,7 +13,7 @@ pub(crate) fn stands_still() {
     assert_eq!(place.leftovers(), Vec::<String>::new());
 }
 
-pub(crate) fn whole_life(case: &'static str, era: &str) {
+pub(crate) fn whole_life(case: &'static str, era: &str, with_undo: bool) {
     let settings = Settings::read();
     let mut steps = Steps::of(case);
     steps.step("an installation, whole and written to");
@@ -42,10 +42,16 @@ pub(crate) fn whole_life(case: &'static str, era: &str) {
     assert_sees_destruction(&destroyed, &before, &ALL_STORES);
 
     steps.step("restore latest --yes");
-    program.ok(&["restore", "latest", "--yes"]);
+    steps.quote(&program.ok(&["restore", "latest", "--yes"]));
     steps.step("compared from outside");
     check_restored(&place, &before, &replicas, &tasks_before, rows);
 
+    if !with_undo {
+        steps.step("settled: nothing of the program is left");
+        program.ok(&["settle", "--yes"]);
+        assert_eq!(place.leftovers(), Vec::<String>::new(), "after settle");
+        return;
+    }
     steps.step("undo, compared with what the destruction had left");
     program.ok(&["undo", "--yes"]);
     place.wait_ready();

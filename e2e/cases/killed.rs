@@ -31,6 +31,7 @@ pub(crate) fn resumed() {
     assert_eq!(place.leftovers(), Vec::<String>::new(), "after settle");
 }
 
+/// Of the zync database alone, whose writers are quickly stopped and started: it goes back in place, so the undo is a restore of the safety copy.
 pub(crate) fn undone() {
     let settings = Settings::read();
     let mut steps = Steps::of("case 05: killed at every step, undone");
@@ -40,8 +41,7 @@ pub(crate) fn undone() {
     let replicas = place.replicas();
     let program = Program::new(&settings, &place.namespace);
     program.ok(&["backup"]);
-    drop(place.mysql("UPDATE services SET name = 'changed after the backup' WHERE id = 2"));
-    drop(place.redis("system-redis", 1, &["SET", "changed", "after the backup"]));
+    drop(place.psql("UPDATE tenants SET access_token = 'changed after the backup' WHERE id = 2"));
     let changed = Fingerprint::of(&place);
 
     steps.step("a restore, killed when writers are let go");
@@ -60,8 +60,7 @@ pub(crate) fn undone() {
     assert_equal(&Fingerprint::of(&place), &changed, "after the last undo");
     place.wait_writing();
     assert_eq!(place.leftovers(), Vec::<String>::new(), "after undo");
-    drop(place.mysql("UPDATE services SET name = 'API' WHERE id = 2"));
-    drop(place.redis("system-redis", 1, &["DEL", "changed"]));
+    drop(place.psql("UPDATE tenants SET access_token = 'zync-token-2' WHERE id = 2"));
 }
 
 /// Runs `first`, then `next` for as long as there is a record to kill at that none was killed at before. Gives how many times it was killed.

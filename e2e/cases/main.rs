@@ -25,9 +25,9 @@ macro_rules! cases {
 
 cases! {
     case_00_a_fingerprint_stands_still_while_everything_writes => eras::stands_still();
-    case_01_era_2_15_comes_back_whole => eras::whole_life("case 01: 2.15, Deployments with internal databases", "2.15");
-    case_02_era_2_14_comes_back_whole => eras::whole_life("case 02: 2.14, DeploymentConfigs", "2.14");
-    case_03_era_2_16_comes_back_whole => eras::whole_life("case 03: 2.16, external databases with percent-encoded passwords", "2.16");
+    case_01_era_2_15_comes_back_whole => eras::whole_life("case 01: 2.15, Deployments with internal databases", "2.15", true);
+    case_02_era_2_14_comes_back_whole => eras::whole_life("case 02: 2.14, DeploymentConfigs", "2.14", false);
+    case_03_era_2_16_comes_back_whole => eras::whole_life("case 03: 2.16, external databases with percent-encoded passwords", "2.16", false);
     case_04_an_operator_that_fights_back_is_held_and_let_go => operator::fights_back();
     case_05_killed_at_every_step_it_resumes_to_the_end => killed::resumed();
     case_05_killed_at_every_step_it_is_undone_to_the_beginning => killed::undone();
@@ -36,7 +36,6 @@ cases! {
     case_07_an_api_server_restarted_in_a_restore_is_outlived => api_server::restarted();
     case_08_rights_too_small_are_named_and_nothing_is_touched => refused::rights_too_small();
     case_09_a_wrong_namespace_is_named => refused::wrong_namespace();
-    case_10_of_two_installations_one_is_restored => two::one_of_two();
-    case_11_a_set_of_2_15_goes_into_2_16 => two::migrated();
+    case_10_and_11_a_set_of_2_15_goes_into_2_16_beside_it => two::migrated();
     case_12_a_job_in_the_cluster_is_killed_and_resumed => in_cluster::killed_and_resumed();
 }

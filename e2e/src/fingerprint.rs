@@ -107,14 +107,21 @@ fn system_database(installation: &Installation, all: &mut BTreeMap<String, Strin
     }
     for line in installation.mysql(&sql).lines() {
         let (name, value) = line.rsplit_once('\t').unwrap();
-        all.insert(format!("system-database/{}", name.replace('\t', " ")), without_counter(value));
+        all.insert(format!("system-database/{}", name.replace('\t', " ")), plain_definition(value));
     }
 }
 
-/// `SHOW CREATE TABLE` without the next id, which may well be higher.
-fn without_counter(text: &str) -> String {
-    let Some((before, rest)) = text.split_once(" AUTO_INCREMENT=") else { return text.to_owned() };
-    format!("{before}{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit()))
+/// `SHOW CREATE TABLE` without the next id, which may well be higher, and without character sets that the collation behind them says again: whether the
+/// server writes them depends on how the table was made, not on what it is.
+fn plain_definition(text: &str) -> String {
+    let mut plain = match text.split_once(" AUTO_INCREMENT=") {
+        Some((before, rest)) => format!("{before}{}", rest.trim_start_matches(|letter: char| letter.is_ascii_digit())),
+        None => text.to_owned(),
+    };
+    for name in ["utf8mb3", "utf8mb4", "latin1", "ascii"] {
+        plain = plain.replace(&format!(" CHARACTER SET {name} COLLATE"), " COLLATE");
+    }
+    plain
 }
 
 fn zync_database(installation: &Installation, all: &mut BTreeMap<String, String>) {

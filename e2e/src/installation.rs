@@ -172,7 +172,8 @@ impl Installation {
         }
         let workload = |pod: &Value| {
             let labels = &pod["metadata"]["labels"];
-            let name = labels["deployment"].as_str().or_else(|| labels["deploymentConfig"].as_str());
+            // A ReplicationController labels its pods `deployment` too, with its own name.
+            let name = labels["deploymentConfig"].as_str().or_else(|| labels["deployment"].as_str());
             name.or_else(|| (labels["control-plane"] == "controller-manager").then_some(OPERATOR)).map(str::to_owned)
         };
         let ready: Vec<String> = pods.iter().filter(|pod| is_ready(pod)).filter_map(workload).collect();

@@ -150,7 +150,7 @@ impl Program {
                 return Stop::Ended(status.code());
             }
             assert!(Instant::now() < limit, "{arguments:?} hangs");
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

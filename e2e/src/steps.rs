@@ -31,6 +31,13 @@ impl Steps {
         eprintln!("       {what}");
     }
 
+    /// What the program printed.
+    pub fn quote(&self, text: &str) {
+        for line in text.lines() {
+            self.note(line);
+        }
+    }
+
     fn end_step(&mut self) {
         if self.number > 0 {
             eprintln!("       {:.1} s", self.step_began.elapsed().as_secs_f64());
