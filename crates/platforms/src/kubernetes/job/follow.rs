@@ -38,6 +38,8 @@ const LINE_LONGEST: usize = 64 * 1024;
 struct Shown {
     pod: String,
     lines: u64,
+    /// Whether the last look came to the log's end.
+    is_whole: bool,
 }
 
 /// What comes of a log.
@@ -67,15 +69,10 @@ impl SubmittedJob {
             }
             match stage(&job, &self.pods().map_err(|error| self.lost_sight(error))?) {
                 Stage::Ended { pod, status, reason } => {
-                    let mut reads = (0..READ_MAX).map(|_| self.read(&pod, &mut shown, stop, true, see));
-                    if !reads.any(|is_whole| is_whole) {
-                        see(Said::Note("the end of the log could not be read"));
-                    }
+                    self.read_rest(&pod, &mut shown, stop, see);
                     return self.ended(status, &reason, stopping.is_some());
                 }
-                Stage::Runs { pod } => {
-                    self.read(&pod, &mut shown, stop, stopping.is_some(), see);
-                }
+                Stage::Runs { pod } => shown.is_whole = self.read(&pod, &mut shown, stop, stopping.is_some(), see),
                 Stage::Lost { reason } if stopping.is_none() => return Err(self.lost(&reason)),
                 // Its pod is gone, with its exit status.
                 Stage::Lost { .. } | Stage::Waits { .. } if stopping.is_some() => return Err(self.gone(true)),
@@ -108,7 +105,7 @@ impl SubmittedJob {
             if !shown.pod.is_empty() {
                 see(Said::Note(&format!("pod {} is gone; Kubernetes started {pod} for the same Job", shown.pod)));
             }
-            *shown = Shown { pod: pod.to_owned(), lines: 0 };
+            *shown = Shown { pod: pod.to_owned(), ..Shown::default() };
         }
         let lines = self.lines(pod, shown.lines);
         let (mut said, mut looked) = (Instant::now(), Instant::now());
@@ -130,6 +127,15 @@ impl SubmittedJob {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
+        }
+    }
+
+    /// Tells what is left of an ended program's log. Of one that was read to its end nothing is missed when its pod is gone.
+    fn read_rest(&self, pod: &str, shown: &mut Shown, stop: &StopFlag, see: &mut dyn FnMut(Said<'_>)) {
+        let was_whole = shown.is_whole && shown.pod == pod;
+        let is_whole = (0..READ_MAX).any(|_| self.read(pod, shown, stop, true, see));
+        if !is_whole && !was_whole {
+            see(Said::Note("the end of the log could not be read"));
         }
     }
 
