@@ -27,7 +27,7 @@ const LEFT_HERE: [&str; 7] = ["in_cluster", "config", "state_folder", "namespace
 pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, stop: &StopFlag) -> Result<ExitCode> {
     let cron_job = template(command)?;
     let cron_job = global.in_cluster.as_deref().filter(|name| !name.is_empty()).unwrap_or(cron_job);
-    let mut arguments = arguments()?;
+    let mut arguments = arguments(&command_line().get_matches())?;
     if let Some(question) = question(command) {
         match output.ask(&question) {
             Some(true) => arguments.push("--yes".to_owned()),
@@ -93,9 +93,8 @@ fn question(command: &Command) -> Option<String> {
 }
 
 /// The command line for the program in the cluster: what was given here by option or variable, without what is about this machine.
-fn arguments() -> Result<Vec<String>> {
+fn arguments(matches: &ArgMatches) -> Result<Vec<String>> {
     let mut line = command_line();
-    let matches = line.clone().get_matches();
     line.build();
     let Some((name, matches)) = matches.subcommand() else { return Err(Error::refused("there is no command")) };
     let command = line.find_subcommand(name).ok_or_else(|| Error::refused(format!("there is no command {name}")))?;
@@ -126,4 +125,39 @@ fn is_given(matches: &ArgMatches, arg: &Arg) -> bool {
     // `--help` and `--version` are arguments too, and have no value.
     let source = matches.try_contains_id(arg.get_id().as_str()).ok().and_then(|_| matches.value_source(arg.get_id().as_str()));
     matches!(source, Some(ValueSource::CommandLine | ValueSource::EnvVariable))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn of(line: &str) -> Vec<String> {
+        arguments(&command_line().try_get_matches_from(line.split(' ')).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_is_about_this_machine_stays_here_and_all_else_goes_along() {
+        let here = "--in-cluster --kubeconfig /k --context=c --as me --config=/c.toml --state-folder /s -n ns";
+        assert_eq!(
+            of(&format!("threescale-backup {here} restore latest --only system-database,zync-database --yes --queues keep --json")),
+            ["restore", "--only=system-database", "--only=zync-database", "--queues=keep", "--yes", "--json", "latest"]
+        );
+        assert_eq!(of("threescale-backup backup --in-cluster=other -q --workers=2"), ["backup", "--quiet", "--workers=2"]);
+    }
+
+    #[test]
+    fn what_was_not_given_is_left_to_the_cluster() {
+        assert_eq!(of("threescale-backup resume --in-cluster"), ["resume"]);
+        assert_eq!(of("threescale-backup check --read-data --in-cluster"), ["check", "--read-data=100%"]);
+    }
+
+    #[test]
+    fn what_changes_the_installation_uses_the_other_account() {
+        let backup = Command::Backup(crate::args::Backup { only: crate::args::Only { only: Vec::new() }, freeze: false });
+        assert_eq!(template(&backup).unwrap(), FOR_BACKUP);
+        let undo = Command::Undo(crate::args::OfRun { run: None, yes: false, writers_are_stopped: false });
+        assert_eq!(template(&undo).unwrap(), FOR_RESTORE);
+        assert!(template(&Command::Man).is_err());
+    }
 }

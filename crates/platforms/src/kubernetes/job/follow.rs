@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use plan::ports::StopFlag;
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 use serde_json::Value;
 
 use super::super::request::LogOptions;
@@ -40,6 +40,8 @@ struct Shown {
     lines: u64,
     /// Whether the last look came to the log's end.
     is_whole: bool,
+    /// Whether an earlier pod of the Job was lost.
+    was_replaced: bool,
 }
 
 /// What comes of a log.
@@ -70,6 +72,9 @@ impl SubmittedJob {
             match stage(&job, &self.pods().map_err(|error| self.lost_sight(error))?) {
                 Stage::Ended { pod, status, reason } => {
                     self.read_rest(&pod, &mut shown, stop, see);
+                    if shown.was_replaced && status == u64::from(Class::Refused.exit_code()) {
+                        return Err(self.lost("its pod was lost, and the one that took its place refused"));
+                    }
                     return self.ended(status, &reason, stopping.is_some());
                 }
                 Stage::Runs { pod } => shown.is_whole = self.read(&pod, &mut shown, stop, stopping.is_some(), see),
@@ -105,7 +110,7 @@ impl SubmittedJob {
             if !shown.pod.is_empty() {
                 see(Said::Note(&format!("pod {} is gone; Kubernetes started {pod} for the same Job", shown.pod)));
             }
-            *shown = Shown { pod: pod.to_owned(), ..Shown::default() };
+            *shown = Shown { pod: pod.to_owned(), was_replaced: !shown.pod.is_empty(), ..Shown::default() };
         }
         let lines = self.lines(pod, shown.lines);
         let (mut said, mut looked) = (Instant::now(), Instant::now());
