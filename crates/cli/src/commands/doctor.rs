@@ -59,11 +59,14 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
     };
     let writers =
         match installation.writers(&app.output, Consent::Ask).and_then(|writers| Ok((writers.can_stop(), writers.stopped(&context)?))) {
-            Ok((true, stopped)) => Finding::Fine(match stopped {
-                Some(true) => "stopped and started by [writers]; they are stopped".to_owned(),
-                Some(false) => "stopped and started by [writers]; they run".to_owned(),
-                None => "stopped and started by [writers]; without `stopped` nobody knows when they are gone".to_owned(),
-            }),
+            Ok((true, stopped)) => {
+                let by = if config.has("writers") { "[writers]" } else { "this program" };
+                Finding::Fine(match stopped {
+                    Some(true) => format!("stopped and started by {by}; they are stopped"),
+                    Some(false) => format!("stopped and started by {by}; they run"),
+                    None => format!("stopped and started by {by}; without `stopped` nobody knows when they are gone"),
+                })
+            }
             Ok((false, _)) => Finding::Fine("stopped and started by hand: no [writers]".to_owned()),
             Err(error) => note(error),
         };

@@ -7,7 +7,7 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 
 /// See the module.
 pub(super) struct Reached {
@@ -27,6 +27,12 @@ impl Reached {
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
         result.map_err(|error| {
             let text = error.chain();
+            let is_dialled = self.legend.is_empty() && error.class() == Class::Transient;
+            let error = if is_dialled {
+                error.hint("If this machine has no way there and the cluster has: run it there, with --in-cluster.")
+            } else {
+                error
+            };
             let meant = self.legend.iter().filter(|(end, _)| text.contains(end.as_str()));
             meant.fold(error, |error: Error, (end, what)| error.hint(format!("{end} is forwarded to {what}.")))
         })

@@ -1,5 +1,6 @@
 //! Space, inodes and kinds of file systems. Reads only.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -101,10 +102,16 @@ pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Durati
             extent.whole = false;
             break;
         }
-        let stat = found.ok().and_then(|found| Some((stat_entry(&*found.folder, &found.name).ok()??, found)));
-        let Some((stat, found)) = stat else {
-            extent.missed += 1;
-            continue;
+        let looked_at = found.map_err(|missed| missed.error).and_then(|found| Ok((stat_entry(&*found.folder, &found.name)?, found)));
+        let (stat, found) = match looked_at {
+            Ok((Some(stat), found)) => (stat, found),
+            // Gone since it was listed: nobody misses it.
+            Ok((None, _)) => continue,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(_) => {
+                extent.missed += 1;
+                continue;
+            }
         };
         extent.entries += 1;
         extent.allocated_bytes += allocated_bytes(&stat);

@@ -234,3 +234,26 @@ fn warnings_are_bounded_and_counted() {
     assert_eq!(kept.evidence.facts.get("vanished").map(String::as_str), Some("250"));
     assert!(kept.evidence.warnings.len() <= 102 && kept.evidence.warnings.iter().any(|text| text.contains("150 more")));
 }
+
+#[test]
+fn files_that_come_and_go_while_it_is_looked_are_missed_by_nobody() {
+    let (_guard, source, _) = folders();
+    write(source.join("stays"), "");
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (at, ended) = (source.clone(), Arc::clone(&stop));
+    let restless = std::thread::spawn(move || {
+        while !ended.load(Ordering::SeqCst) {
+            for number in 0..300 {
+                write(at.join(format!("{number}")), "");
+            }
+            for number in 0..300 {
+                std::fs::remove_file(at.join(format!("{number}"))).unwrap();
+            }
+        }
+    });
+    let looks: Vec<_> = (0..40).map(|_| store(&source).look(&context()).unwrap()).collect();
+    stop.store(true, Ordering::SeqCst);
+    restless.join().unwrap();
+    let missed: Vec<_> = looks.iter().flat_map(|findings| &findings.backup_problems).map(|problem| problem.text.clone()).collect();
+    assert_eq!(missed, Vec::<String>::new());
+}
