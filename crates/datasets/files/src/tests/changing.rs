@@ -251,7 +251,7 @@ fn files_that_come_and_go_while_it_is_looked_are_missed_by_nobody() {
             }
         }
     });
-    let looks: Vec<_> = (0..40).map(|_| store(&source).look(&context()).unwrap()).collect();
+    let looks: Vec<_> = (0..3000).map(|_| store(&source).look(&context()).unwrap()).collect();
     stop.store(true, Ordering::SeqCst);
     restless.join().unwrap();
     let missed: Vec<_> = looks.iter().flat_map(|findings| &findings.backup_problems).map(|problem| problem.text.clone()).collect();
