@@ -45,7 +45,7 @@ pub(crate) fn undone() {
     let changed = Fingerprint::of(&place);
 
     steps.step("a restore, killed when writers are let go");
-    let killed = program.kill_when(&["restore", "latest", "--yes"], |journal| {
+    let killed = program.kill_when(&["restore", "latest", "--yes", "--only", "zync-database"], |journal| {
         last(journal, &["started"]).filter(|record| record.contains("release-writers"))
     });
     assert!(matches!(killed, Stop::Killed(_)), "{killed:?}: {}", program.last_words());
