@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use lab::{Redis, RedisKind};
 use plan::ports::{Context, DataSet, Ended, Input, Place, Process, Program, Remote, Road, Severity, Snapshot};
 use plan::{Class, Error, Result};
 
 use super::scene::*;
-use crate::connection::Crash;
+use crate::connection::{Crash, Reply};
 use crate::{FileRoad, Options, Queues, RedisStore};
 
 /// Runs programs of this machine as if they were in the server's container.
@@ -120,6 +121,16 @@ impl Pod {
         say(&mut connect(&self.server.lock().unwrap(), database), words)
     }
 
+    /// Saves; waits for a save that goes on by itself.
+    fn save(&self) {
+        let mut connection = connect(&self.server.lock().unwrap(), 0);
+        let limit = Instant::now() + Duration::from_secs(30);
+        while let Reply::Error(text) = connection.ask(&[b"SAVE"]).unwrap() {
+            assert!(text.contains("in progress") && Instant::now() < limit, "{text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn digest(&self) -> String {
         digest(&self.server.lock().unwrap())
     }
@@ -159,7 +170,7 @@ fn goes_back_by_file(kind: RedisKind, options: &[&[&str]]) {
     if knows_functions {
         connect(&pod.server.lock().unwrap(), 0).call(&[b"FUNCTION", b"LOAD", LIBRARY]).unwrap();
     }
-    pod.say(0, "SAVE");
+    pod.save();
     let before = pod.digest();
     let store = pod.store();
     let set = backup(&store).unwrap();
@@ -280,7 +291,7 @@ fn a_restart_that_fails_can_be_taken_up_or_taken_back() {
         store.discard(&context("r1"), &place).unwrap();
         // Save points are off until the next restart: what is not in an AOF must be saved by hand here.
         if options == SAVES {
-            pod.say(0, "SAVE");
+            pod.save();
         }
         pod.restart();
         assert_eq!((pod.digest(), pod.leftovers().len()), (damaged, 0), "taken back");
