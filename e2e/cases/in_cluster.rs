@@ -110,10 +110,11 @@ impl Installed {
     }
 
     fn delete(&self, place: &Installation) {
+        // What uses the volume first, or its claim would not go.
+        let kinds = "cronjobs,jobs,pods,configmaps,leases,secrets";
+        place.kubectl.act(&["delete", kinds, "-l", "app.kubernetes.io/name=threescale-backup", "--ignore-not-found"]);
         let all = ["delete", "--ignore-not-found", "--wait=true", "-f", "-"];
         drop(place.kubectl.run(&all, self.manifest.as_bytes()));
-        let kinds = "jobs,pods,configmaps,leases,secrets";
-        place.kubectl.act(&["delete", kinds, "-l", "app.kubernetes.io/name=threescale-backup", "--ignore-not-found"]);
         place.kubectl.act(&["delete", "secret", "threescale-backup", "--ignore-not-found"]);
         place.kubectl.act(&["delete", "lease", "threescale-backup", "--ignore-not-found"]);
         place.kubectl.act(&["delete", "persistentvolume", &self.volume, "--ignore-not-found"]);

@@ -1,7 +1,5 @@
 //! Pods killed while the program reads from them or writes to them.
 
-use std::process::Child;
-
 use e2e::{Fingerprint, Installation, Program, Settings, Steps, assert_equal, text, wait_until};
 
 pub(crate) fn killed_in_mid_dump() {
@@ -14,15 +12,21 @@ pub(crate) fn killed_in_mid_dump() {
 
     for (workload, data_set) in [("system-mysql", "system-database"), ("system-app", "system-storage")] {
         steps.step(&format!("backup; the pod of {workload} killed while {data_set} is read"));
-        let child = program.start(&["backup"]);
-        kill_pod_at(&program, &place, child, workload, &format!("dump {data_set}"), &steps);
-        assert_eq!(program.sets(), 0, "no set exists");
-        place.wait_ready();
+        // A busy node may let the pod live until its dump is done: then there rightly is a set, and it is tried again.
+        let is_killed = (0..3).any(|_| {
+            let sets = program.sets();
+            let is_killed = kill_pod_at(&program, &place, &["backup"], workload, &format!("dump {data_set}"), &steps);
+            place.wait_ready();
+            assert_eq!(program.sets(), sets + usize::from(!is_killed), "a set exists when the backup ended well, and only then");
+            is_killed
+        });
+        assert!(is_killed, "the pod of {workload} always lived until the dump was done");
     }
 
-    steps.step("resume makes the set");
-    program.ok(&["resume", "--yes"]);
-    assert_eq!(program.sets(), 1);
+    steps.step("the next backup makes the set");
+    let sets = program.sets();
+    program.ok(&["backup"]);
+    assert_eq!(program.sets(), sets + 1);
     program.ok(&["check", "--read-data"]);
     unpad(&place);
     place.wait_ready();
@@ -46,8 +50,7 @@ pub(crate) fn killed_in_mid_stage() {
     for (workload, data_set) in [("system-mysql", "system-database"), ("system-app", "system-storage")] {
         steps.step(&format!("the pod of {workload} killed while {data_set} is staged: the live data is as it was"));
         let arguments: &[&str] = if workload == "system-mysql" { &["restore", "latest", "--yes"] } else { &["resume", "--yes"] };
-        let child = program.start(arguments);
-        kill_pod_at(&program, &place, child, workload, &format!("stage {data_set}"), &steps);
+        assert!(kill_pod_at(&program, &place, arguments, workload, &format!("stage {data_set}"), &steps), "the pod was killed too late");
         place.wait_ready();
         assert_equal(&Fingerprint::of_data(&place), &destroyed, "nothing was cut over");
     }
@@ -62,27 +65,34 @@ pub(crate) fn killed_in_mid_stage() {
     assert_eq!(place.leftovers(), Vec::<String>::new());
 }
 
-/// Kills the pod while the step is under way; the program must end with a documented code and say what to do.
-fn kill_pod_at(program: &Program, place: &Installation, child: Child, workload: &str, action: &str, steps: &Steps) {
+/// Kills the pod while the step is under way; the program must end with a documented code and say what to do. `false` when it ended well.
+fn kill_pod_at(program: &Program, place: &Installation, arguments: &[&str], workload: &str, action: &str, steps: &Steps) -> bool {
     let pod = place.pod_of(workload).unwrap();
-    let known = program.journal().0.len();
+    let (runs, lines) = (program.runs(), program.journal().records().len());
+    let child = program.start(arguments);
     wait_until(&format!("the step {action}"), 120, || {
-        let records = program.journal().records();
-        let is_new = program.journal().0.len() > known || known == 0;
-        (is_new && records.iter().any(|record| record.starts_with("started") && record.ends_with(action))).then_some(())
+        let known = if program.runs() > runs { 0 } else { lines };
+        let is_it = |record: &String| record.starts_with("started") && record.ends_with(action);
+        program.journal().records().iter().skip(known).any(is_it).then_some(())
     });
     place.kubectl.act(&["delete", "pod", &pod, "--grace-period=0", "--force"]);
     let output = child.wait_with_output().unwrap();
     let words = text(&output.stderr);
-    let record = format!("succeeded {action}");
-    assert!(!output.status.success(), "the pod was killed too late: {record}\n{:?}", program.journal().records());
+    if output.status.success() {
+        steps.note("the pod lived on longer than the step");
+        return false;
+    }
     assert!(matches!(output.status.code(), Some(1 | 75)), "{}: {words}", output.status);
-    assert!(words.contains("resume"), "the way out is told: {words}");
-    steps.note(&format!("exit code {:?}: {}", output.status.code(), words.lines().next_back().unwrap_or_default()));
+    let way_out = if action.starts_with("dump") { "next backup" } else { "resume" };
+    assert!(words.contains(way_out), "the way out is told: {words}");
+    let told: Vec<&str> = words.lines().skip_while(|line| !line.starts_with("error")).collect();
+    steps.quote(&format!("exit code {:?}: {}", output.status.code(), told.join(" ")));
+    true
 }
 
 /// 96 MB of what cannot be compressed in a table, and as much in a file.
 fn pad(place: &Installation) {
+    unpad(place);
     let double = "INSERT INTO padding (bytes) SELECT RANDOM_BYTES(1024) FROM padding;".repeat(10);
     drop(place.mysql(&format!(
         "CREATE TABLE padding (id INT PRIMARY KEY AUTO_INCREMENT, bytes BLOB);

@@ -13,11 +13,14 @@ const OPERATOR: &str = "threescale-operator-controller-manager-v2";
 /// `mysql` as root in the server's own pod, whatever the password is.
 const MYSQL: &str = "MYSQL_PWD=$MYSQL_ROOT_PASSWORD exec mysql -h127.0.0.1 -uroot --default-character-set=utf8mb4 -N -B";
 
+/// Stands on the namespace while a case is under way: one that failed leaves it there, and so nobody takes what it left for whole.
+const IN_USE: &str = "e2e-case-under-way";
+
 /// How many there are of each workload.
 pub type Replicas = BTreeMap<String, i64>;
 
 /// An installation.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Installation {
     /// 2.14, 2.15 or 2.16.
     pub era: String,
@@ -47,6 +50,7 @@ impl Installation {
         if !found.is_whole() {
             found.deploy(settings);
         }
+        found.kubectl.act(&["annotate", "namespace", &found.namespace, &format!("{IN_USE}=true"), "--overwrite"]);
         found
     }
 
@@ -65,10 +69,14 @@ impl Installation {
     /// Everything runs, nothing of an earlier case that failed is in the way, and the seed data is there.
     fn is_whole(&self) -> bool {
         let names = ["system-app", "system-sidekiq", "backend-listener", "zync", OPERATOR];
-        let runs = self.kubectl.run(&["get", "namespace", &self.namespace], b"").status.success()
-            && names.iter().all(|name| self.replicas().get(*name).is_some_and(|count| *count > 0))
-            && self.are_all_ready();
+        let runs =
+            self.is_free() && names.iter().all(|name| self.replicas().get(*name).is_some_and(|count| *count > 0)) && self.are_all_ready();
         runs && self.leftovers().is_empty() && self.is_seeded()
+    }
+
+    fn is_free(&self) -> bool {
+        let namespace = self.kubectl.run(&["get", "namespace", &self.namespace, "-o", "json"], b"");
+        namespace.status.success() && !String::from_utf8_lossy(&namespace.stdout).contains(IN_USE)
     }
 
     fn is_seeded(&self) -> bool {
@@ -209,6 +217,14 @@ impl Installation {
         wait_until("rows of system-app and counts of backend-listener", 90, || {
             (self.heartbeat() > row && self.counter() > count).then_some(())
         });
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.kubectl.act(&["annotate", "namespace", &self.namespace, &format!("{IN_USE}-")]);
+        }
     }
 }
 
