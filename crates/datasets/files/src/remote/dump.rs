@@ -1,14 +1,15 @@
 //! The dump of a tree in a place, and (over a staged tree) its proof: one `tar` over there, one stream, parts in its order.
 //!
-//! A large file's part reads from that one stream, so the next part waits until it was read to its end. Memory is bounded, but for the names of
-//! files with several, and eight bytes for each folder.
+//! A large file's part reads from that one stream. Who asks for the next part before it was read (the repository's archiver is always one part ahead)
+//! would wait for ever: then the rest of it is set aside in a file without a name in the folder for temporary files, and read from there. Memory is
+//! bounded, but for the names of files with several, and eight bytes for each folder.
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use plan::ports::{Content, Context, Dump, Event, Part, Process, Verb, Verdict};
@@ -23,9 +24,6 @@ use crate::dump::SMALL_BYTES;
 use crate::root::RootMeta;
 use crate::tallied::{FirstNames, Tallied};
 
-/// How often a dump that waits for a reader looks whether it shall stop.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
 /// Who reads from the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
@@ -37,15 +35,48 @@ enum Turn {
     Lost,
 }
 
+/// What was set aside of one large file, until its reader takes it.
+type Aside = Arc<Mutex<Option<File>>>;
+
 struct State {
     tar: Unpack<Stream>,
     turn: Turn,
+    /// Of the large file whose turn it is: what its reader has not read.
+    left_bytes: u64,
+    /// Where the rest of that file is put for its reader, when it is set aside.
+    aside: Aside,
     tallied: Tallied,
+}
+
+impl State {
+    /// Sets the rest of a large file aside, so that the stream stands at a header.
+    fn set_aside(&mut self, context: &Context) -> Result<()> {
+        let failed = |error: io::Error| {
+            let hint = format!("It needs room in {}; TMPDIR names another folder.", std::env::temp_dir().display());
+            broken("set a large file aside until the repository reads it", error).hint(hint)
+        };
+        let mut file = tempfile::tempfile().map_err(failed)?;
+        let mut buffer = vec![0; 1 << 20];
+        while self.left_bytes > 0 {
+            context.stop.check()?;
+            let wanted = buffer.len().min(usize::try_from(self.left_bytes).unwrap_or(usize::MAX));
+            let bytes = buffer.get_mut(..wanted).unwrap_or_default();
+            let read = self.tar.read(bytes).map_err(|error| broken("read a large file", error))?;
+            if read == 0 {
+                return Err(Error::failed(format!("the stream ended with {} bytes of a large file missing", self.left_bytes)));
+            }
+            file.write_all(bytes.get(..read).unwrap_or_default()).map_err(failed)?;
+            self.left_bytes -= read as u64;
+        }
+        file.rewind().map_err(failed)?;
+        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+        self.turn = Turn::Headers;
+        Ok(())
+    }
 }
 
 struct Shared {
     state: Mutex<State>,
-    turned: Condvar,
 }
 
 impl Shared {
@@ -81,7 +112,9 @@ impl RemoteDump {
             there: there.clone(),
             context: context.clone(),
             verb,
-            shared: Arc::new(Shared { state: Mutex::new(State { tar, turn: Turn::Headers, tallied }), turned: Condvar::new() }),
+            shared: Arc::new(Shared {
+                state: Mutex::new(State { tar, turn: Turn::Headers, left_bytes: 0, aside: Aside::default(), tallied }),
+            }),
             process: Some(process),
             root,
             identities,
@@ -116,17 +149,16 @@ impl RemoteDump {
         self.shared.state().tallied.verdict(self.ended, &self.root)
     }
 
-    /// Waits until the stream stands at a header.
+    /// The stream, standing at a header.
     fn state<'s>(shared: &'s Shared, context: &Context) -> Result<MutexGuard<'s, State>> {
         let mut state = shared.state();
-        loop {
-            context.stop.check()?;
-            match state.turn {
-                Turn::Headers => return Ok(state),
-                Turn::Lost => return Err(Error::failed("the content of a large file was not read to its end")),
-                Turn::Content => state = shared.turned.wait_timeout(state, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner).0,
-            }
+        context.stop.check()?;
+        match state.turn {
+            Turn::Headers => {}
+            Turn::Lost => return Err(Error::failed("the content of a large file was not read to its end")),
+            Turn::Content => state.set_aside(context).inspect_err(|_| state.turn = Turn::Lost)?,
         }
+        Ok(state)
     }
 
     /// After the last entry: what the program says about itself.
@@ -180,8 +212,9 @@ impl RemoteDump {
         tallied.arrive(&path, &meta, header.size_bytes, first.as_deref(), header.kind == b'2');
         let content = match header.kind {
             b'0' | b'7' if header.size_bytes > SMALL_BYTES => {
-                state.turn = Turn::Content;
-                let reader = LargeFile::new(path.clone(), header.size_bytes, first.is_none(), Arc::clone(&self.shared));
+                (state.turn, state.left_bytes, state.aside) = (Turn::Content, header.size_bytes, Aside::default());
+                let aside = Arc::clone(&state.aside);
+                let reader = LargeFile::new(path.clone(), header.size_bytes, first.is_none(), aside, Arc::clone(&self.shared));
                 Content::Stream { size_bytes: header.size_bytes, reader: Box::new(reader) }
             }
             b'0' | b'7' => {
@@ -269,20 +302,44 @@ impl Dump for RemoteDump {
     }
 }
 
-/// The content of a large file, straight from the stream.
+/// The content of a large file: from the stream, or from where the rest of it was set aside.
 struct LargeFile {
     path: PathBuf,
     size_bytes: u64,
     left_bytes: u64,
     hasher: Box<Xxh3>,
     counted: bool,
+    aside: Aside,
+    /// What was set aside, once it is known.
+    rest: Option<File>,
     shared: Arc<Shared>,
 }
 
 impl LargeFile {
     /// `counted` is false for a further name of a file that was counted under its first.
-    fn new(path: PathBuf, size_bytes: u64, counted: bool, shared: Arc<Shared>) -> Self {
-        Self { path, size_bytes, left_bytes: size_bytes, hasher: Box::new(Xxh3::new()), counted, shared }
+    fn new(path: PathBuf, size_bytes: u64, counted: bool, aside: Aside, shared: Arc<Shared>) -> Self {
+        Self { path, size_bytes, left_bytes: size_bytes, hasher: Box::new(Xxh3::new()), counted, aside, rest: None, shared }
+    }
+
+    /// Reads from where the content is now.
+    fn read_on(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.rest.is_none() {
+            // Locked first: while the stream is somebody else's, the rest may be on its way aside.
+            let mut state = self.shared.state();
+            self.rest = self.aside.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if self.rest.is_none() && state.turn == Turn::Lost {
+                return Err(io::Error::other("the stream broke"));
+            }
+            if self.rest.is_none() {
+                let read = state.tar.read(buffer)?;
+                state.left_bytes -= read as u64;
+                if state.left_bytes == 0 {
+                    state.turn = Turn::Headers;
+                }
+                return Ok(read);
+            }
+        }
+        self.rest.as_mut().map_or(Ok(0), |rest| rest.read(buffer))
     }
 }
 
@@ -291,16 +348,11 @@ impl Read for LargeFile {
         if self.left_bytes == 0 || buffer.is_empty() {
             return Ok(0);
         }
-        let mut state = self.shared.state();
-        let read = state.tar.read(buffer)?;
+        let read = self.read_on(buffer)?;
         self.hasher.update(buffer.get(..read).unwrap_or_default());
         self.left_bytes -= read as u64;
-        if self.left_bytes == 0 {
-            if self.counted {
-                state.tallied.census.file(&self.path, self.size_bytes, self.hasher.digest128());
-            }
-            state.turn = Turn::Headers;
-            self.shared.turned.notify_all();
+        if self.left_bytes == 0 && self.counted {
+            self.shared.state().tallied.census.file(&self.path, self.size_bytes, self.hasher.digest128());
         }
         Ok(read)
     }
@@ -310,7 +362,6 @@ impl Drop for LargeFile {
     fn drop(&mut self) {
         if self.left_bytes > 0 {
             self.shared.state().turn = Turn::Lost;
-            self.shared.turned.notify_all();
         }
     }
 }

@@ -88,6 +88,26 @@ fn the_next_part_waits_for_a_reader_in_another_thread() {
 }
 
 #[test]
+fn large_files_may_be_read_after_the_parts_that_follow_them() {
+    // As the repository's archiver does it: it asks for the next part before it opens the one before.
+    let (_guard, source, _) = folders();
+    shell(&source, "head -c 30000000 /dev/urandom > a; head -c 20000000 /dev/urandom > b; echo z > z");
+    let mut dump = pod(&source).dump(&context()).unwrap();
+    let parts: Vec<_> = std::iter::from_fn(|| dump.next_part().unwrap()).collect();
+    let names: Vec<_> = parts.iter().map(|part| part.path.display().to_string()).collect();
+    assert_eq!(names, ["a", "b", "z"]);
+    for part in parts {
+        if let Content::Stream { mut reader, size_bytes } = part.content {
+            let mut found = Vec::new();
+            reader.read_to_end(&mut found).unwrap();
+            assert_eq!(found.len() as u64, size_bytes);
+            assert!(found == std::fs::read(source.join(&part.path)).unwrap(), "{}", part.path.display());
+        }
+    }
+    dump.finish().unwrap();
+}
+
+#[test]
 fn an_interrupted_dump_ends_at_once_and_leaves_no_process() {
     let (_guard, source, _) = folders();
     shell(&source, "head -c 30000000 /dev/zero > large");
