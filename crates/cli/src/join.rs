@@ -13,6 +13,7 @@ use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Problem, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, Policies, Result, WritersAre};
 
+pub(crate) use kubernetes::connect;
 pub(crate) use repository::repository;
 
 use crate::args::Global;

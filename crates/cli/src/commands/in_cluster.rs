@@ -9,9 +9,10 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches};
 use plan::ports::StopFlag;
 use plan::{Error, Result};
-use platforms::kubernetes::{Cluster, Options, Said, SubmittedJob, Wanted};
+use platforms::kubernetes::{Said, SubmittedJob, Wanted};
 
 use crate::args::{Command, Global, command_line};
+use crate::join;
 use crate::output::Output;
 
 /// What begins each line of a result in the log of the program in the cluster.
@@ -36,15 +37,8 @@ pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, st
             None => {}
         }
     }
-    let options = Options {
-        namespace: global.namespace.clone(),
-        context: global.context.clone(),
-        kubeconfig: global.kubeconfig.clone(),
-        impersonate: global.act_as.clone(),
-        // Not the flag of this program: asking the Job to stop takes calls too.
-        ..Options::default()
-    };
-    let cluster = Cluster::connect(&options)?;
+    // Not the flag of this program: asking the Job to stop takes calls too.
+    let cluster = join::connect(global, &StopFlag::default())?;
     let job = SubmittedJob::submit(&cluster, &Wanted { cron_job, arguments: &arguments, mark: MARK })?;
     output.note(&format!("submitted Job {} in namespace {}: {}", job.name(), cluster.namespace(), arguments.join(" ")));
     let mut failed = Ok(());
