@@ -58,12 +58,6 @@ pub(crate) fn whole_life(case: &'static str, era: &str, with_undo: bool) {
     assert_equal(&Fingerprint::of(&place), &destroyed, "after undo");
     assert_eq!(place.replicas(), replicas);
     assert_eq!(place.leftovers(), Vec::<String>::new(), "after undo");
-
-    steps.step("restored again, and settled");
-    program.ok(&["restore", "latest", "--yes"]);
-    program.ok(&["settle", "--yes"]);
-    check_restored(&place, &before, &replicas, &tasks_before, rows);
-    assert_eq!(place.leftovers(), Vec::<String>::new(), "after settle");
 }
 
 fn check_restored(place: &Installation, before: &Fingerprint, replicas: &e2e::Replicas, tasks_before: &[String], rows: (u64, u64)) {
