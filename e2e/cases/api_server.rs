@@ -37,7 +37,11 @@ pub(crate) fn restarted() {
         let words = text(&output.stderr);
         assert!(matches!(output.status.code(), Some(1 | 75)), "{}: {words}", output.status);
         assert!(words.contains("resume"), "the way out is told: {words}");
-        steps.note(&format!("exit code {:?}: {}", output.status.code(), words.lines().next().unwrap_or_default()));
+        steps.note(&format!(
+            "exit code {:?}: {}",
+            output.status.code(),
+            words.lines().skip_while(|line| !line.starts_with("error")).collect::<Vec<_>>().join(" ")
+        ));
     }
     if program.journal().records().last().is_none_or(|record| record != "finished") {
         steps.step("resume goes on to the end");

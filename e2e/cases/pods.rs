@@ -47,7 +47,8 @@ pub(crate) fn killed_in_mid_stage() {
     place.destroy_files();
     let destroyed = Fingerprint::of_data(&place);
 
-    for (workload, data_set) in [("system-mysql", "system-database"), ("system-app", "system-storage")] {
+    // Files are staged through a pod of the program's own, so that it works while System is stopped too.
+    for (workload, data_set) in [("system-mysql", "system-database"), ("threescale-backup-files", "system-storage")] {
         steps.step(&format!("the pod of {workload} killed while {data_set} is staged: the live data is as it was"));
         let arguments: &[&str] = if workload == "system-mysql" { &["restore", "latest", "--yes"] } else { &["resume", "--yes"] };
         assert!(kill_pod_at(&program, &place, arguments, workload, &format!("stage {data_set}"), &steps), "the pod was killed too late");
@@ -67,7 +68,6 @@ pub(crate) fn killed_in_mid_stage() {
 
 /// Kills the pod while the step is under way; the program must end with a documented code and say what to do. `false` when it ended well.
 fn kill_pod_at(program: &Program, place: &Installation, arguments: &[&str], workload: &str, action: &str, steps: &Steps) -> bool {
-    let pod = place.pod_of(workload).unwrap();
     let (runs, lines) = (program.runs(), program.journal().records().len());
     let child = program.start(arguments);
     wait_until(&format!("the step {action}"), 120, || {
@@ -75,6 +75,7 @@ fn kill_pod_at(program: &Program, place: &Installation, arguments: &[&str], work
         let is_it = |record: &String| record.starts_with("started") && record.ends_with(action);
         program.journal().records().iter().skip(known).any(is_it).then_some(())
     });
+    let pod = wait_until("the pod to kill", 60, || place.pod_of(workload).or_else(|| pod_named(place, workload)));
     place.kubectl.act(&["delete", "pod", &pod, "--grace-period=0", "--force"]);
     let output = child.wait_with_output().unwrap();
     let words = text(&output.stderr);
@@ -88,6 +89,12 @@ fn kill_pod_at(program: &Program, place: &Installation, arguments: &[&str], work
     let told: Vec<&str> = words.lines().skip_while(|line| !line.starts_with("error")).collect();
     steps.quote(&format!("exit code {:?}: {}", output.status.code(), told.join(" ")));
     true
+}
+
+/// A running pod whose name begins so.
+fn pod_named(place: &Installation, beginning: &str) -> Option<String> {
+    let pods = place.kubectl.items(&["pods", "--field-selector=status.phase=Running"]);
+    pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).find(|name| name.starts_with(beginning)).map(str::to_owned)
 }
 
 /// 96 MB of what cannot be compressed in a table, and as much in a file.
