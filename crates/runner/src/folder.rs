@@ -4,10 +4,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use plan::error::During;
 use plan::ports::{Append, Shelf};
 use plan::{Class, Error, Result};
+
+/// How long the lock is waited for. A run that was killed while it started a program leaves it to that program until that has begun: longer on a busy machine.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The folder in which the journals of an installation's runs are.
 #[derive(Debug, Clone)]
@@ -44,13 +48,17 @@ impl Shelf for FolderShelf {
         let path = self.path.join("lock");
         let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = open.during(|| format!("failed to open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Box::new(file)),
-            Err(TryLockError::WouldBlock) => {
-                Err(Error::new(Class::Locked, "another run of threescale-backup goes on for this installation")
-                    .hint(format!("It holds {}. Wait for it, or look at it with `threescale-backup runs`.", path.display())))
+        let began = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Box::new(file)),
+                Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(50)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::new(Class::Locked, "another run of threescale-backup goes on for this installation")
+                        .hint(format!("It holds {}. Wait for it, or look at it with `threescale-backup runs`.", path.display())));
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::failed(format!("failed to lock {}", path.display())).because(error)),
             }
-            Err(TryLockError::Error(error)) => Err(Error::failed(format!("failed to lock {}", path.display())).because(error)),
         }
     }
 
