@@ -8,9 +8,9 @@ use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
-use plan::{Error, Purpose, Result};
+use plan::{Error, InstallationId, Purpose, Result};
 use repository::RusticRepository;
-use runner::{Parts, State};
+use runner::{Hands, State};
 
 use crate::args::Global;
 use crate::config::{Config, Platform};
@@ -79,14 +79,19 @@ impl App {
         self.state(config, installation.as_deref())
     }
 
-    pub(crate) fn context(&self, config: &Config, run: RunId) -> Result<Context> {
+    /// For what is done without an installation: reading and looking after the repository.
+    pub(crate) fn context_alone(&self, config: &Config) -> Result<Context> {
+        self.context(config, runner::new_run_id(), InstallationId::default())
+    }
+
+    pub(crate) fn context(&self, config: &Config, run: RunId, installation: InstallationId) -> Result<Context> {
         let configured = config.options()?.workers.and_then(|workers| usize::try_from(workers).ok());
         let workers = self.global.workers.or(configured).unwrap_or(WORKERS).max(1);
-        Ok(Context { run, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
+        Ok(Context { run, installation, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
     }
 
     /// Everything that a run calls, for these data sets.
-    pub(crate) fn parts(
+    pub(crate) fn hands(
         &self,
         config: &Config,
         installation: &dyn Installation,
@@ -94,9 +99,10 @@ impl App {
         data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
         run: RunId,
         consent: Consent,
-    ) -> Result<Parts> {
+    ) -> Result<Hands> {
         let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
-        Ok(Parts { repository, data_sets, writers, synchronise, context: self.context(config, run)?, host: host() })
+        let context = self.context(config, run, installation.id())?;
+        Ok(Hands { repository, data_sets, writers, synchronise, context, host: host() })
     }
 }
 
@@ -121,28 +127,20 @@ pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Mani
     .and_then(|manifest| manifest.check_format().map(|()| manifest))
 }
 
-/// Whether a run is of this installation, as far as both say which they are of.
-pub(crate) fn is_of(run: &Run, installation: &str) -> bool {
-    let theirs = run.plan.installation.as_str();
-    let parts = |text: &str| text.split_once(' ').map_or((text.to_owned(), None), |(name, uid)| (name.to_owned(), Some(uid.to_owned())));
-    let ((one, one_uid), (other, other_uid)) = (parts(theirs), parts(installation));
-    one.is_empty() || other.is_empty() || one == other && (one_uid.is_none() || other_uid.is_none() || one_uid == other_uid)
-}
-
 /// The run that is meant: the one named, or the newest of this installation that fits.
-pub(crate) fn find_run(state: &State, installation: &str, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
+pub(crate) fn find_run(state: &State, installation: &InstallationId, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
     let all = state.runs()?;
     if let Some(wanted) = wanted {
         let fitting: Vec<_> = all.into_iter().filter(|run| run.as_str().starts_with(&wanted.to_lowercase())).collect();
         return match fitting.as_slice() {
             [id] => {
                 let run = state.read(id)?;
-                if is_of(&run, installation) {
+                if run.is_of(installation) {
                     return Ok(id.clone());
                 }
-                let (theirs, ours) = (run.plan.installation, installation);
-                Err(Error::refused(format!("run {id} is of another installation ({theirs}), not of this one ({ours})"))
-                    .hint("Give that installation's namespace and cluster: --namespace, --context."))
+                let theirs = run.plan.installation.unwrap_or_default();
+                Err(Error::refused(format!("run {id} is of another installation: {theirs}; this one is {installation}"))
+                    .hint("Use that installation's configuration, or its namespace and cluster: --namespace, --context."))
             }
             [] => Err(Error::refused(format!("there is no run {wanted}")).hint("`threescale-backup runs` lists them.")),
             _ => Err(Error::refused(format!("{} runs begin with {wanted}", fitting.len())).hint("Give more of the id.")),
@@ -150,33 +148,17 @@ pub(crate) fn find_run(state: &State, installation: &str, wanted: Option<&str>, 
     }
     for id in all.into_iter().rev() {
         let run = state.read(&id)?;
-        if is_of(&run, installation) && fits(&run) {
+        if run.is_of(installation) && fits(&run) {
             return Ok(id);
         }
     }
     Err(Error::refused("there is no run to do that with").hint("`threescale-backup runs` lists them."))
 }
 
-/// Whether a run was interrupted or failed, and can go on.
-pub(crate) fn can_resume(run: &Run) -> bool {
-    run.state == RunState::Open && run.plan.purpose != Purpose::Rehearse
-}
-
-/// Whether there is something of a run to put back: not of a backup or a rehearsal that ended well.
-pub(crate) fn can_undo(run: &Run) -> bool {
-    let is_unfinished = matches!(run.state, RunState::Open | RunState::Undoing) && run.plan.purpose != Purpose::Rehearse;
-    is_unfinished || run.state == RunState::Finished && keeps(run)
-}
-
-/// Whether a run keeps something that can be dropped.
-pub(crate) fn can_settle(run: &Run) -> bool {
-    run.state == RunState::Settling || keeps(run)
-}
-
 /// Refuses to begin while an earlier run is in the way, naming the way out.
 ///
 /// A journal that cannot be read stands in the way of a restore, never of a backup: a backup harms nothing.
-pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, installation: &str, purpose: Purpose) -> Result<()> {
+pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, installation: &InstallationId, purpose: Purpose) -> Result<()> {
     for id in state.runs()? {
         let run = match state.read(&id) {
             Ok(run) => run,
@@ -188,43 +170,20 @@ pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, insta
         };
         let is_in_the_way = match run.state {
             RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
-            RunState::Finished => purpose == Purpose::Restore && keeps(&run),
-            RunState::Undone | RunState::Settled => false,
+            RunState::Finished => purpose == Purpose::Restore && run.keeps_previous(),
+            RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
-        if is_in_the_way && is_of(&run, installation) {
+        if is_in_the_way && run.is_of(installation) {
             let way_out = match run.state {
                 RunState::Finished => format!("It keeps what it replaced: `settle {id}` drops that, `undo {id}` puts it back."),
                 RunState::Undoing => format!("`undo {id}` goes on taking it back."),
                 RunState::Settling => format!("`settle {id}` goes on dropping what it kept."),
                 _ => format!("`resume {id}` goes on with it, `undo {id}` takes it back."),
             };
-            return Err(Error::refused(format!("run {id} is in the way: it is {}", describe(&run))).hint(way_out));
+            return Err(Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out));
         }
     }
     Ok(())
-}
-
-/// Whether a run keeps data that it replaced.
-pub(crate) fn keeps(run: &Run) -> bool {
-    matches!(run.state, RunState::Finished | RunState::Settling) && run.plan.purpose == Purpose::Restore && run.has_cut_over()
-}
-
-/// `a restore of set …, interrupted`.
-pub(crate) fn describe(run: &Run) -> String {
-    let what = match run.plan.purpose {
-        Purpose::Backup => "a backup",
-        Purpose::Restore => "a restore",
-        Purpose::Rehearse => "a rehearsal",
-    };
-    let state = match run.state {
-        RunState::Open => "under way or interrupted",
-        RunState::Finished => "finished",
-        RunState::Undoing => "half undone",
-        RunState::Undone => "undone",
-        RunState::Settling => "half settled",
-        RunState::Settled => "settled",
-    };
-    format!("{what} of set {}, {state}", run.plan.set)
 }
 
 fn default_state_folder() -> PathBuf {

@@ -18,7 +18,8 @@ pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, Reposit
 pub(crate) const DEFAULT_PATHS: [&str; 2] = ["threescale-backup.toml", "/etc/threescale-backup.toml"];
 
 /// Sections and what they are for, as in the README.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
+    "installation",
     "repository",
     "platform",
     "state",
@@ -103,7 +104,8 @@ impl Config {
 
     /// The data sets that have a section.
     pub(crate) fn data_sets(&self) -> Vec<DataSetName> {
-        DataSetName::ALL.into_iter().filter(|name| self.has(name.as_str())).collect()
+        let absent = self.absent();
+        DataSetName::ALL.into_iter().filter(|name| self.has(name.as_str()) && !absent.contains(name)).collect()
     }
 
     fn section(&self, name: &str) -> Option<&Table> {
@@ -120,6 +122,19 @@ impl Config {
             // The error of a value could show the value: only what it says about keys and types is passed on.
             Error::refused(format!("{}: [{name}]: {}", self.origin, error.message()))
         })
+    }
+
+    /// What the installation is called, when that is said.
+    pub(crate) fn installation_name(&self) -> Option<String> {
+        let name = self.section("installation").and_then(|section| section.get("name")).and_then(Value::as_str);
+        name.filter(|name| !name.is_empty()).map(str::to_owned)
+    }
+
+    /// The data sets that the installation is declared not to have.
+    pub(crate) fn absent(&self) -> Vec<DataSetName> {
+        let is_absent =
+            |name: &DataSetName| self.section(name.as_str()).and_then(|section| section.get("absent")) == Some(&Value::Boolean(true));
+        DataSetName::ALL.into_iter().filter(is_absent).collect()
     }
 
     pub(crate) fn repository(&self) -> Result<RepositorySection> {

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, DataSet, Problem, Shelf, Snapshot, StopFlag, Synchronise, Writers};
-use plan::{Error, Policies, Result, WritersAre};
+use plan::ports::{Context, DataSet, Findings, Problem, Shelf, Snapshot, StopFlag, Synchronise, Writers};
+use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
 pub(crate) use kubernetes::connect;
 pub(crate) use repository::repository;
@@ -23,8 +23,14 @@ use crate::writers::Consent;
 
 /// A 3scale installation, whatever it runs on.
 pub(crate) trait Installation: Send + Sync {
-    /// What tells it from all others, for the plans of its runs; empty when the platform has no name for it.
-    fn identity(&self) -> String;
+    /// Its name, and what tells it from others as far as that is known without asking its stores.
+    fn id(&self) -> InstallationId;
+
+    /// The data sets that an installation of this platform has, configured or not.
+    fn expected(&self) -> Vec<DataSetName>;
+
+    /// The data sets that it was declared not to have.
+    fn absent(&self) -> Vec<DataSetName>;
 
     /// The data sets that it has.
     fn names(&self) -> Vec<DataSetName>;
@@ -63,6 +69,20 @@ pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) ->
         Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone()))),
         Platform::Kubernetes => Ok(Arc::new(kubernetes::Kubernetes::find(config, global, stop)?)),
     }
+}
+
+/// The installation with what its stores say it is: the system database goes before the others.
+pub(crate) fn identified(id: InstallationId, found: &BTreeMap<DataSetName, Findings>) -> InstallationId {
+    let of_a_store = || DataSetName::STORES.iter().find_map(|name| found.get(name).and_then(|findings| findings.identity.clone()));
+    InstallationId { identity: id.identity.or_else(of_a_store), name: id.name }
+}
+
+/// The data sets that the installation has and that are not among these, each with the reason.
+pub(crate) fn left_out(installation: &dyn Installation, names: &[DataSetName]) -> BTreeMap<DataSetName, String> {
+    let (there, absent) = (installation.names(), installation.absent());
+    let is_missing = |name: &DataSetName| !names.contains(name) && !absent.contains(name);
+    let why = |name: &DataSetName| if there.contains(name) { "left out by --only" } else { "not configured" };
+    installation.expected().into_iter().filter(is_missing).map(|name| (name, why(&name).to_owned())).collect()
 }
 
 /// The data sets asked for, or all that there are. Each must be there.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::InstallationId;
 use crate::ids::{DataSetName, RunId, SetId};
 use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
 use crate::ports::{Findings, Problem, Road, Severity, WriterGroup};
@@ -19,12 +20,40 @@ const ORDER: [DataSetName; 6] = [
     DataSetName::SystemStorage,
 ];
 
+/// What a backup is to be.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The run.
+    pub run: RunId,
+    /// The set that it will make.
+    pub set: SetId,
+    /// Whose set it is.
+    pub installation: Option<InstallationId>,
+    /// The data sets that the installation has and that are left out, each with the reason.
+    pub left_out: BTreeMap<DataSetName, String>,
+    /// The data sets that the installation is declared not to have.
+    pub absent: Vec<DataSetName>,
+    /// Whether the writers are stopped while it is taken.
+    pub freeze: bool,
+    /// Whether this program can stop and start them.
+    pub can_stop_writers: bool,
+}
+
+impl Wanted {
+    /// A backup of everything, of an installation without a name, with the writers running.
+    #[must_use]
+    pub const fn new(run: RunId, set: SetId) -> Self {
+        Self { run, set, installation: None, left_out: BTreeMap::new(), absent: Vec::new(), freeze: false, can_stop_writers: false }
+    }
+}
+
 /// Plans a backup of the data sets found.
 ///
 /// The system database's view is opened before those of the Redis servers, so that Redis is the newer one: its event and alert counters are then ahead
 /// of MySQL's rows (facts 8.2). Files are walked after the database's view too. The dumps themselves run side by side.
 #[must_use]
-pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings>, freeze: bool, can_stop_writers: bool) -> Plan {
+pub fn plan_backup(wanted: Wanted, found: BTreeMap<DataSetName, Findings>) -> Plan {
+    let freeze = wanted.freeze;
     let mut problems = Vec::new();
     if found.is_empty() {
         problems.push(
@@ -32,7 +61,7 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
                 .way_out("Add sections such as [system-database] to the configuration."),
         );
     }
-    if freeze && !can_stop_writers {
+    if freeze && !wanted.can_stop_writers {
         problems.push(
             Problem::new(Severity::Blocks, "--freeze needs commands that stop and start the writers")
                 .way_out("Set [writers] stop, start and stopped, or stop the writers by hand and leave --freeze out."),
@@ -56,7 +85,9 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
             DataSetName::BackendRedis => "after the database's view: its counters must not be behind the rows",
             DataSetName::SystemRedis => "after the database's view: jobs refer to rows",
         };
-        dumps.push(steps.add(Action::Dump { data_set }, before.clone(), reason));
+        let first = DataSetName::SystemDatabase;
+        let after_view_of = (data_set != first && found.contains_key(&first)).then_some(first);
+        dumps.push(steps.add(Action::Dump { data_set, after_view_of }, before.clone(), reason));
     }
     if let Some(noted) = noted {
         let start = Action::StartWriters { noted, groups: WriterGroup::ALL.to_vec() };
@@ -73,10 +104,13 @@ pub fn plan_backup(run: RunId, set: SetId, found: BTreeMap<DataSetName, Findings
         .collect();
     Plan {
         purpose: Purpose::Backup,
-        run,
-        set,
+        run: wanted.run,
+        set: wanted.set,
         freeze,
-        installation: String::new(),
+        installation: wanted.installation,
+        from: None,
+        left_out: wanted.left_out,
+        absent: wanted.absent,
         policies: Policies::default(),
         data_sets,
         problems,

@@ -11,7 +11,9 @@ use crate::step::{Action, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "2.0";
+pub const FORMAT: &str = "3.0";
+/// The oldest major format that this program reads and goes on with.
+const MAJOR_MIN: u32 = 2;
 
 /// One line of a journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +86,11 @@ pub enum Record {
     SettleStarted,
     /// What was kept is dropped.
     Settled,
+    /// A person ended the run as it is. What stayed is named.
+    Abandoned {
+        /// What stays, and where, for people.
+        stays: Vec<String>,
+    },
 }
 
 /// How far a step came.
@@ -119,6 +126,8 @@ pub enum RunState {
     Settling,
     /// Nothing is kept any more.
     Settled,
+    /// Ended by a person as it was.
+    Abandoned,
 }
 
 /// A run as its journal tells it.
@@ -145,7 +154,8 @@ impl Run {
         let Record::Opened { format, plan, .. } = line.record else {
             return Err(Error::needs_person("the journal does not begin with the record `opened`"));
         };
-        if format.split('.').next() != FORMAT.split('.').next() {
+        let major = |format: &str| format.split('.').next().and_then(|text| text.parse::<u32>().ok());
+        if !major(&format).is_some_and(|found| found >= MAJOR_MIN && Some(found) <= major(FORMAT)) {
             return Err(Error::refused(format!("the journal has format {format}, this program writes {FORMAT}"))
                 .hint("Use the version of threescale-backup that began the run."));
         }
@@ -196,6 +206,7 @@ impl Run {
             (RunState::Undoing, Record::Undone) => self.state = RunState::Undone,
             (RunState::Finished | RunState::Settling, Record::SettleStarted) => self.state = RunState::Settling,
             (RunState::Settling, Record::Settled) => self.state = RunState::Settled,
+            (state, Record::Abandoned { .. }) if state != RunState::Abandoned => self.state = RunState::Abandoned,
             (state, record) => return illegal(&format!("record {record:?} while the run is {state:?}")),
         }
         Ok(())

@@ -7,10 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId, SetId, SnapshotId};
-use crate::{Error, Result};
+use crate::ports::StoreKind;
+use crate::{Error, InstallationId, Result};
 
 /// The manifest format that this program writes: `major.minor`.
-pub const FORMAT: &str = "1.0";
+pub const FORMAT: &str = "2.0";
 
 /// One set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,15 @@ pub struct Manifest {
     pub frozen: bool,
     /// Set when this is a safety copy: the run that was about to replace the live data in place.
     pub safety_for: Option<RunId>,
+    /// Whose set it is; absent in sets of format 1 (release 0.1.0), which have no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<InstallationId>,
+    /// The data sets that the installation has and the set lacks, each with the reason.
+    #[serde(default)]
+    pub left_out: BTreeMap<DataSetName, String>,
+    /// The data sets that the installation was declared not to have: nothing is missing without them.
+    #[serde(default)]
+    pub absent: Vec<DataSetName>,
     /// The data sets, in the order of [`DataSetName`].
     pub data_sets: BTreeMap<DataSetName, KeptDataSet>,
 }
@@ -40,10 +50,13 @@ pub struct Manifest {
 pub struct KeptDataSet {
     /// Its snapshot in the repository.
     pub snapshot: SnapshotId,
-    /// Kind of store: `mysql`, `mariadb`, `postgresql`, `redis`, `files`.
-    pub kind: String,
+    /// Kind of store.
+    pub kind: StoreKind,
     /// Store and version as found: `MySQL 9.7.0`.
     pub store: String,
+    /// What told the store from others ([`crate::ports::Findings::identity`]), where one could be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// When its dump began.
     pub started_at: Timestamp,
     /// The instant of the consistent view: the data is as it was then. For files, when the walk ended.
@@ -79,6 +92,25 @@ impl Manifest {
         let instants = || self.data_sets.values().map(|kept| kept.consistent_at.as_millisecond());
         let skew = instants().max().unwrap_or(0) - instants().min().unwrap_or(0);
         u64::try_from(skew).unwrap_or(0)
+    }
+
+    /// Whether nothing of the installation is missing in it. A safety copy is of some data sets only, and is never a whole set.
+    ///
+    /// Sets of format 1 do not say what the installation had: those with all stores are whole.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let is_old = self.installation.is_none() && self.left_out.is_empty();
+        let has_all = || DataSetName::STORES.iter().all(|name| self.data_sets.contains_key(name) || self.absent.contains(name));
+        self.safety_for.is_none() && self.left_out.is_empty() && (!is_old || has_all())
+    }
+
+    /// How many data sets the installation had when the set was taken.
+    #[must_use]
+    pub fn data_sets_expected(&self) -> usize {
+        if self.installation.is_none() && self.left_out.is_empty() {
+            return self.data_sets.len().max(DataSetName::STORES.iter().filter(|name| !self.absent.contains(name)).count());
+        }
+        self.data_sets.len() + self.left_out.len()
     }
 
     /// Refuses a manifest of a newer major format.

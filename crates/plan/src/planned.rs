@@ -8,7 +8,7 @@ use crate::ids::{DataSetName, RunId, SetId};
 use crate::manifest::KeptDataSet;
 use crate::ports::{Findings, Problem, Road, Severity};
 use crate::step::{Action, Step, StepId};
-use crate::{Error, Result};
+use crate::{Error, InstallationId, Result};
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub enum Queues {
     /// They are left out: a job that has been done must not be done again (facts 5: cards are charged, mails sent).
     #[default]
     Drop,
-    /// They go back as they were.
+    /// They go back as they were: whoever restores answers for jobs that run twice.
     Keep,
 }
 
@@ -77,9 +77,18 @@ pub struct Plan {
     pub set: SetId,
     /// Whether the writers are stopped for the whole of a backup.
     pub freeze: bool,
-    /// The installation that it is for; empty when the platform has no name for it. A run is never taken up against another one.
+    /// The installation that it is for; absent where a journal of format 2 does not say it. A run is never taken up against another one.
+    #[serde(default, deserialize_with = "InstallationId::of_any_format")]
+    pub installation: Option<InstallationId>,
+    /// Whose set goes back, when it is another installation's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<InstallationId>,
+    /// Backups: the data sets that the installation has and that are left out, each with the reason.
     #[serde(default)]
-    pub installation: String,
+    pub left_out: BTreeMap<DataSetName, String>,
+    /// Backups: the data sets that the installation is declared not to have.
+    #[serde(default)]
+    pub absent: Vec<DataSetName>,
     /// What the operator chose.
     #[serde(default)]
     pub policies: Policies,

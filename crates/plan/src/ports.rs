@@ -1,6 +1,8 @@
 //! The ports: what the parts of the program are to each other. Implemented elsewhere, joined in the command line only.
 
 mod data_set;
+mod kind;
+mod leftover;
 mod objects;
 mod part;
 mod remote;
@@ -10,11 +12,13 @@ mod synchronise;
 mod watch;
 mod writers;
 
-pub use data_set::{Context, DataSet, Dump, Findings, Place, Problem, Road, Severity, Verdict};
+pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Undone, Verdict};
+pub use kind::StoreKind;
+pub use leftover::{Held, Holds, Leftover};
 pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part};
 pub use remote::{Ended, Input, Process, Program, Remote};
-pub use repository::{Entry, EntryHandle, Keep, Kept, Repository, Snapshot};
+pub use repository::{Entry, EntryHandle, EntryKind, Keep, Kept, Repository, Snapshot};
 pub use shelf::{Append, Shelf};
 pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};

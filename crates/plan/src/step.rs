@@ -28,6 +28,9 @@ pub enum Action {
     Dump {
         /// The data set.
         data_set: DataSetName,
+        /// Its view is opened when that one's is open: what refers to something is never older than it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after_view_of: Option<DataSetName>,
     },
     /// Write the manifest that makes the set exist. Taken up: by writing it, if it is not there.
     WriteManifest,
@@ -98,7 +101,7 @@ impl Action {
     #[must_use]
     pub const fn data_set(&self) -> Option<DataSetName> {
         match self {
-            Self::Dump { data_set }
+            Self::Dump { data_set, .. }
             | Self::Reserve { data_set, .. }
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
@@ -117,7 +120,7 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dump { data_set } => write!(f, "dump {data_set}"),
+            Self::Dump { data_set, .. } => write!(f, "dump {data_set}"),
             Self::WriteManifest => f.write_str("write the manifest"),
             Self::Reserve { data_set, .. } => write!(f, "reserve a place for {data_set}"),
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),

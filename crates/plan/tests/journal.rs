@@ -9,12 +9,13 @@ use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::journal::{Line, Record, Run, RunState};
 use plan::step::{Output, StepId};
-use plan::{Class, Plan, Purpose, plan_backup};
+use plan::{Class, Plan, Purpose, Wanted, plan_backup};
 use support::findings;
 
 fn plan(purpose: Purpose) -> Plan {
     let found = BTreeMap::from([(DataSetName::SystemRedis, findings())]);
-    let mut plan = plan_backup(RunId("r".into()), SetId("s".into()), found, false, true);
+    let mut plan =
+        plan_backup(Wanted { freeze: false, can_stop_writers: true, ..Wanted::new(RunId("r".into()), SetId("s".into())) }, found);
     plan.purpose = purpose;
     plan
 }
@@ -128,6 +129,6 @@ fn a_step_that_is_not_in_the_plan_and_a_newer_format_are_refused() {
     let record =
         |format: &str| Record::Opened { format: format.into(), program_version: "9".into(), plan: Box::new(plan(Purpose::Restore)) };
     assert!(Run::open(line(record("2.7"))).is_ok());
-    assert_eq!(Run::open(line(record("3.0"))).unwrap_err().class(), Class::Refused);
+    assert_eq!(Run::open(line(record("4.0"))).unwrap_err().class(), Class::Refused);
     assert_eq!(Run::open(line(Record::Finished)).unwrap_err().class(), Class::NeedsPerson);
 }

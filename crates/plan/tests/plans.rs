@@ -11,15 +11,16 @@ use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, SyncTask};
 use plan::step::{Action, StepId};
-use plan::{Around, Class, Plan, Policies, Queues, Target, WritersAre, plan_backup, plan_rehearsal, plan_restore};
+use plan::{Around, Class, Plan, Policies, Queues, Target, Wanted, WritersAre, plan_backup, plan_rehearsal, plan_restore};
 use support::findings;
 
 fn target(road: Road) -> Target {
     let at = Timestamp::UNIX_EPOCH;
     let kept = KeptDataSet {
         snapshot: SnapshotId("s".into()),
-        kind: "fake".into(),
+        kind: plan::ports::StoreKind::Other("fake".into()),
         store: "Store 1".into(),
+        identity: None,
         started_at: at,
         consistent_at: at,
         finished_at: at,
@@ -136,7 +137,7 @@ fn a_plan_whose_steps_contradict_each_other_is_not_run() {
 #[test]
 fn the_redis_servers_are_dumped_right_after_the_system_database_and_files_last() {
     let found = DataSetName::ALL.into_iter().map(|name| (name, findings())).collect();
-    let plan = plan_backup(RunId("r".into()), SetId("s".into()), found, false, false);
+    let plan = plan_backup(Wanted { freeze: false, can_stop_writers: false, ..Wanted::new(RunId("r".into()), SetId("s".into())) }, found);
     let order: Vec<_> = plan.steps.iter().filter_map(|step| step.action.data_set()).map(|name| name.as_str()).collect();
     assert_eq!(order, ["system-database", "backend-redis", "system-redis", "kubernetes-objects", "zync-database", "system-storage"]);
 }
@@ -145,12 +146,18 @@ fn the_redis_servers_are_dumped_right_after_the_system_database_and_files_last()
 fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
     let ids = || (RunId("r".into()), SetId("s".into()));
     let (run, set) = ids();
-    assert!(plan_backup(run, set, BTreeMap::new(), false, true).check().unwrap_err().hints()[0].contains("no data set is configured"));
+    assert!(
+        plan_backup(Wanted { freeze: false, can_stop_writers: true, ..Wanted::new(run, set) }, BTreeMap::new())
+            .check()
+            .unwrap_err()
+            .hints()[0]
+            .contains("no data set is configured")
+    );
     let found = || BTreeMap::from([(DataSetName::SystemRedis, findings())]);
     let (run, set) = ids();
-    assert!(plan_backup(run, set, found(), true, false).check().is_err());
+    assert!(plan_backup(Wanted { freeze: true, can_stop_writers: false, ..Wanted::new(run, set) }, found()).check().is_err());
     let (run, set) = ids();
-    let plan = plan_backup(run, set, found(), true, true);
+    let plan = plan_backup(Wanted { freeze: true, can_stop_writers: true, ..Wanted::new(run, set) }, found());
     plan.check().unwrap();
     let kinds: Vec<_> = plan.steps.iter().map(|step| step.action.to_string()).collect();
     assert_eq!(

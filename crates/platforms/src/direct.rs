@@ -154,7 +154,13 @@ mod tests {
     use super::*;
 
     fn context() -> Context {
-        Context { run: RunId("r".into()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() }
+        Context {
+            run: RunId("r".into()),
+            installation: plan::InstallationId::default(),
+            workers: 1,
+            watch: Arc::new(Silent),
+            stop: StopFlag::default(),
+        }
     }
 
     fn writers(folder: &std::path::Path) -> CommandWriters {

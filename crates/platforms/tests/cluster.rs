@@ -14,7 +14,13 @@ use plan::ports::{Context, ObjectKind, Objects, Program, Remote, Silent, StopFla
 use platforms::kubernetes::{Cluster, Options, Target};
 
 fn context() -> Context {
-    Context { run: RunId("r".into()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() }
+    Context {
+        run: RunId("r".into()),
+        installation: plan::InstallationId::default(),
+        workers: 1,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    }
 }
 
 fn namespace() -> String {

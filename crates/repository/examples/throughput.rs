@@ -67,7 +67,13 @@ fn main() -> plan::Result<()> {
     let password = "benchmark".into();
     RusticRepository::init(&location, &password)?;
     let repository = RusticRepository::open(&location, &password)?;
-    let context = Context { run: RunId("bench".into()), workers: 2, watch: Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context {
+        run: RunId("bench".into()),
+        installation: plan::InstallationId::default(),
+        workers: 2,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
     let mut snapshot = None;
     for round in ["first", "second"] {
         let keep = Keep { set: SetId(round.into()), data_set: DataSetName::SystemDatabase };

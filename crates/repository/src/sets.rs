@@ -190,7 +190,13 @@ pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
     }
     let bytes = serde_json::to_vec_pretty(manifest).map_err(|error| Error::failed("write the manifest").because(error))?;
     let label = Label { tags: vec![PROGRAM.to_owned(), MANIFEST.to_owned(), set_tag(set)], label: MANIFEST.to_owned() };
-    let context = Context { run: RunId(String::new()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context {
+        run: RunId(String::new()),
+        installation: plan::InstallationId::default(),
+        workers: 1,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
     let stored = sink::keep(open, &context, &label, Box::new(ManifestDump(Some(bytes))))?;
     let file = open.plain.get_file::<SnapshotFile>(&stored.id.into()).during(|| "read the manifest back".to_owned())?;
     if read_manifest(&open.index()?, &file)? == *manifest {

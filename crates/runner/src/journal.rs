@@ -18,6 +18,8 @@ pub struct Journal {
 struct Inner {
     end: Box<dyn Append>,
     run: Run,
+    /// An append failed: what stands at the end of the journal is not known, and nothing more is written behind it.
+    is_closed: bool,
 }
 
 impl Journal {
@@ -30,7 +32,7 @@ impl Journal {
             Record::Opened { format: FORMAT.to_owned(), program_version: env!("CARGO_PKG_VERSION").to_owned(), plan: Box::new(plan) };
         let line = Line { at: Timestamp::now(), record };
         let text = to_text(&line)?;
-        let mut inner = Inner { end, run: Run::open(line)? };
+        let mut inner = Inner { end, run: Run::open(line)?, is_closed: false };
         inner.append(&text)?;
         Ok(Self { inner: Mutex::new(inner) })
     }
@@ -38,7 +40,7 @@ impl Journal {
     /// Goes on with a journal that was read.
     #[must_use]
     pub fn over(end: Box<dyn Append>, run: Run) -> Self {
-        Self { inner: Mutex::new(Inner { end, run }) }
+        Self { inner: Mutex::new(Inner { end, run, is_closed: false }) }
     }
 
     /// Writes a record. The rules are checked before it is written.
@@ -69,8 +71,15 @@ impl Journal {
 
 impl Inner {
     fn append(&mut self, line: &str) -> Result<()> {
+        if self.is_closed {
+            return Err(Error::failed("the journal is closed: an earlier record could not be written")
+                .hint("What is torn at its end is cut off when it is opened again."));
+        }
         let appended = self.end.append(format!("{line}\n").as_bytes());
-        appended.map_err(|error| error.during("failed to write the journal; nothing more is done"))
+        appended.map_err(|error| {
+            self.is_closed = true;
+            error.during("failed to write the journal; nothing more is done")
+        })
     }
 }
 

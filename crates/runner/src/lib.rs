@@ -9,9 +9,11 @@ mod journal;
 mod report;
 mod running;
 mod state;
+mod stores;
 mod taking_back;
+mod views;
 
-pub use act::Parts;
+pub use act::Hands;
 pub use folder::FolderShelf;
 pub use journal::Journal;
 pub use report::{Report, StepReport, report};

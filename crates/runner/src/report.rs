@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use plan::Result;
 use plan::ids::RunId;
-use plan::journal::{Line, Record, Run, RunState};
+use plan::journal::{Line, Record, Run};
 use plan::step::{Action, StepId};
 
 use crate::journal::replay;
@@ -51,12 +51,6 @@ impl Report {
         let first = steps().filter_map(|step| step.started_at).min()?;
         let last = steps().filter_map(|step| step.succeeded_at).max()?;
         Some(last.as_millisecond() - first.as_millisecond())
-    }
-
-    /// Whether the run still keeps data that it replaced.
-    #[must_use]
-    pub fn keeps_previous(&self) -> bool {
-        matches!(self.run.state, RunState::Finished | RunState::Settling) && self.run.has_cut_over()
     }
 }
 

@@ -9,8 +9,10 @@ use plan::journal::{Record, Run, StepState};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Purpose, Result};
 
-use crate::act::{FirstView, Parts, act};
+use crate::act::{Hands, act};
 use crate::journal::Journal;
+use crate::stores::check_stores;
+use crate::views::Views;
 
 /// How many steps run at the same time. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
 const LANES: usize = 2;
@@ -19,15 +21,13 @@ const LANES: usize = 2;
 ///
 /// # Errors
 /// The first step's error, journaled; other steps that were running are told to stop and waited for. What comes next is the operator's choice.
-pub fn run(journal: &Journal, parts: &Parts) -> Result<()> {
-    let first_view = FirstView::default();
+pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
+    let views = Views::default();
     // What fails stops the others, but is not a signal.
-    let mut parts = parts.clone();
-    parts.context.stop = parts.context.stop.child();
-    let parts = &parts;
-    if !journal.run().plan.data_sets.contains_key(&plan::ids::DataSetName::SystemDatabase) {
-        first_view.open();
-    }
+    let mut hands = hands.clone();
+    hands.context.stop = hands.context.stop.child();
+    let hands = &hands;
+    check_stores(hands, &journal.run())?;
     let mut pending = pending(&journal.run());
     let mut running = BTreeSet::new();
     let mut first_error: Option<Error> = None;
@@ -35,16 +35,16 @@ pub fn run(journal: &Journal, parts: &Parts) -> Result<()> {
     thread::scope(|scope| {
         loop {
             while first_error.is_none() && running.len() < LANES {
-                if let Err(error) = parts.context.stop.check() {
+                if let Err(error) = hands.context.stop.check() {
                     first_error = Some(error);
                     break;
                 }
                 let Some(step) = next_ready(&journal.run(), &pending, &running) else { break };
                 pending.remove(&step.id);
                 running.insert(step.id);
-                let (sender, first_view) = (sender.clone(), &first_view);
+                let (sender, views) = (sender.clone(), &views);
                 scope.spawn(move || {
-                    let result = run_step(journal, parts, &step, first_view);
+                    let result = run_step(journal, hands, &step, views);
                     // The receiver lives as long as this scope.
                     drop(sender.send((step.id, result)));
                 });
@@ -58,7 +58,7 @@ pub fn run(journal: &Journal, parts: &Parts) -> Result<()> {
                 && first_error.is_none()
             {
                 first_error = Some(error);
-                parts.context.stop.raise();
+                hands.context.stop.raise();
             }
         }
     });
@@ -88,11 +88,11 @@ fn next_ready(run: &Run, pending: &BTreeSet<StepId>, running: &BTreeSet<StepId>)
     run.plan.steps.iter().find(|step| pending.contains(&step.id) && step.needs.iter().all(is_done)).cloned()
 }
 
-fn run_step(journal: &Journal, parts: &Parts, step: &Step, first_view: &FirstView) -> Result<()> {
+fn run_step(journal: &Journal, hands: &Hands, step: &Step, views: &Views) -> Result<()> {
     journal.write(Record::Started { step: step.id })?;
     let run = journal.run();
     debug_assert_eq!(run.steps.get(&step.id), Some(&StepState::Started));
-    let acted = catch_unwind(AssertUnwindSafe(|| act(parts, &run, step, first_view)));
+    let acted = catch_unwind(AssertUnwindSafe(|| act(hands, &run, step, views)));
     let result: Result<Output> = acted.unwrap_or_else(|_| Err(Error::new(Class::Failed, "a bug: the step panicked")));
     match result {
         Ok(output) => journal.write(Record::Succeeded { step: step.id, output }),

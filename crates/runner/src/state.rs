@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plan::ids::RunId;
-use plan::journal::{Line, Run, RunState};
+use plan::journal::{Line, Run};
 use plan::ports::Shelf;
-use plan::{Error, Purpose, Result};
+use plan::{Error, Result};
 
 use crate::folder::FolderShelf;
 use crate::journal::{self, Journal};
@@ -98,12 +98,7 @@ impl State {
     /// # Errors
     /// When a journal cannot be read or removed; a damaged one stays.
     pub fn tidy(&self, keep: usize) -> Result<()> {
-        let is_over = |run: &Run| match run.state {
-            RunState::Undone | RunState::Settled => true,
-            RunState::Finished => run.plan.purpose != Purpose::Restore,
-            RunState::Open | RunState::Undoing | RunState::Settling => false,
-        };
-        let mut over: Vec<_> = self.runs()?.into_iter().filter(|id| self.read(id).is_ok_and(|run| is_over(&run))).collect();
+        let mut over: Vec<_> = self.runs()?.into_iter().filter(|id| self.read(id).is_ok_and(|run| run.is_over())).collect();
         over.truncate(over.len().saturating_sub(keep));
         over.iter().try_for_each(|id| self.shelf.remove(id.as_str()))
     }

@@ -1,141 +1,245 @@
 //! Takes a run back, and drops what it kept.
+//!
+//! Undo needs no proof and makes nothing anew that may refuse: what is put back was kept. What one store cannot do stops nothing else; it is told at the end, and
+//! the run stays open for another `undo`. Two things stop it at once: the operator, and a store that knows nothing of the run: there nothing more is touched.
 
 use plan::ids::DataSetName;
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Event, Noted, Road, Verb, WriterGroup};
+use plan::ports::{Discard, Event, Noted, Place, Undone, Verb, WriterGroup};
 use plan::step::{Action, Output, Step, StepId};
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 
-use crate::act::{Parts, noted_of, place_of, prove, stage};
+use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::journal::Journal;
+use crate::stores::check_stores;
+
+/// How a step is taken back.
+#[derive(Clone, Copy)]
+enum WayBack {
+    /// Writers that were started are stopped again, before the data under them changes.
+    StopWriters(StepId),
+    /// Writers that were stopped are started, when all is back.
+    StartWriters(StepId),
+    /// The swap is reversed.
+    SwapBack(DataSetName, StepId),
+    /// The live data was replaced: its safety copy goes back.
+    LoadSafetyCopy(DataSetName, StepId),
+    /// The staged copy is removed.
+    RemoveStaged(DataSetName, StepId),
+}
+
+/// `None`: there is nothing to take back.
+fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
+    match &step.action {
+        Action::StartWriters { noted, .. } => run.has_cut_over().then_some(WayBack::StopWriters(*noted)),
+        Action::StopWriters { noted } => Some(WayBack::StartWriters(*noted)),
+        Action::CutOver { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
+        Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::LoadSafetyCopy(*data_set, *reserved)),
+        Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
+        Action::Dump { .. }
+        | Action::WriteManifest
+        | Action::Reserve { .. }
+        | Action::Prove { .. }
+        | Action::NoteWriters { .. }
+        | Action::SafetyCopy { .. }
+        | Action::Synchronise { .. }
+        | Action::ReleaseWriters { .. } => None,
+    }
+}
 
 /// Takes a run back, step by step from the last: the previous data is live again, what was staged is dropped, writers that were stopped are started.
 ///
 /// # Errors
-/// [`plan::Class::Refused`] when there is nothing to take back any more; else the error of the step, journaled: `undo` may be called again.
-pub fn undo(journal: &Journal, parts: &Parts) -> Result<()> {
+/// [`Class::Refused`] when there is nothing to take back any more, or the stores are not those of the run; [`Class::NeedsPerson`] when a store knows nothing of a
+/// cut-over that the journal says was begun. Else what could not be taken back, when all else was: `undo` may be called again.
+pub fn undo(journal: &Journal, hands: &Hands) -> Result<()> {
     let run = journal.run();
     match run.state {
-        RunState::Open | RunState::Finished | RunState::Undoing => journal.write(Record::UndoOpened)?,
+        RunState::Open | RunState::Finished | RunState::Undoing => {}
         RunState::Undone => return Err(Error::refused(format!("run {} is undone already", run.plan.run))),
         RunState::Settling | RunState::Settled => {
-            return Err(Error::refused(format!("run {} is settled: what it replaced is dropped", run.plan.run))
+            return Err(Error::refused(format!("run {} is settled: what it replaced is dropped, wholly or in part", run.plan.run))
                 .hint("Restore an earlier set instead; `threescale-backup list` shows them."));
         }
+        RunState::Abandoned => return Err(Error::refused(format!("run {} was abandoned", run.plan.run))),
     }
+    check_stores(hands, &run)?;
+    journal.write(Record::UndoOpened)?;
+    let mut taking = Taking { hands, run: &run, failures: Vec::new(), data_is_back: true };
     for step in run.plan.steps.iter().rev() {
-        parts.context.stop.check()?;
-        if !run.was_begun(step.id) || !has_way_back(&run, step) {
-            continue;
-        }
+        hands.context.stop.check()?;
+        let Some(way) = way_back(&run, step).filter(|way| run.was_begun(step.id) && taking.may(*way)) else { continue };
         journal.write(Record::UndoStarted { step: step.id })?;
-        if let Err(error) = take_back(parts, &run, step) {
-            let error = error.during(format!("undo of step {} failed: {}", step.id, step.action));
-            journal.write(Record::UndoFailed { step: step.id, error: error.chain() })?;
-            return Err(error);
+        match taking.act(way) {
+            Ok(()) => journal.write(Record::UndoSucceeded { step: step.id })?,
+            Err(error) => {
+                let error = error.during(format!("undo of step {} failed: {}", step.id, step.action));
+                journal.write(Record::UndoFailed { step: step.id, error: error.chain() })?;
+                if matches!(error.class(), Class::NeedsPerson | Class::Interrupted) || hands.context.stop.is_raised() {
+                    return Err(error);
+                }
+                taking.failed(way, error);
+            }
         }
-        journal.write(Record::UndoSucceeded { step: step.id })?;
     }
+    taking.verdict()?;
     journal.write(Record::Undone)
+}
+
+/// An undo under way.
+struct Taking<'a> {
+    hands: &'a Hands,
+    run: &'a Run,
+    failures: Vec<Error>,
+    /// Whether everything that was replaced is live again, as far as it was come to.
+    data_is_back: bool,
+}
+
+impl Taking<'_> {
+    /// Nothing starts to write to data that is half new and half old.
+    fn may(&self, way: WayBack) -> bool {
+        self.data_is_back || !matches!(way, WayBack::StartWriters(_))
+    }
+
+    fn act(&self, way: WayBack) -> Result<()> {
+        let (hands, run) = (self.hands, self.run);
+        match way {
+            WayBack::StopWriters(noted) => hands.writers.stop(&hands.context, noted_of(run, noted)?),
+            WayBack::StartWriters(noted) => start_again(hands, run, noted_of(run, noted)?),
+            WayBack::SwapBack(data_set, reserved) => swap_back(hands, run, data_set, place_of(run, reserved)?),
+            WayBack::LoadSafetyCopy(data_set, reserved) => load_safety_copy(hands, run, data_set, place_of(run, reserved)?),
+            WayBack::RemoveStaged(data_set, reserved) => {
+                hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
+            }
+        }
+    }
+
+    fn failed(&mut self, way: WayBack, error: Error) {
+        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::LoadSafetyCopy(..) | WayBack::StopWriters(_));
+        self.hands.context.watch.see(Event::Warning(&error.chain()));
+        self.failures.push(error);
+    }
+
+    fn verdict(self) -> Result<()> {
+        let mut failures = self.failures.into_iter();
+        let Some(first) = failures.next() else { return Ok(()) };
+        let state = match (self.data_is_back, self.run.holds_writers()) {
+            (true, _) => "The previous data is live again; only what the run left beside it is not all removed, or a writer not started.",
+            (false, true) => "Not everything that was replaced is live again; the writers are left as they are. All else was taken back.",
+            (false, false) => "Not everything that was replaced is live again. All else was taken back.",
+        };
+        let (class, id) = (first.class(), &self.run.plan.run);
+        let error = Error::new(class, format!("run {id} is not wholly taken back")).because(first);
+        let error = failures.fold(error, |error, failure| error.hint(format!("Also: {}.", failure.chain())));
+        Err(error
+            .hint(state)
+            .hint(format!("`undo {id}` tries again what is left; `abandon {id}` ends the run as it is and says what stays.")))
+    }
 }
 
 /// Drops what a finished run kept: the data that it replaced. There is no undo afterwards.
 ///
 /// # Errors
-/// [`plan::Class::Refused`] when the run is not finished; else when something cannot be dropped: `settle` may be called again.
-pub fn settle(journal: &Journal, parts: &Parts) -> Result<()> {
+/// [`Class::Refused`] when the run is not finished, or the stores are not those of the run; else when something cannot be dropped, after all else was: `settle`
+/// may be called again.
+pub fn settle(journal: &Journal, hands: &Hands) -> Result<()> {
     let run = journal.run();
     match run.state {
-        RunState::Finished | RunState::Settling => journal.write(Record::SettleStarted)?,
+        RunState::Finished | RunState::Settling => {}
         RunState::Settled => return Err(Error::refused(format!("run {} is settled already", run.plan.run))),
         RunState::Undone => return Err(Error::refused(format!("run {} was undone: it keeps nothing", run.plan.run))),
+        RunState::Abandoned => return Err(Error::refused(format!("run {} was abandoned", run.plan.run))),
         RunState::Open | RunState::Undoing => {
             return Err(
                 Error::refused(format!("run {} is not finished", run.plan.run)).hint("`resume` goes on with it, `undo` takes it back.")
             );
         }
     }
-    for (data_set, reserved) in side_places(&run) {
-        parts.data_set(data_set)?.discard(&parts.context, place_of(&run, reserved)?)?;
+    check_stores(hands, &run)?;
+    journal.write(Record::SettleStarted)?;
+    let mut first: Option<Error> = None;
+    for (data_set, reserved) in places(&run) {
+        hands.context.stop.check()?;
+        let dropped =
+            hands.data_set(data_set).and_then(|store| store.discard(&hands.context, place_of(&run, reserved)?, Discard::Previous));
+        if let Err(error) = dropped {
+            let error = error.during(format!("failed to drop what run {} kept of {data_set}", run.plan.run));
+            first = Some(match first {
+                None => error,
+                Some(first) => first.hint(format!("Also: {}.", error.chain())),
+            });
+        }
     }
+    first.map_or(Ok(()), Err)?;
     journal.write(Record::Settled)
 }
 
-/// The places beside the live data that a run reserved.
-pub(crate) fn side_places(run: &Run) -> impl Iterator<Item = (DataSetName, StepId)> {
+/// The places that a run reserved: beside the live data, and the live data itself where it was replaced in place (of that only marks are removed).
+pub(crate) fn places(run: &Run) -> impl Iterator<Item = (DataSetName, StepId)> {
     run.plan.steps.iter().filter_map(|step| match step.action {
-        Action::Reserve { data_set, road: Road::SideCopy } if run.output(step.id).is_some() => Some((data_set, step.id)),
+        Action::Reserve { data_set, .. } if run.output(step.id).is_some() => Some((data_set, step.id)),
         _ => None,
     })
 }
 
-fn has_way_back(run: &Run, step: &Step) -> bool {
-    match &step.action {
-        Action::CutOver { .. } | Action::StopWriters { .. } | Action::Stage { .. } => true,
-        // Starting them is taken back before a cut-over is: by stopping them again.
-        Action::StartWriters { .. } => run.has_cut_over(),
-        Action::Dump { .. }
-        | Action::WriteManifest
-        | Action::Reserve { .. }
-        | Action::Prove { .. }
-        | Action::NoteWriters { .. }
-        | Action::SafetyCopy { .. }
-        | Action::Synchronise { .. }
-        | Action::ReleaseWriters { .. } => false,
+/// That there is nothing of the run is no success: the store may be another one, or somebody else swapped.
+fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
+    let store = hands.data_set(data_set)?;
+    match hands.watched(data_set, Verb::Undo, None, || store.undo(&hands.context, place))? {
+        Undone::PreviousIsLive => Ok(()),
+        Undone::NothingThere => {
+            let id = &run.plan.run;
+            Err(Error::needs_person(format!(
+                "the store of {data_set} knows nothing of run {id}, whose cut-over the journal says was begun"
+            ))
+            .hint("Neither the previous data nor the staged copy is there, so nobody can say what is live. Nothing was dropped.")
+            .hint("Look whether this is the store that the run was made for, and whether somebody else took the run back or settled it.")
+            .hint(format!("`abandon {id}` ends the run as it is.")))
+        }
     }
 }
 
-fn take_back(parts: &Parts, run: &Run, step: &Step) -> Result<()> {
-    match &step.action {
-        Action::StartWriters { noted, .. } => parts.writers.stop(&parts.context, noted_of(run, *noted)?),
-        Action::StopWriters { noted } => start_again(parts, run, noted_of(run, *noted)?),
-        Action::CutOver { data_set, reserved } => {
-            let place = place_of(run, *reserved)?;
-            let store = parts.data_set(*data_set)?;
-            parts.watched(*data_set, Verb::Undo, None, || store.undo(&parts.context, place))
-        }
-        Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => {
-            let kept = safety_copy_of(parts, run, *data_set)?;
-            let place = place_of(run, *reserved)?;
-            stage(parts, *data_set, place, &kept)?;
-            prove(parts, *data_set, place, &kept).map(drop)
-        }
-        Action::Stage { data_set, reserved } => parts.data_set(*data_set)?.discard(&parts.context, place_of(run, *reserved)?),
-        Action::Dump { .. }
-        | Action::WriteManifest
-        | Action::Reserve { .. }
-        | Action::Prove { .. }
-        | Action::NoteWriters { .. }
-        | Action::SafetyCopy { .. }
-        | Action::Synchronise { .. }
-        | Action::ReleaseWriters { .. } => Ok(()),
-    }
-}
-
-/// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back.
-fn start_again(parts: &Parts, run: &Run, noted: &Noted) -> Result<()> {
-    WriterGroup::ALL.into_iter().try_for_each(|group| parts.writers.start(&parts.context, noted, group))?;
-    parts.writers.release(&parts.context, noted)?;
+/// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back; where that fails
+/// the undo does not.
+fn start_again(hands: &Hands, run: &Run, noted: &Noted) -> Result<()> {
+    WriterGroup::ALL.into_iter().try_for_each(|group| hands.writers.start(&hands.context, noted, group))?;
+    hands.writers.release(&hands.context, noted)?;
     for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
-        if let Action::Synchronise { task } = &step.action {
-            parts.synchronise.synchronise(&parts.context, *task)?;
+        if let Action::Synchronise { task } = &step.action
+            && let Err(error) = hands.synchronise.synchronise(&hands.context, *task)
+        {
+            hands.context.stop.check()?;
+            let text = format!("{task} was not made anew: {}. Do it by hand: {}", error.chain(), task.by_hand());
+            hands.context.watch.see(Event::Warning(&text));
         }
     }
     Ok(())
 }
 
-fn safety_copy_of(parts: &Parts, run: &Run, data_set: DataSetName) -> Result<KeptDataSet> {
+/// What is live after it is the safety copy, or the load has failed. A proof that differs is told and changes nothing: there is nothing better to load.
+fn load_safety_copy(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
+    let kept = safety_copy_of(hands, run, data_set)?;
+    stage(hands, data_set, place, &kept)?;
+    if let Err(error) = prove(hands, data_set, place, &kept) {
+        hands.context.stop.check()?;
+        let text = format!("{data_set} is put back from its safety copy, and reading it back gives something else: {error:?}");
+        hands.context.watch.see(Event::Warning(&text));
+    }
+    Ok(())
+}
+
+fn safety_copy_of(hands: &Hands, run: &Run, data_set: DataSetName) -> Result<KeptDataSet> {
     let copies = run.plan.steps.iter().filter(|step| matches!(step.action, Action::SafetyCopy { .. }));
     let set = copies.into_iter().find_map(|step| match run.output(step.id) {
         Some(Output::Set { set }) => Some(set),
         _ => None,
     });
     let set = set.ok_or_else(|| Error::needs_person("the journal names no safety copy, though data was replaced in place"))?;
-    let manifests = parts.repository.manifests()?;
+    let manifests = hands.repository.manifests()?;
     let manifest = manifests.iter().find(|manifest| manifest.set == *set);
     let kept = manifest.and_then(|manifest| manifest.data_sets.get(&data_set)).cloned();
-    let kept = kept.ok_or_else(|| Error::needs_person(format!("the safety copy {set} of {data_set} is not in the repository")));
-    parts.context.watch.see(Event::Note(&format!("{data_set} is put back from its safety copy {set}")));
+    let kept = kept.ok_or_else(|| Error::failed(format!("the safety copy {set} of {data_set} is not in the repository")));
+    hands.context.watch.see(Event::Note(&format!("{data_set} is put back from its safety copy {set}")));
     kept
 }

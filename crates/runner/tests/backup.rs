@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use plan::ids::{DataSetName, RunId, SetId};
-use plan::{Plan, plan_backup};
+use plan::{Plan, Wanted, plan_backup};
 use runner::Journal;
 use support::{DyingStore, World, findings, reopen};
 
 fn backup(freeze: bool) -> Plan {
     let found: BTreeMap<_, _> = DataSetName::ALL.iter().map(|name| (*name, findings())).collect();
-    let plan = plan_backup(RunId("run".into()), SetId("new-set".into()), found, freeze, true);
+    let wanted = Wanted { freeze, can_stop_writers: true, ..Wanted::new(RunId("run".into()), SetId("new-set".into())) };
+    let plan = plan_backup(wanted, found);
     plan.check().unwrap();
     plan
 }
@@ -28,10 +29,10 @@ fn a_backup_that_dies_at_any_record_leaves_no_set_and_resume_takes_it() {
             let (world, _) = World::new();
             let lines = Arc::new(Mutex::new(Vec::new()));
             let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives }), backup(freeze)).unwrap();
-            let finished = runner::run(&journal, &world.parts()).is_ok();
+            let finished = runner::run(&journal, &world.hands()).is_ok();
             let sets = || world.repository.manifests.lock().unwrap().iter().filter(|manifest| manifest.set.as_str() == "new-set").count();
             if !finished {
-                runner::run(&reopen(&lines, usize::MAX), &world.parts()).unwrap();
+                runner::run(&reopen(&lines, usize::MAX), &world.hands()).unwrap();
             }
             assert_eq!(sets(), 1, "freeze {freeze}, record {lives}");
             assert!(world.writers_run());
@@ -48,9 +49,9 @@ fn undo_of_a_frozen_backup_starts_the_writers() {
     let (world, _) = World::new();
     let lines = Arc::new(Mutex::new(Vec::new()));
     let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives: 6 }), backup(true)).unwrap();
-    runner::run(&journal, &world.parts()).unwrap_err();
+    runner::run(&journal, &world.hands()).unwrap_err();
     assert!(!world.writers_run());
-    runner::undo(&reopen(&lines, usize::MAX), &world.parts()).unwrap();
+    runner::undo(&reopen(&lines, usize::MAX), &world.hands()).unwrap();
     assert!(world.writers_run());
     assert_eq!(world.repository.manifests.lock().unwrap().len(), 1, "only the set that was there");
 }
@@ -94,7 +95,7 @@ fn a_run_that_ended_before_its_first_record_is_none_and_old_runs_are_tidied() {
         plan.run = RunId(name.into());
         let journal = state.begin(plan).unwrap();
         if name.ends_with("closed") {
-            runner::run(&journal, &world.parts()).unwrap();
+            runner::run(&journal, &world.hands()).unwrap();
         }
     }
     state.tidy(2).unwrap();

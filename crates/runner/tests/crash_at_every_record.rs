@@ -26,7 +26,7 @@ fn run_until(lives: usize, in_place: &[DataSetName]) -> Crashed {
     let good = DataSetName::ALL.iter().map(|name| format!("good {name}")).collect();
     let lines = Arc::new(Mutex::new(Vec::new()));
     let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives }), restore(&manifest, in_place)).unwrap();
-    let finished = runner::run(&journal, &world.parts()).is_ok();
+    let finished = runner::run(&journal, &world.hands()).is_ok();
     Crashed { world, lines, finished, before, good }
 }
 
@@ -47,14 +47,14 @@ fn resume_after_any_record_ends_like_an_uninterrupted_run() {
         for crashed in every_crash(in_place) {
             count += 1;
             if !crashed.finished {
-                runner::run(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+                runner::run(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
             }
             assert_eq!(crashed.world.live(), crashed.good, "{in_place:?}, record {count}");
             assert!(crashed.world.writers_run());
             assert!(crashed.world.copies_are_true());
             let journal = reopen(&crashed.lines, usize::MAX);
             assert_eq!(journal.run().state, RunState::Finished);
-            runner::settle(&journal, &crashed.world.parts()).unwrap();
+            runner::settle(&journal, &crashed.world.hands()).unwrap();
             assert!(crashed.world.is_clean(), "settle left something");
             assert_eq!(crashed.world.live(), crashed.good);
         }
@@ -66,7 +66,7 @@ fn resume_after_any_record_ends_like_an_uninterrupted_run() {
 fn undo_after_any_record_ends_where_it_began() {
     for in_place in ROADS {
         for (count, crashed) in every_crash(in_place).enumerate() {
-            runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+            runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
             assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {count}");
             assert!(crashed.world.writers_run(), "{in_place:?}, record {count}");
             assert!(crashed.world.copies_are_true(), "{in_place:?}, record {count}");
@@ -83,9 +83,9 @@ fn undo_that_dies_at_any_record_can_be_called_again() {
         loop {
             lives += 1;
             let crashed = run_until(usize::MAX, in_place);
-            let first = runner::undo(&reopen(&crashed.lines, lives), &crashed.world.parts());
+            let first = runner::undo(&reopen(&crashed.lines, lives), &crashed.world.hands());
             if first.is_err() {
-                runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
+                runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
             }
             assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {lives} of the undo");
             assert!(crashed.world.writers_run());
@@ -107,7 +107,7 @@ fn a_proof_that_fails_leaves_the_live_data() {
     let lines = Arc::new(Mutex::new(Vec::new()));
     let store = DyingStore { lines: Arc::clone(&lines), lives: usize::MAX };
     let journal = Journal::begin(Box::new(store), restore(&manifest, &[])).unwrap();
-    let error = runner::run(&journal, &world.parts()).expect_err("the proof must fail");
+    let error = runner::run(&journal, &world.hands()).expect_err("the proof must fail");
     assert!(error.chain().contains("does not equal the set"), "{}", error.chain());
     assert_eq!(world.live(), before);
     assert!(world.writers_run());
@@ -116,8 +116,8 @@ fn a_proof_that_fails_leaves_the_live_data() {
 #[test]
 fn an_undone_or_settled_run_is_not_undone() {
     let crashed = run_until(usize::MAX, &[]);
-    runner::settle(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).unwrap();
-    let error = runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.parts()).expect_err("settled");
+    runner::settle(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
+    let error = runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).expect_err("settled");
     assert_eq!(error.class(), plan::Class::Refused);
     assert_eq!(crashed.world.live(), crashed.good);
 }

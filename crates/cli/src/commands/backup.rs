@@ -6,10 +6,10 @@ use std::sync::Arc;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Findings, Repository};
-use plan::{Error, Policies, Purpose, Result, plan_backup};
+use plan::{Error, InstallationId, Policies, Purpose, Result, Wanted, plan_backup};
 use runner::State;
 
-use crate::app::{App, is_of, refuse_while_another_is_open};
+use crate::app::{App, refuse_while_another_is_open};
 use crate::args;
 use crate::commands::sets::SetDocument;
 use crate::join;
@@ -40,24 +40,31 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let repository = app.repository(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     let _lock = state.lock()?;
-    let identity = installation.identity();
-    refuse_while_another_is_open(&app.output, &state, &identity, Purpose::Backup)?;
+    let id = installation.id();
+    refuse_while_another_is_open(&app.output, &state, &id, Purpose::Backup)?;
 
     let run = runner::new_run_id();
     let data_sets = join::data_sets(installation.as_ref(), &names, Policies::default())?;
     let kept_in = Arc::clone(&repository) as Arc<dyn Repository>;
-    let parts = app.parts(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
-    close_interrupted_backups(&state, &identity, &parts)?;
-    let found = look_at_all(&parts.data_sets, &parts.context)?;
-    let mut plan = plan_backup(run, runner::new_set_id(), found, args.freeze, parts.writers.can_stop());
+    let hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
+    close_interrupted_backups(&state, &id, &hands)?;
+    let found = look_at_all(&hands.data_sets, &hands.context)?;
+    let wanted = Wanted {
+        installation: Some(join::identified(id, &found)),
+        left_out: join::left_out(installation.as_ref(), &names),
+        absent: installation.absent(),
+        freeze: args.freeze,
+        can_stop_writers: hands.writers.can_stop(),
+        ..Wanted::new(run, runner::new_set_id())
+    };
+    let plan = plan_backup(wanted, found);
     for (name, problem) in plan.all_problems().filter(|(_, problem)| problem.severity == plan::ports::Severity::Degrades) {
         app.output.note(&format!("warning: {}{}", name.map(|name| format!("{name}: ")).unwrap_or_default(), problem.text));
     }
     plan.check()?;
-    plan.installation = identity;
     let set = plan.set.clone();
     let journal = state.begin(plan)?;
-    runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+    runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
 
     state.tidy(JOURNALS_KEPT)?;
 
@@ -82,16 +89,16 @@ pub(crate) fn look_at_all(
 }
 
 /// A backup that died leaves nothing behind but its journal: it is closed when the next begins, which reuses what it stored.
-fn close_interrupted_backups(state: &State, installation: &str, parts: &runner::Parts) -> Result<()> {
+fn close_interrupted_backups(state: &State, installation: &InstallationId, hands: &runner::Hands) -> Result<()> {
     for id in state.runs()? {
         // A journal that cannot be read was told above.
         let Ok(run) = state.read(&id) else { continue };
-        let is_interrupted = is_of(&run, installation)
+        let is_interrupted = run.is_of(installation)
             && run.plan.purpose == Purpose::Backup
             && run.state == plan::journal::RunState::Open
             && !run.holds_writers();
         if is_interrupted {
-            runner::undo(&state.open_journal(&id)?, parts)?;
+            runner::undo(&state.open_journal(&id)?, hands)?;
         }
     }
     Ok(())

@@ -37,7 +37,7 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
     let read_data = args.read_data.as_deref().map_or(Ok(ReadData::Nothing), share)?;
     let config = app.config()?;
     let repository = app.repository(&config)?;
-    let context = app.context(&config, runner::new_run_id())?;
+    let context = app.context_alone(&config)?;
     let report = repository.check(read_data, &context.stop, context.watch.as_ref())?;
     app.output.line(&print(&report))?;
     let whole = report.is_whole();

@@ -33,8 +33,8 @@ enum Finding {
 
 pub(crate) fn doctor(app: &App) -> Result<()> {
     let config = app.config()?;
-    let context = app.context(&config, runner::new_run_id())?;
     let installation = app.installation(&config)?;
+    let context = app.context(&config, runner::new_run_id(), installation.id())?;
     let names = join::selected(installation.as_ref(), &[])?;
     let mut worst: Option<Error> = None;
     let mut note = |error: Error| -> Finding {

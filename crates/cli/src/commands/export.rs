@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use plan::error::During;
 use plan::ids::DataSetName;
-use plan::ports::{Content, Entry, Event, Repository, Snapshot, Verb};
+use plan::ports::{Entry, EntryKind, Event, Repository, Snapshot, Verb};
 use plan::{Error, Result};
 use serde::Serialize;
 
@@ -41,7 +41,7 @@ pub(crate) fn export(app: &App, args: &args::Export) -> Result<()> {
         return Err(Error::refused(format!("{} is not an empty folder", args.to.display())).hint("Name a folder that is not there yet."));
     }
     let snapshot = repository.open(&kept.snapshot)?;
-    let context = app.context(&config, runner::new_run_id())?;
+    let context = app.context_alone(&config)?;
     context.watch.see(Event::Begin { data_set: args.data_set, verb: Verb::Export, total_bytes: Some(kept.bytes) });
     let mut writing = Writing { to: args.to.clone(), folders: Vec::new(), links: std::collections::HashMap::new(), files: 0, bytes: 0 };
     make_folder(&args.to)?;
@@ -86,18 +86,18 @@ impl Writing {
         let path = self.to.join(&entry.path);
         let what = || format!("failed to write {}", path.display());
         match &entry.kind {
-            Content::Folder => {
+            EntryKind::Folder => {
                 // A folder that only holds parts becomes a file when the first part comes.
                 self.folders.push((path, entry.meta));
                 Ok(())
             }
-            Content::Symlink(target) => {
+            EntryKind::Symlink(target) => {
                 self.make_parents(&path)?;
                 std::os::unix::fs::symlink(target, &path).during(what)
             }
-            Content::Bytes(_) | Content::Stream { .. } => self.write_file(snapshot, &entry, &path),
+            EntryKind::File => self.write_file(snapshot, &entry, &path),
             // Nothing is in them that could be exported.
-            Content::Fifo | Content::Socket => Ok(()),
+            EntryKind::Fifo | EntryKind::Socket => Ok(()),
         }
     }
 

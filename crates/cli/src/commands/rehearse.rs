@@ -6,9 +6,9 @@ use std::sync::Arc;
 use lab::{Mysql, MysqlKind, Postgres, Redis};
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Noted, NothingToSynchronise, Repository, WriterGroup, Writers};
-use plan::{Error, Result, plan_rehearsal};
-use runner::Parts;
+use plan::ports::{Context, DataSet, Noted, NothingToSynchronise, Repository, StoreKind, WriterGroup, Writers};
+use plan::{Error, InstallationId, Result, plan_rehearsal};
+use runner::Hands;
 use tempfile::TempDir;
 
 use crate::app::{App, find_set};
@@ -25,7 +25,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let state = app.state(&config, None)?;
 
     let run = runner::new_run_id();
-    let context = app.context(&config, run.clone())?;
+    let context = app.context(&config, run.clone(), InstallationId::default())?;
     let mut stage = Stage::default();
     let mut data_sets = BTreeMap::new();
     for (name, kept) in names {
@@ -39,9 +39,9 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     }
     plan.check()?;
     let (writers, synchronise) = (Arc::new(NoWriters), Arc::new(NothingToSynchronise));
-    let parts = Parts { repository, data_sets, writers, synchronise, context, host: String::new() };
+    let hands = Hands { repository, data_sets, writers, synchronise, context, host: String::new() };
     let journal = state.begin(plan)?;
-    runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+    runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     app.output.note(&format!("set {} was staged and proven; the throw-away servers are removed", manifest.set));
     print_report(app, &state, &run)
 }
@@ -70,13 +70,15 @@ struct Stage {
 
 impl Stage {
     fn prepare(&mut self, name: DataSetName, kept: &KeptDataSet) -> Result<Arc<dyn DataSet>> {
-        match kept.kind.as_str() {
-            "mysql" => self.mysql(name, MysqlKind::Mysql),
-            "mariadb" => self.mysql(name, MysqlKind::Mariadb),
-            "postgresql" => self.postgres(name),
-            "redis" => self.redis(name),
-            "files" => self.files(name),
-            other => Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server"))),
+        match &kept.kind {
+            StoreKind::MySql => self.mysql(name, MysqlKind::Mysql),
+            StoreKind::MariaDb => self.mysql(name, MysqlKind::Mariadb),
+            StoreKind::PostgreSql => self.postgres(name),
+            StoreKind::Redis => self.redis(name),
+            StoreKind::Files => self.files(name),
+            other @ (StoreKind::Objects | StoreKind::Other(_)) => {
+                Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server")))
+            }
         }
     }
 

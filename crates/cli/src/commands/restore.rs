@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Repository, Road, Severity};
+use plan::ports::{Context, DataSet, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
 use plan::{Around, Error, Plan, Purpose, Queues, Result, Target, WritersAre, plan_restore};
 use runner::State;
@@ -65,7 +65,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
     let installation = app.installation(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     let _lock = state.lock()?;
-    refuse_while_another_is_open(&app.output, &state, &installation.identity(), Purpose::Restore)?;
+    refuse_while_another_is_open(&app.output, &state, &installation.id(), Purpose::Restore)?;
     let writers = match installation.writers_are(args.plan.writers_are_stopped, args.yes) {
         Some(writers) => writers,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
@@ -90,9 +90,9 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
     }
     let run = prepared.plan.run.clone();
     let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let parts = app.parts(&config, installation.as_ref(), prepared.repository, prepared.data_sets, run.clone(), consent)?;
+    let hands = app.hands(&config, installation.as_ref(), prepared.repository, prepared.data_sets, run.clone(), consent)?;
     let journal = state.begin(prepared.plan)?;
-    runner::run(&journal, &parts).map_err(|error| with_way_out(error, &journal.run()))?;
+    runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     Ok((state, run))
 }
 
@@ -144,11 +144,12 @@ fn prepare(app: &App, config: &Config, installation: &dyn Installation, args: &a
     let policies = args.policies();
     let data_sets = join::data_sets(installation, &names, policies)?;
     let run = runner::new_run_id();
-    let context = app.context(config, run.clone())?;
+    let context = app.context(config, run.clone(), installation.id())?;
     let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
+    let found = targets.iter().map(|(name, target)| (*name, target.findings.clone())).collect();
     let around = Around { writers, offers: installation.synchronise()?.offers(), policies };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
-    plan.installation = installation.identity();
+    plan.installation = Some(join::identified(installation.id(), &found));
     let objects = match manifest.data_sets.get(&DataSetName::KubernetesObjects).filter(|_| names.contains(&DataSetName::KubernetesObjects))
     {
         Some(kept) => installation.differences(&context, repository.open(&kept.snapshot)?.as_ref(), policies)?,
@@ -265,10 +266,10 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
 }
 
 /// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
-const fn staged_bytes_per_second(kind: &str) -> u64 {
-    match kind.as_bytes() {
-        b"files" => 60_000_000,
-        b"redis" => 20_000_000,
+const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
+    match kind {
+        StoreKind::Files => 60_000_000,
+        StoreKind::Redis => 20_000_000,
         _ => 12_000_000,
     }
 }

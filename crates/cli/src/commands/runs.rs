@@ -8,10 +8,10 @@ use plan::journal::{Run, RunState};
 use plan::ports::Repository;
 use plan::step::{Action, Output as StepOutput};
 use plan::{Error, Purpose, Result};
-use runner::{Parts, Report, State};
+use runner::{Hands, Report, State};
 use serde::Serialize;
 
-use crate::app::{App, can_resume, can_settle, can_undo, describe, find_run, is_of, keeps};
+use crate::app::{App, find_run};
 use crate::args::OfRun;
 use crate::commands::backup::with_way_out;
 use crate::config::Config;
@@ -48,7 +48,7 @@ pub(crate) fn runs(app: &App) -> Result<()> {
     // The journals are told even when the installation cannot be reached.
     let installation = app.installation(&config).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
     let state = app.state(&config, installation.as_deref())?;
-    let identity = installation.as_ref().map(|installation| installation.identity()).unwrap_or_default();
+    let id_here = installation.as_ref().map(|installation| installation.id());
     let mut table = Table::new(&["RUN", "WHAT", "OPENED", "AGE", "KEEPS"]);
     let (mut documents, mut reminders) = (Vec::new(), Vec::new());
     for id in state.runs()? {
@@ -60,7 +60,7 @@ pub(crate) fn runs(app: &App) -> Result<()> {
             }
         };
         let kept = match &installation {
-            _ if !keeps(&report.run) => Some(0),
+            _ if !report.run.keeps_previous() => Some(0),
             Some(installation) => kept_bytes(app, &config, installation.as_ref(), &report).ok(),
             None => None,
         };
@@ -70,11 +70,11 @@ pub(crate) fn runs(app: &App) -> Result<()> {
             None => "unknown".to_owned(),
         };
         let run = &report.run;
-        if !is_of(run, &identity) {
+        if id_here.as_ref().is_some_and(|here| !run.is_of(here)) {
             continue;
         }
-        table.row([id.to_string(), describe(run), local_time(run.opened_at), age(run.opened_at), kept_text.clone()]);
-        if keeps(run) {
+        table.row([id.to_string(), run.describe(), local_time(run.opened_at), age(run.opened_at), kept_text.clone()]);
+        if run.keeps_previous() {
             reminders.push(format!("run {id} keeps what it replaced ({kept_text}): `settle {id}` drops it, `undo {id}` puts it back."));
         }
         if matches!(run.state, RunState::Open | RunState::Undoing) && (run.plan.purpose == Purpose::Restore || run.holds_writers()) {
@@ -119,7 +119,7 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
 fn kept_bytes(app: &App, config: &Config, installation: &dyn Installation, report: &Report) -> Result<u64> {
     let names: Vec<_> = report.run.plan.data_sets.keys().copied().collect();
     let data_sets = join::data_sets(installation, &names, report.run.plan.policies)?;
-    let context = app.context(config, report.run.plan.run.clone())?;
+    let context = app.context(config, report.run.plan.run.clone(), installation.id())?;
     let mut sum = 0;
     for step in &report.run.plan.steps {
         if let (Action::Reserve { data_set, .. }, Some(StepOutput::Reserved { place, .. })) = (&step.action, report.run.output(step.id))
@@ -132,7 +132,7 @@ fn kept_bytes(app: &App, config: &Config, installation: &dyn Installation, repor
 }
 
 pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, can_resume)?;
+    let opened = open(app, args, Run::can_resume)?;
     let run = opened.journal.run();
     match run.state {
         RunState::Open if run.plan.purpose == Purpose::Rehearse => {
@@ -143,26 +143,26 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
         RunState::Open => {}
         _ => {
             return Err(
-                Error::refused(format!("run {} is {}", opened.id, describe(&run))).hint("Only an interrupted or failed run can go on.")
+                Error::refused(format!("run {} is {}", opened.id, run.describe())).hint("Only an interrupted or failed run can go on.")
             );
         }
     }
-    runner::run(&opened.journal, &opened.parts).map_err(|error| with_way_out(error, &opened.journal.run()))?;
+    runner::run(&opened.journal, &opened.hands).map_err(|error| with_way_out(error, &opened.journal.run()))?;
     print_report(app, &opened.state, &opened.id)
 }
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, can_undo)?;
+    let opened = open(app, args, Run::can_undo)?;
     confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
-    runner::undo(&opened.journal, &opened.parts).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
+    runner::undo(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
     app.output.line(&format!("run {} is undone: all is as it was before it", opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, can_settle)?;
+    let opened = open(app, args, Run::can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
-    runner::settle(&opened.journal, &opened.parts).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
+    runner::settle(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
@@ -180,7 +180,7 @@ struct Opened {
     _lock: runner::Lock,
     id: RunId,
     journal: runner::Journal,
-    parts: Parts,
+    hands: Hands,
 }
 
 fn open(app: &App, args: &OfRun, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
@@ -188,15 +188,15 @@ fn open(app: &App, args: &OfRun, fits: impl Fn(&Run) -> bool) -> Result<Opened> 
     let installation = app.installation(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     let lock = state.lock()?;
-    let id = find_run(&state, &installation.identity(), args.run.as_deref(), fits)?;
+    let id = find_run(&state, &installation.id(), args.run.as_deref(), fits)?;
     let journal = state.open_journal(&id)?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
     let plan = journal.run().plan;
     let names: Vec<DataSetName> = plan.data_sets.keys().copied().collect();
     let data_sets = join::data_sets(installation.as_ref(), &names, plan.policies)?;
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let parts = app.parts(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
-    Ok(Opened { state, _lock: lock, id, journal, parts })
+    let hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
+    Ok(Opened { state, _lock: lock, id, journal, hands })
 }
 
 /// What a finished run did.
@@ -215,7 +215,7 @@ pub(crate) fn print_report(app: &App, state: &State, id: &RunId) -> Result<()> {
         let cut_over = report.cut_over_ms().map(|time| format!(" (cut-over {})", duration_ms(time))).unwrap_or_default();
         app.output.line(&format!("the installation did not serve for {}{cut_over}", duration_ms(downtime)))?;
     }
-    if keeps(run) {
+    if run.keeps_previous() {
         app.output.line(&format!("what was replaced is kept: `settle {id}` drops it, `undo {id}` puts it back"))?;
     }
     app.output.document(&document(&report, None))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, NothingToSynchronise, Problem, Shelf, Snapshot, Synchronise, Writers};
-use plan::{Error, Policies, Result, WritersAre};
+use plan::{Error, InstallationId, Policies, Result, WritersAre};
+use secrecy::ExposeSecret;
 
 use super::{Installation, stores};
 use crate::config::Config;
@@ -20,11 +21,35 @@ impl Direct {
     pub(super) fn new(config: Config) -> Self {
         Self { config }
     }
+
+    /// A name for people, where none is configured: where the system database is, else where the first of the others is. Without user and password.
+    fn name_of_address(&self) -> String {
+        let of = |name: DataSetName| -> Option<String> {
+            match name {
+                DataSetName::SystemDatabase | DataSetName::ZyncDatabase => {
+                    Some(place_of(self.config.database(name).ok()?.url.expose_secret()))
+                }
+                DataSetName::SystemStorage => Some(self.config.storage().ok()?.path.display().to_string()),
+                DataSetName::BackendRedis => Some(place_of(self.config.redis(name).ok()?.storage_url?.expose_secret())),
+                DataSetName::SystemRedis => Some(place_of(self.config.redis(name).ok()?.url?.expose_secret())),
+                DataSetName::KubernetesObjects => None,
+            }
+        };
+        self.config.data_sets().into_iter().find_map(of).unwrap_or_default()
+    }
 }
 
 impl Installation for Direct {
-    fn identity(&self) -> String {
-        String::new()
+    fn id(&self) -> InstallationId {
+        InstallationId::named(self.config.installation_name().unwrap_or_else(|| self.name_of_address()))
+    }
+
+    fn expected(&self) -> Vec<DataSetName> {
+        DataSetName::STORES.to_vec()
+    }
+
+    fn absent(&self) -> Vec<DataSetName> {
+        self.config.absent()
     }
 
     fn names(&self) -> Vec<DataSetName> {
@@ -83,5 +108,24 @@ impl Installation for Direct {
 
     fn problems(&self) -> Vec<Problem> {
         Vec::new()
+    }
+}
+
+/// `host:port/database` of an address: what stands between scheme and login on one side, and options on the other.
+fn place_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    rest.rsplit_once('@').map_or(rest, |(_, place)| place).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place_of;
+
+    #[test]
+    fn the_place_of_an_address_has_no_login() {
+        assert_eq!(place_of("mysql2://root:p%40ss@db.example:3306/system?x=1"), "db.example:3306/system");
+        assert_eq!(place_of("redis://:s@cret@h:6379/1"), "h:6379/1");
+        assert_eq!(place_of("unix:///run/redis.sock?db=1"), "/run/redis.sock");
     }
 }

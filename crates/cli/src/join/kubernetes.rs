@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use objects_data_set::ObjectsStore;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Problem, Program, Remote, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
-use plan::{Error, Policies, Result, WritersAre};
+use plan::{Error, InstallationId, Policies, Result, WritersAre};
 use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, RedisAt};
 use platforms::kubernetes::shelf::ConfigMapShelf;
 use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
@@ -108,19 +108,34 @@ impl Kubernetes {
             takes_input: false,
         };
         Some(Box::new(move || {
-            let context = Context { run: runner::new_run_id(), workers: 1, watch: Arc::new(plan::ports::Silent), stop: stop.clone() };
+            let context = Context {
+                run: runner::new_run_id(),
+                installation: InstallationId::default(),
+                workers: 1,
+                watch: Arc::new(plan::ports::Silent),
+                stop: stop.clone(),
+            };
             Ok(ask(remote.as_ref(), &context, &program).ok().and_then(|said| said.trim().parse().ok()))
         }))
     }
 }
 
 impl Installation for Kubernetes {
-    fn identity(&self) -> String {
+    fn id(&self) -> InstallationId {
         let namespace = self.cluster.namespace();
         // Namespaces of the same name in other clusters have other uids. Not everybody may look at namespaces.
         let object = self.cluster.get_if_there(&format!("/api/v1/namespaces/{namespace}")).ok().flatten();
         let uid = object.as_ref().and_then(|object| object["metadata"]["uid"].as_str());
-        uid.map_or_else(|| namespace.to_owned(), |uid| format!("{namespace} {uid}"))
+        let name = self.config.installation_name().unwrap_or_else(|| namespace.to_owned());
+        InstallationId { name, identity: uid.map(|uid| format!("namespace {uid}")) }
+    }
+
+    fn expected(&self) -> Vec<DataSetName> {
+        DataSetName::ALL.to_vec()
+    }
+
+    fn absent(&self) -> Vec<DataSetName> {
+        self.config.absent()
     }
 
     fn names(&self) -> Vec<DataSetName> {

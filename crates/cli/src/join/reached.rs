@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
 use plan::{Class, Error, Result};
 
 /// See the module.
@@ -44,8 +44,12 @@ impl DataSet for Reached {
         self.inner.name()
     }
 
-    fn kind(&self) -> Result<String> {
+    fn kind(&self) -> Result<StoreKind> {
         self.explained(self.inner.kind())
+    }
+
+    fn identity(&self, context: &Context) -> Result<Option<String>> {
+        self.explained(self.inner.identity(context))
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -79,15 +83,27 @@ impl DataSet for Reached {
         self.explained(self.inner.cut_over(context, place))
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
         self.explained(self.inner.undo(context, place))
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
-        self.explained(self.inner.discard(context, place))
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.explained(self.inner.discard(context, place, what))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.explained(self.inner.kept_bytes(context, place))
+    }
+
+    fn lock(&self, context: &Context) -> Result<Option<Box<dyn Held>>> {
+        self.explained(self.inner.lock(context))
+    }
+
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        self.explained(self.inner.leftovers(context))
+    }
+
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        self.explained(self.inner.remove_leftover(context, leftover))
     }
 }

@@ -118,10 +118,7 @@ fn redis(
     file_road: Option<FileRoad>,
 ) -> Result<Arc<dyn DataSet>> {
     let mut options = redis_data_set::Options::default();
-    options.queues = match queues {
-        Queues::Drop => redis_data_set::Queues::Drop,
-        Queues::Keep => redis_data_set::Queues::Keep,
-    };
+    options.queues = queues;
     options.namespace = section.namespace.clone().filter(|prefix| !prefix.is_empty());
     options.file_road = file_road;
     Ok(Arc::new(redis_data_set::RedisStore::new(name, addresses, options)?))

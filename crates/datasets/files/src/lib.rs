@@ -36,7 +36,7 @@ use std::time::Duration;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
 use plan::{Error, Result};
 
 pub use crate::remote::RemoteFilesStore;
@@ -95,8 +95,8 @@ impl DataSet for FilesStore {
         self.name
     }
 
-    fn kind(&self) -> Result<String> {
-        Ok("files".to_owned())
+    fn kind(&self) -> Result<StoreKind> {
+        Ok(StoreKind::Files)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -154,11 +154,12 @@ impl DataSet for FilesStore {
         swap::cut_over(context, &self.root()?, &Spot::from_place(place)?, &self.hook)
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
-        swap::undo(context, &self.root()?, &Spot::from_place(place)?, &self.hook)
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
+        swap::undo(context, &self.root()?, &Spot::from_place(place)?, &self.hook)?;
+        Ok(Undone::PreviousIsLive)
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(()) };
         swap::close(&run)?;

@@ -85,6 +85,8 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
     Ok(Findings {
         store: "folder".to_owned(),
         address: path.display().to_string(),
+        identity: None,
+        half_loaded_by: None,
         size_bytes: extent.size_bytes,
         count: extent.whole.then_some(extent.entries),
         backup_problems,
@@ -113,7 +115,7 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
     let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
     let (volume, need) = (Volume::of(&tree)?, Need::of(kept));
     let mut problems = Vec::new();
-    if kept.kind != "files" {
+    if kept.kind != plan::ports::StoreKind::Files {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
     if need.longest_name_bytes > volume.name_bytes_max {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Remote, Road, Snapshot, Verb};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone, Verb};
 use plan::{Error, Result};
 
 use self::dump::RemoteDump;
@@ -55,8 +55,8 @@ impl DataSet for RemoteFilesStore {
         self.name
     }
 
-    fn kind(&self) -> Result<String> {
-        Ok("files".to_owned())
+    fn kind(&self) -> Result<StoreKind> {
+        Ok(StoreKind::Files)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -111,11 +111,12 @@ impl DataSet for RemoteFilesStore {
         swap::cut_over(&self.there, context, &Spot::from_place(place)?)
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
-        swap::undo(&self.there, context, &Spot::from_place(place)?)
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
+        swap::undo(&self.there, context, &Spot::from_place(place)?)?;
+        Ok(Undone::PreviousIsLive)
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
         swap::discard(&self.there, context, &Spot::from_place(place)?)
     }
 

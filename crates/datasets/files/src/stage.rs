@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_channel::{Sender, bounded};
 use plan::evidence::Tally;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, Entry, Event, Meta, Road, Snapshot, Verb};
+use plan::ports::{Context, Entry, EntryKind, Event, Meta, Road, Snapshot, Verb};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -171,7 +171,7 @@ impl Staging<'_> {
             if let Some(clearing) = &mut clearing {
                 clearing.arrive(&entry)?;
             }
-            if matches!(entry.kind, Content::Folder) {
+            if matches!(entry.kind, EntryKind::Folder) {
                 folders.make(&entry.path)?;
                 if let Some(clearing) = &mut clearing {
                     clearing.enter(&entry.path)?;

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Event, Meta, Place, Road, Snapshot, StopFlag, Watch};
+use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, EntryKind, Event, Meta, Place, Road, Snapshot, StopFlag, Watch};
 use plan::{Error, Result};
 use tempfile::TempDir;
 
@@ -53,13 +53,13 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    fn content(&self) -> Content {
+    fn entry_kind(&self) -> EntryKind {
         match self {
-            Self::File => Content::Bytes(Vec::new()),
-            Self::Folder => Content::Folder,
-            Self::Symlink(target) => Content::Symlink(target.clone()),
-            Self::Fifo => Content::Fifo,
-            Self::Socket => Content::Socket,
+            Self::File => EntryKind::File,
+            Self::Folder => EntryKind::Folder,
+            Self::Symlink(target) => EntryKind::Symlink(target.clone()),
+            Self::Fifo => EntryKind::Fifo,
+            Self::Socket => EntryKind::Socket,
         }
     }
 }
@@ -70,7 +70,7 @@ impl Memory {
             path: stored.path.clone(),
             meta: stored.meta.clone(),
             size_bytes: stored.content.len() as u64,
-            kind: stored.kind.content(),
+            kind: stored.kind.entry_kind(),
             handle: EntryHandle(Box::new(Arc::clone(&stored.content))),
         }
     }
@@ -132,8 +132,9 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
     let verdict = dump.finish()?;
     let kept = KeptDataSet {
         snapshot: SnapshotId("s".to_owned()),
-        kind: "files".to_owned(),
+        kind: plan::ports::StoreKind::Files,
         store: "folder".to_owned(),
+        identity: None,
         started_at: Timestamp::UNIX_EPOCH,
         consistent_at: verdict.consistent_at,
         finished_at: verdict.consistent_at,
@@ -158,7 +159,13 @@ impl Watch for Warned {
 }
 
 pub(super) fn context() -> Context {
-    Context { run: RunId("01jrun".to_owned()), workers: 4, watch: Arc::new(Warned::default()), stop: StopFlag::default() }
+    Context {
+        run: RunId("01jrun".to_owned()),
+        installation: plan::InstallationId::default(),
+        workers: 4,
+        watch: Arc::new(Warned::default()),
+        stop: StopFlag::default(),
+    }
 }
 
 pub(super) fn store(path: &Path) -> FilesStore {

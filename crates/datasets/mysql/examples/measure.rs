@@ -24,7 +24,7 @@ struct InFolder(PathBuf, Vec<(PathBuf, u64)>);
 impl InFolder {
     fn entry(&self, index: usize) -> Entry {
         let (path, size_bytes) = self.1[index].clone();
-        Entry { path, meta: Meta::default(), size_bytes, kind: Content::Bytes(Vec::new()), handle: EntryHandle(Box::new(())) }
+        Entry { path, meta: Meta::default(), size_bytes, kind: plan::ports::EntryKind::File, handle: EntryHandle(Box::new(())) }
     }
 }
 
@@ -84,7 +84,13 @@ fn main() {
     fill(&server, mebibytes);
     let folder = tempfile::tempdir().unwrap();
     let store = MysqlStore::new(DataSetName::SystemDatabase, Address::parse(&server.url("system")).unwrap(), Options::default());
-    let context = Context { run: RunId("01jd0000000000000001".into()), workers, watch: Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context {
+        run: RunId("01jd0000000000000001".into()),
+        installation: plan::InstallationId::default(),
+        workers,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
 
     let begin = Instant::now();
     let mut dump = store.dump(&context).unwrap();
@@ -102,6 +108,7 @@ fn main() {
     let kept = KeptDataSet {
         snapshot: SnapshotId("0".into()),
         kind: store.kind().unwrap(),
+        identity: None,
         store: String::new(),
         started_at: now,
         consistent_at: now,
@@ -134,7 +141,7 @@ fn main() {
     let begin = Instant::now();
     store.cut_over(&context, &place).unwrap();
     println!("{:<40} {:>7.2} s", "cut over", begin.elapsed().as_secs_f64());
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
 
     assert!(server.client().args(["-e", "CREATE DATABASE other"]).status().unwrap().success());
     let begin = Instant::now();

@@ -2,7 +2,7 @@
 
 use plan::Result;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Problem, Road, Severity};
+use plan::ports::{Problem, Road, Severity, StoreKind};
 
 use crate::look;
 use crate::owned;
@@ -18,9 +18,9 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     let mut session = store.session(Talk::Text, Some(&store.address.database))?;
     let server = Server::ask(&mut session)?;
     let mut problems = Vec::new();
-    match kept.kind.as_str() {
-        kind if kind == server.kind.as_str() => problems.extend(version(kept, &server)),
-        "mysql" | "mariadb" => problems.push(other_kind(kept, &server)),
+    match &kept.kind {
+        kind if *kind == StoreKind::from(server.kind) => problems.extend(version(kept, &server)),
+        StoreKind::MySql | StoreKind::MariaDb => problems.push(other_kind(kept, &server)),
         other => {
             problems.push(
                 Problem::new(Severity::Blocks, format!("the set holds a {other} database, the address is one of {}", server.name()))

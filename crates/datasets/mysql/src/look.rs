@@ -70,6 +70,8 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     Ok(Findings {
         store: server.name(),
         address: store.address.to_string(),
+        identity: None,
+        half_loaded_by: None,
         size_bytes,
         count: Some(rows),
         backup_problems: backup,

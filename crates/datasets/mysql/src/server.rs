@@ -1,6 +1,7 @@
 //! What the server is: kind, version, settings that matter. Changes nothing.
 
 use plan::Result;
+use plan::ports::StoreKind;
 use serde::{Deserialize, Serialize};
 
 use crate::session::Session;
@@ -15,15 +16,16 @@ pub(crate) enum Kind {
     Mariadb,
 }
 
-impl Kind {
-    /// As in [`plan::manifest::KeptDataSet::kind`].
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Mysql => "mysql",
-            Self::Mariadb => "mariadb",
+impl From<Kind> for StoreKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Mysql => Self::MySql,
+            Kind::Mariadb => Self::MariaDb,
         }
     }
+}
 
+impl Kind {
     /// As people write it.
     pub(crate) const fn display(self) -> &'static str {
         match self {

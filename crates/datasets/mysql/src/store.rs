@@ -6,7 +6,7 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone};
 
 use crate::address::Address;
 use crate::place::Schemas;
@@ -87,9 +87,9 @@ impl DataSet for MysqlStore {
         self.name
     }
 
-    fn kind(&self) -> Result<String> {
+    fn kind(&self) -> Result<StoreKind> {
         let mut session = self.session(Talk::Text, None)?;
-        Ok(Server::ask(&mut session)?.kind.as_str().to_owned())
+        Ok(Server::ask(&mut session)?.kind.into())
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -120,11 +120,12 @@ impl DataSet for MysqlStore {
         cut_over::cut_over(self, context, &self.schemas(place)?)
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
-        cut_over::undo(self, context, &self.schemas(place)?)
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
+        cut_over::undo(self, context, &self.schemas(place)?)?;
+        Ok(Undone::PreviousIsLive)
     }
 
-    fn discard(&self, _context: &Context, place: &Place) -> Result<()> {
+    fn discard(&self, _context: &Context, place: &Place, _what: Discard) -> Result<()> {
         discard::discard(self, &self.schemas(place)?)
     }
 

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Objects, Place, Problem, Road, Snapshot};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Objects, Place, Problem, Road, Snapshot, StoreKind, Undone};
 use plan::{Error, Result};
 
 pub use plan::ObjectsPolicy as Policy;
@@ -44,8 +44,6 @@ pub use plan::ObjectsPolicy as Policy;
 pub use crate::compare::{Change, Difference, Effect, State};
 use crate::dump::ObjectsDump;
 use crate::place::Spot;
-
-const KIND: &str = "kubernetes-objects";
 
 /// What an operator may choose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,8 +81,8 @@ impl DataSet for ObjectsStore {
         self.name
     }
 
-    fn kind(&self) -> Result<String> {
-        Ok(KIND.to_owned())
+    fn kind(&self) -> Result<StoreKind> {
+        Ok(StoreKind::Objects)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -122,11 +120,12 @@ impl DataSet for ObjectsStore {
         cut_over::cut_over(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
-        undo::undo(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
+        undo::undo(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)?;
+        Ok(Undone::PreviousIsLive)
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
         let spot = Spot::from_place(place, &*self.objects)?;
         spot.notes(&*self.objects).remove(&context.stop, None)
     }

@@ -4,19 +4,21 @@ use std::collections::BTreeMap;
 
 use plan::Result;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Findings, Objects, Problem, Road, Severity};
+use plan::ports::{Context, Findings, Objects, Problem, Road, Severity, StoreKind};
 
 use crate::collect::{Collected, collect, wildcard_domain};
 use crate::kinds::{self, Kinds, reference_only};
 use crate::object::Key;
 use crate::survive::Target;
-use crate::{KIND, Policy, rights, survive};
+use crate::{Policy, rights, survive};
 
 pub(crate) fn look(context: &Context, objects: &dyn Objects) -> Result<Findings> {
     let kinds = Kinds::of_server(objects)?;
     let mut findings = Findings {
         store: "Kubernetes objects".to_owned(),
         address: format!("namespace {}", objects.namespace()),
+        identity: None,
+        half_loaded_by: None,
         size_bytes: 0,
         count: None,
         backup_problems: rights::missing(objects, &kinds.all, &rights::READS)?,
@@ -58,8 +60,11 @@ fn nothing(collected: &Collected, namespace: &str) -> Option<Problem> {
 }
 
 pub(crate) fn fits(context: &Context, objects: &dyn Objects, policy: Policy, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
-    if kept.kind != KIND {
-        return Ok(vec![Problem::new(Severity::Blocks, format!("the set's data set is of kind {}, not {KIND}", kept.kind))]);
+    if kept.kind != StoreKind::Objects {
+        return Ok(vec![Problem::new(
+            Severity::Blocks,
+            format!("the set's data set is of kind {}, not {}", kept.kind, StoreKind::Objects),
+        )]);
     }
     let mut problems = Vec::new();
     if road == Road::InPlace {

@@ -45,7 +45,7 @@ impl Memory {
             path: path.to_owned(),
             meta: Meta::default(),
             size_bytes: content.len() as u64,
-            kind: Content::Bytes(Vec::new()),
+            kind: plan::ports::EntryKind::File,
             handle: EntryHandle(Box::new(content.to_vec())),
         }
     }
@@ -78,8 +78,9 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
     let verdict = dump.finish()?;
     let kept = KeptDataSet {
         snapshot: SnapshotId("s".to_owned()),
-        kind: "kubernetes-objects".to_owned(),
+        kind: plan::ports::StoreKind::Objects,
         store: "Kubernetes objects".to_owned(),
+        identity: None,
         started_at: verdict.consistent_at,
         consistent_at: verdict.consistent_at,
         finished_at: verdict.consistent_at,
@@ -110,7 +111,16 @@ impl Told {
 pub(super) fn context_and_told() -> (Context, Arc<Told>) {
     let told = Arc::new(Told::default());
     let watch: Arc<dyn Watch> = Arc::clone(&told) as Arc<dyn Watch>;
-    (Context { run: RunId("01jrun0123456789".to_owned()), workers: 2, watch, stop: StopFlag::default() }, told)
+    (
+        Context {
+            run: RunId("01jrun0123456789".to_owned()),
+            installation: plan::InstallationId::default(),
+            workers: 2,
+            watch,
+            stop: StopFlag::default(),
+        },
+        told,
+    )
 }
 
 pub(super) fn context() -> Context {

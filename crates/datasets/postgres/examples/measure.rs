@@ -17,7 +17,7 @@ struct Memory(Vec<(PathBuf, Vec<u8>)>);
 impl Snapshot for Memory {
     fn entries(&self) -> plan::Result<Box<dyn Iterator<Item = plan::Result<Entry>> + Send + '_>> {
         Ok(Box::new(self.0.iter().map(|(path, bytes)| {
-            let kind = Content::Bytes(Vec::new());
+            let kind = plan::ports::EntryKind::File;
             Ok(Entry { path: path.clone(), meta: Meta::default(), size_bytes: bytes.len() as u64, kind, handle: EntryHandle(Box::new(())) })
         })))
     }
@@ -41,7 +41,13 @@ fn main() {
          FROM generate_series(1, 900000) n; CREATE INDEX ON entries (model_id); ANALYZE",
     );
     let store = PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(&server.url("zync")).unwrap(), Options::default());
-    let context = Context { run: RunId("01jd0000000000000001".into()), workers: 2, watch: Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context {
+        run: RunId("01jd0000000000000001".into()),
+        installation: plan::InstallationId::default(),
+        workers: 2,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
 
     let clock = Instant::now();
     let mut dump = store.dump(&context).unwrap();
@@ -59,8 +65,9 @@ fn main() {
     let now = jiff::Timestamp::now();
     let kept = KeptDataSet {
         snapshot: SnapshotId("0".repeat(64)),
-        kind: "postgresql".into(),
+        kind: plan::ports::StoreKind::PostgreSql,
         store: "PostgreSQL".into(),
+        identity: None,
         started_at: now,
         consistent_at: verdict.consistent_at,
         finished_at: now,
@@ -82,6 +89,6 @@ fn main() {
         assert_eq!(kept.evidence.differences(&found), Vec::<String>::new());
     });
     timed("cut over", &mut || store.cut_over(&context, &place).unwrap());
-    timed("undo", &mut || store.undo(&context, &place).unwrap());
-    timed("discard", &mut || store.discard(&context, &place).unwrap());
+    timed("undo", &mut || assert_eq!(store.undo(&context, &place).unwrap(), plan::ports::Undone::PreviousIsLive));
+    timed("discard", &mut || store.discard(&context, &place, plan::ports::Discard::Previous).unwrap());
 }

@@ -2,7 +2,7 @@
 
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Problem, Road, Severity};
+use plan::ports::{Problem, Road, Severity, StoreKind};
 use plan::{Class, Result};
 
 use crate::address::Address;
@@ -12,15 +12,12 @@ use crate::restore::Omissions;
 use crate::server::Server;
 use crate::session::Session;
 
-/// The kind that manifests hold.
-pub(crate) const KIND: &str = "postgresql";
-
 /// All that is in the way.
 ///
 /// # Errors
 /// When the server cannot be asked.
 pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, finder: Finder<'_>) -> Result<Vec<Problem>> {
-    if kept.kind != KIND {
+    if kept.kind != StoreKind::PostgreSql {
         let text = format!("the set holds {}, the server is PostgreSQL", kept.store);
         return Ok(vec![Problem::new(Severity::Blocks, text).way_out("Give the address of a server of the same kind.")]);
     }

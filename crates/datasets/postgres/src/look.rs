@@ -54,6 +54,8 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
         address: address.to_string(),
+        identity: None,
+        half_loaded_by: None,
         size_bytes: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
         count: u64::try_from(row.get::<_, i64>(4)).ok(),
         backup_problems,
@@ -80,6 +82,8 @@ fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Resul
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
         address: address.to_string(),
+        identity: None,
+        half_loaded_by: None,
         size_bytes: 0,
         count: None,
         backup_problems,

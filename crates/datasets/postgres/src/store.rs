@@ -8,7 +8,7 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot, Verb};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
 
 use crate::address::Address;
 use crate::beside::RemotePrograms;
@@ -75,8 +75,8 @@ impl DataSet for PostgresStore {
         self.name
     }
 
-    fn kind(&self) -> Result<String> {
-        Ok(fits::KIND.to_owned())
+    fn kind(&self) -> Result<StoreKind> {
+        Ok(StoreKind::PostgreSql)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -139,14 +139,15 @@ impl DataSet for PostgresStore {
         self.swap(context, place, |swap| swap.cut_over())
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
         if Databases::read(place)?.road == Road::InPlace {
             return Err(in_place::no_way_back());
         }
-        self.swap(context, place, |swap| swap.undo())
+        self.swap(context, place, |swap| swap.undo())?;
+        Ok(Undone::PreviousIsLive)
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
         if Databases::read(place)?.road == Road::InPlace {
             return Ok(());
         }

@@ -36,7 +36,7 @@ impl Snapshot for Memory {
                 path: path.clone(),
                 meta: Meta::default(),
                 size_bytes: bytes.len() as u64,
-                kind: Content::Bytes(Vec::new()),
+                kind: plan::ports::EntryKind::File,
                 handle: EntryHandle(Box::new(())),
             })
         })))
@@ -67,7 +67,7 @@ impl Watch for Ear {
 pub(crate) fn context(run: &str) -> (Context, Arc<Ear>) {
     let ear = Arc::new(Ear::default());
     let watch = Arc::clone(&ear) as Arc<dyn Watch>;
-    (Context { run: RunId(run.into()), workers: 2, watch, stop: StopFlag::default() }, ear)
+    (Context { run: RunId(run.into()), installation: plan::InstallationId::default(), workers: 2, watch, stop: StopFlag::default() }, ear)
 }
 
 pub(crate) fn store_at(url: &str) -> PostgresStore {
@@ -123,8 +123,9 @@ pub(crate) fn kept(memory: &Memory, verdict: Verdict) -> KeptDataSet {
     let now = Timestamp::now();
     KeptDataSet {
         snapshot: SnapshotId("0".repeat(64)),
-        kind: "postgresql".into(),
+        kind: plan::ports::StoreKind::PostgreSql,
         store: "PostgreSQL".into(),
+        identity: None,
         started_at: now,
         consistent_at: verdict.consistent_at,
         finished_at: now,

@@ -22,7 +22,7 @@ impl Snapshot for Folder {
     }
     fn find(&self, path: &Path) -> plan::Result<Entry> {
         let size_bytes = fs::metadata(self.0.join(path)).map_err(|error| plan::Error::failed("find").because(error))?.len();
-        let (kind, handle) = (Content::Bytes(Vec::new()), EntryHandle(Box::new(())));
+        let (kind, handle) = (plan::ports::EntryKind::File, EntryHandle(Box::new(())));
         Ok(Entry { path: path.to_owned(), meta: Meta::default(), size_bytes, kind, handle })
     }
     fn read(&self, entry: &Entry) -> plan::Result<Box<dyn Read + Send>> {
@@ -70,7 +70,13 @@ fn main() {
     let address = |database| Address::parse(&server.url(database)).unwrap();
     let addresses = vec![("storage", address(0)), ("queues", address(1))];
     let store = RedisStore::new(DataSetName::BackendRedis, addresses, Options::default()).unwrap();
-    let context = Context { run: RunId("measure".to_owned()), workers: 2, watch: Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context {
+        run: RunId("measure".to_owned()),
+        installation: plan::InstallationId::default(),
+        workers: 2,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
     let folder = tempfile::tempdir().unwrap();
 
     let begun = Instant::now();
@@ -99,8 +105,9 @@ fn main() {
     let now = jiff::Timestamp::now();
     let kept = KeptDataSet {
         snapshot: SnapshotId("s".to_owned()),
-        kind: "redis".to_owned(),
+        kind: plan::ports::StoreKind::Redis,
         store: String::new(),
+        identity: None,
         started_at: now,
         consistent_at: now,
         finished_at: now,

@@ -20,7 +20,7 @@ mod store;
 mod tally;
 
 pub use address::{Address, Endpoint, Sentinels};
-pub use queues::{Queues, queues_of};
+pub use queues::queues_of;
 pub use store::{FileRoad, Options, RedisStore, Restart};
 
 /// The name under which connections of this program are seen in `CLIENT LIST`.

@@ -1,7 +1,7 @@
 //! Which keys are job queues and what belongs to running jobs, and what a restore leaves out of them, as one table.
 //!
 //! A job that was done after the backup must not be done again: a card would be charged twice, a mail sent twice, an object deleted that the
-//! restore has just brought back (3scale facts, sections 4 and 5). So with [`Queues::Drop`] the jobs stay in the set, with all that only means
+//! restore has just brought back (3scale facts, sections 4 and 5). So with [`plan::Queues::Drop`] the jobs stay in the set, with all that only means
 //! something to them (processes, batches, locks). What customers see, what people decide about by hand, statistics and the schedule are always
 //! restored, and so is every key that no rule names. The storage database of Backend has no jobs: nothing of it is ever left out.
 //!
@@ -10,19 +10,6 @@
 
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
-use serde::{Deserialize, Serialize};
-
-/// What a restore does with job queues.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Queues {
-    /// They come back as they were: whoever restores answers for jobs that run twice.
-    #[default]
-    Keep,
-    /// They stay in the set.
-    Drop,
-}
-
 /// What a key is to the jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
@@ -184,7 +171,7 @@ fn is_process(key: &[u8]) -> bool {
 /// Begin of the facts that tell the lengths of queues: `queue.<database>.<key>`.
 pub(crate) const FACT: &str = "queue.";
 
-/// The queues that a set holds, and what a restore with [`Queues::Drop`] leaves out: database, queue, jobs.
+/// The queues that a set holds, and what a restore with [`plan::Queues::Drop`] leaves out: database, queue, jobs.
 #[must_use]
 pub fn queues_of(evidence: &Evidence) -> Vec<(String, String, u64)> {
     let queue = |(fact, jobs): (&String, &String)| {

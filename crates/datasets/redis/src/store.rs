@@ -20,15 +20,14 @@ use std::time::Duration;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
-use plan::{Error, Result};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::{Error, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
 
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
 use crate::dump::RedisDump;
-use crate::queues::Queues;
 use crate::server::Server;
 
 /// Settings that hardly ever need a change.
@@ -56,7 +55,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(90),
             part_bytes: 4 << 20,
-            queues: Queues::default(),
+            queues: Queues::Keep,
             namespace: None,
             file_road: None,
             crash: None,
@@ -165,8 +164,8 @@ impl DataSet for RedisStore {
         self.name
     }
 
-    fn kind(&self) -> Result<String> {
-        Ok("redis".to_owned())
+    fn kind(&self) -> Result<StoreKind> {
+        Ok(StoreKind::Redis)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -198,11 +197,12 @@ impl DataSet for RedisStore {
         self.swap_in(context, &self.placed(place)?)
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
-        self.swap_back(context, &self.placed(place)?)
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
+        self.swap_back(context, &self.placed(place)?)?;
+        Ok(Undone::PreviousIsLive)
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
         self.discard_at(context, &self.placed(place)?)
     }
 

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Part, Snapshot, StopFlag, Watch};
-use crate::Result;
+use super::{Held, Leftover, Part, Snapshot, StopFlag, StoreKind, Watch};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
+use crate::{InstallationId, Result};
 
 /// What every verb is given.
 #[derive(Clone)]
 pub struct Context {
     /// The run: part of every name that a verb makes in an installation, so that leftovers are recognised.
     pub run: RunId,
+    /// The installation: in every mark and lock that a verb makes, so that nobody takes it for another's.
+    pub installation: InstallationId,
     /// How many connections, readers or loaders a verb may use at the same time.
     pub workers: usize,
     /// Who watches.
@@ -108,6 +110,14 @@ pub struct Findings {
     pub store: String,
     /// Where it is, without secrets: `127.0.0.1:3306/system`.
     pub address: String,
+    /// What tells the store from all others, whatever its address and passwords: `mysql SERVER-UUID/DATABASE`, `postgresql SYSTEM-IDENTIFIER/DATABASE`,
+    /// `folder FILE-SYSTEM:INODE`. Stays over restarts and over a cut-over; absent where none can be had (Redis). Never a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// A run that replaces the live data in place, or is in the middle of a swap, as the store's own mark says: the data is neither the old nor the new.
+    /// Such a store is not backed up, whoever began that run and wherever its journal is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub half_loaded_by: Option<String>,
     /// Approximate size of the live data, as the store tells it.
     pub size_bytes: u64,
     /// Approximate number of elements (rows, keys, files), when cheap to know.
@@ -128,11 +138,19 @@ pub trait DataSet: Send + Sync {
     /// Its name.
     fn name(&self) -> DataSetName;
 
-    /// The kind of store, as in [`KeptDataSet::kind`]: `mysql`, `mariadb`, `postgresql`, `redis`, `files`.
+    /// The kind of store, as in [`KeptDataSet::kind`].
     ///
     /// # Errors
     /// When the store cannot be asked.
-    fn kind(&self) -> Result<String>;
+    fn kind(&self) -> Result<StoreKind>;
+
+    /// What tells the store from all others, as in [`Findings::identity`]. Quick. `None` where none can be had.
+    ///
+    /// # Errors
+    /// As [`DataSet::look`].
+    fn identity(&self, _context: &Context) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// Looks at the live store. Changes nothing.
     ///
@@ -179,22 +197,65 @@ pub trait DataSet: Send + Sync {
     /// When the swap cannot be had within the bounded wait: the blocker is named and nothing is changed.
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()>;
 
-    /// Takes a cut-over back, wholly or as far as it came: the previous data is live again, the restored data is at the place.
+    /// Takes a cut-over back, wholly or as far as it came: the previous data is live again, the restored data is at the place. Says what it found: that
+    /// there is nothing of the run is no success.
     ///
     /// # Errors
     /// As [`DataSet::cut_over`].
-    fn undo(&self, context: &Context, place: &Place) -> Result<()>;
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone>;
 
-    /// Removes all that this run left at the place: the staged copy before a cut-over or after an undo, the previous data after a cut-over
-    /// (`settle`). Never touches live data. Nothing there is fine.
+    /// Removes what this run left at the place. Never touches live data, and never removes the other of the two: when `what` is the staged copy and the
+    /// previous data is found at the place, it is the only one of its kind, and stays. Nothing there is fine.
     ///
     /// # Errors
-    /// When it cannot be removed.
-    fn discard(&self, context: &Context, place: &Place) -> Result<()>;
+    /// When it cannot be removed; [`crate::Class::NeedsPerson`] when what is there is not what was to be removed.
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()>;
 
     /// Approximate bytes kept at the place.
     ///
     /// # Errors
     /// When the store cannot be asked.
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64>;
+
+    /// Takes the store's own lock of the installation: seen from every machine, let go with the connection, however it ends. `None`: the store has none.
+    ///
+    /// # Errors
+    /// [`crate::Class::Locked`] when another run holds it.
+    fn lock(&self, _context: &Context) -> Result<Option<Box<dyn Held>>> {
+        Ok(None)
+    }
+
+    /// What runs left in the store, whoever began them and wherever their journals are: side copies, previous data, marks. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes what [`DataSet::leftovers`] found. Never touches live data.
+    ///
+    /// # Errors
+    /// When it cannot be removed, or is not what it was.
+    fn remove_leftover(&self, _context: &Context, leftover: &Leftover) -> Result<()> {
+        Err(crate::Error::refused(format!("{} cannot be removed by this program", leftover.what)))
+    }
+}
+
+/// What [`DataSet::undo`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Undone {
+    /// The previous data is live: it was put back now, or by an earlier call, or the cut-over had not begun and the staged copy is still at the place.
+    PreviousIsLive,
+    /// There is nothing of the run at the place: nobody knows what is live.
+    NothingThere,
+}
+
+/// What [`DataSet::discard`] removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Discard {
+    /// The staged copy, before a cut-over or after its undo.
+    Staged,
+    /// The previous data, after a cut-over (`settle`), and whatever else the run left.
+    Previous,
 }

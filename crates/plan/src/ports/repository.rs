@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Content, Context, Dump, Meta, Verdict};
+use super::{Context, Dump, Meta, Verdict};
 use crate::Result;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::Manifest;
@@ -115,8 +115,8 @@ pub struct Entry {
     pub meta: Meta,
     /// Size of the content; 0 for all but files.
     pub size_bytes: u64,
-    /// The kind, with a link's target. Files are [`Content::Bytes`] with an empty vector: their content is read with [`Snapshot::read`].
-    pub kind: Content,
+    /// The kind.
+    pub kind: EntryKind,
     /// For [`Snapshot::read`].
     pub handle: EntryHandle,
 }
@@ -125,6 +125,21 @@ impl Entry {
     /// Whether it is a regular file.
     #[must_use]
     pub const fn is_file(&self) -> bool {
-        matches!(self.kind, Content::Bytes(_) | Content::Stream { .. })
+        matches!(self.kind, EntryKind::File)
     }
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file; its content is read with [`Snapshot::read`].
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link and its target (any bytes).
+    Symlink(PathBuf),
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
 }

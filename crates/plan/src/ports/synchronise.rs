@@ -23,6 +23,16 @@ impl SyncTask {
     /// All of them, in the order in which they run.
     pub const ALL: [Self; 3] = [Self::BackendConfiguration, Self::SearchIndex, Self::ZyncDomains];
 
+    /// How a person does it.
+    #[must_use]
+    pub const fn by_hand(self) -> &'static str {
+        match self {
+            Self::BackendConfiguration => "run `bundle exec rake backend:storage:rewrite` in system-sidekiq.",
+            Self::SearchIndex => "run `bundle exec rake searchd:optimal_index` in system-sidekiq.",
+            Self::ZyncDomains => "run `bundle exec rake zync:resync:domains` in system-sidekiq.",
+        }
+    }
+
     /// The name for people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

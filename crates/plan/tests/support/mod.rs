@@ -7,6 +7,8 @@ pub fn findings() -> Findings {
     Findings {
         store: "Store 1".into(),
         address: "place".into(),
+        identity: None,
+        half_loaded_by: None,
         size_bytes: 1,
         count: None,
         backup_problems: Vec::new(),

@@ -35,7 +35,10 @@ impl Told {
 pub(crate) fn context(run: &str) -> (Context, Arc<Told>) {
     let told = Arc::new(Told::default());
     let watch = Arc::clone(&told) as Arc<dyn Watch>;
-    (Context { run: RunId(run.to_owned()), workers: 1, watch, stop: StopFlag::default() }, told)
+    (
+        Context { run: RunId(run.to_owned()), installation: plan::InstallationId::default(), workers: 1, watch, stop: StopFlag::default() },
+        told,
+    )
 }
 
 /// Waits for a condition.

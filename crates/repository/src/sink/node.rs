@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
-use plan::ports::{Content, Meta};
+use plan::ports::{Content, EntryKind, Meta};
 use plan::{Error, Result};
 use rustic_core::repofile::{Metadata, Node, NodeType};
 use serde_json::json;
@@ -88,13 +88,13 @@ pub fn meta_of(node: &Node) -> Meta {
 }
 
 /// The kind of a node; `None` for devices, which no data set has.
-pub fn kind_of(node: &Node) -> Option<Content> {
+pub fn kind_of(node: &Node) -> Option<EntryKind> {
     Some(match &node.node_type {
-        NodeType::File => Content::Bytes(Vec::new()),
-        NodeType::Dir => Content::Folder,
-        NodeType::Symlink { .. } => Content::Symlink(node.node_type.to_link().to_owned()),
-        NodeType::Fifo => Content::Fifo,
-        NodeType::Socket => Content::Socket,
+        NodeType::File => EntryKind::File,
+        NodeType::Dir => EntryKind::Folder,
+        NodeType::Symlink { .. } => EntryKind::Symlink(node.node_type.to_link().to_owned()),
+        NodeType::Fifo => EntryKind::Fifo,
+        NodeType::Socket => EntryKind::Socket,
         NodeType::Dev { .. } | NodeType::Chardev { .. } => return None,
     })
 }
@@ -144,7 +144,7 @@ mod tests {
                 let node = node_of(path, &Meta::default(), &Content::Symlink(path.to_owned())).unwrap();
                 let node: Node = serde_json::from_slice(&serde_json::to_vec(&node).unwrap()).unwrap();
                 assert_eq!(node.name().as_bytes(), name);
-                let Some(Content::Symlink(target)) = kind_of(&node) else { panic!("not a link") };
+                let Some(EntryKind::Symlink(target)) = kind_of(&node) else { panic!("not a link") };
                 assert_eq!(target.as_os_str().as_bytes(), name);
             }
         }

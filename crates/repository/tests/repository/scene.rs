@@ -72,7 +72,13 @@ pub fn restic(repository: &Path, arguments: &[&str]) -> std::process::Output {
 }
 
 pub fn context() -> Context {
-    Context { run: RunId("run".into()), workers: 2, watch: Arc::new(Silent), stop: StopFlag::default() }
+    Context {
+        run: RunId("run".into()),
+        installation: plan::InstallationId::default(),
+        workers: 2,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    }
 }
 
 pub fn keep_of(set: &str) -> Keep {
@@ -162,8 +168,9 @@ pub fn manifest(set: &str, kept: &Kept) -> Manifest {
     let now = Timestamp::now();
     let data_set = KeptDataSet {
         snapshot: kept.snapshot.clone(),
-        kind: "mysql".into(),
+        kind: plan::ports::StoreKind::MySql,
         store: "MySQL 9.7.0".into(),
+        identity: None,
         started_at: now,
         consistent_at: kept.verdict.consistent_at,
         finished_at: now,
@@ -181,6 +188,9 @@ pub fn manifest(set: &str, kept: &Kept) -> Manifest {
         finished_at: now,
         frozen: false,
         safety_for: None,
+        installation: None,
+        left_out: std::collections::BTreeMap::new(),
+        absent: Vec::new(),
         data_sets: [(DATA_SET, data_set)].into(),
     }
 }

@@ -11,7 +11,7 @@ use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::*;
 use plan::{Around, Error, Plan, Policies, Result, Target, WritersAre, plan_restore};
-use runner::{Journal, Parts};
+use runner::{Hands, Journal};
 
 /// One store: what is live, and what lies beside it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -40,8 +40,8 @@ impl DataSet for FakeDataSet {
     fn name(&self) -> DataSetName {
         self.name
     }
-    fn kind(&self) -> Result<String> {
-        Ok("fake".into())
+    fn kind(&self) -> Result<StoreKind> {
+        Ok(StoreKind::Other("fake".into()))
     }
     fn look(&self, _: &Context) -> Result<Findings> {
         Ok(findings())
@@ -79,16 +79,23 @@ impl DataSet for FakeDataSet {
         }
         Ok(())
     }
-    fn undo(&self, _: &Context, _: &Place) -> Result<()> {
+    fn undo(&self, _: &Context, _: &Place) -> Result<Undone> {
         let mut data = self.data.lock().unwrap();
         if let Some(before) = data.before.take() {
             data.side = Some(std::mem::replace(&mut data.live, before));
         }
-        Ok(())
+        Ok(if data.side.is_some() { Undone::PreviousIsLive } else { Undone::NothingThere })
     }
-    fn discard(&self, _: &Context, _: &Place) -> Result<()> {
+    fn discard(&self, _: &Context, place: &Place, what: Discard) -> Result<()> {
+        if is_live(place) {
+            return Ok(());
+        }
         let mut data = self.data.lock().unwrap();
-        (data.side, data.before) = (None, None);
+        match what {
+            Discard::Staged if data.before.is_some() => return Err(Error::needs_person("the previous data is there")),
+            Discard::Staged => data.side = None,
+            Discard::Previous => (data.side, data.before) = (None, None),
+        }
         Ok(())
     }
     fn kept_bytes(&self, _: &Context, _: &Place) -> Result<u64> {
@@ -128,7 +135,7 @@ impl Snapshot for FakeSnapshot {
             path: path.to_owned(),
             meta: Meta::default(),
             size_bytes: self.0.len() as u64,
-            kind: Content::Bytes(Vec::new()),
+            kind: EntryKind::File,
             handle: EntryHandle(Box::new(())),
         })
     }
@@ -226,6 +233,8 @@ pub fn findings() -> Findings {
     Findings {
         store: "Fake 1".into(),
         address: "nowhere".into(),
+        identity: None,
+        half_loaded_by: None,
         size_bytes: 0,
         count: None,
         backup_problems: Vec::new(),
@@ -258,8 +267,9 @@ impl World {
                 name,
                 KeptDataSet {
                     snapshot,
-                    kind: "fake".into(),
+                    kind: StoreKind::Other("fake".into()),
                     store: "Fake 1".into(),
+                    identity: None,
                     started_at: now,
                     consistent_at: now,
                     finished_at: now,
@@ -280,6 +290,9 @@ impl World {
             finished_at: now,
             frozen: false,
             safety_for: None,
+            installation: None,
+            left_out: BTreeMap::new(),
+            absent: Vec::new(),
             data_sets,
         };
         repository.manifests.lock().unwrap().push(manifest.clone());
@@ -290,12 +303,18 @@ impl World {
         (Self { data, repository, writers, copies }, manifest)
     }
 
-    pub fn parts(&self) -> Parts {
+    pub fn hands(&self) -> Hands {
         let make = |name: &DataSetName, data: &Arc<Mutex<Data>>| {
             (*name, Arc::new(FakeDataSet { name: *name, data: Arc::clone(data) }) as Arc<dyn DataSet>)
         };
-        let context = Context { run: RunId("run".into()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() };
-        Parts {
+        let context = Context {
+            run: RunId("run".into()),
+            installation: plan::InstallationId::default(),
+            workers: 1,
+            watch: Arc::new(Silent),
+            stop: StopFlag::default(),
+        };
+        Hands {
             repository: Arc::clone(&self.repository) as Arc<dyn Repository>,
             data_sets: self.data.iter().map(|(name, data)| make(name, data)).collect(),
             writers: Arc::clone(&self.writers) as Arc<dyn Writers>,

@@ -6,7 +6,7 @@ use files_data_set::{Options, RemoteFilesStore};
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Dump, Findings, Place, Problem, Road, Snapshot};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
 use plan::{Error, Result};
 use platforms::kubernetes::Cluster;
 use platforms::kubernetes::find::{FilesAt, Installation as Found};
@@ -39,8 +39,12 @@ impl DataSet for VolumeFiles {
         self.serving.name()
     }
 
-    fn kind(&self) -> Result<String> {
+    fn kind(&self) -> Result<StoreKind> {
         self.serving.kind()
+    }
+
+    fn identity(&self, context: &Context) -> Result<Option<String>> {
+        self.serving.identity(context)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -72,15 +76,23 @@ impl DataSet for VolumeFiles {
         self.own.cut_over(context, place)
     }
 
-    fn undo(&self, context: &Context, place: &Place) -> Result<()> {
+    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
         self.own.undo(context, place)
     }
 
-    fn discard(&self, context: &Context, place: &Place) -> Result<()> {
-        self.own.discard(context, place)
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.own.discard(context, place, what)
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.serving.kept_bytes(context, place)
+    }
+
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        self.serving.leftovers(context)
+    }
+
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        self.own.remove_leftover(context, leftover)
     }
 }

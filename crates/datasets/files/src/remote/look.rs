@@ -176,6 +176,8 @@ pub(super) fn look(there: &There, context: &Context, skip_unreadable: bool) -> R
     Ok(Findings {
         store: "folder in a pod".to_owned(),
         address,
+        identity: None,
+        half_loaded_by: None,
         size_bytes: seen.size_bytes,
         count: whole.then_some(seen.entries),
         backup_problems,
@@ -190,7 +192,7 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
     let seen = see(there, context, if road == Road::InPlace { LOOK_SECONDS } else { 0 })?;
     let (volume, need, address) = (seen.volume(), Need::of(kept), there.address());
     let mut problems = Vec::new();
-    if kept.kind != "files" {
+    if kept.kind != plan::ports::StoreKind::Files {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
     if need.longest_name_bytes > volume.name_bytes_max {

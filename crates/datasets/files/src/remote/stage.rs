@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, Entry, Event, Road, Snapshot, Verb};
+use plan::ports::{Context, Entry, EntryKind, Event, Road, Snapshot, Verb};
 use plan::{Error, Result};
 
 use super::pack;
@@ -141,11 +141,11 @@ impl Staging<'_> {
     /// The header of an entry; `None` when it is left out.
     fn header(&mut self, entry: &Entry) -> Result<Option<Header>> {
         let (kind, link) = match &entry.kind {
-            Content::Bytes(_) | Content::Stream { .. } => (b'0', Vec::new()),
-            Content::Folder => (b'5', Vec::new()),
-            Content::Symlink(target) => (b'2', std::os::unix::ffi::OsStrExt::as_bytes(target.as_os_str()).to_vec()),
-            Content::Fifo => (b'6', Vec::new()),
-            Content::Socket => {
+            EntryKind::File => (b'0', Vec::new()),
+            EntryKind::Folder => (b'5', Vec::new()),
+            EntryKind::Symlink(target) => (b'2', std::os::unix::ffi::OsStrExt::as_bytes(target.as_os_str()).to_vec()),
+            EntryKind::Fifo => (b'6', Vec::new()),
+            EntryKind::Socket => {
                 self.left_out.plain("sockets", &entry.path);
                 self.left_out.meta(&entry.path, &entry.meta, false);
                 self.notices.about("sockets", &entry.path, "a socket, which tar cannot make; left out (its program makes it anew)");

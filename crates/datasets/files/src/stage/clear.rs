@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use plan::Result;
-use plan::ports::{Content, Entry};
+use plan::ports::{Entry, EntryKind};
 use rustix::fs::FileType;
 
 use super::Staging;
@@ -70,7 +70,7 @@ impl<'a> Clearing<'a> {
         let stat = tree.parent(&entry.path).and_then(|(parent, name)| stat_entry(&parent, name));
         let stat = stat.map_err(|error| failed(&tree.place_of(&entry.path), "look at", error))?;
         Ok(stat.is_some_and(|stat| match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => matches!(entry.kind, Content::Folder),
+            FileType::Directory => matches!(entry.kind, EntryKind::Folder),
             FileType::RegularFile => entry.is_file() && entry.meta.links <= 1 && stat.st_nlink == 1,
             _ => false,
         }))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use plan::Result;
-use plan::ports::{Content, Meta};
+use plan::ports::{EntryKind, Meta};
 use rustix::fs::{AtFlags, linkat};
 
 use super::Staging;
@@ -41,7 +41,7 @@ pub(super) fn links_and_folders(staging: &Staging<'_>) -> Result<()> {
         while let Some((path, meta)) = open.pop_if(|(path, _)| !entry.path.starts_with(path)) {
             finish_folder(staging, &path, &meta)?;
         }
-        if matches!(entry.kind, Content::Folder) {
+        if matches!(entry.kind, EntryKind::Folder) {
             open.push((entry.path, entry.meta));
         } else if entry.is_file()
             && let Some(first) = links.first(&entry.path, &entry.meta)

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use plan::ports::{Content, Entry};
+use plan::ports::{Entry, EntryKind};
 use plan::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, ftruncate, futimens, mkdirat, mknodat, openat, symlinkat, unlinkat};
 use rustix::io::{Errno, pwrite};
@@ -72,19 +72,19 @@ impl<'a> Writer<'a> {
         let name = entry.path.file_name().unwrap_or_default();
         let folder = self.folders.of(&entry.path).map_err(|error| failed(&place(), "open the folder of", error))?;
         let unset = match &entry.kind {
-            Content::Bytes(_) | Content::Stream { .. } => {
+            EntryKind::File => {
                 let file = match kept_file(self.staging, folder, name, entry)? {
                     Some(file) => file,
                     None => write_file(self.staging, folder, name, entry, &mut self.piece)?,
                 };
                 write_meta(&file, &entry.meta)
             }
-            Content::Symlink(target) => {
+            EntryKind::Symlink(target) => {
                 symlinkat(target, folder, name).map_err(io::Error::from).and_then(|()| write_meta_at(folder, name, &entry.meta, true))
             }
-            Content::Fifo => make_node(folder, name, FileType::Fifo).and_then(|()| write_meta_at(folder, name, &entry.meta, false)),
-            Content::Socket => make_node(folder, name, FileType::Socket).and_then(|()| write_meta_at(folder, name, &entry.meta, false)),
-            Content::Folder => return Ok(()),
+            EntryKind::Fifo => make_node(folder, name, FileType::Fifo).and_then(|()| write_meta_at(folder, name, &entry.meta, false)),
+            EntryKind::Socket => make_node(folder, name, FileType::Socket).and_then(|()| write_meta_at(folder, name, &entry.meta, false)),
+            EntryKind::Folder => return Ok(()),
         };
         let unset = unset.map_err(|error| failed(&place(), "write", error))?;
         self.staging.note(&entry.path, &entry.meta, &unset);

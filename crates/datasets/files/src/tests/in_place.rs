@@ -27,7 +27,7 @@ fn a_live_tree_becomes_the_set_in_place() {
     let (store, context) = (store(&target), context());
     store.cut_over(&context, &place).unwrap();
     assert!(store.undo(&context, &place).is_err());
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert!(!target.join(".threescale-backup").exists());
     assert_eq!(outside(&target), outside(&source));
 }

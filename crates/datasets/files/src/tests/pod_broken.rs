@@ -209,7 +209,7 @@ fn a_volume_that_is_full_is_refused_or_named() {
     let mut lying = kept;
     lying.evidence.facts.insert("allocated-bytes".to_owned(), "1".to_owned());
     let full = store.stage(&context, &place, memory, &lying).unwrap_err();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     let clean = !target.join(".threescale-backup").exists();
     shell(&target, "cd /; umount -l \"$OLDPWD\"");
     assert!(refused.class() == plan::Class::Refused && untouched, "{refused:?}");

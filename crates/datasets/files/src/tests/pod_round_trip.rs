@@ -64,8 +64,8 @@ fn everything_goes_back_through_a_pod_and_can_be_undone() {
     store.undo(&context, &place).unwrap();
     assert_eq!((outside(&target), outside_root(&target)), (live, live_root), "undo brings the old tree back");
     store.cut_over(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert!(!target.join(".threescale-backup").exists());
     assert_eq!((outside(&target), outside_root(&target)), (outside(&source), outside_root(&source)));
 }
@@ -81,7 +81,7 @@ fn either_road_restores_the_others_set() {
         let place = stage_into(there, &memory, &kept, Road::SideCopy);
         there.cut_over(&context(), &place).unwrap();
         assert_eq!(outside(&target), outside(&source), "{through_pod}");
-        there.discard(&context(), &place).unwrap();
+        there.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 
@@ -104,7 +104,7 @@ fn a_run_begun_through_a_pod_is_undone_with_the_mount_and_the_other_way_round() 
         other.cut_over(&context(), &place).unwrap();
         assert_eq!(outside(&target), outside(&source));
         one.undo(&context(), &place).unwrap();
-        other.discard(&context(), &place).unwrap();
+        other.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
         assert_eq!((outside(&target), outside_root(&target)), before);
     }
 }
@@ -154,7 +154,7 @@ fn an_empty_tree_a_socket_and_lost_and_found_through_a_pod() {
     let store = pod(&target);
     let place = stage_into(&store, &memory, &kept, Road::SideCopy);
     store.cut_over(&context(), &place).unwrap();
-    store.discard(&context(), &place).unwrap();
+    store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     assert!(target.join("lost+found").exists() && target.join(".threescale-backup/other").exists());
     assert!(target.join("sub/lost+found").exists() && !target.join("sub/socket").exists());
 }
@@ -171,7 +171,7 @@ fn a_live_tree_becomes_the_set_in_place_through_a_pod() {
     assert_eq!(outside(&target), outside(&source));
     store.cut_over(&context, &place).unwrap();
     assert!(store.undo(&context, &place).is_err());
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!((outside(&target), outside_root(&target)), (outside(&source), outside_root(&source)));
 }
 
@@ -192,7 +192,7 @@ fn another_user_restores_all_but_the_owners_and_says_so() {
     assert_eq!(shell(&target, "stat -c %a suid sgid setgid"), b"755\n711\n2775\n");
     assert_eq!(shell(&target, "cat h1 nested/a/h3"), b"hardhard");
     store.undo(&context(), &place).unwrap();
-    store.discard(&context(), &place).unwrap();
+    store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     assert!(!target.join(".threescale-backup").exists());
 }
 
@@ -265,11 +265,11 @@ fn a_set_goes_through_a_real_pod_and_back() {
     assert_eq!(files(&kept), files(&back_kept));
     let local = store(&target);
     let landed = stage_into(&local, &back, &back_kept, Road::SideCopy);
-    local.discard(&context, &landed).unwrap();
+    local.discard(&context, &landed, plan::ports::Discard::Previous).unwrap();
     took("local stage");
     pod.undo(&context, &place).unwrap();
     took("undo");
-    pod.discard(&context, &place).unwrap();
+    pod.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     let (_, after) = keep(pod.dump(&context).unwrap()).unwrap();
     assert_eq!(before.evidence.differences(&after.evidence), Vec::<String>::new());
     tell(&format!("{findings:#?}\n{}\n{:#?}\n{:#?}", figures.join(", "), found.warnings, after.evidence));

@@ -45,7 +45,10 @@ fn a_cut_over_killed_at_any_rename_goes_on() {
             break;
         }
         killed += 1;
-        assert!(at == 0 || pod(&target).discard(&context(), &place).is_err(), "nothing is removed half-way");
+        assert!(
+            at == 0 || pod(&target).discard(&context(), &place, plan::ports::Discard::Previous).is_err(),
+            "nothing is removed half-way"
+        );
         pod(&target).cut_over(&context(), &place).unwrap();
         assert_eq!((outside(&target), outside_root(&target)), (outside(&source), outside_root(&source)), "kill {at}");
     }
@@ -67,7 +70,7 @@ fn a_cut_over_killed_at_any_rename_can_be_undone_there_or_here() {
         store.undo(&context(), &place).unwrap();
         let found = store.prove(&context(), &place, &kept).unwrap();
         assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "the staged copy is whole again");
-        store.discard(&context(), &place).unwrap();
+        store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
         assert!(!target.join(".threescale-backup").exists());
         assert_eq!((outside(&target), outside_root(&target)), before, "kill {at}");
         if done {
@@ -139,7 +142,7 @@ fn what_a_writer_makes_in_the_middle_is_kept_aside() {
     assert_eq!(std::fs::read(target.join(".threescale-backup/01jrun/late/a/w")).unwrap(), b"w\n");
     pod(&target).undo(&context, &place).unwrap();
     assert_eq!(outside(&target), before);
-    pod(&target).discard(&context, &place).unwrap();
+    pod(&target).discard(&context, &place, plan::ports::Discard::Previous).unwrap();
 }
 
 #[test]
@@ -180,7 +183,7 @@ fn a_place_of_another_hand_is_not_followed() {
     let (_guard, _, target) = trees();
     for run in ["", "..", "a/b", "/etc"] {
         let place = Place(serde_json::json!({"run": run, "road": "side-copy"}));
-        assert_eq!(pod(&target).discard(&context(), &place).unwrap_err().class(), plan::Class::NeedsPerson);
+        assert_eq!(pod(&target).discard(&context(), &place, plan::ports::Discard::Previous).unwrap_err().class(), plan::Class::NeedsPerson);
     }
     shell(&target, "mkdir ../elsewhere; ln -s ../elsewhere .threescale-backup");
     let (memory, kept) = backup(&target);

@@ -89,7 +89,7 @@ proptest! {
             store(&target).undo(&context(), &place).unwrap();
             prop_assert_eq!(outside(&target), before);
         }
-        store(&target).discard(&context(), &place).unwrap();
+        store(&target).discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 
@@ -116,6 +116,6 @@ proptest! {
             store.undo(&context(), &place).unwrap();
             prop_assert_eq!(outside(&target), before);
         }
-        store.discard(&context(), &place).unwrap();
+        store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     }
 }

@@ -64,7 +64,7 @@ fn a_disk_that_fills_while_staging_is_an_error_and_discard_cleans() {
     assert!(error.chain().contains("No space left"), "{error:?}");
     assert!(error.hints().iter().any(|hint| hint.contains("Free space")));
     assert!(store.cut_over(&context, &place).is_err());
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     shell(&target, "rm filler");
     assert_eq!(outside(&target), before);
     assert!(!target.join(".threescale-backup").exists());
@@ -89,7 +89,7 @@ fn a_mount_at_the_top_is_read_but_not_swapped() {
     let error = store.cut_over(&context, &place).unwrap_err();
     assert_eq!(error.class(), Class::Refused);
     assert!(target.join("volume").exists());
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     stage(&target, &memory, &kept, Road::InPlace);
     assert_eq!(std::fs::read(target.join("volume/f")).unwrap(), b"inside");
     drop(mounts);

@@ -55,8 +55,8 @@ fn everything_a_tree_can_hold_comes_back() {
     assert_eq!((outside(&target), outside_root(&target)), (live, live_root), "undo brings the old tree back");
     store.cut_over(&context, &place).unwrap();
     assert_eq!(outside(&target), outside(&source), "and it can be cut over again");
-    store.discard(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert!(!target.join(".threescale-backup").exists());
     assert_eq!((outside(&target), outside_root(&target)), (outside(&source), outside_root(&source)));
 }
@@ -96,7 +96,7 @@ fn a_tree_deeper_than_the_path_limit_comes_back() {
     let bottom = shell(&target, r#"n=$(printf 'd%.0s' {1..200}); for i in {1..60}; do cd -P $n; done; cat deepest; readlink link"#);
     assert_eq!(bottom, b"bottom\nx\n");
     store.undo(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(std::fs::read_dir(&target).unwrap().count(), 0);
     shell(&source, "rm -rf ./*");
 }
@@ -126,7 +126,7 @@ fn the_programs_own_folder_and_lost_and_found_are_not_data() {
     let place = stage(&target, &memory, &kept, Road::SideCopy);
     let (store, context) = (store(&target), context());
     store.cut_over(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert!(target.join("lost+found").exists());
     assert!(target.join(".threescale-backup/other").exists(), "another run's folder is left alone");
 }

@@ -52,7 +52,7 @@ fn round(source: &Path, target: &Path, files: u64) {
     took("cut over");
     store.undo(&context, &place).unwrap();
     took("undo");
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     took("discard");
     println_figures(files, &figures);
 }

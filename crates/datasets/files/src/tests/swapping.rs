@@ -64,7 +64,7 @@ fn a_cut_over_crashed_at_any_rename_can_be_undone() {
         assert_eq!(outside(&target), before.0);
         let found = store(&target).prove(&context(), &place, &kept).unwrap();
         assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "the staged copy is whole again");
-        store(&target).discard(&context(), &place).unwrap();
+        store(&target).discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
         assert!(!target.join(".threescale-backup").exists());
         if done {
             break;
@@ -83,7 +83,7 @@ fn an_undo_crashed_at_any_rename_goes_on() {
         let done = breaking(&target, at).undo(&context(), &place).is_ok();
         if !done && at > 0 {
             assert!(store(&target).cut_over(&context(), &place).is_err(), "an undo that began must be finished");
-            assert!(store(&target).discard(&context(), &place).is_err(), "nothing is removed half-way");
+            assert!(store(&target).discard(&context(), &place, plan::ports::Discard::Previous).is_err(), "nothing is removed half-way");
         }
         store(&target).undo(&context(), &place).unwrap();
         assert_eq!(outside(&target), before.0, "crash {at}");
@@ -136,7 +136,7 @@ fn what_a_writer_makes_in_the_middle_is_kept_aside() {
     assert_eq!(std::fs::read(target.join(".threescale-backup/01jrun/late/c")).unwrap(), b"a writer's");
     store(&target).undo(&context, &place).unwrap();
     assert_eq!(outside(&target), before);
-    store(&target).discard(&context, &place).unwrap();
+    store(&target).discard(&context, &place, plan::ports::Discard::Previous).unwrap();
 }
 
 #[test]
@@ -157,7 +157,10 @@ fn a_place_of_another_hand_is_not_followed() {
     let (_guard, _, target) = trees();
     for run in ["", "..", "a/b", "/etc"] {
         let place = Place(serde_json::json!({"run": run, "road": "side-copy"}));
-        assert_eq!(store(&target).discard(&context(), &place).unwrap_err().class(), plan::Class::NeedsPerson);
+        assert_eq!(
+            store(&target).discard(&context(), &place, plan::ports::Discard::Previous).unwrap_err().class(),
+            plan::Class::NeedsPerson
+        );
     }
     assert!(target.join("a").exists());
 }
@@ -171,6 +174,6 @@ fn a_cut_over_without_a_staged_copy_is_refused() {
     assert!(store(&target).cut_over(&context(), &place).is_err());
     assert!(store(&target).prove(&context(), &place, &kept).is_err());
     store(&target).undo(&context(), &place).unwrap();
-    store(&target).discard(&context(), &place).unwrap();
+    store(&target).discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(outside(&target), before);
 }

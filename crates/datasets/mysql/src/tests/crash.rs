@@ -115,9 +115,9 @@ fn a_cut_over_and_an_undo_killed_after_any_statement_go_on() {
         // And killed again and again.
         interrupted_everywhere(&case.server, |store| store.cut_over(&case.context, &case.place));
         assert_same(&case.restored, &all_of(&case.server, "system"), "after many crashes");
-        interrupted_everywhere(&case.server, |store| store.undo(&case.context, &case.place));
+        interrupted_everywhere(&case.server, |store| store.undo(&case.context, &case.place).map(drop));
         assert_same(&case.live, &all_of(&case.server, "system"), "undone after many crashes");
-        interrupted_everywhere(&case.server, |store| store.discard(&case.context, &case.place));
+        interrupted_everywhere(&case.server, |store| store.discard(&case.context, &case.place, plan::ports::Discard::Previous));
         assert!(side_schemas(&case.server).is_empty());
     }
 }
@@ -139,7 +139,7 @@ fn a_half_way_cut_over_is_not_discarded() {
                 State::Saved | State::Swapped => {
                     half_way += 1;
                     let (side, live) = (side_schemas(&case.server), all_of(&case.server, "system"));
-                    assert!(store.discard(&case.context, &case.place).is_err(), "at {limit}");
+                    assert!(store.discard(&case.context, &case.place, plan::ports::Discard::Previous).is_err(), "at {limit}");
                     assert_eq!(side, side_schemas(&case.server));
                     assert_same(&live, &all_of(&case.server, "system"), &format!("a refused discard at {limit}"));
                 }
@@ -151,7 +151,7 @@ fn a_half_way_cut_over_is_not_discarded() {
             }
         }
         assert!(before_it > 3 && half_way > 15, "{before_it} before, {half_way} half-way");
-        store.discard(&case.context, &case.place).unwrap();
+        store.discard(&case.context, &case.place, plan::ports::Discard::Previous).unwrap();
         assert!(side_schemas(&case.server).is_empty());
         assert_same(&case.live, &all_of(&case.server, "system"), "after the discard");
     }
@@ -252,7 +252,7 @@ fn a_stage_that_was_interrupted_begins_again() {
         assert_eq!(kept.evidence.differences(&whole.prove(&context, &place, &kept).unwrap()), Vec::<String>::new());
         let copies: Vec<String> = conn.query("SHOW DATABASES LIKE 'system%'").unwrap();
         assert_eq!(copies.len(), 3);
-        whole.discard(&context, &place).unwrap();
+        whole.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         assert!(side_schemas(&server).is_empty());
     }
 }

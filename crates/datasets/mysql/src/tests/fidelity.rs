@@ -44,7 +44,7 @@ fn comes_back(kind: MysqlKind, options: Options, extra: &[&str]) {
     let (held, kept) = keep(&store, &context);
     // A rehearsal beside an unchanged database leaves no trace.
     let rehearsed = stage(&store, &super::kit::context("0"), &held, &kept, Road::SideCopy);
-    store.discard(&context, &rehearsed).unwrap();
+    store.discard(&context, &rehearsed, plan::ports::Discard::Previous).unwrap();
     // The live database is damaged, then the set comes back over it.
     let mut conn = root(&server, Some("system"));
     run(
@@ -63,8 +63,8 @@ fn comes_back(kind: MysqlKind, options: Options, extra: &[&str]) {
     store.cut_over(&context, &place).unwrap();
     store.cut_over(&context, &place).unwrap();
     assert_same(&before, &all_of(&server, "system"), "after the second cut-over");
-    store.discard(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert!(side_schemas(&server).is_empty());
     assert_same(&before, &all_of(&server, "system"), "after settling");
     // A dump of what came back is the same dump: equal parts, so nothing new to keep.
@@ -154,7 +154,7 @@ fn triggers_of_porta_do_not_rewrite_rows_on_load() {
             conn.query_drop("INSERT INTO `system`.accounts (tenant_id) VALUES (NULL)").unwrap();
             let fired: u64 = conn.query_first("SELECT tenant_id FROM `system`.accounts WHERE id = 3").unwrap().unwrap();
             assert_eq!(fired, 2, "the trigger is back, and so is AUTO_INCREMENT");
-            store.discard(&context, &place).unwrap();
+            store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         }
     }
 }
@@ -211,7 +211,7 @@ fn a_view_broken_at_its_source_is_told_and_keeps_nothing_else_away() {
             assert!(["a_broken", "a_second"].iter().all(|view| told.iter().any(|text| text.contains(view))), "{told:?}");
             before.retain(|name, _| !name.contains("a_broken") && !name.contains("a_second"));
             assert_same(&before, &all_of(&server, "system"), "all but the broken views");
-            store.discard(&context, &place).unwrap();
+            store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         }
     }
 }

@@ -69,7 +69,13 @@ impl Watch for Heard {
 }
 
 pub(super) fn context(run: &str) -> Context {
-    Context { run: RunId(format!("01jd00{run:0>10}")), workers: 3, watch: Arc::new(Heard::default()), stop: StopFlag::default() }
+    Context {
+        run: RunId(format!("01jd00{run:0>10}")),
+        installation: plan::InstallationId::default(),
+        workers: 3,
+        watch: Arc::new(Heard::default()),
+        stop: StopFlag::default(),
+    }
 }
 
 /// A snapshot in memory.
@@ -96,7 +102,7 @@ fn entry(index: usize, path: &Path, len: usize) -> Entry {
         path: path.to_owned(),
         meta: Meta::default(),
         size_bytes: len as u64,
-        kind: Content::Bytes(Vec::new()),
+        kind: plan::ports::EntryKind::File,
         handle: EntryHandle(Box::new(index)),
     }
 }
@@ -137,6 +143,7 @@ pub(super) fn try_keep(store: &MysqlStore, context: &Context) -> Result<(Arc<Hel
     let kept = KeptDataSet {
         snapshot: SnapshotId("0".into()),
         kind: store.kind()?,
+        identity: None,
         store: findings.store,
         started_at,
         consistent_at,

@@ -86,7 +86,7 @@ fn a_user_without_create_restores_in_place() {
         for name in ["TRIGGER fill", "VIEW totals", "PROCEDURE p", "FUNCTION f", "EVENT e"] {
             assert!(after[name].contains("`app`@`%`"), "{name}: {after:?}");
         }
-        store.discard(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         assert!(side_schemas(&server).is_empty());
     }
 }
@@ -120,7 +120,7 @@ fn definers_are_remapped_with_a_warning_where_they_may_not_be_kept() {
         }
         store.undo(&context, &place).unwrap();
         assert!(before.keys().eq(all_of(&server, "system").keys()), "everything is there after the undo");
-        store.discard(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 
@@ -211,10 +211,10 @@ fn the_binary_log_is_left_out_only_without_replicas() {
     let place = stage(&store, &context, &held, &kept, Road::SideCopy);
     store.cut_over(&context, &place).unwrap();
     assert_eq!(before, position(&mut conn), "nothing was logged");
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     let options = Options { log_bin: crate::LogBin::Always, ..Options::default() };
     let store = super::kit::store_with(&server, "system", options);
     let place = stage(&store, &context, &held, &kept, Road::SideCopy);
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_ne!(before, position(&mut conn), "everything was logged");
 }

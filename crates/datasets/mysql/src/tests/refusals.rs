@@ -53,7 +53,7 @@ fn the_other_kind_of_server_is_refused_with_reasons_or_taken() {
         target.cut_over(&context("1"), &place).unwrap();
         let rows: Vec<(u64, String)> = root(to, Some("plain")).query("SELECT id, t FROM a").unwrap();
         assert_eq!(rows, [(1, "é".to_owned()), (2, "b".to_owned())]);
-        target.discard(&context("1"), &place).unwrap();
+        target.discard(&context("1"), &place, plan::ports::Discard::Previous).unwrap();
         run(&mut conn, &format!("CREATE TABLE special (id INT PRIMARY KEY, v {typical}, g INT GENERATED ALWAYS AS (id + 1))"));
         let (_, kept) = keep(&store(from, "plain"), &context("1"));
         let found = blocks(&target, &kept);
@@ -80,7 +80,7 @@ fn missing_collations_newer_versions_and_small_packets_are_refused() {
         assert!(found.len() == 1 && found[0].contains(word), "{fact}: {found:?}");
     }
     let mut other = kept;
-    other.kind = "postgresql".into();
+    other.kind = plan::ports::StoreKind::PostgreSql;
     assert_eq!(blocks(&store, &other).len(), 1);
 }
 
@@ -108,7 +108,7 @@ fn a_part_that_is_not_taken_as_it_is_fails_the_load() {
                 assert!(error.chain().contains("rows"), "{rows:?}: {error:?}");
                 let error = store.cut_over(&context, &place).unwrap_err();
                 assert!(error.chain().contains("no whole staged copy"), "{error:?}");
-                store.discard(&context, &place).unwrap();
+                store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
             }
         }
     }
@@ -138,7 +138,7 @@ fn a_staged_copy_that_differs_is_seen_by_the_proof() {
             run(&mut root(&server, Some(&staged)), change);
             let found = store.prove(&context, &place, &kept).unwrap();
             assert!(!kept.evidence.differences(&found).is_empty(), "{change}");
-            store.discard(&context, &place).unwrap();
+            store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         }
     }
 }

@@ -74,7 +74,7 @@ fn a_cut_over_that_died_is_undone_wholly() {
         |server, store, place| {
             store.undo(&context(), place).unwrap();
             assert_eq!(seen(server), before);
-            store.discard(&context(), place).unwrap();
+            store.discard(&context(), place, plan::ports::Discard::Previous).unwrap();
             assert!(!server.all().keys().any(|name| name.contains("threescale-backup")));
         },
     );
@@ -90,7 +90,7 @@ fn an_undo_that_died_goes_on() {
             store.cut_over(&context(), &place).unwrap();
             (server, store, place)
         },
-        |store, place| store.undo(&context(), place),
+        |store, place| store.undo(&context(), place).map(drop),
         |server, store, place| {
             store.undo(&context(), place).unwrap();
             assert_eq!(seen(server), before);
@@ -127,9 +127,9 @@ fn a_discard_that_died_goes_on() {
             store.cut_over(&context(), &place).unwrap();
             (server, store, place)
         },
-        |store, place| store.discard(&context(), place),
+        |store, place| store.discard(&context(), place, plan::ports::Discard::Previous),
         |server, store, place| {
-            store.discard(&context(), place).unwrap();
+            store.discard(&context(), place, plan::ports::Discard::Previous).unwrap();
             assert!(!server.all().keys().any(|name| name.contains("threescale-backup")));
         },
     );

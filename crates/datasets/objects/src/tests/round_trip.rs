@@ -40,8 +40,8 @@ fn everything_goes_back_into_an_empty_namespace_of_another_name() {
 
     let store = store(&target, Policy::Missing);
     assert!(store.kept_bytes(&context(), &place).unwrap() > 0);
-    store.discard(&context(), &place).unwrap();
-    store.discard(&context(), &place).unwrap();
+    store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(store.kept_bytes(&context(), &place).unwrap(), 0);
     assert!(!target.all().keys().any(|name| name.contains("threescale-backup")));
     assert_eq!(comparable(&target), comparable(&source));
@@ -206,7 +206,7 @@ fn a_place_is_of_one_namespace_and_a_name_that_is_taken_is_not_written_over() {
     target.add(secret(&name, &json!({}), &[("theirs", "x")]));
     let error = store(&target, Policy::Missing).stage(&context(), &place, memory as Arc<dyn Snapshot>, &kept).unwrap_err();
     assert!(error.to_string().contains("is not of run"), "{error}");
-    store(&target, Policy::Missing).discard(&context(), &place).unwrap();
+    store(&target, Policy::Missing).discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
     assert!(target.get_now("secrets", &name).is_some());
 }
 

@@ -130,7 +130,7 @@ fn nothing_of_a_secret_is_in_anything_that_is_told() {
         told += &format!("{cut_over:?}");
         target.refuse_nothing();
         store.undo(&context, &place).unwrap();
-        store.discard(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         told += &watch.text();
     }
     let mut secrets: Vec<_> = TOKENS.iter().map(|(_, _, value)| (*value).to_owned()).collect();

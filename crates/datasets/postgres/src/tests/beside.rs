@@ -159,7 +159,7 @@ fn without_programs_here_those_beside_the_server_do_the_whole_round_trip() {
         let place = staged(&store, &context, &set, road);
         store.cut_over(&context, &place).unwrap();
         same(&before, &text(&server, "zync"));
-        store.discard(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         let warnings = ear.0.lock().unwrap().clone();
         assert!(warnings.iter().all(|text| text.contains("objects are owned by")), "{warnings:?}");
         let started = remote.started.lock().unwrap();
@@ -204,7 +204,7 @@ fn an_input_that_breaks_leaves_the_live_data_as_it_was() {
         let again = store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1);
         assert_eq!(again.is_ok(), road == Road::SideCopy, "{again:?}");
         same(&before, &text(&server, "zync"));
-        store.discard(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 

@@ -50,7 +50,7 @@ fn clients_that_reconnect_all_the_time_do_not_hinder_the_cut_over() {
     }
     stop.store(true, Ordering::Relaxed);
     clients.into_iter().for_each(|client| client.join().unwrap());
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!((databases(&server), live(&server)), (vec!["zync".to_owned()], "old".to_owned()));
 }
 
@@ -127,11 +127,11 @@ fn a_crash_at_any_statement_is_resumed_or_undone() {
     }
     assert!(points >= 8, "{points} points");
     let mut back = 0;
-    while dies_at(&mut store, back, |store| store.undo(&context, &place)) {
+    while dies_at(&mut store, back, |store| store.undo(&context, &place).map(drop)) {
         store.undo(&context, &place).unwrap();
         assert_eq!(live(&server), "old", "point {back}");
         store.cut_over(&context, &place).unwrap();
-        assert!(dies_at(&mut store, back, |store| store.undo(&context, &place)));
+        assert!(dies_at(&mut store, back, |store| store.undo(&context, &place).map(drop)));
         store.cut_over(&context, &place).unwrap();
         assert_eq!(live(&server), "kept", "point {back}");
         back += 1;
@@ -148,14 +148,14 @@ fn discard_never_drops_the_only_copy() {
     let place = staged(&store, &context, &set, Road::SideCopy);
     let names = Databases::read(&place).unwrap();
     psql(&server, "postgres", &format!("ALTER DATABASE zync RENAME TO {}", names.before));
-    let error = store.discard(&context, &place).unwrap_err();
+    let error = store.discard(&context, &place, plan::ports::Discard::Previous).unwrap_err();
     assert_eq!(error.class(), plan::Class::NeedsPerson);
     store.undo(&context, &place).unwrap();
     assert_eq!(live(&server), "old");
     store.cut_over(&context, &place).unwrap();
-    assert!(dies_at(&mut store, 0, |store| store.discard(&context, &place)));
-    store.discard(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    assert!(dies_at(&mut store, 0, |store| store.discard(&context, &place, plan::ports::Discard::Previous)));
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!((databases(&server), live(&server)), (vec!["zync".to_owned()], "kept".to_owned()));
     assert_eq!(store.undo(&context, &place).unwrap_err().class(), plan::Class::NeedsPerson);
     assert_eq!(store.kept_bytes(&context, &place).unwrap(), 0);

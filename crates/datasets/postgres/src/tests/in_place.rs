@@ -42,7 +42,7 @@ fn a_role_without_createdb_gets_exactly_the_set() {
     store.cut_over(&context, &place).unwrap();
     assert_eq!(store.kept_bytes(&context, &place).unwrap(), 0);
     assert_eq!(store.undo(&context, &place).unwrap_err().class(), plan::Class::NeedsPerson);
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     same(&before, &text(&server, "zync"));
 }
 

@@ -39,7 +39,7 @@ fn everything_in_a_database_comes_back() {
     store.cut_over(&context, &place).unwrap();
     same(&before, &text(&server, "zync"));
     assert_eq!(databases(&server).len(), 2);
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(databases(&server), ["zync"]);
     same(&before, &text(&server, "zync"));
     assert_eq!(*ear.0.lock().unwrap(), Vec::<String>::new());
@@ -60,7 +60,7 @@ fn a_database_of_odd_name_goes_the_whole_way() {
     same(&before, &text(&server, name));
     store.undo(&context, &place).unwrap();
     assert_eq!(psql(&server, name, "SELECT count(*) FROM texts"), "0");
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(databases(&server), [name]);
 }
 
@@ -82,7 +82,7 @@ fn a_set_goes_to_a_server_that_has_no_such_database() {
     store.undo(&context, &place).unwrap();
     store.undo(&context, &place).unwrap();
     assert!(!databases(&target).contains(&"zync".to_owned()));
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert!(databases(&target).is_empty());
 }
 
@@ -192,6 +192,6 @@ fn sets_that_do_not_fit_are_refused_with_the_way_out() {
     assert!(blocked(&kept, Road::InPlace).contains("LATIN1"));
     kept.evidence.facts.insert("server-major".into(), "99".into());
     assert!(blocked(&kept, Road::SideCopy).contains("99"));
-    kept.kind = "mysql".into();
+    kept.kind = plan::ports::StoreKind::MySql;
     assert!(blocked(&kept, Road::SideCopy).contains("PostgreSQL"));
 }

@@ -22,7 +22,7 @@ fn verify_full_goes_the_whole_way_and_a_foreign_ca_is_refused() {
         let store = store_at(&format!("{url}?sslmode={mode}&sslrootcert={}", tls.ca().display()));
         let set = take(&store);
         let place = staged(&store, &context, &set, Road::SideCopy);
-        store.discard(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     }
     let other = lab::Tls::make(foreign.path()).unwrap();
     for mode in ["verify-full", "verify-ca"] {

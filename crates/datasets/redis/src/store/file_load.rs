@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event, Input, Program, Snapshot, Verb};
-use plan::{Error, Result};
+use plan::{Error, Queues, Result};
 use sha2::{Digest, Sha256};
 
 use super::left_out::{LeftOut, base_ms};
@@ -14,7 +14,6 @@ use super::place::{Placed, Spot};
 use super::stage::{ADVANCE_KEYS, Parts, functions, parts_of};
 use super::{Named, RedisStore};
 use crate::pass::server_time_ms;
-use crate::queues::Queues;
 use crate::rdb::crc64::crc64;
 use crate::rdb::source::{Source, Tap, from_io};
 use crate::rdb::value::{Shape, unknown, value};

@@ -14,8 +14,8 @@ impl RedisStore {
     pub(crate) fn fits_into(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
         let mut problems = Vec::new();
         let facts = &kept.evidence.facts;
-        if kept.kind != "redis" {
-            problems.push(Problem::new(Severity::Blocks, format!("the set holds a data set of kind {:?}, this is Redis", kept.kind)));
+        if kept.kind != plan::ports::StoreKind::Redis {
+            problems.push(Problem::new(Severity::Blocks, format!("the set holds a data set of kind {}, this is Redis", kept.kind)));
             return Ok(problems);
         }
         self.names_fit(kept, &mut problems);

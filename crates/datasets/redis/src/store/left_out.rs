@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use plan::evidence::Tally;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Event, Watch};
-use plan::{Error, Result};
+use plan::{Error, Queues, Result};
 
 use super::Named;
 use super::place::Placed;
 use crate::connection::{Connection, Reply};
 use crate::dump::insert_collections;
 use crate::pass::{note_queue, printable};
-use crate::queues::{Class, Queues, Rules};
+use crate::queues::{Class, Rules};
 use crate::tally::DatabaseTally;
 
 /// What is left out of one database.

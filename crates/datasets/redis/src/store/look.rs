@@ -26,6 +26,8 @@ impl RedisStore {
                 .flat_map(|at| at.databases.iter().map(|named| format!("{}/{}", at.address.endpoint(), named.database)))
                 .collect::<Vec<_>>()
                 .join(", "),
+            identity: None,
+            half_loaded_by: None,
             size_bytes: 0,
             count: Some(0),
             backup_problems: Vec::new(),

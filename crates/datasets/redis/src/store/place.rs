@@ -21,12 +21,12 @@ use std::collections::BTreeSet;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Place, Road};
-use plan::{Error, Result};
+use plan::{Error, Queues, Result};
 use serde::{Deserialize, Serialize};
 
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
-use crate::queues::{Queues, Rules};
+use crate::queues::Rules;
 
 /// One database of the place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub(crate) struct Placed {
     #[serde(default)]
     pub(crate) method: Method,
     /// What is done with job queues: chosen once, whatever the options are later.
-    #[serde(default)]
+    #[serde(default = "not_said")]
     pub(crate) queues: Queues,
     /// `NAMESPACE` of System's keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -210,4 +210,9 @@ pub(crate) fn free_databases(connection: &mut Connection, at: &ServerAt) -> Resu
         }
     }
     Ok(free)
+}
+
+/// Places of journals that do not say it are of a time when all queues came back.
+const fn not_said() -> Queues {
+    Queues::Keep
 }

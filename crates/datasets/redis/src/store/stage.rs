@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event, Snapshot, Verb};
-use plan::{Error, Result};
+use plan::{Error, Queues, Result};
 
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
@@ -20,7 +20,6 @@ use super::{Named, RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
 use crate::pass::server_time_ms;
-use crate::queues::Queues;
 use crate::rdb::source::Source;
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, Walk};

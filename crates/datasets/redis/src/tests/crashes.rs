@@ -54,7 +54,7 @@ fn a_crash_anywhere_in_the_stage_is_mended_by_the_next_call() {
             stage(&store).unwrap();
             assert_eq!(differences(&store, &set, &place, "r"), Vec::<String>::new());
         }
-        store.discard(&context("r"), &place).unwrap();
+        store.discard(&context("r"), &place, plan::ports::Discard::Previous).unwrap();
         assert_eq!(digest(&server), damaged, "the live data was not touched, and nothing is left");
     });
 }
@@ -79,7 +79,7 @@ fn a_crash_anywhere_in_the_cut_over_and_the_undo_is_mended_by_the_next_call() {
     store.cut_over(&context("r"), &place).unwrap();
     at_every_command(
         &server,
-        |store| store.undo(&context("r"), &place),
+        |store| store.undo(&context("r"), &place).map(drop),
         |_, _| {
             store.undo(&context("r"), &place).unwrap();
             assert_eq!(say(&mut connect(&server, 1), "GET damaged").text(), "1");
@@ -87,8 +87,8 @@ fn a_crash_anywhere_in_the_cut_over_and_the_undo_is_mended_by_the_next_call() {
             assert_eq!(say(&mut connect(&server, 0), "DBSIZE").number(), Some(20));
         },
     );
-    at_every_command(&server, |store| store.discard(&context("r"), &place), |_, _| {});
-    store.discard(&context("r"), &place).unwrap();
+    at_every_command(&server, |store| store.discard(&context("r"), &place, plan::ports::Discard::Previous), |_, _| {});
+    store.discard(&context("r"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before);
     assert_ne!(before, damaged);
 }
@@ -120,11 +120,15 @@ fn a_database_of_somebody_else_is_never_touched() {
     let snapshot = Arc::clone(&set.snapshot) as Arc<dyn Snapshot>;
     assert_eq!(class(store.stage(&context("r"), &place, snapshot, &set.kept)), plan::Class::NeedsPerson);
     assert_eq!(class(store.cut_over(&context("r"), &place)), plan::Class::NeedsPerson);
-    assert_eq!(class(store.undo(&context("r"), &place)), plan::Class::NeedsPerson);
-    assert_eq!(class(store.discard(&context("r"), &place)), plan::Class::NeedsPerson);
+    assert_eq!(class(store.undo(&context("r"), &place).map(drop)), plan::Class::NeedsPerson);
+    assert_eq!(class(store.discard(&context("r"), &place, plan::ports::Discard::Previous)), plan::Class::NeedsPerson);
     assert_eq!(say(&mut connect(&server, side), "GET theirs").text(), "1");
     say(&mut connect(&server, side), "SET threescale-backup:staging:other loading");
-    assert_eq!(class(store.discard(&context("r"), &place)), plan::Class::NeedsPerson, "also a database of another run");
+    assert_eq!(
+        class(store.discard(&context("r"), &place, plan::ports::Discard::Previous)),
+        plan::Class::NeedsPerson,
+        "also a database of another run"
+    );
     let other = store.reserve(&context("r"), &set.kept, Road::SideCopy).unwrap();
     assert_ne!(other, place, "only empty databases are chosen");
 }

@@ -210,7 +210,7 @@ fn a_server_that_dies_during_a_stage_is_staged_again() {
     store.stage(&context("r"), &place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept).unwrap();
     assert_eq!(differences(&store, &set, &place, "r"), Vec::<String>::new());
     store.cut_over(&context("r"), &place).unwrap();
-    store.discard(&context("r"), &place).unwrap();
+    store.discard(&context("r"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before);
 }
 
@@ -234,7 +234,7 @@ fn a_damaged_part_never_becomes_a_loaded_copy() {
         assert!(store.stage(&context("r"), &place, Arc::new(memory), &set.kept).is_err());
         assert!(store.cut_over(&context("r"), &place).is_err());
     }
-    store.discard(&context("r"), &place).unwrap();
+    store.discard(&context("r"), &place, plan::ports::Discard::Previous).unwrap();
 }
 
 #[test]

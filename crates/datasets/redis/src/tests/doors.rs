@@ -22,7 +22,7 @@ fn round(address: Address) {
     let set = backup(&store).unwrap();
     assert_eq!(set.kept.evidence.count(), 1);
     let place = restore(&store, &set, "door", Road::SideCopy);
-    store.discard(&context("door"), &place).unwrap();
+    store.discard(&context("door"), &place, plan::ports::Discard::Previous).unwrap();
 }
 
 #[test]

@@ -13,7 +13,8 @@ use plan::{Class, Error, Result};
 
 use super::scene::*;
 use crate::connection::{Crash, Reply};
-use crate::{FileRoad, Options, Queues, RedisStore};
+use crate::{FileRoad, Options, RedisStore};
+use plan::Queues;
 
 /// Runs programs of this machine as if they were in the server's container.
 #[derive(Default)]
@@ -185,8 +186,8 @@ fn goes_back_by_file(kind: RedisKind, options: &[&[&str]]) {
     assert_eq!(pod.leftovers(), ["threescale-backup-f1-previous"]);
     assert!(store.kept_bytes(&context("f1"), &place).unwrap() > 0);
     assert_eq!(store.undo(&context("f1"), &place).unwrap_err().class(), Class::NeedsPerson);
-    store.discard(&context("f1"), &place).unwrap();
-    store.discard(&context("f1"), &place).unwrap();
+    store.discard(&context("f1"), &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context("f1"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!((pod.digest(), pod.leftovers().len()), (before.clone(), 0));
     pod.restart();
     assert_eq!(pod.digest(), before, "it survives a restart");
@@ -226,7 +227,7 @@ fn queues_are_left_out_of_the_file_and_the_proof_is_exact() {
         load(&store, &set, &place, "q1").unwrap();
         assert_eq!(differences(&store, &set, &place, "q1"), Vec::<String>::new());
     }
-    store.discard(&context("q1"), &place).unwrap();
+    store.discard(&context("q1"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(pod.say(1, "KEYS *").list().len(), 1);
 }
 
@@ -269,7 +270,7 @@ fn a_stream_that_breaks_places_nothing() {
     pod.remote.input_breaks.store(true, Ordering::SeqCst);
     assert_eq!(load(&store, &set, &place, "b1").unwrap_err().class(), Class::Transient);
     assert!(store.prove(&context("b1"), &place, &set.kept).is_err() && store.cut_over(&context("b1"), &place).is_err());
-    store.discard(&context("b1"), &place).unwrap();
+    store.discard(&context("b1"), &place, plan::ports::Discard::Previous).unwrap();
     pod.restart();
     assert_eq!((pod.digest(), pod.leftovers().len()), (damaged, 0));
 }
@@ -288,7 +289,7 @@ fn a_restart_that_fails_can_be_taken_up_or_taken_back() {
         pod.stuck.store(true, Ordering::SeqCst);
         assert!(load(&store, &set, &place, "r1").is_err());
         assert_eq!(pod.leftovers(), ["threescale-backup-r1-previous"]);
-        store.discard(&context("r1"), &place).unwrap();
+        store.discard(&context("r1"), &place, plan::ports::Discard::Previous).unwrap();
         // Save points are off until the next restart: what is not in an AOF must be saved by hand here.
         if options == SAVES {
             pod.save();
@@ -299,7 +300,7 @@ fn a_restart_that_fails_can_be_taken_up_or_taken_back() {
         pod.stuck.store(false, Ordering::SeqCst);
         load(&store, &set, &place, "r1").unwrap();
         assert_eq!(differences(&store, &set, &place, "r1"), Vec::<String>::new());
-        store.discard(&context("r1"), &place).unwrap();
+        store.discard(&context("r1"), &place, plan::ports::Discard::Previous).unwrap();
         assert_eq!(pod.digest(), before, "taken up");
     }
 }
@@ -323,7 +324,7 @@ fn a_crash_anywhere_is_mended_by_the_next_call() {
             load(&store, &set, &place, "c1").unwrap();
             assert_eq!(differences(&store, &set, &place, "c1"), Vec::<String>::new());
             if commands % 4 == 0 {
-                store.discard(&context("c1"), &place).unwrap();
+                store.discard(&context("c1"), &place, plan::ports::Discard::Previous).unwrap();
                 assert_eq!((pod.digest(), pod.leftovers().len()), (before.clone(), 0));
             }
             if done {

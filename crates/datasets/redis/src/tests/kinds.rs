@@ -109,7 +109,7 @@ fn whole_life(kind: RedisKind, dump_road: &str) {
     store.cut_over(&context("kind"), &place).unwrap();
     server.stop().unwrap();
     server.start_again().unwrap();
-    store.discard(&context("kind"), &place).unwrap();
+    store.discard(&context("kind"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before);
     server.kill();
     server.start_again().unwrap();
@@ -174,7 +174,7 @@ fn fields_that_expire_in_between(kind: RedisKind) {
         assert!(Instant::now() < end, "hashes without fields stay");
         std::thread::sleep(Duration::from_millis(10));
     }
-    store.discard(&context("fields"), &place).unwrap();
+    store.discard(&context("fields"), &place, plan::ports::Discard::Previous).unwrap();
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn an_older_set_goes_into(kind: RedisKind) {
     damage(&target);
     let target_store = store(&target);
     let place = restore(&target_store, &set, "older", Road::SideCopy);
-    target_store.discard(&context("older"), &place).unwrap();
+    target_store.discard(&context("older"), &place, plan::ports::Discard::Previous).unwrap();
     for database in [0, 1] {
         let (wanted, found) = (values(&source, database), values(&target, database));
         assert_eq!(wanted.len(), found.len());

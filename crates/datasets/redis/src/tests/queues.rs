@@ -8,7 +8,8 @@ use plan::ports::{Context, DataSet, Event, Place, Road, Snapshot, Watch};
 
 use super::scene::*;
 use crate::connection::Connection;
-use crate::{Address, Options, Queues, RedisStore, queues_of};
+use crate::{Address, Options, RedisStore, queues_of};
+use plan::Queues;
 
 /// Keys that a restore with [`Queues::Drop`] leaves out.
 const JOBS: [&str; 10] = [
@@ -100,7 +101,7 @@ fn a_set_tells_its_queues_and_a_restore_leaves_them_out_and_says_so() {
     store.undo(&context, &place).unwrap();
     assert_eq!(differences(&store, &set, &place, "q1"), Vec::<String>::new(), "the record goes with the copy");
     store.cut_over(&context, &place).unwrap();
-    store.discard(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!((keys(&server, 1), keys(&server, side).len()), (names(&OTHERS), 0));
 }
 
@@ -110,7 +111,7 @@ fn in_place_the_queues_are_left_out_as_well_and_the_record_goes_with_settle() {
     let store = system_store(&server, Queues::Drop, None);
     let set = backup(&store).unwrap();
     let place = restore(&store, &set, "q2", Road::InPlace);
-    store.discard(&context("q2"), &place).unwrap();
+    store.discard(&context("q2"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(keys(&server, 1), names(&OTHERS));
 }
 
@@ -126,7 +127,7 @@ fn tampered(road: Road, tampering: &[&str]) {
         let copy = place.0["servers"][0][0]["side"].as_u64().map_or(1, |side| u32::try_from(side).unwrap());
         say(&mut connect(&server, copy), words);
         assert_ne!(differences(&store, &set, &place, &run), Vec::<String>::new(), "{words}");
-        store.discard(&context(&run), &place).unwrap();
+        store.discard(&context(&run), &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 
@@ -155,7 +156,7 @@ fn the_choice_is_the_places_whatever_the_options_are_later() {
         store.stage(&context(run), place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept).unwrap();
         assert_eq!(differences(store, &set, place, run), Vec::<String>::new());
         store.cut_over(&context(run), place).unwrap();
-        store.discard(&context(run), place).unwrap();
+        store.discard(&context(run), place, plan::ports::Discard::Previous).unwrap();
     };
     let dropping = drops.reserve(&context("p1"), &set.kept, Road::SideCopy).unwrap();
     stage_with(&keeps, &dropping, "p1");
@@ -190,7 +191,7 @@ fn only_the_queues_database_of_backend_is_filtered() {
     assert_eq!(queues_of(&set.kept.evidence), expected);
     damage(&server);
     let place = restore(&store, &set, "b1", Road::SideCopy);
-    store.discard(&context("b1"), &place).unwrap();
+    store.discard(&context("b1"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(keys(&server, 0).len(), 5);
     assert_eq!(keys(&server, 1), ["queue:x", "resque:stat:processed"]);
 }
@@ -208,6 +209,6 @@ fn keys_under_a_namespace_are_known_and_a_scan_counts_queues_as_well() {
     let set = backup(&store).unwrap();
     assert_eq!(queues_of(&set.kept.evidence), [("main".to_owned(), "porta:queue:low".to_owned(), 2)]);
     let place = restore(&store, &set, "n1", Road::SideCopy);
-    store.discard(&context("n1"), &place).unwrap();
+    store.discard(&context("n1"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(keys(&server, 1), ["porta:stat:failed"]);
 }

@@ -36,7 +36,7 @@ fn every_type_comes_back_as_it_was_and_nothing_else_is_touched() {
     assert!(connect(&server, 0).ask(&[b"FCALL", b"hello", b"0"]).unwrap().ok().is_err(), "undo takes the function away");
     store.cut_over(&context("run1"), &place).unwrap();
     assert_eq!(say(&mut connect(&server, 0), "FCALL hello 0").text(), "hi");
-    store.discard(&context("run1"), &place).unwrap();
+    store.discard(&context("run1"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before);
     assert_ne!(damaged, before);
 }
@@ -89,7 +89,7 @@ fn what_was_restored_survives_a_restart_with_the_aof_on() {
     let place = restore(&store, &set, "run2", Road::SideCopy);
     server.stop().unwrap();
     server.start_again().unwrap();
-    store.discard(&context("run2"), &place).unwrap();
+    store.discard(&context("run2"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before);
     server.stop().unwrap();
     server.start_again().unwrap();
@@ -110,7 +110,7 @@ fn without_free_databases_it_goes_back_in_place() {
     damage(&server);
     let place = restore(&store, &set, "run3", Road::InPlace);
     assert_eq!(digest(&server), before);
-    store.discard(&context("run3"), &place).unwrap();
+    store.discard(&context("run3"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before, "discard never touches live data");
     assert_eq!(store.undo(&context("run3"), &place).unwrap_err().class(), plan::Class::NeedsPerson);
 }
@@ -148,7 +148,7 @@ fn under_write_load_a_dump_is_one_point_in_time() {
         assert!(counter.parse::<u64>().unwrap() > 0);
         assert_eq!(say(&mut connect(&target, 1), "GET counter").text(), counter);
         assert_eq!(say(&mut connect(&target, 0), "LLEN log").text(), counter);
-        target_store.discard(&context(&run), &place).unwrap();
+        target_store.discard(&context(&run), &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 
@@ -172,7 +172,7 @@ fn where_replication_is_forbidden_keys_are_scanned() {
     assert_eq!(set.kept.evidence.differences(&by_replication.kept.evidence).into_iter().filter(|d| !d.contains("volatile")).count(), 0);
     damage(&server);
     let place = restore(&store, &set, "run4", Road::SideCopy);
-    store.discard(&context("run4"), &place).unwrap();
+    store.discard(&context("run4"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(digest(&server), before);
 }
 
@@ -227,7 +227,7 @@ fn a_lost_changed_or_added_key_is_seen_by_the_proof() {
         let side = place.0["servers"][0][0]["side"].as_u64().unwrap();
         say(&mut connect(&server, u32::try_from(side).unwrap()), tamper);
         assert_ne!(differences(&store, &set, &place, &run), Vec::<String>::new(), "{tamper}");
-        store.discard(&context(&run), &place).unwrap();
+        store.discard(&context(&run), &place, plan::ports::Discard::Previous).unwrap();
     }
 }
 
@@ -243,7 +243,7 @@ fn storage_and_queues_may_be_on_two_servers() {
     say(&mut connect(&one, 3), "FLUSHDB");
     say(&mut connect(&two, 3), "DEL queue");
     let place = restore(&store, &set, "run6", Road::SideCopy);
-    store.discard(&context("run6"), &place).unwrap();
+    store.discard(&context("run6"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!((digest(&one), digest(&two)), (before_one, before_two));
 }
 

@@ -17,7 +17,13 @@ use crate::connection::{Connection, Limits, Reply};
 use crate::{Address, Options, RedisStore};
 
 pub(crate) fn context(run: &str) -> Context {
-    Context { run: RunId(run.to_owned()), workers: 2, watch: Arc::new(Silent), stop: StopFlag::default() }
+    Context {
+        run: RunId(run.to_owned()),
+        installation: plan::InstallationId::default(),
+        workers: 2,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    }
 }
 
 pub(crate) fn limits() -> Limits {
@@ -56,7 +62,7 @@ pub(crate) struct Memory(pub(crate) BTreeMap<PathBuf, Vec<u8>>);
 
 impl Memory {
     fn entry(path: &Path, bytes: &[u8]) -> Entry {
-        let (meta, kind) = (Meta::default(), Content::Bytes(Vec::new()));
+        let (meta, kind) = (Meta::default(), plan::ports::EntryKind::File);
         Entry { path: path.to_owned(), meta, size_bytes: bytes.len() as u64, kind, handle: EntryHandle(Box::new(())) }
     }
 
@@ -109,8 +115,9 @@ pub(crate) fn backup(store: &RedisStore) -> Result<Set> {
     let now = Timestamp::now();
     let kept = KeptDataSet {
         snapshot: SnapshotId("s".to_owned()),
-        kind: "redis".to_owned(),
+        kind: plan::ports::StoreKind::Redis,
         store: verdict.evidence.facts["store"].clone(),
+        identity: None,
         started_at: now,
         consistent_at: verdict.consistent_at,
         finished_at: now,

@@ -19,7 +19,13 @@ const V5: &str = "v5.channel.k8s.io";
 const SUCCESS: &str = r#"{"status":"Success"}"#;
 
 fn context() -> Context {
-    Context { run: RunId("r".into()), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() }
+    Context {
+        run: RunId("r".into()),
+        installation: plan::InstallationId::default(),
+        workers: 1,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    }
 }
 
 /// The end of a stream, as the script would say it.

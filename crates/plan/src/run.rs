@@ -1,0 +1,78 @@
+//! Rules of runs: what may be done with one, what it keeps, whose it is, and how people are told. One place: commands ask here and nowhere else.
+
+use crate::InstallationId;
+use crate::journal::{Run, RunState};
+use crate::planned::Purpose;
+
+impl Run {
+    /// Whether it was interrupted or failed, and can go on. A rehearsal cannot: its servers are gone.
+    #[must_use]
+    pub fn can_resume(&self) -> bool {
+        self.state == RunState::Open && self.plan.purpose != Purpose::Rehearse
+    }
+
+    /// Whether there is something of it to put back: a restore that is not settled, or a backup that stopped the writers. Any other backup has nothing to undo.
+    #[must_use]
+    pub fn can_undo(&self) -> bool {
+        match (self.plan.purpose, self.state) {
+            (Purpose::Restore, RunState::Open | RunState::Undoing) => true,
+            (Purpose::Restore, RunState::Finished) => self.keeps_previous(),
+            (Purpose::Backup, RunState::Open | RunState::Undoing) => self.holds_writers(),
+            _ => false,
+        }
+    }
+
+    /// Whether it keeps something that can be dropped.
+    #[must_use]
+    pub fn can_settle(&self) -> bool {
+        self.state == RunState::Settling || self.keeps_previous()
+    }
+
+    /// Whether it keeps data that it replaced.
+    #[must_use]
+    pub fn keeps_previous(&self) -> bool {
+        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose == Purpose::Restore && self.has_cut_over()
+    }
+
+    /// Whether nothing of it is left to do, and it keeps nothing.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.state {
+            RunState::Undone | RunState::Settled | RunState::Abandoned => true,
+            RunState::Finished => !self.keeps_previous(),
+            RunState::Open | RunState::Undoing | RunState::Settling => false,
+        }
+    }
+
+    /// Whether the live data may be neither the old nor the new: a cut-over has begun and not all of it ended, forth or back.
+    #[must_use]
+    pub fn is_in_mid_cut_over(&self) -> bool {
+        matches!(self.state, RunState::Open | RunState::Undoing) && self.plan.purpose == Purpose::Restore && self.has_cut_over()
+    }
+
+    /// Whether it is a run of this installation, as far as both say which they are of.
+    #[must_use]
+    pub fn is_of(&self, installation: &InstallationId) -> bool {
+        self.plan.installation.as_ref().is_none_or(|theirs| theirs.is(installation))
+    }
+
+    /// `a restore of set …, finished`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let what = match self.plan.purpose {
+            Purpose::Backup => "a backup",
+            Purpose::Restore => "a restore",
+            Purpose::Rehearse => "a rehearsal",
+        };
+        let state = match self.state {
+            RunState::Open => "under way or interrupted",
+            RunState::Finished => "finished",
+            RunState::Undoing => "half undone",
+            RunState::Undone => "undone",
+            RunState::Settling => "half settled",
+            RunState::Settled => "settled",
+            RunState::Abandoned => "abandoned",
+        };
+        format!("{what} of set {}, {state}", self.plan.set)
+    }
+}
