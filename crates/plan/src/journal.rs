@@ -86,6 +86,11 @@ pub enum Record {
     SettleStarted,
     /// What was kept is dropped.
     Settled,
+    /// The run is taken over from a copy of its journal, which may lag behind the one that it is a copy of: any step may have been begun, or done.
+    TakenOver {
+        /// The machine that takes it over.
+        host: String,
+    },
     /// A person ended the run as it is. What stayed is named.
     Abandoned {
         /// What stays, and where, for people.
@@ -130,6 +135,17 @@ pub enum RunState {
     Abandoned,
 }
 
+/// What is known of the writers of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritersState {
+    /// The run does not hold them.
+    NotHeld,
+    /// The run stopped them, all of them, and has started none since.
+    Stopped,
+    /// The run began to stop or to start them, and did not end it: some may run.
+    Unknown,
+}
+
 /// A run as its journal tells it.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -139,6 +155,8 @@ pub struct Run {
     pub state: RunState,
     /// How far each step came.
     pub steps: BTreeMap<StepId, StepState>,
+    /// Whether the journal was taken over from a copy that may lag behind ([`Record::TakenOver`]).
+    pub is_taken_over: bool,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When the last record was written.
@@ -160,7 +178,7 @@ impl Run {
                 .hint("Use the version of threescale-backup that began the run."));
         }
         let steps = plan.steps.iter().map(|step| (step.id, StepState::Waiting)).collect();
-        Ok(Self { plan: *plan, state: RunState::Open, steps, opened_at: line.at, last_at: line.at })
+        Ok(Self { plan: *plan, state: RunState::Open, steps, is_taken_over: false, opened_at: line.at, last_at: line.at })
     }
 
     /// Adds a record, refusing one that cannot follow.
@@ -193,6 +211,7 @@ impl Run {
                 StepState::Started | StepState::Succeeded(_) | StepState::Failed(_) | StepState::Undoing => {
                     self.set(step, StepState::Undoing)
                 }
+                StepState::Waiting if self.is_taken_over => self.set(step, StepState::Undoing),
                 state => return illegal(&format!("undo of step {step} started while {state:?}")),
             },
             (RunState::Undoing, Record::UndoSucceeded { step }) => match self.step_state(step)? {
@@ -206,6 +225,9 @@ impl Run {
             (RunState::Undoing, Record::Undone) => self.state = RunState::Undone,
             (RunState::Finished | RunState::Settling, Record::SettleStarted) => self.state = RunState::Settling,
             (RunState::Settling, Record::Settled) => self.state = RunState::Settled,
+            (RunState::Open | RunState::Finished | RunState::Undoing | RunState::Settling, Record::TakenOver { .. }) => {
+                self.is_taken_over = true;
+            }
             (state, Record::Abandoned { .. }) if state != RunState::Abandoned => self.state = RunState::Abandoned,
             (state, record) => return illegal(&format!("record {record:?} while the run is {state:?}")),
         }
@@ -247,7 +269,27 @@ impl Run {
         })
     }
 
-    /// Whether this run stopped the writers, and they are not all started again, or who was held is not let go.
+    /// Whether another cut-over than this one was begun.
+    #[must_use]
+    pub fn has_cut_over_before(&self, id: StepId) -> bool {
+        let is_other = |step: &&Step| step.id != id && matches!(step.action, Action::CutOver { .. });
+        self.plan.steps.iter().filter(is_other).any(|step| self.was_begun(step.id))
+    }
+
+    /// What is known of the writers that this run stops.
+    #[must_use]
+    pub fn writers(&self) -> WritersState {
+        if !self.holds_writers() {
+            return WritersState::NotHeld;
+        }
+        let is_stop = |step: &&Step| matches!(step.action, Action::StopWriters { .. });
+        let is_start = |step: &&Step| matches!(step.action, Action::StartWriters { .. });
+        let is_stopped = self.plan.steps.iter().filter(is_stop).all(|step| self.output(step.id).is_some());
+        let none_starts = !self.plan.steps.iter().filter(is_start).any(|step| self.was_begun(step.id));
+        if is_stopped && none_starts && self.state == RunState::Open { WritersState::Stopped } else { WritersState::Unknown }
+    }
+
+    /// Whether this run may have stopped the writers, and they are not all started again, or who was held is not let go.
     #[must_use]
     pub fn holds_writers(&self) -> bool {
         let was_stopped = self.plan.steps.iter().any(|step| matches!(step.action, Action::StopWriters { .. }) && self.was_begun(step.id));
@@ -266,7 +308,30 @@ impl Run {
     /// Whether a step may have acted and was not taken back.
     #[must_use]
     pub fn was_begun(&self, id: StepId) -> bool {
-        !matches!(self.steps.get(&id), None | Some(StepState::Waiting | StepState::Undone))
+        match self.steps.get(&id) {
+            None | Some(StepState::Undone) => false,
+            Some(StepState::Waiting) => self.is_taken_over && self.could_have_begun(id),
+            Some(StepState::Started | StepState::Succeeded(_) | StepState::Failed(_) | StepState::Undoing) => true,
+        }
+    }
+
+    /// Whether what a step works with is on record. Copies of journals are made before data is replaced in place, and after its safety copy was taken.
+    fn could_have_begun(&self, id: StepId) -> bool {
+        let Some(step) = self.plan.step(id) else { return false };
+        match &step.action {
+            Action::CutOver { reserved, .. } => self.output(*reserved).is_some(),
+            Action::Stage { reserved, .. } => self.output(*reserved).is_some() && !self.is_in_place(*reserved),
+            Action::StopWriters { noted } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
+                self.output(*noted).is_some()
+            }
+            Action::Dump { .. }
+            | Action::WriteManifest
+            | Action::Reserve { .. }
+            | Action::Prove { .. }
+            | Action::NoteWriters { .. }
+            | Action::SafetyCopy { .. }
+            | Action::Synchronise { .. } => false,
+        }
     }
 
     fn needs_are_met(&self, id: StepId) -> bool {

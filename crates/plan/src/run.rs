@@ -1,7 +1,7 @@
 //! Rules of runs: what may be done with one, what it keeps, whose it is, and how people are told. One place: commands ask here and nowhere else.
 
 use crate::InstallationId;
-use crate::journal::{Run, RunState};
+use crate::journal::{Run, RunState, WritersState};
 use crate::planned::Purpose;
 
 impl Run {
@@ -54,6 +54,16 @@ impl Run {
     #[must_use]
     pub fn is_of(&self, installation: &InstallationId) -> bool {
         self.plan.installation.as_ref().is_none_or(|theirs| theirs.is(installation))
+    }
+
+    /// What people are told of the writers, as a sentence that is true; empty when there is nothing to tell.
+    #[must_use]
+    pub const fn writers_sentence(state: WritersState) -> &'static str {
+        match state {
+            WritersState::NotHeld => "",
+            WritersState::Stopped => " The writers are stopped.",
+            WritersState::Unknown => " The run did not end stopping or starting the writers: some may run, some not.",
+        }
     }
 
     /// `a restore of set …, finished`.

@@ -27,6 +27,8 @@ pub struct Hands {
     pub synchronise: Arc<dyn Synchronise>,
     /// What every verb is given.
     pub context: Context,
+    /// Whether copies of the journal go into the repository: where the journal is on this machine only.
+    pub copies_journal: bool,
     /// The name of this machine, for manifests.
     pub host: String,
 }

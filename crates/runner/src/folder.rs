@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use plan::error::During;
 use plan::ports::{Append, Shelf};
-use plan::{Class, Error, Result};
+use plan::{Class, Error, InstallationId, Result};
 
 /// How long the lock is waited for. A run that was killed while it started a program leaves it to that program until that has begun: longer on a busy machine.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
@@ -44,8 +44,8 @@ impl Shelf for FolderShelf {
         self.path.display().to_string()
     }
 
-    fn lock(&self) -> Result<Box<dyn Send>> {
-        let path = self.path.join("lock");
+    fn lock(&self, installation: &InstallationId) -> Result<Box<dyn Send>> {
+        let path = self.path.join(lock_name(installation));
         let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let file = open.during(|| format!("failed to open {}", path.display()))?;
         let began = Instant::now();
@@ -55,7 +55,7 @@ impl Shelf for FolderShelf {
                 Err(TryLockError::WouldBlock) if began.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(50)),
                 Err(TryLockError::WouldBlock) => {
                     return Err(Error::new(Class::Locked, "another run of threescale-backup goes on for this installation")
-                        .hint(format!("It holds {}. Wait for it, or look at it with `threescale-backup runs`.", path.display())));
+                        .hint(format!("It holds {}. `threescale-backup runs` shows it; --wait waits for it.", path.display())));
                 }
                 Err(TryLockError::Error(error)) => return Err(Error::failed(format!("failed to lock {}", path.display())).because(error)),
             }
@@ -98,10 +98,22 @@ impl Shelf for FolderShelf {
         Ok(Box::new(SyncedFile(file)))
     }
 
+    fn set_aside(&self, name: &str) -> Result<String> {
+        let aside = self.path.join("runs").join(format!("{name}.damaged"));
+        fs::rename(self.file(name), &aside).during(|| format!("failed to move the journal to {}", aside.display()))?;
+        Ok(aside.display().to_string())
+    }
+
     fn remove(&self, name: &str) -> Result<()> {
         let path = self.file(name);
         fs::remove_file(&path).during(|| format!("failed to remove {}", path.display()))
     }
+}
+
+/// A file of its own for each installation: names may hold any character, so the name's digest is what tells them apart.
+fn lock_name(installation: &InstallationId) -> String {
+    let plain: String = installation.name.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
+    format!("lock-{plain}-{:016x}", xxhash_rust::xxh3::xxh3_64(installation.name.as_bytes()))
 }
 
 struct SyncedFile(File);

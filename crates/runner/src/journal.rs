@@ -18,6 +18,8 @@ pub struct Journal {
 struct Inner {
     end: Box<dyn Append>,
     run: Run,
+    /// All whole lines, for copies of the journal.
+    text: Vec<u8>,
     /// An append failed: what stands at the end of the journal is not known, and nothing more is written behind it.
     is_closed: bool,
 }
@@ -32,15 +34,15 @@ impl Journal {
             Record::Opened { format: FORMAT.to_owned(), program_version: env!("CARGO_PKG_VERSION").to_owned(), plan: Box::new(plan) };
         let line = Line { at: Timestamp::now(), record };
         let text = to_text(&line)?;
-        let mut inner = Inner { end, run: Run::open(line)?, is_closed: false };
+        let mut inner = Inner { end, run: Run::open(line)?, text: Vec::new(), is_closed: false };
         inner.append(&text)?;
         Ok(Self { inner: Mutex::new(inner) })
     }
 
-    /// Goes on with a journal that was read.
+    /// Goes on with a journal that was read: its whole lines, and what they say.
     #[must_use]
-    pub fn over(end: Box<dyn Append>, run: Run) -> Self {
-        Self { inner: Mutex::new(Inner { end, run, is_closed: false }) }
+    pub fn over(end: Box<dyn Append>, text: Vec<u8>, run: Run) -> Self {
+        Self { inner: Mutex::new(Inner { end, run, text, is_closed: false }) }
     }
 
     /// Writes a record. The rules are checked before it is written.
@@ -56,6 +58,12 @@ impl Journal {
         inner.append(&text)?;
         inner.run = next;
         Ok(())
+    }
+
+    /// All that was written, in whole lines.
+    #[must_use]
+    pub fn text(&self) -> Vec<u8> {
+        self.lock().text.clone()
     }
 
     /// What the journal says now.
@@ -79,7 +87,10 @@ impl Inner {
         appended.map_err(|error| {
             self.is_closed = true;
             error.during("failed to write the journal; nothing more is done")
-        })
+        })?;
+        self.text.extend_from_slice(line.as_bytes());
+        self.text.push(b'\n');
+        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 //! Knows no kind of store and no platform: it calls ports. It never unwinds by itself: a failure stops the run, and the operator chooses
 //! between `resume` and `undo`.
 
+mod abandoning;
 mod act;
+mod copies;
 mod folder;
 mod journal;
 mod report;
@@ -13,7 +15,9 @@ mod stores;
 mod taking_back;
 mod views;
 
+pub use abandoning::abandon;
 pub use act::Hands;
+pub use copies::{Beside, JournalCopy, beside, copies, take_over, tidy_copies};
 pub use folder::FolderShelf;
 pub use journal::Journal;
 pub use report::{Report, StepReport, report};

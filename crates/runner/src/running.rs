@@ -10,6 +10,7 @@ use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Purpose, Result};
 
 use crate::act::{Hands, act};
+use crate::copies;
 use crate::journal::Journal;
 use crate::stores::check_stores;
 use crate::views::Views;
@@ -62,10 +63,12 @@ pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
             }
         }
     });
-    match first_error {
-        Some(error) => Err(error),
-        None => journal.write(Record::Finished),
+    let ended = first_error.map_or_else(|| journal.write(Record::Finished), Err);
+    // A run that has touched nothing is nobody else's business.
+    if journal.run().plan.purpose == Purpose::Restore && journal.run().has_cut_over() || journal.run().holds_writers() {
+        copies::keep(journal, hands);
     }
+    ended
 }
 
 /// The steps to run. A backup is taken up from its start, or its views would be of different times; writers that it stopped stay stopped.
@@ -91,6 +94,9 @@ fn next_ready(run: &Run, pending: &BTreeSet<StepId>, running: &BTreeSet<StepId>)
 fn run_step(journal: &Journal, hands: &Hands, step: &Step, views: &Views) -> Result<()> {
     journal.write(Record::Started { step: step.id })?;
     let run = journal.run();
+    if copies::is_worth_a_copy(&run, step) {
+        copies::keep(journal, hands);
+    }
     debug_assert_eq!(run.steps.get(&step.id), Some(&StepState::Started));
     let acted = catch_unwind(AssertUnwindSafe(|| act(hands, &run, step, views)));
     let result: Result<Output> = acted.unwrap_or_else(|_| Err(Error::new(Class::Failed, "a bug: the step panicked")));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plan::ids::RunId;
 use plan::journal::{Line, Run};
 use plan::ports::Shelf;
-use plan::{Error, Result};
+use plan::{Error, InstallationId, Result};
 
 use crate::folder::FolderShelf;
 use crate::journal::{self, Journal};
@@ -43,12 +43,64 @@ impl State {
         self.shelf.place()
     }
 
-    /// Takes the lock: one run per installation at a time.
+    /// Takes the lock of an installation: one change at a time.
     ///
     /// # Errors
     /// [`plan::Class::Locked`] when another run holds it.
-    pub fn lock(&self) -> Result<Lock> {
-        Ok(Lock { _held: self.shelf.lock()? })
+    pub fn lock(&self, installation: &InstallationId) -> Result<Lock> {
+        Ok(Lock { _held: self.shelf.lock(installation)? })
+    }
+
+    /// All runs, oldest first, each journal read once; with the error of one that is damaged.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn all(&self) -> Result<Vec<(RunId, Result<Run>)>> {
+        let mut all = Vec::new();
+        for name in self.shelf.names()? {
+            let id = RunId(name);
+            match self.shelf.read(id.as_str()) {
+                Ok(Some(bytes)) if journal::is_begun(&bytes) => {
+                    let run =
+                        journal::lines_of(&bytes).and_then(|(lines, _)| journal::replay(lines)).map_err(|error| self.during(error, &id));
+                    all.push((id, run));
+                }
+                // Removed since, or of a run that ended before it began.
+                Ok(_) => {}
+                Err(error) => all.push((id, Err(error))),
+            }
+        }
+        Ok(all)
+    }
+
+    /// The bytes of a run's journal; `None` when there is none here.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bytes(&self, run: &RunId) -> Result<Option<Vec<u8>>> {
+        self.shelf.read(run.as_str())
+    }
+
+    /// Puts a copy of a journal on the shelf, in the place of the one of that name, if any.
+    ///
+    /// # Errors
+    /// When the copy is damaged, or cannot be written.
+    pub fn adopt(&self, run: &RunId, copy: &[u8]) -> Result<()> {
+        let (lines, whole_bytes) = journal::lines_of(copy)?;
+        journal::replay(lines)?;
+        if self.shelf.read(run.as_str())?.is_some() {
+            self.shelf.remove(run.as_str())?;
+        }
+        let whole = usize::try_from(whole_bytes).unwrap_or(copy.len()).min(copy.len());
+        self.shelf.open(run.as_str(), 0)?.append(&copy[..whole])
+    }
+
+    /// Takes a damaged journal out of the list, without deleting it, and says where it is.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn set_aside(&self, run: &RunId) -> Result<String> {
+        self.shelf.set_aside(run.as_str())
     }
 
     /// The ids of all runs, oldest first. A journal without a whole line is of a run that ended before it began: it is none.
@@ -90,7 +142,9 @@ impl State {
     pub fn open_journal(&self, run: &RunId) -> Result<Journal> {
         let (lines, whole_bytes) = self.lines(run)?;
         let read = journal::replay(lines).map_err(|error| self.during(error, run))?;
-        Ok(Journal::over(self.shelf.open(run.as_str(), whole_bytes)?, read))
+        let text = self.shelf.read(run.as_str())?.unwrap_or_default();
+        let whole = text.get(..usize::try_from(whole_bytes).unwrap_or(usize::MAX)).unwrap_or(&text).to_vec();
+        Ok(Journal::over(self.shelf.open(run.as_str(), whole_bytes)?, whole, read))
     }
 
     /// Removes the journals of the oldest runs that are over and keep nothing, all but the newest `keep` of them.
@@ -98,7 +152,7 @@ impl State {
     /// # Errors
     /// When a journal cannot be read or removed; a damaged one stays.
     pub fn tidy(&self, keep: usize) -> Result<()> {
-        let mut over: Vec<_> = self.runs()?.into_iter().filter(|id| self.read(id).is_ok_and(|run| run.is_over())).collect();
+        let mut over: Vec<_> = self.all()?.into_iter().filter(|(_, run)| run.as_ref().is_ok_and(Run::is_over)).map(|(id, _)| id).collect();
         over.truncate(over.len().saturating_sub(keep));
         over.iter().try_for_each(|id| self.shelf.remove(id.as_str()))
     }

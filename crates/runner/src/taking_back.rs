@@ -11,6 +11,7 @@ use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Result};
 
 use crate::act::{Hands, noted_of, place_of, prove, stage};
+use crate::copies;
 use crate::journal::Journal;
 use crate::stores::check_stores;
 
@@ -54,6 +55,14 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
 /// [`Class::Refused`] when there is nothing to take back any more, or the stores are not those of the run; [`Class::NeedsPerson`] when a store knows nothing of a
 /// cut-over that the journal says was begun. Else what could not be taken back, when all else was: `undo` may be called again.
 pub fn undo(journal: &Journal, hands: &Hands) -> Result<()> {
+    let undone = take_all_back(journal, hands);
+    if journal.run().state != RunState::Open {
+        copies::keep(journal, hands);
+    }
+    undone
+}
+
+fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     let run = journal.run();
     match run.state {
         RunState::Open | RunState::Finished | RunState::Undoing => {}
@@ -66,10 +75,15 @@ pub fn undo(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     check_stores(hands, &run)?;
     journal.write(Record::UndoOpened)?;
-    let mut taking = Taking { hands, run: &run, failures: Vec::new(), data_is_back: true };
+    copies::keep(journal, hands);
+    let mut taking = Taking { hands, run: &run, failures: Vec::new(), data_is_back: true, not_back: Vec::new(), is_told: false };
     for step in run.plan.steps.iter().rev() {
         hands.context.stop.check()?;
         let Some(way) = way_back(&run, step).filter(|way| run.was_begun(step.id) && taking.may(*way)) else { continue };
+        if matches!(way, WayBack::RemoveStaged(..)) && !std::mem::replace(&mut taking.is_told, true) {
+            // From here a store may know nothing of the run any more: whoever goes on elsewhere must know that it was taken back.
+            copies::keep(journal, hands);
+        }
         journal.write(Record::UndoStarted { step: step.id })?;
         match taking.act(way) {
             Ok(()) => journal.write(Record::UndoSucceeded { step: step.id })?,
@@ -94,12 +108,20 @@ struct Taking<'a> {
     failures: Vec<Error>,
     /// Whether everything that was replaced is live again, as far as it was come to.
     data_is_back: bool,
+    /// The data sets whose swap could not be reversed.
+    not_back: Vec<DataSetName>,
+    /// Whether a copy of the journal was kept since the data is back.
+    is_told: bool,
 }
 
 impl Taking<'_> {
-    /// Nothing starts to write to data that is half new and half old.
+    /// Nothing starts to write to data that is half new and half old, and what a store still has swapped in stays where it is.
     fn may(&self, way: WayBack) -> bool {
-        self.data_is_back || !matches!(way, WayBack::StartWriters(_))
+        match way {
+            WayBack::StartWriters(_) => self.data_is_back,
+            WayBack::RemoveStaged(data_set, _) => !self.not_back.contains(&data_set),
+            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::LoadSafetyCopy(..) => true,
+        }
     }
 
     fn act(&self, way: WayBack) -> Result<()> {
@@ -117,6 +139,9 @@ impl Taking<'_> {
 
     fn failed(&mut self, way: WayBack, error: Error) {
         self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::LoadSafetyCopy(..) | WayBack::StopWriters(_));
+        if let WayBack::SwapBack(data_set, _) = way {
+            self.not_back.push(data_set);
+        }
         self.hands.context.watch.see(Event::Warning(&error.chain()));
         self.failures.push(error);
     }
@@ -144,6 +169,14 @@ impl Taking<'_> {
 /// [`Class::Refused`] when the run is not finished, or the stores are not those of the run; else when something cannot be dropped, after all else was: `settle`
 /// may be called again.
 pub fn settle(journal: &Journal, hands: &Hands) -> Result<()> {
+    let settled = drop_all(journal, hands);
+    if matches!(journal.run().state, RunState::Settling | RunState::Settled) {
+        copies::keep(journal, hands);
+    }
+    settled
+}
+
+fn drop_all(journal: &Journal, hands: &Hands) -> Result<()> {
     let run = journal.run();
     match run.state {
         RunState::Finished | RunState::Settling => {}
@@ -158,6 +191,7 @@ pub fn settle(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     check_stores(hands, &run)?;
     journal.write(Record::SettleStarted)?;
+    copies::keep(journal, hands);
     let mut first: Option<Error> = None;
     for (data_set, reserved) in places(&run) {
         hands.context.stop.check()?;

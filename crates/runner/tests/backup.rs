@@ -77,10 +77,10 @@ fn a_damaged_journal_asks_for_a_person_and_a_torn_line_is_dropped() {
 fn only_one_run_goes_on_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let state = runner::State::folder(folder.path()).unwrap();
-    let lock = state.lock().unwrap();
-    assert_eq!(state.lock().err().unwrap().class(), plan::Class::Locked);
+    let lock = state.lock(&plan::InstallationId::default()).unwrap();
+    assert_eq!(state.lock(&plan::InstallationId::default()).err().unwrap().class(), plan::Class::Locked);
     drop(lock);
-    state.lock().unwrap();
+    state.lock(&plan::InstallationId::default()).unwrap();
 }
 
 #[test]

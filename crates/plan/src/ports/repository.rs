@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::{Context, Dump, Meta, Verdict};
 use crate::Result;
 use crate::ids::{DataSetName, SetId, SnapshotId};
@@ -32,6 +34,17 @@ pub struct Kept {
     pub stored_bytes: u64,
     /// The producer's verdict.
     pub verdict: Verdict,
+}
+
+/// A small named document in the repository, which is no set: a note on one, a copy of a journal, what a run may still need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its name, unique among those of its kind.
+    pub name: String,
+    /// When it was written, by the clock of the host that wrote it.
+    pub at: Timestamp,
+    /// What was put.
+    pub bytes: Vec<u8>,
 }
 
 /// A repository of sets.
@@ -62,6 +75,32 @@ pub trait Repository: Send + Sync {
     /// # Errors
     /// When it is not there or cannot be read.
     fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>>;
+
+    /// Writes a record in place of those of the same kind and name. A record is stored as sets are, belongs to no set, and is removed by
+    /// [`Self::remove_record`] only.
+    ///
+    /// # Errors
+    /// [`crate::Class::Refused`] when kind or name is empty, longer than 200 bytes or has other characters than ASCII letters, digits and `.`, `_`, `-`,
+    /// `:`, or when the content is larger than 64 MiB; else when the storage fails. A record of that name that was there before is then still there.
+    fn put_record(&self, _kind: &str, _name: &str, _bytes: &[u8]) -> Result<()> {
+        Err(crate::Error::failed("no records"))
+    }
+
+    /// The records of a kind, oldest first, the newest of each name. One that is damaged is left out and harms nothing else.
+    ///
+    /// # Errors
+    /// [`crate::Class::Refused`] when the kind is not as in [`Self::put_record`]; when the list of snapshots cannot be had whole.
+    fn records(&self, _kind: &str) -> Result<Vec<Record>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes the record of a kind and name, in all its versions. It is no error when there is none.
+    ///
+    /// # Errors
+    /// [`crate::Class::Refused`] when kind or name is not as in [`Self::put_record`]; when the list of snapshots cannot be had whole, or the storage fails.
+    fn remove_record(&self, _kind: &str, _name: &str) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A snapshot, open for reading from any number of threads. All content is authenticated when it is read.

@@ -1,17 +1,17 @@
 //! Where the journals of an installation's runs stand: a folder, or ConfigMaps in the cluster.
 
-use crate::Result;
+use crate::{InstallationId, Result};
 
 /// A shelf of journals. Each is bytes that only grow at their end. Names are run ids.
 pub trait Shelf: Send + Sync {
     /// Where it is, for people.
     fn place(&self) -> String;
 
-    /// Takes the lock: one run per installation at a time. Held until it is dropped, or its process dies.
+    /// Takes the lock of an installation: one change at a time. Held until it is dropped, or its process dies.
     ///
     /// # Errors
     /// [`crate::Class::Locked`] when another run holds it.
-    fn lock(&self) -> Result<Box<dyn Send>>;
+    fn lock(&self, installation: &InstallationId) -> Result<Box<dyn Send>>;
 
     /// The names of all journals, sorted.
     ///
@@ -30,6 +30,12 @@ pub trait Shelf: Send + Sync {
     /// # Errors
     /// When it cannot be opened.
     fn open(&self, name: &str, whole_bytes: u64) -> Result<Box<dyn Append>>;
+
+    /// Takes a journal out of the list without deleting it, and says where it is then. For one that is damaged.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    fn set_aside(&self, name: &str) -> Result<String>;
 
     /// Removes a journal.
     ///

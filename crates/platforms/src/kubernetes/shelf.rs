@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use plan::ports::{Append, Shelf};
-use plan::{Error, Result};
+use plan::{Error, InstallationId, Result};
 use serde_json::{Value, json};
 
 use self::journal::Journal;
@@ -21,6 +21,8 @@ use super::writers::workload::{name, text};
 
 /// Label that tells journals from other things of this program.
 const PART: (&str, &str) = ("app.kubernetes.io/component", "journal");
+/// Its value for a journal that was set aside.
+const DAMAGED: &str = "damaged-journal";
 /// What the name of each journal's ConfigMap begins with.
 const PREFIX: &str = "threescale-backup-run-";
 /// Journals of one page of a list: each may be near a megabyte.
@@ -60,7 +62,7 @@ impl Shelf for ConfigMapShelf {
     }
 
     /// Waits up to the lock's duration for a sign of life of the holder; without one it takes the lock over.
-    fn lock(&self) -> Result<Box<dyn Send>> {
+    fn lock(&self, _installation: &InstallationId) -> Result<Box<dyn Send>> {
         let lease = Lease::take(&self.cluster, self.lock_duration)?;
         *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&lease);
         Ok(Box::new(Held(lease)))
@@ -101,6 +103,12 @@ impl Shelf for ConfigMapShelf {
             Journal::take_up(&self.cluster, path, whole_bytes, lease)?
         };
         Ok(Box::new(journal))
+    }
+
+    fn set_aside(&self, name: &str) -> Result<String> {
+        let patch = json!({"metadata": {"labels": {PART.0: DAMAGED}}});
+        self.cluster.merge_patch(&self.path(name), &patch)?;
+        Ok(format!("ConfigMap {PREFIX}{name} in namespace {}, with the label {}={DAMAGED}", self.cluster.namespace(), PART.0))
     }
 
     fn remove(&self, name: &str) -> Result<()> {

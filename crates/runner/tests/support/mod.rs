@@ -24,6 +24,18 @@ pub struct Data {
 pub struct FakeDataSet {
     pub name: DataSetName,
     pub data: Arc<Mutex<Data>>,
+    pub faults: Arc<Mutex<Faults>>,
+}
+
+/// What goes wrong in which store.
+#[derive(Debug, Default, Clone)]
+pub struct Faults {
+    /// Swaps back fail.
+    pub undo: Option<DataSetName>,
+    /// What was kept cannot be dropped.
+    pub discard: Option<DataSetName>,
+    /// It is another store than it was.
+    pub identity: Option<DataSetName>,
 }
 
 fn evidence(text: &str) -> Evidence {
@@ -42,6 +54,10 @@ impl DataSet for FakeDataSet {
     }
     fn kind(&self) -> Result<StoreKind> {
         Ok(StoreKind::Other("fake".into()))
+    }
+    fn identity(&self, _: &Context) -> Result<Option<String>> {
+        let is_other = self.faults.lock().unwrap().identity == Some(self.name);
+        Ok(Some(if is_other { "another" } else { "the one" }.into()))
     }
     fn look(&self, _: &Context) -> Result<Findings> {
         Ok(findings())
@@ -80,6 +96,9 @@ impl DataSet for FakeDataSet {
         Ok(())
     }
     fn undo(&self, _: &Context, _: &Place) -> Result<Undone> {
+        if self.faults.lock().unwrap().undo == Some(self.name) {
+            return Err(Error::failed("somebody holds it"));
+        }
         let mut data = self.data.lock().unwrap();
         if let Some(before) = data.before.take() {
             data.side = Some(std::mem::replace(&mut data.live, before));
@@ -89,6 +108,9 @@ impl DataSet for FakeDataSet {
     fn discard(&self, _: &Context, place: &Place, what: Discard) -> Result<()> {
         if is_live(place) {
             return Ok(());
+        }
+        if self.faults.lock().unwrap().discard == Some(self.name) {
+            return Err(Error::failed("somebody holds it"));
         }
         let mut data = self.data.lock().unwrap();
         match what {
@@ -122,6 +144,7 @@ impl Dump for FakeDump {
 pub struct FakeRepository {
     pub snapshots: Mutex<BTreeMap<SnapshotId, Vec<u8>>>,
     pub manifests: Mutex<Vec<Manifest>>,
+    pub records: Mutex<BTreeMap<(String, String), Record>>,
 }
 
 struct FakeSnapshot(Vec<u8>);
@@ -164,6 +187,18 @@ impl Repository for FakeRepository {
     }
     fn manifests(&self) -> Result<Vec<Manifest>> {
         Ok(self.manifests.lock().unwrap().clone())
+    }
+    fn put_record(&self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        let record = Record { name: name.to_owned(), at: Timestamp::UNIX_EPOCH, bytes: bytes.to_vec() };
+        self.records.lock().unwrap().insert((kind.to_owned(), name.to_owned()), record);
+        Ok(())
+    }
+    fn records(&self, kind: &str) -> Result<Vec<Record>> {
+        Ok(self.records.lock().unwrap().iter().filter(|((of, _), _)| of == kind).map(|(_, record)| record.clone()).collect())
+    }
+    fn remove_record(&self, kind: &str, name: &str) -> Result<()> {
+        self.records.lock().unwrap().remove(&(kind.to_owned(), name.to_owned()));
+        Ok(())
     }
     fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>> {
         let bytes = self.snapshots.lock().unwrap().get(snapshot).cloned();
@@ -233,7 +268,7 @@ pub fn findings() -> Findings {
     Findings {
         store: "Fake 1".into(),
         address: "nowhere".into(),
-        identity: None,
+        identity: Some("the one".into()),
         half_loaded_by: None,
         size_bytes: 0,
         count: None,
@@ -250,6 +285,7 @@ pub struct World {
     pub repository: Arc<FakeRepository>,
     pub writers: Arc<FakeWriters>,
     pub copies: Arc<FakeCopies>,
+    pub faults: Arc<Mutex<Faults>>,
 }
 
 impl World {
@@ -300,12 +336,12 @@ impl World {
         let writers = Arc::new(FakeWriters { running: Mutex::new(running), operator_runs: Mutex::new(true) });
         let copies = Arc::new(FakeCopies { source: data.clone(), copies: Mutex::default() });
         SyncTask::ALL.into_iter().for_each(|task| drop(copies.copies.lock().unwrap().insert(task, copies.truth())));
-        (Self { data, repository, writers, copies }, manifest)
+        (Self { data, repository, writers, copies, faults: Arc::default() }, manifest)
     }
 
     pub fn hands(&self) -> Hands {
         let make = |name: &DataSetName, data: &Arc<Mutex<Data>>| {
-            (*name, Arc::new(FakeDataSet { name: *name, data: Arc::clone(data) }) as Arc<dyn DataSet>)
+            (*name, Arc::new(FakeDataSet { name: *name, data: Arc::clone(data), faults: Arc::clone(&self.faults) }) as Arc<dyn DataSet>)
         };
         let context = Context {
             run: RunId("run".into()),
@@ -320,6 +356,7 @@ impl World {
             writers: Arc::clone(&self.writers) as Arc<dyn Writers>,
             synchronise: Arc::clone(&self.copies) as Arc<dyn Synchronise>,
             context,
+            copies_journal: true,
             host: "h".into(),
         }
     }
@@ -379,5 +416,5 @@ pub fn reopen(lines: &Arc<Mutex<Vec<String>>>, lives: usize) -> Journal {
     let mut parsed = text.iter().map(|line| serde_json::from_str(line).unwrap());
     let mut run = plan::journal::Run::open(parsed.next().unwrap()).unwrap();
     parsed.for_each(|line| run.apply(line).unwrap());
-    Journal::over(Box::new(DyingStore { lines: Arc::clone(lines), lives }), run)
+    Journal::over(Box::new(DyingStore { lines: Arc::clone(lines), lives }), text.concat().into_bytes(), run)
 }
