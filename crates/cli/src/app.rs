@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plan::ids::{DataSetName, RunId};
-use plan::journal::{Run, RunState};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
-use plan::{Error, InstallationId, Purpose, Result};
+use plan::{Error, InstallationId, Result};
 use repository::RusticRepository;
 use runner::{Hands, State};
 
@@ -49,6 +49,27 @@ impl App {
         self.stop.is_raised()
     }
 
+    /// Whether a lock is waited for.
+    pub(crate) const fn waits(&self) -> bool {
+        self.global.wait
+    }
+
+    /// Waits, unless a signal asks the work to stop.
+    pub(crate) fn pause(&self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        while Instant::now() < until {
+            self.stop.check()?;
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        self.stop.check()
+    }
+
+    /// The name of this machine.
+    #[expect(clippy::unused_self, reason = "asked through the surroundings, as all else")]
+    pub(crate) fn host(&self) -> String {
+        host()
+    }
+
     pub(crate) fn config(&self) -> Result<Config> {
         Config::load(self.global.config.as_deref())
     }
@@ -65,11 +86,18 @@ impl App {
 
     /// The runs' journals: on the platform's own shelf, else in a folder of this machine.
     pub(crate) fn state(&self, config: &Config, installation: Option<&dyn Installation>) -> Result<State> {
-        if let Some(shelf) = installation.and_then(Installation::shelf).filter(|_| self.global.state_folder.is_none()) {
+        if let Some(installation) = installation.filter(|installation| self.keeps_journals_in_cluster(*installation))
+            && let Some(shelf) = installation.shelf()
+        {
             return Ok(State::on(shelf));
         }
         let folder = self.global.state_folder.clone().or_else(|| config.state_folder()).unwrap_or_else(default_state_folder);
         State::folder(&folder)
+    }
+
+    /// Whether journals stand on the platform's own shelf; else they are on this machine, and copies of them go into the repository.
+    fn keeps_journals_in_cluster(&self, installation: &dyn Installation) -> bool {
+        self.global.state_folder.is_none() && installation.shelf().is_some()
     }
 
     /// The same for commands that need no installation: in a pod there is no folder, and the platform's shelf is near.
@@ -102,7 +130,8 @@ impl App {
     ) -> Result<Hands> {
         let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
         let context = self.context(config, run, installation.id())?;
-        Ok(Hands { repository, data_sets, writers, synchronise, context, host: host() })
+        let copies_journal = !self.keeps_journals_in_cluster(installation);
+        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host() })
     }
 }
 
@@ -125,65 +154,6 @@ pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Mani
         several => Err(Error::refused(format!("{several} sets begin with {wanted}")).hint("Give more of the id.")),
     }
     .and_then(|manifest| manifest.check_format().map(|()| manifest))
-}
-
-/// The run that is meant: the one named, or the newest of this installation that fits.
-pub(crate) fn find_run(state: &State, installation: &InstallationId, wanted: Option<&str>, fits: impl Fn(&Run) -> bool) -> Result<RunId> {
-    let all = state.runs()?;
-    if let Some(wanted) = wanted {
-        let fitting: Vec<_> = all.into_iter().filter(|run| run.as_str().starts_with(&wanted.to_lowercase())).collect();
-        return match fitting.as_slice() {
-            [id] => {
-                let run = state.read(id)?;
-                if run.is_of(installation) {
-                    return Ok(id.clone());
-                }
-                let theirs = run.plan.installation.unwrap_or_default();
-                Err(Error::refused(format!("run {id} is of another installation: {theirs}; this one is {installation}"))
-                    .hint("Use that installation's configuration, or its namespace and cluster: --namespace, --context."))
-            }
-            [] => Err(Error::refused(format!("there is no run {wanted}")).hint("`threescale-backup runs` lists them.")),
-            _ => Err(Error::refused(format!("{} runs begin with {wanted}", fitting.len())).hint("Give more of the id.")),
-        };
-    }
-    for id in all.into_iter().rev() {
-        let run = state.read(&id)?;
-        if run.is_of(installation) && fits(&run) {
-            return Ok(id);
-        }
-    }
-    Err(Error::refused("there is no run to do that with").hint("`threescale-backup runs` lists them."))
-}
-
-/// Refuses to begin while an earlier run is in the way, naming the way out.
-///
-/// A journal that cannot be read stands in the way of a restore, never of a backup: a backup harms nothing.
-pub(crate) fn refuse_while_another_is_open(output: &Output, state: &State, installation: &InstallationId, purpose: Purpose) -> Result<()> {
-    for id in state.runs()? {
-        let run = match state.read(&id) {
-            Ok(run) => run,
-            Err(error) if purpose == Purpose::Backup => {
-                output.note(&format!("warning: run {id}: {}", error.chain()));
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        let is_in_the_way = match run.state {
-            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
-            RunState::Finished => purpose == Purpose::Restore && run.keeps_previous(),
-            RunState::Undone | RunState::Settled | RunState::Abandoned => false,
-        };
-        if is_in_the_way && run.is_of(installation) {
-            let way_out = match run.state {
-                RunState::Finished => format!("It keeps what it replaced: `settle {id}` drops that, `undo {id}` puts it back."),
-                RunState::Undoing => format!("`undo {id}` goes on taking it back."),
-                RunState::Settling => format!("`settle {id}` goes on dropping what it kept."),
-                _ => format!("`resume {id}` goes on with it, `undo {id}` takes it back."),
-            };
-            return Err(Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out));
-        }
-    }
-    Ok(())
 }
 
 fn default_state_folder() -> PathBuf {

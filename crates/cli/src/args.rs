@@ -84,6 +84,12 @@ pub(crate) struct Global {
         help_heading = "Kubernetes"
     )]
     pub in_cluster: Option<String>,
+    /// Whose sets: another installation's, by its name, for list, show, plan, restore, rehearse, export and forget; for all other commands the name of this one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub installation: Option<String>,
+    /// Wait while another run holds the installation, instead of ending with exit code 11
+    #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT")]
+    pub wait: bool,
     /// Connections, readers or loaders at the same time, per data set [default: 4]
     #[arg(long, global = true, value_name = "N", env = "THREESCALE_BACKUP_WORKERS")]
     pub workers: Option<usize>,
@@ -111,6 +117,8 @@ pub(crate) enum Command {
     Undo(OfRun),
     /// Drop what a run replaced and kept; there is no undo afterwards
     Settle(OfRun),
+    /// End a run as it is, whatever its state; says what stays where
+    Abandon(Abandon),
     /// List the runs, and what they still keep
     Runs,
     /// Stage and prove a set in throw-away servers; the live installation is not touched
@@ -237,6 +245,21 @@ pub(crate) struct OfRun {
     /// The writers are stopped already
     #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
     pub writers_are_stopped: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Abandon {
+    /// The run, or the beginning of its id; for one whose journal is lost, what `runs` shows of it
+    pub run: String,
+    /// Go on without asking
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+    /// Remove the staged copies and marks that it left
+    #[arg(long, env = "THREESCALE_BACKUP_REMOVE")]
+    pub remove: bool,
+    /// Remove the previous data too: there may be no other copy of it
+    #[arg(long, requires = "remove", env = "THREESCALE_BACKUP_DROP_PREVIOUS")]
+    pub drop_previous: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod abandon;
 mod backup;
 mod check;
 mod demo;
@@ -13,6 +14,7 @@ mod restore;
 mod runs;
 mod sets;
 
+pub(crate) use abandon::abandon;
 pub(crate) use backup::{backup, take};
 pub(crate) use check::check;
 pub(crate) use demo::demo;

@@ -50,7 +50,7 @@ pub(crate) trait Installation: Send + Sync {
     /// Who makes copies anew.
     fn synchronise(&self) -> Result<Arc<dyn Synchronise>>;
 
-    /// Where journals stand, when not in a folder of this machine.
+    /// Where journals stand, when not in a folder of this machine: near the installation, where everybody finds them who reaches it.
     fn shelf(&self) -> Option<Arc<dyn Shelf>>;
 
     /// How the Kubernetes objects of a set differ from those here, a line each; Secrets as digests.

@@ -4,7 +4,10 @@ mod app;
 mod args;
 mod commands;
 mod config;
+mod in_the_way;
 mod join;
+mod journals;
+mod locks;
 mod output;
 mod writers;
 
@@ -57,6 +60,7 @@ fn run(app: &App, command: &Command) -> Result<()> {
         Command::Resume(args) => commands::resume(app, args),
         Command::Undo(args) => commands::undo(app, args),
         Command::Settle(args) => commands::settle(app, args),
+        Command::Abandon(args) => commands::abandon(app, args),
         Command::Runs => commands::runs(app),
         Command::Rehearse(args) => commands::rehearse(app, args),
         Command::Export(args) => commands::export(app, args),

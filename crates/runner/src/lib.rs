@@ -8,6 +8,7 @@ mod act;
 mod copies;
 mod folder;
 mod journal;
+mod needs;
 mod report;
 mod running;
 mod state;
@@ -15,7 +16,7 @@ mod stores;
 mod taking_back;
 mod views;
 
-pub use abandoning::abandon;
+pub use abandoning::{abandon, close_dead_backup};
 pub use act::Hands;
 pub use copies::{Beside, JournalCopy, beside, copies, take_over, tidy_copies};
 pub use folder::FolderShelf;

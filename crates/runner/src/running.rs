@@ -12,6 +12,7 @@ use plan::{Class, Error, Purpose, Result};
 use crate::act::{Hands, act};
 use crate::copies;
 use crate::journal::Journal;
+use crate::needs;
 use crate::stores::check_stores;
 use crate::views::Views;
 
@@ -29,6 +30,7 @@ pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
     hands.context.stop = hands.context.stop.child();
     let hands = &hands;
     check_stores(hands, &journal.run())?;
+    needs::note(hands, &journal.run());
     let mut pending = pending(&journal.run());
     let mut running = BTreeSet::new();
     let mut first_error: Option<Error> = None;
@@ -64,6 +66,9 @@ pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
         }
     });
     let ended = first_error.map_or_else(|| journal.write(Record::Finished), Err);
+    if journal.run().is_over() {
+        needs::note(hands, &journal.run());
+    }
     // A run that has touched nothing is nobody else's business.
     if journal.run().plan.purpose == Purpose::Restore && journal.run().has_cut_over() || journal.run().holds_writers() {
         copies::keep(journal, hands);
@@ -101,7 +106,13 @@ fn run_step(journal: &Journal, hands: &Hands, step: &Step, views: &Views) -> Res
     let acted = catch_unwind(AssertUnwindSafe(|| act(hands, &run, step, views)));
     let result: Result<Output> = acted.unwrap_or_else(|_| Err(Error::new(Class::Failed, "a bug: the step panicked")));
     match result {
-        Ok(output) => journal.write(Record::Succeeded { step: step.id, output }),
+        Ok(output) => {
+            journal.write(Record::Succeeded { step: step.id, output })?;
+            if matches!(step.action, Action::SafetyCopy { .. }) {
+                needs::note(hands, &journal.run());
+            }
+            Ok(())
+        }
         Err(error) => {
             let error = error.during(format!("step {} failed: {}", step.id, step.action));
             journal.write(Record::Failed { step: step.id, class: error.class(), error: error.chain() })?;

@@ -13,6 +13,7 @@ use plan::{Class, Error, Result};
 use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
+use crate::needs;
 use crate::stores::check_stores;
 
 /// How a step is taken back.
@@ -58,6 +59,7 @@ pub fn undo(journal: &Journal, hands: &Hands) -> Result<()> {
     let undone = take_all_back(journal, hands);
     if journal.run().state != RunState::Open {
         copies::keep(journal, hands);
+        needs::note(hands, &journal.run());
     }
     undone
 }
@@ -172,6 +174,7 @@ pub fn settle(journal: &Journal, hands: &Hands) -> Result<()> {
     let settled = drop_all(journal, hands);
     if matches!(journal.run().state, RunState::Settling | RunState::Settled) {
         copies::keep(journal, hands);
+        needs::note(hands, &journal.run());
     }
     settled
 }

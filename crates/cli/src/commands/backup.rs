@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::ids::{DataSetName, RunId};
+use plan::journal::{Run, RunState};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Findings, Repository};
-use plan::{Error, InstallationId, Policies, Purpose, Result, Wanted, plan_backup};
-use runner::State;
+use plan::{Error, Policies, Purpose, Result, Wanted, plan_backup};
+use runner::{Hands, State};
 
-use crate::app::{App, refuse_while_another_is_open};
+use crate::app::App;
 use crate::args;
 use crate::commands::sets::SetDocument;
+use crate::in_the_way;
 use crate::join;
+use crate::journals::{self, Known};
+use crate::locks;
 use crate::output::{bytes, duration_ms};
 use crate::writers::Consent;
 
@@ -39,18 +43,15 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let names = join::selected(installation.as_ref(), &args.only.only)?;
     let repository = app.repository(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let _lock = state.lock()?;
-    let id = installation.id();
-    refuse_while_another_is_open(&app.output, &state, &id, Purpose::Backup)?;
-
     let run = runner::new_run_id();
     let data_sets = join::data_sets(installation.as_ref(), &names, Policies::default())?;
     let kept_in = Arc::clone(&repository) as Arc<dyn Repository>;
-    let hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
-    close_interrupted_backups(&state, &id, &hands)?;
-    let found = look_at_all(&hands.data_sets, &hands.context)?;
+    let mut hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
+    let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
+    let found = locks::waiting(app, || look_while_nothing_is_in_the_way(app, &state, &hands))?;
+    hands.context.installation = join::identified(installation.id(), &found);
     let wanted = Wanted {
-        installation: Some(join::identified(id, &found)),
+        installation: Some(hands.context.installation.clone()),
         left_out: join::left_out(installation.as_ref(), &names),
         absent: installation.absent(),
         freeze: args.freeze,
@@ -72,6 +73,17 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     manifest.ok_or_else(|| Error::failed(format!("set {set} was written and is not in the repository")))
 }
 
+/// Looks at every data set, when no restore is in the middle of replacing them; closes backups that died.
+fn look_while_nothing_is_in_the_way(app: &App, state: &State, hands: &Hands) -> Result<BTreeMap<DataSetName, Findings>> {
+    let copies = hands.copies_journal.then_some(hands.repository.as_ref());
+    let known = journals::known(state, copies, &hands.context.installation)?;
+    let found = look_at_all(&hands.data_sets, &hands.context)?;
+    let at_writers = hands.writers.leftovers(&hands.context)?;
+    in_the_way::of_backup(app, &known, &found, &at_writers)?;
+    close_dead_backups(state, &known)?;
+    Ok(found)
+}
+
 /// Looks at every data set, side by side.
 pub(crate) fn look_at_all(
     data_sets: &BTreeMap<DataSetName, Arc<dyn DataSet>>,
@@ -89,25 +101,16 @@ pub(crate) fn look_at_all(
 }
 
 /// A backup that died leaves nothing behind but its journal: it is closed when the next begins, which reuses what it stored.
-fn close_interrupted_backups(state: &State, installation: &InstallationId, hands: &runner::Hands) -> Result<()> {
-    for id in state.runs()? {
-        // A journal that cannot be read was told above.
-        let Ok(run) = state.read(&id) else { continue };
-        let is_interrupted = run.is_of(installation)
-            && run.plan.purpose == Purpose::Backup
-            && run.state == plan::journal::RunState::Open
-            && !run.holds_writers();
-        if is_interrupted {
-            runner::undo(&state.open_journal(&id)?, hands)?;
-        }
-    }
-    Ok(())
+fn close_dead_backups(state: &State, known: &[Known]) -> Result<()> {
+    let is_dead = |run: &Run| run.plan.purpose == Purpose::Backup && run.state == RunState::Open && !run.holds_writers();
+    let dead = known.iter().filter(|known| known.is_here && known.run.as_ref().is_ok_and(is_dead));
+    dead.into_iter().try_for_each(|known| runner::close_dead_backup(&state.open_journal(&known.id)?))
 }
 
 /// Says what can be done about a failed run.
-pub(crate) fn with_way_out(error: Error, run: &plan::journal::Run) -> Error {
+pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
     let id: &RunId = &run.plan.run;
-    let held = if run.holds_writers() { " The writers are stopped." } else { "" };
+    let held = Run::writers_sentence(run.writers());
     match run.plan.purpose {
         Purpose::Backup if run.holds_writers() => {
             error.hint(format!("There is no set.{held} `resume {id}` takes it again, `undo {id}` starts the writers."))

@@ -21,6 +21,8 @@ struct DoctorDocument {
     data_sets: BTreeMap<DataSetName, Finding>,
     repository: Finding,
     writers: Finding,
+    /// Runs that are not over, and what runs left whose journals are not here: a line each.
+    runs: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -70,7 +72,9 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             Ok((false, _)) => Finding::Fine("stopped and started by hand: no [writers]".to_owned()),
             Err(error) => note(error),
         };
-    let document = DoctorDocument { installation: installation.facts(), problems: installation.problems(), data_sets, repository, writers };
+    let runs = super::runs::standing(app, &config, installation.as_ref());
+    let document =
+        DoctorDocument { installation: installation.facts(), problems: installation.problems(), data_sets, repository, writers, runs };
     app.output.line(&print(&document))?;
     app.output.document(&document)?;
     if let Some(error) = worst {
@@ -131,7 +135,8 @@ fn print(document: &DoctorDocument) -> String {
     let tail = [own("repository", &document.repository), own("writers", &document.writers)];
     lines.extend(document.problems.iter().map(|problem| tell("installation", "", problem)));
     let facts = document.installation.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
-    [facts, vec![table.render(), String::new()], lines, tail.to_vec()].concat().join("\n")
+    let runs = document.runs.iter().map(|line| format!("runs: {line}")).collect();
+    [facts, vec![table.render(), String::new()], lines, tail.to_vec(), runs].concat().join("\n")
 }
 
 fn tell(name: &str, verb: &str, problem: &Problem) -> String {

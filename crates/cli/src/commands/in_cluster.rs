@@ -65,7 +65,9 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Forget(_)
         | Command::Runs
         | Command::Doctor => Ok(FOR_BACKUP),
-        Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) => Ok(FOR_RESTORE),
+        Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {
+            Ok(FOR_RESTORE)
+        }
         Command::Rehearse(_) | Command::Export(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => {
             Err(Error::refused("this command does not run in the cluster")
                 .hint("It needs programs or folders that the image does not have. Leave --in-cluster out."))

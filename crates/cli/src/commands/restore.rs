@@ -7,16 +7,19 @@ use plan::ids::{DataSetName, RunId};
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
-use plan::{Around, Error, Plan, Purpose, Queues, Result, Target, WritersAre, plan_restore};
-use runner::State;
+use plan::{Around, Error, Plan, Queues, Result, Target, WritersAre, plan_restore};
+use runner::{Hands, State};
 use serde::Serialize;
 
-use crate::app::{App, find_set, refuse_while_another_is_open};
+use crate::app::{App, find_set};
 use crate::args;
 use crate::commands::backup::with_way_out;
 use crate::commands::runs::print_report;
 use crate::config::Config;
+use crate::in_the_way;
 use crate::join::{self, Installation};
+use crate::journals;
+use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::writers::Consent;
 
@@ -64,8 +67,6 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let _lock = state.lock()?;
-    refuse_while_another_is_open(&app.output, &state, &installation.id(), Purpose::Restore)?;
     let writers = match installation.writers_are(args.plan.writers_are_stopped, args.yes) {
         Some(writers) => writers,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
@@ -81,6 +82,11 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
         app.output.note(&prepared.text());
     }
     prepared.plan.check()?;
+    let run = prepared.plan.run.clone();
+    let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
+    let mut hands = app.hands(&config, installation.as_ref(), prepared.repository, prepared.data_sets, run.clone(), consent)?;
+    hands.context.installation = prepared.plan.installation.clone().unwrap_or_default();
+    refuse_what_is_in_the_way(app, &state, &hands)?;
     if !args.yes {
         match app.output.ask("Carry out this plan?") {
             Some(true) => {}
@@ -88,12 +94,19 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
             None => return Err(Error::refused("nobody can be asked whether to carry out the plan").hint("Say --yes.")),
         }
     }
-    let run = prepared.plan.run.clone();
-    let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let hands = app.hands(&config, installation.as_ref(), prepared.repository, prepared.data_sets, run.clone(), consent)?;
+    // Not before the answer: a person may think for long. Then all is looked at again.
+    let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
+    refuse_what_is_in_the_way(app, &state, &hands)?;
     let journal = state.begin(prepared.plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     Ok((state, run))
+}
+
+/// Runs that are known, and what others left in the stores.
+fn refuse_what_is_in_the_way(app: &App, state: &State, hands: &Hands) -> Result<()> {
+    let copies = hands.copies_journal.then_some(hands.repository.as_ref());
+    let known = journals::known(state, copies, &hands.context.installation)?;
+    in_the_way::of_restore(&known, &in_the_way::leftovers(app, hands))
 }
 
 struct Prepared {

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
-use plan::ports::Repository;
+use plan::ports::{Leftover, Repository};
 use plan::step::{Action, Output as StepOutput};
-use plan::{Error, Purpose, Result};
+use plan::{Error, Policies, Purpose, Result};
 use runner::{Hands, Report, State};
 use serde::Serialize;
 
-use crate::app::{App, find_run};
+use crate::app::App;
 use crate::args::OfRun;
 use crate::commands::backup::with_way_out;
 use crate::config::Config;
+use crate::in_the_way::{self, LeftAt};
 use crate::join::{self, Installation};
+use crate::journals::{self, Known};
+use crate::locks::{self, Locks};
 use crate::output::{Table, age, bytes, duration_ms, local_time};
 use crate::writers::Consent;
 
@@ -37,6 +40,21 @@ struct RunDocument {
 }
 
 #[derive(Serialize)]
+struct RunsDocument {
+    runs: Vec<RunDocument>,
+    /// What runs left in the stores whose journals are not here.
+    left: Vec<LeftDocument>,
+}
+
+#[derive(Serialize)]
+struct LeftDocument {
+    /// `null`: at the writers.
+    data_set: Option<DataSetName>,
+    #[serde(flatten)]
+    leftover: Leftover,
+}
+
+#[derive(Serialize)]
 struct StepDocument {
     step: u32,
     action: String,
@@ -45,53 +63,141 @@ struct StepDocument {
 
 pub(crate) fn runs(app: &App) -> Result<()> {
     let config = app.config()?;
-    // The journals are told even when the installation cannot be reached.
+    // The journals are told even when the installation, or the repository, cannot be reached.
     let installation = app.installation(&config).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
     let state = app.state(&config, installation.as_deref())?;
-    let id_here = installation.as_ref().map(|installation| installation.id());
-    let mut table = Table::new(&["RUN", "WHAT", "OPENED", "AGE", "KEEPS"]);
-    let (mut documents, mut reminders) = (Vec::new(), Vec::new());
-    for id in state.runs()? {
-        let report = match runner::report(&state, &id) {
-            Ok(report) => report,
+    let seen = look(app, &config, installation.as_deref(), &state)?;
+    let mut telling = Telling::new();
+    for known in &seen.known {
+        telling.tell(&state, known, seen.hands.as_ref());
+    }
+    let traces = telling.traces(&seen.known, &seen.left);
+    let others = state.all()?.len().saturating_sub(seen.known.iter().filter(|known| known.is_here).count());
+    if others > 0 {
+        telling.reminders.push(format!("{others} runs of other installations have their journals in {} too.", state.place()));
+    }
+    if telling.documents.is_empty() {
+        app.output.note("There were no runs of this installation yet.");
+    } else {
+        app.output.line(&telling.table.render())?;
+    }
+    telling.reminders.iter().try_for_each(|reminder| app.output.line(reminder))?;
+    app.output.document(&RunsDocument { runs: telling.documents, left: traces })
+}
+
+/// What there is of runs, as far as it can be reached.
+struct Seen {
+    known: Vec<Known>,
+    left: Vec<LeftAt>,
+    /// `None`: the installation or the repository cannot be reached.
+    hands: Option<Hands>,
+}
+
+fn look(app: &App, config: &Config, installation: Option<&dyn Installation>, state: &State) -> Result<Seen> {
+    let here = installation.map(Installation::id).unwrap_or_default();
+    let warn = |error: &Error| app.output.note(&format!("warning: {}", error.chain()));
+    let hands = installation.and_then(|installation| hands_to_look(app, config, installation).inspect_err(warn).ok());
+    let copies = hands.as_ref().filter(|hands| hands.copies_journal).map(|hands| hands.repository.as_ref());
+    let known = match journals::known(state, copies, &here) {
+        Err(error) if copies.is_some() => {
+            app.output.note(&format!("warning: journals of other machines are not shown: {}", error.chain()));
+            journals::known(state, None, &here)?
+        }
+        known => known?,
+    };
+    let left = hands.as_ref().map(|hands| in_the_way::leftovers(app, hands)).unwrap_or_default();
+    Ok(Seen { known, left, hands })
+}
+
+/// What of runs a person has to know, for `doctor`: a line each.
+pub(crate) fn standing(app: &App, config: &Config, installation: &dyn Installation) -> Vec<String> {
+    let told = || -> Result<Vec<String>> {
+        let state = app.state(config, Some(installation))?;
+        let seen = look(app, config, Some(installation), &state)?;
+        let mut telling = Telling::new();
+        seen.known.iter().for_each(|known| telling.tell(&state, known, seen.hands.as_ref()));
+        telling.traces(&seen.known, &seen.left);
+        Ok(telling.reminders)
+    };
+    told().unwrap_or_else(|error| vec![format!("cannot be looked at: {}", error.chain())])
+}
+
+/// What `runs` prints.
+struct Telling {
+    table: Table,
+    documents: Vec<RunDocument>,
+    reminders: Vec<String>,
+}
+
+impl Telling {
+    fn new() -> Self {
+        Self { table: Table::new(&["RUN", "WHAT", "OPENED", "AGE", "KEEPS"]), documents: Vec::new(), reminders: Vec::new() }
+    }
+
+    fn tell(&mut self, state: &State, known: &Known, hands: Option<&Hands>) {
+        let id = &known.id;
+        let run = match &known.run {
+            Ok(run) => run,
             Err(error) => {
-                reminders.push(format!("run {id}: {}", error.chain()));
-                continue;
+                self.reminders.push(format!("run {id}: {}. `abandon {id}` ends it, and says what it left.", error.chain()));
+                return;
             }
         };
-        let kept = match &installation {
-            _ if !report.run.keeps_previous() => Some(0),
-            Some(installation) => kept_bytes(app, &config, installation.as_ref(), &report).ok(),
-            None => None,
-        };
+        let kept = if run.keeps_previous() { hands.and_then(|hands| kept_bytes(hands, run).ok()) } else { Some(0) };
         let kept_text = match kept {
             Some(0) => String::new(),
             Some(size) => bytes(size),
             None => "unknown".to_owned(),
         };
-        let run = &report.run;
-        if id_here.as_ref().is_some_and(|here| !run.is_of(here)) {
-            continue;
+        let elsewhere = if known.is_here { "" } else { " (its newest journal is a copy in the repository, of another machine)" };
+        self.table.row([
+            id.to_string(),
+            format!("{}{elsewhere}", run.describe()),
+            local_time(run.opened_at),
+            age(run.opened_at),
+            kept_text.clone(),
+        ]);
+        match run.state {
+            RunState::Finished if run.keeps_previous() => {
+                self.reminders
+                    .push(format!("run {id} keeps what it replaced ({kept_text}): `settle {id}` drops it, `undo {id}` puts it back."));
+            }
+            RunState::Settling => self.reminders.push(format!("run {id} is half settled: `settle {id}` goes on.")),
+            RunState::Undoing => {
+                let held = Run::writers_sentence(run.writers());
+                self.reminders.push(format!("run {id} is half taken back.{held} `undo {id}` goes on, `abandon {id}` ends it as it is."));
+            }
+            RunState::Open if run.plan.purpose == Purpose::Restore || run.holds_writers() => {
+                let held = Run::writers_sentence(run.writers());
+                self.reminders.push(format!("run {id} is not finished.{held} `resume {id}` goes on, `undo {id}` takes it back."));
+            }
+            _ => {}
         }
-        table.row([id.to_string(), run.describe(), local_time(run.opened_at), age(run.opened_at), kept_text.clone()]);
-        if run.keeps_previous() {
-            reminders.push(format!("run {id} keeps what it replaced ({kept_text}): `settle {id}` drops it, `undo {id}` puts it back."));
+        let report = if known.is_here { runner::report(state, id).ok() } else { None };
+        self.documents.push(document(&report.unwrap_or_else(|| Report { run: run.clone(), steps: Vec::new() }), kept));
+    }
+
+    /// What runs left whose journals are not here, or that were abandoned.
+    fn traces(&mut self, known: &[Known], left: &[LeftAt]) -> Vec<LeftDocument> {
+        let is_looked_after = |known: &Known| known.run.as_ref().map_or(true, |run| run.state != RunState::Abandoned);
+        let has_journal =
+            |leftover: &Leftover| known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()) && is_looked_after(known));
+        let traces: Vec<_> = left.iter().filter(|(_, leftover)| !has_journal(leftover)).collect();
+        for (place, leftover) in &traces {
+            let (what, run) = (in_the_way::describe(*place, leftover), &leftover.run);
+            self.reminders.push(format!(
+                "left by a run without a journal here: {what}. `abandon {run}` shows all of it, and removes it when you say so."
+            ));
         }
-        if matches!(run.state, RunState::Open | RunState::Undoing) && (run.plan.purpose == Purpose::Restore || run.holds_writers()) {
-            let held = if run.holds_writers() { " It holds the writers." } else { "" };
-            reminders.push(format!("run {id} is not finished.{held} `resume {id}` goes on, `undo {id}` takes it back."));
-        }
-        documents.push(document(&report, kept));
+        traces.into_iter().map(|(place, leftover)| LeftDocument { data_set: *place, leftover: leftover.clone() }).collect()
     }
-    if documents.is_empty() {
-        app.output.note("There were no runs yet.");
-    } else {
-        app.output.line(&table.render())?;
-    }
-    for reminder in reminders {
-        app.output.line(&reminder)?;
-    }
-    app.output.document(&std::collections::BTreeMap::from([("runs", documents)]))
+}
+
+/// Everything that the installation has, to be looked at only.
+fn hands_to_look(app: &App, config: &Config, installation: &dyn Installation) -> Result<Hands> {
+    let data_sets = join::data_sets(installation, &installation.names(), Policies::default())?;
+    let repository: Arc<dyn Repository> = app.repository(config)?;
+    app.hands(config, installation, repository, data_sets, runner::new_run_id(), Consent::Given)
 }
 
 fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
@@ -116,43 +222,26 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
     }
 }
 
-fn kept_bytes(app: &App, config: &Config, installation: &dyn Installation, report: &Report) -> Result<u64> {
-    let names: Vec<_> = report.run.plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(installation, &names, report.run.plan.policies)?;
-    let context = app.context(config, report.run.plan.run.clone(), installation.id())?;
+fn kept_bytes(hands: &Hands, run: &Run) -> Result<u64> {
     let mut sum = 0;
-    for step in &report.run.plan.steps {
-        if let (Action::Reserve { data_set, .. }, Some(StepOutput::Reserved { place, .. })) = (&step.action, report.run.output(step.id))
-            && let Some(store) = data_sets.get(data_set)
+    for step in &run.plan.steps {
+        if let (Action::Reserve { data_set, .. }, Some(StepOutput::Reserved { place, .. })) = (&step.action, run.output(step.id))
+            && let Some(store) = hands.data_sets.get(data_set)
         {
-            sum += store.kept_bytes(&context, place)?;
+            sum += store.kept_bytes(&hands.context, place)?;
         }
     }
     Ok(sum)
 }
 
 pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, Run::can_resume)?;
-    let run = opened.journal.run();
-    match run.state {
-        RunState::Open if run.plan.purpose == Purpose::Rehearse => {
-            return Err(
-                Error::refused("a rehearsal is not resumed: its servers are gone").hint("Rehearse again; nothing live was touched.")
-            );
-        }
-        RunState::Open => {}
-        _ => {
-            return Err(
-                Error::refused(format!("run {} is {}", opened.id, run.describe())).hint("Only an interrupted or failed run can go on.")
-            );
-        }
-    }
+    let opened = open(app, args, "resume", Run::can_resume)?;
     runner::run(&opened.journal, &opened.hands).map_err(|error| with_way_out(error, &opened.journal.run()))?;
     print_report(app, &opened.state, &opened.id)
 }
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, Run::can_undo)?;
+    let opened = open(app, args, "undo", Run::can_undo)?;
     confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
     runner::undo(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
     app.output.line(&format!("run {} is undone: all is as it was before it", opened.id))?;
@@ -160,7 +249,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
 }
 
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, Run::can_settle)?;
+    let opened = open(app, args, "settle", Run::can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
     runner::settle(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
@@ -177,25 +266,33 @@ fn confirm(app: &App, args: &OfRun, question: &str) -> Result<()> {
 
 struct Opened {
     state: State,
-    _lock: runner::Lock,
+    _lock: Locks,
     id: RunId,
     journal: runner::Journal,
     hands: Hands,
 }
 
-fn open(app: &App, args: &OfRun, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
+fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let lock = state.lock()?;
-    let id = find_run(&state, &installation.id(), args.run.as_deref(), fits)?;
-    let journal = state.open_journal(&id)?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
-    let plan = journal.run().plan;
-    let names: Vec<DataSetName> = plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(installation.as_ref(), &names, plan.policies)?;
+    let context = app.context(&config, runner::new_run_id(), installation.id())?;
+    let lock = locks::take(app, &state, installation.as_ref(), &context)?;
+    let id = journals::find(&state, repository.as_ref(), &installation.id(), args.run.as_deref(), &app.host(), &fits)?;
+    let journal = state.open_journal(&id)?;
+    let run = journal.run();
+    if !fits(&run) {
+        return Err(Error::refused(format!("run {id} is {}: there is nothing to {verb}", run.describe()))
+            .hint("`threescale-backup runs` lists the runs, and what can be done with each."));
+    }
+    let names: Vec<DataSetName> = run.plan.data_sets.keys().copied().collect();
+    let data_sets = join::data_sets(installation.as_ref(), &names, run.plan.policies)?;
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
+    let mut hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
+    if let Some(installation) = run.plan.installation {
+        hands.context.installation = installation;
+    }
     Ok(Opened { state, _lock: lock, id, journal, hands })
 }
 

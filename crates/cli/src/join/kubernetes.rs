@@ -39,6 +39,8 @@ pub(super) struct Kubernetes {
     ways: Mutex<Ways>,
     /// Looked for when it is first asked: a backup does not need it.
     tasks: Mutex<Option<Arc<dyn Synchronise>>>,
+    /// Whether journals may be kept in the namespace; asked once.
+    keeps_journals: Mutex<Option<bool>>,
 }
 
 impl Kubernetes {
@@ -46,7 +48,7 @@ impl Kubernetes {
         let cluster = connect(global, stop)?;
         let found = cluster.find()?;
         let (direct, ways) = (Direct::new(config.clone()), Mutex::new(Ways::new(cluster.clone())));
-        Ok(Self { config: config.clone(), cluster, found, direct, ways, tasks: Mutex::new(None) })
+        Ok(Self { config: config.clone(), cluster, found, direct, ways, tasks: Mutex::new(None), keeps_journals: Mutex::new(None) })
     }
 
     fn database(&self, name: DataSetName, at: &DatabaseAt) -> Result<Arc<dyn DataSet>> {
@@ -179,7 +181,10 @@ impl Installation for Kubernetes {
     }
 
     fn shelf(&self) -> Option<Arc<dyn Shelf>> {
-        self.cluster.is_inside().then(|| Arc::new(ConfigMapShelf::new(self.cluster.clone())) as Arc<dyn Shelf>)
+        let mut known = self.keeps_journals.lock().unwrap_or_else(PoisonError::into_inner);
+        // In a pod there is no folder that stays; elsewhere it depends on what this user may.
+        let may = *known.get_or_insert_with(|| self.cluster.is_inside() || self.cluster.may_keep_journals().unwrap_or(false));
+        may.then(|| Arc::new(ConfigMapShelf::new(self.cluster.clone())) as Arc<dyn Shelf>)
     }
 
     fn differences(&self, context: &Context, snapshot: &dyn Snapshot, policies: Policies) -> Result<Vec<String>> {

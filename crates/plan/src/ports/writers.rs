@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::{Context, Leftover};
 use crate::Result;
 use crate::ids::DataSetName;
 
@@ -72,6 +72,14 @@ pub trait Writers: Send + Sync {
     /// # Errors
     /// When the check itself fails.
     fn stopped(&self, context: &Context) -> Result<Option<bool>>;
+
+    /// What runs left at the writers, whoever began them: held at 0, with a mark. Changes nothing.
+    ///
+    /// # Errors
+    /// When they cannot be looked at.
+    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
+        Ok(Vec::new())
+    }
 
     /// Whether this program can stop and start them itself. When not, the operator has to.
     fn can_stop(&self) -> bool;

@@ -75,6 +75,24 @@ impl Cluster {
         Ok(missing)
     }
 
+    /// Whether this user may keep journals of runs in the namespace, and take their lock there.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub fn may_keep_journals(&self) -> Result<bool> {
+        let lists = ("", "configmaps", ["get", "list"].as_slice());
+        for (group, resource, verbs) in std::iter::once(&lists).chain(JOURNALS) {
+            for verb in *verbs {
+                let namespace = Some(self.namespace().to_owned());
+                let rule = Rule { verb: (*verb).to_owned(), group: (*group).to_owned(), resource: (*resource).to_owned(), namespace };
+                if !self.is_allowed(&rule)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// All permissions that the purpose needs here.
     ///
     /// # Errors

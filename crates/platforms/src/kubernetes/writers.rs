@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use plan::Result;
 use plan::ids::DataSetName;
-use plan::ports::{Context, Event, Noted, WriterGroup, Writers};
+use plan::ports::{Context, Event, Holds, Leftover, Noted, WriterGroup, Writers};
 
 use self::note::{Holder, Note};
 use super::client::Cluster;
@@ -94,6 +94,30 @@ impl Writers for KubernetesWriters {
 
     fn stopped(&self, _context: &Context) -> Result<Option<bool>> {
         self.nobody_runs().map(Some)
+    }
+
+    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
+        let seen = look::workloads(&self.cluster)?;
+        let namespace = self.cluster.namespace();
+        let found = seen.workloads().filter_map(|(kind, object)| {
+            let run = workload::annotation(object, workload::RUN)?;
+            let were = workload::annotation(object, workload::REPLICAS).unwrap_or("an unknown number");
+            let (kind, name) = (kind.word(), workload::name(object));
+            Some(Leftover {
+                what: format!(
+                    "{kind} {name} was scaled to 0 from {were}; by hand: kubectl -n {namespace} scale {kind}/{name} --replicas={were} && kubectl -n {namespace} \
+                     annotate {kind}/{name} {}- {}-",
+                    workload::RUN,
+                    workload::REPLICAS
+                ),
+                run: run.to_owned(),
+                installation: None,
+                holds: Holds::Mark,
+                bytes: None,
+                handle: serde_json::Value::Null,
+            })
+        });
+        Ok(found.collect())
     }
 
     fn can_stop(&self) -> bool {

@@ -18,6 +18,14 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
+    /// As `kubectl` has it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::DeploymentConfig => "deploymentconfig",
+        }
+    }
+
     /// The path of all of them in a namespace.
     pub(crate) fn all(self, namespace: &str) -> String {
         match self {

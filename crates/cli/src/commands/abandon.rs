@@ -1,0 +1,143 @@
+//! `abandon`: ends a run as it is, whatever its state, its journal damaged or lost; says what stays where, and removes what it left when that is wished.
+
+use std::sync::Arc;
+
+use plan::ports::{Holds, Repository};
+use plan::{Error, Policies, Result};
+use runner::{Hands, State};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::args;
+use crate::in_the_way::{self, LeftAt};
+use crate::journals::{self, Known};
+use crate::output::Output;
+use crate::writers::Consent;
+use crate::{join, locks};
+
+#[derive(Serialize)]
+struct AbandonDocument {
+    run: String,
+    removed: Vec<String>,
+    stays: Vec<String>,
+    journal: Option<String>,
+}
+
+pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
+    let config = app.config()?;
+    let installation = app.installation(&config)?;
+    let repository: Arc<dyn Repository> = app.repository(&config)?;
+    let state = app.state(&config, Some(installation.as_ref()))?;
+    let data_sets = join::data_sets(installation.as_ref(), &installation.names(), Policies::default())?;
+    let hands = app.hands(&config, installation.as_ref(), Arc::clone(&repository), data_sets, runner::new_run_id(), Consent::Given)?;
+    let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
+
+    let left = in_the_way::leftovers(app, &hands);
+    let run = find(app, &state, repository.as_ref(), &hands, &args.run, &left)?;
+    let mine: Vec<_> = left.into_iter().filter(|(_, leftover)| in_the_way::is_by(leftover, run.id())).collect();
+    let removes = args.remove || matches!(run, Meant::Traces(_));
+    let is_removed = |(place, leftover): &LeftAt| {
+        let may = removes && (leftover.holds != Holds::Previous || args.drop_previous) && leftover.holds != Holds::Unknown;
+        may && place.is_some()
+    };
+    let (goes, stays): (Vec<_>, Vec<_>) = mine.into_iter().partition(is_removed);
+    if matches!(run, Meant::Traces(_)) && goes.is_empty() && stays.is_empty() {
+        return Err(Error::refused(format!("there is no run {}, and nothing of one in the stores", args.run))
+            .hint("`threescale-backup runs` lists them."));
+    }
+    ask(&app.output, args.yes, &run, &goes, &stays)?;
+    for (place, leftover) in &goes {
+        if let Some(store) = place.and_then(|name| hands.data_sets.get(&name)) {
+            store.remove_leftover(&hands.context, leftover).map_err(|error| error.during(format!("failed to remove {}", leftover.what)))?;
+        }
+    }
+    let lines = |left: &[LeftAt]| left.iter().map(|(place, leftover)| in_the_way::describe(*place, leftover)).collect::<Vec<_>>();
+    let (removed, mut stays) = (lines(&goes), lines(&stays));
+    let journal = end(&state, &run, &hands, &mut stays)?;
+    app.output.line(&format!("run {} is ended as it is", run.id()))?;
+    removed.iter().try_for_each(|line| app.output.line(&format!("removed  {line}")))?;
+    stays.iter().try_for_each(|line| app.output.line(&format!("stays    {line}")))?;
+    if let Some(place) = &journal {
+        app.output.line(&format!("its damaged journal is at {place}"))?;
+    }
+    app.output.document(&AbandonDocument { run: run.id().to_owned(), removed, stays, journal })
+}
+
+/// What is known of the run that is meant.
+enum Meant {
+    /// Its journal can be read.
+    Journal(Known),
+    /// Its journal is damaged.
+    Damaged(Known),
+    /// It has no journal here: only what it left.
+    Traces(String),
+}
+
+impl Meant {
+    fn id(&self) -> &str {
+        match self {
+            Self::Journal(known) | Self::Damaged(known) => known.id.as_str(),
+            Self::Traces(run) => run,
+        }
+    }
+}
+
+fn find(app: &App, state: &State, repository: &dyn Repository, hands: &Hands, wanted: &str, left: &[LeftAt]) -> Result<Meant> {
+    let (here, wanted) = (&hands.context.installation, wanted.to_lowercase());
+    let all = journals::known(state, Some(repository), here)?;
+    let is_damaged = |known: &&Known| known.run.is_err() && known.id.as_str().starts_with(&wanted);
+    let is_traced =
+        || left.iter().any(|(_, leftover)| leftover.run == wanted || leftover.run.ends_with(&wanted) || wanted.ends_with(&leftover.run));
+    if all.iter().filter(is_damaged).count() == 0 && !all.iter().any(|known| known.id.as_str().starts_with(&wanted)) && is_traced() {
+        return Ok(Meant::Traces(wanted));
+    }
+    let id = match all.iter().find(is_damaged) {
+        Some(known) => known.id.clone(),
+        None => journals::find(state, repository, here, Some(&wanted), &app.host(), |_| true)?,
+    };
+    let known = journals::known(state, Some(repository), here)?.into_iter().find(|known| known.id == id);
+    let known = known.ok_or_else(|| Error::failed(format!("the journal of run {id} is gone")))?;
+    Ok(if known.run.is_err() { Meant::Damaged(known) } else { Meant::Journal(known) })
+}
+
+fn ask(output: &Output, yes: bool, run: &Meant, goes: &[LeftAt], stays: &[LeftAt]) -> Result<()> {
+    let mut lines = vec![match run {
+        Meant::Journal(known) => match &known.run {
+            Ok(run) => format!("Run {} is {}.{}", known.id, run.describe(), plan::journal::Run::writers_sentence(run.writers())),
+            Err(_) => String::new(),
+        },
+        Meant::Damaged(known) => format!("The journal of run {} is damaged.", known.id),
+        Meant::Traces(run) => format!("Run {run} has no journal here."),
+    }];
+    lines.extend(goes.iter().map(|(place, leftover)| format!("  is removed: {}", in_the_way::describe(*place, leftover))));
+    lines.extend(stays.iter().map(|(place, leftover)| format!("  stays: {}", in_the_way::describe(*place, leftover))));
+    output.note(&lines.join("\n"));
+    if yes {
+        return Ok(());
+    }
+    match output.ask(&format!("End run {} as it is? It can be neither resumed nor undone afterwards.", run.id())) {
+        Some(true) => Ok(()),
+        Some(false) => Err(Error::refused("nothing was touched")),
+        None => Err(Error::refused("nobody can be asked whether to end the run").hint("Say --yes.")),
+    }
+}
+
+/// Writes that it is over, or takes a damaged journal out of the way; gives the place of the latter.
+fn end(state: &State, run: &Meant, hands: &Hands, stays: &mut Vec<String>) -> Result<Option<String>> {
+    match run {
+        Meant::Journal(known) => {
+            if let Ok(run) = &known.run
+                && run.holds_writers()
+            {
+                stays.push(format!("writers:{}", plan::journal::Run::writers_sentence(run.writers())));
+            }
+            if known.run.as_ref().is_ok_and(plan::journal::Run::is_over) {
+                return Ok(None);
+            }
+            runner::abandon(&state.open_journal(&known.id)?, hands, stays.clone())?;
+            Ok(None)
+        }
+        Meant::Damaged(known) => state.set_aside(&known.id).map(Some),
+        Meant::Traces(_) => Ok(None),
+    }
+}

@@ -1,0 +1,138 @@
+//! What stands in the way of a backup or a restore: runs that are known, and what runs of others left in the stores.
+//!
+//! A backup harms nothing, so it is held up only by a mixture: a cut-over that has begun and not ended, a store that is half loaded. Everything else it tells.
+
+use std::collections::BTreeMap;
+
+use plan::ids::DataSetName;
+use plan::journal::{Run, RunState};
+use plan::ports::{Findings, Holds, Leftover};
+use plan::{Class, Error, Purpose, Result};
+use runner::Hands;
+
+use crate::app::App;
+use crate::journals::Known;
+
+/// What is left in a store, or at the writers (`None`).
+pub(crate) type LeftAt = (Option<DataSetName>, Leftover);
+
+/// All that runs left where these hands reach. What cannot be asked is told.
+pub(crate) fn leftovers(app: &App, hands: &Hands) -> Vec<LeftAt> {
+    let mut all = Vec::new();
+    let told = |place: &str, error: &Error| app.output.note(&format!("warning: nobody knows what runs left in {place}: {}", error.chain()));
+    for (name, store) in &hands.data_sets {
+        match store.leftovers(&hands.context) {
+            Ok(found) => all.extend(found.into_iter().map(|leftover| (Some(*name), leftover))),
+            Err(error) => told(name.as_str(), &error),
+        }
+    }
+    match hands.writers.leftovers(&hands.context) {
+        Ok(found) => all.extend(found.into_iter().map(|leftover| (None, leftover))),
+        Err(error) => told("the writers", &error),
+    }
+    all
+}
+
+/// Whether it is left by this run, whose id may be cut where names are short.
+pub(crate) fn is_by(leftover: &Leftover, run: &str) -> bool {
+    !leftover.run.is_empty() && (run == leftover.run || run.ends_with(&leftover.run))
+}
+
+/// One line for people.
+pub(crate) fn describe(place: Option<DataSetName>, leftover: &Leftover) -> String {
+    let holds = match leftover.holds {
+        Holds::Staged => "a staged copy",
+        Holds::Previous => "PREVIOUS DATA",
+        Holds::Mark => "a mark",
+        Holds::Unknown => "nobody knows what",
+    };
+    let whose = leftover.installation.as_ref().map(|whose| format!(", of installation {whose}")).unwrap_or_default();
+    let size = leftover.bytes.map(|bytes| format!(", {}", crate::output::bytes(bytes))).unwrap_or_default();
+    let place = place.map_or_else(|| "writers".to_owned(), |name| name.to_string());
+    format!("{place}: {} ({holds} of run {}{whose}{size})", leftover.what, leftover.run)
+}
+
+/// Refuses a backup of data that is neither the old nor the new.
+pub(crate) fn of_backup(app: &App, known: &[Known], found: &BTreeMap<DataSetName, Findings>, at_writers: &[Leftover]) -> Result<()> {
+    for known in known {
+        let id = &known.id;
+        match &known.run {
+            Ok(run) if run.is_in_mid_cut_over() => {
+                return Err(Error::new(
+                    Class::Locked,
+                    format!("run {id} is in the way: it is {}, with its cut-over begun", run.describe()),
+                )
+                .hint("What is live may be half the old data and half the new: no set is made of that.")
+                .hint(way_out(id.as_str(), run)));
+            }
+            Ok(run) if run.is_over() || run.state == RunState::Finished || run.plan.purpose == Purpose::Rehearse => {}
+            Ok(run) if run.plan.purpose == Purpose::Backup && !run.holds_writers() => {}
+            Ok(run) => app.output.note(&format!("warning: run {id} is {}. {}", run.describe(), way_out(id.as_str(), run))),
+            Err(error) => app.output.note(&format!("warning: run {id}: {}. `abandon {id}` ends it.", error.chain())),
+        }
+    }
+    for (name, findings) in found {
+        if let Some(run) = &findings.half_loaded_by {
+            return Err(Error::new(Class::Locked, format!("{name} is half loaded: run {run} replaces it in place, or died while it did"))
+                .hint("What is live is neither the old data nor the new: no set is made of that.")
+                .hint(format!(
+                    "`resume {run}` goes on with it, `undo {run}` takes it back, on the machine that began it or by this configuration."
+                )));
+        }
+    }
+    let is_own = |leftover: &&Leftover| known.iter().any(|known| is_by(leftover, known.id.as_str()));
+    if let Some(leftover) = at_writers.iter().find(|leftover| !is_own(leftover)) {
+        return Err(Error::new(Class::Locked, format!("run {} holds the writers, and its journal is not here", leftover.run))
+            .hint(format!("{}.", leftover.what))
+            .hint(
+                "A restore is under way, or died, on another machine: a set of that moment could be of half the old data and half the new.",
+            ));
+    }
+    Ok(())
+}
+
+/// Refuses a restore while an earlier run is in the way, naming the way out.
+pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
+    for known in known {
+        let id = &known.id;
+        let run = match &known.run {
+            Ok(run) => run,
+            Err(error) => {
+                return Err(Error::refused(format!("run {id} is in the way: its journal cannot be read"))
+                    .hint(error.chain())
+                    .hint(format!("`abandon {id}` ends it, and says what it left.")));
+            }
+        };
+        let is_in_the_way = match run.state {
+            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
+            RunState::Finished => run.keeps_previous(),
+            RunState::Undone | RunState::Settled | RunState::Abandoned => false,
+        };
+        if is_in_the_way {
+            return Err(Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id.as_str(), run)));
+        }
+    }
+    let is_known = |leftover: &Leftover| known.iter().any(|known| is_by(leftover, known.id.as_str()) && !is_abandoned(known));
+    let foreign = |leftover: &Leftover| matches!(leftover.holds, Holds::Previous | Holds::Unknown) && !is_known(leftover);
+    if let Some((place, leftover)) = left.iter().find(|(_, leftover)| foreign(leftover)) {
+        let run = &leftover.run;
+        return Err(Error::refused(format!("run {run} is in the way: it left data in the stores, and its journal is not here, or was abandoned"))
+            .hint(format!("{}.", describe(*place, leftover)))
+            .hint("It may be the only copy of what was live before that run. `undo` or `settle` it where its journal is (the machine that began it).")
+            .hint(format!("`threescale-backup abandon {run}` lists all that it left, and removes it when you say so.")));
+    }
+    Ok(())
+}
+
+fn is_abandoned(known: &Known) -> bool {
+    known.run.as_ref().is_ok_and(|run| run.state == RunState::Abandoned)
+}
+
+fn way_out(id: &str, run: &Run) -> String {
+    match run.state {
+        RunState::Finished => format!("It keeps what it replaced: `settle {id}` drops that, `undo {id}` puts it back."),
+        RunState::Undoing => format!("`undo {id}` goes on taking it back; `abandon {id}` ends it as it is."),
+        RunState::Settling => format!("`settle {id}` goes on dropping what it kept."),
+        _ => format!("`resume {id}` goes on with it, `undo {id}` takes it back; `abandon {id}` ends it as it is."),
+    }
+}

@@ -1,0 +1,77 @@
+//! The runs of an installation, wherever their journals are: here, and as copies in the repository.
+
+use plan::ids::RunId;
+use plan::journal::Run;
+use plan::ports::Repository;
+use plan::{Error, InstallationId, Result};
+use runner::{Beside, JournalCopy, State};
+
+/// A run that somebody knows of.
+pub(crate) struct Known {
+    pub(crate) id: RunId,
+    /// What its journal says, or why it cannot be read.
+    pub(crate) run: Result<Run>,
+    /// Whether the journal here is the newest there is; else another machine's copy in the repository is.
+    pub(crate) is_here: bool,
+}
+
+/// The runs of this installation, oldest first. A journal that cannot be read may be anybody's.
+pub(crate) fn known(state: &State, repository: Option<&dyn Repository>, installation: &InstallationId) -> Result<Vec<Known>> {
+    let mut known: Vec<_> = state.all()?.into_iter().map(|(id, run)| Known { id, run, is_here: true }).collect();
+    known.retain(|known| known.run.as_ref().map_or(true, |run| run.is_of(installation)));
+    for copy in repository.map_or_else(|| Ok(Vec::new()), |repository| runner::copies(repository, installation))? {
+        match runner::beside(state, &copy)? {
+            Beside::Older => {}
+            // That they contradict each other is said by whoever goes on with one of them.
+            Beside::NotHere | Beside::Newer | Beside::Contradicts => {
+                known.retain(|known| known.id != copy.id);
+                known.push(Known { id: copy.id, run: Ok(copy.run), is_here: false });
+            }
+        }
+    }
+    known.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(known)
+}
+
+/// The run that is meant: the one named, or the newest of this installation that fits. Brought here from its copy when another machine has the newer journal.
+pub(crate) fn find(
+    state: &State,
+    repository: &dyn Repository,
+    installation: &InstallationId,
+    wanted: Option<&str>,
+    host: &str,
+    fits: impl Fn(&Run) -> bool,
+) -> Result<RunId> {
+    let all = known(state, Some(repository), installation)?;
+    let found = match wanted {
+        Some(wanted) => named(all, state, installation, wanted)?,
+        None => all.into_iter().rev().find(|known| known.run.as_ref().is_ok_and(&fits)).ok_or_else(|| {
+            Error::refused("there is no run of this installation to do that with").hint("`threescale-backup runs` lists them.")
+        })?,
+    };
+    if !found.is_here {
+        let copies = runner::copies(repository, installation)?;
+        if let Some(copy) = copies.iter().find(|copy: &&JournalCopy| copy.id == found.id) {
+            runner::take_over(state, copy, host)?;
+        }
+    }
+    Ok(found.id)
+}
+
+fn named(all: Vec<Known>, state: &State, installation: &InstallationId, wanted: &str) -> Result<Known> {
+    let wanted = wanted.to_lowercase();
+    let mut fitting: Vec<_> = all.into_iter().filter(|known| known.id.as_str().starts_with(&wanted)).collect();
+    match fitting.len() {
+        1 => Ok(fitting.remove(0)),
+        0 => {
+            let others = state.all()?.into_iter().filter(|(id, _)| id.as_str().starts_with(&wanted));
+            let theirs = others.filter_map(|(id, run)| run.ok().map(|run| (id, run.plan.installation.unwrap_or_default()))).next();
+            Err(match theirs {
+                Some((id, theirs)) => Error::refused(format!("run {id} is of another installation: {theirs}; this one is {installation}"))
+                    .hint("Use that installation's configuration, or its namespace and cluster: --namespace, --context."),
+                None => Error::refused(format!("there is no run {wanted}")).hint("`threescale-backup runs` lists them."),
+            })
+        }
+        several => Err(Error::refused(format!("{several} runs begin with {wanted}")).hint("Give more of the id.")),
+    }
+}
