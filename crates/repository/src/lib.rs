@@ -5,12 +5,14 @@
 //! manifest is, and a listing is whole or an error. No file is ever written outside the repository, and no password gets into an error or a log.
 
 mod check;
+mod document;
 mod engine;
 mod fault;
 mod forget;
 mod location;
 mod parallel;
 mod read;
+mod records;
 mod repository;
 mod retention;
 mod sets;

@@ -3,7 +3,7 @@
 use jiff::Zoned;
 use plan::ids::SnapshotId;
 use plan::manifest::Manifest;
-use plan::ports::{Context, Dump, Keep, Kept, Repository, Snapshot, StopFlag, Watch};
+use plan::ports::{Context, Dump, Keep, Kept, Record, Repository, Snapshot, StopFlag, Watch};
 use plan::{Error, Result};
 use rustic_core::Id;
 use secrecy::SecretString;
@@ -14,6 +14,7 @@ use crate::fault::EngineResult as _;
 use crate::forget::{self, ForgetReport};
 use crate::location::Location;
 use crate::read::OpenSnapshot;
+use crate::records;
 use crate::retention::Retention;
 use crate::sets;
 use crate::sink::{self, Label};
@@ -115,5 +116,19 @@ impl Repository for RusticRepository {
         let file: rustic_core::repofile::SnapshotFile =
             self.open.plain.get_file(&id_of(snapshot)?.into()).during(|| format!("open snapshot {snapshot}"))?;
         Ok(Box::new(OpenSnapshot { index: self.open.index()?, tree: file.tree }))
+    }
+
+    fn put_record(&self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
+        records::put(&self.open, kind, name, bytes)
+    }
+
+    fn records(&self, kind: &str) -> Result<Vec<Record>> {
+        let found = records::read(&self.open, kind)?;
+        found.damaged.iter().for_each(|error| log::warn!("{}", error.chain()));
+        Ok(found.records)
+    }
+
+    fn remove_record(&self, kind: &str, name: &str) -> Result<()> {
+        records::remove(&self.open, kind, name)
     }
 }

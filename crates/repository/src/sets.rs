@@ -1,32 +1,28 @@
 //! Sets: what the snapshots in the repository are to each other. A set exists only when its manifest does.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use plan::evidence::Evidence;
-use plan::ids::{DataSetName, RunId, SetId};
+use plan::ids::{DataSetName, SetId};
 use plan::manifest::Manifest;
-use plan::ports::{Context, Dump, Part, Silent, Snapshot as _, StopFlag, Verdict};
 use plan::{Error, Result};
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{FileType, Id};
 
+use crate::document;
 use crate::engine::{Indexed, Open};
 use crate::fault::{EngineResult as _, guarded, lock};
 use crate::parallel;
-use crate::read::OpenSnapshot;
+use crate::records::RECORD;
 use crate::repository::id_of;
-use crate::sink::{self, Label};
+use crate::sink::Label;
 
-const PROGRAM: &str = "threescale-backup";
+/// Tag of every snapshot of this program.
+pub const PROGRAM: &str = "threescale-backup";
 const MANIFEST: &str = "manifest";
 const MANIFEST_FILE: &str = "manifest.json";
 /// Reads under way at a time: each is small and costs a round trip.
 const READERS: usize = 8;
-/// A manifest is some 100 KiB; a much larger file is not one.
-const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 
 fn set_tag(set: &SetId) -> String {
     format!("set:{set}")
@@ -59,7 +55,22 @@ pub struct Set {
     pub manifest: Manifest,
 }
 
-/// All snapshots in the repository, sorted out.
+/// All snapshots in the repository, by what they are.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// Ids of all snapshots, foreign ones too, sorted.
+    pub all: Vec<Id>,
+    /// Snapshots of manifests.
+    pub manifests: Vec<Held>,
+    /// Snapshots of data sets, whether a manifest names them or not.
+    pub data: Vec<Held>,
+    /// Snapshots of records: no sets, and never left over.
+    pub records: Vec<Held>,
+    /// What cannot be read, and so may be any of these.
+    pub damaged: Vec<(Id, Error)>,
+}
+
+/// The sets in the repository.
 #[derive(Debug)]
 pub struct Listing {
     /// Sets, oldest first.
@@ -90,6 +101,28 @@ fn read_snapshots(open: &Open, ids: &[Id]) -> Vec<(Id, Result<SnapshotFile>)> {
     read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+impl Snapshots {
+    /// Reads all snapshots.
+    ///
+    /// # Errors
+    /// When the list of snapshots cannot be had whole.
+    pub fn read(open: &Open) -> Result<Self> {
+        let mut found = Self { all: snapshot_ids(open)?, ..Self::default() };
+        for (id, file) in read_snapshots(open, &found.all) {
+            match file {
+                Ok(file) if !file.tags.contains(PROGRAM) => {}
+                Ok(file) if file.tags.contains(MANIFEST) => found.manifests.push(Held { id, file }),
+                Ok(file) if file.tags.contains(RECORD) => found.records.push(Held { id, file }),
+                Ok(file) => found.data.push(Held { id, file }),
+                // Removed by a `forget` elsewhere between the listing and the reading: it is not there. Looked at again, not guessed.
+                Err(_) if !snapshot_ids(open)?.contains(&id) => {}
+                Err(error) => found.damaged.push((id, error)),
+            }
+        }
+        Ok(found)
+    }
+}
+
 impl Listing {
     /// Reads everything; the first thing that cannot be read is an error.
     ///
@@ -104,18 +137,8 @@ impl Listing {
     /// # Errors
     /// When the list of snapshots cannot be had, or `damaged` says so.
     pub fn read_with(open: &Open, mut damaged: impl FnMut(Error) -> Result<()>) -> Result<Self> {
-        let all = snapshot_ids(open)?;
-        let (mut manifests, mut data) = (Vec::new(), Vec::new());
-        for (id, file) in read_snapshots(open, &all) {
-            match file {
-                Ok(file) if !file.tags.contains(PROGRAM) => {}
-                Ok(file) if file.tags.contains(MANIFEST) => manifests.push(Held { id, file }),
-                Ok(file) => data.push(Held { id, file }),
-                // Removed by a `forget` elsewhere between the listing and the reading: it is not there. Looked at again, not guessed.
-                Err(_) if !snapshot_ids(open)?.contains(&id) => {}
-                Err(error) => damaged(error)?,
-            }
-        }
+        let Snapshots { all, manifests, data, damaged: unreadable, .. } = Snapshots::read(open)?;
+        unreadable.into_iter().try_for_each(|(_, error)| damaged(error))?;
         let mut sets: Vec<Set> = Vec::with_capacity(manifests.len());
         // After the snapshots were listed, so that it holds what they need.
         let index = if manifests.is_empty() {
@@ -148,11 +171,7 @@ impl Listing {
 }
 
 fn read_manifest(index: &Arc<Indexed>, file: &SnapshotFile) -> Result<Manifest> {
-    let snapshot = OpenSnapshot { index: Arc::clone(index), tree: file.tree };
-    let entry = snapshot.find(Path::new(MANIFEST_FILE))?;
-    let mut bytes = Vec::new();
-    let read = snapshot.read(&entry)?.take(MANIFEST_BYTES_MAX).read_to_end(&mut bytes);
-    read.map_err(|error| Error::failed("read the manifest").because(error))?;
+    let bytes = document::read(index, file, MANIFEST_FILE)?;
     let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
         Error::failed("understand the manifest")
             .because(error)
@@ -190,31 +209,11 @@ pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
     }
     let bytes = serde_json::to_vec_pretty(manifest).map_err(|error| Error::failed("write the manifest").because(error))?;
     let label = Label { tags: vec![PROGRAM.to_owned(), MANIFEST.to_owned(), set_tag(set)], label: MANIFEST.to_owned() };
-    let context = Context {
-        run: RunId(String::new()),
-        installation: plan::InstallationId::default(),
-        workers: 1,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
-    let stored = sink::keep(open, &context, &label, Box::new(ManifestDump(Some(bytes))))?;
-    let file = open.plain.get_file::<SnapshotFile>(&stored.id.into()).during(|| "read the manifest back".to_owned())?;
+    let id = document::write(open, &label, MANIFEST_FILE, bytes)?;
+    let file = open.plain.get_file::<SnapshotFile>(&id.into()).during(|| "read the manifest back".to_owned())?;
     if read_manifest(&open.index()?, &file)? == *manifest {
         return Ok(());
     }
-    open.plain.delete_snapshots(&[stored.id.into()]).during(|| "delete a manifest that does not read back".to_owned())?;
+    open.plain.delete_snapshots(&[id.into()]).during(|| "delete a manifest that does not read back".to_owned())?;
     Err(Error::failed(format!("read back the manifest of set {set}")))
-}
-
-/// A dump of one part: the manifest.
-struct ManifestDump(Option<Vec<u8>>);
-
-impl Dump for ManifestDump {
-    fn next_part(&mut self) -> Result<Option<Part>> {
-        Ok(self.0.take().map(|bytes| Part::bytes(MANIFEST_FILE, bytes)))
-    }
-
-    fn finish(self: Box<Self>) -> Result<Verdict> {
-        Ok(Verdict { evidence: Evidence::default(), consistent_at: jiff::Timestamp::now() })
-    }
 }

@@ -82,25 +82,19 @@ pub trait Repository: Send + Sync {
     /// # Errors
     /// [`crate::Class::Refused`] when kind or name is empty, longer than 200 bytes or has other characters than ASCII letters, digits and `.`, `_`, `-`,
     /// `:`, or when the content is larger than 64 MiB; else when the storage fails. A record of that name that was there before is then still there.
-    fn put_record(&self, _kind: &str, _name: &str, _bytes: &[u8]) -> Result<()> {
-        Err(crate::Error::failed("no records"))
-    }
+    fn put_record(&self, kind: &str, name: &str, bytes: &[u8]) -> Result<()>;
 
     /// The records of a kind, oldest first, the newest of each name. One that is damaged is left out and harms nothing else.
     ///
     /// # Errors
     /// [`crate::Class::Refused`] when the kind is not as in [`Self::put_record`]; when the list of snapshots cannot be had whole.
-    fn records(&self, _kind: &str) -> Result<Vec<Record>> {
-        Ok(Vec::new())
-    }
+    fn records(&self, kind: &str) -> Result<Vec<Record>>;
 
     /// Removes the record of a kind and name, in all its versions. It is no error when there is none.
     ///
     /// # Errors
     /// [`crate::Class::Refused`] when kind or name is not as in [`Self::put_record`]; when the list of snapshots cannot be had whole, or the storage fails.
-    fn remove_record(&self, _kind: &str, _name: &str) -> Result<()> {
-        Ok(())
-    }
+    fn remove_record(&self, kind: &str, name: &str) -> Result<()>;
 }
 
 /// A snapshot, open for reading from any number of threads. All content is authenticated when it is read.

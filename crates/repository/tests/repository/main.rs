@@ -5,6 +5,7 @@ mod damage;
 mod forget;
 mod keep;
 mod killed;
+mod records;
 mod restic;
 mod s3;
 mod scene;

@@ -1,0 +1,121 @@
+//! Records: small named documents that belong to no set.
+//!
+//! A record is a snapshot with the tags `threescale-backup`, `record`, `kind:K`, `name:N` that holds one file. The newest of a name counts; older ones are
+//! removed when a newer one is written, and no rule of retention touches any. They outlive `restic tag --add` and `restic copy`, which keep the tags.
+
+use std::collections::BTreeMap;
+
+use plan::ports::Record;
+use plan::{Error, Result};
+use rustic_core::repofile::SnapshotFile;
+
+use crate::document;
+use crate::engine::Open;
+use crate::fault::EngineResult as _;
+use crate::sets::{Held, PROGRAM, Snapshots};
+use crate::sink::Label;
+
+/// Tag of every record.
+pub const RECORD: &str = "record";
+const FILE: &str = "record";
+const WORD_BYTES_MAX: usize = 200;
+
+/// Every record of a kind, and what could not be read of it.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Oldest first, the newest of each name.
+    pub records: Vec<Record>,
+    /// What is damaged; also in other kinds, when the kind cannot be told any more.
+    pub damaged: Vec<Error>,
+}
+
+fn word<'a>(what: &str, text: &'a str) -> Result<&'a str> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:".contains(&byte));
+    if is_plain && !text.is_empty() && text.len() <= WORD_BYTES_MAX {
+        return Ok(text);
+    }
+    Err(Error::refused(format!("{text:?} cannot be the {what} of a record"))
+        .hint("It has 1 to 200 ASCII letters, digits, dots, colons, underscores and hyphens."))
+}
+
+fn kind_tag(kind: &str) -> Result<String> {
+    Ok(format!("kind:{}", word("kind", kind)?))
+}
+
+fn name_tag(name: &str) -> Result<String> {
+    Ok(format!("name:{}", word("name", name)?))
+}
+
+fn name_of(file: &SnapshotFile) -> Option<&str> {
+    file.tags.iter().find_map(|tag| tag.strip_prefix("name:"))
+}
+
+/// See [`plan::ports::Repository::put_record`].
+///
+/// # Errors
+/// See there.
+pub fn put(open: &Open, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
+    let (kind_tag, name_tag) = (kind_tag(kind)?, name_tag(name)?);
+    if bytes.len() as u64 > document::BYTES_MAX {
+        return Err(Error::refused(format!("record {kind}/{name} has {} bytes, which is too much", bytes.len())));
+    }
+    let during = |error: Error| error.during(format!("write record {kind}/{name}"));
+    let older = snapshots_of(open, &kind_tag, &name_tag).map_err(during)?;
+    let tags = vec![PROGRAM.to_owned(), RECORD.to_owned(), kind_tag, name_tag];
+    document::write(open, &Label { tags, label: RECORD.to_owned() }, FILE, bytes.to_vec()).map_err(during)?;
+    // When this fails, or the program dies before it, the newest counts.
+    delete(open, &older).map_err(during)
+}
+
+/// See [`plan::ports::Repository::records`]; says what is damaged too.
+///
+/// # Errors
+/// See there.
+pub fn read(open: &Open, kind: &str) -> Result<Records> {
+    let kind_tag = kind_tag(kind)?;
+    let Snapshots { mut records, damaged, .. } = Snapshots::read(open)?;
+    let mut found = Records { damaged: damaged.into_iter().map(|(_, error)| error).collect(), ..Records::default() };
+    records.retain(|held| held.file.tags.contains(&kind_tag));
+    if records.is_empty() {
+        return Ok(found);
+    }
+    // Newest first: of each name the first that can be read counts.
+    records.sort_by(|a, b| (b.file.time.timestamp(), b.id).cmp(&(a.file.time.timestamp(), a.id)));
+    let index = open.index()?;
+    let mut newest = BTreeMap::new();
+    for held in records {
+        let Some(name) = name_of(&held.file) else { continue };
+        if newest.contains_key(name) {
+            continue;
+        }
+        match document::read(&index, &held.file, FILE) {
+            Ok(bytes) => {
+                newest.insert(name.to_owned(), Record { name: name.to_owned(), at: held.file.time.timestamp(), bytes });
+            }
+            Err(error) => found.damaged.push(error.during(format!("read record {kind}/{name} in snapshots/{}", held.id.to_hex().as_str()))),
+        }
+    }
+    found.records = newest.into_values().collect();
+    found.records.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
+    Ok(found)
+}
+
+/// See [`plan::ports::Repository::remove_record`].
+///
+/// # Errors
+/// See there.
+pub fn remove(open: &Open, kind: &str, name: &str) -> Result<()> {
+    let all = snapshots_of(open, &kind_tag(kind)?, &name_tag(name)?)?;
+    delete(open, &all).map_err(|error| error.during(format!("remove record {kind}/{name}")))
+}
+
+fn snapshots_of(open: &Open, kind_tag: &str, name_tag: &str) -> Result<Vec<Held>> {
+    let mut records = Snapshots::read(open)?.records;
+    records.retain(|held| held.file.tags.contains(kind_tag) && held.file.tags.contains(name_tag));
+    Ok(records)
+}
+
+fn delete(open: &Open, records: &[Held]) -> Result<()> {
+    let ids: Vec<_> = records.iter().map(|held| held.id.into()).collect();
+    open.plain.delete_snapshots(&ids).during(|| "delete snapshots".to_owned())
+}
