@@ -32,7 +32,7 @@ fn run_until(lives: usize, in_place: &[DataSetName]) -> Crashed {
 
 /// The other machine: a state folder of its own, and the copy of the run, when there is one.
 fn other_machine(world: &World) -> Option<(TempDir, State, Journal)> {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::quick_folder();
     let state = State::folder(folder.path()).unwrap();
     let copies = runner::copies(world.repository.as_ref(), &InstallationId::named("any")).unwrap();
     let copy = copies.first()?;
@@ -78,7 +78,7 @@ fn the_first_machine_sees_what_the_other_did() {
     let crashed = run_until(usize::MAX, &[]);
     let (_folder, _, journal) = other_machine(&crashed.world).unwrap();
     runner::undo(&journal, &crashed.world.hands()).unwrap();
-    let first = tempfile::tempdir().unwrap();
+    let first = support::quick_folder();
     let state = State::folder(first.path()).unwrap();
     state.adopt(&plan::ids::RunId("run".into()), crashed.lines.lock().unwrap().concat().as_bytes()).unwrap();
     let copy = &runner::copies(crashed.world.repository.as_ref(), &InstallationId::named("any")).unwrap()[0];

@@ -418,3 +418,8 @@ pub fn reopen(lines: &Arc<Mutex<Vec<String>>>, lives: usize) -> Journal {
     parsed.for_each(|line| run.apply(line).unwrap());
     Journal::over(Box::new(DyingStore { lines: Arc::clone(lines), lives }), text.concat().into_bytes(), run)
 }
+
+/// A folder in memory where there is one: these tests write thousands of synced lines.
+pub fn quick_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
