@@ -3,11 +3,14 @@
 mod content;
 pub mod walk;
 
+use std::ffi::OsStr;
 use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use plan::ports::{Entry, EntryHandle, Snapshot};
+use plan::tree_order::check_name;
 use plan::{Error, Result};
 use rustic_core::repofile::Node;
 use rustic_core::{DataId, TreeId};
@@ -31,7 +34,27 @@ struct Chunks(Vec<DataId>);
 /// The names in a folder.
 pub fn nodes_of(index: &Indexed, tree: TreeId, path: &Path) -> Result<Vec<Node>> {
     let what = || format!("read folder /{} of the snapshot", path.display());
-    guarded("read a folder of the snapshot", || index.get_tree(&tree).during(what)).map(|tree| tree.nodes)
+    let nodes = guarded("read a folder of the snapshot", || index.get_tree(&tree).during(what)).map(|tree| tree.nodes)?;
+    check_names(&nodes, path)?;
+    Ok(nodes)
+}
+
+/// Whoever knows the password can write a tree that no backup makes. Names are joined to paths, so each must be one plain name, and none may come twice.
+fn check_names(nodes: &[Node], folder: &Path) -> Result<()> {
+    let wrong = |name: &OsStr, why: &str| {
+        Error::needs_person(format!("entry {:?} of folder /{} of the snapshot {why}", name.display().to_string(), folder.display()))
+            .hint("No backup of this program makes that: somebody who knows the password has changed the snapshot. Nothing of it is used.")
+    };
+    let mut last: Option<std::borrow::Cow<'_, OsStr>> = None;
+    for node in nodes {
+        let name = node.name();
+        check_name(&name).map_err(|why| wrong(&name, &why))?;
+        if last.is_some_and(|last| last.as_bytes() >= name.as_bytes()) {
+            return Err(wrong(&name, "comes twice or out of order"));
+        }
+        last = Some(name);
+    }
+    Ok(())
 }
 
 fn entry_of(path: PathBuf, mut node: Node) -> Result<Entry> {

@@ -12,6 +12,7 @@ use plan::{Class, Error, Purpose, Result};
 use crate::act::{Hands, act};
 use crate::journal::Journal;
 use crate::stores::check_stores;
+use crate::taking_back::tidy;
 use crate::views::Views;
 
 /// How many steps run at the same time. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
@@ -64,7 +65,10 @@ pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
     });
     match first_error {
         Some(error) => Err(error),
-        None => journal.write(Record::Finished),
+        None => {
+            tidy(hands, &journal.run());
+            journal.write(Record::Finished)
+        }
     }
 }
 

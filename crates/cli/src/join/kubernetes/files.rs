@@ -84,6 +84,10 @@ impl DataSet for VolumeFiles {
         self.own.discard(context, place, what)
     }
 
+    fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
+        self.own.tidy(context, place)
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.serving.kept_bytes(context, place)
     }
