@@ -22,3 +22,6 @@ pub use names::Names;
 pub use tree::{Tree, identity, identity_of, is_vanished, open_folder, stat_entry};
 pub use write::{NewFile, fill};
 pub use writer::{Fault, LARGE_BYTES, Meter, Writer};
+
+#[cfg(test)]
+mod tests;

@@ -12,13 +12,24 @@ const BYTES_MAX: usize = 256 << 20;
 const EACH_BYTES: usize = 96;
 
 /// The first name of every file with several, until all its names were met.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Links {
     first: HashMap<(u64, u64), (PathBuf, u64)>,
     bytes: usize,
+    limit_bytes: usize,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::with_limit(BYTES_MAX)
+    }
 }
 
 impl Links {
+    pub(crate) fn with_limit(limit_bytes: usize) -> Self {
+        Self { first: HashMap::new(), bytes: 0, limit_bytes }
+    }
+
     /// The first name, when this is a further one.
     ///
     /// # Errors
@@ -27,7 +38,7 @@ impl Links {
         let Some(identity) = meta.identity.filter(|_| meta.links > 1) else { return Ok(None) };
         let Some((first, left)) = self.first.get_mut(&identity) else {
             self.bytes += path.as_os_str().len() + EACH_BYTES;
-            if self.bytes > BYTES_MAX {
+            if self.bytes > self.limit_bytes {
                 return Err(Error::needs_person(format!(
                     "{:?} is one of {} files of the snapshot whose other names did not come",
                     path.display().to_string(),

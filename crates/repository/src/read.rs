@@ -91,3 +91,39 @@ impl Snapshot for OpenSnapshot {
         Ok(Box::new(ContentReader::new(Arc::clone(&self.index), entry.path.clone(), entry.size_bytes, chunks.0.clone())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use rustic_core::repofile::{Metadata, NodeType};
+
+    use super::*;
+
+    /// As restic's JSON has them, with its escapes.
+    fn nodes(names: &[&str]) -> Vec<Node> {
+        let node = |name: &&str| {
+            let mut node = Node::new_node(OsStr::new("x"), NodeType::File, Metadata::default());
+            name.clone_into(&mut node.name);
+            node
+        };
+        names.iter().map(node).collect()
+    }
+
+    #[test]
+    fn a_name_that_is_not_one_plain_name_is_refused_and_told() {
+        for name in ["", ".", "..", "../x", "/etc/passwd", "a/b", "a/", "\\x2e\\x2e", "\\x2fetc", "\\u002e.", "a\\x00b", "a\\000b"] {
+            let error = check_names(&nodes(&[name]), Path::new("folder")).unwrap_err();
+            assert_eq!(error.class(), plan::Class::NeedsPerson, "{name}");
+            assert!(error.to_string().contains("of folder /folder of the snapshot has"), "{error:?}");
+        }
+        check_names(&nodes(&["\\n", "-", "...", "a", "b.part", "\\xff"]), Path::new("")).unwrap();
+        check_names(&nodes(&["-", "...", "a", "b.part"]), Path::new("")).unwrap();
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_or_out_of_order_is_refused() {
+        for names in [&["a", "a"][..], &["b", "a"], &["a", "b", "b"], &["a", "\\x61"]] {
+            assert!(check_names(&nodes(names), Path::new("")).unwrap_err().to_string().contains("comes twice"), "{names:?}");
+        }
+    }
+}
