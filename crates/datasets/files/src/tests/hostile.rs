@@ -123,6 +123,7 @@ fn outside_all(at: &Path) -> String {
 fn links_in_the_live_tree_are_replaced_and_never_followed() {
     for remote in [false, true] {
         let (_guard, outside, target) = beside();
+        let before = outside_all(&outside);
         let (_source_guard, source, _) = folders();
         shell(
             &source,
