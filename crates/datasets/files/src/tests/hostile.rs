@@ -1,6 +1,6 @@
 //! Nothing outside of the tree is ever touched: neither by a set that somebody made who knows the repository's password, nor through what the owner of the
 //! tree puts in the way.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests; the seed is printed")]
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::{Child, Stdio};
