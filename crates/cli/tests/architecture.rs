@@ -15,12 +15,13 @@ fn dependencies(manifest: &str, section: &str) -> Vec<String> {
 }
 
 /// Crates of ours that each crate may depend on, besides `plan`.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("plan", &[]),
+    ("beneath", &[]),
     ("datasets/mysql", &[]),
     ("datasets/postgres", &[]),
     ("datasets/redis", &[]),
-    ("datasets/files", &[]),
+    ("datasets/files", &["beneath"]),
     ("datasets/objects", &[]),
     ("platforms", &[]),
     ("repository", &[]),
@@ -32,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
 fn crates_depend_on_plan_only_and_plan_on_none() {
     let ours = [
         "plan",
+        "beneath",
         "mysql-data-set",
         "postgres-data-set",
         "redis-data-set",

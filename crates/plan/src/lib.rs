@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod ports;
 pub mod step;
 pub mod tls;
+pub mod tree_order;
 
 mod backup_plan;
 mod planned;

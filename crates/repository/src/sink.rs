@@ -4,7 +4,6 @@
 //! compared with what was counted, and only then the one snapshot is written. Last, a prune that ran meanwhile is accounted for.
 
 mod node;
-mod order;
 mod part;
 mod source;
 

@@ -14,6 +14,7 @@ use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
 use crate::stores::check_stores;
+use crate::taking_back::tidy;
 use crate::views::Views;
 
 /// How many steps run at the same time. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
@@ -65,7 +66,13 @@ pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
             }
         }
     });
-    let ended = first_error.map_or_else(|| journal.write(Record::Finished), Err);
+    let ended = match first_error {
+        Some(error) => Err(error),
+        None => {
+            tidy(hands, &journal.run());
+            journal.write(Record::Finished)
+        }
+    };
     if journal.run().is_over() {
         needs::note(hands, &journal.run());
     }

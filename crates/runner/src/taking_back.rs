@@ -220,6 +220,22 @@ pub(crate) fn places(run: &Run) -> impl Iterator<Item = (DataSetName, StepId)> {
     })
 }
 
+/// A run has done all its steps: what only it needed does not stay in a store whose data was replaced in place. A failure is told.
+pub(crate) fn tidy(hands: &Hands, run: &Run) {
+    for (data_set, reserved) in places(run).filter(|(_, reserved)| run.is_in_place(*reserved)) {
+        if let Ok(place) = place_of(run, reserved) {
+            tidy_one(hands, data_set, place);
+        }
+    }
+}
+
+fn tidy_one(hands: &Hands, data_set: DataSetName, place: &Place) {
+    if let Err(error) = hands.data_set(data_set).and_then(|store| store.tidy(&hands.context, place)) {
+        let text = format!("what this run needed in {data_set} could not be removed: {}", error.chain());
+        hands.context.watch.see(Event::Warning(&text));
+    }
+}
+
 /// That there is nothing of the run is no success: the store may be another one, or somebody else swapped.
 fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
     let store = hands.data_set(data_set)?;
@@ -263,6 +279,7 @@ fn load_safety_copy(hands: &Hands, run: &Run, data_set: DataSetName, place: &Pla
         let text = format!("{data_set} is put back from its safety copy, and reading it back gives something else: {error:?}");
         hands.context.watch.see(Event::Warning(&text));
     }
+    tidy_one(hands, data_set, place);
     Ok(())
 }
 

@@ -91,6 +91,10 @@ impl DataSet for Reached {
         self.explained(self.inner.discard(context, place, what))
     }
 
+    fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
+        self.explained(self.inner.tidy(context, place))
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.explained(self.inner.kept_bytes(context, place))
     }

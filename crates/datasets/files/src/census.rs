@@ -20,13 +20,12 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use beneath::SET_ID_BITS;
 use plan::evidence::Tally;
 use plan::ports::Meta;
 
 /// Permission bits that mean the same whoever owns the entry.
 const PERMISSION_BITS: u32 = 0o1777;
-/// Bits that give the owner's or group's rights away.
-pub(crate) const SET_ID_BITS: u32 = 0o6000;
 
 /// Names of the collections, in the evidence.
 pub(crate) const COLLECTIONS: [&str; 10] =

@@ -22,11 +22,11 @@ use self::content::LargeFile;
 use self::order::Slot;
 use self::read::{Item, Kind};
 use self::window::Window;
-use crate::attributes::{meta_of, read_xattrs};
 use crate::hook::Hook;
 use crate::root::RootMeta;
 use crate::tallied::{FirstNames, Tallied};
-use crate::tree::Tree;
+use beneath::Tree;
+use beneath::{meta_of, read_xattrs};
 
 /// Files up to this size are read whole by a reader thread.
 pub(crate) const SMALL_BYTES: u64 = 8 << 20;
@@ -67,15 +67,15 @@ pub(crate) struct FilesDump {
 }
 
 impl FilesDump {
-    /// Opens the tree and starts the threads.
-    pub(crate) fn start(context: &Context, path: &Path, verb: Verb, skip_unreadable: bool, hook: Hook) -> Result<Self> {
-        let tree = Tree::open(path).map_err(|error| crate::look::cannot_open(path, error))?;
+    /// Starts the threads.
+    pub(crate) fn start(context: &Context, tree: Arc<Tree>, verb: Verb, skip_unreadable: bool, hook: Hook) -> Result<Self> {
+        let path = &tree.place_of(Path::new(""));
         let root_fd = tree.folder(Path::new("")).map_err(|error| crate::look::cannot_open(path, error))?;
         let stat = fstat(&root_fd).map_err(|error| crate::look::cannot_open(path, error.into()))?;
         let xattrs = read_xattrs(&root_fd).map_err(|error| crate::look::cannot_open(path, error))?;
         let root = RootMeta::new(&Meta { xattrs, ..meta_of(&stat, false) });
         let shared = Arc::new(Shared {
-            tree: Arc::new(tree),
+            tree,
             hook,
             skip_unreadable,
             window: Window::default(),

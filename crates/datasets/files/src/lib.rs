@@ -8,7 +8,6 @@
 //! Limits, told where they bite: SELinux labels and the integrity attributes of the kernel stay those of the place; device files are reported and
 //! left out; a `lost+found` of root's at the root is not data; hard links between anything but files become separate entries.
 
-mod attributes;
 mod census;
 mod dump;
 mod hook;
@@ -23,13 +22,12 @@ mod space;
 mod stage;
 mod swap;
 mod tallied;
-mod tree;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,11 +41,11 @@ pub use crate::remote::RemoteFilesStore;
 
 use crate::dump::FilesDump;
 use crate::hook::Hook;
-use crate::run_folder::{RunFolder, Spot, failed};
+use crate::run_folder::{RunFolder, Spot};
 use crate::space::{Need, Volume, measure};
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::swap::Phase;
-use crate::tree::Tree;
+use beneath::Tree;
 
 /// What an operator may choose.
 #[derive(Debug, Clone, Default)]
@@ -108,7 +106,7 @@ impl DataSet for FilesStore {
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
-        let dump = FilesDump::start(context, &self.path, Verb::Dump, self.options.skip_unreadable, self.hook.clone())?;
+        let dump = FilesDump::start(context, self.root()?, Verb::Dump, self.options.skip_unreadable, self.hook.clone())?;
         Ok(Box::new(dump))
     }
 
@@ -137,15 +135,15 @@ impl DataSet for FilesStore {
         let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
         let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
         let target = match (spot.road, swap::phase(&run)?) {
-            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => self.path.clone(),
-            (Road::SideCopy, None | Some(Phase::Undone)) => self.path.join(spot.inside(STAGE)),
+            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => root,
+            (Road::SideCopy, None | Some(Phase::Undone)) => Arc::new(run.tree(STAGE)?),
             (Road::SideCopy, Some(_)) => {
                 return Err(
                     Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first.")
                 );
             }
         };
-        let mut found = prove::read_back(context, &target, self.hook.clone())?;
+        let mut found = prove::read_back(context, target, self.hook.clone())?;
         prove::account(&mut found, &staged, kept);
         Ok(found)
     }
@@ -161,7 +159,9 @@ impl DataSet for FilesStore {
 
     fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
-        let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(()) };
+        let Some(run) = RunFolder::open(&root, &spot)? else {
+            return root::keeping_time(&root, || swap::remove_own_folder(&root));
+        };
         swap::close(&run)?;
         for name in swap::FOLDERS {
             remove::remove(&root, &spot.inside(name), &context.stop)?;
@@ -170,11 +170,13 @@ impl DataSet for FilesStore {
         root::keeping_time(&root, || swap::remove_own_folder(&root))
     }
 
+    fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
+        self.discard(context, place, Discard::Previous)
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(0) };
-        let place: &Path = &run.place();
-        let tree = Tree::open(place).map_err(|error| failed(place, "open", error))?;
-        Ok(measure(Arc::new(tree), &context.stop, Duration::from_secs(60))?.allocated_bytes)
+        Ok(measure(Arc::new(run.tree("")?), &context.stop, Duration::from_secs(60))?.allocated_bytes)
     }
 }

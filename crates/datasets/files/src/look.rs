@@ -12,7 +12,7 @@ use rustix::fs::{Access, AtFlags, accessat};
 
 use crate::root::is_mount_root;
 use crate::space::{Need, Volume, file_system, measure};
-use crate::tree::Tree;
+use beneath::Tree;
 
 /// How long a look may count files.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);

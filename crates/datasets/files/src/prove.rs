@@ -1,8 +1,9 @@
 //! The proof: reads the staged tree back with the code of the dump. What the target cannot hold, as staging found out, is taken from the set and said.
 
 use std::io::{self, Read};
-use std::path::Path;
+use std::sync::Arc;
 
+use beneath::Tree;
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Content, Context, Dump, Verb};
@@ -12,9 +13,9 @@ use crate::dump::FilesDump;
 use crate::hook::Hook;
 use crate::stage::Staged;
 
-/// Reads everything below `path`.
-pub(crate) fn read_back(context: &Context, path: &Path, hook: Hook) -> Result<Evidence> {
-    let mut dump = FilesDump::start(context, path, Verb::Prove, false, hook)?;
+/// Reads everything of a tree.
+pub(crate) fn read_back(context: &Context, tree: Arc<Tree>, hook: Hook) -> Result<Evidence> {
+    let mut dump = FilesDump::start(context, Arc::clone(&tree), Verb::Prove, false, hook)?;
     let mut buffer = vec![0; 1 << 20];
     while let Some(part) = dump.next_part()? {
         if let Content::Stream { mut reader, .. } = part.content {
@@ -24,7 +25,7 @@ pub(crate) fn read_back(context: &Context, path: &Path, hook: Hook) -> Result<Ev
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Error::failed(format!("read back {}", path.join(&part.path).display())).because(error)),
+                    Err(error) => return Err(Error::failed(format!("read back {}", tree.place_of(&part.path).display())).because(error)),
                 }
             }
         }

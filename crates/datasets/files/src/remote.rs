@@ -120,6 +120,10 @@ impl DataSet for RemoteFilesStore {
         swap::discard(&self.there, context, &Spot::from_place(place)?)
     }
 
+    fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
+        self.discard(context, place, Discard::Previous)
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         let what = format!("ask what this run keeps in {}", self.there.address());
         let bytes = self.there.ask(context, &what, KEPT, &[&self.there.root, &folder(&Spot::from_place(place)?)])?;

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use plan::Result;
 use plan::ports::StopFlag;
-use rustix::fs::{AtFlags, FileType, Mode, fstat, unlinkat};
+use rustix::fs::{AtFlags, FileType, fstat, unlinkat};
 use rustix::io::Errno;
 
 use crate::run_folder::failed;
-use crate::tree::{Names, Tree, open_folder, stat_entry};
+use beneath::{Names, Tree, grant_owner, open_folder, stat_entry};
 
 struct Frame {
     path: PathBuf,
@@ -70,19 +70,6 @@ fn unlink_or_open(at: impl AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
     if stat.st_dev != fstat(&at)?.st_dev {
         return Err(Errno::BUSY.into());
     }
-    make_accessible(&at, name, stat.st_mode)?;
+    grant_owner(&at, name)?;
     open_folder(&at, name).map(Some)
-}
-
-/// Gives the owner the right to list and change a folder.
-pub(crate) fn make_accessible(at: impl AsFd, name: &OsStr, mode: u32) -> io::Result<()> {
-    if mode & 0o700 == 0o700 {
-        return Ok(());
-    }
-    let mode = Mode::from_raw_mode(mode & 0o7777 | 0o700);
-    // Another owner's folder: root needs no right, and others cannot give themselves one; what follows tells.
-    match rustix::fs::chmodat(&at, name, mode, AtFlags::empty()) {
-        Ok(()) | Err(Errno::PERM) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
 }

@@ -11,8 +11,8 @@ use plan::ports::Meta;
 use rustix::fs::{fstat, futimens};
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::{meta_of, mtime_ns, read_xattrs, timestamps, write_meta};
-use crate::tree::{Tree, stat_entry};
+use beneath::{Tree, stat_entry};
+use beneath::{meta_of, mtime_ns, read_xattrs, timestamps, write_meta};
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

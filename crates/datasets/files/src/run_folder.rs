@@ -22,10 +22,10 @@ use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::attributes::read_xattrs;
 use crate::root::keeping_time;
-use crate::tree::{Tree, identity_of, open_folder};
 use crate::walk::OWN_FOLDER;
+use beneath::read_xattrs;
+use beneath::{Tree, identity_of, open_folder};
 
 /// What a [`Place`] of this data set says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +116,13 @@ impl RunFolder {
             .map_err(|error| failed(&self.place().join(name), "make", error))
     }
 
+    /// A folder inside as a root of its own, by what is open.
+    pub(crate) fn tree(&self, name: &str) -> Result<Tree> {
+        let place = self.place().join(name);
+        let folder = if name.is_empty() { self.fd.try_clone() } else { open_folder(&self.fd, name.as_ref()) };
+        folder.map(|fd| Tree::of(fd, place.clone())).map_err(|error| failed(&place, "open", error))
+    }
+
     /// Removes a file inside, when it is there.
     pub(crate) fn remove_file(&self, name: &str) -> Result<()> {
         match rustix::fs::unlinkat(&self.fd, name, rustix::fs::AtFlags::empty()) {
@@ -128,7 +135,12 @@ impl RunFolder {
     pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         let write = || -> io::Result<()> {
             let draft = format!("{name}.new");
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            // Always a new file: one that is there may be a further name of something outside.
+            match rustix::fs::unlinkat(&self.fd, &draft, rustix::fs::AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let mut file = std::fs::File::from(openat(&self.fd, &draft, flags, Mode::RUSR | Mode::WUSR)?);
             file.write_all(&serde_json::to_vec(value)?)?;
             file.sync_all()?;

@@ -10,11 +10,11 @@ use plan::ports::StopFlag;
 use plan::{Error, Result};
 use rustix::fs::{FileType, fstat, fstatfs, fstatvfs};
 
-use crate::attributes::allocated_bytes;
 use crate::hook::Hook;
 use crate::run_folder::failed;
-use crate::tree::{Tree, stat_entry};
 use crate::walk::Walk;
+use beneath::allocated_bytes;
+use beneath::{Tree, stat_entry};
 
 /// What a volume has.
 #[derive(Debug, Clone, Copy)]

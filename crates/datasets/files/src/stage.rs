@@ -3,7 +3,7 @@
 //! Reads the list of entries twice instead of remembering it: a million entries take no memory. The only table is that of hard links.
 
 mod clear;
-pub(crate) mod last;
+mod last;
 mod write;
 
 use std::collections::BTreeMap;
@@ -11,21 +11,20 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use beneath::{Fault, Links, Tree, Unset, Writer};
 use crossbeam_channel::{Sender, bounded};
 use plan::evidence::Tally;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Entry, EntryKind, Event, Meta, Road, Snapshot, Verb};
+use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use self::clear::Clearing;
-use self::last::Links;
-use crate::attributes::Unset;
 use crate::census::add_attribute;
 use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, failed};
-use crate::tree::Tree;
 
 /// Name of the file that says that staging is complete.
 pub(crate) const STAGED: &str = "staged.json";
@@ -55,7 +54,7 @@ pub(crate) struct Staged {
 /// A staging at work.
 pub(crate) struct Staging<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) tree: Tree,
+    pub(crate) tree: Arc<Tree>,
     pub(crate) snapshot: &'a dyn Snapshot,
     pub(crate) in_place: bool,
     outcome: Mutex<(Staged, Notices)>,
@@ -66,11 +65,12 @@ pub(crate) struct Staging<'a> {
 /// Stages into the run's folder, or (in place) over the live data. The caller has cleared what was there, and checked the space.
 pub(crate) fn stage(context: &Context, run: &RunFolder, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
     let in_place = run.spot.road == Road::InPlace;
-    let target = if in_place { run.root.place_of(Path::new("")) } else { run.root.place_of(&run.spot.inside(STAGE)) };
-    if !in_place {
-        run.make(STAGE)?;
+    if in_place {
+        check_all(context, &**snapshot)?;
     }
-    let tree = Tree::open(&target).map_err(|error| failed(&target, "open", error))?;
+    // By what is open already: a name may lead elsewhere by now.
+    let tree = if in_place { Arc::clone(&run.root) } else { Arc::new(Tree::of(run.make(STAGE)?, run.place().join(STAGE))) };
+    let target = tree.place_of(Path::new(""));
     let probed = write::probe(run)?;
     let staging = Staging {
         context,
@@ -108,6 +108,14 @@ impl Staging<'_> {
         }
     }
 
+    /// An error about an entry, with the way out.
+    pub(crate) fn failed(&self, path: &Path, fault: Fault) -> Error {
+        match fault {
+            Fault::There(doing, error) => failed(&self.tree.place_of(path), doing, error),
+            Fault::Here(error) => error,
+        }
+    }
+
     /// Notes what of an entry's metadata could not be set.
     pub(crate) fn note(&self, path: &Path, meta: &Meta, unset: &Unset) {
         if !unset.owner && unset.xattrs.is_empty() {
@@ -135,9 +143,9 @@ impl Staging<'_> {
             for _ in 0..self.context.workers.max(1) {
                 let (entries_out, failure, aborted) = (entries_out.clone(), &failure, &aborted);
                 scope.spawn(move || {
-                    let mut writer = write::Writer::new(self);
+                    let mut writer = Writer::new(&self.tree);
                     for entry in entries_out {
-                        let written = self.context.stop.check().and_then(|()| writer.write(&entry));
+                        let written = self.context.stop.check().and_then(|()| write::write(self, &mut writer, &entry));
                         if let Err(error) = written {
                             failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                             aborted.store(true, Ordering::SeqCst);
@@ -163,21 +171,22 @@ impl Staging<'_> {
     fn feed(&self, entries: &Sender<Entry>, aborted: &AtomicBool) -> Result<()> {
         let mut links = Links::default();
         let mut clearing = if self.in_place { Some(Clearing::new(self)?) } else { None };
-        let mut folders = write::Folders::new(&self.tree);
+        let mut folders = Writer::new(&self.tree);
+        let mut order = TreeOrder::default();
         for entry in self.snapshot.entries()? {
             self.context.stop.check()?;
             let entry = entry?;
-            check_path(&entry.path)?;
+            check_entry(&mut order, &entry)?;
             if let Some(clearing) = &mut clearing {
                 clearing.arrive(&entry)?;
             }
             if matches!(entry.kind, EntryKind::Folder) {
-                folders.make(&entry.path)?;
+                folders.make_folder(&entry.path, self.in_place).map_err(|fault| self.failed(&entry.path, fault))?;
                 if let Some(clearing) = &mut clearing {
                     clearing.enter(&entry.path)?;
                 }
                 self.advance(0, 1, false);
-            } else if (entry.is_file() && links.first(&entry.path, &entry.meta).is_some()) || entries.send(entry).is_err() {
+            } else if (entry.is_file() && links.first(&entry.path, &entry.meta)?.is_some()) || entries.send(entry).is_err() {
                 // A further name of a file: linked when all files are there. Or the writers are gone, which `aborted` tells.
                 if aborted.load(Ordering::SeqCst) {
                     return Ok(());
@@ -188,12 +197,31 @@ impl Staging<'_> {
     }
 }
 
-/// A path of a snapshot becomes a path on disk: nothing but plain names.
-pub(crate) fn check_path(path: &Path) -> Result<()> {
-    use std::path::Component;
-    let own = path.iter().next().is_some_and(|name| name == crate::walk::OWN_FOLDER);
-    if !own && path.components().next().is_some() && path.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Ok(());
+/// In place nothing is touched before all of the snapshot is known to be a tree: what is removed does not come back by itself.
+pub(crate) fn check_all(context: &Context, snapshot: &dyn Snapshot) -> Result<()> {
+    let (mut order, mut links) = (TreeOrder::default(), Links::default());
+    for entry in snapshot.entries()? {
+        context.stop.check()?;
+        let entry = entry?;
+        check_entry(&mut order, &entry)?;
+        links.first(&entry.path, &entry.meta)?;
     }
-    Err(Error::needs_person(format!("the snapshot holds an entry {:?} that cannot be in a tree of files", path.display().to_string())))
+    Ok(())
+}
+
+/// A path of a snapshot becomes a path on disk: nothing but plain names, in the order of a tree, each once, and none below what is no folder.
+pub(crate) fn check_entry(order: &mut TreeOrder, entry: &Entry) -> Result<()> {
+    let refused = |why: &str| {
+        let path = entry.path.display().to_string();
+        Error::needs_person(format!("entry {path:?} of the snapshot {why}"))
+            .hint("No backup of this program makes that: somebody who knows the repository's password has changed the snapshot. Restore another set.")
+    };
+    if entry.path.iter().next().is_some_and(|name| name == crate::walk::OWN_FOLDER) {
+        return Err(refused("is in the folder of the program's own, which is not part of any tree"));
+    }
+    match order.admit(&entry.path, matches!(entry.kind, EntryKind::Folder)) {
+        Ok(implied) if implied.is_empty() => Ok(()),
+        Ok(_) => Err(refused("is in a folder that the snapshot does not have")),
+        Err(why) => Err(refused(&why)),
+    }
 }

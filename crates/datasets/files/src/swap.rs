@@ -26,8 +26,8 @@ use crate::hook::{Hook, Moment};
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, Spot, failed};
 use crate::stage::{STAGE, STAGED, Staged};
-use crate::tree::{Tree, stat_entry};
 use crate::walk::{OWN_FOLDER, data_names};
+use beneath::{Tree, stat_entry};
 
 /// Name of the folder of the previous data.
 pub(crate) const BEFORE: &str = "before";

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod changing;
+mod hostile;
 mod in_place;
 mod over_there;
 mod pod_broken;
@@ -23,7 +24,9 @@ use std::sync::{Arc, Mutex};
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, EntryKind, Event, Meta, Place, Road, Snapshot, StopFlag, Watch};
+use plan::ports::{
+    Content, Context, DataSet, Discard, Dump, Entry, EntryHandle, EntryKind, Event, Meta, Place, Road, Snapshot, StopFlag, Watch,
+};
 use plan::{Error, Result};
 use tempfile::TempDir;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Stat, fstat};
 
 use crate::hook::{Hook, Moment};
-use crate::tree::{Names, Tree, identity, open_folder, stat_entry};
+use beneath::{Names, Tree, identity, open_folder, stat_entry};
 
 /// The program's own folder at the root of a tree: never part of the data.
 pub(crate) const OWN_FOLDER: &str = ".threescale-backup";

@@ -99,6 +99,15 @@ impl Object {
         // The parser's own error could repeat a piece of a Secret.
         let value = serde_json::from_slice(bytes).map_err(|_| Error::failed(format!("{} in the set is not JSON", path.display())))?;
         let object = Self::from_value(value)?;
+        // The names become a path of the API: they must not lead to another object, kind or namespace.
+        let is_plain =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte)) && !text.starts_with('.');
+        if object.key.name.is_empty() || ![&object.key.group, &object.key.kind, &object.key.name].into_iter().all(|text| is_plain(text)) {
+            return Err(Error::needs_person(format!(
+                "{:?} in the set has a name that no object of Kubernetes has",
+                path.display().to_string()
+            )));
+        }
         if object.path() != path {
             return Err(Error::failed(format!("{} in the set is another object: {}", path.display(), object.key)));
         }
@@ -172,5 +181,26 @@ fn sorted(value: &Value) -> Value {
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_elsewhere_in_the_api_is_refused() {
+        let object = |version: &str, kind: &str, name: &str| {
+            let value = serde_json::json!({ "apiVersion": version, "kind": kind, "metadata": { "name": name } });
+            let path = Object::from_value(value.clone()).unwrap().path();
+            Object::from_snapshot(&path, value.to_string().as_bytes())
+        };
+        assert_eq!(object("apps.3scale.net/v1", "APIManager", "prod-1.a").unwrap().unwrap().key.name, "prod-1.a");
+        for name in ["../../namespaces/other/secrets/x", "a/b", "..", ".", "", "a?dryRun=All", "a%2fb", "a#b", "a b"] {
+            assert!(object("v1", "Secret", name).is_err(), "{name:?}");
+        }
+        assert!(object("v1", "Secret/../x", "a").is_err());
+        assert!(object("../v1/x", "Secret", "a").is_err());
     }
 }

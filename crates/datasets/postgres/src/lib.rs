@@ -33,6 +33,7 @@ mod tls;
 
 pub use address::{Address, Host};
 pub use beside::RemotePrograms;
+pub use place::is_stream;
 pub use store::{Options, PostgresStore};
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ pub(crate) fn file_name(database: &str) -> String {
     database.chars().enumerate().map(encode).collect()
 }
 
+/// Whether a folder of a snapshot is the archive of `pg_dump`: a file that is cut into parts, `00000001.part` and so on.
+#[must_use]
+pub fn is_stream(folder: &std::path::Path) -> bool {
+    folder.components().count() == 1 && folder.extension().is_some_and(|extension| extension == "dump")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

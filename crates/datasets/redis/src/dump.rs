@@ -259,6 +259,12 @@ pub(crate) fn folder(position: usize, name: &str) -> String {
     format!("{:04}-{name}.rdb", position + 1)
 }
 
+/// Whether a folder of a snapshot is a logical database: an RDB file that is cut into parts, `00000001.part` and so on.
+#[must_use]
+pub fn is_stream(folder: &std::path::Path) -> bool {
+    folder.components().count() == 1 && folder.extension().is_some_and(|extension| extension == "rdb")
+}
+
 /// Path of a part, counted from 1.
 pub(crate) fn part_path(folder: &str, number: u64) -> std::path::PathBuf {
     std::path::PathBuf::from(format!("{folder}/{number:08}.part"))

@@ -20,6 +20,7 @@ mod store;
 mod tally;
 
 pub use address::{Address, Endpoint, Sentinels};
+pub use dump::is_stream;
 pub use queues::queues_of;
 pub use store::{FileRoad, Options, RedisStore, Restart};
 

@@ -206,6 +206,10 @@ impl DataSet for RedisStore {
         self.discard_at(context, &self.placed(place)?)
     }
 
+    fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
+        self.tidy_at(context, &self.placed(place)?)
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.kept_bytes_at(context, &self.placed(place)?)
     }

@@ -211,6 +211,15 @@ pub trait DataSet: Send + Sync {
     /// When it cannot be removed; [`crate::Class::NeedsPerson`] when what is there is not what was to be removed.
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()>;
 
+    /// Removes what only the run itself needed, when it has come to its end over the live data ([`Road::InPlace`]): its last step, an undo, or `settle`.
+    /// The live data is not touched. Nothing there is fine.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn tidy(&self, _context: &Context, _place: &Place) -> Result<()> {
+        Ok(())
+    }
+
     /// Approximate bytes kept at the place.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use plan::evidence::Tally;
+use plan::tree_order::{DEPTH_MAX, PATH_BYTES_MAX};
 use plan::{Class, Error, Result};
 use rustic_core::TreeId;
 use rustic_core::repofile::Node;
@@ -14,7 +15,9 @@ use crate::sink::fingerprint;
 /// Every node below a tree, folders before what is in them.
 pub struct Walk<'a> {
     index: &'a Indexed,
-    stack: Vec<(PathBuf, std::vec::IntoIter<Node>)>,
+    /// The folder whose nodes come next: one path, not one for each level.
+    folder: PathBuf,
+    stack: Vec<std::vec::IntoIter<Node>>,
 }
 
 impl<'a> Walk<'a> {
@@ -22,7 +25,20 @@ impl<'a> Walk<'a> {
     /// When the root cannot be read.
     pub fn new(index: &'a Indexed, tree: TreeId) -> Result<Self> {
         let root = nodes_of(index, tree, Path::new(""))?.into_iter();
-        Ok(Self { index, stack: vec![(PathBuf::new(), root)] })
+        Ok(Self { index, folder: PathBuf::new(), stack: vec![root] })
+    }
+
+    fn enter(&mut self, path: &Path, node: &Node) -> Result<()> {
+        if self.stack.len() > DEPTH_MAX || path.as_os_str().len() > PATH_BYTES_MAX {
+            return Err(Error::needs_person(format!(
+                "a folder of the snapshot is in more than {DEPTH_MAX} others, or its path is too long"
+            ))
+            .hint("No backup of this program makes that: somebody who knows the password has changed the snapshot."));
+        }
+        let tree = node.subtree.ok_or_else(|| Error::failed(format!("folder {} has no content", path.display())))?;
+        self.stack.push(nodes_of(self.index, tree, path)?.into_iter());
+        path.clone_into(&mut self.folder);
+        Ok(())
     }
 }
 
@@ -30,23 +46,19 @@ impl Iterator for Walk<'_> {
     type Item = Result<(PathBuf, Node)>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (folder, node) = loop {
-            let (folder, nodes) = self.stack.last_mut()?;
-            if let Some(node) = nodes.next() {
-                break (folder, node);
+        let node = loop {
+            if let Some(node) = self.stack.last_mut()?.next() {
+                break node;
             }
             self.stack.pop();
+            self.folder.pop();
         };
-        let path = folder.join(node.name());
-        if node.is_dir() {
-            let below = node.subtree.ok_or_else(|| Error::failed(format!("folder {} has no content", path.display())));
-            match below.and_then(|tree| nodes_of(self.index, tree, &path)) {
-                Ok(nodes) => self.stack.push((path.clone(), nodes.into_iter())),
-                Err(error) => {
-                    self.stack.clear();
-                    return Some(Err(error));
-                }
-            }
+        let path = self.folder.join(node.name());
+        if node.is_dir()
+            && let Err(error) = self.enter(&path, &node)
+        {
+            self.stack.clear();
+            return Some(Err(error));
         }
         Some(Ok((path, node)))
     }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use plan::evidence::Tally;
 use plan::ports::{Content, Context, Dump, Meta, Part, StopFlag, Verdict};
+use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 use rustic_core::{ReadSource, ReadSourceEntry, RusticResult};
 
 use super::node::{fingerprint, node_of};
-use super::order::Order;
 use super::part::{Bytes, PartReader};
 use crate::fault::{guarded, lock};
 use crate::read::walk::Found;
@@ -54,7 +54,7 @@ struct State {
     given: Counted,
     read_files: u64,
     read_bytes: u64,
-    order: Order,
+    order: TreeOrder,
     ended: bool,
     failure: Option<Error>,
 }
@@ -158,7 +158,10 @@ impl Run {
 
     fn entries_of(self: &Arc<Self>, part: Part) -> Result<Vec<ReadSourceEntry<PartReader>>> {
         let Part { path, meta, content } = part;
-        let implied = lock(&self.state).order.admit(&path, matches!(content, Content::Folder))?;
+        let implied = lock(&self.state).order.admit(&path, matches!(content, Content::Folder)).map_err(|why| {
+            Error::failed(format!("part {:?} {why}", path.display().to_string()))
+                .hint("This is a fault of the data set's dump, not of the data; or the tree is deeper than any that can be kept.")
+        })?;
         let mut entries = Vec::with_capacity(implied.len() + 1);
         for folder in implied {
             entries.push(self.entry(&folder, &Meta { mode: 0o755, ..Meta::default() }, Content::Folder)?);

@@ -14,8 +14,8 @@ use rustix::fs::{FileType, fstat};
 
 use super::Shared;
 use super::read::{Item, read_entry};
-use crate::tree::is_vanished;
 use crate::walk::{Found, Missed, Walk};
+use beneath::is_vanished;
 
 /// Entries between the walk and the one that is wanted; each may hold a file descriptor or two.
 const WINDOW_ENTRIES: usize = 128;

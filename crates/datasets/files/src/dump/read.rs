@@ -14,10 +14,10 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::order::{Job, cannot_read};
 use super::{SMALL_BYTES, Shared};
-use crate::attributes::{allocated_bytes, meta_of, mtime_ns, read_xattrs, read_xattrs_at};
 use crate::hook::Moment;
-use crate::tree::{is_vanished, stat_entry};
 use crate::walk::Found;
+use beneath::{allocated_bytes, meta_of, mtime_ns, read_xattrs, read_xattrs_at};
+use beneath::{is_vanished, stat_entry};
 
 /// How often a small file is read again when it changed meanwhile.
 const READINGS: u32 = 3;

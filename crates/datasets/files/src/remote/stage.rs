@@ -4,22 +4,22 @@
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 
+use beneath::{Links, SET_ID_BITS, Unset};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Entry, EntryKind, Event, Road, Snapshot, Verb};
+use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 
 use super::pack;
 use super::place::{There, broken};
 use super::swap::{Status, Steps, folder};
 use super::unpack::{Header, Unpack};
-use crate::attributes::Unset;
-use crate::census::{Census, SET_ID_BITS, add_attribute};
+use crate::census::{Census, add_attribute};
 use crate::dump::SMALL_BYTES;
 use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
-use crate::stage::last::Links;
-use crate::stage::{STAGE, STAGED, Staged, check_path};
+use crate::stage::{STAGE, STAGED, Staged, check_all, check_entry};
 use crate::swap::Phase;
 
 const EXTRACT: &str = include_str!("extract.sh");
@@ -58,6 +58,9 @@ fn check_phase(status: &Status) -> Result<()> {
 /// Stages into the run's folder, or (in place) instead of the live data.
 pub(super) fn stage(there: &There, context: &Context, spot: &Spot, snapshot: &dyn Snapshot, kept: &KeptDataSet) -> Result<()> {
     let in_place = spot.road == Road::InPlace;
+    if in_place {
+        check_all(context, snapshot)?;
+    }
     let status = Status::ask(there, context, spot)?;
     check_phase(&status)?;
     let time = super::stream::root_meta(there, context)?.time_word();
@@ -109,10 +112,11 @@ struct Staging<'a> {
 impl Staging<'_> {
     /// Writes all entries of the snapshot.
     fn write(&mut self, to: &mut dyn Write) -> Result<()> {
+        let mut order = TreeOrder::default();
         for entry in self.snapshot.entries()? {
             self.context.stop.check()?;
             let entry = entry?;
-            check_path(&entry.path)?;
+            check_entry(&mut order, &entry)?;
             self.entry(to, &entry)?;
         }
         pack::end(&mut &mut *to).map_err(|error| broken("write the end of the files", error))
@@ -120,7 +124,7 @@ impl Staging<'_> {
 
     fn entry(&mut self, to: &mut dyn Write, entry: &Entry) -> Result<()> {
         let Some(mut header) = self.header(entry)? else { return Ok(()) };
-        let first = if entry.is_file() { self.links.first(&entry.path, &entry.meta) } else { None };
+        let first = if entry.is_file() { self.links.first(&entry.path, &entry.meta)? } else { None };
         if let Some(first) = first {
             header = Header { kind: b'1', link: super::dump::raw_path(&first), size_bytes: 0, xattrs: Vec::new(), ..header };
         } else {

@@ -8,8 +8,8 @@ use plan::{Error, Result};
 
 use super::place::{There, broken, program};
 use super::unpack::{Header, Unpack};
-use crate::attributes::is_data;
 use crate::root::RootMeta;
+use beneath::is_data;
 
 const PACK: &str = include_str!("pack.sh");
 const LINKS: &str = include_str!("links.sh");

@@ -65,6 +65,8 @@ discard() {
 }
 
 write() {
+    # Always a new file: one that is there may lead elsewhere.
+    rm -f -- "$run/$1.new" || fail "write $1"
     printf '%s' "$2" >"$run/$1.new" || fail "write $1"
     stable "$run/$1.new"
     mv -f -- "$run/$1.new" "$run/$1" || fail "write $1"

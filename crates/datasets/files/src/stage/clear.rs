@@ -8,10 +8,10 @@ use plan::ports::{Entry, EntryKind};
 use rustix::fs::FileType;
 
 use super::Staging;
-use crate::remove::{make_accessible, remove};
+use crate::remove::remove;
 use crate::run_folder::failed;
-use crate::tree::{Names, stat_entry};
 use crate::walk::is_not_data;
+use beneath::{Names, grant_owner, stat_entry};
 
 /// See the module.
 pub(super) struct Clearing<'a> {
@@ -29,10 +29,8 @@ impl<'a> Clearing<'a> {
     /// A folder of the set is there: its entries come next.
     pub(super) fn enter(&mut self, path: &Path) -> Result<()> {
         let run = || -> std::io::Result<Names> {
-            if let Ok((parent, name)) = self.staging.tree.parent(path)
-                && let Some(stat) = stat_entry(&parent, name)?
-            {
-                make_accessible(&parent, name, stat.st_mode)?;
+            if let Ok((parent, name)) = self.staging.tree.parent(path) {
+                grant_owner(&parent, name)?;
             }
             Names::read(self.staging.tree.folder(path)?)
         };

@@ -64,7 +64,7 @@ fn make(root: &Path, tree: &Tree) {
         if !path.is_symlink() {
             chmodat(CWD, path, rustix::fs::Mode::from_raw_mode(*mode), AtFlags::empty()).unwrap();
         }
-        utimensat(CWD, path, &crate::attributes::timestamps((*mtime_ns).into()), AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        utimensat(CWD, path, &beneath::timestamps((*mtime_ns).into()), AtFlags::SYMLINK_NOFOLLOW).unwrap();
     }
 }
 

@@ -4,8 +4,9 @@ use plan::Result;
 use plan::ports::Context;
 
 use super::RedisStore;
-use super::place::{Holds, Method, Placed, foreign};
+use super::place::{Holds, Method, Placed, Spot, foreign};
 use super::transaction::{command, settle_writes, transaction};
+use crate::connection::Connection;
 
 impl RedisStore {
     pub(crate) fn discard_at(&self, context: &Context, placed: &Placed) -> Result<()> {
@@ -13,11 +14,7 @@ impl RedisStore {
             return self.discard_files(context, placed);
         }
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
-            for live in spots.iter().filter(|spot| spot.side.is_none()).map(|spot| spot.live) {
-                // In place all that is left is the record of what was left out.
-                connection.select(live)?;
-                connection.call(&[b"DEL", placed.left_out().as_bytes()])?;
-            }
+            forget_left_out(&mut connection, placed, spots)?;
             for side in spots.iter().filter_map(|spot| spot.side) {
                 match placed.holds(&mut connection, side)? {
                     Holds::Nothing => continue,
@@ -28,6 +25,17 @@ impl RedisStore {
                 transaction(&mut connection, &vec![command(&["FLUSHDB", "ASYNC"])])?;
             }
             settle_writes(&mut connection, &server)?;
+        }
+        Ok(())
+    }
+
+    /// In place all that is left is the record of what was left out. By file also the server's previous files, which stay.
+    pub(crate) fn tidy_at(&self, context: &Context, placed: &Placed) -> Result<()> {
+        if placed.method == Method::File {
+            return Ok(());
+        }
+        for ((_, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
+            forget_left_out(&mut connection, placed, spots)?;
         }
         Ok(())
     }
@@ -43,6 +51,14 @@ impl RedisStore {
         }
         Ok(bytes)
     }
+}
+
+fn forget_left_out(connection: &mut Connection, placed: &Placed, spots: &[Spot]) -> Result<()> {
+    for live in spots.iter().filter(|spot| spot.side.is_none()).map(|spot| spot.live) {
+        connection.select(live)?;
+        connection.call(&[b"DEL", placed.left_out().as_bytes()])?;
+    }
+    Ok(())
 }
 
 /// The memory of so many keys, as far as their share of all keys tells.

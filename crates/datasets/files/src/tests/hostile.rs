@@ -1,0 +1,261 @@
+//! Nothing outside of the tree is ever touched: neither by a set that somebody made who knows the repository's password, nor through what the owner of the
+//! tree puts in the way.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests; the seed is printed")]
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::over_there::pod;
+use super::*;
+
+/// A snapshot of any entries in any order.
+struct Listed(Vec<(PathBuf, EntryKind)>);
+
+impl Listed {
+    fn entry((path, kind): &(PathBuf, EntryKind)) -> Entry {
+        let size_bytes = if *kind == EntryKind::File { 7 } else { 0 };
+        let meta = Meta { mode: 0o755, uid: Some(0), gid: Some(0), mtime_ns: Some(5), links: 1, ..Meta::default() };
+        Entry { path: path.clone(), meta, size_bytes, kind: kind.clone(), handle: EntryHandle(Box::new(())) }
+    }
+}
+
+impl Snapshot for Listed {
+    fn entries(&self) -> Result<Box<dyn Iterator<Item = Result<Entry>> + Send + '_>> {
+        Ok(Box::new(self.0.iter().map(|entry| Ok(Self::entry(entry)))))
+    }
+
+    fn find(&self, path: &Path) -> Result<Entry> {
+        self.0.iter().find(|(found, _)| found == path).map(Self::entry).ok_or_else(|| Error::failed("no such entry"))
+    }
+
+    fn read(&self, _: &Entry) -> Result<Box<dyn Read + Send>> {
+        Ok(Box::new(Cursor::new(b"hostile")))
+    }
+}
+
+fn lists(outside: &Path) -> Vec<Vec<(PathBuf, EntryKind)>> {
+    let file = |path: &str| (PathBuf::from(path), EntryKind::File);
+    let folder = |path: &str| (PathBuf::from(path), EntryKind::Folder);
+    let link = |path: &str| (PathBuf::from(path), EntryKind::Symlink(outside.to_owned()));
+    let absolute = outside.join("made").display().to_string();
+    let mut deep: Vec<_> = (1..=4097).map(|levels| folder(&vec!["d"; levels].join("/"))).collect();
+    deep.push(file(&vec!["d"; 4098].join("/")));
+    vec![
+        vec![file("../outside/made")],
+        vec![file("../../outside/made")],
+        vec![file(&absolute)],
+        vec![folder("a"), file("a/../../outside/made")],
+        vec![folder(".."), folder("../outside"), file("../outside/made")],
+        vec![file("a/b")],
+        vec![folder("a"), file("a//b")],
+        vec![folder("a"), file("a/./b")],
+        vec![file(".")],
+        vec![file("")],
+        vec![file("a\0b")],
+        vec![link("a"), folder("a"), file("a/made")],
+        vec![folder("a"), link("a"), file("a/made")],
+        vec![link("a"), file("a/made")],
+        vec![link("a"), file("a")],
+        vec![file("a"), file("a/made")],
+        vec![file("a"), file("a")],
+        vec![file("b"), file("a")],
+        vec![folder("a"), file("a/1"), file("b"), file("a/2")],
+        vec![folder(".threescale-backup"), file(".threescale-backup/x")],
+        vec![link(".threescale-backup")],
+        deep,
+    ]
+}
+
+/// A live tree, and a folder beside it that nobody may touch.
+fn beside() -> (TempDir, PathBuf, PathBuf) {
+    let (guard, source, target) = folders();
+    let outside = guard.path().join("outside");
+    std::fs::rename(source, &outside).unwrap();
+    shell(
+        &outside,
+        "mkdir folder; echo untouched > file; echo untouched > folder/made; chmod 640 file; touch -d @1000000000 file folder/made folder .",
+    );
+    shell(&target, "mkdir live; echo live > live/file");
+    (guard, outside, target)
+}
+
+fn kept_of_nothing() -> KeptDataSet {
+    let (_guard, source, _) = folders();
+    backup(&source).1
+}
+
+#[test]
+fn names_that_no_backup_makes_are_refused_before_anything_is_touched() {
+    let (_guard, outside, target) = beside();
+    let (before, live) = (outside_all(&outside), super::outside(&target));
+    let kept = kept_of_nothing();
+    let stores: [Box<dyn DataSet>; 2] = [Box::new(store(&target)), Box::new(pod(&target))];
+    for (number, list) in lists(&outside).into_iter().enumerate() {
+        // A path of over 3,900 bytes is refused for its length already where tar unpacks.
+        let is_deep = list.len() > 4000;
+        for store in stores.iter().take(if is_deep { 1 } else { 2 }) {
+            for road in [Road::SideCopy, Road::InPlace] {
+                let place = store.reserve(&context(), &kept, road).unwrap();
+                let snapshot: Arc<dyn Snapshot> = Arc::new(Listed(list.clone()));
+                let error = store.stage(&context(), &place, snapshot, &kept).unwrap_err();
+                assert_eq!(error.class(), plan::Class::NeedsPerson, "{number} {road:?}: {error:?}");
+                assert!(error.to_string().contains("entry \""), "{number}: the name is told: {error:?}");
+                assert_eq!(outside_all(&outside), before, "{number} {road:?}");
+                assert_eq!(super::outside(&target), live, "{number} {road:?}: nothing of the live tree was removed yet");
+                store.discard(&context(), &place, Discard::Staged).unwrap();
+            }
+        }
+    }
+}
+
+/// All that is to be seen of a tree, with the root itself and the number of each file.
+fn outside_all(at: &Path) -> String {
+    format!(
+        "{}{}{}",
+        super::outside(at),
+        outside_root(at),
+        String::from_utf8_lossy(&shell(at, "find . -printf '%p %i %n %m %U %T@\n' | sort"))
+    )
+}
+
+#[test]
+fn links_in_the_live_tree_are_replaced_and_never_followed() {
+    for remote in [false, true] {
+        let (_guard, outside, target) = beside();
+        let before = outside_all(&outside);
+        let (_source_guard, source, _) = folders();
+        shell(
+            &source,
+            "mkdir -p a/b folder up; echo new > a/b/file; echo new > file; echo new > folder/made; echo new > up/made; mkfifo pipe; ln file other",
+        );
+        shell(
+            &target,
+            "ln -s ../outside a; ln -s ../outside/file file; ln -s ../outside/folder folder; ln -s .. up; ln -s ../outside/file pipe; ln ../outside/file other
+             mkdir -p live/x; ln -s ../../outside live/link; ln -s /etc live/etc; rm -f live/file",
+        );
+        let (memory, kept) = backup(&source);
+        let store: Box<dyn DataSet> = if remote { Box::new(pod(&target)) } else { Box::new(store(&target)) };
+        let place = stage_into(&*store, &memory, &kept, Road::InPlace);
+        assert_eq!(super::outside(&target), super::outside(&source));
+        assert_eq!(outside_all(&outside), before, "remote: {remote}");
+        store.tidy(&context(), &place).unwrap();
+        assert!(!target.join(".threescale-backup").exists(), "remote: {remote}");
+    }
+}
+
+#[test]
+fn a_file_that_stays_in_place_keeps_its_number_only_when_nothing_but_the_time_changes() {
+    let (_guard, source, target) = folders();
+    shell(&source, "echo same > same; echo same > mode; chmod 604 mode; echo same > owner; chown 7:8 owner; touch -d @5 same");
+    shell(&target, "echo same > same; echo same > mode; echo same > owner");
+    let number = |name: &str| std::fs::metadata(target.join(name)).unwrap().ino();
+    let before = ["same", "mode", "owner"].map(number);
+    let held: Vec<_> = ["mode", "owner"].iter().map(|name| std::fs::File::open(target.join(name)).unwrap()).collect();
+    let (memory, kept) = backup(&source);
+    stage(&target, &memory, &kept, Road::InPlace);
+    assert_eq!(number("same"), before[0]);
+    assert!(number("mode") != before[1] && number("owner") != before[2]);
+    for file in held {
+        let old = file.metadata().unwrap();
+        assert_eq!((old.uid(), old.permissions().mode() & 0o777), (0, 0o644), "what was there is not changed: it may have a name outside");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_the_runs_folder_is_refused() {
+    for name in [".threescale-backup", ".threescale-backup/01jrun", ".threescale-backup/01jrun/stage"] {
+        for remote in [false, true] {
+            let (_guard, outside, target) = beside();
+            let before = outside_all(&outside);
+            shell(&target, &format!("mkdir -p $(dirname {name}); ln -s $PWD/../outside {name}"));
+            let (_source_guard, source, _) = folders();
+            shell(&source, "mkdir folder; echo new > folder/made");
+            let (memory, kept) = backup(&source);
+            let store: Box<dyn DataSet> = if remote { Box::new(pod(&target)) } else { Box::new(store(&target)) };
+            let place = store.reserve(&context(), &kept, Road::SideCopy).unwrap();
+            let snapshot: Arc<dyn Snapshot> = Arc::clone(&memory) as Arc<dyn Snapshot>;
+            let staged = store.stage(&context(), &place, snapshot, &kept);
+            // A link inside of the run's folder is what an earlier try may have left: it is removed, and what it leads to is not.
+            assert_eq!(staged.is_ok(), name.ends_with("stage"), "{name} {remote}: {staged:?}");
+            assert_eq!(outside_all(&outside), before, "{name} {remote}");
+        }
+    }
+}
+
+/// The owner of a tree, who swaps folders, links and files in it all the time.
+const OWNER: &str = r#"
+use POSIX qw(mkfifo); $| = 1;
+my ($seed, $outside, $tree) = @ARGV; srand($seed); chdir($tree) or die;
+my @names = ('d0', 'd1', 'd2', 'd0/e', 'd1/e', 'd0/e/f', 'f0', 'f1', 'pipe', 'link', 'd1/f');
+my @goals = ($outside, "$outside/folder", "$outside/file", '/', '..', "$outside/made");
+for (my $count = 1;; $count++) {
+    my $name = rand() < 0.02 ? ('.threescale-backup', '.threescale-backup/01jrun')[rand 2] : $names[rand @names];
+    my ($spare, $goal, $act) = ('spare' . int(rand 8), $goals[rand @goals], int(rand 8));
+    if ($act == 0) { rename($name, $spare) and symlink($goal, $name) }
+    if ($act == 1) { symlink($goal, $spare) and rename($spare, $name) }
+    if ($act == 2) { unlink($name) }
+    if ($act == 3) { rename($name, $spare) and mkdir($name) }
+    if ($act == 4) { link("$outside/file", $name) }
+    if ($act == 5) { rename($spare, $name) }
+    if ($act == 6) { chmod((0, 0700)[rand 2], $name) unless -l $name }
+    if ($act == 7) { mkfifo($name, 0666) }
+    print "$count\n" if $count % 1000 == 0;
+}
+"#;
+
+fn owner_at_work(seed: u64, outside: &Path, tree: &Path) -> Child {
+    let mut perl = Command::new("setpriv");
+    perl.args(["--reuid=4242", "--regid=4242", "--clear-groups", "perl", "-e", OWNER, &seed.to_string()]);
+    perl.arg(outside).arg(tree).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = perl.spawn().unwrap();
+    // It is at work when it has told its first thousand.
+    let mut first = [0; 5];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"1000\n");
+    // Nobody reads more: it must not wait for that.
+    let mut rest = child.stdout.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut rest, &mut std::io::sink()));
+    child
+}
+
+#[test]
+fn the_owner_of_the_tree_gains_nothing_by_swapping_names_while_root_restores() {
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos().into();
+    println!("seed {seed}");
+    let (guard, outside, target) = beside();
+    std::fs::set_permissions(guard.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (_source_guard, source, _) = folders();
+    shell(
+        &source,
+        "for d in d0 d1 d2; do mkdir -p $d/e; for f in f g h made file; do echo $d$f > $d/$f; echo $f > $d/e/$f; done; done
+         echo 0 > f0; ln f0 f1; mkfifo pipe; ln -s f0 link; chmod 4755 d0/f; chown -hR 4242:4242 .",
+    );
+    let (memory, kept) = backup(&source);
+    shell(&target, "chown -hR 4242:4242 .");
+    let before = outside_all(&outside);
+    let mut owner = owner_at_work(seed, &outside, &target);
+    let (limit, mut outcomes) = (Instant::now() + Duration::from_secs(8), [0_u32; 2]);
+    let mut tries = 0;
+    while Instant::now() < limit || tries < 4 {
+        tries += 1;
+        let road = if tries % 3 == 0 { Road::SideCopy } else { Road::InPlace };
+        let (store, context) = (store(&target), context());
+        let place = store.reserve(&context, &kept, road).unwrap();
+        let snapshot: Arc<dyn Snapshot> = Arc::clone(&memory) as Arc<dyn Snapshot>;
+        let staged = store.stage(&context, &place, snapshot, &kept);
+        outcomes[usize::from(staged.is_ok())] += 1;
+        if staged.is_ok() && road == Road::SideCopy {
+            // Whatever becomes of it: what counts is outside.
+            drop(store.cut_over(&context, &place).and_then(|()| store.undo(&context, &place).map(drop)));
+        }
+        drop(store.prove(&context, &place, &kept));
+        drop(store.discard(&context, &place, Discard::Previous));
+        assert_eq!(outside_all(&outside), before, "seed {seed}, try {tries}");
+    }
+    assert!(owner.try_wait().unwrap().is_none(), "the owner was at work to the end");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    println!("{tries} tries: {} failed, {} staged", outcomes[0], outcomes[1]);
+    shell(&target, "chmod -R u+rwx . 2>/dev/null || true; find . -mindepth 1 -delete");
+}
