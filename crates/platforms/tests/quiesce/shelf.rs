@@ -78,16 +78,16 @@ fn on_a_cluster_one_run_holds_the_lock() {
     let Some(installation) = Installation::empty("lock") else { return };
     let shelf = || ConfigMapShelf::with_lock_duration(installation.cluster.clone(), SHORT);
     let (first, second) = (shelf(), shelf());
-    let held = first.lock().unwrap();
-    assert_eq!(second.lock().err().unwrap().class(), Class::Locked);
+    let held = first.lock(&plan::InstallationId::default()).unwrap();
+    assert_eq!(second.lock(&plan::InstallationId::default()).err().unwrap().class(), Class::Locked);
     // Longer than its duration: it is renewed.
     let began = Instant::now();
     eventually("the lock was renewed twice", || began.elapsed() > SHORT * 2);
-    assert_eq!(second.lock().err().unwrap().class(), Class::Locked);
+    assert_eq!(second.lock(&plan::InstallationId::default()).err().unwrap().class(), Class::Locked);
     first.open("run1", 0).unwrap().append(b"x\n").unwrap();
     drop(held);
     let began = Instant::now();
-    let held = second.lock().unwrap();
+    let held = second.lock(&plan::InstallationId::default()).unwrap();
     assert!(began.elapsed() < SHORT, "a lock that was let go is free at once");
 
     // Somebody takes it by force: who held it does not write any more.
@@ -117,7 +117,7 @@ fn on_a_cluster_the_lock_of_a_dead_run_is_taken_over() {
     installation.cluster.post(&path, &lease).unwrap();
     let shelf = ConfigMapShelf::with_lock_duration(installation.cluster.clone(), SHORT);
     let began = Instant::now();
-    let held = shelf.lock().unwrap();
+    let held = shelf.lock(&plan::InstallationId::default()).unwrap();
     assert!(began.elapsed() >= SHORT, "it might have been alive");
     let lease = installation.cluster.get(&format!("{path}/threescale-backup")).unwrap();
     assert_eq!(lease["spec"]["leaseTransitions"], 5);
