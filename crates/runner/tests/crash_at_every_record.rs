@@ -1,6 +1,7 @@
 //! The process dies at every record of a restore: `resume` ends where an uninterrupted run ends, `undo` where it began.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use std::sync::{Arc, Mutex};
