@@ -1,9 +1,9 @@
 //! Whose sets a command is about, and which of them is meant. The rules are `plan::choice`'s; here is what they are asked about.
 
 use jiff::Timestamp;
+use plan::Result;
 use plan::choice::{Asked, Candidate, Chosen, Whose, choose};
 use plan::ports::{Context, Repository};
-use plan::Result;
 
 use crate::app::App;
 use crate::config::Config;

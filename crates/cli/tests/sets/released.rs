@@ -78,7 +78,8 @@ impl Kept {
         redis.stop().unwrap();
         fs::copy(kept.join("dump.rdb"), redis.folder().join("data/dump.rdb")).unwrap();
         redis.start_again().unwrap();
-        let journal = fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|end| end == "jsonl"));
+        let journal =
+            fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some_and(|end| end == "jsonl"));
         let journal = journal.unwrap();
         fs::create_dir_all(self.home.path("state/runs")).unwrap();
         let here = self.home.path("").display().to_string();
@@ -133,7 +134,8 @@ fn a_set_of_a_released_version_goes_back_into_servers_of_today() {
         kept.ok(&["restore", &whole, "--yes"]);
         let names = servers.mysql.client().args(["-N", "-e", "SELECT COUNT(*), MAX(org_name) FROM `system`.accounts"]).output().unwrap();
         assert_eq!(text(&names.stdout).trim(), "3\tProvider");
-        let tenants = servers.postgres.client().args(["-d", lab::ZYNC_DATABASE, "-At", "-c", "SELECT count(*) FROM tenants"]).output().unwrap();
+        let tenants =
+            servers.postgres.client().args(["-d", lab::ZYNC_DATABASE, "-At", "-c", "SELECT count(*) FROM tenants"]).output().unwrap();
         assert_eq!(text(&tenants.stdout).trim(), "2");
         let state = servers.backend_redis.client().args(["-n", "0", "--raw", "HGET", "service/id:1", "state"]).output().unwrap();
         assert_eq!(text(&state.stdout).trim(), "active");
