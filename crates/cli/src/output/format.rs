@@ -43,7 +43,7 @@ fn age_at(then: Timestamp, now: Timestamp) -> String {
     match seconds {
         ..-300 => "in the future".to_owned(),
         -300..0 => "0 s".to_owned(),
-        ..60 => format!("{seconds} s"),
+        0..60 => format!("{seconds} s"),
         60..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
