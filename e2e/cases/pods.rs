@@ -49,7 +49,7 @@ pub(crate) fn killed_in_mid_stage() {
 
     // Not the pod through which files are staged: it lives on for longer than they take (`kubectl delete --force` does not end it at once).
     steps.step("the pod of system-mysql killed while system-database is staged: the live data is as it was");
-    let restore = ["restore", "latest", "--yes"];
+    let restore = ["restore", "latest", "--partial", "--yes"];
     assert!(kill_pod_at(&program, &place, &restore, "system-mysql", "stage system-database", &steps), "the pod was killed too late");
     place.wait_ready();
     assert_equal(&Fingerprint::of_data(&place), &destroyed, "nothing was cut over");

@@ -16,12 +16,13 @@ pub(crate) fn migrated() {
     let (previous, replicas) = (Fingerprint::of(&into), into.replicas());
 
     steps.step("plan names what must survive and does not fit: Secrets of another installation");
-    let words = target.fails(&[0, 2], &["plan", "latest"]);
+    let words = target.fails(&[0, 2], &["plan", "latest", "--installation", &from.namespace]);
+    assert!(words.contains(&format!("Taken from another installation, {}", from.namespace)), "{words}");
     assert!(words.contains("system-master-apicast"), "{words}");
     assert_equal(&Fingerprint::of(&into), &previous, "a plan touches nothing");
 
     steps.step("restored with the set's Secrets; where the databases are stays the target's own");
-    target.ok(&["restore", "latest", "--yes", "--objects", "overwrite"]);
+    target.ok(&["restore", "latest", "--installation", &from.namespace, "--yes", "--objects", "overwrite"]);
     into.wait_ready();
     let after = Fingerprint::of(&into);
     let data = after.only(&["system-", "zync-", "backend-"]);

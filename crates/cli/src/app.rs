@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plan::ids::{DataSetName, RunId};
-use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
 use plan::{Error, InstallationId, Result};
 use repository::RusticRepository;
@@ -71,7 +70,15 @@ impl App {
     }
 
     pub(crate) fn config(&self) -> Result<Config> {
-        Config::load(self.global.config.as_deref())
+        Ok(Config::load(self.global.config.as_deref())?.called(self.global.installation.as_deref()))
+    }
+
+    pub(crate) const fn global(&self) -> &Global {
+        &self.global
+    }
+
+    pub(crate) const fn stop(&self) -> &StopFlag {
+        &self.stop
     }
 
     pub(crate) fn repository(&self, config: &Config) -> Result<Arc<RusticRepository>> {
@@ -133,27 +140,6 @@ impl App {
         let copies_journal = !self.keeps_journals_in_cluster(installation);
         Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host() })
     }
-}
-
-/// The manifest of a set: `latest`, a whole id, or the beginning of one.
-pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Manifest> {
-    let mut manifests = repository.manifests()?;
-    if manifests.is_empty() {
-        return Err(Error::refused("the repository has no set").hint("Take one with `threescale-backup backup`."));
-    }
-    if wanted == "latest" {
-        let latest = manifests.into_iter().rev().find(|manifest| manifest.safety_for.is_none());
-        return latest.ok_or_else(|| {
-            Error::refused("the repository has only safety copies").hint("Name one of them; `threescale-backup list` shows them.")
-        });
-    }
-    manifests.retain(|manifest| manifest.set.as_str().starts_with(&wanted.to_lowercase()));
-    match manifests.len() {
-        1 => Ok(manifests.remove(0)),
-        0 => Err(Error::refused(format!("there is no set {wanted}")).hint("`threescale-backup list` shows the sets.")),
-        several => Err(Error::refused(format!("{several} sets begin with {wanted}")).hint("Give more of the id.")),
-    }
-    .and_then(|manifest| manifest.check_format().map(|()| manifest))
 }
 
 fn default_state_folder() -> PathBuf {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use plan::ids::DataSetName;
 use plan::{ObjectsPolicy, Policies, Queues};
@@ -24,7 +25,15 @@ pub(crate) struct Cli {
 impl Cli {
     /// The command line that this program was called with.
     pub(crate) fn of_this_program() -> Self {
-        Self::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit())
+        Self::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit()).with_meaning()
+    }
+
+    /// `--installation` says whose sets are meant where a command is about sets; else what this installation is called.
+    fn with_meaning(mut self) -> Self {
+        if self.command.is_about_sets() {
+            self.global.sets_of = self.global.installation.take();
+        }
+        self
     }
 }
 
@@ -60,6 +69,13 @@ pub(crate) struct Global {
     /// What to log to standard error: error, warn, info, debug, trace
     #[arg(long, global = true, value_name = "LEVEL", default_value = "error", env = "THREESCALE_BACKUP_LOG")]
     pub log: String,
+    /// Commands about sets: whose. Others: what this installation is called, in place of [installation] name [env: THREESCALE_BACKUP_INSTALLATION, which always
+    /// names this installation]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub installation: Option<String>,
+    /// Whose sets are meant, when `installation` says that.
+    #[arg(skip)]
+    pub sets_of: Option<String>,
     /// The namespace of the 3scale installation [default: that of the kubeconfig's context, or of this pod]
     #[arg(long, short, global = true, value_name = "NAMESPACE", env = "THREESCALE_BACKUP_NAMESPACE", help_heading = "Kubernetes")]
     pub namespace: Option<String>,
@@ -84,9 +100,6 @@ pub(crate) struct Global {
         help_heading = "Kubernetes"
     )]
     pub in_cluster: Option<String>,
-    /// Whose sets: another installation's, by its name, for list, show, plan, restore, rehearse, export and forget; for all other commands the name of this one
-    #[arg(long, global = true, value_name = "NAME")]
-    pub installation: Option<String>,
     /// Wait while another run holds the installation, instead of ending with exit code 11
     #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT")]
     pub wait: bool,
@@ -101,8 +114,8 @@ pub(crate) enum Command {
     Init,
     /// Take a set; prints its id
     Backup(Backup),
-    /// List the sets
-    List,
+    /// List the sets of this installation
+    List(List),
     /// Show a set: its data sets, sizes, how each was proven, the skew between the stores
     Show(OfSet),
     /// Check the repository and every set in it
@@ -140,6 +153,36 @@ pub(crate) enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether it is about sets, of this installation or another.
+    const fn is_about_sets(&self) -> bool {
+        match self {
+            Self::List(_) | Self::Show(_) | Self::Plan(_) | Self::Restore(_) | Self::Rehearse(_) | Self::Export(_) | Self::Forget(_) => {
+                true
+            }
+            Self::Init
+            | Self::Backup(_)
+            | Self::Check(_)
+            | Self::Resume(_)
+            | Self::Undo(_)
+            | Self::Settle(_)
+            | Self::Abandon(_)
+            | Self::Runs
+            | Self::Doctor
+            | Self::Demo(_)
+            | Self::Completions { .. }
+            | Self::Man => false,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The sets of all installations in the repository
+    #[arg(long, env = "THREESCALE_BACKUP_ALL_INSTALLATIONS")]
+    pub all_installations: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Only {
     /// Only these data sets, separated by commas
@@ -158,8 +201,17 @@ pub(crate) struct Backup {
 
 #[derive(Debug, Args)]
 pub(crate) struct OfSet {
-    /// The set, the beginning of its id, or `latest`
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
     pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Partial {
+    /// `latest` may be a set that lacks data sets of the installation
+    #[arg(long, env = "THREESCALE_BACKUP_PARTIAL")]
+    pub partial: bool,
 }
 
 #[derive(Debug, Args)]
@@ -171,8 +223,10 @@ pub(crate) struct Check {
 
 #[derive(Debug, Args)]
 pub(crate) struct PlanArgs {
-    /// The set, the beginning of its id, or `latest`
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
     pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
     #[command(flatten)]
     pub only: Only,
     /// Replace the live data in place, after a safety copy
@@ -264,16 +318,20 @@ pub(crate) struct Abandon {
 
 #[derive(Debug, Args)]
 pub(crate) struct Rehearse {
-    /// The set, the beginning of its id, or `latest`
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
     pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
     #[command(flatten)]
     pub only: Only,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// The set, the beginning of its id, or `latest`
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
     pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
     /// The data set
     pub data_set: DataSetName,
     /// The folder to make

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     /// Where it came from, for messages.
     origin: String,
     table: Table,
+    /// What the installation is called by an option.
+    called: Option<String>,
 }
 
 impl Config {
@@ -67,7 +69,7 @@ impl Config {
                 DEFAULT_PATHS[0]
             )));
         }
-        let config = Self { origin, table };
+        let config = Self { origin, table, called: None };
         config.check_sections()?;
         Ok(config)
     }
@@ -124,8 +126,17 @@ impl Config {
         })
     }
 
+    /// The same, with the installation called so.
+    #[must_use]
+    pub(crate) fn called(self, name: Option<&str>) -> Self {
+        Self { called: name.map(str::to_owned), ..self }
+    }
+
     /// What the installation is called, when that is said.
     pub(crate) fn installation_name(&self) -> Option<String> {
+        if self.called.is_some() {
+            return self.called.clone();
+        }
         let name = self.section("installation").and_then(|section| section.get("name")).and_then(Value::as_str);
         name.filter(|name| !name.is_empty()).map(str::to_owned)
     }

@@ -71,10 +71,37 @@ pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) ->
     }
 }
 
-/// The installation with what its stores say it is: the system database goes before the others.
-pub(crate) fn identified(id: InstallationId, found: &BTreeMap<DataSetName, Findings>) -> InstallationId {
-    let of_a_store = || DataSetName::STORES.iter().find_map(|name| found.get(name).and_then(|findings| findings.identity.clone()));
+/// Which installation is configured, as far as that is known without asking its stores; an empty name when nothing says it. With what went wrong meanwhile.
+pub(crate) fn id(config: &Config, global: &Global, stop: &StopFlag) -> Result<(InstallationId, Option<Error>)> {
+    match config.platform()? {
+        Platform::Direct => Ok((direct::Direct::new(config.clone()).id(), None)),
+        Platform::Kubernetes => Ok(kubernetes::id(config, global, stop)),
+    }
+}
+
+/// The installation with what tells it from others of its name: what the platform knows, else its first store that has an identity.
+pub(crate) fn identified(installation: &dyn Installation, context: &Context, found: &BTreeMap<DataSetName, Findings>) -> InstallationId {
+    let id = installation.id();
+    let of_a_store = || first_identity(installation, context, found).map(|(_, identity)| identity);
     InstallationId { identity: id.identity.or_else(of_a_store), name: id.name }
+}
+
+/// The identity of the installation's first store that has one, whichever data sets are wanted this time and were looked at. One that does not answer is not
+/// passed over: the next one's identity would be another installation's.
+pub(crate) fn first_identity(
+    installation: &dyn Installation,
+    context: &Context,
+    found: &BTreeMap<DataSetName, Findings>,
+) -> Option<(DataSetName, String)> {
+    let there = installation.names();
+    for name in DataSetName::STORES.into_iter().filter(|name| there.contains(name)) {
+        let ask = || installation.data_set(name, Policies::default()).and_then(|store| store.identity(context)).ok();
+        let identity = found.get(&name).map_or_else(ask, |findings| Some(findings.identity.clone()))?;
+        if let Some(identity) = identity {
+            return Some((name, identity));
+        }
+    }
+    None
 }
 
 /// The data sets that the installation has and that are not among these, each with the reason.

@@ -9,6 +9,7 @@ mod join;
 mod journals;
 mod locks;
 mod output;
+mod whose;
 mod writers;
 
 use std::process::ExitCode;
@@ -52,8 +53,8 @@ fn run(app: &App, command: &Command) -> Result<()> {
     match command {
         Command::Init => commands::init(app),
         Command::Backup(args) => commands::backup(app, args),
-        Command::List => commands::list(app),
-        Command::Show(args) => commands::show(app, &args.set),
+        Command::List(args) => commands::list(app, args),
+        Command::Show(args) => commands::show(app, args),
         Command::Check(args) => commands::check(app, args),
         Command::Plan(args) => commands::plan(app, args),
         Command::Restore(args) => commands::restore(app, args),

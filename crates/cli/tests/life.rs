@@ -92,7 +92,7 @@ fn redis_keeps_what_was_restored_over_a_restart_with_the_append_only_file_on() {
     let good = world.fingerprint();
     world.ok(&["backup", "--only", "backend-redis,system-redis"]);
     world.damage_all();
-    world.ok(&["restore", "latest", "--yes"]);
+    world.ok(&["restore", "latest", "--partial", "--yes"]);
     // The run that is meant by `settle` is the restore, not a backup that came after it.
     world.ok(&["backup", "--only", "system-redis"]);
     world.ok(&["settle"]);
@@ -128,7 +128,7 @@ fn a_system_database_on_postgresql_goes_back() {
     let good = world.installation.fingerprint_of(DataSetName::ZyncDatabase).unwrap();
     world.ok(&["backup", "--only", "system-database"]);
     world.installation.damage(DataSetName::ZyncDatabase).unwrap();
-    world.ok(&["restore", "latest", "--yes"]);
+    world.ok(&["restore", "latest", "--partial", "--yes"]);
     assert_equal(&world.installation.fingerprint_of(DataSetName::ZyncDatabase).unwrap(), &good, "after the restore");
     world.ok(&["settle"]);
 }
@@ -143,13 +143,13 @@ fn job_queues_are_left_out_unless_they_are_asked_for() {
     let before = queued();
     assert!(before > 0, "the lab's system-redis has queues");
     world.ok(&["backup", "--only", "system-redis"]);
-    let mut drop = world.command(&["restore", "latest", "--yes"]);
+    let mut drop = world.command(&["restore", "latest", "--partial", "--yes"]);
     drop.env_remove("THREESCALE_BACKUP_QUEUES");
     let output = drop.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert_eq!(queued(), 0, "a job would be done twice");
     world.ok(&["undo", "--yes"]);
     assert_eq!(queued(), before);
-    world.ok(&["restore", "latest", "--yes", "--queues", "keep"]);
+    world.ok(&["restore", "latest", "--partial", "--yes", "--queues", "keep"]);
     assert_eq!(queued(), before);
 }

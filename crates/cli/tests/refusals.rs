@@ -18,15 +18,16 @@ fn every_mistake_has_its_exit_code_and_a_way_out() {
 
     let cases: &[(i32, &[&str], &str)] = &[
         (2, &["show", "nonsense"], "there is no set nonsense"),
-        (2, &["restore", "latest", "--only", "zync-database", "--yes"], "has no zync-database"),
-        (2, &["restore", "latest", "--only", "nonsense", "--yes"], "unknown data set"),
+        (2, &["restore", "latest", "--yes"], "no set of"),
+        (2, &["restore", "latest", "--partial", "--only", "zync-database", "--yes"], "has no zync-database"),
+        (2, &["restore", "latest", "--partial", "--only", "nonsense", "--yes"], "unknown data set"),
         (2, &["backup", "--only", "system-mysqll"], "unknown data set"),
         (2, &["check", "--read-data=lots"], "is not a share"),
         (2, &["forget", "--yes"], ""),
         (2, &["resume"], "no run"),
         (2, &["undo", "nonsense"], "there is no run nonsense"),
-        (2, &["export", "latest", "zync-database", "--to", "/nowhere/x"], "has no zync-database"),
-        (2, &["restore", "latest"], "nobody can be asked"),
+        (2, &["export", "latest", "--partial", "zync-database", "--to", "/nowhere/x"], "has no zync-database"),
+        (2, &["restore", "latest", "--partial"], "nobody can be asked"),
         (2, &["frobnicate"], "unrecognized subcommand"),
     ];
     for (code, arguments, expected) in cases {
@@ -54,7 +55,7 @@ fn every_mistake_has_its_exit_code_and_a_way_out() {
     }
     let section = whole.split("[system-redis]").next().unwrap().to_owned();
     world.reconfigure(|_| section.clone());
-    assert!(world.refused(2, &["restore", "latest", "--yes", "--writers-are-stopped"]).contains("no section [system-redis]"));
+    assert!(world.refused(2, &["restore", "latest", "--partial", "--yes", "--writers-are-stopped"]).contains("no section [system-redis]"));
     world.reconfigure(|_| "[platform]\nkind = \"direct\"\n[repository]\nurl = \"/x\"\npassword = \"x\"\n".to_owned());
     assert!(world.refused(2, &["backup"]).contains("the installation is empty"));
     world.reconfigure(|_| whole.clone());

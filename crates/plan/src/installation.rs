@@ -27,10 +27,18 @@ impl InstallationId {
         self.name == other.name && !self.contradicts(other)
     }
 
-    /// Whether both have an identity, and not the same one.
+    /// Whether both have an identity of the same kind, and not the same one. Of two kinds (a namespace's here, a server's there: not everybody may look at
+    /// namespaces) nothing can be said.
     #[must_use]
     pub fn contradicts(&self, other: &Self) -> bool {
-        self.identity.is_some() && other.identity.is_some() && self.identity != other.identity
+        let (Some(ours), Some(theirs)) = (&self.identity, &other.identity) else { return false };
+        kind_of(ours) == kind_of(theirs) && ours != theirs
+    }
+
+    /// Whether both have the same identity.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        self.identity.is_some() && self.identity == other.identity
     }
 
     /// Reads what any format of the journal has: nothing, the text `NAMESPACE` or `NAMESPACE UID` (journal format 2), or name and identity.
@@ -51,6 +59,11 @@ impl InstallationId {
             Some(Any::Both(installation)) => Some(installation),
         })
     }
+}
+
+/// `namespace`, `mysql`, `folder`, …
+fn kind_of(identity: &str) -> &str {
+    identity.split(' ').next().unwrap_or_default()
 }
 
 impl fmt::Display for InstallationId {
@@ -77,5 +90,6 @@ mod tests {
         assert!(of("prod", Some("namespace 1")).is(&of("prod", None)));
         assert!(!of("prod", Some("namespace 1")).is(&of("prod", Some("namespace 2"))));
         assert!(!of("prod", None).is(&of("test", None)));
+        assert!(of("prod", Some("namespace 1")).is(&of("prod", Some("mysql 1/system"))), "one may look at namespaces, the other may not");
     }
 }

@@ -13,6 +13,9 @@ use crate::{Error, InstallationId, Result};
 /// The manifest format that this program writes: `major.minor`.
 pub const FORMAT: &str = "2.0";
 
+/// By how much the clocks of two machines may differ.
+const CLOCKS_DIFFER_SECONDS: i64 = 300;
+
 /// One set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -111,6 +114,35 @@ impl Manifest {
             return self.data_sets.len().max(DataSetName::STORES.iter().filter(|name| !self.absent.contains(name)).count());
         }
         self.data_sets.len() + self.left_out.len()
+    }
+
+    /// The data sets that the installation had and the set lacks, each with the reason. Sets of format 1 do not say what the installation had: all stores.
+    #[must_use]
+    pub fn missing(&self) -> BTreeMap<DataSetName, String> {
+        if self.safety_for.is_some() || self.installation.is_some() || !self.left_out.is_empty() {
+            return self.left_out.clone();
+        }
+        let is_missing = |name: &DataSetName| !self.data_sets.contains_key(name) && !self.absent.contains(name);
+        let why = || format!("release {} does not say why", self.program_version);
+        DataSetName::STORES.into_iter().filter(is_missing).map(|name| (name, why())).collect()
+    }
+
+    /// How much of the installation is in it, for people: `5/5`, `4/5 without zync-database`; of a safety copy, what it is of.
+    #[must_use]
+    pub fn extent(&self) -> String {
+        let names = |names: Vec<&DataSetName>| names.into_iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+        if self.safety_for.is_some() {
+            return names(self.data_sets.keys().collect());
+        }
+        let missing = self.missing();
+        let without = if missing.is_empty() { String::new() } else { format!(" without {}", names(missing.keys().collect())) };
+        format!("{}/{}{without}", self.data_sets.len(), self.data_sets_expected())
+    }
+
+    /// Whether it was finished in the future, by more than clocks may differ: then a clock was wrong, and its time says nothing.
+    #[must_use]
+    pub fn is_ahead_of(&self, now: Timestamp) -> bool {
+        self.finished_at.as_second().saturating_sub(now.as_second()) > CLOCKS_DIFFER_SECONDS
     }
 
     /// Refuses a manifest of a newer major format.

@@ -27,7 +27,7 @@ mod websocket;
 pub mod writers;
 
 pub use client::Cluster;
-pub use config::Options;
+pub use config::{Options, namespace};
 pub use error::{ApiError, Rule};
 pub use exec::Container;
 pub use forward::Forward;

@@ -32,6 +32,11 @@ pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<()> {
         bytes(manifest.stored_bytes()),
         manifest.skew_ms()
     ));
+    let missing: Vec<_> = manifest.missing().iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    if !missing.is_empty() {
+        let (taken, expected) = (manifest.data_sets.len(), manifest.data_sets_expected());
+        app.output.note(&format!("{taken} of {expected} data sets; without {}", missing.join(", ")));
+    }
     app.output.line(manifest.set.as_str())?;
     app.output.document(&SetDocument::new(&manifest, Vec::new()))
 }
@@ -49,7 +54,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let mut hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
     let found = locks::waiting(app, || look_while_nothing_is_in_the_way(app, &state, &hands))?;
-    hands.context.installation = join::identified(installation.id(), &found);
+    hands.context.installation = join::identified(installation.as_ref(), &hands.context, &found);
     let wanted = Wanted {
         installation: Some(hands.context.installation.clone()),
         left_out: join::left_out(installation.as_ref(), &names),

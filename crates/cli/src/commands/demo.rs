@@ -105,6 +105,7 @@ impl<'a> Demo<'a> {
         self.chapter("stage → prove → cut over: the set goes back while the damaged installation still serves");
         let plan = args::PlanArgs {
             set: second.set.to_string(),
+            partial: args::Partial { partial: false },
             only: args::Only { only: Vec::new() },
             in_place: false,
             writers_are_stopped: false,

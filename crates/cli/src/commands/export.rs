@@ -15,9 +15,10 @@ use serde::Serialize;
 
 use self::target::Target;
 use self::tree::Writing;
-use crate::app::{App, find_set};
+use crate::app::App;
 use crate::args;
 use crate::output::{bytes, count};
+use crate::whose::Wanted;
 
 #[derive(Serialize)]
 struct ExportDocument<'a> {
@@ -35,7 +36,11 @@ struct ExportDocument<'a> {
 pub(crate) fn export(app: &App, args: &args::Export) -> Result<()> {
     let config = app.config()?;
     let repository = app.repository(&config)?;
-    let manifest = find_set(repository.as_ref(), &args.set)?;
+    let wanted = Wanted {
+        after: format!(" {} --to {}", args.data_set, args.to.display()),
+        ..Wanted::new("export", &args.set, args.partial.partial)
+    };
+    let manifest = app.find_set(&config, repository.as_ref(), &wanted)?.0.manifest;
     let kept = manifest.data_sets.get(&args.data_set).ok_or_else(|| {
         let has: Vec<_> = manifest.data_sets.keys().map(|name| name.as_str()).collect();
         Error::refused(format!("set {} has no {}", manifest.set, args.data_set)).hint(format!("It has {}.", has.join(", ")))

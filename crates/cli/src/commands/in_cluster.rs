@@ -59,7 +59,7 @@ fn template(command: &Command) -> Result<&'static str> {
     match command {
         Command::Init
         | Command::Backup(_)
-        | Command::List
+        | Command::List(_)
         | Command::Show(_)
         | Command::Check(_)
         | Command::Forget(_)

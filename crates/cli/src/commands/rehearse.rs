@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lab::{Mysql, MysqlKind, Postgres, Redis};
+use plan::choice::Whose;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Noted, NothingToSynchronise, Repository, StoreKind, WriterGroup, Writers};
@@ -11,16 +12,19 @@ use plan::{Error, InstallationId, Result, plan_rehearsal};
 use runner::Hands;
 use tempfile::TempDir;
 
-use crate::app::{App, find_set};
+use crate::app::App;
 use crate::args;
 use crate::commands::backup::with_way_out;
 use crate::commands::restore::{print_plan, targets};
 use crate::commands::runs::print_report;
+use crate::whose::Wanted;
 
 pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let config = app.config()?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
-    let manifest = find_set(repository.as_ref(), &args.set)?;
+    let wanted = Wanted::new("rehearse", &args.set, args.partial.partial);
+    let (chosen, whose) = app.find_set(&config, repository.as_ref(), &wanted)?;
+    let manifest = chosen.manifest;
     let names = names_in(&manifest, &args.only.only)?;
     let state = app.state(&config, None)?;
 
@@ -33,7 +37,8 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         app.output.note(&format!("starting a throw-away server for {name} ({})", kept.store));
         data_sets.insert(name, stage.prepare(name, kept)?);
     }
-    let plan = plan_rehearsal(run.clone(), manifest.set.clone(), targets(&data_sets, &context, &manifest, false)?);
+    let mut plan = plan_rehearsal(run.clone(), manifest.set.clone(), targets(&data_sets, &context, &manifest, false)?);
+    plan.from = manifest.installation.clone().filter(|_| matches!(whose, Whose::Named(_)));
     if !app.output.json {
         app.output.note(&print_plan(&plan, &manifest));
     }

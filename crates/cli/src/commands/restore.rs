@@ -1,17 +1,20 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
-use plan::{Around, Error, Plan, Queues, Result, Target, WritersAre, plan_restore};
+use plan::{Around, Error, InstallationId, Plan, Queues, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
 use serde::Serialize;
 
-use crate::app::{App, find_set};
+use crate::app::App;
 use crate::args;
 use crate::commands::backup::with_way_out;
 use crate::commands::runs::print_report;
@@ -21,12 +24,15 @@ use crate::join::{self, Installation};
 use crate::journals;
 use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
+use crate::whose::Wanted;
 use crate::writers::Consent;
 
 /// What `plan --json` says.
 #[derive(Serialize)]
 struct PlanDocument<'a> {
     plan: &'a Plan,
+    /// Whose set goes back; `null` for a set of release 0.1.0, which wrote no name. `plan.from` is there when it is another's.
+    set_installation: Option<&'a InstallationId>,
     estimated_stage_ms: i64,
     estimated_space_bytes: u64,
     /// Job queues of the set that are not loaded: database, queue, jobs.
@@ -49,7 +55,7 @@ pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let writers = installation.writers_are(args.writers_are_stopped, false).unwrap_or(WritersAre::ByHand);
-    let prepared = prepare(app, &config, installation.as_ref(), args, writers)?;
+    let prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
     show_plan(app, &prepared)?;
     prepared.plan.check()
 }
@@ -77,7 +83,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
             ));
         }
     };
-    let prepared = prepare(app, &config, installation.as_ref(), &args.plan, writers)?;
+    let prepared = prepare(app, &config, installation.as_ref(), &args.plan, writers, "restore")?;
     if !app.output.json {
         app.output.note(&prepared.text());
     }
@@ -149,20 +155,34 @@ fn left_out(plan: &Plan) -> Vec<LeftOut> {
     plan.data_sets.iter().filter_map(|(name, planned)| planned.kept.as_ref().map(|kept| of(*name, kept))).flatten().collect()
 }
 
-fn prepare(app: &App, config: &Config, installation: &dyn Installation, args: &args::PlanArgs, writers: WritersAre) -> Result<Prepared> {
+fn prepare(
+    app: &App,
+    config: &Config,
+    installation: &dyn Installation,
+    args: &args::PlanArgs,
+    writers: WritersAre,
+    verb: &'static str,
+) -> Result<Prepared> {
     join::selected(installation, &args.only.only)?;
     let repository: Arc<dyn Repository> = app.repository(config)?;
-    let manifest = find_set(repository.as_ref(), &args.set)?;
+    let run = runner::new_run_id();
+    let context = app.context(config, run.clone(), installation.id())?;
+    let wanted = Wanted::new(verb, &args.set, args.partial.partial);
+    let manifest = app.find_set_for(installation, &context, repository.as_ref(), &wanted)?.manifest;
     let names = names_in(installation, &manifest, args)?;
     let policies = args.policies();
     let data_sets = join::data_sets(installation, &names, policies)?;
-    let run = runner::new_run_id();
-    let context = app.context(config, run.clone(), installation.id())?;
     let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
     let found = targets.iter().map(|(name, target)| (*name, target.findings.clone())).collect();
     let around = Around { writers, offers: installation.synchronise()?.offers(), policies };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
-    plan.installation = Some(join::identified(installation.id(), &found));
+    let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
+    plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
+    plan.installation = Some(join::identified(installation, &context, &found));
+    if args.only.only.is_empty() {
+        let there: Vec<_> = installation.names().into_iter().filter(|name| !is_declined(args, *name)).collect();
+        plan.problems.extend(origin::lacking(&there, &manifest));
+    }
     let objects = match manifest.data_sets.get(&DataSetName::KubernetesObjects).filter(|_| names.contains(&DataSetName::KubernetesObjects))
     {
         Some(kept) => installation.differences(&context, repository.open(&kept.snapshot)?.as_ref(), policies)?,
@@ -194,6 +214,11 @@ fn names_in(installation: &dyn Installation, manifest: &Manifest, args: &args::P
     Ok(wanted)
 }
 
+/// Whether the operator said that it stays as it is.
+fn is_declined(args: &args::PlanArgs, name: DataSetName) -> bool {
+    name == DataSetName::KubernetesObjects && args.objects == args::ObjectsChoice::None
+}
+
 /// Looks at every target of a set, on the road that is open or asked for.
 pub(crate) fn targets(
     data_sets: &BTreeMap<DataSetName, Arc<dyn DataSet>>,
@@ -219,6 +244,7 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
     let refused = prepared.plan.check().is_err();
     app.output.document(&PlanDocument {
         plan: &prepared.plan,
+        set_installation: prepared.manifest.installation.as_ref(),
         estimated_stage_ms: estimated_stage_ms(&prepared.plan),
         estimated_space_bytes: estimated_space_bytes(&prepared.plan),
         queues_left_out: &prepared.queues_left_out,
@@ -229,7 +255,9 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
 
 /// The plan as people read it.
 pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
-    let mut lines = vec![format!("Restore of set {} of {} (run {})", plan.set, local_time(manifest.started_at), plan.run), String::new()];
+    let mut lines: Vec<_> = origin::origin(plan, manifest).into_iter().collect();
+    lines.push(format!("Restore of set {} of {}: {} (run {})", plan.set, local_time(manifest.started_at), manifest.extent(), plan.run));
+    lines.push(String::new());
     let mut table = Table::new(&["DATA SET", "FROM", "INTO", "SIZE", "ELEMENTS", "ROAD", "WHAT IS THERE NOW"]);
     for (name, planned) in &plan.data_sets {
         let Some(kept) = &planned.kept else { continue };

@@ -35,7 +35,8 @@ impl Direct {
                 DataSetName::KubernetesObjects => None,
             }
         };
-        self.config.data_sets().into_iter().find_map(of).unwrap_or_default()
+        // Not that of the next one when an address cannot be read: it would be the name of another installation.
+        self.config.data_sets().into_iter().find(|name| *name != DataSetName::KubernetesObjects).and_then(of).unwrap_or_default()
     }
 }
 

@@ -124,12 +124,7 @@ impl Kubernetes {
 
 impl Installation for Kubernetes {
     fn id(&self) -> InstallationId {
-        let namespace = self.cluster.namespace();
-        // Namespaces of the same name in other clusters have other uids. Not everybody may look at namespaces.
-        let object = self.cluster.get_if_there(&format!("/api/v1/namespaces/{namespace}")).ok().flatten();
-        let uid = object.as_ref().and_then(|object| object["metadata"]["uid"].as_str());
-        let name = self.config.installation_name().unwrap_or_else(|| namespace.to_owned());
-        InstallationId { name, identity: uid.map(|uid| format!("namespace {uid}")) }
+        id_in(&self.cluster, &self.config)
     }
 
     fn expected(&self) -> Vec<DataSetName> {
@@ -245,14 +240,38 @@ impl Installation for Kubernetes {
 
 /// The cluster that the flags name.
 pub(crate) fn connect(global: &Global, stop: &StopFlag) -> Result<Cluster> {
-    Cluster::connect(&Options {
+    Cluster::connect(&options(global, stop))
+}
+
+fn options(global: &Global, stop: &StopFlag) -> Options {
+    Options {
         namespace: global.namespace.clone(),
         context: global.context.clone(),
         kubeconfig: global.kubeconfig.clone(),
         impersonate: global.act_as.clone(),
         stop: stop.clone(),
         ..Options::default()
-    })
+    }
+}
+
+fn id_in(cluster: &Cluster, config: &Config) -> InstallationId {
+    let namespace = cluster.namespace();
+    // Namespaces of the same name in other clusters have other uids. Not everybody may look at namespaces.
+    let object = cluster.get_if_there(&format!("/api/v1/namespaces/{namespace}")).ok().flatten();
+    let uid = object.as_ref().and_then(|object| object["metadata"]["uid"].as_str());
+    let name = config.installation_name().unwrap_or_else(|| namespace.to_owned());
+    InstallationId { name, identity: uid.map(|uid| format!("namespace {uid}")) }
+}
+
+/// Which installation the flags name, as far as the cluster answers: without it, the name alone, or an empty one where nothing says it.
+pub(super) fn id(config: &Config, global: &Global, stop: &StopFlag) -> (InstallationId, Option<Error>) {
+    match connect(global, stop) {
+        Ok(cluster) => (id_in(&cluster, config), None),
+        Err(error) => {
+            let namespace = || platforms::kubernetes::namespace(&options(global, stop)).unwrap_or_default();
+            (InstallationId::named(config.installation_name().unwrap_or_else(namespace)), Some(error))
+        }
+    }
 }
 
 fn reached(

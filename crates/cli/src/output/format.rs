@@ -33,11 +33,17 @@ pub(crate) fn duration_ms(milliseconds: i64) -> String {
     }
 }
 
-/// How long ago: `5 min`, `3 d`.
+/// How long ago: `5 min`, `3 d`. Clocks may differ by minutes: only what is further ahead is the future.
 pub(crate) fn age(then: Timestamp) -> String {
-    let seconds = Timestamp::now().as_second() - then.as_second();
+    age_at(then, Timestamp::now())
+}
+
+fn age_at(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.as_second() - then.as_second();
     match seconds {
-        ..60 => format!("{seconds} s"),
+        ..-300 => "in the future".to_owned(),
+        -300..0 => "0 s".to_owned(),
+        0..60 => format!("{seconds} s"),
         60..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
@@ -88,5 +94,15 @@ mod tests {
         assert_eq!(parse_bytes("1.5G").unwrap(), 1_500_000_000);
         assert_eq!(parse_bytes("2Mi").unwrap(), 2_097_152);
         assert!(parse_bytes("many").is_err());
+    }
+
+    #[test]
+    fn an_age_is_never_negative() {
+        let now: Timestamp = "2026-11-29T12:00:00Z".parse().unwrap();
+        let age = |then: &str| age_at(then.parse().unwrap(), now);
+        assert_eq!(age("2026-11-29T11:59:58Z"), "2 s");
+        assert_eq!(age("2026-11-29T12:00:02Z"), "0 s");
+        assert_eq!(age("2031-01-01T00:00:00Z"), "in the future");
+        assert_eq!(age("2026-11-20T12:00:00Z"), "9 d");
     }
 }

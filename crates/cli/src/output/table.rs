@@ -11,7 +11,7 @@ impl Table {
         Self { rows: vec![head.iter().map(|cell| (*cell).to_owned()).collect()] }
     }
 
-    pub(crate) fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
         self.rows.push(cells.into());
     }
 
@@ -22,7 +22,8 @@ impl Table {
         let width = |column: usize| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
         let is_number = |column: usize| {
             let mut cells = self.rows.iter().skip(1).map(|row| cell(row, column)).filter(|text| !text.is_empty()).peekable();
-            cells.peek().is_some() && cells.all(|text| text.starts_with(|c: char| c.is_ascii_digit()))
+            // `4/5 without …` is a text.
+            cells.peek().is_some() && cells.all(|text| text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('/'))
         };
         let layout: Vec<_> = (0..columns).map(|column| (width(column), is_number(column))).collect();
         let line = |row: &Vec<String>| {

@@ -62,6 +62,21 @@ pub(super) async fn find(options: &Options) -> Result<Found> {
     Ok(found)
 }
 
+/// The installation's namespace, without asking the API server whether it is there.
+///
+/// # Errors
+/// [`plan::Class::Refused`] when none is named and nothing is configured.
+pub fn namespace(options: &Options) -> Result<String> {
+    if let Some(namespace) = &options.namespace {
+        return Ok(namespace.clone());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed("could not read the cluster's configuration").because(error))?;
+    Ok(runtime.block_on(find(options))?.config.default_namespace)
+}
+
 async fn from_kubeconfig(options: &Options) -> Result<Found> {
     let (kubeconfig, origin) = match &options.kubeconfig {
         Some(path) => (read(path)?, path.display().to_string()),

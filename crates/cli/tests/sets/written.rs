@@ -1,0 +1,77 @@
+//! Sets that no backup of today would write: by other clocks, by other installations, by earlier releases.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plan::InstallationId;
+use plan::evidence::Evidence;
+use plan::ids::{DataSetName, RunId, SetId};
+use plan::manifest::{FORMAT, KeptDataSet, Manifest};
+use plan::ports::{Context, Dump, Keep, Part, Repository, Silent, StopFlag, StoreKind, Verdict};
+use repository::{Location, RusticRepository};
+
+use crate::small::Home;
+
+/// The repository of a home, by its own interface.
+pub fn repository(home: &Home) -> RusticRepository {
+    let location = Location::Folder(home.path("repository"));
+    if !home.path("repository").exists() {
+        RusticRepository::init(&location, &"a password".into()).unwrap();
+    }
+    RusticRepository::open(&location, &"a password".into()).unwrap()
+}
+
+/// Writes a set of one small data set, after its manifest was changed.
+pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut Manifest)) {
+    let context = Context {
+        run: RunId("r".to_owned()),
+        installation: InstallationId::default(),
+        workers: 1,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
+    let (name, set) = (DataSetName::SystemRedis, SetId(set.to_owned()));
+    let kept = repository.keep(&context, &Keep { set: set.clone(), data_set: name }, Box::new(OnePart(Some(set.to_string())))).unwrap();
+    let now = Timestamp::now();
+    let data_set = KeptDataSet {
+        snapshot: kept.snapshot,
+        kind: StoreKind::Redis,
+        store: "Redis 7.0.15".to_owned(),
+        identity: None,
+        started_at: now,
+        consistent_at: now,
+        finished_at: now,
+        parts: kept.parts,
+        bytes: kept.bytes,
+        stored_bytes: kept.stored_bytes,
+        evidence: Evidence::default(),
+    };
+    let mut manifest = Manifest {
+        format: FORMAT.to_owned(),
+        set,
+        program_version: "0.2.0".to_owned(),
+        host: "elsewhere".to_owned(),
+        started_at: now,
+        finished_at: now,
+        frozen: false,
+        safety_for: None,
+        installation: Some(InstallationId::named("a")),
+        left_out: std::collections::BTreeMap::new(),
+        absent: DataSetName::STORES.into_iter().filter(|other| *other != name).collect(),
+        data_sets: [(name, data_set)].into(),
+    };
+    change(&mut manifest);
+    repository.write_manifest(&manifest).unwrap();
+}
+
+struct OnePart(Option<String>);
+
+impl Dump for OnePart {
+    fn next_part(&mut self) -> plan::Result<Option<Part>> {
+        Ok(self.0.take().map(|text| Part::bytes("part", text.into_bytes())))
+    }
+
+    fn finish(self: Box<Self>) -> plan::Result<Verdict> {
+        Ok(Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now() })
+    }
+}
