@@ -1,9 +1,10 @@
-//! Whose sets, which set: several installations in one repository, partial sets, sets from the future, sets of earlier releases.
+//! Whose sets, whose runs: several installations in one repository, two machines, partial sets, sets from the future, what earlier releases wrote, runs and their ends.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod installations;
 mod partial;
 mod released;
+mod runs;
 mod small;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
