@@ -1,6 +1,6 @@
 //! Secrets of a section: given in the file, by a file (`…-file`) or by a command (`…-command`), wherever one may be given at all.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use plan::{Error, Result};
 use toml::{Table, Value};
@@ -72,7 +72,7 @@ fn from_file(origin: &str, section: &str, key: &str, path: &str) -> Result<Strin
 
 fn from_command(origin: &str, section: &str, key: &str, command: &str) -> Result<String> {
     let what = || format!("{origin}: [{section}] {key}");
-    let output = Command::new("/bin/sh").arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = children::command("/bin/sh").arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| Error::refused(format!("{}: failed to run it", what())).because(error))?;
     if !output.status.success() {
         return Err(Error::refused(format!("{}: the command ended with {}", what(), output.status)));
