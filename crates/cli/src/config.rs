@@ -220,15 +220,20 @@ fn warnings(text: Option<&file::Text>, values: &Values) -> Vec<String> {
         && let Some(given) = values.all().iter().find(is_in_clear)
     {
         let shown = path.display();
-        warnings.push(format!("{shown} holds a secret ({}), and its mode {mode:o} lets everybody read it: `chmod o-r {shown}`.", given.place));
+        warnings
+            .push(format!("{shown} holds a secret ({}), and its mode {mode:o} lets everybody read it: `chmod o-r {shown}`.", given.place));
     }
     for given in values.all() {
-        let is_secret_file = given.place.form == Form::File || given.place.key.kind == Kind::Path && given.place.key.name == "client-key-file";
+        let is_secret_file =
+            given.place.form == Form::File || given.place.key.kind == Kind::Path && given.place.key.name == "client-key-file";
         let Some(text) = given.value.as_str().filter(|_| is_secret_file) else { continue };
         let Ok(path) = paths::absolute("", text, &given.origin.base()) else { continue };
         if let Some(mode) = file::mode_open_to_all(&path) {
             let shown = path.display();
-            warnings.push(format!("{shown} ({}) holds a secret, and its mode {mode:o} lets everybody read it: `chmod o-r {shown}`.", given.place));
+            warnings.push(format!(
+                "{shown} ({}) holds a secret, and its mode {mode:o} lets everybody read it: `chmod o-r {shown}`.",
+                given.place
+            ));
         }
     }
     warnings

@@ -12,7 +12,8 @@ use crate::join;
 use crate::output::error_text;
 
 /// Options that are values of the configuration: option, section, key.
-const FLAGS: [(&str, &str, &str); 3] = [("state_folder", "state", "folder"), ("workers", "options", "workers"), ("installation", "installation", "name")];
+const FLAGS: [(&str, &str, &str); 3] =
+    [("state_folder", "state", "folder"), ("workers", "options", "workers"), ("installation", "installation", "name")];
 /// Options about the cluster, which have no key.
 const OF_CLUSTER: [(&str, &str); 4] = [("namespace", "namespace"), ("context", "context"), ("kubeconfig", "kubeconfig"), ("act_as", "as")];
 
@@ -39,11 +40,8 @@ fn show(app: &App) -> Result<()> {
     let config = app.config()?;
     let mut values = config.shown();
     lay_options_over(&mut values);
-    let document = ShowDocument {
-        file: config.file().map(|path| path.display().to_string()),
-        platform: platform_word(config.platform()?),
-        values,
-    };
+    let document =
+        ShowDocument { file: config.file().map(|path| path.display().to_string()), platform: platform_word(config.platform()?), values };
     app.output.line(&print(&document))?;
     app.output.document(&document)
 }
@@ -174,7 +172,6 @@ fn unusable(config: &Config) -> Vec<Error> {
     for name in config.data_sets() {
         errors.extend(join::at_address(config, name).err());
     }
-
 
     errors.into_iter().map(|error| error.in_class(plan::Class::Refused)).collect()
 }

@@ -65,7 +65,8 @@ fn trust(path: &Path, opened: &Metadata) -> Result<()> {
     let is_ours = |owner: u32| owner == us || owner == 0;
     let shown = path.display();
     let name_it = format!("If you trust it, name it: `--config {}`.", named(path));
-    let refused = |what: String| Err(Error::refused(format!("the configuration {shown} was found, not named, and {what}")).hint(name_it.clone()));
+    let refused =
+        |what: String| Err(Error::refused(format!("the configuration {shown} was found, not named, and {what}")).hint(name_it.clone()));
     let link = path.symlink_metadata().map_err(|error| Error::refused(format!("failed to look at {shown}")).because(error))?;
     if let Some(owner) = [opened.uid(), link.uid()].into_iter().find(|owner| !is_ours(*owner)) {
         return refused(format!("belongs to another user (uid {owner}; this is uid {us})"));

@@ -18,11 +18,14 @@ fn absolute_at_home(what: &str, text: &str, base: &Path, home: Option<PathBuf>) 
     }
     let whole = match text.strip_prefix('~') {
         Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            let home = home.ok_or_else(|| Error::refused(format!("{what} begins with ~, and there is no home folder")).hint("Write the whole path."))?;
+            let home = home.ok_or_else(|| {
+                Error::refused(format!("{what} begins with ~, and there is no home folder")).hint("Write the whole path.")
+            })?;
             home.join(rest.trim_start_matches('/'))
         }
         Some(_) => {
-            return Err(Error::refused(format!("{what} begins with another user's ~")).hint("Write the whole path, or ./~… for a folder of that name."));
+            return Err(Error::refused(format!("{what} begins with another user's ~"))
+                .hint("Write the whole path, or ./~… for a folder of that name."));
         }
         None => base.join(text),
     };

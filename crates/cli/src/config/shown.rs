@@ -63,9 +63,10 @@ impl Config {
             let is_there = self.has(section.name) || section.data_set().is_none() && section.name != "writers";
             let places = section.places().filter(|place| is_there && place.form == Form::Itself);
             for place in places {
-                let given = self.values.of(section.name).find(|given| {
-                    given.place.header() == place.header() && given.place.key.name == place.key.name
-                });
+                let given = self
+                    .values
+                    .of(section.name)
+                    .find(|given| given.place.header() == place.header() && given.place.key.name == place.key.name);
                 let shown = match (given, place.key.default) {
                     (Some(given), _) => of_given(given),
                     // Tables that were not given are left out: they would be noise.

@@ -34,7 +34,11 @@ fn unknown_sections_and_keys_are_refused_at_every_level_with_the_nearest_name() 
         ("[system-storage]\npath = \"/y\"\npaht = \"/x\"", ":3: unknown key paht in [system-storage]", "Did you mean path?"),
         ("[state]\nfoldr = \"/x\"", ":2: unknown key foldr in [state]", "Did you mean folder?"),
         ("[platform]\nknd = \"direct\"", ":2: unknown key knd in [platform]", "Did you mean kind?"),
-        ("[repository]\nurl = \"/r\"\n[repository.s3]\nregoin = \"x\"", ":4: unknown key regoin in [repository.s3]", "Did you mean region?"),
+        (
+            "[repository]\nurl = \"/r\"\n[repository.s3]\nregoin = \"x\"",
+            ":4: unknown key regoin in [repository.s3]",
+            "Did you mean region?",
+        ),
         ("[repository]\nregion = \"x\"", ":2: unknown key region in [repository]", "Did you mean region in [repository.s3]?"),
         ("[repository]\npassword-fil = \"x\"", ":2: unknown key password-fil in [repository]", "Did you mean password-file?"),
         ("[system-redis]\nurl = \"x\"\ntls = { mod = \"require\" }", ":3: unknown key mod in [system-redis.tls]", "Did you mean mode?"),
@@ -92,7 +96,10 @@ fn what_a_section_needs_is_asked_for_also_when_no_command_uses_it() {
 
 #[test]
 fn absent_data_sets_are_not_configured_and_have_nothing_else() {
-    let config = load("[platform]\nkind = \"direct\"\n[system-storage]\npath = \"/x\"\n[zync-database]\nabsent = true\n[system-redis]\nabsent = false").unwrap();
+    let config = load(
+        "[platform]\nkind = \"direct\"\n[system-storage]\npath = \"/x\"\n[zync-database]\nabsent = true\n[system-redis]\nabsent = false",
+    )
+    .unwrap();
     assert_eq!(config.absent(), [DataSetName::ZyncDatabase]);
     assert_eq!(config.data_sets(), [DataSetName::SystemStorage]);
     assert_eq!(load("[zync-database]\nabsent = true").unwrap().platform().unwrap(), Platform::Kubernetes, "it is no address");

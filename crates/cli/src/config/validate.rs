@@ -62,8 +62,9 @@ fn section(values: &Values, section: &'static Section) -> Result<()> {
         return Ok(());
     }
     for one in values.of(section.name) {
-        let forms: Vec<_> = values.of(section.name).filter(|other| is_same_key(&one.place, &other.place)).collect();
+        let mut forms: Vec<_> = values.of(section.name).filter(|other| is_same_key(&one.place, &other.place)).collect();
         if forms.len() > 1 {
+            forms.sort_by_key(|given| given.place.form);
             let written: Vec<_> = forms.iter().map(|given| given.place.written()).collect();
             return Err(Error::refused(format!("{}: [{}] has {}", one.origin, one.place.header(), written.join(" and ")))
                 .hint("Leave one of them."));

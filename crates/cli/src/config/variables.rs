@@ -26,9 +26,9 @@ fn is_of_a_service(rest: &str, value: &str) -> bool {
     let ends = |end: &[&str]| parts.ends_with(end);
     let named_port = || parts.windows(2).any(|pair| pair == ["SERVICE", "PORT"]);
     let numbered_port = || {
-        parts.windows(3).any(|three| {
-            matches!(three, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|byte| byte.is_ascii_digit()))
-        })
+        parts
+            .windows(3)
+            .any(|three| matches!(three, ["PORT", number, "TCP" | "UDP" | "SCTP"] if number.bytes().all(|byte| byte.is_ascii_digit())))
     };
     ends(&["SERVICE", "HOST"]) || named_port() && is_number || ends(&["PORT"]) && is_address || numbered_port()
 }
@@ -48,7 +48,9 @@ pub(super) fn lay_over(values: &mut Values, variables: &[(OsString, OsString)], 
                 Ok(value) => given.push((position, Given { place, value, origin: Origin::Variable(name.into_owned()) })),
                 Err(error) => errors.push(error),
             },
-            None if options.contains(name.as_ref()) || is_ours_otherwise(&name, rest) || is_of_a_service(rest, &value.to_string_lossy()) => {}
+            None if options.contains(name.as_ref())
+                || is_ours_otherwise(&name, rest)
+                || is_of_a_service(rest, &value.to_string_lossy()) => {}
             None => errors.push(unknown(&name, options)),
         }
     }
@@ -105,7 +107,8 @@ mod tests {
                 values.add(Given { place, value: Value::String((*text).to_owned()), origin: Origin::Variable("the file".to_owned()) });
             }
         }
-        let variables: Vec<_> = variables.iter().map(|(name, value)| (format!("{}{name}", children::PREFIX).into(), (*value).into())).collect();
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (format!("{}{name}", children::PREFIX).into(), (*value).into())).collect();
         let options = ["THREESCALE_BACKUP_NAMESPACE".to_owned(), "THREESCALE_BACKUP_WRITERS_ARE_STOPPED".to_owned()].into();
         let errors = lay_over(&mut values, &variables, &options);
         (values, errors.iter().map(|error| format!("{error:?}")).collect())
