@@ -215,8 +215,14 @@ fn warnings(text: Option<&file::Text>, values: &Values) -> Vec<String> {
         return Vec::new();
     }
     let mut warnings = Vec::new();
+    if let Some((path, mode)) = text.and_then(|text| Some((&text.path, text.mode_open_to_changes()?))) {
+        let shown = path.display();
+        warnings.push(format!(
+            "the mode {mode:o} of {shown} lets everybody change it, and it names commands that are run: `chmod o-w {shown}`."
+        ));
+    }
     let is_in_clear = |given: &&values::Given| matches!(given.origin, values::Origin::File { .. }) && shown::holds_secret(given);
-    if let Some((path, mode)) = text.and_then(|text| Some((&text.path, text.mode_open_to_all?)))
+    if let Some((path, mode)) = text.and_then(|text| Some((&text.path, text.mode_open_to_all()?)))
         && let Some(given) = values.all().iter().find(is_in_clear)
     {
         let shown = path.display();

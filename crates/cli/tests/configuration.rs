@@ -302,6 +302,8 @@ fn files_with_secrets_that_everybody_can_read_are_told() {
     files.write("key", "a password\n", 0o600);
     files.write("c.toml", "[repository]\nurl = \"repository\"\npassword = \"a password\"\n", 0o604);
     assert!(warned().contains("c.toml holds a secret ([repository] password), and its mode 604"), "{}", warned());
+    files.write("c.toml", "[repository]\nurl = \"repository\"\npassword = \"a password\"\n", 0o602);
+    assert!(warned().contains("lets everybody change it"), "{}", warned());
     files.write("c.toml", "[repository]\nurl = \"repository\"\npassword = \"a password\"\n", 0o640);
     assert!(!warned().contains("warning"), "{}", warned());
 }

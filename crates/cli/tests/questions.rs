@@ -24,7 +24,8 @@ struct Terminal {
 impl Terminal {
     /// A terminal at which something was typed already.
     fn typed_ahead(text: &str) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        // The program must not hold the end of the person.
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let mut person = File::from(master);
@@ -33,13 +34,13 @@ impl Terminal {
     }
 
     /// Starts the program in a session of its own, on this terminal. It asks before it looks for a cluster.
-    fn ask(&self, arguments: &[&str]) -> Child {
+    fn ask(&self, hang_up: &str, arguments: &[&str]) -> Child {
         let name = ptsname(self.person.as_ref().unwrap(), Vec::new()).unwrap();
         let side = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
         let of_program = support::program(arguments);
         let mut command = Command::new("env");
         // Whoever runs these tests may have been told to outlive a terminal.
-        command.args(["--default-signal=HUP", "setsid", "--ctty", support::PROGRAM]).args(arguments);
+        command.args([hang_up, "setsid", "--ctty", support::PROGRAM]).args(arguments);
         for (name, _) in of_program.get_envs() {
             command.env_remove(name);
         }
@@ -86,8 +87,12 @@ fn ended(child: &mut Child) -> Option<i32> {
 
 /// The program at its question.
 fn asked(typed_ahead: &str) -> (Terminal, Child) {
+    asked_with("--default-signal=HUP", typed_ahead)
+}
+
+fn asked_with(hang_up: &str, typed_ahead: &str) -> (Terminal, Child) {
     let mut terminal = Terminal::typed_ahead(typed_ahead);
-    let child = terminal.ask(&["restore", "latest", "--in-cluster"]);
+    let child = terminal.ask(hang_up, &["restore", "latest", "--in-cluster"]);
     terminal.wait_for("[yes/no] ");
     (terminal, child)
 }
@@ -128,6 +133,15 @@ fn a_signal_at_a_question_ends_it_at_once() {
     let (mut terminal, mut child) = asked("");
     terminal.goes_away();
     assert_eq!(ended(&mut child), Some(130), "the terminal was closed");
+}
+
+#[test]
+fn a_program_that_was_told_to_outlive_its_terminal_does() {
+    let (mut terminal, mut child) = asked_with("--ignore-signal=HUP", "");
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    terminal.typed("no\n");
+    assert_eq!(ended(&mut child), Some(2));
+    terminal.wait_for("nothing was touched");
 }
 
 #[test]

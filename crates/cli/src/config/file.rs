@@ -26,8 +26,8 @@ const STICKY: u32 = 0o1000;
 pub(super) struct Text {
     pub(super) path: PathBuf,
     text: String,
-    /// Whether everybody may read it, by its mode.
-    pub(super) mode_open_to_all: Option<u32>,
+    /// Its mode, when it is a file and no pipe.
+    mode: Option<u32>,
 }
 
 /// Reads the named file, or the one that is found; `None` when there is none.
@@ -49,7 +49,7 @@ pub(super) fn read(named: Option<&Path>) -> Result<Option<Text>> {
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(failed)?;
     let mode = metadata.permissions().mode() & 0o7777;
-    Ok(Some(Text { path, text, mode_open_to_all: (metadata.is_file() && mode & READABLE_BY_ALL != 0).then_some(mode) }))
+    Ok(Some(Text { path, text, mode: metadata.is_file().then_some(mode) }))
 }
 
 /// The mode of a file that everybody may read, by its mode.
@@ -95,6 +95,16 @@ fn named(path: &Path) -> String {
 }
 
 impl Text {
+    /// Its mode, when it lets everybody read it.
+    pub(super) fn mode_open_to_all(&self) -> Option<u32> {
+        self.mode.filter(|mode| mode & READABLE_BY_ALL != 0)
+    }
+
+    /// Its mode, when it lets everybody change it: only a file that was named comes so far.
+    pub(super) fn mode_open_to_changes(&self) -> Option<u32> {
+        self.mode.filter(|mode| mode & WRITABLE_BY_ALL != 0)
+    }
+
     /// Takes the file apart. What is wrong is said with its line, never with its text.
     pub(super) fn values(&self) -> Result<(Values, Vec<Error>)> {
         let malformed = |error: toml::de::Error| {
