@@ -188,7 +188,9 @@ fn names_in(installation: &dyn Installation, manifest: &Manifest, args: &args::P
         wanted.retain(|name| *name != objects);
     }
     if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
-        return Err(Error::refused(format!("{missing} is in the set, but the configuration has no address in a section [{missing}]"))
+        let is_absent = installation.absent().contains(missing);
+        let why = if is_absent { format!("says that [{missing}] is absent") } else { format!("has no section [{missing}]") };
+        return Err(Error::refused(format!("{missing} is in the set, but the configuration {why}"))
             .hint(format!("{}, or leave it out with --only.", installation.way_to(*missing))));
     }
     Ok(wanted)
