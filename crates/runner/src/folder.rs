@@ -172,6 +172,10 @@ impl Shelf for EmptyShelf {
         Err(Self::refused())
     }
 
+    fn set_aside(&self, _name: &str) -> Result<String> {
+        Err(Self::refused())
+    }
+
     fn remove(&self, _name: &str) -> Result<()> {
         Err(Self::refused())
     }
