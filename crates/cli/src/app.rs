@@ -1,18 +1,18 @@
 //! What every command starts from: options, configuration, state folder, repository, data sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
-use plan::{InstallationId, Result};
+use plan::{Error, InstallationId, Result};
 use repository::RusticRepository;
 use runner::{Hands, State};
 
-use crate::args::Global;
-use crate::config::{Config, Platform};
+use crate::args::{self, Global};
+use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::output::Output;
 use crate::writers::Consent;
@@ -28,19 +28,32 @@ pub(crate) struct App {
     /// Raised by a signal.
     stop: StopFlag,
     watch: Arc<dyn Watch>,
+    /// Whether the environment goes before the file; not for an installation of this program's own.
+    heeds_environment: bool,
+    /// Warnings about the configuration that were told.
+    told: Mutex<BTreeSet<String>>,
 }
 
 impl App {
     pub(crate) fn new(global: Global, stop: StopFlag) -> Self {
-        let output = Output::new(&global);
+        let output = Output::new(&global, &stop);
         let watch = output.watch();
-        Self { global, output, stop, watch }
+        Self { global, output, stop, watch, heeds_environment: true, told: Mutex::default() }
     }
 
-    /// The same, with another configuration and state folder.
+    /// The same, with another configuration and state folder, and nothing else: what was set for the real installation would lead there.
     pub(crate) fn at(&self, config: PathBuf, state_folder: PathBuf) -> Self {
-        let global = Global { config: Some(config), state_folder: Some(state_folder), ..self.global.clone() };
-        Self { global, output: self.output.without_results(), stop: self.stop.clone(), watch: Arc::clone(&self.watch) }
+        let global = Global {
+            config: Some(config),
+            state_folder: Some(state_folder),
+            namespace: None,
+            context: None,
+            kubeconfig: None,
+            act_as: None,
+            ..self.global.clone()
+        };
+        let (output, stop, watch) = (self.output.without_results(), self.stop.clone(), Arc::clone(&self.watch));
+        Self { global, output, stop, watch, heeds_environment: false, told: Mutex::default() }
     }
 
     /// Whether a signal asked the work to stop.
@@ -70,7 +83,30 @@ impl App {
     }
 
     pub(crate) fn config(&self) -> Result<Config> {
-        Ok(Config::load(self.global.config.as_deref())?.called(self.global.installation.as_deref()))
+        let config = Config::load(&self.sources())?.called(self.global.installation.as_deref());
+        self.tell(&config);
+        Ok(config)
+    }
+
+    /// The same, with all that is wrong with it.
+    pub(crate) fn config_with_errors(&self) -> Result<(Config, Vec<Error>)> {
+        let (config, errors) = Config::look(&self.sources())?;
+        self.tell(&config);
+        Ok((config.called(self.global.installation.as_deref()), errors))
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        let variables = if self.heeds_environment { std::env::vars_os().collect() } else { Vec::new() };
+        Sources { file: self.global.config.as_deref(), variables, options: args::variables(), cluster: self.global.of_cluster() }
+    }
+
+    /// Says once what is not wrong, and should be otherwise.
+    fn tell(&self, config: &Config) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for warning in config.warnings().iter().filter(|warning| !told.contains(*warning)).cloned().collect::<Vec<_>>() {
+            self.output.note(&format!("warning: {warning}"));
+            told.insert(warning);
+        }
     }
 
     pub(crate) const fn global(&self) -> &Global {
@@ -98,8 +134,7 @@ impl App {
         {
             return Ok(State::on(shelf));
         }
-        let folder = self.global.state_folder.clone().or_else(|| config.state_folder()).unwrap_or_else(default_state_folder);
-        State::folder(&folder)
+        State::folder(&self.state_folder(config)?)
     }
 
     /// Whether journals stand on the platform's own shelf; else they are on this machine, and copies of them go into the repository.
@@ -107,11 +142,29 @@ impl App {
         self.global.state_folder.is_none() && installation.shelf().is_some()
     }
 
-    /// The same for commands that need no installation: in a pod there is no folder, and the platform's shelf is near.
+    /// The same for commands that only look: nothing is made, and nothing needs to be writable.
+    pub(crate) fn state_to_look_at(&self, config: &Config, installation: Option<&dyn Installation>) -> Result<State> {
+        if let Some(installation) = installation.filter(|installation| self.keeps_journals_in_cluster(*installation))
+            && let Some(shelf) = installation.shelf()
+        {
+            return Ok(State::on(shelf));
+        }
+        State::folder_to_look_at(&self.state_folder(config)?)
+    }
+
+    /// The same for commands that need no installation, and can do without journals: in a pod there is no folder, and the platform's shelf is near.
     pub(crate) fn state_beside_sets(&self, config: &Config) -> Result<State> {
         let is_in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() && config.platform()? == Platform::Kubernetes;
         let installation = is_in_pod.then(|| self.installation(config)).transpose()?;
-        self.state(config, installation.as_deref())
+        self.state_to_look_at(config, installation.as_deref()).or_else(|error| {
+            self.output.note(&format!("note: {}; restores and rehearsals of the sets are not shown", error.chain()));
+            Ok(State::without_runs())
+        })
+    }
+
+    fn state_folder(&self, config: &Config) -> Result<PathBuf> {
+        let configured = || config.state_folder();
+        Ok(self.global.state_folder.clone().map_or_else(configured, |folder| Ok(Some(folder)))?.unwrap_or_else(default_state_folder))
     }
 
     /// For what is done without an installation: reading and looking after the repository.

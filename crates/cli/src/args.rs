@@ -1,5 +1,6 @@
 //! The command line. Every option can be given as an environment variable too; its name stands in `--help`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -44,6 +45,17 @@ pub(crate) fn command_line() -> clap::Command {
     let name = called.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).and_then(plugin_name);
     let command = Cli::command();
     if let Some(name) = name { command.bin_name(name) } else { command }
+}
+
+/// The variables of all options, of every command.
+pub(crate) fn variables() -> BTreeSet<String> {
+    fn of(command: &clap::Command, found: &mut BTreeSet<String>) {
+        found.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(ToOwned::to_owned)));
+        command.get_subcommands().for_each(|inner| of(inner, found));
+    }
+    let mut found = BTreeSet::new();
+    of(&Cli::command(), &mut found);
+    found
 }
 
 /// `kubectl-threescale_backup` is `kubectl threescale-backup`: a dash parts words, an underscore is a dash.
@@ -108,6 +120,20 @@ pub(crate) struct Global {
     pub workers: Option<usize>,
 }
 
+impl Global {
+    /// The options given that say which cluster. An empty one says nothing.
+    pub(crate) fn of_cluster(&self) -> Vec<&'static str> {
+        let has_text = |text: Option<&OsStr>| text.is_some_and(|text| !text.is_empty());
+        let options = [
+            ("--namespace", has_text(self.namespace.as_deref().map(OsStr::new))),
+            ("--context", has_text(self.context.as_deref().map(OsStr::new))),
+            ("--kubeconfig", has_text(self.kubeconfig.as_deref().map(Path::as_os_str))),
+            ("--as", has_text(self.act_as.as_deref().map(OsStr::new))),
+        ];
+        options.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect()
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create the repository
@@ -144,6 +170,9 @@ pub(crate) enum Command {
     Doctor,
     /// Show the whole life of a set on throw-away servers: backup under load, damage, restore, proof
     Demo(Demo),
+    /// Show the configuration, check it, or print an example of it
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Print shell completions
     Completions {
         /// The shell
@@ -169,6 +198,7 @@ impl Command {
             | Self::Abandon(_)
             | Self::Runs
             | Self::Doctor
+            | Self::Config(_)
             | Self::Demo(_)
             | Self::Completions { .. }
             | Self::Man => false,
@@ -181,6 +211,17 @@ pub(crate) struct List {
     /// The sets of all installations in the repository
     #[arg(long, env = "THREESCALE_BACKUP_ALL_INSTALLATIONS")]
     pub all_installations: bool,
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each value and where it comes from; secrets are hidden
+    Show,
+    /// Check all of it but what only a server can tell; fetches the secrets
+    Check,
+    /// Print every section and key, commented
+    Example,
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 mod abandon;
 mod backup;
 mod check;
+mod config;
 mod demo;
 mod doctor;
 mod export;
@@ -17,6 +18,7 @@ mod sets;
 pub(crate) use abandon::abandon;
 pub(crate) use backup::{backup, take};
 pub(crate) use check::check;
+pub(crate) use config::config;
 pub(crate) use demo::demo;
 pub(crate) use doctor::doctor;
 pub(crate) use export::export;

@@ -1,36 +1,39 @@
 //! The configuration: `threescale-backup.toml`, overridden by environment variables, overridden by flags.
 //!
-//! Reads no secret before it is needed, and never shows one: errors name the file, the line and the key, not the line's text.
+//! All of it is checked when it is loaded, also what a command does not use. No secret is read before it is needed, and none is ever shown: errors name the file,
+//! the line and the key, not the line's text.
 
-mod overrides;
+mod example;
+mod file;
+mod keys;
+mod nearest;
+mod paths;
 mod secret;
 mod sections;
+mod shown;
+mod table;
+mod validate;
+mod values;
+mod variables;
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use plan::ids::DataSetName;
 use plan::{Error, Result};
-use toml::{Table, Value};
+use toml::Value;
 
+pub(crate) use example::{document as example_document, example};
 pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
+pub(crate) use shown::{Shown, ShownOrigin};
+pub(crate) use validate::check_name;
+
+use table::{Form, Kind};
+use values::Values;
 
 /// Where the configuration is looked for when `--config` is not given.
 pub(crate) const DEFAULT_PATHS: [&str; 2] = ["threescale-backup.toml", "/etc/threescale-backup.toml"];
-
-/// Sections and what they are for, as in the README.
-const SECTIONS: [&str; 11] = [
-    "installation",
-    "repository",
-    "platform",
-    "state",
-    "writers",
-    "options",
-    "system-database",
-    "system-storage",
-    "zync-database",
-    "backend-redis",
-    "system-redis",
-];
 
 /// What an installation runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,87 +44,126 @@ pub(crate) enum Platform {
     Direct,
 }
 
-/// The configuration, still as a table: a section is read, with its secrets, when it is needed.
+/// What a configuration is made from.
+#[derive(Debug, Default)]
+pub(crate) struct Sources<'a> {
+    /// `--config`.
+    pub file: Option<&'a Path>,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The variables of the command line's options.
+    pub options: BTreeSet<String>,
+    /// The options given that say which cluster, for people: `--namespace`.
+    pub cluster: Vec<&'static str>,
+}
+
+/// The configuration: a section is read, with its secrets, when it is needed.
 #[derive(Clone)]
 pub(crate) struct Config {
     /// Where it came from, for messages.
     origin: String,
-    table: Table,
+    file: Option<PathBuf>,
+    values: Values,
+    cluster: Vec<&'static str>,
+    warnings: Vec<String>,
     /// What the installation is called by an option.
     called: Option<String>,
 }
 
 impl Config {
-    /// Reads the file, and lays the environment over it.
-    pub(crate) fn load(path: Option<&Path>) -> Result<Self> {
-        let found = match path {
-            Some(path) => Some(path.to_owned()),
-            None => DEFAULT_PATHS.iter().map(PathBuf::from).find(|path| path.is_file()),
+    /// Reads the file, lays the environment over it, and checks all of it.
+    pub(crate) fn load(sources: &Sources<'_>) -> Result<Self> {
+        let (config, mut errors) = Self::look(sources)?;
+        if errors.is_empty() {
+            return Ok(config);
+        }
+        let (first, more) = (errors.remove(0), errors.len());
+        Err(if more == 0 { first } else { first.hint(format!("{more} more: `threescale-backup config check` tells all.")) })
+    }
+
+    /// The same, with all that is wrong.
+    pub(crate) fn look(sources: &Sources<'_>) -> Result<(Self, Vec<Error>)> {
+        let text = file::read(sources.file)?;
+        let (mut values, mut errors) = match &text {
+            Some(text) => text.values()?,
+            None => (Values::default(), Vec::new()),
         };
-        let (origin, mut table) = match &found {
-            Some(path) => (path.display().to_string(), read(path)?),
-            None => ("the environment".to_owned(), Table::new()),
-        };
-        overrides::lay_over(&mut table, std::env::vars_os())?;
-        if table.is_empty() {
+        errors.extend(variables::lay_over(&mut values, &sources.variables, &sources.options));
+        if values.is_empty() && errors.is_empty() {
             return Err(Error::refused("there is no configuration").hint(format!(
-                "Write {} (the README has one to start from), name another file with --config, or set THREESCALE_BACKUP_… variables.",
+                "Write {} (`threescale-backup config example` prints one to start from), name another file with --config, or set THREESCALE_BACKUP_… variables.",
                 DEFAULT_PATHS[0]
             )));
         }
-        let config = Self { origin, table, called: None };
-        config.check_sections()?;
-        Ok(config)
+        errors.extend(validate::errors(&values));
+        let origin = text.as_ref().map_or_else(|| "the environment".to_owned(), |text| text.path.display().to_string());
+        let warnings = warnings(text.as_ref(), &values);
+        let file = text.map(|text| text.path);
+        let config = Self { origin, file, values, cluster: sources.cluster.clone(), warnings, called: None };
+        errors.extend(config.platform().err().filter(|_| errors.is_empty()));
+        Ok((config, errors))
     }
 
-    fn check_sections(&self) -> Result<()> {
-        for (name, value) in &self.table {
-            if !SECTIONS.contains(&name.as_str()) {
-                return Err(Error::refused(format!("{}: unknown section [{name}]", self.origin))
-                    .hint(format!("Sections are: {}.", SECTIONS.join(", "))));
-            }
-            if !value.is_table() {
-                return Err(Error::refused(format!("{}: {name} is not a section", self.origin)).hint(format!("Write it as [{name}].")));
-            }
-        }
-        self.platform().map(drop)
+    /// What is not wrong, and should be otherwise.
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
-    /// What the installation runs on: what is said, else `direct` when there is an address, else `kubernetes`.
+    /// The file that was read.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// What the installation runs on: what is said; else `kubernetes` when options name a cluster; else `direct` when there is an address; else `kubernetes`.
     pub(crate) fn platform(&self) -> Result<Platform> {
-        match self.section("platform").and_then(|platform| platform.get("kind")) {
-            None if self.has("writers") || !self.data_sets().is_empty() => Ok(Platform::Direct),
-            None => Ok(Platform::Kubernetes),
-            Some(Value::String(kind)) if kind == "direct" => Ok(Platform::Direct),
-            Some(Value::String(kind)) if kind == "kubernetes" => Ok(Platform::Kubernetes),
-            Some(other) => Err(Error::refused(format!("{}: [platform] kind = {other} is not known", self.origin))
-                .hint("The platform is \"kubernetes\" or \"direct\".")),
+        let has_addresses = self.has("writers") || !self.data_sets().is_empty();
+        match (self.values.get("platform", "kind"), self.cluster.first()) {
+            (Some(given), option) if given.value.as_str() == Some("direct") => match option {
+                None => Ok(Platform::Direct),
+                Some(option) => Err(Error::refused(format!("{option} is given, and [platform] kind is \"direct\" ({})", given.origin))
+                    .hint("Leave the option out, and unset its variable (`--help` names it): every address stands in the configuration.")
+                    .hint("Or set [platform] kind = \"kubernetes\": a section with an address then goes before what is found.")),
+            },
+            (None, None) if has_addresses => Ok(Platform::Direct),
+            _ => Ok(Platform::Kubernetes),
         }
     }
 
     /// Whether a section is there.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.table.contains_key(name)
+        self.values.has(name)
     }
 
-    /// The data sets that have a section.
+    /// The data sets that have an address here.
     pub(crate) fn data_sets(&self) -> Vec<DataSetName> {
-        let absent = self.absent();
-        DataSetName::ALL.into_iter().filter(|name| self.has(name.as_str()) && !absent.contains(name)).collect()
+        DataSetName::ALL.into_iter().filter(|name| self.is_configured(*name)).collect()
     }
 
-    fn section(&self, name: &str) -> Option<&Table> {
-        self.table.get(name).and_then(Value::as_table)
+    /// Whether a data set has an address here.
+    pub(crate) fn is_configured(&self, name: DataSetName) -> bool {
+        let section = name.as_str();
+        self.has(section) && !self.values.is_true(section, "absent") && self.values.of(section).any(|given| given.place.key.is_required)
     }
 
-    /// Reads a section: secrets given as files or commands are fetched, unknown keys refused.
+    /// The data sets that the installation is said not to have: they are not looked at.
+    pub(crate) fn absent(&self) -> Vec<DataSetName> {
+        DataSetName::ALL.into_iter().filter(|name| self.values.is_true(name.as_str(), "absent")).collect()
+    }
+
+    /// The installation's name, when it is given one.
+    pub(crate) fn installation_name(&self) -> Option<String> {
+        self.called.clone().or_else(|| self.values.text("installation", "name").map(ToOwned::to_owned))
+    }
+
+    /// Reads a section: secrets given as files or commands are fetched.
     fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
-        let Some(section) = self.section(name) else {
-            return Err(Error::refused(format!("{}: section [{name}] is missing", self.origin)).hint("The README shows every section."));
-        };
-        let resolved = secret::resolve(&self.origin, name, section)?;
+        if !self.has(name) {
+            return Err(Error::refused(format!("{}: section [{name}] is missing", self.origin))
+                .hint("`threescale-backup config example` shows every section."));
+        }
+        let resolved = secret::resolve(&self.values, name)?;
         T::deserialize(Value::Table(resolved)).map_err(|error| {
-            // The error of a value could show the value: only what it says about keys and types is passed on.
+            // Kinds were checked: what is left is a key that is missing.
             Error::refused(format!("{}: [{name}]: {}", self.origin, error.message()))
         })
     }
@@ -132,24 +174,20 @@ impl Config {
         Self { called: name.map(str::to_owned), ..self }
     }
 
-    /// What the installation is called, when that is said.
-    pub(crate) fn installation_name(&self) -> Option<String> {
-        if self.called.is_some() {
-            return self.called.clone();
-        }
-        let name = self.section("installation").and_then(|section| section.get("name")).and_then(Value::as_str);
-        name.filter(|name| !name.is_empty()).map(str::to_owned)
-    }
-
-    /// The data sets that the installation is declared not to have.
-    pub(crate) fn absent(&self) -> Vec<DataSetName> {
-        let is_absent =
-            |name: &DataSetName| self.section(name.as_str()).and_then(|section| section.get("absent")) == Some(&Value::Boolean(true));
-        DataSetName::ALL.into_iter().filter(is_absent).collect()
-    }
-
     pub(crate) fn repository(&self) -> Result<RepositorySection> {
-        self.read("repository")
+        let section: RepositorySection = self.read("repository")?;
+        Ok(RepositorySection { url: self.repository_place(section.url)?, ..section })
+    }
+
+    /// The repository's address; a folder is made absolute where it was given.
+    fn repository_place(&self, url: String) -> Result<String> {
+        // An address of any kind: it is for the repository to say whether it knows it.
+        if url.split('/').next().is_some_and(|start| start.contains(':')) {
+            return Ok(url);
+        }
+        let given = self.values.of("repository").find(|given| given.place.table.is_none() && given.place.key.name == "url");
+        let base = given.map(|given| given.origin.base()).unwrap_or_default();
+        paths::absolute("[repository] url", &url, &base).map(|path| path.to_string_lossy().into_owned())
     }
 
     pub(crate) fn writers(&self) -> Result<Option<WritersSection>> {
@@ -160,8 +198,10 @@ impl Config {
         if self.has("options") { self.read("options") } else { Ok(OptionsSection::default()) }
     }
 
-    pub(crate) fn state_folder(&self) -> Option<PathBuf> {
-        self.section("state").and_then(|state| state.get("folder")).and_then(Value::as_str).map(PathBuf::from)
+    pub(crate) fn state_folder(&self) -> Result<Option<PathBuf>> {
+        let Some(given) = self.values.get("state", "folder") else { return Ok(None) };
+        let text = given.value.as_str().unwrap_or_default();
+        paths::absolute(&format!("{}: [state] folder", given.origin), text, &given.origin.base()).map(Some)
     }
 
     pub(crate) fn database(&self, name: DataSetName) -> Result<DatabaseSection> {
@@ -177,69 +217,41 @@ impl Config {
     }
 }
 
-fn read(path: &Path) -> Result<Table> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::refused(format!("failed to read the configuration {}", path.display())).because(error))?;
-    text.parse::<Table>().map_err(|error| {
-        let place = error.span().map_or_else(String::new, |span| place_of(&text, span.start));
-        Error::refused(format!("{}{place}: {}", path.display(), error.message().trim_end_matches('.')))
-    })
-}
-
-/// `:line:column` of a byte.
-fn place_of(text: &str, byte: usize) -> String {
-    let before = text.get(..byte.min(text.len())).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    format!(":{line}:{column}")
+/// Secrets that everybody on this machine may read, by the modes of their files. In a pod nobody else is there.
+fn warnings(text: Option<&file::Text>, values: &Values) -> Vec<String> {
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    if let Some((path, mode)) = text.and_then(|text| Some((&text.path, text.mode_open_to_changes()?))) {
+        let shown = path.display();
+        warnings.push(format!(
+            "the mode {mode:o} of {shown} lets everybody change it, and it names commands that are run: `chmod o-w {shown}`."
+        ));
+    }
+    let is_in_clear = |given: &&values::Given| matches!(given.origin, values::Origin::File { .. }) && shown::holds_secret(given);
+    if let Some((path, mode)) = text.and_then(|text| Some((&text.path, text.mode_open_to_all()?)))
+        && let Some(given) = values.all().iter().find(is_in_clear)
+    {
+        let shown = path.display();
+        warnings
+            .push(format!("{shown} holds a secret ({}), and its mode {mode:o} lets everybody read it: `chmod o-r {shown}`.", given.place));
+    }
+    for given in values.all() {
+        let is_secret_file =
+            given.place.form == Form::File || given.place.key.kind == Kind::Path && given.place.key.name == "client-key-file";
+        let Some(text) = given.value.as_str().filter(|_| is_secret_file) else { continue };
+        let Ok(path) = paths::absolute("", text, &given.origin.base()) else { continue };
+        if let Some(mode) = file::mode_open_to_all(&path) {
+            let shown = path.display();
+            warnings.push(format!(
+                "{shown} ({}) holds a secret, and its mode {mode:o} lets everybody read it: `chmod o-r {shown}`.",
+                given.place
+            ));
+        }
+    }
+    warnings
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    fn load(text: &str) -> Result<Config> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Config::load(Some(file.path()))
-    }
-
-    #[test]
-    fn malformed_toml_is_named_with_its_place_and_without_its_text() {
-        let error = load("[system-database]\nurl = \"mysql2://root:topsecret@h/system\nx = 1").err().unwrap();
-        assert!(error.to_string().contains(":2:"), "{error}");
-        assert!(!format!("{error:?}").contains("topsecret"));
-    }
-
-    #[test]
-    fn unknown_sections_and_keys_are_refused() {
-        assert!(load("[sytem-redis]\nurl = \"x\"").err().unwrap().to_string().contains("unknown section [sytem-redis]"));
-        let error = load("[system-storage]\npaht = \"/x\"").unwrap().storage().err().unwrap();
-        assert!(error.to_string().contains("paht"), "{error}");
-    }
-
-    #[test]
-    fn a_secret_comes_from_a_file_or_a_command_but_not_both() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), "from-file\n").unwrap();
-        let path = file.path().display();
-        let text = format!("[repository]\nurl = \"/r\"\npassword-file = \"{path}\"");
-        assert!(load(&text).unwrap().repository().is_ok());
-        let error = load(&format!("{text}\npassword-command = \"echo x\"")).unwrap().repository().err().unwrap();
-        assert!(error.to_string().contains("password-file and password-command"), "{error}");
-    }
-
-    #[test]
-    fn a_secret_that_is_not_text_is_refused_without_being_shown() {
-        let error = load("[repository]\nurl = \"/r\"\npassword = 8675309").unwrap().repository().err().unwrap();
-        assert!(error.to_string().contains("[repository] password is not text"), "{error}");
-        assert!(!format!("{error:?}").contains("8675309"));
-    }
-
-    #[test]
-    fn a_missing_section_is_named() {
-        let error = load("[system-storage]\npath = \"/x\"").unwrap().repository().err().unwrap();
-        assert!(error.to_string().contains("section [repository] is missing"), "{error}");
-    }
-}
+mod tests;

@@ -1,5 +1,6 @@
 //! Where the parts are joined: a platform's installation becomes data sets, writers and copies. One match arm for each platform, one for each kind of store.
 
+mod configured;
 mod direct;
 mod kubernetes;
 mod reached;
@@ -13,6 +14,7 @@ use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Findings, Problem, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
+pub(crate) use configured::{not_configured, nothing_configured, told_missing};
 pub(crate) use kubernetes::connect;
 pub(crate) use repository::repository;
 
@@ -112,12 +114,16 @@ pub(crate) fn left_out(installation: &dyn Installation, names: &[DataSetName]) -
     installation.expected().into_iter().filter(is_missing).map(|name| (name, why(&name).to_owned())).collect()
 }
 
+/// The data set that a section with an address is about; no server is asked.
+pub(crate) fn at_address(config: &Config, name: DataSetName) -> Result<Arc<dyn DataSet>> {
+    direct::Direct::new(config.clone()).data_set(name, Policies::default())
+}
+
 /// The data sets asked for, or all that there are. Each must be there.
 pub(crate) fn selected(installation: &dyn Installation, only: &[DataSetName]) -> Result<Vec<DataSetName>> {
     let there = installation.names();
     if there.is_empty() {
-        return Err(Error::refused("the installation is empty: no data set is configured")
-            .hint("Add sections such as [system-database] to the configuration; the README shows them."));
+        return Err(nothing_configured());
     }
     if let Some(missing) = only.iter().find(|name| !there.contains(name)) {
         return Err(Error::refused(format!("{missing} is not configured"))

@@ -38,7 +38,7 @@ fn start(cli: Cli) -> Result<ExitCode> {
     let stop = StopFlag::default();
     heed_signals(&stop)?;
     if cli.global.in_cluster.is_some() {
-        return commands::in_cluster(&output::Output::new(&cli.global), &cli.global, &cli.command, &stop);
+        return commands::in_cluster(&output::Output::new(&cli.global, &stop), &cli.global, &cli.command, &stop);
     }
     let app = App::new(cli.global, stop.clone());
     let result = run(&app, &cli.command);
@@ -68,6 +68,7 @@ fn run(app: &App, command: &Command) -> Result<()> {
         Command::Forget(args) => commands::forget(app, args),
         Command::Doctor => commands::doctor(app),
         Command::Demo(args) => commands::demo(app, args),
+        Command::Config(command) => commands::config(app, *command),
         Command::Completions { shell } => commands::completions(*shell),
         Command::Man => commands::man(),
     }
@@ -76,13 +77,23 @@ fn run(app: &App, command: &Command) -> Result<()> {
 /// The first signal asks the work to stop at the next safe point; a second one ends the program as a crash would, which every run survives.
 fn heed_signals(stop: &StopFlag) -> Result<()> {
     let failed = |error: std::io::Error| Error::failed("failed to handle signals").because(error);
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+    let mut signals = vec![signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+    // A terminal that goes away stops the work too, unless it was told to outlive it (`nohup`).
+    signals.extend((!is_ignored(signal_hook::consts::SIGHUP)).then_some(signal_hook::consts::SIGHUP));
+    for signal in signals {
         let flag = stop.shared();
         signal_hook::flag::register_conditional_shutdown(signal, i32::from(Class::Interrupted.exit_code()), Arc::clone(&flag))
             .map_err(failed)?;
         signal_hook::flag::register(signal, flag).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether this program was started with a signal ignored (Linux: `SigIgn`).
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 fn log_to_standard_error(level: &str) -> Result<()> {

@@ -3,16 +3,17 @@
 mod errors;
 mod format;
 mod progress;
+mod question;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-use plan::ports::Watch;
+use plan::ports::{StopFlag, Watch};
 use plan::{Error, Result};
 use serde::Serialize;
 
-pub(crate) use errors::print_error;
+pub(crate) use errors::{error_text, print_error};
 pub(crate) use format::{age, bytes, count, duration_ms, local_time, parse_bytes, rate};
 pub(crate) use table::Table;
 
@@ -28,6 +29,8 @@ pub(crate) struct Output {
     pub json: bool,
     quiet: bool,
     results: bool,
+    /// Raised by a signal: it ends a question.
+    stop: StopFlag,
 }
 
 #[derive(Serialize)]
@@ -38,13 +41,13 @@ struct Document<'a, T> {
 }
 
 impl Output {
-    pub(crate) const fn new(global: &Global) -> Self {
-        Self { json: global.json, quiet: global.quiet, results: true }
+    pub(crate) fn new(global: &Global, stop: &StopFlag) -> Self {
+        Self { json: global.json, quiet: global.quiet, results: true, stop: stop.clone() }
     }
 
     /// The same for commands that are part of another: their results are notes of that one, and only it prints a document.
-    pub(crate) const fn without_results(&self) -> Self {
-        Self { json: false, quiet: self.quiet, results: false }
+    pub(crate) fn without_results(&self) -> Self {
+        Self { json: false, quiet: self.quiet, results: false, stop: self.stop.clone() }
     }
 
     /// A result line on standard output, in text mode.
@@ -101,14 +104,11 @@ impl Output {
     }
 
     /// Asks a question that wants `yes`. `None` when nobody can be asked.
-    pub(crate) fn ask(&self, question: &str) -> Option<bool> {
-        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-            return None;
-        }
-        drop(write!(io::stderr().lock(), "{question} [yes/no] "));
-        let mut answer = String::new();
-        io::stdin().read_line(&mut answer).ok()?;
-        Some(answer.trim().eq_ignore_ascii_case("yes"))
+    ///
+    /// # Errors
+    /// [`plan::Class::Interrupted`] when a signal came instead of an answer.
+    pub(crate) fn ask(&self, question: &str) -> Result<Option<bool>> {
+        question::ask(question, &self.stop)
     }
 }
 

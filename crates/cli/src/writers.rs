@@ -52,7 +52,7 @@ impl Writers for ByHand {
         }
         let question =
             "Stop the writers now (system-app, system-sidekiq, backend-listener, -worker, -cron, zync, zync-que). Are they stopped?";
-        match self.output.ask(question) {
+        match self.output.ask(question)? {
             Some(true) => Ok(()),
             Some(false) => Err(Error::failed("the writers are not stopped").hint("Stop them, then `resume`; or `undo`.")),
             None => Err(Error::failed("the writers must be stopped by hand, and nobody can be asked")

@@ -15,18 +15,19 @@ fn dependencies(manifest: &str, section: &str) -> Vec<String> {
 }
 
 /// Crates of ours that each crate may depend on, besides `plan`.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("plan", &[]),
     ("beneath", &[]),
+    ("children", &[]),
     ("datasets/mysql", &[]),
-    ("datasets/postgres", &[]),
+    ("datasets/postgres", &["children"]),
     ("datasets/redis", &[]),
     ("datasets/files", &["beneath"]),
     ("datasets/objects", &[]),
-    ("platforms", &[]),
+    ("platforms", &["children"]),
     ("repository", &[]),
     ("runner", &[]),
-    ("lab", &[]),
+    ("lab", &["children"]),
 ];
 
 #[test]
@@ -34,6 +35,7 @@ fn crates_depend_on_plan_only_and_plan_on_none() {
     let ours = [
         "plan",
         "beneath",
+        "children",
         "mysql-data-set",
         "postgres-data-set",
         "redis-data-set",
@@ -71,6 +73,15 @@ fn the_client_of_kubernetes_is_named_in_its_platform_only() {
     }
     for (name, _) in ARROWS.iter().filter(|(name, _)| *name != "platforms") {
         assert!(!dependencies(name, "dependencies").contains(&"kube".to_owned()), "{name} depends on kube");
+    }
+}
+
+#[test]
+fn every_child_process_begins_in_children() {
+    for (path, text) in sources() {
+        let is_test = path.components().any(|part| ["tests", "examples"].iter().any(|name| part.as_os_str() == *name));
+        let is_exempt = is_test || path.ends_with("tests.rs") || path.starts_with(root().join("crates/children"));
+        assert!(is_exempt || !text.contains(concat!("Command", "::new(")), "{} gives a child our secrets", path.display());
     }
 }
 

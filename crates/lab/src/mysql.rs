@@ -133,7 +133,7 @@ impl Mysql {
             MysqlKind::Mariadb => find(mariadb),
         };
         // A missing program shows itself when the command is run, with its name.
-        let mut command = Command::new(found.unwrap_or_else(|_| PathBuf::from(mysql)));
+        let mut command = children::command(found.unwrap_or_else(|_| PathBuf::from(mysql)));
         command.arg(format!("--defaults-file={}", self.server.folder().join("client.cnf").display()));
         command
     }
@@ -197,7 +197,7 @@ fn program(kind: MysqlKind) -> Result<PathBuf> {
 
 fn version(kind: MysqlKind) -> Result<String> {
     let output =
-        Command::new(program(kind)?).args(["--no-defaults", "--version"]).output().during(|| "ask the server's version".to_owned())?;
+        children::command(program(kind)?).args(["--no-defaults", "--version"]).output().during(|| "ask the server's version".to_owned())?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -208,13 +208,13 @@ fn initialise(kind: MysqlKind, data: &Path, options: &[&str]) -> Result<()> {
     let (data_option, done) = (format!("--datadir={}", data.display()), data.join("auto.cnf"));
     match kind {
         MysqlKind::Mysql => template::run(
-            Command::new(program(kind)?)
+            children::command(program(kind)?)
                 .args(["--no-defaults", "--initialize-insecure", &format!("--init-file={}", users.display()), &data_option])
                 .args(as_root())
                 .args(options),
         )?,
         MysqlKind::Mariadb => template::run(
-            Command::new(find("mariadb-install-db")?)
+            children::command(find("mariadb-install-db")?)
                 .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"])
                 .args([&data_option, &format!("--extra-file={}", users.display())])
                 .args(as_root())

@@ -97,7 +97,7 @@ impl Postgres {
     #[must_use]
     pub fn program(&self, name: &str) -> Command {
         // A missing program shows itself when the command is run, with its name.
-        let mut command = Command::new(find(name).unwrap_or_else(|_| PathBuf::from(name)));
+        let mut command = children::command(find(name).unwrap_or_else(|_| PathBuf::from(name)));
         command
             .env("PGHOST", self.server.folder())
             .env("PGPORT", self.port().to_string())
@@ -207,7 +207,7 @@ fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
     if let Some(Account { user, group }) = account {
         std::os::unix::fs::chown(data, Some(user), Some(group)).during(|| format!("chown {}", data.display()))?;
     }
-    let mut command = Command::new(find("initdb")?);
+    let mut command = children::command(find("initdb")?);
     command
         .args(["--no-sync", "--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
         .arg(format!("--pwfile={}", password.display()))

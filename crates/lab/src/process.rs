@@ -92,7 +92,7 @@ impl Drop for Process {
 
 /// A command that ends with the process that runs it.
 pub(crate) fn mortal(program: &std::path::Path) -> Result<Command> {
-    let mut command = Command::new(crate::programs::find("setpriv")?);
+    let mut command = children::command(crate::programs::find("setpriv")?);
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     Ok(command)
 }

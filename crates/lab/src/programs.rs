@@ -41,7 +41,7 @@ fn prefix(variable: &str, name: &str) -> Option<PathBuf> {
 }
 
 fn is_mariadb(file: &Path) -> bool {
-    let output = std::process::Command::new(file).args(["--no-defaults", "--version"]).output();
+    let output = children::command(file).args(["--no-defaults", "--version"]).output();
     output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("MariaDB"))
 }
 

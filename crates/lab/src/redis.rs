@@ -170,7 +170,7 @@ fn without(options: &[&str], name: &str) -> Vec<String> {
 
 fn client(folder: &Path, password: Option<&str>) -> Command {
     // A missing program shows itself when the command is run, with its name.
-    let mut command = Command::new(find("redis-cli").unwrap_or_else(|_| PathBuf::from("redis-cli")));
+    let mut command = children::command(find("redis-cli").unwrap_or_else(|_| PathBuf::from("redis-cli")));
     command.arg("-s").arg(folder.join("sock"));
     if let Some(password) = password {
         command.env("REDISCLI_AUTH", password);

@@ -31,7 +31,7 @@ pub(crate) fn copy(recipe: &str, to: &Path, make: impl FnOnce(&Path) -> Result<(
         fs::rename(&unfinished, &template).during(|| format!("rename {}", unfinished.display()))?;
     }
     drop(lock);
-    run(Command::new("cp").args(["-a", "--sparse=always", "--reflink=auto", "--"]).arg(&template).arg(to))
+    run(children::command("cp").args(["-a", "--sparse=always", "--reflink=auto", "--"]).arg(&template).arg(to))
 }
 
 /// Runs a short command to its end; what it said is in the error.

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use plan::Result;
 use plan::error::During;
@@ -36,7 +35,7 @@ impl Tls {
 
     fn openssl(&self, args: &[&str], name: &str, extension: Option<&str>) -> Result<()> {
         let (key, out) = (self.folder.join(format!("{name}.key")), self.folder.join(format!("{name}.{}", extension.unwrap_or("pem"))));
-        let mut command = Command::new(find("openssl")?);
+        let mut command = children::command(find("openssl")?);
         command
             .args(args)
             .args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"])
@@ -51,7 +50,7 @@ impl Tls {
         self.openssl(&["req", "-subj", subject], name, Some("csr"))?;
         let file = self.folder.join(format!("{name}.ext"));
         fs::write(&file, extensions).during(|| format!("write {}", file.display()))?;
-        let mut command = Command::new(find("openssl")?);
+        let mut command = children::command(find("openssl")?);
         command.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-extfile"]).arg(&file);
         command.arg("-in").arg(self.folder.join(format!("{name}.csr"))).arg("-CA").arg(self.ca());
         command.arg("-CAkey").arg(self.folder.join("ca.key")).arg("-out").arg(self.folder.join(format!("{name}.pem")));

@@ -6,7 +6,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -99,7 +99,7 @@ impl CommandWriters {
         // Its output goes to a file: a pipe that nobody reads would make a talkative command hang.
         let mut said = tempfile::tempfile().during(what)?;
         let (stdout, stderr) = (said.try_clone().during(what)?, said.try_clone().during(what)?);
-        let mut shell = Command::new("/bin/sh");
+        let mut shell = children::command("/bin/sh");
         shell.arg("-c").arg(command).stdin(Stdio::null()).stdout(stdout).stderr(stderr).process_group(0);
         let mut child = shell.spawn().during(what)?;
         let began = Instant::now();

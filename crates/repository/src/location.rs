@@ -42,10 +42,7 @@ impl Location {
     /// [`plan::Class::Refused`] when the address is of another kind, has no bucket, or `s3` is missing.
     pub fn parse(url: &str, s3: Option<S3>) -> Result<Self> {
         let Some(rest) = url.strip_prefix("s3://") else {
-            if url.is_empty() || url.contains("://") {
-                return Err(Error::refused("repository address is neither a folder nor s3://bucket/prefix")
-                    .hint("Write a path like /backups/3scale, or s3://bucket/prefix."));
-            }
+            refuse_other_kinds(url)?;
             return Ok(Self::Folder(PathBuf::from(url)));
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -59,6 +56,30 @@ impl Location {
         })?;
         Ok(Self::S3(S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned(), ..s3 }))
     }
+}
+
+/// Whatever has a colon before its first slash is an address of some kind, not a folder: it must not become a folder of that name.
+fn refuse_other_kinds(url: &str) -> Result<()> {
+    let supported = "A repository is a folder, also a mounted one, or a bucket of S3: write /backups/3scale or s3://bucket/prefix.";
+    if url.is_empty() {
+        return Err(Error::refused("the repository's address is empty").hint(supported));
+    }
+    let start = url.split('/').next().unwrap_or_default();
+    let Some((scheme, _)) = start.split_once(':') else { return Ok(()) };
+    // Behind the colon, or before an `@`, there may be a password.
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    let what = if is_scheme {
+        format!("a repository at {scheme}: is not supported")
+    } else {
+        "a repository on another host is not supported".to_owned()
+    };
+    let error = Error::refused(what).hint(supported);
+    Err(match scheme.to_ascii_lowercase().as_str() {
+        "s3" => error.hint("What is not Amazon's is named by endpoint in [repository.s3]."),
+        "file" => error.hint("Leave out file:// and write the path alone."),
+        _ if is_scheme => error.hint(format!("A folder whose name begins so is written ./{scheme}:…")),
+        _ => error,
+    })
 }
 
 impl std::fmt::Display for Location {
@@ -94,9 +115,24 @@ mod tests {
         assert_eq!(Location::parse("/backups/3scale", None).unwrap().to_string(), "/backups/3scale");
         assert_eq!(Location::parse("s3://b/x/y/", Some(s3())).unwrap().to_string(), "s3://b/x/y");
         assert_eq!(Location::parse("s3://b", Some(s3())).unwrap().to_string(), "s3://b");
-        for wrong in ["", "ftp://x", "s3://", "s3:///x", "s3://key:secret@b/x"] {
+        let others = [
+            "sftp:user@host:/x",
+            "b2:bucket",
+            "rest:https://h/",
+            "gs:b:/x",
+            "azure:c:/x",
+            "swift:c:/x",
+            "rclone:r:x",
+            "https://h/x",
+            "file:///x",
+        ];
+        let wrong = ["", "ftp://x", "s3://", "s3:///x", "s3://key:secret@b/x", "s3:https://h/b", "S3://b/x", "user@host:/x", "host:x"];
+        for wrong in wrong.into_iter().chain(others) {
             assert_eq!(Location::parse(wrong, Some(s3())).unwrap_err().class(), plan::Class::Refused, "{wrong}");
         }
+        let shown = format!("{:?}", Location::parse("rest:https://me:hunter2@h/", None).unwrap_err());
+        assert!(shown.contains("rest:") && !shown.contains("hunter2"), "{shown}");
+        assert_eq!(Location::parse("/a:b/c", None).unwrap().to_string(), "/a:b/c");
         assert_eq!(Location::parse("s3://b", None).unwrap_err().class(), plan::Class::Refused);
     }
 

@@ -34,6 +34,32 @@ impl FolderShelf {
         Ok(Self { path: path.to_owned() })
     }
 
+    /// Opens the folder to look at it, making nothing; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the folder or a journal in it cannot be read by this user.
+    pub fn existing(path: &Path) -> Result<Option<Self>> {
+        let unreadable = |error: std::io::Error| {
+            Error::refused(format!("failed to read the journals in {}", path.display()))
+                .because(error)
+                .hint("Look as the user who made the runs, or choose another folder with --state-folder.")
+        };
+        let entries = match fs::read_dir(path.join("runs")) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unreadable(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(unreadable)?;
+            match File::open(entry.path()) {
+                // A run that was tidied away meanwhile is none.
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unreadable(error)),
+                _ => {}
+            }
+        }
+        Ok(Some(Self { path: path.to_owned() }))
+    }
+
     fn file(&self, name: &str) -> PathBuf {
         self.path.join("runs").join(format!("{name}.jsonl"))
     }
@@ -114,6 +140,45 @@ impl Shelf for FolderShelf {
 fn lock_name(installation: &InstallationId) -> String {
     let plain: String = installation.name.chars().filter(char::is_ascii_alphanumeric).take(24).collect();
     format!("lock-{plain}-{:016x}", xxhash_rust::xxh3::xxh3_64(installation.name.as_bytes()))
+}
+
+/// No journals, and no place for any.
+pub(crate) struct EmptyShelf;
+
+impl EmptyShelf {
+    fn refused() -> Error {
+        Error::refused("there is no state folder to write to").hint("Choose one with --state-folder.")
+    }
+}
+
+impl Shelf for EmptyShelf {
+    fn place(&self) -> String {
+        "no folder".to_owned()
+    }
+
+    fn lock(&self, _installation: &InstallationId) -> Result<Box<dyn Send>> {
+        Err(Self::refused())
+    }
+
+    fn names(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn read(&self, _name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+
+    fn open(&self, _name: &str, _whole_bytes: u64) -> Result<Box<dyn Append>> {
+        Err(Self::refused())
+    }
+
+    fn set_aside(&self, _name: &str) -> Result<String> {
+        Err(Self::refused())
+    }
+
+    fn remove(&self, _name: &str) -> Result<()> {
+        Err(Self::refused())
+    }
 }
 
 struct SyncedFile(File);

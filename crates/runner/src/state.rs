@@ -8,7 +8,7 @@ use plan::journal::{Line, Run};
 use plan::ports::Shelf;
 use plan::{Error, InstallationId, Result};
 
-use crate::folder::FolderShelf;
+use crate::folder::{EmptyShelf, FolderShelf};
 use crate::journal::{self, Journal};
 
 /// The runs of an installation.
@@ -35,6 +35,20 @@ impl State {
     /// When it cannot be made.
     pub fn folder(path: &Path) -> Result<Self> {
         Ok(Self::on(Arc::new(FolderShelf::open(path)?)))
+    }
+
+    /// The journals of a folder, to be looked at only: nothing is made, and nothing need be writable. A folder that is not there has none.
+    ///
+    /// # Errors
+    /// When this user may not read all of them.
+    pub fn folder_to_look_at(path: &Path) -> Result<Self> {
+        Ok(FolderShelf::existing(path)?.map_or_else(Self::without_runs, |shelf| Self::on(Arc::new(shelf))))
+    }
+
+    /// Without any run, where nothing can be begun.
+    #[must_use]
+    pub fn without_runs() -> Self {
+        Self::on(Arc::new(EmptyShelf))
     }
 
     /// Where the journals are, for people.

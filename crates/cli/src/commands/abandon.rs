@@ -115,7 +115,7 @@ fn ask(output: &Output, yes: bool, run: &Meant, goes: &[LeftAt], stays: &[LeftAt
     if yes {
         return Ok(());
     }
-    match output.ask(&format!("End run {} as it is? It can be neither resumed nor undone afterwards.", run.id())) {
+    match output.ask(&format!("End run {} as it is? It can be neither resumed nor undone afterwards.", run.id()))? {
         Some(true) => Ok(()),
         Some(false) => Err(Error::refused("nothing was touched")),
         None => Err(Error::refused("nobody can be asked whether to end the run").hint("Say --yes.")),

@@ -46,6 +46,9 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let names = join::selected(installation.as_ref(), &args.only.only)?;
+    if let Some(missing) = join::told_missing(&config).filter(|_| args.only.only.is_empty()) {
+        app.output.note(&format!("warning: {missing}"));
+    }
     let repository = app.repository(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     let run = runner::new_run_id();

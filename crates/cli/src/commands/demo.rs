@@ -8,7 +8,6 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use lab::{Fingerprint, Installation, InstallationOptions, MysqlKind};
@@ -169,7 +168,7 @@ impl<'a> Demo<'a> {
         let text = self.installation.writers_toml();
         let table: toml::Table = text.parse().during(|| "failed to read the writers' commands".to_owned())?;
         let command = table.get("writers").and_then(|writers| writers.get(which)).and_then(toml::Value::as_str).unwrap_or("false");
-        let status = Command::new("/bin/sh").arg("-c").arg(command).status().during(|| format!("failed to {which} the writers"))?;
+        let status = children::command("/bin/sh").arg("-c").arg(command).status().during(|| format!("failed to {which} the writers"))?;
         if status.success() { Ok(()) } else { Err(Error::failed(format!("failed to {which} the writers: {status}"))) }
     }
 

@@ -19,6 +19,10 @@ struct DoctorDocument {
     /// What stands in the way beyond the data sets.
     problems: Vec<Problem>,
     data_sets: BTreeMap<DataSetName, Finding>,
+    /// Data sets that are neither configured nor said to be absent.
+    not_configured: Vec<DataSetName>,
+    /// Data sets that the configuration says are absent.
+    absent: Vec<DataSetName>,
     repository: Finding,
     writers: Finding,
     /// Runs that are not over, and what runs left whose journals are not here: a line each.
@@ -73,9 +77,20 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             Err(error) => note(error),
         };
     let runs = super::runs::standing(app, &config, installation.as_ref());
-    let document =
-        DoctorDocument { installation: installation.facts(), problems: installation.problems(), data_sets, repository, writers, runs };
+    let document = DoctorDocument {
+        installation: installation.facts(),
+        problems: installation.problems(),
+        data_sets,
+        not_configured: join::not_configured(&config),
+        absent: config.absent(),
+        repository,
+        writers,
+        runs,
+    };
     app.output.line(&print(&document))?;
+    if let Some(missing) = join::told_missing(&config) {
+        app.output.line(&format!("configuration: warning: {missing}"))?;
+    }
     app.output.document(&document)?;
     if let Some(error) = worst {
         return Err(error);

@@ -30,7 +30,7 @@ pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, st
     let cron_job = global.in_cluster.as_deref().filter(|name| !name.is_empty()).unwrap_or(cron_job);
     let mut arguments = arguments(&command_line().get_matches())?;
     if let Some(question) = question(command) {
-        match output.ask(&question) {
+        match output.ask(&question)? {
             Some(true) => arguments.push("--yes".to_owned()),
             Some(false) => return Err(Error::refused("nothing was touched")),
             // The program in the cluster decides, as it does when nobody can be asked there.
@@ -67,6 +67,9 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Doctor => Ok(FOR_BACKUP),
         Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {
             Ok(FOR_RESTORE)
+        }
+        Command::Config(_) => {
+            Err(Error::refused("this command is about the configuration of this machine").hint("Leave --in-cluster out."))
         }
         Command::Rehearse(_) | Command::Export(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => {
             Err(Error::refused("this command does not run in the cluster")

@@ -94,7 +94,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
     hands.context.installation = prepared.plan.installation.clone().unwrap_or_default();
     refuse_what_is_in_the_way(app, &state, &hands)?;
     if !args.yes {
-        match app.output.ask("Carry out this plan?") {
+        match app.output.ask("Carry out this plan?")? {
             Some(true) => {}
             Some(false) => return Err(Error::refused("not carried out; nothing was touched")),
             None => return Err(Error::refused("nobody can be asked whether to carry out the plan").hint("Say --yes.")),
@@ -208,7 +208,9 @@ fn names_in(installation: &dyn Installation, manifest: &Manifest, args: &args::P
         wanted.retain(|name| *name != objects);
     }
     if let Some(missing) = wanted.iter().find(|name| !there.contains(name)) {
-        return Err(Error::refused(format!("{missing} is in the set, but the configuration has no section [{missing}]"))
+        let is_absent = installation.absent().contains(missing);
+        let why = if is_absent { format!("says that [{missing}] is absent") } else { format!("has no section [{missing}]") };
+        return Err(Error::refused(format!("{missing} is in the set, but the configuration {why}"))
             .hint(format!("{}, or leave it out with --only.", installation.way_to(*missing))));
     }
     Ok(wanted)

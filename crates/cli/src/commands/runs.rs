@@ -65,7 +65,7 @@ pub(crate) fn runs(app: &App) -> Result<()> {
     let config = app.config()?;
     // The journals are told even when the installation, or the repository, cannot be reached.
     let installation = app.installation(&config).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
-    let state = app.state(&config, installation.as_deref())?;
+    let state = app.state_to_look_at(&config, installation.as_deref())?;
     let seen = look(app, &config, installation.as_deref(), &state)?;
     let mut telling = Telling::new();
     for known in &seen.known {
@@ -112,7 +112,7 @@ fn look(app: &App, config: &Config, installation: Option<&dyn Installation>, sta
 /// What of runs a person has to know, for `doctor`: a line each.
 pub(crate) fn standing(app: &App, config: &Config, installation: &dyn Installation) -> Vec<String> {
     let told = || -> Result<Vec<String>> {
-        let state = app.state(config, Some(installation))?;
+        let state = app.state_to_look_at(config, Some(installation))?;
         let seen = look(app, config, Some(installation), &state)?;
         let mut telling = Telling::new();
         seen.known.iter().for_each(|known| telling.tell(&state, known, seen.hands.as_ref()));
@@ -258,7 +258,7 @@ pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
 
 /// Naming the command is consent enough for a script; a person at a terminal is asked.
 fn confirm(app: &App, args: &OfRun, question: &str) -> Result<()> {
-    if !args.yes && app.output.ask(question) == Some(false) {
+    if !args.yes && app.output.ask(question)? == Some(false) {
         return Err(Error::refused("nothing was touched"));
     }
     Ok(())

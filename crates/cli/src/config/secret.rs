@@ -1,82 +1,57 @@
-//! Secrets of a section: given in the file, by a file (`…-file`) or by a command (`…-command`), wherever one may be given at all.
+//! What was given, fetched: secrets from their file or command, paths made absolute. Only when a command needs it.
 
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Stdio;
 
 use plan::{Error, Result};
 use toml::{Table, Value};
 
-/// Keys that may hold a secret, and so may be given as a file or a command.
-const SECRET_KEYS: [&str; 9] = [
-    "url",
-    "storage-url",
-    "queues-url",
-    "password",
-    "sentinel-password",
-    "access-key-id",
-    "secret-access-key",
-    "storage-sentinel-password",
-    "queues-sentinel-password",
-];
+use super::paths;
+use super::table::{Form, Kind};
+use super::values::{Given, Values};
 
-/// The section with every `…-file` and `…-command` replaced by what it gives. Also in sub-sections.
-pub(super) fn resolve(origin: &str, section: &str, table: &Table) -> Result<Table> {
+/// A section as its reader wants it: every value under its key's own name, in the table that it belongs to.
+pub(super) fn resolve(values: &Values, section: &str) -> Result<Table> {
     let mut resolved = Table::new();
-    for (key, value) in table {
-        let (name, fetched) = match (key, value) {
-            (key, Value::Table(inner)) => (key.clone(), Value::Table(resolve(origin, &format!("{section}.{key}"), inner)?)),
-            (key, Value::String(text)) => match secret_of(key) {
-                Some((base, Form::File)) => (base.to_owned(), Value::String(from_file(origin, section, key, text)?)),
-                Some((base, Form::Command)) => (base.to_owned(), Value::String(from_command(origin, section, key, text)?)),
-                None => (key.clone(), value.clone()),
-            },
-            // Said here: the error of a typed reader would show the value.
-            _ if SECRET_KEYS.contains(&key.as_str()) || secret_of(key).is_some() => {
-                return Err(Error::refused(format!("{origin}: [{section}] {key} is not text")).hint("Write it in quotes."));
+    // Whether a section is there at all is asked before its values are.
+    for given in values.of(section).filter(|given| given.place.key.name != "absent") {
+        let value = fetch(given).map_err(|error| error.during(format!("{}: {}", given.origin, given.place)))?;
+        let into = match given.place.table {
+            None => &mut resolved,
+            Some(table) => {
+                let entry = resolved.entry(table.name).or_insert_with(|| Value::Table(Table::new()));
+                entry.as_table_mut().ok_or_else(|| Error::failed("a bug: a table's name is a key too"))?
             }
-            _ => (key.clone(), value.clone()),
         };
-        refuse_both_forms(origin, section, table, &name)?;
-        resolved.insert(name, fetched);
+        into.insert(given.place.key.name.to_owned(), value);
     }
     Ok(resolved)
 }
 
-#[derive(Clone, Copy)]
-enum Form {
-    File,
-    Command,
+fn fetch(given: &Given) -> Result<Value> {
+    let Some(text) = given.value.as_str() else { return Ok(given.value.clone()) };
+    let path = |text: &str| paths::absolute(&given.place.written(), text, &given.origin.base());
+    Ok(match (given.place.form, given.place.key.kind) {
+        (Form::File, _) => Value::String(from_file(&path(text)?)?),
+        (Form::Command, _) => Value::String(from_command(text)?),
+        (Form::Itself, Kind::Path) => Value::String(path(text)?.to_string_lossy().into_owned()),
+        (Form::Itself, Kind::Number) => text.parse().map(Value::Integer).map_err(|_| Error::refused("it is not a number"))?,
+        (Form::Itself, _) => given.value.clone(),
+    })
 }
 
-fn secret_of(key: &str) -> Option<(&str, Form)> {
-    let forms = [("-file", Form::File), ("-command", Form::Command)];
-    forms.into_iter().find_map(|(suffix, form)| key.strip_suffix(suffix).filter(|base| SECRET_KEYS.contains(base)).map(|base| (base, form)))
-}
-
-fn refuse_both_forms(origin: &str, section: &str, table: &Table, base: &str) -> Result<()> {
-    if !SECRET_KEYS.contains(&base) {
-        return Ok(());
-    }
-    let given: Vec<_> =
-        ["", "-file", "-command"].iter().map(|suffix| format!("{base}{suffix}")).filter(|key| table.contains_key(key)).collect();
-    if given.len() < 2 {
-        return Ok(());
-    }
-    Err(Error::refused(format!("{origin}: [{section}] has {}", given.join(" and "))).hint("Leave one of them."))
-}
-
-fn from_file(origin: &str, section: &str, key: &str, path: &str) -> Result<String> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::refused(format!("{origin}: [{section}] {key}: failed to read {path}")).because(error))?;
+fn from_file(path: &Path) -> Result<String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Error::refused(format!("failed to read {}", path.display())).because(error))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }
 
-fn from_command(origin: &str, section: &str, key: &str, command: &str) -> Result<String> {
-    let what = || format!("{origin}: [{section}] {key}");
-    let output = Command::new("/bin/sh").arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| Error::refused(format!("{}: failed to run it", what())).because(error))?;
+fn from_command(command: &str) -> Result<String> {
+    let output = children::command("/bin/sh").arg("-c").arg(command).stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| Error::refused("failed to run the command").because(error))?;
     if !output.status.success() {
-        return Err(Error::refused(format!("{}: the command ended with {}", what(), output.status)));
+        return Err(Error::refused(format!("the command ended with {}", output.status)));
     }
-    let text = String::from_utf8(output.stdout).map_err(|_| Error::refused(format!("{}: the command's output is not text", what())))?;
+    let text = String::from_utf8(output.stdout).map_err(|_| Error::refused("the command's output is not text"))?;
     Ok(text.trim_end_matches(['\n', '\r']).to_owned())
 }

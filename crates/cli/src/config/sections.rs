@@ -1,10 +1,10 @@
-//! The sections, typed. Unknown keys are refused.
+//! The sections, typed: what [`super::keys`] names, as the parts want it. What the table does not name never comes here.
 
 use std::path::PathBuf;
 
 use plan::tls::Tls;
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -24,6 +24,8 @@ pub(crate) struct S3Section {
     pub secret_access_key: Option<SecretString>,
     /// `true`: bucket in the path; `false`: bucket in the host name.
     pub path_style: Option<bool>,
+    /// PEM file with the CAs of the endpoint.
+    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,7 +41,6 @@ pub(crate) struct DatabaseSection {
     /// PostgreSQL: folder with `pg_dump` and `pg_restore`.
     pub client_folder: Option<PathBuf>,
     /// How long a cut-over waits for a lock before it names the blocker and gives up.
-    #[serde(default, deserialize_with = "number")]
     pub lock_wait_seconds: Option<u64>,
 }
 
@@ -83,7 +84,6 @@ pub(crate) struct WritersSection {
     pub stop: String,
     pub start: String,
     pub stopped: Option<String>,
-    #[serde(default, deserialize_with = "number")]
     pub wait_seconds_max: Option<u64>,
 }
 
@@ -91,16 +91,5 @@ pub(crate) struct WritersSection {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct OptionsSection {
     /// Connections, readers or loaders at the same time, per data set.
-    #[serde(default, deserialize_with = "number")]
     pub workers: Option<u64>,
-}
-
-/// A number, bare in the file or as text from the environment.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    use serde::de::Error as _;
-    match toml::Value::deserialize(deserializer)? {
-        toml::Value::Integer(number) => u64::try_from(number).map(Some).map_err(|_| D::Error::custom("a number must not be negative")),
-        toml::Value::String(text) => text.parse().map(Some).map_err(|_| D::Error::custom("expected a number")),
-        _ => Err(D::Error::custom("expected a number")),
-    }
 }

@@ -74,6 +74,9 @@ impl Installation for Direct {
     }
 
     fn way_to(&self, missing: DataSetName) -> String {
+        if self.config.absent().contains(&missing) {
+            return format!("Remove `absent = true` from [{missing}], and add its address");
+        }
         format!("Add a section [{missing}] with its address")
     }
 

@@ -136,17 +136,21 @@ impl Installation for Kubernetes {
     }
 
     fn names(&self) -> Vec<DataSetName> {
-        DataSetName::ALL.to_vec()
+        let absent = self.config.absent();
+        DataSetName::ALL.into_iter().filter(|name| !absent.contains(name)).collect()
     }
 
     fn data_set(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
-        if self.config.has(name.as_str()) {
+        if self.config.is_configured(name) {
             return self.direct.data_set(name, policies);
         }
         self.make(name, policies).map_err(|error| error.during(format!("{name} cannot be reached")))
     }
 
     fn way_to(&self, missing: DataSetName) -> String {
+        if self.config.absent().contains(&missing) {
+            return format!("Remove `absent = true` from [{missing}]");
+        }
         format!("There is no {missing} in namespace {}", self.cluster.namespace())
     }
 

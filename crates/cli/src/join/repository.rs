@@ -26,6 +26,10 @@ pub(crate) fn repository(config: &Config) -> Result<(Location, SecretString)> {
 
 fn s3(section: S3Section) -> Result<S3> {
     let missing = |key: &str| Error::refused(format!("[repository.s3] has no {key}"));
+    if let Some(file) = &section.ca_file {
+        let failed = |error| Error::refused(format!("failed to read [repository.s3] ca-file {}", file.display())).because(error);
+        std::fs::metadata(file).map_err(failed)?;
+    }
     Ok(S3 {
         bucket: String::new(),
         prefix: String::new(),

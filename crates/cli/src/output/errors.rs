@@ -35,13 +35,14 @@ pub(crate) fn print_error(error: &Error, json: bool) {
         drop(writeln!(stderr, "{}", serde_json::to_string(&error_document(error)).unwrap_or_default()));
         return;
     }
-    drop(writeln!(stderr, "error: {error}"));
-    for cause in causes(error) {
-        drop(writeln!(stderr, "  because: {cause}"));
-    }
-    for hint in error.hints() {
-        drop(writeln!(stderr, "  hint: {hint}"));
-    }
+    drop(writeln!(stderr, "{}", error_text(error)));
+}
+
+/// What failed, because of what, and the way out, a line each.
+pub(crate) fn error_text(error: &Error) -> String {
+    let causes = causes(error).into_iter().map(|cause| format!("  because: {cause}"));
+    let hints = error.hints().iter().map(|hint| format!("  hint: {hint}"));
+    std::iter::once(format!("error: {error}")).chain(causes).chain(hints).collect::<Vec<_>>().join("\n")
 }
 
 fn causes(error: &Error) -> Vec<String> {

@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child as Process, ChildStdin, Command, Stdio};
+use std::process::{Child as Process, ChildStdin, Stdio};
 use std::thread::JoinHandle;
 
 use plan::error::During;
@@ -90,7 +90,7 @@ pub(crate) trait Running: Send {
 /// # Errors
 /// [`plan::Class::Refused`] when the TLS options cannot be given to the client; also when it cannot be started.
 pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
-    let mut command = Command::new(folder.join(call.program));
+    let mut command = children::command(folder.join(call.program));
     command.args(&call.arguments);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);

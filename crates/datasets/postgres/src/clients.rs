@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 
 use plan::ports::Context;
@@ -100,7 +99,7 @@ fn in_folder(folder: &Path) -> Option<Clients> {
     if !["pg_dump", "pg_restore", "psql"].iter().all(|name| folder.join(name).is_file()) {
         return None;
     }
-    let output = Command::new(folder.join("pg_dump")).arg("--version").env("LC_ALL", "C").output().ok()?;
+    let output = children::command(folder.join("pg_dump")).arg("--version").env("LC_ALL", "C").output().ok()?;
     // `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`
     let version = String::from_utf8(output.stdout).ok()?.split_whitespace().nth(2)?.to_owned();
     let major = major_of(&version)?;

@@ -50,6 +50,7 @@ pub(super) async fn find(options: &Options) -> Result<Found> {
     found.config.write_timeout = None;
     found.config.read_timeout = None;
     found.config.connect_timeout = Some(CONNECT_TIMEOUT);
+    withhold_secrets(&mut found.config);
     // Calls are repeated here, where it is known which of them may be.
     found.config.default_retry = false;
     if let Some(namespace) = &options.namespace {
@@ -75,6 +76,18 @@ pub fn namespace(options: &Options) -> Result<String> {
         .build()
         .map_err(|error| Error::failed("could not read the cluster's configuration").because(error))?;
     Ok(runtime.block_on(find(options))?.config.default_namespace)
+}
+
+/// The client starts programs that the kubeconfig names for a login: they are children like all others.
+fn withhold_secrets(config: &mut kube::Config) {
+    let names: Vec<String> = children::withheld().into_iter().filter_map(|name| name.into_string().ok()).collect();
+    if let Some(exec) = &mut config.auth_info.exec {
+        exec.drop_env.get_or_insert_default().extend(names.iter().cloned());
+    }
+    if let Some(provider) = &mut config.auth_info.auth_provider {
+        let dropped = provider.config.entry("cmd-drop-env".to_owned()).or_default();
+        *dropped = format!("{dropped} {}", names.join(" ")).trim().to_owned();
+    }
 }
 
 async fn from_kubeconfig(options: &Options) -> Result<Found> {

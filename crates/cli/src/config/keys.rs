@@ -1,0 +1,215 @@
+//! The table itself: every section and key, what it is for, and an example of it.
+
+use super::table::{Key, Kind, Section, SubTable};
+
+const TLS: SubTable = SubTable {
+    name: "tls",
+    help: "TLS towards the server; also written as tls = { mode = \"verify-full\", ca-file = \"…\" }.",
+    keys: &[
+        Key::new(
+            "mode",
+            Kind::Word(&["disable", "require", "verify-ca", "verify-full"]),
+            "\"verify-full\"",
+            "How far the server is verified.",
+        )
+        .or("disable"),
+        Key::new("ca-file", Kind::Path, "\"/etc/threescale/ca.pem\"", "PEM file with the CAs.").or("the public web's CAs"),
+        Key::new("client-certificate-file", Kind::Path, "\"/etc/threescale/client.pem\"", "PEM file with the client's certificate."),
+        Key::new("client-key-file", Kind::Path, "\"/etc/threescale/client.key\"", "PEM file with the client's key."),
+    ],
+};
+
+const S3: SubTable = SubTable {
+    name: "s3",
+    help: "For a repository at s3://bucket/prefix.",
+    keys: &[
+        Key::new("endpoint", Kind::Text, "\"https://minio.example.com\"", "Only for what is not Amazon's."),
+        Key::new("region", Kind::Text, "\"eu-central-1\"", "The bucket's region.").or("us-east-1"),
+        Key::new("access-key-id", Kind::Secret, "\"AKIA…\"", "The key's id."),
+        Key::new("secret-access-key", Kind::Secret, "\"…\"", "The key."),
+        Key::new("path-style", Kind::Truth, "true", "true: bucket in the path; false: bucket in the host name.")
+            .or("true with an endpoint"),
+        Key::new("ca-file", Kind::Path, "\"/etc/threescale/s3-ca.pem\"", "PEM file with the CAs of the endpoint.")
+            .or("the public web's CAs"),
+    ],
+};
+
+const ABSENT: Key =
+    Key::new("absent", Kind::Truth, "false", "true: this installation has no such data set, and nothing else stands in the section.")
+        .or("false");
+const PASSWORD: Key = Key::new("password", Kind::Secret, "\"secret\"", "Instead of a password in the address.");
+const CLIENT_FOLDER: Key =
+    Key::new("client-folder", Kind::Path, "\"/usr/lib/postgresql/17/bin\"", "PostgreSQL: folder with pg_dump, pg_restore and psql.")
+        .or("looked for on this machine");
+const LOCK_WAIT: Key =
+    Key::new("lock-wait-seconds", Kind::Number, "30", "How long a cut-over waits for a lock before it names the blocker and gives up.")
+        .or("30");
+const SENTINEL_USER: Key = Key::new("sentinel-username", Kind::Text, "\"sentinel\"", "User at the sentinels.");
+const SENTINEL_PASSWORD: Key = Key::new("sentinel-password", Kind::Secret, "\"secret\"", "Password at the sentinels.");
+/// Of a Secret it may be empty.
+const ROLES: Kind = Kind::Word(&["master", "slave", "replica", ""]);
+
+/// Every section, in the order in which people read them.
+pub(crate) static SECTIONS: &[Section] = &[
+    Section {
+        name: "installation",
+        help: "Which installation this is.",
+        keys: &[Key::new("name", Kind::Text, "\"prod\"", "Its name, in sets, runs and locks.")
+            .or("found on the platform")
+            .short("INSTALLATION")],
+        tables: &[],
+    },
+    Section {
+        name: "platform",
+        help: "What the installation runs on.",
+        keys: &[Key::new(
+            "kind",
+            Kind::Word(&["kubernetes", "direct"]),
+            "\"direct\"",
+            "kubernetes finds what there is; direct has addresses only.",
+        )
+        .or("kubernetes with --namespace, --context, --kubeconfig or --as; else direct when there are addresses or [writers]")],
+        tables: &[],
+    },
+    Section {
+        name: "repository",
+        help: "Where the sets are kept.",
+        keys: &[
+            Key::new(
+                "url",
+                Kind::SecretAddress,
+                "\"/backups/3scale\"",
+                "A folder, or s3://bucket/prefix. A relative folder begins where this file is.",
+            ),
+            Key::new(
+                "password",
+                Kind::Secret,
+                "\"secret\"",
+                "Without it nothing in the repository can be read: keep it in a second place.",
+            )
+            .short("PASSWORD"),
+        ],
+        tables: &[S3],
+    },
+    Section {
+        name: "state",
+        help: "What a run must not forget.",
+        keys: &[Key::new("folder", Kind::Path, "\"/var/lib/threescale-backup\"", "Where the journals of runs are kept.")
+            .or("/var/lib/threescale-backup as root, else the user's state folder")],
+        tables: &[],
+    },
+    Section {
+        name: "options",
+        help: "How hard to work.",
+        keys: &[Key::new("workers", Kind::Number, "4", "Connections, readers or loaders at the same time, per data set.").or("4")],
+        tables: &[],
+    },
+    Section {
+        name: "writers",
+        help: "Commands that stop and start all who write to the data sets, for sh -c.",
+        keys: &[
+            Key::new("stop", Kind::Command, "\"systemctl stop 3scale.target\"", "Stops them; may be run when they are stopped.").required(),
+            Key::new("start", Kind::Command, "\"systemctl start 3scale.target\"", "Starts them; may be run when they run.").required(),
+            Key::new(
+                "stopped",
+                Kind::Command,
+                "\"! systemctl is-active --quiet 3scale.target\"",
+                "Exits with 0 when they are stopped, 1 when not.",
+            ),
+            Key::new("wait-seconds-max", Kind::Number, "300", "How long each command may take.").or("300"),
+        ],
+        tables: &[],
+    },
+    Section {
+        name: "system-database",
+        help: "System's database: MySQL, MariaDB or PostgreSQL.",
+        keys: &[
+            Key::new("url", Kind::SecretAddress, "\"mysql2://root:secret@127.0.0.1:3306/system\"", "mysql2://… or postgresql://…")
+                .required(),
+            PASSWORD,
+            Key::new(
+                "log-bin",
+                Kind::Word(&["auto", "always", "never"]),
+                "\"auto\"",
+                "MySQL: whether loads are written to the binary log.",
+            )
+            .or("auto"),
+            CLIENT_FOLDER,
+            LOCK_WAIT,
+            ABSENT,
+        ],
+        tables: &[TLS],
+    },
+    Section {
+        name: "system-storage",
+        help: "System's files.",
+        keys: &[
+            Key::new("path", Kind::Path, "\"/opt/system/public/system\"", "The folder.").required(),
+            Key::new("skip-unreadable", Kind::Truth, "false", "Leave out, with a warning, what cannot be read.").or("false"),
+            ABSENT,
+        ],
+        tables: &[],
+    },
+    Section {
+        name: "zync-database",
+        help: "zync's database: PostgreSQL.",
+        keys: &[
+            Key::new("url", Kind::SecretAddress, "\"postgresql://zync:secret@127.0.0.1:5432/zync_production\"", "postgresql://…")
+                .required(),
+            PASSWORD,
+            CLIENT_FOLDER,
+            LOCK_WAIT,
+            ABSENT,
+        ],
+        tables: &[TLS],
+    },
+    Section {
+        name: "backend-redis",
+        help: "Backend's Redis: storage and queues.",
+        keys: &[
+            Key::new("storage-url", Kind::SecretAddress, "\"redis://:secret@127.0.0.1:6379/0\"", "redis://…, rediss://… or unix:///…")
+                .required(),
+            Key::new("queues-url", Kind::SecretAddress, "\"redis://:secret@127.0.0.1:6379/1\"", "As above.").required(),
+            PASSWORD,
+            Key::new(
+                "storage-sentinel-hosts",
+                Kind::Addresses,
+                "\"redis://host1:26379,redis://host2:26379\"",
+                "The URL's host is the group's name.",
+            ),
+            Key::new("storage-sentinel-role", ROLES, "\"master\"", "Which server is asked for.").or("master"),
+            Key::new("queues-sentinel-hosts", Kind::Addresses, "\"redis://host1:26379,redis://host2:26379\"", "As above."),
+            Key::new("queues-sentinel-role", ROLES, "\"master\"", "Which server is asked for.").or("master"),
+            SENTINEL_USER,
+            SENTINEL_PASSWORD,
+            ABSENT,
+        ],
+        tables: &[TLS],
+    },
+    Section {
+        name: "system-redis",
+        help: "System's Redis: Sidekiq.",
+        keys: &[
+            Key::new("url", Kind::SecretAddress, "\"redis://:secret@127.0.0.1:6380/1\"", "redis://…, rediss://… or unix:///…").required(),
+            PASSWORD,
+            Key::new(
+                "sentinel-hosts",
+                Kind::Addresses,
+                "\"redis://host1:26379,redis://host2:26379\"",
+                "The URL's host is the group's name.",
+            ),
+            Key::new("sentinel-role", ROLES, "\"master\"", "Which server is asked for.").or("master"),
+            SENTINEL_USER,
+            SENTINEL_PASSWORD,
+            Key::new("namespace", Kind::Text, "\"\"", "NAMESPACE of the Secret (3scale 2.14 and before): keys begin with it."),
+            ABSENT,
+        ],
+        tables: &[TLS],
+    },
+    Section {
+        name: "kubernetes-objects",
+        help: "Secrets, ConfigMaps and custom resources of the namespace; needs no address.",
+        keys: &[ABSENT],
+        tables: &[],
+    },
+];

@@ -1,0 +1,155 @@
+//! Questions at a terminal: what was typed before is no answer, Ctrl-C and a terminal that goes away end them at once, the end of the input is a no.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+/// Nothing here takes longer, on however busy a machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A terminal, with a person at it.
+struct Terminal {
+    person: Option<File>,
+    seen: String,
+}
+
+impl Terminal {
+    /// A terminal at which something was typed already.
+    fn typed_ahead(text: &str) -> Self {
+        // The program must not hold the end of the person.
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let mut person = File::from(master);
+        person.write_all(text.as_bytes()).unwrap();
+        Self { person: Some(person), seen: String::new() }
+    }
+
+    /// Starts the program in a session of its own, on this terminal. It asks before it looks for a cluster.
+    fn ask(&self, hang_up: &str, arguments: &[&str]) -> Child {
+        let name = ptsname(self.person.as_ref().unwrap(), Vec::new()).unwrap();
+        let side = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let of_program = support::program(arguments);
+        let mut command = Command::new("env");
+        // Whoever runs these tests may have been told to outlive a terminal.
+        command.args([hang_up, "setsid", "--ctty", support::PROGRAM]).args(arguments);
+        for (name, _) in of_program.get_envs() {
+            command.env_remove(name);
+        }
+        command.env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");
+        command.stdin(side()).stdout(Stdio::null()).stderr(side()).current_dir("/").spawn().unwrap()
+    }
+
+    /// Waits until the program has written this to the terminal.
+    fn wait_for(&mut self, text: &str) {
+        let began = Instant::now();
+        let person = self.person.as_mut().unwrap();
+        while !self.seen.contains(text) {
+            assert!(began.elapsed() < LIMIT, "{text:?} did not come: {:?}", self.seen);
+            let tick = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+            if poll(&mut [PollFd::new(person, PollFlags::IN)], Some(&tick)).unwrap() > 0 {
+                let mut buffer = [0; 1024];
+                // Until the program has opened its side there is an error here.
+                let length = person.read(&mut buffer).unwrap_or(0);
+                self.seen.push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+        }
+    }
+
+    fn typed(&mut self, text: &str) {
+        self.person.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
+    fn goes_away(&mut self) {
+        self.person = None;
+    }
+}
+
+fn ended(child: &mut Child) -> Option<i32> {
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > LIMIT {
+            child.kill().unwrap();
+            panic!("the question goes on");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait().unwrap().code()
+}
+
+/// The program at its question.
+fn asked(typed_ahead: &str) -> (Terminal, Child) {
+    asked_with("--default-signal=HUP", typed_ahead)
+}
+
+fn asked_with(hang_up: &str, typed_ahead: &str) -> (Terminal, Child) {
+    let mut terminal = Terminal::typed_ahead(typed_ahead);
+    let child = terminal.ask(hang_up, &["restore", "latest", "--in-cluster"]);
+    terminal.wait_for("[yes/no] ");
+    (terminal, child)
+}
+
+#[test]
+fn what_was_typed_before_the_question_is_no_answer() {
+    for typed_ahead in ["yes\n", "yes\nyes\nyes\n", "y"] {
+        let (mut terminal, mut child) = asked(typed_ahead);
+        // Had it been taken, there would be no question any more; and what is typed now is not glued to it.
+        terminal.typed("no\n");
+        assert_eq!(ended(&mut child), Some(2), "{typed_ahead:?}");
+        terminal.wait_for("nothing was touched");
+    }
+    let (mut terminal, mut child) = asked("n");
+    terminal.typed("yes\n");
+    // It goes on, to a cluster that is not there.
+    assert_eq!(ended(&mut child), Some(2));
+    terminal.wait_for("kubeconfig");
+}
+
+#[test]
+fn a_signal_at_a_question_ends_it_at_once() {
+    let (mut terminal, mut child) = asked("");
+    terminal.typed("\u{3}");
+    assert_eq!(ended(&mut child), Some(130));
+    terminal.wait_for("interrupted");
+
+    let (mut terminal, mut child) = asked("");
+    terminal.typed("ye\u{3}");
+    assert_eq!(ended(&mut child), Some(130), "in the middle of an answer");
+
+    for signal in ["-TERM", "-HUP"] {
+        let (_terminal, mut child) = asked("");
+        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert_eq!(ended(&mut child), Some(130), "{signal}");
+    }
+
+    let (mut terminal, mut child) = asked("");
+    terminal.goes_away();
+    assert_eq!(ended(&mut child), Some(130), "the terminal was closed");
+}
+
+#[test]
+fn a_program_that_was_told_to_outlive_its_terminal_does() {
+    let (mut terminal, mut child) = asked_with("--ignore-signal=HUP", "");
+    assert!(Command::new("kill").args(["-HUP", &child.id().to_string()]).status().unwrap().success());
+    terminal.typed("no\n");
+    assert_eq!(ended(&mut child), Some(2));
+    terminal.wait_for("nothing was touched");
+}
+
+#[test]
+fn the_end_of_the_input_and_any_other_word_are_a_no() {
+    for answer in ["\u{4}", "\n", "y\n", "yes please\n", "no\n"] {
+        let (mut terminal, mut child) = asked("");
+        terminal.typed(answer);
+        assert_eq!(ended(&mut child), Some(2), "{answer:?}");
+        terminal.wait_for("nothing was touched");
+    }
+}
