@@ -1,3 +1,4 @@
+//! Every rule of the choice, by small sets.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
