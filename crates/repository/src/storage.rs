@@ -5,17 +5,19 @@
 
 mod folder;
 mod gate;
-mod overlay;
 mod s3;
 mod segments;
+mod trusted;
 
+use std::fs::File;
 use std::sync::Arc;
 
 pub use folder::Folder;
 pub use gate::Gate;
-pub use overlay::{Orphans, Recorder};
+use plan::error::During as _;
 use rustic_core::WriteBackend;
 pub use segments::Segments;
+pub use trusted::Trusted;
 
 use crate::location::Location;
 
@@ -28,6 +30,21 @@ pub fn at(location: &Location) -> plan::Result<Arc<dyn WriteBackend>> {
         Location::Folder(path) => Arc::new(Folder::new(path.clone())),
         Location::S3(s3) => Arc::new(s3::Bucket::new(s3)?),
     })
+}
+
+/// Waits until nobody else makes a repository in this folder, and keeps others from it until the answer is dropped. A bucket has no turns.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn turn(location: &Location) -> plan::Result<Option<File>> {
+    let Location::Folder(path) = location else { return Ok(None) };
+    let open = || {
+        std::fs::create_dir_all(path)?;
+        File::open(path)
+    };
+    let folder = open().during(|| format!("make the folder {}", path.display()))?;
+    // A file system without locks: `config` is still made by one only.
+    Ok(folder.lock().is_ok().then_some(folder))
 }
 
 /// Hands every method of a backend that a wrapper does not change to the inner one.
