@@ -4,7 +4,9 @@
 //! keys, snapshots and index always, packs with [`ReadData`].
 
 mod data;
-mod structure;
+pub mod structure;
+
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use plan::Result;
@@ -81,6 +83,10 @@ pub fn check(open: &Open, read_data: ReadData, stop: &StopFlag, watch: &dyn Watc
     structure::check_files(open, &index, stop, &mut report)?;
     let mut sets = CheckReport::default();
     let uses = structure::check_sets(open, &index, stop, watch, &mut sets)?;
+    let unnamed: BTreeSet<_> = uses.iter().flat_map(|user| &user.packs).filter(|place| **place as usize >= index.packs().len()).collect();
+    if !unnamed.is_empty() {
+        report.problems.push(format!("{} packs that sets need are in no index file: one was lost or is damaged", unnamed.len()));
+    }
     if read_data != ReadData::Nothing {
         let verdicts = data::check_packs(open, &index, &uses, read_data, (stop, watch), &mut report)?;
         if let Some(condemned) = judge(&index, verdicts, &mut report) {
@@ -125,6 +131,14 @@ fn note(open: &Open, index: &Index, report: &CheckReport) -> Result<()> {
     if open.index()?.condemned() != index.condemned() {
         damage::condemn(open, index.condemned())?;
     }
+    mark_sets(open, report)
+}
+
+/// Marks the sets that are damaged, and takes marks from those that are not.
+///
+/// # Errors
+/// When the repository cannot be written.
+pub fn mark_sets(open: &Open, report: &CheckReport) -> Result<()> {
     let marks = damage::marks(open)?;
     for set in &report.sets {
         let mut found: Vec<Mark> = Vec::new();
@@ -138,5 +152,5 @@ fn note(open: &Open, index: &Index, report: &CheckReport) -> Result<()> {
         }
     }
     let gone = marks.keys().filter(|set| !report.sets.iter().any(|report| report.set.as_str() == *set));
-    gone.map(|set| damage::mark(open, &SetId(set.clone()), &[])).collect()
+    gone.into_iter().try_for_each(|set| damage::mark(open, &SetId(set.clone()), &[]))
 }

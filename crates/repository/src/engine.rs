@@ -34,6 +34,8 @@ const CHUNKS_PER_FILE: usize = 50_000;
 
 /// See the module. Deliberately without `Debug`: it holds the key.
 pub struct Open {
+    /// Where it is.
+    pub location: Location,
     /// The storage as it is, without gate or cache.
     pub storage: Arc<dyn WriteBackend>,
     /// Counts failed writes of the archiver.
@@ -78,14 +80,14 @@ impl Open {
         let credentials = Credentials::Masterkey(keys::find(&*storage, password)?);
         let what = || format!("open the repository at {location}");
         let plain = guarded("open the repository", || engine_on(Arc::clone(&storage))?.open(&credentials).during(what))?;
-        Self::with(storage, plain)
+        Self::with(location.clone(), storage, plain)
     }
 
-    fn with(storage: Arc<dyn WriteBackend>, plain: Engine<OpenStatus>) -> Result<Self> {
+    fn with(location: Location, storage: Arc<dyn WriteBackend>, plain: Engine<OpenStatus>) -> Result<Self> {
         let gate = Arc::new(Gate::new(Arc::new(Segments::new(Arc::clone(&storage)))));
         let master = plain.key();
         let key = Key::new(&master)?;
-        Ok(Self { storage, gate, plain, key, snapshots: Cache::default(), master, index: Mutex::new(None) })
+        Ok(Self { location, storage, gate, plain, key, snapshots: Cache::default(), master, index: Mutex::new(None) })
     }
 
     /// Another engine with the same key on another view of the storage.
@@ -99,7 +101,7 @@ impl Open {
     /// When the configuration is missing or damaged.
     pub fn afresh(&self) -> Result<Self> {
         let plain = guarded("read the configuration of the repository", || self.on(Arc::clone(&self.storage)))?;
-        Self::with(Arc::clone(&self.storage), plain)
+        Self::with(self.location.clone(), Arc::clone(&self.storage), plain)
     }
 
     /// The index as it is now. Index files that cannot be read are no error: see [`Index::unreadable`].
@@ -168,7 +170,7 @@ impl Open {
     /// When listings cannot be had whole or the storage fails.
     pub fn index_orphans(&self) -> Result<()> {
         let (packs, unreadable) = self.index()?.unindexed_packs();
-        unreadable.iter().for_each(|error| log::warn!("{}", error.chain()));
+        unreadable.iter().for_each(|(_, error)| log::warn!("{}", error.chain()));
         self.name_packs(packs)
     }
 

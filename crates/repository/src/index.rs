@@ -7,6 +7,7 @@
 pub mod file;
 pub mod header;
 mod load;
+pub mod pack;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -70,6 +71,11 @@ impl Copy {
     /// Bytes of its content.
     pub fn content_bytes(&self) -> u32 {
         if self.unpacked == 0 { self.length.saturating_sub(crate::seal::SEAL_BYTES) } else { self.unpacked }
+    }
+
+    /// Whether it is packed.
+    pub const fn is_packed(&self) -> bool {
+        self.unpacked != 0
     }
 
     /// The chunk's name.
@@ -242,7 +248,7 @@ impl Index {
     }
 
     /// Packs that no index file names and whose headers can be read, with what is in them; and what is wrong with the others.
-    pub fn unindexed_packs(&self) -> (Vec<file::Pack>, Vec<Error>) {
+    pub fn unindexed_packs(&self) -> (Vec<file::Pack>, Vec<(Id, Error)>) {
         load::headers(&*self.storage, &self.key, &self.unindexed)
     }
 }

@@ -84,8 +84,11 @@ pub fn init(location: &Location, password: &SecretString) -> Result<()> {
         }
     }
     make(&storage, location, password)?;
-    remove_useless_keys(&*storage, password)?;
-    keys::find(&*storage, password).map(drop)
+    if storage.list(FileType::Key).during(|| "list keys".to_owned())?.len() > 1 {
+        remove_useless_keys(&*storage, password)?;
+        keys::find(&*storage, password)?;
+    }
+    Ok(())
 }
 
 /// Removes keys that the password opens and that open nothing: left by an `init` that was killed, or that came second. No data was ever stored under them.

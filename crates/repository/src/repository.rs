@@ -15,6 +15,7 @@ use crate::init;
 use crate::location::Location;
 use crate::read::OpenSnapshot;
 use crate::records;
+use crate::repair::{self, RepairReport};
 use crate::retention::Retention;
 use crate::sets;
 use crate::sink::{self, Label};
@@ -76,6 +77,15 @@ impl RusticRepository {
     /// When it cannot be checked at all. Damage is not an error, it is in the report.
     pub fn check(&self, read_data: ReadData, stop: &StopFlag, watch: &dyn Watch) -> Result<CheckReport> {
         check::check(&self.open, read_data, stop, watch)
+    }
+
+    /// Repairs what can be repaired, and says what is lost for good. With `apply` it does so, else it only says what it would do. Deletes nothing: what is
+    /// damaged is moved to the folder `damaged` of the repository.
+    ///
+    /// # Errors
+    /// When the storage fails; what was done until then stays done, and the next repair goes on.
+    pub fn repair(&self, apply: bool, stop: &StopFlag) -> Result<RepairReport> {
+        repair::repair(&self.open, apply, stop)
     }
 
     /// Removes sets that no rule keeps, and what interrupted backups left.

@@ -65,6 +65,17 @@ pub struct Set {
     pub members: BTreeMap<DataSetName, Result<Held, String>>,
 }
 
+/// A snapshot that cannot be read, or a manifest.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The snapshot.
+    pub id: Id,
+    /// The set, where the snapshot still tells.
+    pub set: Option<SetId>,
+    /// Why; names the file.
+    pub error: Error,
+}
+
 /// The sets in the repository.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -75,7 +86,7 @@ pub struct Listing {
     /// Ids of all snapshots, foreign ones too, sorted.
     pub all: Vec<Id>,
     /// Files that cannot be read, so that nobody knows what they say: snapshots and manifests.
-    pub unreadable: Vec<(Option<SetId>, Error)>,
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl Listing {
@@ -88,8 +99,7 @@ impl Listing {
         if listing.unreadable.is_empty() {
             return Ok(listing);
         }
-        let (_, error) = listing.unreadable.swap_remove(0);
-        Err(error.hint(
+        Err(listing.unreadable.swap_remove(0).error.hint(
             "What cannot be read may be needed, so nothing is deleted. `threescale-backup check` says what is damaged, \
              `threescale-backup repair` sets it aside.",
         ))
@@ -110,7 +120,10 @@ impl Listing {
                 match read_manifest(&index, &held.file) {
                     Ok(read) => manifests.push((held.id, read)),
                     Err(error) if is_passing(&error) => return Err(error),
-                    Err(error) => unreadable.push((set_of(&held.file), during_manifest(error, &held.id))),
+                    Err(error) => {
+                        let (id, set) = (held.id, set_of(&held.file));
+                        unreadable.push(Unreadable { id, set, error: during_manifest(error, &id) });
+                    }
                 }
             }
             let lost_tags = snapshots.retagged.iter().filter_map(|held| Some((held.id, read_manifest(&index, &held.file).ok()?)));
@@ -125,7 +138,7 @@ impl Listing {
                 Some(set) => {
                     let (one, other) = (path_of(FileType::Snapshot, &set.id), path_of(FileType::Snapshot, &id));
                     let what = format!("set {} has two manifests that differ: {one} and {other}", manifest.set);
-                    unreadable.push((Some(manifest.set), Error::needs_person(what)));
+                    unreadable.push(Unreadable { id, set: Some(manifest.set), error: Error::needs_person(what) });
                 }
                 None => {
                     let find = |name: &DataSetName, kept| (*name, members.find(&manifest.set, *name, kept, trees.get(name)));
@@ -134,7 +147,7 @@ impl Listing {
                 }
             }
         }
-        unreadable.extend(snapshots.damaged.into_iter().map(|(_, error)| (None, error)));
+        unreadable.extend(snapshots.damaged.into_iter().map(|(id, error)| Unreadable { id, set: None, error }));
         Ok(Self { sets, data: snapshots.data, all: snapshots.all, unreadable })
     }
 
@@ -146,13 +159,18 @@ impl Listing {
         self.data.iter().filter(move |held| !members.contains(&held.id) && !held.file.tags.iter().any(|tag| known.contains(tag)))
     }
 
+    /// Manifests that are what their names say, and whose content is gone. One of a newer program is not: that can be read by another.
+    pub fn lost_manifests(&self) -> impl Iterator<Item = (&SetId, &Unreadable)> {
+        self.unreadable.iter().filter(|file| file.error.class() == plan::Class::Failed).filter_map(|file| Some((file.set.as_ref()?, file)))
+    }
+
     /// What is damaged, as people need to know it; with what checks have found.
     ///
     /// # Errors
     /// When the storage does not answer.
     pub fn damaged(&self, open: &Open) -> Result<Vec<Damaged>> {
-        let of = |set: &Option<SetId>, error: &Error| Damaged { set: set.clone(), data_set: None, what: error.chain() };
-        let mut damaged: Vec<_> = self.unreadable.iter().map(|(set, error)| of(set, error)).collect();
+        let of = |file: &Unreadable| Damaged { set: file.set.clone(), data_set: None, what: file.error.chain() };
+        let mut damaged: Vec<_> = self.unreadable.iter().map(of).collect();
         let marks = damage::marks(open)?;
         for set in &self.sets {
             let id = &set.manifest.set;
@@ -184,7 +202,7 @@ fn during_manifest(error: Error, id: &Id) -> Error {
 fn read_manifest(index: &Arc<Index>, file: &SnapshotFile) -> Result<(Manifest, Trees)> {
     let bytes = document::read(index, file, MANIFEST_FILE)?;
     let understand = |error: serde_json::Error| {
-        Error::failed("understand the manifest")
+        Error::refused("understand the manifest")
             .because(error)
             .hint("Use the version of threescale-backup that took the set, or a newer one.")
     };

@@ -47,6 +47,17 @@ pub fn turn(location: &Location) -> plan::Result<Option<File>> {
     Ok(folder.lock().is_ok().then_some(folder))
 }
 
+/// Moves a file, by its path in the repository, to the same path below `damaged`, where no program looks for it.
+///
+/// # Errors
+/// When it cannot be moved.
+pub fn set_aside(location: &Location, path: &str) -> plan::Result<()> {
+    match location {
+        Location::Folder(root) => folder::set_aside(root, path).during(|| format!("set {path} aside")),
+        Location::S3(s3) => s3::Bucket::new(s3)?.set_aside(path).during(|| format!("set {path} aside")),
+    }
+}
+
 /// Hands every method of a backend that a wrapper does not change to the inner one.
 macro_rules! read_through {
     () => {

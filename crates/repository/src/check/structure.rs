@@ -95,9 +95,9 @@ fn check_packs(open: &Open, index: &Index, report: &mut CheckReport) -> Result<(
 pub fn check_sets(open: &Open, index: &Index, stop: &StopFlag, watch: &dyn Watch, report: &mut CheckReport) -> Result<Vec<Use>> {
     let listing = Listing::read_what_can_be(open)?;
     let known = report.problems.clone();
-    let unreadable = listing.unreadable.iter().map(|(set, error)| match set {
-        Some(set) => format!("set {set} cannot be restored: {}", error.chain()),
-        None => error.chain(),
+    let unreadable = listing.unreadable.iter().map(|file| match &file.set {
+        Some(set) => format!("set {set} cannot be restored: {}", file.error.chain()),
+        None => file.error.chain(),
     });
     report.problems.extend(unreadable.filter(|text| !known.contains(text)));
     let orphans = listing.orphans().count();

@@ -67,11 +67,11 @@ pub fn files(storage: &dyn WriteBackend, key: &Key, ids: &[Id]) -> Result<Files>
 }
 
 /// Reads the headers of packs, a few at a time; what cannot be read is told.
-pub fn headers(storage: &dyn ReadBackend, key: &Key, packs: &[(Id, u32)]) -> (Vec<Pack>, Vec<Error>) {
+pub fn headers(storage: &dyn ReadBackend, key: &Key, packs: &[(Id, u32)]) -> (Vec<Pack>, Vec<(Id, Error)>) {
     let read = Mutex::new((Vec::new(), Vec::new()));
     parallel::each(packs, READERS, |(id, size)| match header::read(storage, key, id, *size) {
         Ok(pack) => lock(&read).0.push(pack),
-        Err(error) => lock(&read).1.push(error),
+        Err(error) => lock(&read).1.push((*id, error)),
     });
     let (mut good, bad) = read.into_inner().unwrap_or_else(PoisonError::into_inner);
     good.sort_unstable_by_key(|pack| pack.id);
@@ -81,7 +81,7 @@ pub fn headers(storage: &dyn ReadBackend, key: &Key, packs: &[(Id, u32)]) -> (Ve
 pub(super) fn late(index: &Index) -> Late {
     let silent: Vec<_> = index.unindexed.iter().chain(&index.hollow).copied().collect();
     let (packs, unreadable) = headers(&*index.storage, &index.key, &silent);
-    unreadable.iter().for_each(|error| log::warn!("{}", error.chain()));
+    unreadable.iter().for_each(|(_, error)| log::warn!("{}", error.chain()));
     let mut late = Late::default();
     for pack in packs {
         late.copies.add((index.packs.len() + late.packs.len()) as u32, &pack.blobs);
