@@ -55,6 +55,7 @@ fn run(app: &App, command: &Command) -> Result<()> {
         Command::List => commands::list(app),
         Command::Show(args) => commands::show(app, &args.set),
         Command::Check(args) => commands::check(app, args),
+        Command::Repair(args) => commands::repair(app, args),
         Command::Plan(args) => commands::plan(app, args),
         Command::Restore(args) => commands::restore(app, args),
         Command::Resume(args) => commands::resume(app, args),

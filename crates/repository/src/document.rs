@@ -24,7 +24,13 @@ pub const BYTES_MAX: u64 = 64 << 20;
 /// # Errors
 /// As [`sink::keep`].
 pub fn write(open: &Open, label: &Label, file: &'static str, bytes: Vec<u8>) -> Result<Id> {
-    let context = Context { run: RunId(String::new()), installation: plan::InstallationId::default(), workers: 1, watch: Arc::new(Silent), stop: StopFlag::default() };
+    let context = Context {
+        run: RunId(String::new()),
+        installation: plan::InstallationId::default(),
+        workers: 1,
+        watch: Arc::new(Silent),
+        stop: StopFlag::default(),
+    };
     sink::keep(open, &context, label, Ground::Nothing, Box::new(Document { file, bytes: Some(bytes) })).map(|stored| stored.id)
 }
 

@@ -211,11 +211,17 @@ impl Open {
     pub fn recover_marked(&self, tree: TreeId) -> Result<()> {
         let index = self.index()?;
         let mut marked = HashSet::new();
-        walk::each_chunk(&index, tree, |kind: BlobType, id: &Id| {
+        let walked = walk::each_chunk(&index, tree, |kind: BlobType, id: &Id| {
             if let Some((copy, State::Marked)) = index.best(kind, id) {
                 marked.extend(index.pack_of(&copy).map(|pack| (pack.id, pack.size_bytes)));
             }
-        })?;
+        });
+        // Of a tree that cannot be read nothing can be recovered; who asked looks at it again and says so.
+        if let Err(error) = walked
+            && small::is_passing(&error)
+        {
+            return Err(error);
+        }
         let packs = marked
             .into_iter()
             .map(|(id, size)| header::read(&*self.storage, &self.key, &id, u32::try_from(size).unwrap_or(u32::MAX)))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::journal::RunState;
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::Repository;
+use plan::ports::{Damaged, Repository};
 use plan::{Purpose, Result};
 use repository::RusticRepository;
 use runner::State;
@@ -102,7 +102,8 @@ pub(crate) fn proofs(state: &State, set: &SetId) -> Result<Vec<Proof>> {
 pub(crate) fn list(app: &App) -> Result<()> {
     let config = app.config()?;
     let state = app.state_beside_sets(&config)?;
-    let manifests = app.repository(&config)?.manifests()?;
+    let repository = app.repository(&config)?;
+    let (manifests, damaged) = (repository.manifests()?, repository.damaged()?);
     let mut table = Table::new(&["SET", "TAKEN", "AGE", "DURATION", "SIZE", "STORED", "SKEW", "PROVEN", "DATA SETS"]);
     let mut documents = Vec::new();
     for manifest in &manifests {
@@ -118,16 +119,58 @@ pub(crate) fn list(app: &App) -> Result<()> {
             bytes(manifest.stored_bytes()),
             duration_ms(i64::try_from(manifest.skew_ms()).unwrap_or(i64::MAX)),
             proofs.last().map_or_else(|| "digests".to_owned(), |proof| format!("{} {}", word(proof.purpose), age(proof.at))),
-            format!("{}{remark}", names.join(" ")),
+            format!("{}{remark}{}", names.join(" "), damage_of(&manifest.set, &damaged)),
         ]);
         documents.push(SetDocument::new(manifest, proofs));
     }
-    if manifests.is_empty() {
+    if manifests.is_empty() && damaged.is_empty() {
         app.output.note("The repository has no set yet. Take one with `threescale-backup backup`.");
     } else {
         app.output.line(&table.render())?;
     }
-    app.output.document(&BTreeMap::from([("sets", documents)]))
+    for damage in &damaged {
+        app.output.line(&told(damage))?;
+    }
+    let damaged = damaged.iter().map(DamageDocument::new).collect();
+    app.output.document(&ListDocument { sets: documents, damaged })
+}
+
+/// What `list` prints.
+#[derive(Serialize)]
+struct ListDocument<'a> {
+    sets: Vec<SetDocument<'a>>,
+    damaged: Vec<DamageDocument<'a>>,
+}
+
+/// Something that is damaged.
+#[derive(Serialize)]
+struct DamageDocument<'a> {
+    set: Option<&'a SetId>,
+    data_set: Option<DataSetName>,
+    problem: &'a str,
+}
+
+impl<'a> DamageDocument<'a> {
+    fn new(damaged: &'a Damaged) -> Self {
+        Self { set: damaged.set.as_ref(), data_set: damaged.data_set, problem: &damaged.what }
+    }
+}
+
+/// The remark behind a set that is damaged.
+fn damage_of(set: &SetId, damaged: &[Damaged]) -> String {
+    let mut of_it = damaged.iter().filter(|damage| damage.set.as_ref() == Some(set)).peekable();
+    if of_it.peek().is_none() {
+        return String::new();
+    }
+    let names: Vec<_> = of_it.filter_map(|damage| damage.data_set).map(DataSetName::as_str).collect();
+    if names.is_empty() { " (DAMAGED)".to_owned() } else { format!(" (DAMAGED: {})", names.join(" ")) }
+}
+
+/// One line about something that is damaged.
+fn told(damage: &Damaged) -> String {
+    let set = damage.set.as_ref().map(|set| format!("set {set}: ")).unwrap_or_default();
+    let data_set = damage.data_set.map(|name| format!("{name}: ")).unwrap_or_default();
+    format!("damaged: {set}{data_set}{}", damage.what)
 }
 
 const fn word(purpose: Purpose) -> &'static str {
@@ -141,9 +184,13 @@ const fn word(purpose: Purpose) -> &'static str {
 pub(crate) fn show(app: &App, wanted: &str) -> Result<()> {
     let config = app.config()?;
     let state = app.state_beside_sets(&config)?;
-    let manifest = find_set(app.repository(&config)?.as_ref(), wanted)?;
+    let repository = app.repository(&config)?;
+    let manifest = find_set(repository.as_ref(), wanted)?;
     let proofs = proofs(&state, &manifest.set)?;
     app.output.line(&describe(&manifest, &proofs))?;
+    for damage in repository.damaged()?.iter().filter(|damage| damage.set.as_ref() == Some(&manifest.set)) {
+        app.output.line(&told(damage))?;
+    }
     app.output.document(&SetDocument::new(&manifest, proofs))
 }
 
