@@ -146,7 +146,8 @@ pub(crate) fn find_set(repository: &dyn Repository, wanted: &str) -> Result<Mani
         let is_damaged = |manifest: &Manifest| damaged.iter().any(|damage| damage.set.as_ref() == Some(&manifest.set));
         let latest = manifests.into_iter().rev().find(|manifest| manifest.safety_for.is_none() && !is_damaged(manifest));
         return latest.ok_or_else(|| {
-            Error::refused("the repository has only safety copies and damaged sets").hint("Name one of them; `threescale-backup list` shows them.")
+            Error::refused("the repository has only safety copies and damaged sets")
+                .hint("Name one of them; `threescale-backup list` shows them.")
         });
     }
     manifests.retain(|manifest| manifest.set.as_str().starts_with(&wanted.to_lowercase()));
