@@ -190,7 +190,9 @@ impl Trees<'_> {
                 Ok((path, node)) if node.is_dir() => match node.subtree {
                     None => level.facts.problem(format!("folder {} has no content", path.display())),
                     Some(_) if is_too_much(&path, depth, held_bytes) => {
-                        level.facts.problem(format!("a folder in {} is too deep, or there is too much on the way to it", level.path.display()));
+                        level
+                            .facts
+                            .problem(format!("a folder in {} is too deep, or there is too much on the way to it", level.path.display()));
                     }
                     Some(below) => {
                         if let Some(facts) = self.enter(below, path, &mut stack)?

@@ -22,8 +22,12 @@ struct Names {
 impl Names {
     fn admit(&mut self, name: &OsStr) -> Result<()> {
         let wrong = |why: &str| {
-            Error::needs_person(format!("entry {:?} of folder /{} of the snapshot {why}", name.display().to_string(), self.folder.display()))
-                .hint("No backup of this program makes that: somebody who knows the password has changed the snapshot. Nothing of it is used.")
+            Error::needs_person(format!(
+                "entry {:?} of folder /{} of the snapshot {why}",
+                name.display().to_string(),
+                self.folder.display()
+            ))
+            .hint("No backup of this program makes that: somebody who knows the password has changed the snapshot. Nothing of it is used.")
         };
         check_name(name).map_err(|why| wrong(&why))?;
         if self.last.as_ref().is_some_and(|last| last.as_bytes() >= name.as_bytes()) {
@@ -126,7 +130,8 @@ mod tests {
     use super::*;
 
     fn names(text: &str) -> Option<Result<Vec<String>>> {
-        Folder::new(Bytes::copy_from_slice(text.as_bytes()), Path::new("folder")).map(|folder| folder.map(|node| node.map(|node| node.name)).collect())
+        Folder::new(Bytes::copy_from_slice(text.as_bytes()), Path::new("folder"))
+            .map(|folder| folder.map(|node| node.map(|node| node.name)).collect())
     }
 
     #[test]
