@@ -162,7 +162,7 @@ fn damage_of(set: &SetId, damaged: &[Damaged]) -> String {
     if of_it.peek().is_none() {
         return String::new();
     }
-    let names: Vec<_> = of_it.filter_map(|damage| damage.data_set).map(DataSetName::as_str).collect();
+    let names: Vec<_> = of_it.filter_map(|damage| damage.data_set).map(|name| name.as_str()).collect();
     if names.is_empty() { " (DAMAGED)".to_owned() } else { format!(" (DAMAGED: {})", names.join(" ")) }
 }
 
