@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
-use plan::{InstallationId, Result};
+use plan::{Error, InstallationId, Result};
 use repository::RusticRepository;
 use runner::{Hands, State};
 

@@ -146,6 +146,8 @@ pub(crate) enum Command {
     Show(OfSet),
     /// Check the repository and every set in it
     Check(Check),
+    /// Repair a damaged repository: the index from the packs, damaged files set aside; says what is lost
+    Repair(Repair),
     /// Show how a set would go back, touching nothing: the same as `restore --dry-run`
     Plan(PlanArgs),
     /// Put a set back: stage, prove, cut over
@@ -192,6 +194,7 @@ impl Command {
             Self::Init
             | Self::Backup(_)
             | Self::Check(_)
+            | Self::Repair(_)
             | Self::Resume(_)
             | Self::Undo(_)
             | Self::Settle(_)
@@ -260,6 +263,13 @@ pub(crate) struct Check {
     /// Read and verify the stored data too, all or a share such as 10%
     #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "100%", env = "THREESCALE_BACKUP_READ_DATA")]
     pub read_data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    /// Do it; without this it only says what it would do
+    #[arg(long)]
+    pub yes: bool,
 }
 
 #[derive(Debug, Args)]

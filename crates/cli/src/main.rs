@@ -56,6 +56,7 @@ fn run(app: &App, command: &Command) -> Result<()> {
         Command::List(args) => commands::list(app, args),
         Command::Show(args) => commands::show(app, args),
         Command::Check(args) => commands::check(app, args),
+        Command::Repair(args) => commands::repair(app, args),
         Command::Plan(args) => commands::plan(app, args),
         Command::Restore(args) => commands::restore(app, args),
         Command::Resume(args) => commands::resume(app, args),

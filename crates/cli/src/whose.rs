@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use plan::Result;
 use plan::choice::{Asked, Candidate, Chosen, Whose, choose};
-use plan::ports::{Context, Repository};
+use plan::manifest::Manifest;
+use plan::ports::{Context, Damaged, Repository};
 
 use crate::app::App;
 use crate::config::Config;
@@ -78,5 +79,16 @@ impl App {
 
 /// All sets that are there, oldest first, each with what is known to be wrong with it.
 pub(crate) fn candidates(repository: &dyn Repository) -> Result<Vec<Candidate>> {
-    Ok(repository.manifests()?.into_iter().map(|manifest| Candidate { manifest, damage: None }).collect())
+    let damaged = repository.damaged()?;
+    let damage_of = |manifest: &Manifest| {
+        let of_it = damaged.iter().filter(|damage| damage.set.as_ref() == Some(&manifest.set)).map(told);
+        Some(of_it.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
+    };
+    Ok(repository.manifests()?.into_iter().map(|manifest| Candidate { damage: damage_of(&manifest), manifest }).collect())
+}
+
+/// What is damaged, without the set's id.
+pub(crate) fn told(damage: &Damaged) -> String {
+    let data_set = damage.data_set.map(|name| format!("{name}: ")).unwrap_or_default();
+    format!("{data_set}{}", damage.what)
 }

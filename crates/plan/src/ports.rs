@@ -18,7 +18,7 @@ pub use leftover::{Held, Holds, Leftover};
 pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part};
 pub use remote::{Ended, Input, Process, Program, Remote};
-pub use repository::{Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};
+pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};
 pub use shelf::{Append, Shelf};
 pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};

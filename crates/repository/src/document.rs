@@ -11,7 +11,8 @@ use plan::{Error, Result};
 use rustic_core::Id;
 use rustic_core::repofile::SnapshotFile;
 
-use crate::engine::{Indexed, Open};
+use crate::engine::{Ground, Open};
+use crate::index::Index;
 use crate::read::OpenSnapshot;
 use crate::sink::{self, Label};
 
@@ -30,14 +31,14 @@ pub fn write(open: &Open, label: &Label, file: &'static str, bytes: Vec<u8>) -> 
         watch: Arc::new(Silent),
         stop: StopFlag::default(),
     };
-    sink::keep(open, &context, label, Box::new(Document { file, bytes: Some(bytes) })).map(|stored| stored.id)
+    sink::keep(open, &context, label, Ground::Nothing, Box::new(Document { file, bytes: Some(bytes) })).map(|stored| stored.id)
 }
 
 /// Reads a document.
 ///
 /// # Errors
 /// When it is damaged, or too large to be one.
-pub fn read(index: &Arc<Indexed>, snapshot: &SnapshotFile, file: &str) -> Result<Vec<u8>> {
+pub fn read(index: &Arc<Index>, snapshot: &SnapshotFile, file: &str) -> Result<Vec<u8>> {
     let snapshot = OpenSnapshot { index: Arc::clone(index), tree: snapshot.tree };
     let entry = snapshot.find(Path::new(file))?;
     if entry.size_bytes > BYTES_MAX {

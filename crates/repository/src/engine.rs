@@ -1,93 +1,67 @@
-//! The open engine: the key, the index as it is now, the few operations that the rest of the crate builds on.
+//! The open repository: the key, the index as it is now, the few operations that the rest of the crate builds on.
 //!
-//! Nothing here decides what a set is. The index is loaded again whenever the list of index files has changed; one copy serves all readers and writers.
+//! Nothing here decides what a set is. The index is loaded again whenever a listing has changed; one copy serves all readers and writers. The engine archives
+//! and prunes; everything that is read for a restore, a listing or a check is read by this crate itself (see [`crate::index`]).
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use plan::{Class, Error, Result};
-use rustic_core::repofile::{IndexFile, MasterKey, SnapshotFile};
+use plan::{Error, Result};
+use rustic_core::repofile::{BlobType, MasterKey, SnapshotFile};
 use rustic_core::{
-    ConfigOptions, Credentials, FileType, Id, IndexedFullStatus, KeyOptions, LimitOption, OpenStatus, PruneOptions, RepairIndexOptions,
-    Repository as Engine, RepositoryBackends, RepositoryOptions, WriteBackend,
+    Credentials, FileType, Id, IndexedIdsStatus, OpenStatus, Repository as Engine, RepositoryBackends, RepositoryOptions, TreeId,
+    WriteBackend,
 };
-use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
+use secrecy::SecretString;
 
 use crate::fault::{EngineResult as _, guarded, lock};
+use crate::index::file::IndexFile;
+use crate::index::{Condemned, Index, Listed, State, header};
+use crate::init::Remains;
+use crate::keys;
 use crate::location::Location;
-use crate::storage::{self, Gate, Orphans, Recorder, Segments};
+use crate::read::walk;
+use crate::records::damage;
+use crate::seal::Key;
+use crate::small;
+use crate::snapshots::{Cache, Snapshots};
+use crate::storage::{self, Gate, Segments, Trusted};
 
-/// The engine with the whole index in memory.
-pub type Indexed = Engine<IndexedFullStatus>;
-
-/// Average chunk: small ones make the second backup of a changed table cheap; the segments make reading them fast.
-const CHUNK_BYTES: u64 = 128 << 10;
-/// Fixed, so that memory does not grow with the repository (the engine's own default does).
-const DATA_PACK_BYTES: u64 = 16 << 20;
-const TREE_PACK_BYTES: u64 = 4 << 20;
 /// A prune elsewhere replaces index files while they are read; what is read then is whole at the next try.
 const LOAD_TRIES: usize = 5;
+/// Chunks named in one index file.
+const CHUNKS_PER_FILE: usize = 50_000;
 
 /// See the module. Deliberately without `Debug`: it holds the key.
 pub struct Open {
+    /// Where it is.
+    pub location: Location,
     /// The storage as it is, without gate or cache.
     pub storage: Arc<dyn WriteBackend>,
     /// Counts failed writes of the archiver.
     pub gate: Arc<Gate>,
-    /// The engine on the storage as it is: for single files.
+    /// The engine on the storage as it is.
     pub plain: Engine<OpenStatus>,
-    key: MasterKey,
-    index: Mutex<Option<(Vec<Id>, Arc<Indexed>)>>,
-    orphans_indexed: AtomicBool,
+    /// The key, ready for use.
+    pub key: Key,
+    /// Snapshots that were read.
+    pub snapshots: Cache,
+    master: MasterKey,
+    index: Mutex<Option<(Listed, Vec<Id>, Arc<Index>)>>,
 }
 
-fn engine_on(storage: Arc<dyn WriteBackend>) -> Result<Engine<()>> {
+/// What the archiver may build on.
+#[derive(Debug, Clone, Copy)]
+pub enum Ground<'a> {
+    /// Nothing: all is stored, whatever there is.
+    Nothing,
+    /// The data that can be trusted, and those of these trees that can be read.
+    Like(&'a [TreeId]),
+}
+
+pub(crate) fn engine_on(storage: Arc<dyn WriteBackend>) -> Result<Engine<()>> {
     let options = RepositoryOptions::default().no_cache(true);
     Engine::new(&options, &RepositoryBackends::new(storage, None)).during(|| "open the repository".to_owned())
-}
-
-/// Makes a repository.
-///
-/// # Errors
-/// [`Class::Refused`] when there is one already.
-pub fn init(location: &Location, password: &SecretString) -> Result<()> {
-    let storage = storage::at(location)?;
-    if !storage.list(FileType::Config).during(|| format!("look at {location}"))?.is_empty() {
-        return Err(Error::refused(format!("there is a repository at {location} already")));
-    }
-    let size = |bytes: u64| bytesize::ByteSize(bytes);
-    let config = ConfigOptions::default()
-        .set_version(2_u32)
-        .set_chunk_size(size(CHUNK_BYTES))
-        .set_chunk_min_size(size(CHUNK_BYTES / 2))
-        .set_chunk_max_size(size(CHUNK_BYTES * 8))
-        .set_datapack_size(size(DATA_PACK_BYTES))
-        .set_datapack_growfactor(0_u32)
-        .set_treepack_size(size(TREE_PACK_BYTES))
-        .set_treepack_growfactor(0_u32);
-    let credentials = Credentials::password(password.expose_secret());
-    let key = KeyOptions::default().hostname(host());
-    engine_on(storage)?.init(&credentials, &key, &config).during(|| format!("make a repository at {location}")).map(drop)
-}
-
-/// The engine says "wrong password" for missing and damaged keys as well.
-fn damaged_key(storage: &dyn WriteBackend) -> Option<Error> {
-    let keys = storage.list(FileType::Key).ok()?;
-    if keys.is_empty() {
-        return Some(
-            Error::failed("open the repository: it has no key")
-                .hint("The files in its folder `keys` are missing. Put them back from a copy."),
-        );
-    }
-    let damaged = keys.iter().find(|id| storage.read_full(FileType::Key, id).is_ok_and(|bytes| !is_named_after(id, &bytes)))?;
-    Some(Error::failed(format!("open the repository: key {damaged} is damaged")).hint("Put the file back from a copy."))
-}
-
-/// Every file but `config` is named after the SHA-256 of its content.
-pub fn is_named_after(id: &Id, content: &[u8]) -> bool {
-    hex::encode(Sha256::digest(content)) == id.to_hex().as_str()
 }
 
 /// The name of this host, as restic writes it into snapshots.
@@ -97,29 +71,28 @@ pub fn host() -> String {
 
 impl Open {
     /// # Errors
-    /// [`Class::NoRepository`], [`Class::WrongPassword`], [`Class::Transient`] when the storage does not answer.
+    /// [`plan::Class::NoRepository`], [`plan::Class::WrongPassword`], [`plan::Class::Transient`] when the storage does not answer.
     pub fn new(location: &Location, password: &SecretString) -> Result<Self> {
         let storage = storage::at(location)?;
         if storage.list(FileType::Config).during(|| format!("look for a repository at {location}"))?.is_empty() {
-            return Err(Error::new(Class::NoRepository, format!("there is no repository at {location}"))
-                .hint("Make one with `threescale-backup init`, or correct [repository] url."));
+            return Err(Remains::at(&*storage)?.without_config(location));
         }
+        let credentials = Credentials::Masterkey(keys::find(&*storage, password)?);
         let what = || format!("open the repository at {location}");
-        let credentials = Credentials::password(password.expose_secret());
-        let plain = guarded("open the repository", || engine_on(Arc::clone(&storage))?.open(&credentials).during(what))
-            .map_err(|error| if error.class() == Class::WrongPassword { damaged_key(&*storage).unwrap_or(error) } else { error })?;
-        Ok(Self::with(storage, plain))
+        let plain = guarded("open the repository", || engine_on(Arc::clone(&storage))?.open(&credentials).during(what))?;
+        Self::with(location.clone(), storage, plain)
     }
 
-    fn with(storage: Arc<dyn WriteBackend>, plain: Engine<OpenStatus>) -> Self {
+    fn with(location: Location, storage: Arc<dyn WriteBackend>, plain: Engine<OpenStatus>) -> Result<Self> {
         let gate = Arc::new(Gate::new(Arc::new(Segments::new(Arc::clone(&storage)))));
-        let key = plain.key();
-        Self { storage, gate, plain, key, index: Mutex::new(None), orphans_indexed: AtomicBool::new(false) }
+        let master = plain.key();
+        let key = Key::new(&master)?;
+        Ok(Self { location, storage, gate, plain, key, snapshots: Cache::default(), master, index: Mutex::new(None) })
     }
 
     /// Another engine with the same key on another view of the storage.
     fn on(&self, storage: Arc<dyn WriteBackend>) -> Result<Engine<OpenStatus>> {
-        engine_on(storage)?.open(&Credentials::Masterkey(self.key.clone())).during(|| "open the repository".to_owned())
+        engine_on(storage)?.open(&Credentials::Masterkey(self.master.clone())).during(|| "open the repository".to_owned())
     }
 
     /// The same repository, with nothing of it in memory: what is read through it comes from the storage.
@@ -128,82 +101,97 @@ impl Open {
     /// When the configuration is missing or damaged.
     pub fn afresh(&self) -> Result<Self> {
         let plain = guarded("read the configuration of the repository", || self.on(Arc::clone(&self.storage)))?;
-        Ok(Self::with(Arc::clone(&self.storage), plain))
+        Self::with(self.location.clone(), Arc::clone(&self.storage), plain)
     }
 
-    /// The index as it is now.
+    /// The index as it is now. Index files that cannot be read are no error: see [`Index::unreadable`].
     ///
     /// # Errors
-    /// When it cannot be read whole.
-    pub fn index(&self) -> Result<Arc<Indexed>> {
+    /// When the listings cannot be had whole, or the storage does not answer.
+    pub fn index(&self) -> Result<Arc<Index>> {
         let mut cached = lock(&self.index);
-        let mut tries = 0;
-        loop {
-            let mut files = self.storage.list(FileType::Index).during(|| "list the index".to_owned())?;
-            files.sort_unstable();
-            if let Some((known, index)) = &*cached
-                && *known == files
+        for last in [false; LOAD_TRIES].into_iter().chain([true]) {
+            let listed = Listed::now(&*self.storage)?;
+            let verdicts = damage::condemnations(&Snapshots::read(self)?);
+            let verdict_ids: Vec<_> = verdicts.iter().map(|held| held.id).collect();
+            if let Some((known, of, index)) = &*cached
+                && *known == listed
+                && *of == verdict_ids
             {
                 return Ok(Arc::clone(index));
             }
             // Not two copies at once, unless someone still works with the old one.
             *cached = None;
-            let gate: Arc<dyn WriteBackend> = Arc::clone(&self.gate) as _;
-            match guarded("read the index", || self.on(gate)?.to_indexed().during(|| "read the index".to_owned())) {
-                Ok(index) => *cached = Some((files, Arc::new(index))),
-                Err(error) if tries == LOAD_TRIES => return Err(error.hint("Run `threescale-backup check` to see what is damaged.")),
-                Err(_) => tries += 1,
+            let storage: Arc<dyn WriteBackend> = Arc::clone(&self.gate) as _;
+            let index = Index::load(storage, self.key.clone(), &listed)?;
+            let has_moved = !index.unreadable.is_empty() && Listed::now(&*self.storage)?.index != listed.index;
+            if has_moved && !last {
+                continue;
             }
+            let index = damage::condemned(index, &verdicts)?;
+            *cached = Some((listed, verdict_ids, Arc::clone(&index)));
+            return Ok(index);
         }
+        Err(Error::transient("read the index: it changes all the time"))
     }
 
-    /// All index files, each given once to `visit`. A file that cannot be read goes to `damaged`.
+    /// The index as it would be with these packs condemned.
     ///
     /// # Errors
-    /// When the list cannot be had.
-    pub fn each_index_file(&self, mut visit: impl FnMut(IndexFile), mut damaged: impl FnMut(Id, Error) -> Result<()>) -> Result<()> {
-        for id in self.storage.list(FileType::Index).during(|| "list the index".to_owned())? {
-            match guarded("read the index", || self.plain.get_file::<IndexFile>(&id.into()).during(|| format!("read index file {id}"))) {
-                Ok(file) => visit(file),
-                Err(error) => damaged(id, error)?,
-            }
-        }
-        Ok(())
+    /// As [`Self::index`].
+    pub fn index_with(&self, condemned: Condemned) -> Result<Arc<Index>> {
+        let storage: Arc<dyn WriteBackend> = Arc::clone(&self.gate) as _;
+        let mut index = Index::load(storage, self.key.clone(), &Listed::now(&*self.storage)?)?;
+        index.condemn(condemned);
+        Ok(Arc::new(index))
     }
 
-    /// Adds packs that no index names to the index, once per opening: what a killed backup has uploaded is reused.
+    /// The engine, ready to archive on what can be trusted.
     ///
     /// # Errors
-    /// When listings or the index cannot be read whole.
-    pub fn index_orphans(&self) -> Result<()> {
-        if self.orphans_indexed.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        // Packs first: a pack of a running backup that is indexed in between is then not an orphan.
-        let mut packs = self.storage.list_with_size(FileType::Pack).during(|| "list packs".to_owned())?;
-        let mut tries = 0;
-        let indexed = loop {
-            let mut indexed = HashSet::new();
-            let mut visit = |file: IndexFile| {
-                indexed.extend(file.packs.iter().chain(&file.packs_to_delete).map(|pack| *pack.id));
-            };
-            match self.each_index_file(&mut visit, |_, error| Err(error)) {
-                Ok(()) => break indexed,
-                Err(error) if tries == LOAD_TRIES => return Err(error),
-                Err(_) => tries += 1,
+    /// When the index cannot be had.
+    pub fn archiver(&self, ground: Ground<'_>) -> Result<Engine<IndexedIdsStatus>> {
+        let storage: Arc<dyn WriteBackend> = Arc::clone(&self.gate) as _;
+        let view = match ground {
+            Ground::Nothing => Trusted::nothing(storage, self.key.clone()),
+            Ground::Like(trees) => {
+                let index = self.index()?;
+                let readable: HashSet<Id> = walk::readable_trees(&index, trees)?;
+                Trusted::new(storage, self.key.clone(), index, &readable)
             }
         };
-        packs.retain(|(id, _)| !indexed.contains(id));
-        if !packs.is_empty() {
-            log::info!("adding {} packs of an interrupted backup to the index", packs.len());
-            let view = Arc::new(Orphans { inner: Arc::clone(&self.storage), packs });
-            guarded("index packs of an interrupted backup", || {
-                self.on(view)?
-                    .repair_index(&RepairIndexOptions::default(), false)
-                    .during(|| "index packs of an interrupted backup".to_owned())
-            })?;
+        guarded("read the index", || self.on(Arc::new(view))?.to_indexed_ids().during(|| "read the index".to_owned()))
+    }
+
+    /// Adds packs that no index file names to the index: what a killed backup has uploaded is reused, and what a damaged or lost index file named is named
+    /// again. A pack whose header is damaged stays out.
+    ///
+    /// # Errors
+    /// When listings cannot be had whole or the storage fails.
+    pub fn index_orphans(&self) -> Result<()> {
+        let (packs, unreadable) = self.index()?.unindexed_packs();
+        unreadable.iter().for_each(|(_, error)| log::warn!("{}", error.chain()));
+        self.name_packs(packs)
+    }
+
+    /// Writes index files that name these packs.
+    ///
+    /// # Errors
+    /// When the storage fails.
+    pub fn name_packs(&self, packs: Vec<crate::index::file::Pack>) -> Result<()> {
+        let mut file = IndexFile::default();
+        let mut chunks = 0;
+        for pack in packs {
+            chunks += pack.blobs.len();
+            file.packs.push(pack);
+            if chunks >= CHUNKS_PER_FILE {
+                small::write(&*self.storage, &self.key, FileType::Index, &std::mem::take(&mut file))?;
+                chunks = 0;
+            }
         }
-        self.orphans_indexed.store(true, Ordering::SeqCst);
+        if !file.packs.is_empty() {
+            small::write(&*self.storage, &self.key, FileType::Index, &file)?;
+        }
         Ok(())
     }
 
@@ -211,38 +199,33 @@ impl Open {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn save_snapshot(&self, snapshot: SnapshotFile) -> Result<Id> {
-        let written = Arc::new(Mutex::new(None));
-        let recorder = Arc::new(Recorder { inner: Arc::clone(&self.storage), written: Arc::clone(&written) });
-        self.on(recorder)?.save_snapshots(vec![snapshot]).during(|| "write the snapshot".to_owned())?;
-        let id = *lock(&written);
-        id.ok_or_else(|| Error::failed("write the snapshot").hint("The engine did not write it."))
+    pub fn save_snapshot(&self, snapshot: &SnapshotFile) -> Result<Id> {
+        small::write(&*self.storage, &self.key, FileType::Snapshot, snapshot)
     }
 
-    /// Takes packs that a prune has marked for deletion, and that a snapshot needs, out of that state. Marks and deletes nothing that matters: nothing is
-    /// old enough.
+    /// Takes packs that a prune has marked for deletion, and that a tree needs, out of that state: an index file that says that a pack is in use outweighs
+    /// one that has it marked.
     ///
     /// # Errors
-    /// When the repository cannot be read whole or written.
-    pub fn recover_marked(&self) -> Result<()> {
-        let ages = jiff::Span::new().hours(24 * 365 * 10);
-        let options = PruneOptions::default()
-            .max_repack(LimitOption::Size(bytesize::ByteSize(0)))
-            .max_unused(LimitOption::Unlimited)
-            .keep_pack(ages)
-            .keep_delete(ages)
-            .no_resize(true);
-        self.prune(&options)
-    }
-
-    /// Plans and prunes.
-    ///
-    /// # Errors
-    /// As [`Self::recover_marked`].
-    pub fn prune(&self, options: &PruneOptions) -> Result<()> {
-        guarded("prune", || {
-            let plan = self.plain.prune_plan(options).during(|| "plan the prune".to_owned())?;
-            self.plain.prune(options, plan).during(|| "prune".to_owned())
-        })
+    /// When the repository cannot be read or written.
+    pub fn recover_marked(&self, tree: TreeId) -> Result<()> {
+        let index = self.index()?;
+        let mut marked = HashSet::new();
+        let walked = walk::each_chunk(&index, tree, |kind: BlobType, id: &Id| {
+            if let Some((copy, State::Marked)) = index.best(kind, id) {
+                marked.extend(index.pack_of(&copy).map(|pack| (pack.id, pack.size_bytes)));
+            }
+        });
+        // Of a tree that cannot be read nothing can be recovered; who asked looks at it again and says so.
+        if let Err(error) = walked
+            && small::is_passing(&error)
+        {
+            return Err(error);
+        }
+        let packs = marked
+            .into_iter()
+            .map(|(id, size)| header::read(&*self.storage, &self.key, &id, u32::try_from(size).unwrap_or(u32::MAX)))
+            .collect::<Result<Vec<_>>>()?;
+        self.name_packs(packs)
     }
 }

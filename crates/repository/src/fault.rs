@@ -73,6 +73,18 @@ pub fn translate(error: &RusticError, what: String) -> Error {
     }
 }
 
+/// Whether the file or folder that was asked for is not there.
+pub fn is_not_found(error: &RusticError) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::NotFound) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 /// Runs something of the engine's or of a producer's; a panic in it becomes an error.
 pub fn guarded<T>(what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {

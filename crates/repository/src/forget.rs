@@ -12,9 +12,11 @@ use rustic_core::{Id, PruneOptions};
 
 use crate::engine::Open;
 use crate::fault::{EngineResult as _, guarded};
+use crate::read::walk;
 use crate::repository::{ForgetOptions, id_of};
 use crate::retention::{Candidate, Retention};
 use crate::sets::{Listing, snapshot_ids};
+use crate::snapshots::Snapshots;
 
 /// Data snapshots without a manifest that are younger may belong to a backup that runs.
 const ORPHAN_HOURS: i64 = 24;
@@ -142,7 +144,20 @@ fn unchanged(open: &Open, before: &[Id]) -> Result<()> {
     }
 }
 
+/// The engine's prune breaks on a folder that it cannot read. So all are read before, and the error names the file.
+fn read_all_trees(open: &Open, gone: &[Id]) -> Result<()> {
+    let snapshots = Snapshots::read(open)?;
+    let held = snapshots.manifests.iter().chain(&snapshots.data).chain(&snapshots.records).chain(&snapshots.retagged);
+    let roots: Vec<_> = held.filter(|held| !gone.contains(&held.id)).map(|held| held.file.tree).collect();
+    walk::first_unreadable(&*open.index()?, &roots)?.map_or(Ok(()), |error| {
+        Err(error
+            .during("plan the prune")
+            .hint("Nothing was deleted by it. `threescale-backup check` says which sets are damaged; forget these, and prune then."))
+    })
+}
+
 fn prune(open: &Open, options: &ForgetOptions, gone: &[Id]) -> Result<PruneReport> {
+    read_all_trees(open, gone)?;
     let young = if options.nobody_else_writes { 0 } else { i64::from(options.backup_hours_max) };
     let mut prune = PruneOptions::default()
         .keep_delete(Span::new().hours(young))

@@ -3,17 +3,23 @@
 //! A record is a snapshot with the tags `threescale-backup`, `record`, `kind:K`, `name:N` that holds one file. The newest of a name counts; older ones are
 //! removed when a newer one is written, and no rule of retention touches any. They outlive `restic tag --add` and `restic copy`, which keep the tags.
 
+pub mod damage;
+
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plan::ports::Record;
 use plan::{Error, Result};
+use rustic_core::FileType;
 use rustic_core::repofile::SnapshotFile;
 
 use crate::document;
 use crate::engine::Open;
 use crate::fault::EngineResult as _;
-use crate::sets::{Held, PROGRAM, Snapshots};
+use crate::index::Index;
 use crate::sink::Label;
+use crate::small::{is_passing, path_of};
+use crate::snapshots::{Held, PROGRAM, Snapshots};
 
 /// Tag of every record.
 pub const RECORD: &str = "record";
@@ -73,31 +79,44 @@ pub fn put(open: &Open, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
 /// See there.
 pub fn read(open: &Open, kind: &str) -> Result<Records> {
     let kind_tag = kind_tag(kind)?;
-    let Snapshots { mut records, damaged, .. } = Snapshots::read(open)?;
+    let Snapshots { records, damaged, .. } = Snapshots::read(open)?;
     let mut found = Records { damaged: damaged.into_iter().map(|(_, error)| error).collect(), ..Records::default() };
-    records.retain(|held| held.file.tags.contains(&kind_tag));
-    if records.is_empty() {
-        return Ok(found);
+    let records = newest_first(records, &kind_tag);
+    if !records.is_empty() {
+        read_newest(&open.index()?, kind, &records, &mut found)?;
     }
-    // Newest first: of each name the first that can be read counts.
-    records.sort_by(|a, b| (b.file.time.timestamp(), b.id).cmp(&(a.file.time.timestamp(), a.id)));
-    let index = open.index()?;
+    Ok(found)
+}
+
+/// The records of a kind, the newest first.
+fn newest_first(mut records: Vec<Held>, kind_tag: &str) -> Vec<Held> {
+    records.retain(|held| held.file.tags.contains(kind_tag));
+    records.sort_by_key(|held| std::cmp::Reverse((held.file.time.timestamp(), held.id)));
+    records
+}
+
+/// Reads records that come newest first: of each name the first that can be read counts.
+fn read_newest(index: &Arc<Index>, kind: &str, records: &[Held], found: &mut Records) -> Result<()> {
     let mut newest = BTreeMap::new();
     for held in records {
         let Some(name) = name_of(&held.file) else { continue };
         if newest.contains_key(name) {
             continue;
         }
-        match document::read(&index, &held.file, FILE) {
+        match document::read(index, &held.file, FILE) {
             Ok(bytes) => {
                 newest.insert(name.to_owned(), Record { name: name.to_owned(), at: held.file.time.timestamp(), bytes });
             }
-            Err(error) => found.damaged.push(error.during(format!("read record {kind}/{name} in snapshots/{}", held.id.to_hex().as_str()))),
+            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) => {
+                let file = path_of(FileType::Snapshot, &held.id);
+                found.damaged.push(error.during(format!("read record {kind}/{name} in {file}")));
+            }
         }
     }
     found.records = newest.into_values().collect();
     found.records.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
-    Ok(found)
+    Ok(())
 }
 
 /// See [`plan::ports::Repository::remove_record`].

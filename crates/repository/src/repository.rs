@@ -3,21 +3,23 @@
 use jiff::Zoned;
 use plan::ids::SnapshotId;
 use plan::manifest::Manifest;
-use plan::ports::{Context, Dump, Keep, Kept, Record, Repository, Snapshot, StopFlag, Watch};
+use plan::ports::{Context, Damaged, Dump, Keep, Kept, Record, Repository, Snapshot, StopFlag, Watch};
 use plan::{Error, Result};
 use rustic_core::Id;
 use secrecy::SecretString;
 
 use crate::check::{self, CheckReport, ReadData};
-use crate::engine::{self, Open};
-use crate::fault::EngineResult as _;
+use crate::engine::{Ground, Open};
 use crate::forget::{self, ForgetReport};
+use crate::init;
 use crate::location::Location;
 use crate::read::OpenSnapshot;
 use crate::records;
+use crate::repair::{self, RepairReport};
 use crate::retention::Retention;
 use crate::sets;
 use crate::sink::{self, Label};
+use crate::snapshots::Snapshots;
 
 /// A repository of restic's format, open. Any number of threads may use it.
 pub struct RusticRepository {
@@ -32,6 +34,9 @@ impl std::fmt::Debug for RusticRepository {
 
 /// How long packs stay marked before they are deleted: a little less than a day, so that a daily prune deletes what yesterday's marked.
 pub const BACKUP_HOURS_MAX: u32 = 23;
+
+/// How many earlier snapshots of a data set a backup looks at before it builds on their folders.
+const GROUND_SNAPSHOTS: usize = 2;
 
 /// How [`RusticRepository::forget`] works.
 #[derive(Debug, Clone)]
@@ -55,7 +60,7 @@ impl RusticRepository {
     /// # Errors
     /// [`plan::Class::Refused`] when there is one already.
     pub fn init(location: &Location, password: &SecretString) -> Result<()> {
-        engine::init(location, password)
+        init::init(location, password)
     }
 
     /// Opens a repository.
@@ -72,6 +77,15 @@ impl RusticRepository {
     /// When it cannot be checked at all. Damage is not an error, it is in the report.
     pub fn check(&self, read_data: ReadData, stop: &StopFlag, watch: &dyn Watch) -> Result<CheckReport> {
         check::check(&self.open, read_data, stop, watch)
+    }
+
+    /// Repairs what can be repaired, and says what is lost for good. With `apply` it does so, else it only says what it would do. Deletes nothing: what is
+    /// damaged is moved to the folder `damaged` of the repository.
+    ///
+    /// # Errors
+    /// When the storage fails; what was done until then stays done, and the next repair goes on.
+    pub fn repair(&self, apply: bool, stop: &StopFlag) -> Result<RepairReport> {
+        repair::repair(&self.open, apply, stop)
     }
 
     /// Removes sets that no rule keeps, and what interrupted backups left.
@@ -94,7 +108,12 @@ pub fn id_of(snapshot: &SnapshotId) -> Result<Id> {
 impl Repository for RusticRepository {
     fn keep(&self, context: &Context, keep: &Keep, dump: Box<dyn Dump>) -> Result<Kept> {
         let label = Label { tags: sets::data_tags(&keep.set, keep.data_set), label: keep.data_set.to_string() };
-        let stored = sink::keep(&self.open, context, &label, dump)?;
+        // What most of it will be like: folders of the newest snapshots are read again, so that nothing is built on one that is damaged.
+        let mut like = Snapshots::read(&self.open)?.data;
+        like.retain(|held| label.tags.last().is_some_and(|tag| held.file.tags.contains(tag)));
+        like.sort_by_key(|held| std::cmp::Reverse((held.file.time.timestamp(), held.id)));
+        let trees: Vec<_> = like.iter().take(GROUND_SNAPSHOTS).map(|held| held.file.tree).collect();
+        let stored = sink::keep(&self.open, context, &label, Ground::Like(&trees), dump)?;
         Ok(Kept {
             snapshot: SnapshotId(stored.id.to_hex().as_str().to_owned()),
             parts: stored.files,
@@ -109,13 +128,17 @@ impl Repository for RusticRepository {
     }
 
     fn manifests(&self) -> Result<Vec<Manifest>> {
-        Ok(sets::Listing::read(&self.open)?.sets.into_iter().map(|set| set.manifest).collect())
+        Ok(sets::Listing::read_what_can_be(&self.open)?.sets.into_iter().map(|set| set.manifest).collect())
+    }
+
+    fn damaged(&self) -> Result<Vec<Damaged>> {
+        sets::Listing::read_what_can_be(&self.open)?.damaged(&self.open)
     }
 
     fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>> {
-        let file: rustic_core::repofile::SnapshotFile =
-            self.open.plain.get_file(&id_of(snapshot)?.into()).during(|| format!("open snapshot {snapshot}"))?;
-        Ok(Box::new(OpenSnapshot { index: self.open.index()?, tree: file.tree }))
+        let during = |error: Error| error.during(format!("open snapshot {snapshot}"));
+        let held = sets::find_snapshot(&self.open, &id_of(snapshot)?).map_err(during)?;
+        Ok(Box::new(OpenSnapshot { index: self.open.index()?, tree: held.file.tree }))
     }
 
     fn put_record(&self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {

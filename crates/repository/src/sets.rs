@@ -1,30 +1,35 @@
 //! Sets: what the snapshots in the repository are to each other. A set exists only when its manifest does.
+//!
+//! A data set's snapshot is found by the id in the manifest; where that is gone, by `original` (`restic tag` and `restic copy` note the id from which they
+//! made a new one), else by its tags and its tree. Damage of a member harms its set only; what deletes needs a whole listing.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+mod members;
+mod write;
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use plan::ids::{DataSetName, SetId};
 use plan::manifest::Manifest;
+use plan::ports::Damaged;
 use plan::{Error, Result};
 use rustic_core::repofile::SnapshotFile;
-use rustic_core::{FileType, Id};
+use rustic_core::{FileType, Id, TreeId};
+use serde::Deserialize;
 
 use crate::document;
-use crate::engine::{Indexed, Open};
-use crate::fault::{EngineResult as _, guarded, lock};
-use crate::parallel;
-use crate::records::RECORD;
-use crate::repository::id_of;
-use crate::sink::Label;
+use crate::engine::Open;
+use crate::index::Index;
+use crate::records::damage;
+use crate::small::{is_passing, path_of};
+pub use crate::snapshots::{Held, MANIFEST, PROGRAM, Snapshots, snapshot_ids};
+use members::Members;
+pub use write::write_manifest;
 
-/// Tag of every snapshot of this program.
-pub const PROGRAM: &str = "threescale-backup";
-const MANIFEST: &str = "manifest";
 const MANIFEST_FILE: &str = "manifest.json";
-/// Reads under way at a time: each is small and costs a round trip.
-const READERS: usize = 8;
 
-fn set_tag(set: &SetId) -> String {
+/// Tag of all snapshots of a set.
+pub fn set_tag(set: &SetId) -> String {
     format!("set:{set}")
 }
 
@@ -37,13 +42,14 @@ pub fn data_tags(set: &SetId, name: DataSetName) -> Vec<String> {
     vec![PROGRAM.to_owned(), set_tag(set), data_set_tag(name)]
 }
 
-/// A snapshot of this program.
-#[derive(Debug)]
-pub struct Held {
-    /// Its id.
-    pub id: Id,
-    /// What it says.
-    pub file: SnapshotFile,
+/// The root trees of the data sets: what a snapshot holds whatever its id. Stands beside the fields of the manifest from format 1.1 on.
+type Trees = BTreeMap<DataSetName, TreeId>;
+
+/// The part of a manifest that only this crate knows of.
+#[derive(Debug, Deserialize)]
+struct WithTrees {
+    #[serde(default)]
+    trees: Trees,
 }
 
 /// A set with the snapshot that holds its manifest.
@@ -51,27 +57,27 @@ pub struct Held {
 pub struct Set {
     /// Snapshot of the manifest.
     pub id: Id,
+    /// Further snapshots with the very same manifest.
+    pub copies: Vec<Id>,
     /// The manifest.
     pub manifest: Manifest,
+    /// The snapshots of the data sets as they are found now, or why one is not.
+    pub members: BTreeMap<DataSetName, Result<Held, String>>,
 }
 
-/// All snapshots in the repository, by what they are.
-#[derive(Debug, Default)]
-pub struct Snapshots {
-    /// Ids of all snapshots, foreign ones too, sorted.
-    pub all: Vec<Id>,
-    /// Snapshots of manifests.
-    pub manifests: Vec<Held>,
-    /// Snapshots of data sets, whether a manifest names them or not.
-    pub data: Vec<Held>,
-    /// Snapshots of records: no sets, and never left over.
-    pub records: Vec<Held>,
-    /// What cannot be read, and so may be any of these.
-    pub damaged: Vec<(Id, Error)>,
+/// A snapshot that cannot be read, or a manifest.
+#[derive(Debug)]
+pub struct Unreadable {
+    /// The snapshot.
+    pub id: Id,
+    /// The set, where the snapshot still tells.
+    pub set: Option<SetId>,
+    /// Why; names the file.
+    pub error: Error,
 }
 
 /// The sets in the repository.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     /// Sets, oldest first.
     pub sets: Vec<Set>,
@@ -79,141 +85,154 @@ pub struct Listing {
     pub data: Vec<Held>,
     /// Ids of all snapshots, foreign ones too, sorted.
     pub all: Vec<Id>,
-}
-
-/// Ids of all snapshots, sorted.
-///
-/// # Errors
-/// When the list cannot be had whole.
-pub fn snapshot_ids(open: &Open) -> Result<Vec<Id>> {
-    let mut ids = open.storage.list(FileType::Snapshot).during(|| "list snapshots".to_owned())?;
-    ids.sort_unstable();
-    Ok(ids)
-}
-
-/// Reads snapshots, a few at a time.
-fn read_snapshots(open: &Open, ids: &[Id]) -> Vec<(Id, Result<SnapshotFile>)> {
-    let read = Mutex::new(Vec::with_capacity(ids.len()));
-    parallel::each(ids, READERS, |id| {
-        let file = guarded("read a snapshot", || open.plain.get_file(&(*id).into()).during(|| format!("read snapshot {id}")));
-        lock(&read).push((*id, file));
-    });
-    read.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-impl Snapshots {
-    /// Reads all snapshots.
-    ///
-    /// # Errors
-    /// When the list of snapshots cannot be had whole.
-    pub fn read(open: &Open) -> Result<Self> {
-        let mut found = Self { all: snapshot_ids(open)?, ..Self::default() };
-        for (id, file) in read_snapshots(open, &found.all) {
-            match file {
-                Ok(file) if !file.tags.contains(PROGRAM) => {}
-                Ok(file) if file.tags.contains(MANIFEST) => found.manifests.push(Held { id, file }),
-                Ok(file) if file.tags.contains(RECORD) => found.records.push(Held { id, file }),
-                Ok(file) => found.data.push(Held { id, file }),
-                // Removed by a `forget` elsewhere between the listing and the reading: it is not there. Looked at again, not guessed.
-                Err(_) if !snapshot_ids(open)?.contains(&id) => {}
-                Err(error) => found.damaged.push((id, error)),
-            }
-        }
-        Ok(found)
-    }
+    /// Files that cannot be read, so that nobody knows what they say: snapshots and manifests.
+    pub unreadable: Vec<Unreadable>,
 }
 
 impl Listing {
-    /// Reads everything; the first thing that cannot be read is an error.
+    /// Reads everything; the first thing that cannot be read is an error. For what deletes.
     ///
     /// # Errors
-    /// When a listing, a snapshot or a manifest cannot be read.
+    /// When a listing, a snapshot or a manifest cannot be read; names the file.
     pub fn read(open: &Open) -> Result<Self> {
-        Self::read_with(open, Err)
+        let mut listing = Self::read_what_can_be(open)?;
+        if listing.unreadable.is_empty() {
+            return Ok(listing);
+        }
+        Err(listing.unreadable.swap_remove(0).error.hint(
+            "What cannot be read may be needed, so nothing is deleted. `threescale-backup check` says what is damaged, \
+             `threescale-backup repair` sets it aside.",
+        ))
     }
 
-    /// Reads everything; what cannot be read goes to `damaged`.
+    /// Reads what can be read.
     ///
     /// # Errors
-    /// When the list of snapshots cannot be had, or `damaged` says so.
-    pub fn read_with(open: &Open, mut damaged: impl FnMut(Error) -> Result<()>) -> Result<Self> {
-        let Snapshots { all, manifests, data, damaged: unreadable, .. } = Snapshots::read(open)?;
-        unreadable.into_iter().try_for_each(|(_, error)| damaged(error))?;
+    /// When a listing cannot be had whole, or the storage does not answer.
+    pub fn read_what_can_be(open: &Open) -> Result<Self> {
+        let snapshots = Snapshots::read(open)?;
+        let mut unreadable = Vec::new();
+        let mut manifests = Vec::new();
+        if !snapshots.manifests.is_empty() || !snapshots.retagged.is_empty() {
+            // After the snapshots were listed, so that it holds what they need.
+            let index = open.index()?;
+            for held in &snapshots.manifests {
+                match read_manifest(&index, &held.file) {
+                    Ok(read) => manifests.push((held.id, read)),
+                    Err(error) if is_passing(&error) => return Err(error),
+                    Err(error) => {
+                        let (id, set) = (held.id, set_of(&held.file));
+                        unreadable.push(Unreadable { id, set, error: during_manifest(error, &id) });
+                    }
+                }
+            }
+            let lost_tags = snapshots.retagged.iter().filter_map(|held| Some((held.id, read_manifest(&index, &held.file).ok()?)));
+            manifests.extend(lost_tags);
+        }
+        manifests.sort_by(|(_, (a, _)), (_, (b, _))| (a.finished_at, &a.set).cmp(&(b.finished_at, &b.set)));
+        let members = Members::new(&snapshots);
         let mut sets: Vec<Set> = Vec::with_capacity(manifests.len());
-        // After the snapshots were listed, so that it holds what they need.
-        let index = if manifests.is_empty() {
-            None
-        } else {
-            open.index().map_or_else(|error| damaged(error).map(|()| None), |index| Ok(Some(index)))?
-        };
-        for Held { id, file } in manifests {
-            let Some(index) = &index else { break };
-            match read_manifest(index, &file) {
-                Ok(manifest) => sets.push(Set { id, manifest }),
-                Err(error) => damaged(error.during(format!("read the manifest in snapshot {id}")))?,
+        for (id, (manifest, trees)) in manifests {
+            match sets.iter_mut().rev().find(|set| set.manifest.set == manifest.set) {
+                Some(set) if set.manifest == manifest => set.copies.push(id),
+                Some(set) => {
+                    let (one, other) = (path_of(FileType::Snapshot, &set.id), path_of(FileType::Snapshot, &id));
+                    let what = format!("set {} has two manifests that differ: {one} and {other}", manifest.set);
+                    unreadable.push(Unreadable { id, set: Some(manifest.set), error: Error::needs_person(what) });
+                }
+                None => {
+                    let find = |name: &DataSetName, kept| (*name, members.find(&manifest.set, *name, kept, trees.get(name)));
+                    let found = manifest.data_sets.iter().map(|(name, kept)| find(name, kept)).collect();
+                    sets.push(Set { id, copies: Vec::new(), manifest, members: found });
+                }
             }
         }
-        sets.sort_by(|a, b| (a.manifest.finished_at, &a.manifest.set).cmp(&(b.manifest.finished_at, &b.manifest.set)));
-        for pair in sets.windows(2) {
-            if pair[0].manifest.set == pair[1].manifest.set {
-                damaged(Error::needs_person(format!("set {} has two manifests", pair[0].manifest.set)))?;
-            }
-        }
-        Ok(Self { sets, data, all })
+        unreadable.extend(snapshots.damaged.into_iter().map(|(id, error)| Unreadable { id, set: None, error }));
+        Ok(Self { sets, data: snapshots.data, all: snapshots.all, unreadable })
     }
 
-    /// Data snapshots that no manifest names, by set.
+    /// Data snapshots of sets that have no manifest: left by a backup that did not end.
     pub fn orphans(&self) -> impl Iterator<Item = &Held> {
-        let named: BTreeSet<_> =
-            self.sets.iter().flat_map(|set| set.manifest.data_sets.values()).map(|kept| kept.snapshot.0.clone()).collect();
-        self.data.iter().filter(move |held| !named.contains(held.id.to_hex().as_str()))
+        let known: HashSet<_> = self.sets.iter().map(|set| set_tag(&set.manifest.set)).collect();
+        let members: HashSet<_> =
+            self.sets.iter().flat_map(|set| set.members.values()).filter_map(|held| held.as_ref().ok().map(|held| held.id)).collect();
+        self.data.iter().filter(move |held| !members.contains(&held.id) && !held.file.tags.iter().any(|tag| known.contains(tag)))
+    }
+
+    /// Manifests that are what their names say, and whose content is gone. One of a newer program is not: that can be read by another.
+    pub fn lost_manifests(&self) -> impl Iterator<Item = (&SetId, &Unreadable)> {
+        self.unreadable.iter().filter(|file| file.error.class() == plan::Class::Failed).filter_map(|file| Some((file.set.as_ref()?, file)))
+    }
+
+    /// What is damaged, as people need to know it; with what checks have found.
+    ///
+    /// # Errors
+    /// When the storage does not answer.
+    pub fn damaged(&self, open: &Open) -> Result<Vec<Damaged>> {
+        let of = |file: &Unreadable| Damaged { set: file.set.clone(), data_set: None, what: file.error.chain() };
+        let mut damaged: Vec<_> = self.unreadable.iter().map(of).collect();
+        let marks = damage::marks(open)?;
+        for set in &self.sets {
+            let id = &set.manifest.set;
+            let before = damaged.len();
+            for (name, held) in &set.members {
+                if let Err(what) = held {
+                    damaged.push(Damaged { set: Some(id.clone()), data_set: Some(*name), what: what.clone() });
+                }
+            }
+            for mark in marks.get(id.as_str()).into_iter().flatten() {
+                let is_new = !damaged[before..].iter().any(|known| known.data_set == mark.data_set);
+                if is_new {
+                    damaged.push(Damaged { set: Some(id.clone()), data_set: mark.data_set, what: mark.what.clone() });
+                }
+            }
+        }
+        Ok(damaged)
     }
 }
 
-fn read_manifest(index: &Arc<Indexed>, file: &SnapshotFile) -> Result<Manifest> {
+fn set_of(file: &SnapshotFile) -> Option<SetId> {
+    file.tags.iter().find_map(|tag| tag.strip_prefix("set:")).map(|set| SetId(set.to_owned()))
+}
+
+fn during_manifest(error: Error, id: &Id) -> Error {
+    error.during(format!("read the manifest in {}", path_of(FileType::Snapshot, id)))
+}
+
+fn read_manifest(index: &Arc<Index>, file: &SnapshotFile) -> Result<(Manifest, Trees)> {
     let bytes = document::read(index, file, MANIFEST_FILE)?;
-    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::failed("understand the manifest")
+    let understand = |error: serde_json::Error| {
+        Error::refused("understand the manifest")
             .because(error)
             .hint("Use the version of threescale-backup that took the set, or a newer one.")
-    })?;
+    };
+    let manifest: Manifest = serde_json::from_slice(&bytes).map_err(understand)?;
+    let WithTrees { trees } = serde_json::from_slice(&bytes).map_err(understand)?;
     manifest.check_format()?;
-    if !file.tags.contains(&set_tag(&manifest.set)) {
+    if file.tags.contains(PROGRAM) && !file.tags.contains(&set_tag(&manifest.set)) {
         return Err(Error::needs_person(format!("the manifest of set {} is in a snapshot of another set", manifest.set)));
     }
-    Ok(manifest)
+    Ok((manifest, trees))
 }
 
-/// See [`plan::ports::Repository::write_manifest`].
+/// The snapshot that a manifest calls `id`, as it is found now.
 ///
 /// # Errors
-/// When a snapshot that it names is not there or not the set's, or the storage fails.
-pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
-    let set = &manifest.set;
-    let listing = Listing::read(open)?;
-    if let Some(known) = listing.sets.iter().find(|known| known.manifest.set == *set) {
-        // Called again after a crash that came just after the first call.
-        return if known.manifest == *manifest { Ok(()) } else { Err(Error::refused(format!("set {set} has a manifest already"))) };
+/// When it cannot be found, or is damaged; names the file.
+pub fn find_snapshot(open: &Open, id: &Id) -> Result<Held> {
+    let failure = match crate::snapshots::read_one(open, id) {
+        Ok(held) => return Ok(held),
+        Err(error) if is_passing(&error) => return Err(error),
+        Err(error) => error,
+    };
+    let hex = id.to_hex();
+    let listing = Listing::read_what_can_be(open)?;
+    let mut named = listing.sets.iter().flat_map(|set| set.manifest.data_sets.iter().map(move |(name, kept)| (set, name, kept)));
+    let Some((set, name, _)) = named.find(|(_, _, kept)| kept.snapshot.as_str() == hex.as_str()) else { return Err(failure) };
+    match set.members.get(name) {
+        Some(Ok(held)) => Ok(held.clone()),
+        Some(Err(why)) => Err(Error::failed(format!("open {name} of set {}: {why}", set.manifest.set))
+            .hint("This data set of this set is lost. The others of the set, and other sets, can still be restored: see `threescale-backup list`.")),
+        None => Err(failure),
     }
-    for (name, kept) in &manifest.data_sets {
-        let id = id_of(&kept.snapshot)?;
-        let held = listing.data.iter().find(|held| held.id == id);
-        let held = held.ok_or_else(|| {
-            Error::failed(format!("write the manifest of set {set}")).hint(format!("Snapshot {id} of {name} is not there."))
-        })?;
-        if !held.file.tags.contains(&set_tag(set)) || !held.file.tags.contains(&data_set_tag(*name)) {
-            return Err(
-                Error::failed(format!("write the manifest of set {set}")).hint(format!("Snapshot {id} is not of this set's {name}."))
-            );
-        }
-    }
-    let bytes = serde_json::to_vec_pretty(manifest).map_err(|error| Error::failed("write the manifest").because(error))?;
-    let label = Label { tags: vec![PROGRAM.to_owned(), MANIFEST.to_owned(), set_tag(set)], label: MANIFEST.to_owned() };
-    let id = document::write(open, &label, MANIFEST_FILE, bytes)?;
-    let file = open.plain.get_file::<SnapshotFile>(&id.into()).during(|| "read the manifest back".to_owned())?;
-    if read_manifest(&open.index()?, &file)? == *manifest {
-        return Ok(());
-    }
-    open.plain.delete_snapshots(&[id.into()]).during(|| "delete a manifest that does not read back".to_owned())?;
-    Err(Error::failed(format!("read back the manifest of set {set}")))
 }

@@ -14,10 +14,10 @@ pub use node::{fingerprint, kind_of, meta_of};
 use plan::ports::{Context, Dump, Verdict};
 use plan::{Error, Result};
 use rustic_core::repofile::SnapshotFile;
-use rustic_core::{BackupOptions, Id, ParentOptions, StringList};
+use rustic_core::{BackupOptions, Id, IndexedIdsStatus, ParentOptions, Repository as Engine, StringList};
 use source::{Counted, Run, Source};
 
-use crate::engine::{Indexed, Open, host};
+use crate::engine::{Ground, Open, host};
 use crate::fault::{EngineResult as _, guarded};
 use crate::read::walk;
 
@@ -45,13 +45,15 @@ pub struct Stored {
 
 /// # Errors
 /// When the producer or the storage fails, or what is read back is not what was given. Then there is no snapshot.
-pub fn keep(open: &Open, context: &Context, label: &Label, dump: Box<dyn Dump>) -> Result<Stored> {
+pub fn keep(open: &Open, context: &Context, label: &Label, ground: Ground<'_>, dump: Box<dyn Dump>) -> Result<Stored> {
     context.stop.check()?;
-    open.index_orphans()?;
-    let index = open.index()?;
+    if matches!(ground, Ground::Like(_)) {
+        open.index_orphans()?;
+    }
+    let archiver = open.archiver(ground)?;
     let run = Arc::new(Run::new(context, dump, Arc::clone(&open.gate)));
-    let archived = archive(&index, &run, label);
-    drop(index);
+    let archived = archive(&archiver, &run, label);
+    drop(archiver);
     let (archived, counted, verdict) =
         match archived.and_then(|archived| run.finish().map(|(counted, verdict)| (archived, counted, verdict))) {
             Ok(done) => done,
@@ -64,7 +66,7 @@ pub fn keep(open: &Open, context: &Context, label: &Label, dump: Box<dyn Dump>) 
     Ok(Stored { id, files: counted.files, bytes: counted.bytes, stored_bytes, verdict })
 }
 
-fn archive(index: &Indexed, run: &Arc<Run>, label: &Label) -> Result<SnapshotFile> {
+fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label) -> Result<SnapshotFile> {
     let mut tags = StringList::default();
     label.tags.iter().for_each(|tag| tags.add(tag.clone()));
     let snapshot = SnapshotFile {
@@ -77,7 +79,7 @@ fn archive(index: &Indexed, run: &Arc<Run>, label: &Label) -> Result<SnapshotFil
     let mut options = BackupOptions::default().no_scan(true);
     options.parent_opts = ParentOptions::default().force(true);
     guarded("store the dump", || {
-        index.archive(&options, &Source(Arc::clone(run)), snapshot, &[PathBuf::from("/")]).during(|| "store the dump".to_owned())
+        archiver.archive(&options, &Source(Arc::clone(run)), snapshot, &[PathBuf::from("/")]).during(|| "store the dump".to_owned())
     })
 }
 
@@ -90,7 +92,7 @@ fn prove_and_save(open: &Open, mut snapshot: SnapshotFile, counted: &Counted) ->
         counted.compare(&before)?;
     }
     snapshot.id = Id::default().into();
-    let id = open.save_snapshot(snapshot)?;
+    let id = open.save_snapshot(&snapshot)?;
     let proven = || -> Result<()> {
         let now = open.index()?;
         if before.missing.is_none() && Arc::ptr_eq(&now, &index) {
@@ -98,7 +100,7 @@ fn prove_and_save(open: &Open, mut snapshot: SnapshotFile, counted: &Counted) ->
         }
         let mut found = guarded("read back what was stored", || walk::count(&now, tree))?;
         if found.missing.is_some() {
-            open.recover_marked()?;
+            open.recover_marked(tree)?;
             found = guarded("read back what was stored", || walk::count(&*open.index()?, tree))?;
         }
         match &found.missing {

@@ -5,17 +5,19 @@
 
 mod folder;
 mod gate;
-mod overlay;
 mod s3;
 mod segments;
+mod trusted;
 
+use std::fs::File;
 use std::sync::Arc;
 
 pub use folder::Folder;
 pub use gate::Gate;
-pub use overlay::{Orphans, Recorder};
+use plan::error::During as _;
 use rustic_core::WriteBackend;
 pub use segments::Segments;
+pub use trusted::Trusted;
 
 use crate::location::Location;
 
@@ -28,6 +30,32 @@ pub fn at(location: &Location) -> plan::Result<Arc<dyn WriteBackend>> {
         Location::Folder(path) => Arc::new(Folder::new(path.clone())),
         Location::S3(s3) => Arc::new(s3::Bucket::new(s3)?),
     })
+}
+
+/// Waits until nobody else makes a repository in this folder, and keeps others from it until the answer is dropped. A bucket has no turns.
+///
+/// # Errors
+/// When the folder cannot be made.
+pub fn turn(location: &Location) -> plan::Result<Option<File>> {
+    let Location::Folder(path) = location else { return Ok(None) };
+    let open = || {
+        std::fs::create_dir_all(path)?;
+        File::open(path)
+    };
+    let folder = open().during(|| format!("make the folder {}", path.display()))?;
+    // A file system without locks: `config` is still made by one only.
+    Ok(folder.lock().is_ok().then_some(folder))
+}
+
+/// Moves a file, by its path in the repository, to the same path below `damaged`, where no program looks for it.
+///
+/// # Errors
+/// When it cannot be moved.
+pub fn set_aside(location: &Location, path: &str) -> plan::Result<()> {
+    match location {
+        Location::Folder(root) => folder::set_aside(root, path).during(|| format!("set {path} aside")),
+        Location::S3(s3) => s3::Bucket::new(s3)?.set_aside(path).during(|| format!("set {path} aside")),
+    }
 }
 
 /// Hands every method of a backend that a wrapper does not change to the inner one.

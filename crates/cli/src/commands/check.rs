@@ -46,7 +46,9 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
         return Ok(());
     }
     Err(Error::failed("the repository is damaged").hint(
-        "Sets without a problem above can still be restored. Take a new backup now: what is damaged is stored anew. Then look for the cause: the disk, the bucket, another program.",
+        "Sets without a problem above can still be restored. Take a new backup now: it builds on nothing that was found damaged. \
+         Then `threescale-backup repair` says what can be mended and what is lost, `repair --yes` does it. \
+         Look for the cause: the disk, the bucket, another program.",
     ))
 }
 

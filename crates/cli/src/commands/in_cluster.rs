@@ -62,6 +62,7 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::List(_)
         | Command::Show(_)
         | Command::Check(_)
+        | Command::Repair(_)
         | Command::Forget(_)
         | Command::Runs
         | Command::Doctor => Ok(FOR_BACKUP),

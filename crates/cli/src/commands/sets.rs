@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::args;
 use crate::join;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
-use crate::whose::Wanted;
+use crate::whose::{Wanted, candidates};
 use document::{Proof, Proofs, duration, word};
 
 pub(crate) fn init(app: &App) -> Result<()> {
@@ -35,7 +35,11 @@ pub(crate) fn show(app: &App, args: &args::OfSet) -> Result<()> {
     let manifest = chosen.manifest;
     let proofs = Proofs::at_hand(app, &config).of(&manifest.set);
     app.output.line(&describe(&manifest, &proofs))?;
-    app.output.document(&SetDocument::new(&manifest, proofs))
+    let candidates = candidates(repository.as_ref())?;
+    match candidates.iter().find(|candidate| candidate.manifest.set == manifest.set) {
+        Some(candidate) => app.output.document(&SetDocument::of(candidate, proofs)),
+        None => app.output.document(&SetDocument::new(&manifest, proofs)),
+    }
 }
 
 fn describe(manifest: &Manifest, proofs: &[Proof]) -> String {

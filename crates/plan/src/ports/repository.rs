@@ -47,6 +47,17 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
+/// Something that is damaged, and what it harms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Damaged {
+    /// The set; `None` when nobody can tell any more which it is.
+    pub set: Option<SetId>,
+    /// The data set; `None` when it is the manifest, and so the whole set.
+    pub data_set: Option<DataSetName>,
+    /// What is damaged; names the file.
+    pub what: String,
+}
+
 /// A repository of sets.
 ///
 /// **A set exists only when its manifest is written.** Everything that reads sees manifests only.
@@ -67,8 +78,16 @@ pub trait Repository: Send + Sync {
     /// The manifests of all sets, oldest first.
     ///
     /// # Errors
-    /// When the list cannot be had whole. A failed listing is never an empty one.
+    /// When the list of snapshots cannot be had whole. A failed listing is never an empty one. A manifest that is damaged is left out, and a set whose data is
+    /// damaged is not: [`Self::damaged`] tells both.
     fn manifests(&self) -> Result<Vec<Manifest>>;
+
+    /// What is known to be damaged: manifests that cannot be read, snapshots of data sets that are missing or not what their names say, and what checks and
+    /// repairs have found. Reads no data.
+    ///
+    /// # Errors
+    /// As [`Self::manifests`].
+    fn damaged(&self) -> Result<Vec<Damaged>>;
 
     /// Opens a snapshot for reading.
     ///

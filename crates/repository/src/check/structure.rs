@@ -1,63 +1,34 @@
-//! The structure: small files, packs against the index, trees of sets against both. Reads no data packs.
+//! The structure: small files, packs against the index, trees of sets against both. Reads no data packs, but what is left of one that was cut.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Mutex;
 
 use plan::Result;
 use plan::ids::DataSetName;
-use plan::manifest::KeptDataSet;
 use plan::ports::{Event, StopFlag, Verb, Watch};
-use rustic_core::repofile::IndexPack;
+use plan::tree_order::{DEPTH_MAX, PATH_BYTES_MAX};
+use rustic_core::repofile::BlobType;
 use rustic_core::{FileType, Id, TreeId};
 
-use super::{CheckReport, SetReport};
-use crate::engine::{Indexed, Open, is_named_after};
-use crate::fault::{EngineResult as _, guarded, lock};
+use super::{CheckReport, EARLIER, SetReport};
+use crate::engine::Open;
+use crate::fault::{EngineResult as _, lock};
+use crate::index::{Index, State};
 use crate::parallel;
-use crate::read::nodes_of;
+use crate::read::Folder;
+use crate::read::walk::HELD_BYTES_MAX;
 use crate::sets::{Listing, Set};
+use crate::small::{self, is_passing, path_of};
 
 const READERS: usize = 8;
 /// Problems named of each data set; more say nothing new.
 const PROBLEMS_MAX: usize = 10;
 
-/// The packs that the index names, by their place in a list.
-#[derive(Debug, Default)]
-pub struct Packs {
-    places: HashMap<Id, u32>,
-    /// Whether the pack is there with the right size.
-    pub whole: Vec<bool>,
-}
-
-impl Packs {
-    /// The pack's place.
-    pub fn place(&self, id: &Id) -> Option<u32> {
-        self.places.get(id).copied()
-    }
-
-    fn add(&mut self, pack: &IndexPack, listed: &HashMap<Id, u32>, problems: &mut Vec<String>) {
-        let id: Id = *pack.id;
-        if self.places.contains_key(&id) {
-            return;
-        }
-        let problem = match listed.get(&id) {
-            None => Some(format!("pack {id} is missing")),
-            Some(size) if *size != pack.pack_size() => Some(format!("pack {id} has {size} bytes instead of {}", pack.pack_size())),
-            Some(_) => None,
-        };
-        self.places.insert(id, self.whole.len() as u32);
-        self.whole.push(problem.is_none());
-        problems.extend(problem);
-    }
-}
-
-/// Packs that a data set of a set needs, sorted by place.
+/// Packs that a data set of a set needs, sorted by place in the index.
 #[derive(Debug)]
 pub struct Use {
-    /// Place of the set in the report.
-    pub set: usize,
     /// The data set; `None` for the manifest.
     pub data_set: Option<DataSetName>,
     /// Packs.
@@ -68,7 +39,7 @@ pub struct Use {
 ///
 /// # Errors
 /// When a listing cannot be had.
-pub fn check_files(open: &Open, stop: &StopFlag, report: &mut CheckReport) -> Result<Packs> {
+pub fn check_files(open: &Open, index: &Index, stop: &StopFlag, report: &mut CheckReport) -> Result<()> {
     for tpe in [FileType::Key, FileType::Snapshot, FileType::Index] {
         stop.check()?;
         let list = || open.storage.list(tpe).during(|| format!("list {}", tpe.dirname()));
@@ -77,106 +48,99 @@ pub fn check_files(open: &Open, stop: &StopFlag, report: &mut CheckReport) -> Re
             report.problems.push("the repository has no key: nobody can open it any more".to_owned());
         }
         let problems = Mutex::new(Vec::new());
-        parallel::each(&listed, READERS, |id| match open.storage.read_full(tpe, id) {
-            Ok(bytes) if is_named_after(id, &bytes) => {}
-            Ok(_) => lock(&problems).push((*id, format!("{}/{id} is damaged", tpe.dirname()))),
-            Err(error) => lock(&problems).push((*id, format!("{}/{id} cannot be read: {}", tpe.dirname(), error.display_log()))),
+        parallel::each(&listed, READERS, |id| {
+            if let Err(error) = small::read_bytes(&*open.storage, tpe, id) {
+                lock(&problems).push((*id, error.chain()));
+            }
         });
         let problems = problems.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         // What another run removed meanwhile is no damage.
         let still_there = if problems.is_empty() { Vec::new() } else { list()? };
         report.problems.extend(problems.into_iter().filter(|(id, _)| still_there.contains(id)).map(|(_, text)| text));
     }
-    check_packs(open, report)
+    check_packs(open, index, report)
 }
 
-fn check_packs(open: &Open, report: &mut CheckReport) -> Result<Packs> {
-    let mut index_files = Vec::new();
-    let mut damaged = Vec::new();
-    // The index first: packs that come in meanwhile are then only unknown, never missing.
-    open.each_index_file(
-        |file| index_files.push(file),
-        |_, error| {
-            damaged.push(error.chain());
-            Ok(())
-        },
-    )?;
+fn check_packs(open: &Open, index: &Index, report: &mut CheckReport) -> Result<()> {
     let listed: HashMap<_, _> = open.storage.list_with_size(FileType::Pack).during(|| "list packs".to_owned())?.into_iter().collect();
     report.packs = listed.len() as u64;
     report.pack_bytes = listed.values().map(|size| u64::from(*size)).sum();
-    report.problems.extend(damaged);
-    let mut packs = Packs::default();
-    for pack in index_files.iter().flat_map(|file| &file.packs) {
-        packs.add(pack, &listed, &mut report.problems);
+    // What cannot be understood although it is what its name says; the others are named already.
+    let known = report.problems.clone();
+    report.problems.extend(index.unreadable.iter().map(|(_, error)| error.chain()).filter(|text| !known.contains(text)));
+    for pack in index.packs() {
+        let path = path_of(FileType::Pack, &pack.id);
+        match (pack.state, listed.get(&pack.id)) {
+            (State::Missing, _) => report.problems.push(format!("{path} is missing")),
+            (State::WrongSize, size) => {
+                report.problems.push(format!("{path} has {} bytes instead of {}", size.copied().unwrap_or(0), pack.size_bytes));
+            }
+            (State::Condemned, _) => report.problems.push(format!("{path} is damaged: {EARLIER}")),
+            (State::Whole | State::Marked, _) => {}
+        }
     }
-    let marked = index_files.iter().flat_map(|file| &file.packs_to_delete).map(|pack| *pack.id).collect::<std::collections::HashSet<Id>>();
-    let unknown = listed.keys().filter(|id| packs.place(id).is_none() && !marked.contains(id)).count();
-    if unknown > 0 {
-        report.notes.push(format!("{unknown} packs are in no index: left by an interrupted backup, reused by the next one"));
+    if !index.unindexed.is_empty() {
+        report.notes.push(format!(
+            "{} packs are in no index: left by an interrupted backup, or their index file was lost; the next backup uses them",
+            index.unindexed.len()
+        ));
     }
-    Ok(packs)
+    Ok(())
 }
 
 /// Every set: manifest, snapshots, trees, chunks.
 ///
 /// # Errors
 /// When the list of snapshots cannot be had, or on the operator's wish.
-pub fn check_sets(open: &Open, packs: &Packs, stop: &StopFlag, watch: &dyn Watch, report: &mut CheckReport) -> Result<Vec<Use>> {
-    let problems = &mut report.problems;
-    let listing = Listing::read_with(open, |error| {
-        problems.push(error.chain());
-        Ok(())
-    })?;
-    let index = match open.index() {
-        Ok(index) => index,
-        Err(error) => {
-            problems.push(error.chain());
-            return Ok(Vec::new());
-        }
-    };
+pub fn check_sets(open: &Open, index: &Index, stop: &StopFlag, watch: &dyn Watch, report: &mut CheckReport) -> Result<Vec<Use>> {
+    let listing = Listing::read_what_can_be(open)?;
+    let known = report.problems.clone();
+    let unreadable = listing.unreadable.iter().map(|file| match &file.set {
+        Some(set) => format!("set {set} cannot be restored: {}", file.error.chain()),
+        None => file.error.chain(),
+    });
+    report.problems.extend(unreadable.filter(|text| !known.contains(text)));
     let orphans = listing.orphans().count();
     if orphans > 0 {
         report.notes.push(format!("{orphans} snapshots belong to no set: left by an interrupted backup (or the set's manifest was lost)"));
     }
-    let mut trees = Trees { index: &index, packs, known: HashMap::new(), stop };
+    let mut trees = Trees { index, known: HashMap::new(), stop };
     let mut uses = Vec::new();
-    for (place, set) in listing.sets.iter().enumerate() {
+    for set in &listing.sets {
         let mut problems = Vec::new();
-        for (name, kept) in &set.manifest.data_sets {
-            let found = check_data_set(&listing, &mut trees, kept)?;
+        for name in set.manifest.data_sets.keys() {
+            let found = check_data_set(set, *name, &mut trees)?;
             problems.extend(found.problems.iter().take(PROBLEMS_MAX).map(|text| (Some(*name), text.clone())));
-            uses.push(Use { set: place, data_set: Some(*name), packs: found.packs.clone() });
             watch.see(Event::Advance { data_set: *name, verb: Verb::Check, bytes: 0, items: found.files });
+            uses.push(Use { data_set: Some(*name), packs: found.packs });
         }
-        let found = check_manifest(open, set, &mut trees)?;
+        let manifest = crate::snapshots::read_one(open, &set.id)?;
+        let found = trees.facts(manifest.file.tree)?;
         problems.extend(found.problems.iter().map(|text| (None, text.clone())));
-        uses.push(Use { set: place, data_set: None, packs: found.packs.clone() });
+        uses.push(Use { data_set: None, packs: found.packs.clone() });
         report.sets.push(SetReport { set: set.manifest.set.clone(), finished_at: set.manifest.finished_at, problems });
     }
     Ok(uses)
 }
 
-fn check_data_set(listing: &Listing, trees: &mut Trees<'_>, kept: &KeptDataSet) -> Result<Facts> {
-    let Some(held) = listing.data.iter().find(|held| held.id.to_hex().as_str() == kept.snapshot.as_str()) else {
-        return Ok(Facts { problems: vec![format!("snapshot {} is missing or damaged", kept.snapshot)], ..Facts::default() });
+fn check_data_set(set: &Set, name: DataSetName, trees: &mut Trees<'_>) -> Result<Facts> {
+    let (Some(found), Some(kept)) = (set.members.get(&name), set.manifest.data_sets.get(&name)) else { return Ok(Facts::default()) };
+    let held = match found {
+        Ok(held) => held,
+        Err(why) => return Ok(Facts { problems: vec![why.clone()], ..Facts::default() }),
     };
-    let mut facts = (*trees.facts(held.file.tree, Path::new(""))?).clone();
+    let mut facts = (*trees.facts(held.file.tree)?).clone();
     if facts.problems.is_empty() && (facts.files, facts.bytes) != (kept.parts, kept.bytes) {
         facts.problems.push(format!(
-            "snapshot {} has {} parts and {} bytes, the manifest says {} and {}",
-            kept.snapshot, facts.files, facts.bytes, kept.parts, kept.bytes
+            "{} has {} parts and {} bytes, the manifest says {} and {}",
+            path_of(FileType::Snapshot, &held.id),
+            facts.files,
+            facts.bytes,
+            kept.parts,
+            kept.bytes
         ));
     }
     Ok(facts)
-}
-
-fn check_manifest(open: &Open, set: &Set, trees: &mut Trees<'_>) -> Result<Facts> {
-    let file: rustic_core::repofile::SnapshotFile =
-        match guarded("read a manifest", || open.plain.get_file(&set.id.into()).during(|| "read the manifest".to_owned())) {
-            Ok(file) => file,
-            Err(error) => return Ok(Facts { problems: vec![error.chain()], ..Facts::default() }),
-        };
-    Ok((*trees.facts(file.tree, Path::new(""))?).clone())
 }
 
 /// What is below a tree.
@@ -191,72 +155,139 @@ struct Facts {
 
 /// Trees that were looked at. Most are the same in many sets.
 struct Trees<'a> {
-    index: &'a Indexed,
-    packs: &'a Packs,
+    index: &'a Index,
     known: HashMap<TreeId, Rc<Facts>>,
     stop: &'a StopFlag,
 }
 
+/// A folder on the way down.
+struct Level {
+    tree: TreeId,
+    path: PathBuf,
+    folder: Option<Folder>,
+    facts: Facts,
+}
+
 impl Trees<'_> {
-    fn facts(&mut self, tree: TreeId, path: &Path) -> Result<Rc<Facts>> {
+    /// Goes down with a stack of its own: how deep a tree is, is not for us to choose.
+    fn facts(&mut self, root: TreeId) -> Result<Rc<Facts>> {
+        let mut stack = Vec::new();
+        let mut done = self.enter(root, PathBuf::new(), &mut stack)?;
+        loop {
+            let held_bytes = stack.iter().map(|level: &Level| level.folder.as_ref().map_or(0, Folder::bytes)).sum();
+            let depth = stack.len();
+            let Some(level) = stack.last_mut() else { break };
+            let Some(node) = level.folder.as_mut().and_then(Iterator::next) else {
+                done = stack.pop().map(|level| self.leave(level));
+                if let (Some(above), Some(facts)) = (stack.last_mut(), &done) {
+                    above.facts.take(facts);
+                }
+                continue;
+            };
+            let node = node.map(|node| (level.path.join(node.name()), node));
+            match node {
+                Err(error) => level.facts.problem(error.chain()),
+                Ok((path, node)) if node.is_dir() => match node.subtree {
+                    None => level.facts.problem(format!("folder {} has no content", path.display())),
+                    Some(_) if is_too_much(&path, depth, held_bytes) => {
+                        level
+                            .facts
+                            .problem(format!("a folder in {} is too deep, or there is too much on the way to it", level.path.display()));
+                    }
+                    Some(below) => {
+                        if let Some(facts) = self.enter(below, path, &mut stack)?
+                            && let Some(level) = stack.last_mut()
+                        {
+                            level.facts.take(&facts);
+                        }
+                    }
+                },
+                Ok((path, node)) if node.is_file() => {
+                    let chunks = node.content.iter().flatten();
+                    let bytes = chunks.map(|chunk| self.index.look(BlobType::Data, chunk, &path, &mut level.facts)).sum::<u64>();
+                    if bytes != node.meta.size {
+                        level.facts.problem(format!("{} has {bytes} bytes instead of {}", path.display(), node.meta.size));
+                    }
+                    level.facts.files += 1;
+                    level.facts.bytes += bytes;
+                }
+                Ok(_) => {}
+            }
+        }
+        Ok(done.unwrap_or_default())
+    }
+
+    /// What is known of a tree; else begins to look at it.
+    fn enter(&self, tree: TreeId, path: PathBuf, stack: &mut Vec<Level>) -> Result<Option<Rc<Facts>>> {
         if let Some(known) = self.known.get(&tree) {
-            return Ok(Rc::clone(known));
+            return Ok(Some(Rc::clone(known)));
         }
         self.stop.check()?;
         let mut facts = Facts::default();
-        self.chunk(&tree, path, &mut facts);
-        match nodes_of(self.index, tree, path) {
-            Err(error) => facts.problems.push(error.chain()),
-            Ok(nodes) => {
-                for node in nodes {
-                    let path = path.join(node.name());
-                    if node.is_dir() {
-                        match node.subtree {
-                            Some(below) => facts.take(&*self.facts(below, &path)?),
-                            None => facts.problems.push(format!("folder {} has no content", path.display())),
-                        }
-                    } else if node.is_file() {
-                        let bytes = node.content.iter().flatten().map(|chunk| self.chunk(chunk, &path, &mut facts)).sum::<u64>();
-                        if bytes != node.meta.size {
-                            facts.problems.push(format!("{} has {bytes} bytes instead of {}", path.display(), node.meta.size));
-                        }
-                        facts.files += 1;
-                        facts.bytes += bytes;
-                    }
-                }
+        let folder = match Folder::read(self.index, tree, &path) {
+            Ok(folder) => {
+                self.index.look(BlobType::Tree, &tree, &path, &mut facts);
+                Some(folder)
             }
-        }
-        facts.packs.sort_unstable();
-        facts.packs.dedup();
-        let facts = Rc::new(facts);
-        self.known.insert(tree, Rc::clone(&facts));
-        Ok(facts)
+            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) => {
+                facts.problem(error.chain());
+                None
+            }
+        };
+        stack.push(Level { tree, path, folder, facts });
+        Ok(None)
     }
 
+    fn leave(&mut self, mut level: Level) -> Rc<Facts> {
+        level.facts.packs.sort_unstable();
+        level.facts.packs.dedup();
+        let facts = Rc::new(level.facts);
+        self.known.insert(level.tree, Rc::clone(&facts));
+        facts
+    }
+}
+
+/// Whether a tree is deeper or larger than any that a backup makes.
+fn is_too_much(path: &Path, depth: usize, held_bytes: u64) -> bool {
+    depth >= DEPTH_MAX || path.as_os_str().len() > PATH_BYTES_MAX || held_bytes > HELD_BYTES_MAX
+}
+
+/// Looks a chunk up for a check.
+trait Look {
     /// The size of a chunk; notes its pack, and what is wrong with either.
-    fn chunk<T: rustic_core::PackedId>(&self, id: &T, path: &Path, facts: &mut Facts) -> u64 {
-        let Ok(entry) = self.index.get_index_entry(id) else {
-            facts.problem(format!("a chunk of /{} is not in the index", path.display()));
+    fn look(&self, kind: BlobType, id: &Id, path: &Path, facts: &mut Facts) -> u64;
+}
+
+impl Look for Index {
+    fn look(&self, kind: BlobType, id: &Id, path: &Path, facts: &mut Facts) -> u64 {
+        let copies = self.find(kind, id);
+        let Some((first, _)) = copies.first() else {
+            facts.problem(format!("a chunk of /{} is in no pack", path.display()));
             return 0;
         };
-        match self.packs.place(&entry.pack) {
-            Some(place) => {
-                if !self.packs.whole[place as usize] {
-                    facts.problem(format!("/{} needs pack {}, which is missing or has a wrong size", path.display(), entry.pack));
-                }
-                if facts.packs.last() != Some(&place) {
-                    facts.packs.push(place);
-                }
-            }
-            None => facts.problem(format!("/{} needs pack {}, which is not known", path.display(), entry.pack)),
+        // A pack that was cut still has its first chunks, and they are asked.
+        let is_good = |(copy, state): &&(crate::index::Copy, State)| match state {
+            State::Whole | State::Marked | State::Condemned => !self.is_bad(copy),
+            State::WrongSize => self.read_copy(kind, copy).is_ok(),
+            State::Missing => false,
+        };
+        let good = copies.iter().find(is_good).map(|(copy, _)| copy);
+        if good.is_none() {
+            let pack = self.pack_of(first).map(|pack| path_of(FileType::Pack, &pack.id)).unwrap_or_default();
+            facts.problem(format!("/{} needs {pack}, which is missing or damaged there", path.display()));
         }
-        u64::from(entry.data_length())
+        let copy = good.unwrap_or(first);
+        if facts.packs.last() != Some(&copy.pack) {
+            facts.packs.push(copy.pack);
+        }
+        u64::from(copy.content_bytes())
     }
 }
 
 impl Facts {
     fn problem(&mut self, text: String) {
-        if self.problems.len() < PROBLEMS_MAX && self.problems.last() != Some(&text) {
+        if self.problems.len() < PROBLEMS_MAX && !self.problems.contains(&text) {
             self.problems.push(text);
         }
     }

@@ -1,4 +1,4 @@
-//! The content of one file, chunk by chunk; exactly as many bytes as its entry says, or an error.
+//! The content of one file, chunk by chunk, each compared with its name; exactly as many bytes as its entry says, or an error.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -9,12 +9,11 @@ use plan::Result;
 use rustic_core::DataId;
 use rustic_core::repofile::BlobType;
 
-use crate::engine::Indexed;
-use crate::fault::{EngineResult as _, guarded};
+use crate::index::Index;
 
 /// See the module.
 pub struct ContentReader {
-    index: Arc<Indexed>,
+    index: Arc<Index>,
     path: PathBuf,
     left: u64,
     chunks: std::vec::IntoIter<DataId>,
@@ -23,13 +22,12 @@ pub struct ContentReader {
 
 impl ContentReader {
     /// A reader before the first byte.
-    pub fn new(index: Arc<Indexed>, path: PathBuf, size_bytes: u64, chunks: Vec<DataId>) -> Self {
+    pub fn new(index: Arc<Index>, path: PathBuf, size_bytes: u64, chunks: Vec<DataId>) -> Self {
         Self { index, path, left: size_bytes, chunks: chunks.into_iter(), current: Bytes::new() }
     }
 
     fn next_chunk(&mut self, chunk: DataId) -> Result<Bytes> {
-        let what = || format!("read {} from the repository", self.path.display());
-        guarded("read from the repository", || self.index.cat_blob(BlobType::Data, chunk.to_hex().as_str()).during(what))
+        self.index.read(BlobType::Data, &chunk).map_err(|error| error.during(format!("read {} from the repository", self.path.display())))
     }
 }
 

@@ -1,44 +1,62 @@
-//! Walks a snapshot's tree in the order in which it was kept; holds one folder per level of depth.
+//! Walks a snapshot's tree in the order in which it was kept; holds one folder per level of depth, and no more of these than memory bears.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use plan::evidence::Tally;
 use plan::tree_order::{DEPTH_MAX, PATH_BYTES_MAX};
-use plan::{Class, Error, Result};
-use rustic_core::TreeId;
-use rustic_core::repofile::Node;
+use plan::{Error, Result};
+use rustic_core::repofile::{BlobType, Node};
+use rustic_core::{Id, TreeId};
 
-use super::nodes_of;
-use crate::engine::Indexed;
+use super::folder::Folder;
+use crate::index::{Index, State};
 use crate::sink::fingerprint;
+use crate::small::is_passing;
+
+/// Folders on the way to an entry, as text.
+pub const HELD_BYTES_MAX: u64 = 512 << 20;
 
 /// Every node below a tree, folders before what is in them.
 pub struct Walk<'a> {
-    index: &'a Indexed,
+    index: &'a Index,
     /// The folder whose nodes come next: one path, not one for each level.
     folder: PathBuf,
-    stack: Vec<std::vec::IntoIter<Node>>,
+    stack: Vec<Folder>,
+    held_bytes: u64,
 }
 
 impl<'a> Walk<'a> {
     /// # Errors
     /// When the root cannot be read.
-    pub fn new(index: &'a Indexed, tree: TreeId) -> Result<Self> {
-        let root = nodes_of(index, tree, Path::new(""))?.into_iter();
-        Ok(Self { index, folder: PathBuf::new(), stack: vec![root] })
+    pub fn new(index: &'a Index, tree: TreeId) -> Result<Self> {
+        let mut walk = Self { index, folder: PathBuf::new(), stack: Vec::new(), held_bytes: 0 };
+        walk.enter(tree, Path::new(""))?;
+        Ok(walk)
     }
 
-    fn enter(&mut self, path: &Path, node: &Node) -> Result<()> {
-        if self.stack.len() > DEPTH_MAX || path.as_os_str().len() > PATH_BYTES_MAX {
+    fn enter(&mut self, tree: TreeId, path: &Path) -> Result<()> {
+        let is_too_deep = self.stack.len() > DEPTH_MAX || path.as_os_str().len() > PATH_BYTES_MAX;
+        let folder = if is_too_deep { None } else { Some(Folder::read(self.index, tree, path)?) };
+        let Some(folder) = folder.filter(|folder| self.held_bytes + folder.bytes() <= HELD_BYTES_MAX) else {
             return Err(Error::needs_person(format!(
-                "a folder of the snapshot is in more than {DEPTH_MAX} others, or its path is too long"
+                "a folder of the snapshot is in more than {DEPTH_MAX} others, its path is too long, or there is too much on the way to it"
             ))
             .hint("No backup of this program makes that: somebody who knows the password has changed the snapshot."));
-        }
-        let tree = node.subtree.ok_or_else(|| Error::failed(format!("folder {} has no content", path.display())))?;
-        self.stack.push(nodes_of(self.index, tree, path)?.into_iter());
+        };
+        self.held_bytes += folder.bytes();
+        self.stack.push(folder);
         path.clone_into(&mut self.folder);
         Ok(())
+    }
+
+    fn step(&mut self, node: Node) -> Result<(PathBuf, Node)> {
+        let path = self.folder.join(node.name());
+        if node.is_dir() {
+            let below = node.subtree.ok_or_else(|| Error::failed(format!("folder /{} has no content", path.display())))?;
+            self.enter(below, &path)?;
+        }
+        Ok((path, node))
     }
 }
 
@@ -50,18 +68,68 @@ impl Iterator for Walk<'_> {
             if let Some(node) = self.stack.last_mut()?.next() {
                 break node;
             }
-            self.stack.pop();
+            self.held_bytes -= self.stack.pop().map_or(0, |folder| folder.bytes());
             self.folder.pop();
         };
-        let path = self.folder.join(node.name());
-        if node.is_dir()
-            && let Err(error) = self.enter(&path, &node)
-        {
+        let step = node.and_then(|node| self.step(node));
+        if step.is_err() {
             self.stack.clear();
-            return Some(Err(error));
         }
-        Some(Ok((path, node)))
+        Some(step)
     }
+}
+
+/// Calls `visit` for every chunk below a tree, the trees too. A folder that cannot be read is an error.
+///
+/// # Errors
+/// When a folder cannot be read.
+pub fn each_chunk(index: &Index, tree: TreeId, mut visit: impl FnMut(BlobType, &Id)) -> Result<()> {
+    visit(BlobType::Tree, &tree);
+    for item in Walk::new(index, tree)? {
+        let (_, node) = item?;
+        node.content.iter().flatten().for_each(|chunk| visit(BlobType::Data, chunk));
+        if let Some(below) = node.subtree {
+            visit(BlobType::Tree, &below);
+        }
+    }
+    Ok(())
+}
+
+/// The trees at and below these, as far as they can be read and are what their names say.
+///
+/// # Errors
+/// When the storage does not answer. Damage is no error.
+pub fn readable_trees(index: &Index, roots: &[TreeId]) -> Result<HashSet<Id>> {
+    each_tree(index, roots).map(|(readable, _)| readable)
+}
+
+/// What is wrong with the first tree at or below these that cannot be read.
+///
+/// # Errors
+/// As [`readable_trees`].
+pub fn first_unreadable(index: &Index, roots: &[TreeId]) -> Result<Option<Error>> {
+    each_tree(index, roots).map(|(_, failure)| failure)
+}
+
+fn each_tree(index: &Index, roots: &[TreeId]) -> Result<(HashSet<Id>, Option<Error>)> {
+    let (mut readable, mut seen, mut failure) = (HashSet::new(), HashSet::new(), None);
+    let mut open: Vec<_> = roots.to_vec();
+    while let Some(tree) = open.pop() {
+        if !seen.insert(tree) {
+            continue;
+        }
+        let nodes = match Folder::read(index, tree, Path::new("")) {
+            Ok(nodes) => nodes,
+            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) => {
+                failure.get_or_insert(error);
+                continue;
+            }
+        };
+        readable.insert(*tree);
+        open.extend(nodes.filter_map(|node| node.ok()?.subtree));
+    }
+    Ok((readable, failure))
 }
 
 /// What a snapshot holds.
@@ -73,37 +141,52 @@ pub struct Found {
     pub files: u64,
     /// Bytes of files, as their chunks say.
     pub bytes: u64,
-    /// What is not in the index, the first of it.
+    /// What is not there, or only in packs that cannot be built on; the first of it.
     pub missing: Option<String>,
 }
 
-/// Counts what is below a tree, looking every chunk up in the index. Reads no content.
+fn is_whole(index: &Index, kind: BlobType, id: &Id) -> bool {
+    matches!(index.best(kind, id), Some((_, State::Whole)))
+}
+
+/// Counts what is below a tree, reading every folder and looking every chunk up. Reads no content.
 ///
 /// # Errors
 /// When a file's chunks do not add up to its size, or the storage cannot be reached.
-pub fn count(index: &Indexed, tree: TreeId) -> Result<Found> {
+pub fn count(index: &Index, tree: TreeId) -> Result<Found> {
     let mut found = Found::default();
+    if !is_whole(index, BlobType::Tree, &tree) {
+        return Ok(Found { missing: Some("Its root folder is in no pack of the repository that is whole.".to_owned()), ..found });
+    }
+    let missing = |found: Found, error: &Error| Ok(Found { missing: Some(error.chain()), ..found });
     let walk = match Walk::new(index, tree) {
         Ok(walk) => walk,
-        Err(error) if error.class() == Class::Transient => return Err(error),
-        Err(error) => return Ok(Found { missing: Some(error.chain()), ..found }),
+        Err(error) if is_passing(&error) => return Err(error),
+        Err(error) => return missing(found, &error),
     };
     for item in walk {
         let (path, node) = match item {
             Ok(item) => item,
-            Err(error) if error.class() == Class::Transient => return Err(error),
-            Err(error) => return Ok(Found { missing: Some(error.chain()), ..found }),
+            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) => return missing(found, &error),
         };
         found.entries.add(&fingerprint(&path, &node)?);
+        if let Some(tree) = node.subtree
+            && !is_whole(index, BlobType::Tree, &tree)
+        {
+            let what = format!("Folder /{} is in no pack of the repository that is whole.", path.display());
+            return Ok(Found { missing: Some(what), ..found });
+        }
         if !node.is_file() {
             continue;
         }
         let mut bytes = 0;
         for chunk in node.content.iter().flatten() {
-            let Ok(entry) = index.get_index_entry(chunk) else {
-                return Ok(Found { missing: Some(format!("A chunk of {} is not in the index.", path.display())), ..found });
+            let Some((copy, State::Whole)) = index.best(BlobType::Data, chunk) else {
+                let what = format!("A chunk of /{} is in no pack of the repository that is whole.", path.display());
+                return Ok(Found { missing: Some(what), ..found });
             };
-            bytes += u64::from(entry.data_length());
+            bytes += u64::from(copy.content_bytes());
         }
         if bytes != node.meta.size {
             return Err(Error::failed(format!("{} has {bytes} bytes in the repository instead of {}", path.display(), node.meta.size)));

@@ -108,6 +108,17 @@ impl Folder {
     }
 }
 
+/// Moves a file below the folder `damaged`; one that lies there already under that name keeps it.
+pub fn set_aside(root: &Path, path: &str) -> io::Result<()> {
+    let (from, target) = (root.join(path), root.join("damaged").join(path));
+    let folder = target.parent().unwrap_or(root);
+    fs::create_dir_all(folder)?;
+    let free = (0..).map(|number| if number == 0 { target.clone() } else { target.with_extension(number.to_string()) });
+    let Some(target) = free.into_iter().find(|path| !path.exists()) else { return Ok(()) };
+    fs::rename(&from, &target)?;
+    File::open(folder)?.sync_all()
+}
+
 fn write_synced(path: &Path, content: &BytesList) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
     for bytes in content.slice() {

@@ -78,6 +78,15 @@ impl Bucket {
         }
     }
 
+    /// Copies an object below `damaged/` and removes it.
+    pub fn set_aside(&self, path: &str) -> object_store::Result<()> {
+        let (from, target) = (self.folder(path), self.folder(&format!("damaged/{path}")));
+        self.runtime.block_on(async {
+            self.store.copy(&from, &target).await?;
+            self.store.delete(&from).await
+        })
+    }
+
     fn list_all(&self, tpe: FileType) -> object_store::Result<Vec<(Id, u64)>> {
         if tpe == FileType::Config {
             return match self.runtime.block_on(self.store.head(&self.folder("config"))) {

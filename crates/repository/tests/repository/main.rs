@@ -3,8 +3,10 @@
 
 mod damage;
 mod forget;
+mod init;
 mod keep;
 mod killed;
+mod matrix;
 mod records;
 mod restic;
 mod s3;

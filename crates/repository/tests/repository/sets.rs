@@ -99,7 +99,7 @@ fn a_listing_that_fails_is_never_an_empty_one() {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_read_is_an_error() {
+fn a_manifest_that_cannot_be_read_is_told() {
     let scene = Scene::new();
     take(&scene.repository, "one", parts(1, 3, 1000));
     for file in scene.files("snapshots") {
@@ -107,5 +107,87 @@ fn a_manifest_that_cannot_be_read_is_an_error() {
         bytes[40] ^= 1;
         std::fs::write(&file, bytes).unwrap();
     }
-    scene.repository.manifests().unwrap_err();
+    let repository = scene.again();
+    assert!(repository.manifests().unwrap().is_empty());
+    let damaged = repository.damaged().unwrap();
+    assert!(damaged.len() == 2 && damaged.iter().all(|damaged| damaged.what.contains("snapshots/")), "{damaged:?}");
+}
+
+/// Names the snapshots anew, as `restic` does, and looks for the sets.
+fn survives(scene: &Scene, arguments: &[&str], kept: &plan::ports::Kept) {
+    scene.restic(arguments);
+    let repository = scene.again();
+    assert_eq!(set_names(&repository), ["one"], "{arguments:?}");
+    assert!(repository.damaged().unwrap().is_empty(), "{arguments:?}");
+    assert!(contents(&repository, kept).unwrap() == expected(parts(1, 3, 1000)), "{arguments:?}");
+    let report = check(&repository);
+    assert!(report.is_whole() && report.notes.is_empty(), "{arguments:?}: {report:?}");
+}
+
+#[test]
+fn sets_survive_tags_and_rebuilt_indexes_by_restic() {
+    let scene = Scene::new();
+    let kept = take(&scene.repository, "one", parts(1, 3, 1000));
+    survives(&scene, &["tag", "--add", "mine"], &kept);
+    survives(&scene, &["tag", "--add", "again"], &kept);
+    survives(&scene, &["rebuild-index"], &kept);
+    survives(&scene, &["prune"], &kept);
+    survives(&scene, &["tag", "--set", "only-this"], &kept);
+    let mut options = forget_options(true, false);
+    options.now = options.now.checked_add(jiff::Span::new().days(30)).unwrap();
+    let report = scene.again().forget(&repository::Retention { last: 1, ..Default::default() }, &options).unwrap();
+    assert_eq!((report.kept.len(), report.orphan_snapshots), (1, 0));
+    assert!(contents(&scene.again(), &kept).unwrap() == expected(parts(1, 3, 1000)));
+}
+
+#[test]
+fn restic_copy_gives_whole_sets() {
+    let scene = Scene::new();
+    let kept = take(&scene.repository, "one", parts(1, 3, 1000));
+    let second = Scene::new();
+    let output = std::process::Command::new("restic")
+        .args(["--no-cache", "-r", scene.path().to_str().unwrap(), "copy", "--repo2", second.path().to_str().unwrap()])
+        .env("RESTIC_PASSWORD", PASSWORD)
+        .env("RESTIC_PASSWORD2", PASSWORD)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let repository = second.again();
+    assert_eq!(set_names(&repository), ["one"]);
+    assert!(contents(&repository, &kept).unwrap() == expected(parts(1, 3, 1000)));
+    let report = check(&repository);
+    assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_snapshot_that_lies_under_anothers_name_is_never_taken_for_it() {
+    let scene = Scene::new();
+    let one = take(&scene.repository, "one", parts(1, 3, 1000));
+    let two = take(&scene.repository, "two", parts(2, 3, 1000));
+    let at = |kept: &plan::ports::Kept| scene.path().join("snapshots").join(kept.snapshot.as_str());
+    let (first, second) = (std::fs::read(at(&one)).unwrap(), std::fs::read(at(&two)).unwrap());
+    std::fs::write(at(&one), &second).unwrap();
+    let error = contents(&scene.again(), &one).unwrap_err();
+    assert!(error_text(&error).contains(one.snapshot.as_str()), "{error:?}");
+    assert!(contents(&scene.again(), &two).unwrap() == expected(parts(2, 3, 1000)));
+    // Both exchanged: nothing is lost, and a repair puts each under its own name.
+    std::fs::write(at(&two), &first).unwrap();
+    contents(&scene.again(), &two).unwrap_err();
+    let report = scene.again().repair(true, &plan::ports::StopFlag::default()).unwrap();
+    assert!(report.put_back.len() == 2 && report.lost.is_empty(), "{report:?}");
+    assert!(contents(&scene.again(), &one).unwrap() == expected(parts(1, 3, 1000)));
+    assert!(contents(&scene.again(), &two).unwrap() == expected(parts(2, 3, 1000)));
+    assert!(check(&scene.again()).is_whole());
+}
+
+#[test]
+fn what_vanished_before_the_manifest_is_noticed() {
+    let scene = Scene::new();
+    let kept = scene.repository.keep(&context(), &keep_of("one"), Script::parts(parts(1, 3, 100_000))).unwrap();
+    for pack in scene.files("data") {
+        std::fs::remove_file(pack).unwrap();
+    }
+    let error = scene.repository.write_manifest(&manifest("one", &kept)).unwrap_err();
+    assert!(error_text(&error).contains("Take the backup again"), "{error:?}");
+    assert!(set_names(&scene.again()).is_empty());
 }

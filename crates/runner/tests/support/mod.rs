@@ -188,6 +188,9 @@ impl Repository for FakeRepository {
     fn manifests(&self) -> Result<Vec<Manifest>> {
         Ok(self.manifests.lock().unwrap().clone())
     }
+    fn damaged(&self) -> Result<Vec<Damaged>> {
+        Ok(Vec::new())
+    }
     fn put_record(&self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
         let record = Record { name: name.to_owned(), at: Timestamp::UNIX_EPOCH, bytes: bytes.to_vec() };
         self.records.lock().unwrap().insert((kind.to_owned(), name.to_owned()), record);

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use plan::choice::{Candidate, Owner, Whose, others, others_line};
+use plan::ids::{DataSetName, SetId};
 use plan::manifest::Manifest;
+use plan::ports::{Damaged, Repository as _};
 use plan::{InstallationId, Result};
 use serde::Serialize;
 
@@ -12,13 +14,22 @@ use super::document::{Proof, Proofs, SetDocument, duration, word};
 use crate::app::App;
 use crate::args;
 use crate::output::{Table, age, bytes, duration_ms, local_time};
-use crate::whose::candidates;
+use crate::whose::{candidates, told};
 
 #[derive(Serialize)]
 struct ListDocument<'a> {
     sets: Vec<SetDocument<'a>>,
     /// Installations whose sets are not among these.
     other_installations: Vec<Other<'a>>,
+    /// What is damaged in the repository, whosever it is.
+    damaged: Vec<DamageDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct DamageDocument<'a> {
+    set: Option<&'a SetId>,
+    data_set: Option<DataSetName>,
+    problem: &'a str,
 }
 
 #[derive(Serialize)]
@@ -33,6 +44,8 @@ pub(crate) fn list(app: &App, args: &args::List) -> Result<()> {
     let repository = app.repository(&config)?;
     let whose = app.whose(&config)?;
     let mut candidates = candidates(repository.as_ref())?;
+    let damaged = repository.damaged()?;
+    let lost = without_manifest(&candidates, &damaged);
     let others = if args.all_installations {
         BTreeMap::new()
     } else {
@@ -49,17 +62,29 @@ pub(crate) fn list(app: &App, args: &args::List) -> Result<()> {
         table.row(row(candidate, &proofs, is_named));
         documents.push(SetDocument::of(candidate, proofs));
     }
-    if candidates.is_empty() {
+    if candidates.is_empty() && lost.is_empty() {
         let of = whose_name(&whose).map(|name| format!(" of {name}")).unwrap_or_default();
         app.output.note(&format!("The repository has no set{of} yet. Take one with `threescale-backup backup`."));
     } else {
         app.output.line(&table.render())?;
     }
-    for line in remarks(&candidates, &whose, args.all_installations).into_iter().chain(others_line(&others, &whose)) {
+    for line in remarks(&candidates, &whose, args.all_installations).into_iter().chain(lost).chain(others_line(&others, &whose)) {
         app.output.line(&line)?;
     }
     let other_installations = others.iter().map(|(installation, sets)| Other { installation, sets: *sets }).collect();
-    app.output.document(&ListDocument { sets: documents, other_installations })
+    let damaged =
+        damaged.iter().map(|damage| DamageDocument { set: damage.set.as_ref(), data_set: damage.data_set, problem: &damage.what });
+    app.output.document(&ListDocument { sets: documents, other_installations, damaged: damaged.collect() })
+}
+
+/// A line for what is damaged and has no row: a set whose manifest cannot be read (nobody can say whose it was), a file of which nobody can say what it was.
+fn without_manifest(candidates: &[Candidate], damaged: &[Damaged]) -> Vec<String> {
+    let has_row = |damage: &&Damaged| candidates.iter().any(|candidate| damage.set.as_ref() == Some(&candidate.manifest.set));
+    let line = |damage: &Damaged| {
+        let set = damage.set.as_ref().map(|set| format!("set {set} is damaged: ")).unwrap_or_else(|| "damaged: ".to_owned());
+        format!("{set}{}", told(damage))
+    };
+    damaged.iter().filter(|damage| !has_row(damage)).map(line).collect()
 }
 
 /// Sets without a name may be anybody's, so they are shown; not where an installation is asked for by its name.

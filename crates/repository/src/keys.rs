@@ -1,0 +1,83 @@
+//! Finds the repository's key with the password.
+//!
+//! The engine takes the first key that the password opens. After an `init` that was killed, or two at once, there may be one that is no key of this
+//! repository; the right one is that which opens `config`.
+
+use plan::{Class, Error, Result};
+use rustic_core::repofile::{KeyFile, MasterKey};
+use rustic_core::{FileType, Id, WriteBackend};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::fault::{EngineResult as _, guarded};
+use crate::seal::Key;
+use crate::small::{self, is_passing, path_of};
+
+/// Who can write into the repository could ask for any amount by a key file.
+const SCRYPT_BYTES_MAX: u64 = 1 << 30;
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// The key that the password opens in a key file; `None` when it opens none there.
+///
+/// # Errors
+/// When the file is damaged or cannot be read.
+pub fn unlock(storage: &dyn WriteBackend, id: &Id, password: &SecretString) -> Result<Option<MasterKey>> {
+    let bytes = small::read_bytes(storage, FileType::Key, id)?;
+    let damaged = || small::damaged(FileType::Key, id, "it cannot be understood");
+    let file: KeyFile = serde_json::from_slice(&bytes).map_err(|error| damaged().because(error))?;
+    let memory = u64::from(file.n) * u64::from(file.r) * 128;
+    if !file.n.is_power_of_two() || memory > SCRYPT_BYTES_MAX || file.p > 64 {
+        return Err(small::damaged(FileType::Key, id, "it asks for more than opening a key may take"));
+    }
+    let derived = guarded("derive a key from the password", || {
+        file.kdf_key(&password.expose_secret()).during(|| format!("derive a key for {}", path_of(FileType::Key, id)))
+    })?;
+    let (encrypt, k, r) = derived.to_keys();
+    let key = Key::from_parts(&encrypt, &k, &r)?;
+    let Some(text) = key.open(&file.data) else { return Ok(None) };
+    serde_json::from_slice(&text).map(Some).map_err(|error| damaged().because(error))
+}
+
+/// Whether a key opens the repository's configuration.
+///
+/// # Errors
+/// When that cannot be read.
+pub fn opens_config(storage: &dyn WriteBackend, master: &MasterKey) -> Result<bool> {
+    let config = storage.read_full(FileType::Config, &Id::default()).during(|| "read config".to_owned())?;
+    Ok(Key::new(master)?
+        .open_file(&config, CONFIG_BYTES_MAX)
+        .is_ok_and(|text| serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok()))
+}
+
+/// The repository's key.
+///
+/// # Errors
+/// [`Class::WrongPassword`]; when keys or `config` are missing or damaged; when the storage does not answer.
+pub fn find(storage: &dyn WriteBackend, password: &SecretString) -> Result<MasterKey> {
+    let ids = storage.list(FileType::Key).during(|| "list keys".to_owned())?;
+    let (mut opened, mut damaged) = (None, None);
+    for id in &ids {
+        match unlock(storage, id, password) {
+            Ok(None) => {}
+            Ok(Some(master)) if opens_config(storage, &master)? => return Ok(master),
+            Ok(Some(_)) => opened = Some(*id),
+            Err(error) if is_passing(&error) => return Err(error),
+            Err(error) => drop(damaged.get_or_insert(error)),
+        }
+    }
+    if let Some(id) = opened {
+        let key = path_of(FileType::Key, &id);
+        return Err(Error::failed(format!("open the repository: config is damaged, or not the one that {key} belongs to"))
+            .hint("Put the file `config` back from a copy of the repository."));
+    }
+    if ids.is_empty() {
+        return Err(Error::failed("open the repository: it has no key").hint(
+            "The files in its folder `keys` are missing. Put them back from a copy of the repository: without them nobody can read it.",
+        ));
+    }
+    match damaged {
+        Some(error) => Err(error
+            .during("open the repository")
+            .hint("The password opens no other key. Put the file back from a copy of the repository: without it nobody can read it.")),
+        None => Err(Error::new(Class::WrongPassword, "open the repository").hint("The password does not open any key of this repository.")),
+    }
+}

@@ -1,0 +1,53 @@
+//! Snapshots: one under a wrong name is put under its own, a damaged one is set aside.
+
+use plan::Result;
+use rustic_core::repofile::SnapshotFile;
+use rustic_core::{FileType, Id};
+use sha2::{Digest as _, Sha256};
+
+use super::{RepairReport, set_aside};
+use crate::engine::Open;
+use crate::fault::EngineResult as _;
+use crate::sets::Listing;
+use crate::small::{self, path_of};
+use crate::snapshots::Snapshots;
+
+/// # Errors
+/// When the storage fails.
+pub fn repair(open: &Open, apply: bool, report: &mut RepairReport) -> Result<()> {
+    let snapshots = Snapshots::read(open)?;
+    // All put back first: of two that were exchanged, each lies where the other belongs.
+    let mut contents = Vec::new();
+    for (id, error) in &snapshots.damaged {
+        let own = open.storage.read_full(FileType::Snapshot, id).ok().and_then(|bytes| {
+            let own = Id::new(Sha256::digest(&bytes).into());
+            small::parse::<SnapshotFile>(&open.key, FileType::Snapshot, &own, &bytes).ok()?;
+            Some((own, bytes))
+        });
+        let known = |own: &Id| snapshots.all.contains(own) && !snapshots.damaged.iter().any(|(damaged, _)| damaged == own);
+        contents.push((id, error, own.filter(|(own, _)| !known(own))));
+    }
+    for (id, error, _) in &contents {
+        set_aside(open, FileType::Snapshot, id, &error.chain(), apply, report)?;
+    }
+    for (id, _, own) in contents {
+        let Some((own, bytes)) = own else { continue };
+        report.put_back.push(format!("{} lay in {}", path_of(FileType::Snapshot, &own), path_of(FileType::Snapshot, id)));
+        if apply {
+            open.storage
+                .write_bytes(FileType::Snapshot, &own, false, bytes.into())
+                .during(|| format!("write {}", path_of(FileType::Snapshot, &own)))?;
+        }
+    }
+    manifests(open, apply, report)
+}
+
+/// Manifests that are what their names say, and whose content is gone.
+fn manifests(open: &Open, apply: bool, report: &mut RepairReport) -> Result<()> {
+    let listing = Listing::read_what_can_be(open)?;
+    for (set, file) in listing.lost_manifests() {
+        report.lost.push((set.clone(), None, file.error.chain()));
+        set_aside(open, FileType::Snapshot, &file.id, &file.error.chain(), apply, report)?;
+    }
+    Ok(())
+}
