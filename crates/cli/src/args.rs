@@ -166,8 +166,12 @@ pub(crate) enum Command {
     Rehearse(Rehearse),
     /// Write a data set of a set as plain files, for use without this program
     Export(Export),
-    /// Apply a retention policy; shows what it would do unless --yes is given
+    /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
     Forget(Forget),
+    /// Keep a set whatever the retention policy says
+    Protect(Protect),
+    /// End the protection of a set
+    Unprotect(Unprotect),
     /// Reach everything and say what is missing; changes nothing
     Doctor,
     /// Show the whole life of a set on throw-away servers: backup under load, damage, restore, proof
@@ -195,6 +199,8 @@ impl Command {
             | Self::Backup(_)
             | Self::Check(_)
             | Self::Repair(_)
+            | Self::Protect(_)
+            | Self::Unprotect(_)
             | Self::Resume(_)
             | Self::Undo(_)
             | Self::Settle(_)
@@ -413,12 +419,33 @@ pub(crate) struct Forget {
     /// Keep all sets younger than this, e.g. 36h, 30d, 12w
     #[arg(long, value_name = "TIME", env = "THREESCALE_BACKUP_KEEP_WITHIN")]
     pub keep_within: Option<String>,
-    /// Then remove the stored data that no set needs
+    /// Apply the rules to sets without an installation's name too, as to one installation: version 0.1.0 took such
+    #[arg(long, env = "THREESCALE_BACKUP_UNNAMED")]
+    pub unnamed: bool,
+    /// Then remove the stored data that no set needs: a first prune marks it, one that comes a day later deletes it
     #[arg(long, env = "THREESCALE_BACKUP_PRUNE")]
     pub prune: bool,
-    /// Do it
+    /// With --prune: delete it at once. Refused while anybody else uses the repository; no backup of version 0.1.0 may run
+    #[arg(long, requires = "prune", env = "THREESCALE_BACKUP_NOW")]
+    pub now: bool,
+    /// Do it without asking; without a terminal nothing is done otherwise
     #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
     pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Protect {
+    /// The set, the beginning of its id, or `latest`
+    pub set: String,
+    /// Why, for those who read `list`
+    #[arg(long, value_name = "TEXT", env = "THREESCALE_BACKUP_NOTE")]
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unprotect {
+    /// The set, or the beginning of its id
+    pub set: String,
 }
 
 #[derive(Debug, Args)]

@@ -67,6 +67,8 @@ fn run(app: &App, command: &Command) -> Result<()> {
         Command::Rehearse(args) => commands::rehearse(app, args),
         Command::Export(args) => commands::export(app, args),
         Command::Forget(args) => commands::forget(app, args),
+        Command::Protect(args) => commands::protect(app, args),
+        Command::Unprotect(args) => commands::unprotect(app, args),
         Command::Doctor => commands::doctor(app),
         Command::Demo(args) => commands::demo(app, args),
         Command::Config(command) => commands::config(app, *command),

@@ -27,14 +27,36 @@ fn the_commands_tell_what_is_there_and_touch_nothing() {
     assert!(world.ok(&["plan", "latest", "--in-place", "--only", "system-mysql"]).contains("safety copy"));
     support::assert_equal(&world.fingerprint(), &before, "after looking");
 
-    // Retention is dry unless --yes is given.
-    world.ok(&["backup", "--only", "system-redis"]);
-    assert_eq!(world.json(&["forget", "--keep-last", "1", "--prune"])["applied"], false);
-    assert_eq!(world.json(&["list"])["sets"].as_array().unwrap().len(), 2);
-    assert_eq!(world.json(&["forget", "--keep-last", "1", "--prune", "--yes"])["removed"][0], set.as_str());
-    assert_eq!(world.json(&["list"])["sets"].as_array().unwrap().len(), 1);
+    // Retention is dry unless --yes is given. A partial set displaces no whole one.
+    let partial = world.ok(&["backup", "--only", "system-redis"]).trim().to_owned();
+    let dry = world.json(&["forget", "--keep-last", "1", "--prune"]);
+    assert_eq!((&dry["applied"], dry["removed"].as_array().unwrap().len()), (&false.into(), 0), "{dry}");
+    assert_eq!(dry["kept"][0]["reasons"][0], "last 1", "{dry}");
+    assert_eq!(dry["prune"]["space"]["total_bytes"], bytes_of(&world.path("repository")), "{dry}");
+    let whole = world.ok(&["backup"]).trim().to_owned();
+    world.ok(&["protect", &set[..20], "--note", "before the move"]);
+    assert!(world.ok(&["list"]).contains("(protected: before the move)"));
+    let kept = world.ok(&["forget", "--keep-last", "1", "--yes"]);
+    assert!(kept.contains(&format!("keep    {set}")) && kept.contains("protected: before the move"), "{kept}");
+    assert!(kept.contains(&format!("forget  {partial}")) && kept.contains("last 1: newer sets fill it"), "{kept}");
+    world.ok(&["unprotect", &set]);
+    world.refused(2, &["unprotect", &set]);
+    world.refused(2, &["forget", "--keep-last", "1", "--now"]);
+    let forgotten = world.json(&["forget", "--keep-last", "1", "--prune", "--now", "--yes"]);
+    assert_eq!(forgotten["removed"], serde_json::json!([set]), "{forgotten}");
+    assert_eq!(forgotten["prune"]["space"]["total_bytes"], bytes_of(&world.path("repository")), "{forgotten}");
+    assert_eq!(world.json(&["list"])["sets"][0]["set"], whole.as_str());
     world.ok(&["check", "--read-data"]);
     world.ok(&["check", "--read-data=50%"]);
+}
+
+/// Bytes of all files below a folder.
+fn bytes_of(folder: &Path) -> u64 {
+    let size = |entry: std::fs::DirEntry| match entry.metadata().unwrap() {
+        folder if folder.is_dir() => bytes_of(&entry.path()),
+        file => file.len(),
+    };
+    std::fs::read_dir(folder).unwrap().map(|entry| size(entry.unwrap())).sum()
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub mod ids;
 pub mod installation;
 pub mod journal;
 pub mod manifest;
+pub mod needs;
 pub mod ports;
 pub mod step;
 pub mod tls;

@@ -16,6 +16,7 @@ use rustic_core::FileType;
 
 use crate::engine::Open;
 use crate::index::{Condemned, Index};
+use crate::prune;
 use crate::records::damage::{self, Mark};
 use crate::small::path_of;
 
@@ -81,6 +82,13 @@ pub fn check(open: &Open, read_data: ReadData, stop: &StopFlag, watch: &dyn Watc
     let mut index = open.index()?;
     let mut report = CheckReport::default();
     structure::check_files(open, &index, stop, &mut report)?;
+    let (files, bytes) = prune::temporaries(open)?;
+    if files > 0 {
+        report.notes.push(format!(
+            "{files} temporary files of writers that live or were killed ({bytes} bytes): `forget --prune` removes those that are older than a day, with --now \
+             all"
+        ));
+    }
     let mut sets = CheckReport::default();
     let uses = structure::check_sets(open, &index, stop, watch, &mut sets)?;
     let unnamed: BTreeSet<_> = uses.iter().flat_map(|user| &user.packs).filter(|place| **place as usize >= index.packs().len()).collect();

@@ -39,7 +39,7 @@ pub fn write(open: &Open, label: &Label, file: &'static str, bytes: Vec<u8>) -> 
 /// # Errors
 /// When it is damaged, or too large to be one.
 pub fn read(index: &Arc<Index>, snapshot: &SnapshotFile, file: &str) -> Result<Vec<u8>> {
-    let snapshot = OpenSnapshot { index: Arc::clone(index), tree: snapshot.tree };
+    let snapshot = OpenSnapshot::new(Arc::clone(index), snapshot.tree);
     let entry = snapshot.find(Path::new(file))?;
     if entry.size_bytes > BYTES_MAX {
         return Err(Error::failed(format!("read {file}: it claims to have {} bytes", entry.size_bytes)));

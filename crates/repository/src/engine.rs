@@ -20,12 +20,13 @@ use crate::index::{Condemned, Index, Listed, State, header};
 use crate::init::Remains;
 use crate::keys;
 use crate::location::Location;
+use crate::lock::Locks;
 use crate::read::walk;
 use crate::records::damage;
 use crate::seal::Key;
 use crate::small;
 use crate::snapshots::{Cache, Snapshots};
-use crate::storage::{self, Gate, Segments, Trusted};
+use crate::storage::{self, Gate, Segments, Storage, Trusted};
 
 /// A prune elsewhere replaces index files while they are read; what is read then is whole at the next try.
 const LOAD_TRIES: usize = 5;
@@ -38,6 +39,10 @@ pub struct Open {
     pub location: Location,
     /// The storage as it is, without gate or cache.
     pub storage: Arc<dyn WriteBackend>,
+    /// The same, with what the engine does not know of.
+    pub files: Arc<dyn Storage>,
+    /// Who else uses the repository.
+    pub locks: Locks,
     /// Counts failed writes of the archiver.
     pub gate: Arc<Gate>,
     /// The engine on the storage as it is.
@@ -79,15 +84,17 @@ impl Open {
         }
         let credentials = Credentials::Masterkey(keys::find(&*storage, password)?);
         let what = || format!("open the repository at {location}");
-        let plain = guarded("open the repository", || engine_on(Arc::clone(&storage))?.open(&credentials).during(what))?;
+        let plain = guarded("open the repository", || engine_on(Arc::clone(&storage) as _)?.open(&credentials).during(what))?;
         Self::with(location.clone(), storage, plain)
     }
 
-    fn with(location: Location, storage: Arc<dyn WriteBackend>, plain: Engine<OpenStatus>) -> Result<Self> {
+    fn with(location: Location, files: Arc<dyn Storage>, plain: Engine<OpenStatus>) -> Result<Self> {
+        let storage: Arc<dyn WriteBackend> = Arc::clone(&files) as _;
         let gate = Arc::new(Gate::new(Arc::new(Segments::new(Arc::clone(&storage)))));
         let master = plain.key();
         let key = Key::new(&master)?;
-        Ok(Self { location, storage, gate, plain, key, snapshots: Cache::default(), master, index: Mutex::new(None) })
+        let locks = Locks::new(Arc::clone(&files), key.clone());
+        Ok(Self { location, storage, files, locks, gate, plain, key, snapshots: Cache::default(), master, index: Mutex::new(None) })
     }
 
     /// Another engine with the same key on another view of the storage.
@@ -101,7 +108,7 @@ impl Open {
     /// When the configuration is missing or damaged.
     pub fn afresh(&self) -> Result<Self> {
         let plain = guarded("read the configuration of the repository", || self.on(Arc::clone(&self.storage)))?;
-        Self::with(self.location.clone(), Arc::clone(&self.storage), plain)
+        Self::with(self.location.clone(), Arc::clone(&self.files), plain)
     }
 
     /// The index as it is now. Index files that cannot be read are no error: see [`Index::unreadable`].

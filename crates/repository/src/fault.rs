@@ -32,6 +32,23 @@ impl fmt::Display for Unreachable {
 
 impl StdError for Unreachable {}
 
+/// A volume that is full.
+#[derive(Debug)]
+pub struct Full(String);
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Full {}
+
+/// Whether it failed because the repository's volume is full.
+pub fn is_full(error: &Error) -> bool {
+    std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| cause.is::<Full>())
+}
+
 /// The engine's result, as ours.
 pub trait EngineResult<T> {
     /// `what` is a lowercase fragment that completes "failed to …".
@@ -47,18 +64,15 @@ impl<T> EngineResult<T> for rustic_core::RusticResult<T> {
 /// The class comes from the deepest cause that says something: unreachable storage is transient, a full disk has a hint.
 pub fn translate(error: &RusticError, what: String) -> Error {
     let mut class = Class::Failed;
-    let mut hint = None;
+    let mut is_full = false;
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
         if cause.is::<Unreachable>() {
             class = Class::Transient;
         }
-        if let Some(io) = cause.downcast_ref::<io::Error>()
-            && io.kind() == io::ErrorKind::StorageFull
-        {
-            hint =
-                Some("Make room in the repository (`forget --prune`, or a larger volume); what was stored is reused by the next backup.");
-        }
+        is_full |= cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|io| matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
         next = cause.source();
     }
     if error.is_incorrect_password() {
@@ -66,11 +80,13 @@ pub fn translate(error: &RusticError, what: String) -> Error {
     }
     let text = error.display_log();
     let text = text.strip_prefix("Error: ").unwrap_or(&text).replace('\n', " ");
-    let error = Error::new(class, what).because(EngineError(text));
-    match hint {
-        Some(hint) => error.hint(hint),
-        None => error,
+    if is_full {
+        return Error::new(class, what).because(Full(text)).hint(
+            "The repository's volume is full. `threescale-backup forget --keep-daily 7 --prune --now` shows which sets would go and what that frees, and does \
+             it with --yes, also on a full volume; or make the volume larger. What was stored is reused by the next backup.",
+        );
     }
+    Error::new(class, what).because(EngineError(text))
 }
 
 /// Whether the file or folder that was asked for is not there.

@@ -1,68 +1,75 @@
 //! Removes sets that no rule keeps, and what interrupted backups left; then prunes.
 //!
-//! A set stops to exist first (its manifest goes), its snapshots after that. Pruning is in two phases: packs that nothing uses are marked, and deleted by a
-//! prune that comes [`crate::BACKUP_HOURS_MAX`] later and still finds them unused; so a backup that runs meanwhile loses nothing.
+//! Every rule is about the sets of one installation; those of others are not looked at. A set stops to exist first (its manifest goes), its snapshots
+//! after that. What is in doubt stays: whatever a run needs, what somebody protects, what a backup that holds a lock has stored.
 
-use std::collections::BTreeMap;
+mod groups;
+mod known;
+mod orphans;
 
-use jiff::{Span, Timestamp};
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp, Zoned};
+use known::Known;
 use plan::ids::SetId;
-use plan::{Error, Result};
-use rustic_core::{Id, PruneOptions};
+use plan::{Class, Error, InstallationId, Result};
+use rustic_core::Id;
 
 use crate::engine::Open;
-use crate::fault::{EngineResult as _, guarded};
-use crate::read::walk;
-use crate::repository::{ForgetOptions, id_of};
-use crate::retention::{Candidate, Retention};
-use crate::sets::{Listing, snapshot_ids};
-use crate::snapshots::Snapshots;
+use crate::fault::{EngineResult as _, is_full};
+use crate::lock::{Guard, Purpose};
+use crate::prune::{self, PruneReport, Rules, none_is_missing};
+use crate::retention::{Retention, Verdict};
 
-/// Data snapshots without a manifest that are younger may belong to a backup that runs.
-const ORPHAN_HOURS: i64 = 24;
-/// Backups that end during the prune make it go over the marks again.
-const PRUNE_ROUNDS_MAX: usize = 10;
+/// How [`crate::RusticRepository::forget`] works.
+#[derive(Debug, Clone)]
+pub struct ForgetOptions {
+    /// Now, in the time zone in which days begin.
+    pub now: Zoned,
+    /// Whose sets the rules are about.
+    pub whose: Whose,
+    /// Whether to prune as well.
+    pub prune: bool,
+    /// Whether to do it; else only to say what would be done.
+    pub apply: bool,
+    /// When a person has seen what would go: nothing else goes.
+    pub shown: Option<BTreeSet<SetId>>,
+    /// No backup takes longer than this: packs that are younger, or that were marked later, stay. [`crate::BACKUP_HOURS_MAX`] unless there is a reason. A
+    /// backup that does take longer fails rather than being incomplete.
+    pub backup_hours_max: u32,
+    /// Removes stored data at once instead of marking it, under a lock that nobody else has.
+    pub at_once: bool,
+}
 
-/// A set that stays.
+/// Whose sets the rules are about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// The installation.
+    pub installation: Option<InstallationId>,
+    /// Those of sets without an installation's name, which version 0.1.0 took: as if they were of one installation.
+    pub unnamed: bool,
+}
+
+/// A set, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptSet {
+pub struct JudgedSet {
     /// The set.
     pub set: SetId,
     /// When it was finished.
     pub finished_at: Timestamp,
-    /// Why it stays: `daily 3`.
+    /// Why it stays or goes: `daily 3`, `daily 1 of system-redis`, `daily 7: newer days fill it`.
     pub reasons: Vec<String>,
-}
-
-/// A set that goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemovedSet {
-    /// The set.
-    pub set: SetId,
-    /// When it was finished.
-    pub finished_at: Timestamp,
-}
-
-/// What a prune does (or would do).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct PruneReport {
-    /// Packs in use, or kept because they are young.
-    pub used_bytes: u64,
-    /// Bytes that become marked for deletion.
-    pub marked_bytes: u64,
-    /// Marked earlier and deleted now.
-    pub deleted_bytes: u64,
-    /// Read and written anew because parts of them are unused.
-    pub repacked_bytes: u64,
 }
 
 /// What was done (or would be).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ForgetReport {
     /// Sets that stay, oldest first.
-    pub kept: Vec<KeptSet>,
+    pub kept: Vec<JudgedSet>,
     /// Sets that go, oldest first.
-    pub removed: Vec<RemovedSet>,
+    pub removed: Vec<JudgedSet>,
+    /// Sets of others, by installation, that the rules are not about.
+    pub others: Vec<(String, usize)>,
     /// Snapshots that interrupted backups left, and that go.
     pub orphan_snapshots: usize,
     /// When asked for.
@@ -71,136 +78,107 @@ pub struct ForgetReport {
     pub is_applied: bool,
 }
 
+/// What goes.
+#[derive(Default)]
+struct Going {
+    manifests: Vec<Id>,
+    data: Vec<Id>,
+}
+
 /// See [`crate::RusticRepository::forget`].
 ///
 /// # Errors
 /// See there.
 pub fn forget(open: &Open, retention: &Retention, options: &ForgetOptions) -> Result<ForgetReport> {
-    let listing = Listing::read(open)?;
-    let candidate = |manifest: &plan::manifest::Manifest| Candidate {
-        finished_at: manifest.finished_at,
-        is_safety_copy: manifest.safety_for.is_some(),
-    };
-    let candidates: Vec<_> = listing.sets.iter().map(|set| candidate(&set.manifest)).collect();
-    let reasons = retention.reasons(&candidates, &options.now)?;
-
+    let mut lock = if options.apply { take_lock(open, options)? } else { None };
+    let known = Known::read(open)?;
     let mut report = ForgetReport { is_applied: options.apply, ..ForgetReport::default() };
-    let (mut manifests, mut data, mut staying) = (Vec::new(), Vec::new(), Vec::new());
-    for (set, reasons) in listing.sets.iter().zip(reasons) {
-        let (name, finished_at) = (set.manifest.set.clone(), set.manifest.finished_at);
-        let named = set.manifest.data_sets.values().map(|kept| id_of(&kept.snapshot)).collect::<Result<Vec<_>>>()?;
-        if reasons.is_empty() {
-            manifests.push(set.id);
-            data.extend(named);
-            report.removed.push(RemovedSet { set: name, finished_at });
-        } else {
-            staying.extend(named);
-            report.kept.push(KeptSet { set: name, finished_at, reasons });
+    let going = judge(&known, retention, options, &mut report)?;
+    if options.apply {
+        none_is_missing(open, &known.listing.all)?;
+        // What somebody needs or protects since it was looked at stays.
+        let still = Known::held(open)?;
+        if let Some(set) = report.removed.iter().find(|set| still.holds(&set.set)) {
+            return Err(
+                Error::transient(format!("set {} is needed since it was looked at", set.set)).hint("Nothing was removed. Try again.")
+            );
+        }
+        delete(open, &going.manifests)?;
+        delete(open, &going.data)?;
+        if lock.is_none() {
+            // There was no room for it; now there may be.
+            lock = take_lock(open, options)?;
         }
     }
-    data.retain(|id| listing.all.contains(id) && !staying.contains(id));
-    let orphans = old_orphans(&listing, options)?;
-    report.orphan_snapshots = orphans.len();
-    data.extend(orphans);
-
-    if options.apply {
-        unchanged(open, &listing.all)?;
-        delete(open, &manifests)?;
-        delete(open, &data)?;
-    }
     if options.prune {
-        let gone: Vec<_> = manifests.iter().chain(&data).copied().collect();
-        report.prune = Some(prune(open, options, &gone)?);
+        let young = SignedDuration::from_hours(options.backup_hours_max.into());
+        let rules = Rules { now: options.now.timestamp(), young, at_once: options.at_once };
+        let gone: Vec<_> = going.manifests.iter().chain(&going.data).copied().collect();
+        report.prune = Some(if options.apply { prune::prune(open, &rules, &mut lock)? } else { prune::plan(open, &rules, &gone)? });
     }
     Ok(report)
+}
+
+/// None when the volume is so full that not even a lock can be written, and nobody else has one.
+fn take_lock(open: &Open, options: &ForgetOptions) -> Result<Option<Guard>> {
+    let purpose = if options.prune { Purpose::Prune } else { Purpose::Forget };
+    let taken = if options.prune && options.at_once { open.locks.exclude(purpose) } else { open.locks.share(purpose, None) };
+    match taken {
+        Err(error) if is_full(&error) => {
+            let others = open.locks.others()?;
+            match others.iter().find(|other| options.at_once || other.lock.as_ref().is_none_or(|lock| lock.exclusive)) {
+                Some(other) => Err(Error::new(Class::Locked, "somebody else uses the repository").hint(format!("{}.", other.describe()))),
+                None => Ok(None),
+            }
+        }
+        other => other.map(Some),
+    }
+}
+
+fn judge(known: &Known, retention: &Retention, options: &ForgetOptions, report: &mut ForgetReport) -> Result<Going> {
+    let mut going = Going::default();
+    let mut leaving = BTreeSet::new();
+    let (meant, others) = groups::part(groups::of(known.listing.sets.iter().map(|set| &set.manifest)), &options.whose)?;
+    report.others = others.into_iter().map(|group| (group.name, group.places.len())).collect();
+    if meant.is_empty() {
+        // The rules are looked at all the same.
+        retention.judge(&[], &options.now)?;
+    }
+    for group in meant {
+        let candidates = known.candidates(&group);
+        let mut verdicts = retention.judge(&candidates, &options.now)?;
+        for (candidate, verdict) in candidates.iter().zip(&mut verdicts) {
+            if !verdict.stays && options.shown.as_ref().is_some_and(|shown| !shown.contains(&candidate.set)) {
+                *verdict = Verdict { stays: true, reasons: vec!["it was not among those that were shown".to_owned()] };
+            }
+        }
+        if !verdicts.iter().any(|verdict| verdict.stays) && !verdicts.is_empty() {
+            return Err(Error::refused(format!("these rules would leave no set of {}", group.name))
+                .hint("Nothing was removed. Give a rule that keeps one, or `threescale-backup protect SET`."));
+        }
+        for (candidate, verdict) in candidates.into_iter().zip(verdicts) {
+            let judged = JudgedSet { set: candidate.set, finished_at: candidate.finished_at, reasons: verdict.reasons };
+            if verdict.stays {
+                report.kept.push(judged);
+            } else {
+                leaving.insert(judged.set.clone());
+                report.removed.push(judged);
+            }
+        }
+    }
+    let gone = known.listing.sets.iter().filter(|set| leaving.contains(&set.manifest.set));
+    going.manifests.extend(gone.flat_map(|set| std::iter::once(set.id).chain(set.copies.iter().copied())));
+    going.data = known.data_of(&leaving);
+    let orphans = orphans::old(known, options.now.timestamp())?;
+    report.orphan_snapshots = orphans.len();
+    going.data.extend(orphans);
+    for judged in [&mut report.kept, &mut report.removed] {
+        judged.sort_by(|a, b| (a.finished_at, &a.set).cmp(&(b.finished_at, &b.set)));
+    }
+    Ok(going)
 }
 
 fn delete(open: &Open, ids: &[Id]) -> Result<()> {
     let ids: Vec<_> = ids.iter().map(|id| (*id).into()).collect();
     open.plain.delete_snapshots(&ids).during(|| "delete snapshots".to_owned())
-}
-
-/// Data snapshots without a manifest, by the set they were to belong to, when the newest of that set is old enough.
-fn old_orphans(listing: &Listing, options: &ForgetOptions) -> Result<Vec<Id>> {
-    let too_young =
-        options.now.checked_sub(Span::new().hours(ORPHAN_HOURS)).map_err(|error| Error::refused("understand the time").because(error))?;
-    let mut groups: BTreeMap<String, (Timestamp, Vec<Id>)> = BTreeMap::new();
-    for held in listing.orphans() {
-        let group = held.file.tags.iter().find(|tag| tag.starts_with("set:")).cloned().unwrap_or_default();
-        let (newest, ids) = groups.entry(group).or_insert((Timestamp::MIN, Vec::new()));
-        *newest = held.file.time.timestamp().max(*newest);
-        ids.push(held.id);
-    }
-    Ok(groups.into_values().filter(|(newest, _)| *newest < too_young.timestamp()).flat_map(|(_, ids)| ids).collect())
-}
-
-/// Looks a second time. Snapshots may have come; none that was there may be missing, or the listing is not to be believed.
-fn unchanged(open: &Open, before: &[Id]) -> Result<()> {
-    let now = snapshot_ids(open)?;
-    match before.iter().find(|id| now.binary_search(id).is_err()) {
-        None => Ok(()),
-        Some(id) => Err(Error::transient(format!("the list of snapshots changed while it was looked at: {id} is gone"))
-            .hint("Another `forget` runs, or the storage does not list reliably. Nothing was deleted.")),
-    }
-}
-
-/// The engine's prune breaks on a folder that it cannot read. So all are read before, and the error names the file.
-fn read_all_trees(open: &Open, gone: &[Id]) -> Result<()> {
-    let snapshots = Snapshots::read(open)?;
-    let held = snapshots.manifests.iter().chain(&snapshots.data).chain(&snapshots.records).chain(&snapshots.retagged);
-    let roots: Vec<_> = held.filter(|held| !gone.contains(&held.id)).map(|held| held.file.tree).collect();
-    walk::first_unreadable(&*open.index()?, &roots)?.map_or(Ok(()), |error| {
-        Err(error
-            .during("plan the prune")
-            .hint("Nothing was deleted by it. `threescale-backup check` says which sets are damaged; forget these, and prune then."))
-    })
-}
-
-fn prune(open: &Open, options: &ForgetOptions, gone: &[Id]) -> Result<PruneReport> {
-    read_all_trees(open, gone)?;
-    let young = if options.nobody_else_writes { 0 } else { i64::from(options.backup_hours_max) };
-    let mut prune = PruneOptions::default()
-        .keep_delete(Span::new().hours(young))
-        // What a running backup has stored is used by no snapshot yet.
-        .keep_pack(Span::new().hours(young))
-        .instant_delete(options.nobody_else_writes);
-    if !options.apply {
-        prune = prune.ignore_snaps(gone.iter().map(|id| (*id).into()).collect::<Vec<_>>());
-        return guarded("plan the prune", || {
-            let plan = open.plain.prune_plan(&prune).during(|| "plan the prune".to_owned())?;
-            Ok(report_of(&plan.stats, options.nobody_else_writes))
-        });
-    }
-    let mut first = None;
-    for _ in 0..PRUNE_ROUNDS_MAX {
-        let before = snapshot_ids(open)?;
-        unchanged(open, &before)?;
-        let stats = guarded("prune", || {
-            let plan = open.plain.prune_plan(&prune).during(|| "plan the prune".to_owned())?;
-            // The plan has read all snapshots; nothing that was there before it may have vanished meanwhile.
-            unchanged(open, &before)?;
-            let stats = report_of(&plan.stats, options.nobody_else_writes);
-            open.plain.prune(&prune, plan).during(|| "prune".to_owned())?;
-            Ok(stats)
-        })?;
-        let report = *first.get_or_insert(stats);
-        // A backup that ended meanwhile may use what was just marked: the next round takes such packs out of the marked ones again.
-        if snapshot_ids(open)? == before {
-            return Ok(report);
-        }
-    }
-    Err(Error::transient("prune")
-        .hint("New snapshots came in all the time; what was marked for deletion is looked at again by the next prune."))
-}
-
-fn report_of(stats: &rustic_core::PruneStats, at_once: bool) -> PruneReport {
-    let size = stats.size_sum();
-    let unreferenced = size.remove + size.repack + stats.size_unref;
-    let (marked_bytes, deleted_now) = if at_once { (0, unreferenced) } else { (unreferenced, 0) };
-    PruneReport {
-        used_bytes: size.used,
-        marked_bytes,
-        deleted_bytes: stats.size_to_delete.remove + deleted_now,
-        repacked_bytes: size.repack - size.repackrm,
-    }
 }

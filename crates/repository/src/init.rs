@@ -18,8 +18,9 @@ use crate::storage;
 /// Average chunk: small ones make the second backup of a changed table cheap; the segments make reading them fast.
 const CHUNK_BYTES: u64 = 128 << 10;
 /// Fixed, so that memory does not grow with the repository (the engine's own default does).
-const DATA_PACK_BYTES: u64 = 16 << 20;
-const TREE_PACK_BYTES: u64 = 4 << 20;
+pub const DATA_PACK_BYTES: u64 = 16 << 20;
+/// The same for packs of folders.
+pub const TREE_PACK_BYTES: u64 = 4 << 20;
 
 /// What there is at a place.
 pub struct Remains {
@@ -83,7 +84,7 @@ pub fn init(location: &Location, password: &SecretString) -> Result<()> {
                 .hint("Somebody may need it: a repository's `config` may have been lost. Choose another place, or remove the file in `keys` if it is of no use."));
         }
     }
-    make(&storage, location, password)?;
+    make(&(Arc::clone(&storage) as _), location, password)?;
     if storage.list(FileType::Key).during(|| "list keys".to_owned())?.len() > 1 {
         remove_useless_keys(&*storage, password)?;
         keys::find(&*storage, password)?;

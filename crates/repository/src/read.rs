@@ -14,6 +14,7 @@ use rustic_core::repofile::Node;
 use rustic_core::{DataId, TreeId};
 
 use crate::index::Index;
+use crate::lock::Guard;
 use crate::sink::{kind_of, meta_of};
 use content::ContentReader;
 pub use folder::Folder;
@@ -24,6 +25,20 @@ pub struct OpenSnapshot {
     pub index: Arc<Index>,
     /// Root of its tree.
     pub tree: TreeId,
+    /// So that nobody removes what is read.
+    _lock: Option<Guard>,
+}
+
+impl OpenSnapshot {
+    /// A snapshot that is read under another lock, or quickly.
+    pub const fn new(index: Arc<Index>, tree: TreeId) -> Self {
+        Self { index, tree, _lock: None }
+    }
+
+    /// A snapshot that is read for long.
+    pub const fn under(lock: Option<Guard>, index: Arc<Index>, tree: TreeId) -> Self {
+        Self { index, tree, _lock: lock }
+    }
 }
 
 /// Where a file's content is.

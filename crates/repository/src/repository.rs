@@ -1,7 +1,10 @@
 //! The repository as the rest of the program sees it.
 
-use jiff::Zoned;
-use plan::ids::SnapshotId;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use plan::ids::{SetId, SnapshotId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, Damaged, Dump, Keep, Kept, Record, Repository, Snapshot, StopFlag, Watch};
 use plan::{Error, Result};
@@ -10,9 +13,11 @@ use secrecy::SecretString;
 
 use crate::check::{self, CheckReport, ReadData};
 use crate::engine::{Ground, Open};
-use crate::forget::{self, ForgetReport};
+use crate::fault::lock;
+use crate::forget::{self, ForgetOptions, ForgetReport};
 use crate::init;
 use crate::location::Location;
+use crate::lock::{Guard, Purpose};
 use crate::read::OpenSnapshot;
 use crate::records;
 use crate::repair::{self, RepairReport};
@@ -22,8 +27,11 @@ use crate::sink::{self, Label};
 use crate::snapshots::Snapshots;
 
 /// A repository of restic's format, open. Any number of threads may use it.
+///
+/// While it stores data sets of a set, and until that set's manifest is written, it holds a lock that restic and other processes of this program see.
 pub struct RusticRepository {
     open: Open,
+    taking: Mutex<BTreeMap<SetId, Arc<Guard>>>,
 }
 
 impl std::fmt::Debug for RusticRepository {
@@ -37,22 +45,6 @@ pub const BACKUP_HOURS_MAX: u32 = 23;
 
 /// How many earlier snapshots of a data set a backup looks at before it builds on their folders.
 const GROUND_SNAPSHOTS: usize = 2;
-
-/// How [`RusticRepository::forget`] works.
-#[derive(Debug, Clone)]
-pub struct ForgetOptions {
-    /// Now, in the time zone in which days begin.
-    pub now: Zoned,
-    /// Whether to prune as well.
-    pub prune: bool,
-    /// Whether to do it; else only to say what would be done.
-    pub apply: bool,
-    /// No backup takes longer than this: packs that are younger, or that were marked later, stay. [`BACKUP_HOURS_MAX`] unless there is a reason. A backup
-    /// that does take longer fails rather than being incomplete.
-    pub backup_hours_max: u32,
-    /// Deletes packs at once instead of marking them. Only when it is certain that nobody else writes.
-    pub nobody_else_writes: bool,
-}
 
 impl RusticRepository {
     /// Makes a repository.
@@ -68,7 +60,25 @@ impl RusticRepository {
     /// # Errors
     /// [`plan::Class::NoRepository`], [`plan::Class::WrongPassword`]; [`plan::Class::Transient`] when the storage does not answer.
     pub fn open(location: &Location, password: &SecretString) -> Result<Self> {
-        Ok(Self { open: Open::new(location, password)? })
+        Ok(Self { open: Open::new(location, password)?, taking: Mutex::default() })
+    }
+
+    /// How long to wait for the end of somebody else's lock, before [`plan::Class::Locked`]. At first: not at all.
+    #[must_use]
+    pub fn waiting(mut self, limit: Duration, stop: StopFlag) -> Self {
+        self.open.locks = self.open.locks.waiting(limit, stop);
+        self
+    }
+
+    /// The lock under which a set is taken.
+    fn taking(&self, set: &SetId) -> Result<Arc<Guard>> {
+        let mut taking = lock(&self.taking);
+        if let Some(guard) = taking.get(set) {
+            return Ok(Arc::clone(guard));
+        }
+        let guard = Arc::new(self.open.locks.share(Purpose::Backup, Some(set.clone()))?);
+        taking.insert(set.clone(), Arc::clone(&guard));
+        Ok(guard)
     }
 
     /// Checks the repository and every set in it; see [`ReadData`] for how deep.
@@ -88,10 +98,13 @@ impl RusticRepository {
         repair::repair(&self.open, apply, stop)
     }
 
-    /// Removes sets that no rule keeps, and what interrupted backups left.
+    /// Removes sets of an installation that no rule keeps, and what interrupted backups left; then prunes, if asked to.
+    ///
+    /// The newest whole set always stays, and so does whatever a run needs or somebody protects. Sets of other installations are not touched.
     ///
     /// # Errors
-    /// [`plan::Class::Refused`] when the retention has no rule; when listings cannot be had whole.
+    /// [`plan::Class::Refused`] when the retention has no rule, or would leave an installation no set; [`plan::Class::Locked`] when somebody holds a lock
+    /// that does not go with it; when listings cannot be had whole.
     pub fn forget(&self, retention: &Retention, options: &ForgetOptions) -> Result<ForgetReport> {
         forget::forget(&self.open, retention, options)
     }
@@ -107,6 +120,7 @@ pub fn id_of(snapshot: &SnapshotId) -> Result<Id> {
 
 impl Repository for RusticRepository {
     fn keep(&self, context: &Context, keep: &Keep, dump: Box<dyn Dump>) -> Result<Kept> {
+        let _lock = self.taking(&keep.set)?;
         let label = Label { tags: sets::data_tags(&keep.set, keep.data_set), label: keep.data_set.to_string() };
         // What most of it will be like: folders of the newest snapshots are read again, so that nothing is built on one that is damaged.
         let mut like = Snapshots::read(&self.open)?.data;
@@ -124,7 +138,11 @@ impl Repository for RusticRepository {
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<()> {
-        sets::write_manifest(&self.open, manifest)
+        // The machine may have slept meanwhile, and the lock may have counted for nothing. What is looked at now is there until the manifest is.
+        self.taking(&manifest.set)?.renew()?;
+        sets::write_manifest(&self.open, manifest)?;
+        lock(&self.taking).remove(&manifest.set);
+        Ok(())
     }
 
     fn manifests(&self) -> Result<Vec<Manifest>> {
@@ -138,7 +156,9 @@ impl Repository for RusticRepository {
     fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>> {
         let during = |error: Error| error.during(format!("open snapshot {snapshot}"));
         let held = sets::find_snapshot(&self.open, &id_of(snapshot)?).map_err(during)?;
-        Ok(Box::new(OpenSnapshot { index: self.open.index()?, tree: held.file.tree }))
+        // Whoever may only read goes on without.
+        let lock = self.open.locks.share(Purpose::Read, None).ok();
+        Ok(Box::new(OpenSnapshot::under(lock, self.open.index()?, held.file.tree)))
     }
 
     fn put_record(&self, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {

@@ -12,20 +12,60 @@ mod trusted;
 use std::fs::File;
 use std::sync::Arc;
 
+use bytes::Bytes;
 pub use folder::Folder;
 pub use gate::Gate;
+use jiff::Timestamp;
 use plan::error::During as _;
-use rustic_core::WriteBackend;
+use rustic_core::{RusticResult, WriteBackend};
 pub use segments::Segments;
 pub use trusted::Trusted;
 
 use crate::location::Location;
 
+/// A file of the repository, as the storage sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Where, from the repository's root: `locks/5d…`.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was written, by the storage's own clock.
+    pub modified: Timestamp,
+}
+
+/// What the engine's backends do not know of: locks, temporary files, and the storage's clock. Paths begin at the repository's root.
+pub trait Storage: WriteBackend {
+    /// Every file in a folder of the repository and below, whatever it is; `None` for the whole repository.
+    ///
+    /// # Errors
+    /// When the list cannot be had whole.
+    fn survey(&self, folder: Option<&str>) -> RusticResult<Vec<Seen>>;
+
+    /// The content of a file.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    fn read_at(&self, path: &str) -> RusticResult<Bytes>;
+
+    /// Writes a file: it is there whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn write_at(&self, path: &str, content: Vec<u8>) -> RusticResult<()>;
+
+    /// Removes a file. It is no error when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_at(&self, path: &str) -> RusticResult<()>;
+}
+
 /// The strict backend of a location.
 ///
 /// # Errors
 /// When the S3 client cannot be made.
-pub fn at(location: &Location) -> plan::Result<Arc<dyn WriteBackend>> {
+pub fn at(location: &Location) -> plan::Result<Arc<dyn Storage>> {
     Ok(match location {
         Location::Folder(path) => Arc::new(Folder::new(path.clone())),
         Location::S3(s3) => Arc::new(s3::Bucket::new(s3)?),

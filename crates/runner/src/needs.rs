@@ -3,23 +3,12 @@
 
 use plan::ids::SetId;
 use plan::journal::Run;
+use plan::needs::{self, Need};
 use plan::ports::Event;
 use plan::step::{Action, Output};
-use plan::{Error, Purpose};
-use serde::Serialize;
+use plan::Purpose;
 
 use crate::act::Hands;
-
-/// The kind of the records in the repository (`docs/set-format.md`).
-const KIND: &str = "need";
-
-#[derive(Serialize)]
-struct Need<'a> {
-    installation: Option<&'a plan::InstallationId>,
-    sets: Vec<&'a SetId>,
-    since: jiff::Timestamp,
-    note: String,
-}
 
 /// Writes what the run needs now, or that it needs nothing more. That it cannot be written is told and stops nothing: a repository may be there to be read only.
 pub(crate) fn note(hands: &Hands, run: &Run) {
@@ -28,17 +17,15 @@ pub(crate) fn note(hands: &Hands, run: &Run) {
     }
     let id = run.plan.run.as_str();
     let written = if run.is_over() {
-        hands.repository.remove_record(KIND, id)
+        needs::no_longer_needed(hands.repository.as_ref(), &run.plan.run)
     } else {
         let need = Need {
-            installation: run.plan.installation.as_ref(),
-            sets: std::iter::once(&run.plan.set).chain(safety_copies(run)).collect(),
+            installation: run.plan.installation.clone(),
+            sets: std::iter::once(&run.plan.set).chain(safety_copies(run)).cloned().collect(),
             since: run.opened_at,
             note: run.describe(),
         };
-        serde_json::to_vec(&need)
-            .map_err(|error| Error::failed("failed to write it as JSON").because(error))
-            .and_then(|bytes| hands.repository.put_record(KIND, id, &bytes))
+        needs::need(hands.repository.as_ref(), &run.plan.run, &need)
     };
     if let Err(error) = written {
         let text = format!(

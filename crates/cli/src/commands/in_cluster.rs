@@ -64,6 +64,8 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Check(_)
         | Command::Repair(_)
         | Command::Forget(_)
+        | Command::Protect(_)
+        | Command::Unprotect(_)
         | Command::Runs
         | Command::Doctor => Ok(FOR_BACKUP),
         Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {

@@ -1,6 +1,7 @@
 //! `init`, `list`, `show`: the repository and what is in it.
 
 mod document;
+mod held;
 mod list;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::join;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::whose::{Wanted, candidates};
 use document::{Proof, Proofs, duration, word};
+use held::Held;
 
 pub(crate) fn init(app: &App) -> Result<()> {
     let config = app.config()?;
@@ -34,11 +36,14 @@ pub(crate) fn show(app: &App, args: &args::OfSet) -> Result<()> {
     let (chosen, _) = app.find_set(&config, repository.as_ref(), &Wanted::new("show", &args.set, args.partial.partial))?;
     let manifest = chosen.manifest;
     let proofs = Proofs::at_hand(app, &config).of(&manifest.set);
-    app.output.line(&describe(&manifest, &proofs))?;
+    let held = Held::all(app, repository.as_ref()).remove(&manifest.set).unwrap_or_default();
+    let remark = held.remark();
+    let kept = if remark.is_empty() { remark } else { format!("\nKept:{remark}") };
+    app.output.line(&format!("{}{kept}", describe(&manifest, &proofs)))?;
     let candidates = candidates(repository.as_ref())?;
     match candidates.iter().find(|candidate| candidate.manifest.set == manifest.set) {
-        Some(candidate) => app.output.document(&SetDocument::of(candidate, proofs)),
-        None => app.output.document(&SetDocument::new(&manifest, proofs)),
+        Some(candidate) => app.output.document(&SetDocument::of(candidate, proofs).held(held)),
+        None => app.output.document(&SetDocument::new(&manifest, proofs).held(held)),
     }
 }
 

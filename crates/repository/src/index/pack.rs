@@ -34,9 +34,17 @@ impl Making {
     /// # Errors
     /// When the pack would be larger than one can be.
     pub fn add(&mut self, copy: &Copy, sealed: &[u8]) -> Result<()> {
-        let offset = u32::try_from(self.bytes.len()).map_err(|error| Error::failed("make a pack").because(error))?;
         let uncompressed_length = copy.is_packed().then(|| copy.content_bytes());
-        self.blobs.push(Blob { id: copy.id(), kind: self.kind, offset, length: copy.length, uncompressed_length });
+        self.add_blob(Blob { id: copy.id(), kind: self.kind, offset: 0, length: copy.length, uncompressed_length }, sealed)
+    }
+
+    /// The same, as an index file has it; its offset is another one here.
+    ///
+    /// # Errors
+    /// When the pack would be larger than one can be.
+    pub fn add_blob(&mut self, blob: Blob, sealed: &[u8]) -> Result<()> {
+        let offset = u32::try_from(self.bytes.len()).map_err(|error| Error::failed("make a pack").because(error))?;
+        self.blobs.push(Blob { kind: self.kind, offset, ..blob });
         self.bytes.extend_from_slice(sealed);
         Ok(())
     }

@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use rustic_core::{ALL_FILE_TYPES, BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
+
+use super::{Seen, Storage};
 
 /// A repository's folder.
 #[derive(Debug)]
@@ -44,15 +47,18 @@ impl Folder {
         {
             return Err(error);
         }
-        let path = self.path_of(tpe, id);
+        self.put(&folder, id.to_hex().as_str(), &self.path_of(tpe, id), content, tpe == FileType::Config)
+    }
+
+    fn put(&self, folder: &Path, name: &str, path: &Path, content: &BytesList, only_new: bool) -> io::Result<()> {
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!("{}-tmp-{}-{number}", id.to_hex().as_str(), std::process::id()));
+        let temporary = folder.join(format!("{name}-tmp-{}-{number}", std::process::id()));
         let written = write_synced(&temporary, content).and_then(|()| {
-            if tpe == FileType::Config {
-                fs::hard_link(&temporary, &path)?;
+            if only_new {
+                fs::hard_link(&temporary, path)?;
                 fs::remove_file(&temporary)
             } else {
-                fs::rename(&temporary, &path)
+                fs::rename(&temporary, path)
             }
         });
         if let Err(error) = written {
@@ -60,7 +66,31 @@ impl Folder {
             drop(fs::remove_file(&temporary));
             return Err(error);
         }
-        File::open(&folder)?.sync_all()
+        File::open(folder)?.sync_all()
+    }
+
+    /// A file that is removed meanwhile is not there.
+    fn survey_all(&self, folder: Option<&str>) -> io::Result<Vec<Seen>> {
+        let mut seen = Vec::new();
+        let mut folders = vec![folder.map_or_else(|| self.root.clone(), |folder| self.root.join(folder))];
+        let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder)? {
+                let path = entry?.path();
+                let metadata = match fs::symlink_metadata(&path) {
+                    Err(error) if is_gone(&error) => continue,
+                    metadata => metadata?,
+                };
+                if metadata.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let modified = Timestamp::try_from(metadata.modified()?).map_err(io::Error::other)?;
+                let relative = path.strip_prefix(&self.root).unwrap_or(&path).to_string_lossy().into_owned();
+                seen.push(Seen { path: relative, bytes: metadata.len(), modified });
+            }
+        }
+        Ok(seen)
     }
 
     fn list_folder(&self, folder: &Path, tpe: FileType, found: &mut Vec<(Id, u32)>) -> io::Result<()> {
@@ -178,6 +208,42 @@ impl WriteBackend for Folder {
 
     fn remove(&self, tpe: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
         let path = self.path_of(tpe, id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("failed to remove `{path}`", &path, error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Storage for Folder {
+    fn survey(&self, folder: Option<&str>) -> RusticResult<Vec<Seen>> {
+        self.survey_all(folder).map_err(|error| fault("failed to list `{path}`", &self.root.join(folder.unwrap_or_default()), error))
+    }
+
+    fn read_at(&self, path: &str) -> RusticResult<Bytes> {
+        let path = self.root.join(path);
+        fs::read(&path).map(Bytes::from).map_err(|error| fault("failed to read `{path}`", &path, error))
+    }
+
+    fn write_at(&self, path: &str, content: Vec<u8>) -> RusticResult<()> {
+        let path = self.root.join(path);
+        let write = || {
+            let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+                return Err(io::Error::other("it has no name"));
+            };
+            // One level only, as for packs.
+            if let Err(error) = fs::create_dir(folder)
+                && error.kind() != io::ErrorKind::AlreadyExists
+            {
+                return Err(error);
+            }
+            self.put(folder, name, &path, &content.into(), false)
+        };
+        write().map_err(|error| fault("failed to write `{path}`", &path, error))
+    }
+
+    fn remove_at(&self, path: &str) -> RusticResult<()> {
+        let path = self.root.join(path);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fault("failed to remove `{path}`", &path, error)),
             _ => Ok(()),

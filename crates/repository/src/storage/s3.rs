@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
+use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
@@ -15,6 +16,7 @@ use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, 
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Runtime;
 
+use super::{Seen, Storage};
 use crate::fault::Unreachable;
 use crate::location::S3;
 
@@ -99,6 +101,13 @@ impl Bucket {
         let objects: Vec<_> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect())?;
         let id_of = |path: &Path| path.filename().and_then(|name| Id::parse_some(name, tpe));
         Ok(objects.iter().filter_map(|object| id_of(&object.location).map(|id| (id, object.size))).collect())
+    }
+
+    fn delete(&self, path: &Path) -> RusticResult<()> {
+        match self.runtime.block_on(self.store.delete(path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(fault("failed to remove `{path}`", path, error)),
+        }
     }
 
     fn put(&self, tpe: FileType, id: &Id, content: BytesList) -> object_store::Result<()> {
@@ -186,11 +195,39 @@ impl WriteBackend for Bucket {
     }
 
     fn remove(&self, tpe: FileType, id: &Id, _cacheable: bool) -> RusticResult<()> {
-        let path = self.path_of(tpe, id);
-        match self.runtime.block_on(self.store.delete(&path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(fault("failed to remove `{path}`", &path, error)),
-        }
+        self.delete(&self.path_of(tpe, id))
+    }
+}
+
+impl Storage for Bucket {
+    fn survey(&self, folder: Option<&str>) -> RusticResult<Vec<Seen>> {
+        let root = Path::from(self.prefix.as_str());
+        let folder = folder.map_or_else(|| root.clone(), |folder| self.folder(folder));
+        let listed = self.runtime.block_on(self.store.list(Some(&folder)).try_collect::<Vec<_>>());
+        let objects = listed.map_err(|error| fault("failed to list `{path}`", &folder, error))?;
+        let seen = |object: object_store::ObjectMeta| {
+            let path: Vec<_> = object.location.prefix_match(&root)?.map(|part| part.as_ref().to_owned()).collect();
+            let modified = Timestamp::from_millisecond(object.last_modified.timestamp_millis()).ok()?;
+            Some(Seen { path: path.join("/"), bytes: object.size, modified })
+        };
+        let unclear = || RusticError::new(ErrorKind::Backend, "a time or a name in `{path}` makes no sense");
+        objects.into_iter().map(seen).collect::<Option<_>>().ok_or_else(|| unclear().attach_context("path", folder.to_string()))
+    }
+
+    fn read_at(&self, path: &str) -> RusticResult<Bytes> {
+        let path = self.folder(path);
+        let read = async { self.store.get(&path).await?.bytes().await };
+        self.runtime.block_on(read).map_err(|error| fault("failed to read `{path}`", &path, error))
+    }
+
+    fn write_at(&self, path: &str, content: Vec<u8>) -> RusticResult<()> {
+        let path = self.folder(path);
+        let written = self.runtime.block_on(self.store.put(&path, PutPayload::from(content)));
+        written.map(drop).map_err(|error| fault("failed to write `{path}`", &path, error))
+    }
+
+    fn remove_at(&self, path: &str) -> RusticResult<()> {
+        self.delete(&self.folder(path))
     }
 }
 

@@ -44,14 +44,14 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
     }
     let before = files(&scene.path());
     let mut options = forget_options(false, true);
-    options.nobody_else_writes = true;
+    options.at_once = true;
     let report = scene.repository.forget(&keep_last(2), &options).unwrap();
     assert_eq!(report.removed.iter().map(|set| set.set.as_str()).collect::<Vec<_>>(), ["one"]);
     assert_eq!(
         report.kept.iter().map(|set| (set.set.as_str(), set.reasons.join(","))).collect::<Vec<_>>(),
-        [("two", "last 2".into()), ("three", "last 1".into())]
+        [("two", "last 2".into()), ("three", "last 1,newest whole set".into())]
     );
-    assert!(report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
+    assert!(report.prune.as_ref().unwrap().deleted_bytes > 3 << 20, "{report:?}");
     assert_eq!(files(&scene.path()), before);
 }
 
@@ -60,9 +60,9 @@ fn forgotten_sets_are_gone_and_the_others_whole() {
     let scene = Scene::new();
     take_at(&scene, "one", 50, 1);
     let two = take_at(&scene, "two", 26, 2);
-    let options = ForgetOptions { nobody_else_writes: true, ..forget_options(true, true) };
+    let options = ForgetOptions { at_once: true, ..forget_options(true, true) };
     let report = scene.repository.forget(&keep_last(1), &options).unwrap();
-    assert!(report.is_applied && report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
+    assert!(report.is_applied && report.prune.as_ref().unwrap().deleted_bytes > 3 << 20, "{report:?}");
     assert_eq!(set_names(&scene.repository), ["two"]);
     assert!(contents(&scene.repository, &two).unwrap() == expected(parts(2, 4, 1 << 20)));
     let size: u64 = scene.files("data").iter().map(|file| std::fs::metadata(file).unwrap().len()).sum();
@@ -113,6 +113,8 @@ fn leftovers_of_interrupted_backups_go_when_they_are_old() {
 }
 
 /// A backup that dumps what the set "old" has, and during which `meanwhile` happens: after its index was loaded, before its first part.
+///
+/// Its lock is taken away: so it was with version 0.1.0, which took none, and so it is after `restic unlock --remove-all`.
 fn backup_during(scene: &Scene, meanwhile: impl FnOnce()) -> plan::Result<plan::ports::Kept> {
     let other = scene.again();
     let (begun, has_begun) = mpsc::channel();
@@ -134,6 +136,7 @@ fn backup_during(scene: &Scene, meanwhile: impl FnOnce()) -> plan::Result<plan::
             Ok(kept)
         });
         has_begun.recv().unwrap();
+        scene.files("locks").iter().for_each(|lock| std::fs::remove_file(lock).unwrap());
         meanwhile();
         go_on.send(()).unwrap();
         backup.join().unwrap()
@@ -154,7 +157,7 @@ fn a_backup_during_forget_and_prune_loses_nothing() {
         let scene = old_and_kept();
         let kept = backup_during(&scene, || {
             let report = scene.repository.forget(&keep_last(1), &ForgetOptions { backup_hours_max, ..forget_options(true, true) }).unwrap();
-            assert_eq!(report.prune.unwrap().marked_bytes > 3 << 20, backup_hours_max == 0, "{report:?}");
+            assert_eq!(report.prune.as_ref().unwrap().marked_bytes > 3 << 20, backup_hours_max == 0, "{report:?}");
         });
         assert!(contents(&scene.again(), &kept.unwrap()).unwrap() == expected(parts(1, 4, 1 << 20)));
         assert_eq!(set_names(&scene.repository), ["kept", "new"]);
@@ -189,7 +192,31 @@ fn what_a_prune_has_marked_a_later_one_deletes() {
     scene.repository.forget(&keep_last(1), &options).unwrap();
     assert!(size() > 7 << 20);
     let report = scene.repository.forget(&keep_last(1), &options).unwrap();
-    assert!(size() < 5 << 20 && report.prune.unwrap().deleted_bytes > 3 << 20, "{report:?}");
+    assert!(size() < 5 << 20 && report.prune.as_ref().unwrap().deleted_bytes > 3 << 20, "{report:?}");
+    scene.restic(&["check", "--read-data"]);
+}
+
+#[test]
+fn while_a_backup_holds_its_lock_nothing_is_marked_or_deleted() {
+    let scene = old_and_kept();
+    let other = scene.again();
+    let interrupted = other.keep(&context(), &keep_of("under way"), Script::parts(parts(9, 2, 1000))).unwrap();
+    let before = data_files(&scene);
+    // By this clock the backup began two days ago.
+    let mut options = ForgetOptions { backup_hours_max: 0, ..forget_options(true, true) };
+    options.now = options.now.checked_add(Span::new().hours(48)).unwrap();
+    let report = scene.repository.forget(&keep_last(1), &options).unwrap();
+    let prune = report.prune.unwrap();
+    assert!(prune.postponed.as_ref().unwrap().contains("backup of set under way"), "{prune:?}");
+    assert_eq!((report.orphan_snapshots, prune.marked_bytes, prune.deleted_bytes), (0, 0, 0));
+    assert_eq!(data_files(&scene), before);
+    assert_eq!(set_names(&scene.repository), ["kept"]);
+    let error = scene.repository.forget(&keep_last(1), &ForgetOptions { at_once: true, ..options.clone() }).unwrap_err();
+    assert_eq!(error.class(), Class::Locked);
+
+    other.write_manifest(&manifest("under way", &interrupted)).unwrap();
+    assert!(scene.repository.forget(&keep_last(2), &options).unwrap().prune.unwrap().postponed.is_none());
+    assert!(contents(&scene.again(), &interrupted).unwrap() == expected(parts(9, 2, 1000)));
     scene.restic(&["check", "--read-data"]);
 }
 

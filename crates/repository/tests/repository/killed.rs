@@ -54,6 +54,7 @@ fn after_kill_9_the_next_backup_reuses_what_was_uploaded() {
     assert_eq!(set_names(&scene.again()), ["before"]);
     let report = check(&scene.again());
     assert!(report.is_whole() && report.notes.iter().any(|note| note.contains("in no index")), "{report:?}");
+    assert_eq!(scene.files("locks").len(), 1);
 
     let repository = scene.again();
     let mut number = 0;
@@ -68,5 +69,7 @@ fn after_kill_9_the_next_backup_reuses_what_was_uploaded() {
     assert!(contents(&repository, &kept).unwrap() == (0..PARTS).flat_map(|number| expected(vec![part(number)])).collect::<Vec<_>>());
     let report = check(&scene.again());
     assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
+    // The killed process was one of this machine: its lock counts for nothing at once.
+    assert!(scene.files("locks").is_empty());
     scene.restic(&["check", "--read-data"]);
 }

@@ -1,14 +1,19 @@
 //! What the repository promises, against real storage, Debian's `restic`, and faults.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod campaign;
 mod damage;
 mod forget;
 mod init;
+mod installations;
 mod keep;
 mod killed;
+mod locks;
 mod matrix;
+mod prune;
 mod records;
 mod restic;
 mod s3;
 mod scene;
 mod sets;
+mod side_by_side;

@@ -52,7 +52,7 @@ fn records_are_neither_sets_nor_leftovers() {
     assert_eq!(set_names(&scene.repository), ["one"]);
     let report = check(&scene.repository);
     assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
-    let mut options = ForgetOptions { nobody_else_writes: true, ..forget_options(true, true) };
+    let mut options = ForgetOptions { at_once: true, ..forget_options(true, true) };
     options.now = options.now.checked_add(jiff::Span::new().days(400)).unwrap();
     let report = scene.repository.forget(&Retention { last: 1, ..Retention::default() }, &options).unwrap();
     assert_eq!(report.orphan_snapshots, 0);

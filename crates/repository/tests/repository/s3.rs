@@ -208,7 +208,7 @@ fn a_failed_list_is_never_an_empty_one() {
         };
         service.faults.arm("GET", url, u64::MAX);
         let mut options = forget_options(true, true);
-        options.nobody_else_writes = true;
+        options.at_once = true;
         fails(&service.open().forget(&retention, &options).unwrap_err());
         // Each operation, as far as it needs that listing.
         if list != "data" {
@@ -245,7 +245,7 @@ fn forgetting_works_over_s3() {
     take(&repository, "one", parts(1, 4, 1 << 20));
     let two = take(&repository, "two", parts(2, 4, 1 << 20));
     let mut options = forget_options(true, true);
-    options.nobody_else_writes = true;
+    options.at_once = true;
     repository.forget(&Retention { last: 1, ..Retention::default() }, &options).unwrap();
     assert_eq!(set_names(&repository), ["two"]);
     assert!(contents(&service.open(), &two).unwrap() == expected(parts(2, 4, 1 << 20)));

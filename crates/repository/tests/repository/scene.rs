@@ -10,8 +10,8 @@ use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::manifest::{FORMAT, KeptDataSet, Manifest};
 use plan::ports::{Content, Context, Dump, Keep, Kept, Meta, Part, Repository, Silent, StopFlag, Verdict};
-use plan::{Error, Result};
-use repository::{CheckReport, ForgetOptions, Location, ReadData, RusticRepository};
+use plan::{Error, InstallationId, Result};
+use repository::{CheckReport, ForgetOptions, Location, ReadData, RusticRepository, Whose};
 use secrecy::SecretString;
 
 pub const PASSWORD: &str = "correct horse";
@@ -28,7 +28,15 @@ pub struct Scene {
 
 impl Scene {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// In memory, for tests of many small backups: each file of a repository is synced, and disks take their time.
+    pub fn in_memory() -> Self {
+        Self::at(tempfile::tempdir_in("/dev/shm").unwrap())
+    }
+
+    fn at(folder: tempfile::TempDir) -> Self {
         let location = Location::Folder(folder.path().join("repository"));
         RusticRepository::init(&location, &password()).unwrap();
         Self { repository: RusticRepository::open(&location, &password()).unwrap(), folder }
@@ -195,6 +203,59 @@ pub fn manifest(set: &str, kept: &Kept) -> Manifest {
     }
 }
 
+/// Keeps small data sets as a set of an installation, finished at a time.
+pub fn take_of(repository: &RusticRepository, name: &str, set: &str, at: Timestamp, seeds: &[(DataSetName, u64)]) -> Manifest {
+    take_some_of(repository, name, set, at, seeds, &ALL_OF_THEM)
+}
+
+/// The same of an installation that has these data sets.
+pub fn take_some_of(
+    repository: &RusticRepository,
+    name: &str,
+    set: &str,
+    at: Timestamp,
+    seeds: &[(DataSetName, u64)],
+    has: &[DataSetName],
+) -> Manifest {
+    let mut taken: Option<Manifest> = None;
+    for (data_set, seed) in seeds {
+        let keep = Keep { set: SetId(set.into()), data_set: *data_set };
+        let kept = repository.keep(&context(), &keep, Script::parts(parts(*seed, 2, 3000))).unwrap();
+        let mut one = manifest(set, &kept);
+        let kept = one.data_sets.remove(&DATA_SET).unwrap();
+        taken.get_or_insert(one).data_sets.insert(*data_set, kept);
+    }
+    let mut taken = taken.unwrap();
+    (taken.started_at, taken.finished_at) = (at, at);
+    taken.installation = Some(InstallationId { name: name.into(), identity: Some(format!("namespace {name}")) });
+    let left_out = has.iter().filter(|name| !taken.data_sets.contains_key(*name));
+    taken.left_out = left_out.map(|name| (*name, "not asked for".to_owned())).collect();
+    repository.write_manifest(&taken).unwrap();
+    taken
+}
+
+/// What the installations of [`take_of`] have.
+pub const ALL_OF_THEM: [DataSetName; 3] = [DataSetName::SystemDatabase, DataSetName::BackendRedis, DataSetName::SystemRedis];
+
+/// All of them, with contents of a seed.
+pub fn all_of(seed: u64) -> [(DataSetName, u64); 3] {
+    ALL_OF_THEM.map(|name| (name, seed * 10 + name as u64))
+}
+
+/// About the sets of an installation.
+pub fn forget_of(name: &str, now: Timestamp) -> ForgetOptions {
+    ForgetOptions {
+        now: now.to_zoned(jiff::tz::TimeZone::UTC),
+        whose: Whose { installation: Some(InstallationId::named(name)), unnamed: false },
+        ..forget_options(true, false)
+    }
+}
+
+/// Bytes of all files.
+pub fn disk_usage(folder: &Path) -> u64 {
+    files(folder).iter().map(|file| std::fs::metadata(file).unwrap().len()).sum()
+}
+
 /// Keeps parts as a whole set.
 pub fn take(repository: &RusticRepository, set: &str, parts: Vec<Part>) -> Kept {
     let kept = repository.keep(&context(), &keep_of(set), Script::parts(parts)).unwrap();
@@ -231,8 +292,17 @@ pub fn expected(parts: Vec<Part>) -> Vec<(PathBuf, Vec<u8>)> {
     parts.into_iter().map(bytes).collect()
 }
 
+/// About the sets that have no installation's name, as those of this scene.
 pub fn forget_options(apply: bool, prune: bool) -> ForgetOptions {
-    ForgetOptions { now: jiff::Zoned::now(), prune, apply, backup_hours_max: repository::BACKUP_HOURS_MAX, nobody_else_writes: false }
+    ForgetOptions {
+        now: jiff::Zoned::now(),
+        whose: Whose { installation: None, unnamed: true },
+        prune,
+        apply,
+        shown: None,
+        backup_hours_max: repository::BACKUP_HOURS_MAX,
+        at_once: false,
+    }
 }
 
 pub fn error_text(error: &Error) -> String {

@@ -10,6 +10,7 @@ use plan::manifest::{KeptDataSet, Manifest};
 use plan::{InstallationId, Purpose, Result};
 use serde::Serialize;
 
+use super::held::Held;
 use crate::app::App;
 use crate::config::Config;
 
@@ -46,6 +47,9 @@ pub(crate) struct SetDocument<'a> {
     data_sets: &'a BTreeMap<DataSetName, KeptDataSet>,
     /// Restores and rehearsals of the set that the journals at hand know of.
     proven_by: Vec<Proof>,
+    /// What keeps it from every `forget`.
+    #[serde(flatten)]
+    held: Held,
 }
 
 impl<'a> SetDocument<'a> {
@@ -73,7 +77,12 @@ impl<'a> SetDocument<'a> {
             damage: None,
             data_sets: &manifest.data_sets,
             proven_by,
+            held: Held::default(),
         }
+    }
+
+    pub(super) fn held(self, held: Held) -> Self {
+        Self { held, ..self }
     }
 
     pub(crate) fn of(candidate: &'a Candidate, proven_by: Vec<Proof>) -> Self {

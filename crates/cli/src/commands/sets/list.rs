@@ -11,6 +11,7 @@ use plan::{InstallationId, Result};
 use serde::Serialize;
 
 use super::document::{Proof, Proofs, SetDocument, duration, word};
+use super::held::Held;
 use crate::app::App;
 use crate::args;
 use crate::output::{Table, age, bytes, duration_ms, local_time};
@@ -55,12 +56,14 @@ pub(crate) fn list(app: &App, args: &args::List) -> Result<()> {
     };
     let is_named = args.all_installations || whose == Whose::Unknown || servers(&candidates).len() > 1;
     let mut proofs = Proofs::at_hand(app, &config);
+    let mut held = Held::all(app, repository.as_ref());
     let mut table = Table::new(&head(is_named));
     let mut documents = Vec::new();
     for candidate in &candidates {
         let proofs = proofs.of(&candidate.manifest.set);
-        table.row(row(candidate, &proofs, is_named));
-        documents.push(SetDocument::of(candidate, proofs));
+        let held = held.remove(&candidate.manifest.set).unwrap_or_default();
+        table.row(row(candidate, &proofs, &held, is_named));
+        documents.push(SetDocument::of(candidate, proofs).held(held));
     }
     if candidates.is_empty() && lost.is_empty() {
         let of = whose_name(&whose).map(|name| format!(" of {name}")).unwrap_or_default();
@@ -118,7 +121,7 @@ fn head(is_named: bool) -> Vec<&'static str> {
     head
 }
 
-fn row(candidate: &Candidate, proofs: &[Proof], is_named: bool) -> Vec<String> {
+fn row(candidate: &Candidate, proofs: &[Proof], held: &Held, is_named: bool) -> Vec<String> {
     let manifest = &candidate.manifest;
     let mut row = vec![
         manifest.set.to_string(),
@@ -129,7 +132,7 @@ fn row(candidate: &Candidate, proofs: &[Proof], is_named: bool) -> Vec<String> {
         bytes(manifest.stored_bytes()),
         duration_ms(i64::try_from(manifest.skew_ms()).unwrap_or(i64::MAX)),
         proofs.last().map_or_else(|| "digests".to_owned(), |proof| format!("{} {}", word(proof.purpose), age(proof.at))),
-        what_is_in(candidate, is_named),
+        format!("{}{}", what_is_in(candidate, is_named), held.remark()),
     ];
     if is_named {
         row.insert(1, manifest.installation.clone().unwrap_or_default().to_string());
