@@ -166,7 +166,7 @@ pub fn repack(open: &Open, ledger: &Ledger, todo: &BTreeMap<Id, Todo>, now: Time
     let mut written = Vec::new();
     for kind in [BlobType::Tree, BlobType::Data] {
         let mut builder = Builder::new(open, kind);
-        let filled = old.iter().map(|(id, pack)| builder.take(id, pack, &mut wanted, now)).collect::<Result<()>>();
+        let filled = old.iter().try_for_each(|(id, pack)| builder.take(id, pack, &mut wanted, now));
         let filled = filled.and_then(|()| builder.flush(now));
         written.append(&mut builder.written);
         // The error that matters is the first one; what stays is a pack that no index names.

@@ -78,7 +78,9 @@ impl Rule {
                 })
                 .collect(),
             Self::Periodic(name, unit, count, period) => {
-                let (mut seen, mut current): (u32, Option<((i16, i16), usize)>) = (0, None);
+                let mut seen = 0_u32;
+                // The period that was seen last, and its newest set.
+                let mut current: Option<((i16, i16), usize)> = None;
                 each.map(|place| {
                     let this = period(&sets[place].finished_at.to_zoned(now.time_zone().clone()));
                     let fate = match current {
