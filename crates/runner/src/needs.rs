@@ -1,12 +1,12 @@
 //! What a run may still need of the repository, written there: the set that it puts back, and the safety copies it took. Whoever forgets sets, on whatever machine,
 //! keeps these until the run is over.
 
+use plan::Purpose;
 use plan::ids::SetId;
 use plan::journal::Run;
 use plan::needs::{self, Need};
 use plan::ports::Event;
 use plan::step::{Action, Output};
-use plan::Purpose;
 
 use crate::act::Hands;
 

@@ -15,6 +15,8 @@ use crate::storage::Seen;
 const UNUSED_PERCENT_MAX: u64 = 5;
 /// A prune beside others writes no more than this share of all packs anew.
 const REPACK_PERCENT_MAX: u64 = 10;
+/// More small packs than this are put together, however little is in them: each costs a request when it is read.
+const SMALL_PACKS_MAX: usize = 32;
 /// Temporary files of writers that are older than this are nobody's any more.
 const TEMPORARY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 /// Times that are later than now by more are of a clock that was wrong.
@@ -134,7 +136,7 @@ impl Rules {
             let small: Vec<_> =
                 candidates.iter().filter(|(id, pack)| pack.kind() == kind && pack.bytes() < target / 4 && !chosen.contains(id)).collect();
             let sum: u64 = small.iter().map(|(_, pack)| pack.used_bytes).sum();
-            if sum >= target && sum <= budget {
+            if (sum >= target || small.len() > SMALL_PACKS_MAX) && sum <= budget {
                 budget -= sum;
                 chosen.extend(small.into_iter().map(|(id, _)| **id));
             }

@@ -152,7 +152,7 @@ fn a_pack_that_is_missing_and_that_a_set_needs_harms_only_that_set() {
         let scene = Scene::new();
         let kept = take_at(&scene.repository, "kept", 26, 2);
         damage_a_pack_of_old(&scene, false);
-        scene.repository.keep(&context(), &keep_of("interrupted"), Script::parts(parts(3, 3, 1 << 20))).unwrap();
+        scene.again().keep(&context(), &keep_of("interrupted"), Script::parts(parts(3, 3, 1 << 20))).unwrap();
         let scene_again = scene.again();
         let report = scene_again.forget(&keep_last(2), &ForgetOptions { at_once, ..forget_options(true, true) }).unwrap();
         assert_eq!(report.removed, []);
