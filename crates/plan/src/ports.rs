@@ -3,6 +3,7 @@
 mod data_set;
 mod kind;
 mod leftover;
+mod mark;
 mod objects;
 mod part;
 mod remote;
@@ -15,6 +16,7 @@ mod writers;
 pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
+pub use mark::{Mark, MarkRole};
 pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part};
 pub use remote::{Ended, Input, Process, Program, Remote};

@@ -3,15 +3,18 @@
 //! What the live database has is saved in the record before anything is dropped. Tables move in ONE `RENAME TABLE`, which the server does wholly or not at all; so
 //! from where the tables are one sees whether it was done. Everything else is asked for before it is done. So both verbs can be interrupted anywhere and called again.
 
+mod cover;
 mod swap;
 
 use std::collections::BTreeSet;
 
-use plan::ports::{Context, Road};
+use plan::ids::DataSetName;
+use plan::ports::{Context, Road, Undone};
 use plan::{Class, Error, Result};
 
 use crate::blockers;
 use crate::discard::drop_schema;
+use crate::mark;
 use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
@@ -22,10 +25,13 @@ use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 use swap::Tables;
 
+pub(crate) use cover::uncover;
+
 /// What both verbs work with.
 struct Swap<'a> {
     session: Session,
     context: &'a Context,
+    data_set: DataSetName,
     schemas: &'a Schemas,
     record: Record,
     kind: Kind,
@@ -35,7 +41,7 @@ impl<'a> Swap<'a> {
     fn open(store: &MysqlStore, context: &'a Context, schemas: &'a Schemas) -> Result<Self> {
         let mut session = store.restoring(Talk::Text, schemas, Some(&schemas.live))?;
         let kind = Server::ask(&mut session)?.kind;
-        Ok(Self { session, context, schemas, record: Record::at(schemas), kind })
+        Ok(Self { session, context, data_set: store.name, schemas, record: Record::at(schemas), kind })
     }
 
     fn set(&mut self) -> Result<Objects> {
@@ -44,6 +50,16 @@ impl<'a> Swap<'a> {
 
     fn live(&mut self) -> Result<Objects> {
         self.record.need(&mut self.session, Document::Live)
+    }
+
+    /// How far this run came.
+    fn came_to(&mut self) -> Result<Option<State>> {
+        self.record.state_of(&mut self.session, &self.context.run)
+    }
+
+    /// This run is not live, or no longer.
+    fn uncover(&mut self) -> Result<()> {
+        uncover(&mut self.session, &self.schemas.live, &self.schemas.before, &self.context.run)
     }
 
     fn state(&mut self, state: State) -> Result<()> {
@@ -85,7 +101,8 @@ impl<'a> Swap<'a> {
         }
         let busy = (error.class() == Class::Transient)
             .then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
-        let restored = self.create(objects).and_then(|()| self.state(state));
+        let is_beside = !matches!(state, State::Swapped | State::Done);
+        let restored = self.create(objects).and_then(|()| if is_beside { self.uncover() } else { Ok(()) }).and_then(|()| self.state(state));
         let error = match busy {
             Some(busy) => busy.because(error),
             None => error,
@@ -112,13 +129,14 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
         return Ok(());
     }
     let mut swap = Swap::open(store, context, schemas)?;
-    match swap.record.state(&mut swap.session)? {
-        None | Some(State::Staging) => {
+    match swap.came_to()? {
+        None => return Err(nothing_there(&swap)),
+        Some(State::Staging) => {
             return Err(Error::failed("there is no whole staged copy to cut over to").hint("Stage and prove again."));
         }
         Some(State::Undoing) => return Err(Error::failed("an undo of this run is half-way").hint("Finish it with `undo`.")),
         Some(State::Done) => return drop_if_empty(&mut swap),
-        Some(State::Staged | State::Undone | State::Saved) => move_in(&mut swap)?,
+        Some(state @ (State::Staged | State::Undone | State::Saved)) => move_in(&mut swap, state)?,
         Some(State::Swapped) => {}
     }
     let set = swap.set()?;
@@ -127,18 +145,29 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
     drop_if_empty(&mut swap)
 }
 
+/// Somebody else ended the run, or this is another server.
+fn nothing_there(swap: &Swap<'_>) -> Error {
+    let Schemas { stage, before, .. } = swap.schemas;
+    Error::needs_person(format!("there is neither a staged copy nor previous data of run {} here: nothing was changed", swap.context.run))
+        .hint(format!("They would be in the schemas {stage:?} and {before:?}. Look whether this is the server that the run was begun on."))
+}
+
 /// Until the tables are swapped.
-fn move_in(swap: &mut Swap<'_>) -> Result<()> {
+fn move_in(swap: &mut Swap<'_>, state: State) -> Result<()> {
     let set = swap.set()?;
-    if swap.record.state(&mut swap.session)? == Some(State::Saved) {
-        let live = swap.live()?;
-        if Tables::read(&mut swap.session, swap.schemas)?.are_swapped(&live, &set) {
-            return swap.state(State::Swapped);
-        }
+    let tables = Tables::read(&mut swap.session, swap.schemas)?;
+    if state == State::Saved && tables.are_swapped(&swap.live()?, &set) {
+        return swap.state(State::Swapped);
     }
+    if let Some(missing) = tables.not_staged(&set) {
+        let text = format!("the staged copy of run {} lacks table {missing:?}: nothing was changed", swap.context.run);
+        return Err(Error::needs_person(text).hint(format!("Somebody changed schema {:?}. Restore again.", swap.schemas.stage)));
+    }
+    mark::refuse_half_loaded(&mut swap.session, &swap.schemas.live)?;
+    cover::refuse_strangers(swap)?;
     swap::probe(&mut swap.session, &swap.schemas.live)?;
-    let before = swap.record.state(&mut swap.session)?.unwrap_or(State::Staged);
     let live = swap.save()?;
+    cover::cover(swap)?;
     let moved = objects::drop_all(&mut swap.session, &swap.schemas.live).and_then(|()| {
         let staged = &set.tables;
         swap::rename(
@@ -147,34 +176,43 @@ fn move_in(swap: &mut Swap<'_>) -> Result<()> {
         )
     });
     if let Err(error) = moved {
-        let state = if before == State::Saved { State::Staged } else { before };
+        let state = if state == State::Saved { State::Staged } else { state };
         return Err(swap.give_up(error, &live, state));
     }
     swap.state(State::Swapped)
 }
 
-/// Takes a cut-over back, as far as it came.
-pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> Result<()> {
+/// Takes a cut-over back, as far as it came. Without a record nothing was swapped here, by this run: that is said.
+pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> Result<Undone> {
     if schemas.road == Road::InPlace {
         return Err(Error::needs_person("a restore in place has no previous data beside it")
             .hint("Restore the safety copy that was taken before it."));
     }
     let mut swap = Swap::open(store, context, schemas)?;
-    let state = match swap.record.state(&mut swap.session)? {
-        None | Some(State::Staging | State::Staged | State::Undone) => return Ok(()),
+    let state = match swap.came_to()? {
+        None => return Ok(Undone::NothingThere),
+        Some(State::Staging | State::Staged | State::Undone) => return swap.uncover().map(|()| Undone::PreviousIsLive),
         Some(state) => state,
     };
+    cover::refuse_covered(&mut swap)?;
     let (set, live) = (swap.set()?, swap.live()?);
     let tables = Tables::read(&mut swap.session, schemas)?;
     if state == State::Saved && !tables.are_swapped(&live, &set) {
         swap.create(&live)?;
-        return swap.state(State::Staged);
+        swap.uncover()?;
+        return swap.state(State::Staged).map(|()| Undone::PreviousIsLive);
     }
     if !(state == State::Undoing && tables.are_swapped_back(&live)) {
+        if let Some(missing) = tables.not_kept(&live) {
+            let text = format!("what run {} replaced lacks table {missing:?}: nothing was changed", context.run);
+            return Err(Error::needs_person(text).hint(format!("Somebody changed schema {:?}.", schemas.before)));
+        }
+        mark::refuse_half_loaded(&mut swap.session, &schemas.live)?;
         move_out(&mut swap, state, &set, &live)?;
     }
     swap.create(&live)?;
-    swap.state(State::Undone)
+    swap.uncover()?;
+    swap.state(State::Undone).map(|()| Undone::PreviousIsLive)
 }
 
 /// Until the previous tables are live again.

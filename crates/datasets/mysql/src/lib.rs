@@ -28,14 +28,19 @@
 //! This crate never names the repository engine and never touches the live database before the cut-over, but for a restore in place.
 
 mod address;
+mod beside;
 mod blockers;
 mod chunk;
 mod cut_over;
 mod discard;
 mod dump;
 mod fits;
+mod identity;
+mod leftovers;
 mod load;
+mod lock;
 mod look;
+mod mark;
 mod objects;
 mod owned;
 mod place;

@@ -3,6 +3,9 @@
 use plan::Result;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 
+use crate::beside::{self, Beside};
+use crate::identity;
+use crate::mark;
 use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
@@ -70,8 +73,8 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     Ok(Findings {
         store: server.name(),
         address: store.address.to_string(),
-        identity: None,
-        half_loaded_by: None,
+        identity: identity::of(&mut session, &server, database)?,
+        half_loaded_by: half_loaded_by(&mut session, database)?,
         size_bytes,
         count: Some(rows),
         backup_problems: backup,
@@ -79,6 +82,14 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         road,
         facts,
     })
+}
+
+/// The run that replaces the live database in place, or is in the middle of a swap.
+fn half_loaded_by(session: &mut Session, database: &str) -> Result<Option<String>> {
+    if let Some(found) = mark::find(session, database)? {
+        return Ok(Some(found.mark.map_or_else(|| "unknown".to_owned(), |mark| mark.run.to_string())));
+    }
+    Ok(beside::list(session, database)?.iter().find(|run| run.is_half_way()).map(Beside::run))
 }
 
 /// What is missing for reading; the blocking ones would make a set incomplete without a word.

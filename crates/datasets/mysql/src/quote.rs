@@ -20,6 +20,11 @@ pub(crate) fn text(text: &str) -> String {
     format!("_utf8mb4 x'{}'", hex::encode(text))
 }
 
+/// A comment in a definition, where the server takes no other literal: for sessions whose `sql_mode` lets a backslash escape.
+pub(crate) fn comment(text: &str) -> String {
+    format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
 /// A literal of raw bytes in a character set; `binary` for none.
 pub(crate) fn bytes(bytes: &[u8], charset: &str) -> String {
     if bytes.is_empty() {

@@ -2,6 +2,8 @@
 //!
 //! It is written before anything is dropped, so that a cut-over or an undo that was interrupted anywhere can go on, without the repository.
 
+use plan::ids::RunId;
+use plan::ports::Mark;
 use plan::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -46,15 +48,25 @@ pub(crate) enum Document {
     Live,
     /// `local_infile` of the server, when it was changed for the load.
     LocalInfile,
+    /// Whose run it is; not in records of 0.1.0.
+    Mark,
+    /// The live database, whose name may be cut in that of the schema; not in records of 0.1.0.
+    Database,
+    /// The run that was swapped in over this one: what is live is not this run's. Written by that run.
+    Covered,
 }
 
 impl Document {
-    const fn name(self) -> &'static str {
+    /// Its name in the table.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::State => "state",
             Self::Set => "set",
             Self::Live => "live",
             Self::LocalInfile => "local-infile",
+            Self::Mark => "mark",
+            Self::Database => "database",
+            Self::Covered => "covered",
         }
     }
 }
@@ -68,18 +80,38 @@ pub(crate) struct Record {
 impl Record {
     /// The record at a place.
     pub(crate) fn at(schemas: &Schemas) -> Self {
-        Self { before: schemas.before.clone(), table: quote::qualified(&schemas.before, TABLE) }
+        Self::in_schema(&schemas.before)
     }
 
-    /// Makes the schema and the table, if they are not there.
-    pub(crate) fn create(&self, session: &mut Session) -> Result<()> {
+    /// The record in a schema for previous data.
+    pub(crate) fn in_schema(before: &str) -> Self {
+        Self { before: before.to_owned(), table: quote::qualified(before, TABLE) }
+    }
+
+    /// Makes the schema and the table, if they are not there, and says whose they are.
+    pub(crate) fn create(&self, session: &mut Session, mark: &Mark, live: &str) -> Result<()> {
         session.run("make the schema for the previous data", &format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.before)))?;
         let sql = format!(
             "CREATE TABLE IF NOT EXISTS {} (name VARCHAR(16) CHARACTER SET ascii NOT NULL, piece INT NOT NULL, content LONGBLOB NOT NULL, \
              PRIMARY KEY (name, piece)) ENGINE = InnoDB",
             self.table
         );
-        session.run("make the record of the cut-over", &sql).map(drop)
+        session.run("make the record of the cut-over", &sql)?;
+        self.write(session, Document::Database, &live)?;
+        self.write(session, Document::Mark, mark)
+    }
+
+    /// That the record is this run's, when it says whose it is: the name of its schema has the end of the run's id only.
+    ///
+    /// # Errors
+    /// [`plan::Class::NeedsPerson`] when it is another's.
+    fn check_owner(&self, session: &mut Session, run: &RunId) -> Result<()> {
+        match self.read::<Mark>(session, Document::Mark)? {
+            Some(mark) if mark.run != *run => {
+                Err(Error::needs_person(format!("schema {:?} is of {}, not of run {run}: nothing was changed", self.before, mark.owner())))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How far the run came; `None` when there is no record.
@@ -88,6 +120,18 @@ impl Record {
             return Ok(None);
         }
         self.read(session, Document::State)
+    }
+
+    /// How far this run came.
+    ///
+    /// # Errors
+    /// [`plan::Class::NeedsPerson`] when the record is another run's.
+    pub(crate) fn state_of(&self, session: &mut Session, run: &RunId) -> Result<Option<State>> {
+        let state = self.state(session)?;
+        if state.is_some() {
+            self.check_owner(session, run)?;
+        }
+        Ok(state)
     }
 
     /// Reads a document.

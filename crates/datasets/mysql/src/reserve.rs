@@ -3,6 +3,7 @@
 use plan::ports::{Context, Road};
 use plan::{Error, Result};
 
+use crate::beside;
 use crate::place::Schemas;
 use crate::server::{Kind, Server};
 use crate::session::{Session, Talk};
@@ -13,7 +14,11 @@ pub(crate) fn reserve(store: &MysqlStore, context: &Context, road: Road) -> Resu
     let mut session = store.session(Talk::Text, Some(&store.address.database))?;
     let server = Server::ask(&mut session)?;
     let logged = is_logged(store, &mut session, &server)?;
-    Ok(Schemas::of(&store.address.database, &context.run, road, logged))
+    let mut schemas = Schemas::of(&store.address.database, &context.run, road, logged);
+    let runs = beside::list(&mut session, &schemas.live)?;
+    let swapped = runs.into_iter().filter(|run| run.is_swapped()).filter_map(|run| run.before);
+    schemas.over = Some(swapped.filter(|before| *before != schemas.before).collect());
+    Ok(schemas)
 }
 
 fn is_logged(store: &MysqlStore, session: &mut Session, server: &Server) -> Result<bool> {

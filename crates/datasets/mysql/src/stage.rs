@@ -1,7 +1,7 @@
 //! Loads a snapshot: tables, rows by N loaders, then secondary keys, then foreign keys.
 //!
 //! Beside the live database no trigger, event, routine or view is made: a trigger would rewrite rows, an event would fire before its time. They are saved in
-//! the record and made at the cut-over. In place they come last.
+//! the record and made at the cut-over. In place they come last, and the database bears a mark meanwhile.
 
 mod rows;
 
@@ -9,12 +9,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plan::ports::{Context, Entry, Road, Snapshot};
+use plan::ports::{Context, Entry, Mark, MarkRole, Road, Snapshot};
 use plan::{Error, Result};
 
 use crate::discard::drop_schema;
 use crate::dump::SCHEMA_PATH;
 use crate::load::Definitions;
+use crate::mark;
 use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
@@ -31,8 +32,11 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
     let mut session = store.restoring(Talk::Text, schemas, Some(&schemas.live))?;
     let server = Server::ask(&mut session)?;
     match schemas.road {
-        Road::SideCopy => prepare_side(&mut session, schemas, &record, &schema)?,
-        Road::InPlace => clear_live(&mut session, schemas, &schema)?,
+        Road::SideCopy => prepare_side(&mut session, schemas, &record, &schema, &Mark::of(context, store.name, MarkRole::Previous))?,
+        Road::InPlace => {
+            mark::put(store, &mut session, context, schemas)?;
+            clear_live(&mut session, schemas, &schema)?;
+        }
     }
     let definitions: Vec<Definitions> = schema.tables.iter().map(Definitions::of).collect::<Result<_>>()?;
     session.run("choose the schema", &format!("USE {}", quote::name(schemas.target())))?;
@@ -53,7 +57,10 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
     }
     match schemas.road {
         Road::SideCopy => record.write_state(&mut session, State::Staged),
-        Road::InPlace => objects::create_missing(&mut session, context, server.kind, &schemas.live, &schema.objects),
+        Road::InPlace => {
+            objects::create_missing(&mut session, context, server.kind, &schemas.live, &schema.objects)?;
+            mark::remove(&mut session, context, &schemas.live)
+        }
     }
 }
 
@@ -74,15 +81,15 @@ pub(crate) fn schema_of(snapshot: &dyn Snapshot) -> Result<Schema> {
 }
 
 /// Empty side schemas, with the set's own schema in the record.
-fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schema: &Schema) -> Result<()> {
-    match record.state(session)? {
+fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schema: &Schema, mark: &Mark) -> Result<()> {
+    match record.state_of(session, &mark.run)? {
         None | Some(State::Staging | State::Staged | State::Undone) => {}
         Some(State::Saved | State::Swapped | State::Done | State::Undoing) => {
             return Err(Error::failed("this run has begun its cut-over: it cannot load again")
                 .hint("Go on with `resume`, or take it back with `undo`."));
         }
     }
-    record.create(session)?;
+    record.create(session, mark, &schemas.live)?;
     record.write_with_state(session, Document::Set, schema, State::Staging)?;
     drop_schema(session, &schemas.stage)?;
     let (charset, collation) = read::defaults(session, &schemas.live)?;

@@ -6,13 +6,13 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
 
 use crate::address::Address;
 use crate::place::Schemas;
 use crate::server::Server;
 use crate::session::{Hook, Session, Talk};
-use crate::{chunk, cut_over, discard, dump, fits, look, prove, reserve, stage};
+use crate::{chunk, cut_over, discard, dump, fits, identity, leftovers, lock, look, prove, reserve, stage};
 
 /// Whether a restore is written to the server's binary log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,6 +92,12 @@ impl DataSet for MysqlStore {
         Ok(Server::ask(&mut session)?.kind.into())
     }
 
+    fn identity(&self, _context: &Context) -> Result<Option<String>> {
+        let mut session = self.session(Talk::Text, None)?;
+        let server = Server::ask(&mut session)?;
+        identity::of(&mut session, &server, &self.address.database)
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         look::look(self, context)
     }
@@ -121,15 +127,26 @@ impl DataSet for MysqlStore {
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        cut_over::undo(self, context, &self.schemas(place)?)?;
-        Ok(Undone::PreviousIsLive)
+        cut_over::undo(self, context, &self.schemas(place)?)
     }
 
-    fn discard(&self, _context: &Context, place: &Place, _what: Discard) -> Result<()> {
-        discard::discard(self, &self.schemas(place)?)
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        discard::discard(self, context, &self.schemas(place)?, what)
     }
 
     fn kept_bytes(&self, _context: &Context, place: &Place) -> Result<u64> {
         discard::kept_bytes(self, &self.schemas(place)?)
+    }
+
+    fn lock(&self, _context: &Context) -> Result<Option<Box<dyn Held>>> {
+        lock::take(self).map(Some)
+    }
+
+    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
+        leftovers::list(self)
+    }
+
+    fn remove_leftover(&self, _context: &Context, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(self, leftover)
     }
 }

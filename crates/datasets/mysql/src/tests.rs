@@ -5,6 +5,7 @@ mod consistency;
 mod crash;
 mod fidelity;
 mod kit;
+mod marks;
 mod privileges;
 mod ranges;
 mod refusals;

@@ -6,8 +6,9 @@ use plan::Result;
 
 use crate::session::Session;
 
-/// The schemas of the user: what `pg_dump` takes.
-const USER_SCHEMAS: &str = "(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')";
+/// The schemas of the user: what `pg_dump` takes; not our mark ([`crate::mark::SCHEMA`]).
+const USER_SCHEMAS: &str =
+    "(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'threescale_backup_mark'))";
 
 /// Kind, catalogue, its namespace column (or none), and which of its rows. `c` is the row.
 const KINDS: [(&str, &str, Option<&str>, &str); 24] = [

@@ -23,7 +23,7 @@ use crate::properties::Properties;
 use crate::sequences::{self, Positions};
 use crate::server::Server;
 use crate::session::Session;
-use crate::{census, place};
+use crate::{census, mark, place};
 
 /// Size of a part: bounds the memory, and is what the repository's engine reads at once.
 const PART_BYTES: usize = 8 << 20;
@@ -66,6 +66,7 @@ impl PostgresDump {
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
         let before = sequences::positions(&mut exporter)?;
         let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])
+            .and([format!("--exclude-schema={}", mark::SCHEMA)])
             .and([format!("--snapshot={snapshot}"), "--dbname".to_owned(), crate::sql::connection_string(&address.database)])
             .read();
         let mut pg_dump = clients.start(context, address, &call)?;

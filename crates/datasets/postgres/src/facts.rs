@@ -27,13 +27,16 @@ pub(crate) const SCHEMAS: &str = "schemas";
 /// Tablespaces in which objects are, besides the database's own.
 pub(crate) const TABLESPACES: &str = "tablespaces";
 
-/// Lists of names, one query each; `$own` in a query leaves out what belongs to an extension.
+/// Lists of names, one query each; without what belongs to an extension, and without our mark ([`crate::mark::SCHEMA`]).
 const LISTS: [(&str, &str); 5] = [
     (EXTENSIONS, "SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql'"),
-    (SCHEMAS, "SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"),
+    (
+        SCHEMAS,
+        "SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'threescale_backup_mark')",
+    ),
     (
         OWNERS,
-        "WITH user_schema AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'), \
+        "WITH user_schema AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'threescale_backup_mark')), \
               owner AS (SELECT 'pg_class'::regclass AS kind, oid, relowner AS role FROM pg_class WHERE relnamespace IN (SELECT oid FROM user_schema) \
                         UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace IN (SELECT oid FROM user_schema) \
                         UNION ALL SELECT 'pg_type'::regclass, oid, typowner FROM pg_type WHERE typnamespace IN (SELECT oid FROM user_schema) \

@@ -2,6 +2,8 @@
 //!
 //! `pg_restore` turns the archive into statements for one `psql` session that has begun the transaction and emptied the database; `pg_restore`
 //! writes the COMMIT last. Whatever fails before it, `psql` goes without one and the server rolls back.
+//!
+//! Meanwhile the database bears a mark. It goes with everything else, in the same transaction; after a kill it stays, and says that nobody ended the run.
 
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
@@ -10,6 +12,7 @@ use plan::{Error, Result};
 
 use crate::blockers;
 use crate::child::{Call, of_stream};
+use crate::mark;
 use crate::restore::{Omissions, verdict};
 use crate::server::Server;
 use crate::session::Session;
@@ -97,9 +100,22 @@ impl Loading<'_> {
             self.context.stop.check()?;
             self.warn(&format!("{}; {}", error.chain(), error.hints().join(" ")));
         }
+        if !mark::put(&mut session, self.context, self.data_set, &self.address.database)? {
+            self.warn(
+                "a role that may not make schemas leaves no mark: a backup from elsewhere does not see that the data is being replaced",
+            );
+        }
         drop(session);
-        self.replace(&omissions)?;
-        let mut session = Session::open(self.address)?;
+        let replaced = self.replace(&omissions);
+        let mut session = match Session::open(self.address) {
+            Ok(session) => session,
+            Err(error) => return replaced.and(Err(error)),
+        };
+        if replaced.is_err() {
+            // It is as it was. What cannot be removed now is removed by the next call.
+            drop(mark::remove(&mut session, self.context));
+        }
+        replaced?;
         session.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))
     }
 

@@ -5,6 +5,8 @@ use plan::{Class, Result};
 
 use crate::address::Address;
 use crate::clients::Finder;
+use crate::identity;
+use crate::mark::InPlace;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::literal;
@@ -54,8 +56,8 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
         address: address.to_string(),
-        identity: None,
-        half_loaded_by: None,
+        identity: identity::of(session, &address.database)?,
+        half_loaded_by: InPlace::find(session)?.map(|found| found.run()),
         size_bytes: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
         count: u64::try_from(row.get::<_, i64>(4)).ok(),
         backup_problems,
@@ -82,7 +84,7 @@ fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Resul
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
         address: address.to_string(),
-        identity: None,
+        identity: identity::of(session, &address.database)?,
         half_loaded_by: None,
         size_bytes: 0,
         count: None,

@@ -27,7 +27,8 @@ pub(crate) struct Databases {
 impl Databases {
     /// Names of a run.
     pub(crate) fn new(road: Road, live: &str, live_oid: Option<u32>, run: &RunId) -> Self {
-        Self { road, live: live.to_owned(), live_oid, stage: side_name(live, "stage", run), before: side_name(live, "before", run) }
+        let name = |role| side_name(live, role, run.short());
+        Self { road, live: live.to_owned(), live_oid, stage: name(Role::Stage), before: name(Role::Before) }
     }
 
     /// # Errors
@@ -45,8 +46,31 @@ impl Databases {
     }
 }
 
-fn side_name(live: &str, role: &str, run: &RunId) -> String {
-    let end = format!("__{role}_{}", run.short());
+/// What a side database is for, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The staged copy.
+    Stage,
+    /// The previous data.
+    Before,
+}
+
+/// The end of a run's id in a name.
+const SHORT_BYTES: usize = 10;
+
+/// What a database is beside a live one, and of which run: the end of its id.
+pub(crate) fn role_of<'a>(live: &str, database: &'a str) -> Option<(Role, &'a str)> {
+    let at = database.len().checked_sub(SHORT_BYTES)?;
+    let short = database.get(at..).filter(|short| short.chars().all(|c| c.is_ascii_digit() || c.is_ascii_lowercase()))?;
+    [Role::Stage, Role::Before].into_iter().find(|role| side_name(live, *role, short) == database).map(|role| (role, short))
+}
+
+fn side_name(live: &str, role: Role, short: &str) -> String {
+    let word = match role {
+        Role::Stage => "stage",
+        Role::Before => "before",
+    };
+    let end = format!("__{word}_{short}");
     let mut room = NAME_BYTES.saturating_sub(end.len()).min(live.len());
     while !live.is_char_boundary(room) {
         room -= 1;
@@ -76,10 +100,14 @@ mod tests {
 
     #[test]
     fn side_names_fit_and_keep_their_end() {
-        let run = RunId("01jd000000abcdefghij".into());
-        assert_eq!(side_name("zync", "stage", &run), "zync__stage_abcdefghij");
-        let long = side_name(&"ö".repeat(31), "before", &run);
+        assert_eq!(side_name("zync", Role::Stage, "abcdefghij"), "zync__stage_abcdefghij");
+        let long = side_name(&"ö".repeat(31), Role::Before, "abcdefghij");
         assert!(long.len() <= NAME_BYTES && long.ends_with("ö__before_abcdefghij"), "{long}");
+        assert_eq!(role_of("zync", "zync__stage_abcdefghij"), Some((Role::Stage, "abcdefghij")));
+        assert_eq!(role_of(&"ö".repeat(31), &long), Some((Role::Before, "abcdefghij")));
+        for other in ["zync", "zync__stage_", "zync2__stage_abcdefghij", "zync__stage_xabcdefghij", "zync__stage_ABCDEFGHIJ", "ö"] {
+            assert_eq!(role_of("zync", other), None, "{other}");
+        }
     }
 
     #[test]

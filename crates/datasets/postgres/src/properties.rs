@@ -4,6 +4,7 @@
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::mark;
 use crate::session::Session;
 use crate::sql::{identifier, literal};
 
@@ -35,7 +36,8 @@ pub(crate) struct Properties {
     connection_limit: i32,
     /// `None`: the default grants.
     grants: Option<Vec<Grant>>,
-    comment: Option<String>,
+    /// Its own comment.
+    pub(crate) comment: Option<String>,
     settings: Vec<Setting>,
 }
 
@@ -87,7 +89,7 @@ impl Properties {
             icu_rules: row.get(6),
             tablespace: row.get(7),
             connection_limit: row.get(8),
-            comment: row.get(9),
+            comment: mark::own_comment(row.get(9)),
             grants,
             settings: settings(session, &name)?,
         }))
@@ -149,7 +151,8 @@ impl Properties {
         Ok(text)
     }
 
-    /// The statements that give a loaded database the rest: after the load, which some settings (`default_transaction_read_only`) would disturb.
+    /// The statements that give a loaded database the rest: after the load, which some settings (`default_transaction_read_only`) would disturb. The comment
+    /// waits in the mark ([`crate::mark::Tag`]) until it is live.
     pub(crate) fn finishing(&self, database: &str) -> Vec<String> {
         let name = identifier(database);
         let mut statements = Vec::new();
@@ -161,7 +164,6 @@ impl Properties {
                 format!("GRANT {} ON DATABASE {name} TO {role}{option}", grant.privilege)
             }));
         }
-        statements.extend(self.comment.iter().map(|comment| format!("COMMENT ON DATABASE {name} IS {}", literal(comment))));
         statements.extend(self.settings.iter().map(|setting| {
             let target = match &setting.role {
                 None => format!("DATABASE {name}"),

@@ -90,6 +90,25 @@ impl Session {
         self.client.query_one(query, &[]).map_err(|error| classed(error, what))
     }
 
+    /// The server's process that answers: behind a pool it may be another one each time.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn process(&mut self) -> Result<String> {
+        let what = "ask for the server's process";
+        let answers = self.client.simple_query("SELECT pg_backend_pid()").map_err(|error| classed(error, what))?;
+        let row = answers.into_iter().find_map(|answer| match answer {
+            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        row.ok_or_else(|| Error::failed(format!("{what}: no answer")))
+    }
+
+    /// Whether the server still answers, within a limit.
+    pub(crate) fn is_alive(&mut self, limit: Duration) -> bool {
+        self.client.is_valid(limit).is_ok()
+    }
+
     /// Runs something long; when one of the flags is raised, the server is asked to cancel it.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Event};
+use plan::ports::{Context, Event, MarkRole};
 use plan::{Class, Result};
 
 use crate::address::Address;
@@ -10,12 +10,14 @@ use crate::blockers;
 use crate::child::Call;
 use crate::clients::Clients;
 use crate::facts;
+use crate::mark::Tag;
 use crate::place::Databases;
 use crate::properties::Properties;
 use crate::restore::{Archive, Omissions, verdict};
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::{connection_string, identifier};
+use crate::swap;
 
 /// What a restore works with.
 pub(crate) struct Loading<'a> {
@@ -42,10 +44,13 @@ impl Loading<'_> {
         let mut session = Session::open_maintenance(self.address)?;
         let server = Server::read(&mut session)?;
         let stage = databases.stage.as_str();
+        swap::refuse_others(&mut session, self.context, databases)?;
         blockers::drop_database(&mut session, stage)?;
         let live = Properties::read(&mut session, &databases.live, server.major)?;
         let properties = Properties::staged(live, self.archive.properties()?);
         self.create(&mut session, &server, &properties, stage)?;
+        let tag = Tag::of(self.context, self.data_set, MarkRole::Staged, &databases.live, properties.comment.clone());
+        session.run(&tag.put_on(stage)?, "mark the side database")?;
         let side = self.address.with_database(stage);
         let mut loaded = Session::open(&side)?;
         if !facts::list(&self.kept.evidence, facts::SCHEMAS)?.contains("public") {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::{Class, Result};
 
 use crate::address::Address;
 use crate::beside::RemotePrograms;
@@ -21,7 +21,7 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::stage::Loading;
 use crate::swap::{Hook, Swap};
-use crate::{census, digest, fits, in_place, look, sequences};
+use crate::{census, digest, fits, identity, in_place, leftovers, lock, look, mark, sequences};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -65,8 +65,8 @@ impl PostgresStore {
     fn swap<T>(&self, context: &Context, place: &Place, verb: impl FnOnce(&mut Swap<'_>) -> Result<T>) -> Result<T> {
         let databases = Databases::read(place)?;
         let session = Session::open_maintenance(&self.address)?;
-        let (wait, stop) = (self.cut_over_wait, &context.stop);
-        verb(&mut Swap { session, databases: &databases, wait, stop, hook: &*self.hook })
+        let (wait, address, data_set) = (self.cut_over_wait, &self.address, self.name);
+        verb(&mut Swap { session, context, data_set, address, databases: &databases, wait, hook: &*self.hook })
     }
 }
 
@@ -77,6 +77,14 @@ impl DataSet for PostgresStore {
 
     fn kind(&self) -> Result<StoreKind> {
         Ok(StoreKind::PostgreSql)
+    }
+
+    fn identity(&self, _context: &Context) -> Result<Option<String>> {
+        let mut session = match Session::open(&self.address) {
+            Err(error) if error.class() == Class::Refused => Session::open_maintenance(&self.address)?,
+            opened => opened?,
+        };
+        identity::of(&mut session, &self.address.database)
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
@@ -143,15 +151,15 @@ impl DataSet for PostgresStore {
         if Databases::read(place)?.road == Road::InPlace {
             return Err(in_place::no_way_back());
         }
-        self.swap(context, place, |swap| swap.undo())?;
-        Ok(Undone::PreviousIsLive)
+        self.swap(context, place, |swap| swap.undo())
     }
 
-    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         if Databases::read(place)?.road == Road::InPlace {
-            return Ok(());
+            // A staged copy there is none; a mark that stays says that a load has not ended.
+            return if what == Discard::Previous { mark::remove(&mut Session::open(&self.address)?, context) } else { Ok(()) };
         }
-        self.swap(context, place, |swap| swap.discard())
+        self.swap(context, place, |swap| swap.discard(what))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
@@ -159,5 +167,17 @@ impl DataSet for PostgresStore {
             return Ok(0);
         }
         self.swap(context, place, |swap| swap.kept_bytes())
+    }
+
+    fn lock(&self, context: &Context) -> Result<Option<Box<dyn Held>>> {
+        lock::take(&self.address, context)
+    }
+
+    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
+        leftovers::list(&self.address)
+    }
+
+    fn remove_leftover(&self, _context: &Context, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(&self.address, leftover)
     }
 }

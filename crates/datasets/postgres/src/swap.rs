@@ -1,17 +1,23 @@
 //! The swap of databases: cut over, undo, discard. Every verb first looks at which databases are there, so that it goes on from wherever a crash left it.
 //!
 //! Both renames are one transaction: there is no instant at which the live name is nobody's. Before it, the live database is closed to new sessions, or clients
-//! that reconnect all the time (zync's queue does) would never leave the moment in which a rename is possible.
+//! that reconnect all the time (zync's queue does) would never leave the moment in which a rename is possible. The marks change in the same transaction.
+
+mod sides;
 
 use std::time::{Duration, Instant};
 
-use plan::ports::StopFlag;
+use plan::ids::DataSetName;
+use plan::ports::{Context, Discard, MarkRole, Undone};
 use plan::{Class, Error, Result};
 
+use crate::address::Address;
 use crate::blockers;
+use crate::mark::{self, InPlace, Tag};
 use crate::place::Databases;
 use crate::session::Session;
 use crate::sql::{identifier, literal};
+use sides::{Found, Sides};
 
 /// Called with each statement before it is sent: tests end the process there.
 pub(crate) type Hook = dyn Fn(&str) + Send + Sync;
@@ -20,82 +26,147 @@ pub(crate) type Hook = dyn Fn(&str) + Send + Sync;
 pub(crate) struct Swap<'a> {
     /// In the maintenance database.
     pub(crate) session: Session,
+    /// The run, its installation, the operator.
+    pub(crate) context: &'a Context,
+    /// Of which data set.
+    pub(crate) data_set: DataSetName,
+    /// The live database.
+    pub(crate) address: &'a Address,
     /// The names.
     pub(crate) databases: &'a Databases,
     /// How long sessions may take to go.
     pub(crate) wait: Duration,
-    /// The operator.
-    pub(crate) stop: &'a StopFlag,
     /// See [`Hook`].
     pub(crate) hook: &'a Hook,
 }
 
-/// A database that is there.
+/// One of the three databases of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Found {
-    oid: u32,
-    open: bool,
+enum Side {
+    Live,
+    Stage,
+    Before,
 }
 
-impl Swap<'_> {
+/// A rename, and the comment that belongs to the new name.
+struct Move {
+    from: Side,
+    to: Side,
+    comment: Option<String>,
+}
+
+/// That a staged copy may be made anew: what is there is this run's, and not cut over.
+///
+/// # Errors
+/// [`Class::NeedsPerson`] when it is another's.
+pub(crate) fn refuse_others(session: &mut Session, context: &Context, databases: &Databases) -> Result<()> {
+    let sides = Sides::look(session, databases, &context.run)?;
+    sides.check_owner()?;
+    if sides.before.is_some() {
+        return Err(Error::failed("this run has begun its cut-over: it cannot load again")
+            .hint("Go on with `resume`, or take it back with `undo`."));
+    }
+    Ok(())
+}
+
+impl<'a> Swap<'a> {
     /// The restored data becomes live, the previous data `before`.
     ///
     /// # Errors
-    /// When the sessions cannot be ended in time: they are named, and nothing is changed.
+    /// When the sessions cannot be ended in time: they are named, and nothing is changed. [`Class::NeedsPerson`] when what is there is not what this run left.
     pub(crate) fn cut_over(&mut self) -> Result<()> {
-        let Databases { live, stage, before, live_oid, .. } = self.databases;
-        match self.look()? {
-            (Some(_), Some(_), None) => self.exchange(&[(live, before), (stage, live)]),
-            (None, Some(_), None) if live_oid.is_none() => self.exchange(&[(stage, live)]),
-            (None, Some(_), Some(_)) => self.exchange(&[(stage, live)]),
-            (Some(_), None, Some(_)) => self.open(),
-            (Some(_), None, None) if live_oid.is_none() => self.open(),
-            found => Err(self.unknown("cut over", &found)),
+        let sides = self.look()?;
+        sides.check_owner()?;
+        let live_oid = self.databases.live_oid;
+        match (&sides.live, &sides.stage, &sides.before) {
+            (Some(live), Some(stage), None) => {
+                if live_oid.is_some_and(|oid| oid != live.oid) {
+                    let text = format!("the database was replaced after run {} was planned", self.context.run);
+                    return Err(sides
+                        .unknown(&text)
+                        .hint(format!("`undo {}` drops the staged copy; then restore again.", self.context.run)));
+                }
+                self.refuse_half_loaded(live)?;
+                self.exchange(&[self.out(live, stage)?, self.moving_in(stage)])
+            }
+            (None, Some(_), None) if live_oid.is_none() => self.exchange(&[Move { from: Side::Stage, to: Side::Live, comment: None }]),
+            (None, Some(stage), Some(before)) => {
+                sides.check_swapped(stage, before)?;
+                self.exchange(&[self.moving_in(stage)])
+            }
+            (Some(live), None, Some(before)) => {
+                sides.check_swapped(live, before)?;
+                self.open()
+            }
+            (Some(live), None, None) if live_oid.is_none() && live.is_marked_by(&self.context.run) => self.open(),
+            _ => Err(sides.unknown("cannot cut over")),
         }
     }
 
-    /// The previous data becomes live again, the restored data `stage`.
+    /// The previous data becomes live again, the restored data `stage`. Says when nothing of the run is there.
     ///
     /// # Errors
     /// As [`Swap::cut_over`].
-    pub(crate) fn undo(&mut self) -> Result<()> {
-        let Databases { live, stage, before, live_oid, .. } = self.databases;
-        match self.look()? {
-            (Some(_), None, Some(_)) => self.exchange(&[(live, stage), (before, live)]),
-            (None, _, Some(_)) => self.exchange(&[(before, live)]),
-            (Some(_), None, None) if live_oid.is_none() => self.exchange(&[(live, stage)]),
-            (None, _, None) if live_oid.is_none() => Ok(()),
-            (Some(_), Some(_), None) => self.open(),
-            (Some(found), None, None) if *live_oid == Some(found.oid) => self.open(),
-            found => Err(self.unknown("undo", &found).hint("The previous data is gone when the run was settled.")),
+    pub(crate) fn undo(&mut self) -> Result<Undone> {
+        let sides = self.look()?;
+        sides.check_owner()?;
+        let live_oid = self.databases.live_oid;
+        match (&sides.live, &sides.stage, &sides.before) {
+            (Some(live), None, Some(before)) => {
+                sides.check_swapped(live, before)?;
+                self.refuse_half_loaded(live)?;
+                self.exchange(&[self.out_again(live)?, self.back(before)])?;
+            }
+            (None, _, Some(before)) => {
+                sides.check_previous(before)?;
+                self.exchange(&[self.back(before)])?;
+            }
+            (Some(live), None, None) if live_oid.is_none() && live.is_marked_by(&self.context.run) => {
+                self.exchange(&[Move { from: Side::Live, to: Side::Stage, comment: None }])?;
+            }
+            (Some(_), Some(_), None) => self.open()?,
+            (None, Some(_), None) if live_oid.is_none() => {}
+            // Object ids and the cluster's identifier prove nothing: a copy of the data folder has the same.
+            (_, None, None) => return Ok(Undone::NothingThere),
+            _ => return Err(sides.unknown("cannot undo")),
         }
+        Ok(Undone::PreviousIsLive)
     }
 
-    /// Drops what is beside the live database.
+    /// Drops what is beside the live database: the previous data only when it is what is to go.
     ///
     /// # Errors
-    /// When the live database is not there: then one of the others may be the only copy.
-    pub(crate) fn discard(&mut self) -> Result<()> {
-        let Databases { stage, before, live_oid, .. } = self.databases;
-        let found = self.look()?;
-        match found {
+    /// [`Class::NeedsPerson`] when what is there may be the only copy, or is another's.
+    pub(crate) fn discard(&mut self, what: Discard) -> Result<()> {
+        let sides = self.look()?;
+        sides.check_owner()?;
+        let Databases { live: live_name, stage, before, live_oid, .. } = self.databases;
+        match (&sides.live, &sides.stage, &sides.before) {
             (None, _, Some(_)) => {
-                Err(Error::needs_person(format!("{:?} is not there: {before:?} may be the only copy", self.databases.live))
-                    .hint("Call undo or resume first."))
+                return Err(Error::needs_person(format!("{live_name:?} is not there: {before:?} may be the only copy"))
+                    .hint("Call undo or resume first."));
             }
             (None, Some(_), None) if live_oid.is_some() => {
-                Err(Error::needs_person(format!("{:?} is not there: {stage:?} may be the only copy", self.databases.live)))
+                return Err(Error::needs_person(format!("{live_name:?} is not there: {stage:?} may be the only copy")));
+            }
+            (Some(_), _, Some(_)) if what == Discard::Staged => {
+                return Err(Error::needs_person(format!("run {} is cut over: database {before:?} is the previous data", self.context.run))
+                    .hint("Nothing was dropped. `undo` makes it live again; `settle` drops it."));
             }
             // The previous data under the live name proves an undo or no cut-over, `before` next to it is then not ours to explain.
-            (Some(live), _, Some(_)) if *live_oid == Some(live.oid) => Err(self.unknown("discard", &found)),
-            (_, staged, previous) => {
-                for (name, _) in [(stage, staged), (before, previous)].into_iter().filter(|(_, found)| found.is_some()) {
-                    (self.hook)("DROP DATABASE");
-                    blockers::drop_database(&mut self.session, name)?;
-                }
-                Ok(())
-            }
+            (Some(live), _, Some(_)) if *live_oid == Some(live.oid) => return Err(sides.unknown("cannot discard")),
+            // What is live by now is no matter: only that `before` is what this run put there.
+            (_, _, Some(previous)) => sides.check_previous(previous)?,
+            _ => {}
         }
+        for (name, _) in [(stage, &sides.stage), (before, &sides.before)].into_iter().filter(|(_, found)| found.is_some()) {
+            (self.hook)("DROP DATABASE");
+            blockers::drop_database(&mut self.session, name)?;
+        }
+        if let Some(live) = sides.live.as_ref().filter(|live| what == Discard::Previous && live.is_marked_by(&self.context.run)) {
+            self.send(&mark::comment_on(live_name, live.own_comment().as_deref()), "remove the mark on the live database")?;
+        }
+        Ok(())
     }
 
     /// Bytes of what is beside the live database.
@@ -113,22 +184,57 @@ impl Swap<'_> {
         Ok(u64::try_from(bytes).unwrap_or(0))
     }
 
-    /// Live, stage, before.
-    fn look(&mut self) -> Result<(Option<Found>, Option<Found>, Option<Found>)> {
-        let rows = self.session.rows("SELECT datname::text, oid, datallowconn FROM pg_database", "look which databases are there")?;
-        let find = |name: &str| {
-            let row = rows.iter().find(|row| row.get::<_, String>(0) == name)?;
-            Some(Found { oid: row.get(1), open: row.get(2) })
-        };
-        let Databases { live, stage, before, .. } = self.databases;
-        Ok((find(live), find(stage), find(before)))
+    fn look(&mut self) -> Result<Sides<'a>> {
+        Sides::look(&mut self.session, self.databases, &self.context.run)
+    }
+
+    /// The live data goes to `before`, with a mark that says what came in its place.
+    fn out(&self, live: &Found, stage: &Found) -> Result<Move> {
+        let tag = Tag::of(self.context, self.data_set, MarkRole::Previous, &self.databases.live, live.own_comment());
+        let tag = Tag { replaced_by: Some(stage.oid), ..tag };
+        Ok(Move { from: Side::Live, to: Side::Before, comment: Some(tag.put_on(&self.databases.before)?) })
+    }
+
+    /// The staged data becomes live, with its own comment.
+    fn moving_in(&self, stage: &Found) -> Move {
+        let comment = stage.tag().map(|tag| mark::comment_on(&self.databases.live, tag.comment.as_deref()));
+        Move { from: Side::Stage, to: Side::Live, comment }
+    }
+
+    /// The restored data goes back to `stage`, marked as a staged copy.
+    fn out_again(&self, live: &Found) -> Result<Move> {
+        let tag = Tag::of(self.context, self.data_set, MarkRole::Staged, &self.databases.live, live.own_comment());
+        Ok(Move { from: Side::Live, to: Side::Stage, comment: Some(tag.put_on(&self.databases.stage)?) })
+    }
+
+    /// The previous data becomes live again, with its own comment.
+    fn back(&self, before: &Found) -> Move {
+        let comment = before.tag().map(|tag| mark::comment_on(&self.databases.live, tag.comment.as_deref()));
+        Move { from: Side::Before, to: Side::Live, comment }
+    }
+
+    /// Nobody swaps what is being replaced in place. What takes no sessions cannot be looked into: an earlier call of ours closed it.
+    fn refuse_half_loaded(&self, live: &Found) -> Result<()> {
+        if !live.open {
+            return Ok(());
+        }
+        let mut session = Session::open(&self.address.with_database(&self.databases.live))?;
+        InPlace::find(&mut session)?.map_or(Ok(()), |found| Err(found.refusal(&self.databases.live)))
+    }
+
+    const fn name(&self, side: Side) -> &'a String {
+        match side {
+            Side::Live => &self.databases.live,
+            Side::Stage => &self.databases.stage,
+            Side::Before => &self.databases.before,
+        }
     }
 
     /// Closes, frees, renames, opens.
-    fn exchange(&mut self, renames: &[(&String, &String)]) -> Result<()> {
+    fn exchange(&mut self, moves: &[Move]) -> Result<()> {
         let deadline = Instant::now() + self.wait;
-        let names: Vec<&str> = renames.iter().map(|(from, _)| from.as_str()).collect();
-        let outcome = self.close_and_rename(renames, &names, deadline);
+        let names: Vec<&str> = moves.iter().map(|one| self.name(one.from).as_str()).collect();
+        let outcome = self.close_and_rename(moves, &names, deadline);
         let Err(error) = outcome else { return Ok(()) };
         // Whatever happened, what is live must take sessions again. When that fails, too, the next call does it.
         Err(match self.open() {
@@ -137,14 +243,14 @@ impl Swap<'_> {
         })
     }
 
-    fn close_and_rename(&mut self, renames: &[(&String, &String)], names: &[&str], deadline: Instant) -> Result<()> {
+    fn close_and_rename(&mut self, moves: &[Move], names: &[&str], deadline: Instant) -> Result<()> {
         for name in names {
             self.send(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", identifier(name)), "close a database to new sessions")?;
         }
         loop {
             (self.hook)("end sessions");
-            blockers::end_sessions(&mut self.session, names, deadline, self.stop)?;
-            match self.rename(renames) {
+            blockers::end_sessions(&mut self.session, names, deadline, &self.context.stop)?;
+            match self.rename(moves) {
                 // Somebody was between login and the list of sessions, or holds a lock: look again who it is.
                 Err(error) if error.class() == Class::Transient && Instant::now() < deadline => {
                     self.session.run("ROLLBACK", "roll the renames back")?
@@ -159,22 +265,27 @@ impl Swap<'_> {
         }
     }
 
-    fn rename(&mut self, renames: &[(&String, &String)]) -> Result<()> {
+    fn rename(&mut self, moves: &[Move]) -> Result<()> {
         self.send("BEGIN", "begin the renames")?;
         self.send("SET LOCAL lock_timeout = '5s'", "bound the wait for locks")?;
-        for (from, to) in renames {
+        for one in moves {
+            let (from, to) = (self.name(one.from), self.name(one.to));
             self.send(&format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to)), &format!("rename {from} to {to}"))?;
+            if let Some(comment) = &one.comment {
+                self.send(comment, "say whose a database is")?;
+            }
         }
-        for (_, to) in renames.iter().filter(|(_, to)| *to != &self.databases.before) {
-            self.send(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(to)), "open a database to sessions")?;
+        for one in moves.iter().filter(|one| one.to != Side::Before) {
+            let to = identifier(self.name(one.to));
+            self.send(&format!("ALTER DATABASE {to} ALLOW_CONNECTIONS true"), "open a database to sessions")?;
         }
         self.send("COMMIT", "commit the renames")
     }
 
     /// Lets sessions in again after an exchange that did not come to its end.
     fn open(&mut self) -> Result<()> {
-        let (live, stage, _) = self.look()?;
-        for (name, found) in [(&self.databases.live, live), (&self.databases.stage, stage)] {
+        let sides = self.look()?;
+        for (name, found) in [(&self.databases.live, sides.live), (&self.databases.stage, sides.stage)] {
             if found.is_some_and(|found| !found.open) {
                 self.send(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name)), "open a database to sessions")?;
             }
@@ -185,12 +296,5 @@ impl Swap<'_> {
     fn send(&mut self, statement: &str, what: &str) -> Result<()> {
         (self.hook)(statement);
         self.session.run(statement, what)
-    }
-
-    fn unknown(&self, verb: &str, (live, stage, before): &(Option<Found>, Option<Found>, Option<Found>)) -> Error {
-        let Databases { live: live_name, stage: stage_name, before: before_name, .. } = self.databases;
-        let there = |name: &str, found: &Option<Found>| format!("{name:?} is {}", if found.is_some() { "there" } else { "not there" });
-        let state = [there(live_name, live), there(stage_name, stage), there(before_name, before)].join(", ");
-        Error::needs_person(format!("cannot {verb}: {state}"))
     }
 }

@@ -100,19 +100,7 @@ pub fn each_chunk(index: &Index, tree: TreeId, mut visit: impl FnMut(BlobType, &
 /// # Errors
 /// When the storage does not answer. Damage is no error.
 pub fn readable_trees(index: &Index, roots: &[TreeId]) -> Result<HashSet<Id>> {
-    each_tree(index, roots).map(|(readable, _)| readable)
-}
-
-/// What is wrong with the first tree at or below these that cannot be read.
-///
-/// # Errors
-/// As [`readable_trees`].
-pub fn first_unreadable(index: &Index, roots: &[TreeId]) -> Result<Option<Error>> {
-    each_tree(index, roots).map(|(_, failure)| failure)
-}
-
-fn each_tree(index: &Index, roots: &[TreeId]) -> Result<(HashSet<Id>, Option<Error>)> {
-    let (mut readable, mut seen, mut failure) = (HashSet::new(), HashSet::new(), None);
+    let (mut readable, mut seen) = (HashSet::new(), HashSet::new());
     let mut open: Vec<_> = roots.to_vec();
     while let Some(tree) = open.pop() {
         if !seen.insert(tree) {
@@ -121,15 +109,12 @@ fn each_tree(index: &Index, roots: &[TreeId]) -> Result<(HashSet<Id>, Option<Err
         let nodes = match Folder::read(index, tree, Path::new("")) {
             Ok(nodes) => nodes,
             Err(error) if is_passing(&error) => return Err(error),
-            Err(error) => {
-                failure.get_or_insert(error);
-                continue;
-            }
+            Err(_) => continue,
         };
         readable.insert(*tree);
         open.extend(nodes.filter_map(|node| node.ok()?.subtree));
     }
-    Ok((readable, failure))
+    Ok(readable)
 }
 
 /// What a snapshot holds.

@@ -33,6 +33,16 @@ impl Tables {
         !is_empty && live.tables.iter().all(|name| self.before.contains(name)) && !set.tables.iter().any(|name| self.stage.contains(name))
     }
 
+    /// A table of the set that the staged copy lacks.
+    pub(super) fn not_staged<'a>(&self, set: &'a Objects) -> Option<&'a String> {
+        set.tables.iter().find(|name| !self.stage.contains(*name))
+    }
+
+    /// A table of the previous data that is not kept.
+    pub(super) fn not_kept<'a>(&self, live: &'a Objects) -> Option<&'a String> {
+        live.tables.iter().find(|name| !self.before.contains(*name))
+    }
+
     /// Whether the previous tables are live again.
     pub(super) fn are_swapped_back(&self, live: &Objects) -> bool {
         self.before.is_empty() && self.live == live.tables.iter().cloned().collect()

@@ -117,7 +117,7 @@ fn a_cut_over_and_an_undo_killed_after_any_statement_go_on() {
         assert_same(&case.restored, &all_of(&case.server, "system"), "after many crashes");
         interrupted_everywhere(&case.server, |store| store.undo(&case.context, &case.place).map(drop));
         assert_same(&case.live, &all_of(&case.server, "system"), "undone after many crashes");
-        interrupted_everywhere(&case.server, |store| store.discard(&case.context, &case.place, plan::ports::Discard::Previous));
+        interrupted_everywhere(&case.server, |store| store.discard(&case.context, &case.place, plan::ports::Discard::Staged));
         assert!(side_schemas(&case.server).is_empty());
     }
 }
@@ -151,7 +151,7 @@ fn a_half_way_cut_over_is_not_discarded() {
             }
         }
         assert!(before_it > 3 && half_way > 15, "{before_it} before, {half_way} half-way");
-        store.discard(&case.context, &case.place, plan::ports::Discard::Previous).unwrap();
+        store.discard(&case.context, &case.place, plan::ports::Discard::Staged).unwrap();
         assert!(side_schemas(&case.server).is_empty());
         assert_same(&case.live, &all_of(&case.server, "system"), "after the discard");
     }
@@ -252,7 +252,7 @@ fn a_stage_that_was_interrupted_begins_again() {
         assert_eq!(kept.evidence.differences(&whole.prove(&context, &place, &kept).unwrap()), Vec::<String>::new());
         let copies: Vec<String> = conn.query("SHOW DATABASES LIKE 'system%'").unwrap();
         assert_eq!(copies.len(), 3);
-        whole.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+        whole.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
         assert!(side_schemas(&server).is_empty());
     }
 }

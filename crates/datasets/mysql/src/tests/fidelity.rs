@@ -43,8 +43,9 @@ fn comes_back(kind: MysqlKind, options: Options, extra: &[&str]) {
     let context = context("1");
     let (held, kept) = keep(&store, &context);
     // A rehearsal beside an unchanged database leaves no trace.
-    let rehearsed = stage(&store, &super::kit::context("0"), &held, &kept, Road::SideCopy);
-    store.discard(&context, &rehearsed, plan::ports::Discard::Previous).unwrap();
+    let rehearsal = super::kit::context("0");
+    let rehearsed = stage(&store, &rehearsal, &held, &kept, Road::SideCopy);
+    store.discard(&rehearsal, &rehearsed, plan::ports::Discard::Staged).unwrap();
     // The live database is damaged, then the set comes back over it.
     let mut conn = root(&server, Some("system"));
     run(

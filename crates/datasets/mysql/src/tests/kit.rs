@@ -266,3 +266,12 @@ pub(super) fn assert_same(wanted: &BTreeMap<String, String>, found: &BTreeMap<St
         assert_eq!(wanted.get(name), found.get(name), "{what}: {name}");
     }
 }
+
+/// Waits for a condition, with a limit.
+pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "never: {what}");
+        std::thread::yield_now();
+    }
+}

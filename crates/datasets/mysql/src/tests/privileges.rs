@@ -120,7 +120,7 @@ fn definers_are_remapped_with_a_warning_where_they_may_not_be_kept() {
         }
         store.undo(&context, &place).unwrap();
         assert!(before.keys().eq(all_of(&server, "system").keys()), "everything is there after the undo");
-        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
     }
 }
 
@@ -215,6 +215,6 @@ fn the_binary_log_is_left_out_only_without_replicas() {
     let options = Options { log_bin: crate::LogBin::Always, ..Options::default() };
     let store = super::kit::store_with(&server, "system", options);
     let place = stage(&store, &context, &held, &kept, Road::SideCopy);
-    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
     assert_ne!(before, position(&mut conn), "everything was logged");
 }

@@ -108,7 +108,7 @@ fn a_part_that_is_not_taken_as_it_is_fails_the_load() {
                 assert!(error.chain().contains("rows"), "{rows:?}: {error:?}");
                 let error = store.cut_over(&context, &place).unwrap_err();
                 assert!(error.chain().contains("no whole staged copy"), "{error:?}");
-                store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+                store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
             }
         }
     }
@@ -138,7 +138,7 @@ fn a_staged_copy_that_differs_is_seen_by_the_proof() {
             run(&mut root(&server, Some(&staged)), change);
             let found = store.prove(&context, &place, &kept).unwrap();
             assert!(!kept.evidence.differences(&found).is_empty(), "{change}");
-            store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+            store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
         }
     }
 }

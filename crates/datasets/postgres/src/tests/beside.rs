@@ -204,7 +204,7 @@ fn an_input_that_breaks_leaves_the_live_data_as_it_was() {
         let again = store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1);
         assert_eq!(again.is_ok(), road == Road::SideCopy, "{again:?}");
         same(&before, &text(&server, "zync"));
-        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
     }
 }
 

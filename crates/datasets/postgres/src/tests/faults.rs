@@ -143,7 +143,7 @@ fn a_broken_archive_is_not_staged_and_the_live_data_is_untouched() {
     let error = store.stage(&context, &place, Arc::new(Memory(gap)), &set.1).unwrap_err();
     assert!(error.to_string().contains("part 2 of the dump is missing"), "{error:?}");
     same(&before, &text(&server, "zync"));
-    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
     assert_eq!(databases(&server), ["zync"]);
     context.stop.raise();
     let error = store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap_err();

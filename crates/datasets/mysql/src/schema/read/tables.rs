@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use plan::{Error, Result};
 
+use crate::mark;
 use crate::quote;
 use crate::schema::{Column, ForeignKey, Key, KeyPart, Table, definition};
 use crate::session::{Record, Session};
 
-/// Names and kinds of what `information_schema.TABLES` holds, views left out, sorted by file name.
+/// Names of the base tables, sorted by file name; not the mark of a load in place, which is no data.
 pub(crate) fn table_names(session: &mut Session, database: &str) -> Result<Vec<String>> {
     Ok(list(session, database)?.into_iter().map(|listed| listed.name).collect())
 }
@@ -23,8 +24,9 @@ struct Listed {
 fn list(session: &mut Session, database: &str) -> Result<Vec<Listed>> {
     let sql = format!(
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, AVG_ROW_LENGTH, DATA_LENGTH FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')",
-        quote::text(database)
+         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW') AND TABLE_NAME <> '{}'",
+        quote::text(database),
+        mark::TABLE
     );
     let mut tables = Vec::new();
     for record in session.rows("list the tables", &sql)? {

@@ -1,0 +1,151 @@
+//! What runs left beside the live database and in it, whoever began them; and its removal. Never touches live data.
+
+use plan::ports::{Holds, Leftover};
+use plan::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::beside::{self, Beside};
+use crate::cut_over::uncover;
+use crate::discard::drop_schema;
+use crate::mark;
+use crate::quote;
+use crate::record::{Record, State, TABLE};
+use crate::schema::read;
+use crate::session::{Session, Talk};
+use crate::stage;
+use crate::store::MysqlStore;
+
+/// What a leftover's handle holds: what was found, to compare with what is there when it is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Handle {
+    /// A run's schemas.
+    Schemas(Box<Beside>),
+    /// The mark of a load in place, as it stood there.
+    Mark(String),
+}
+
+/// All of them.
+pub(crate) fn list(store: &MysqlStore) -> Result<Vec<Leftover>> {
+    let live = &store.address.database;
+    let mut session = store.session(Talk::Text, None)?;
+    let mut found = Vec::new();
+    for run in beside::list(&mut session, live)? {
+        let names: Vec<&str> = [&run.stage, &run.before].into_iter().flatten().map(String::as_str).collect();
+        let holds = holds(&mut session, &run)?;
+        let note = match holds {
+            Holds::Staged => "a staged copy",
+            Holds::Previous => "what was live before a cut-over",
+            Holds::Mark => "a record without data",
+            Holds::Unknown if run.is_half_way() => "a swap that is half done",
+            Holds::Unknown => "no readable record says what it is",
+        };
+        found.push(Leftover {
+            what: format!("schema {}: {note}", names.join(" and ")),
+            run: run.run(),
+            installation: run.mark.as_ref().map(|mark| mark.installation.clone()),
+            holds,
+            bytes: bytes(&mut session, &names)?,
+            handle: handle(&Handle::Schemas(Box::new(run)))?,
+        });
+    }
+    if let Some(mark) = mark::find(&mut session, live)? {
+        found.push(Leftover {
+            what: format!("table {live}.{}: the mark of a load in place that has not ended", mark::TABLE),
+            run: mark.mark.as_ref().map_or_else(|| "unknown".to_owned(), |mark| mark.run.to_string()),
+            installation: mark.mark.map(|mark| mark.installation),
+            holds: Holds::Mark,
+            bytes: None,
+            handle: handle(&Handle::Mark(mark.text))?,
+        });
+    }
+    Ok(found)
+}
+
+fn handle(handle: &Handle) -> Result<serde_json::Value> {
+    serde_json::to_value(handle).map_err(|error| Error::failed("write what was found").because(error))
+}
+
+fn holds(session: &mut Session, run: &Beside) -> Result<Holds> {
+    Ok(match run.state {
+        Some(State::Done) => Holds::Previous,
+        Some(State::Saved | State::Swapped | State::Undoing) => Holds::Unknown,
+        Some(State::Staging | State::Staged | State::Undone) if run.stage.is_some() => Holds::Staged,
+        Some(State::Staging | State::Staged | State::Undone) => Holds::Mark,
+        None if is_empty(session, run)? => Holds::Mark,
+        None => Holds::Unknown,
+    })
+}
+
+/// Whether schemas without a record hold nothing: they were just made, or are all but dropped.
+fn is_empty(session: &mut Session, run: &Beside) -> Result<bool> {
+    for schema in [&run.stage, &run.before].into_iter().flatten() {
+        if read::table_names(session, schema)?.iter().any(|name| name != TABLE) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn bytes(session: &mut Session, schemas: &[&str]) -> Result<Option<u64>> {
+    let names: Vec<String> = schemas.iter().map(|name| quote::text(name)).collect();
+    let sql = format!(
+        "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
+        names.join(", ")
+    );
+    Ok(session.rows("read sizes", &sql)?.first().map(|record| record.number(0)))
+}
+
+/// Removes one.
+///
+/// # Errors
+/// [`plan::Class::NeedsPerson`] when it is not what it was, or nobody can say what it is.
+pub(crate) fn remove(store: &MysqlStore, leftover: &Leftover) -> Result<()> {
+    let handle: Handle = serde_json::from_value(leftover.handle.clone())
+        .map_err(|error| Error::refused(format!("{} is not a leftover of a MySQL database", leftover.what)).because(error))?;
+    let live = &store.address.database;
+    let mut session = store.session(Talk::Text, None)?;
+    session.set(&format!("SESSION lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}", store.options.lock_wait_seconds))?;
+    session.set("SESSION foreign_key_checks = 0")?;
+    match handle {
+        Handle::Mark(text) => match mark::find(&mut session, live)? {
+            None => Ok(()),
+            Some(found) if found.text == text => mark::drop_table(&mut session, live),
+            Some(_) => Err(changed(leftover)),
+        },
+        Handle::Schemas(then) => match beside::list(&mut session, live)?.into_iter().find(|now| now.short == then.short) {
+            None => Ok(()),
+            Some(now) if now == *then => remove_schemas(&mut session, live, &now, leftover),
+            Some(_) => Err(changed(leftover)),
+        },
+    }
+}
+
+fn changed(leftover: &Leftover) -> Error {
+    Error::needs_person(format!("{} is not what it was when it was found: nothing was removed", leftover.what))
+        .hint("Somebody works on it. Look again.")
+}
+
+fn remove_schemas(session: &mut Session, live: &str, run: &Beside, leftover: &Leftover) -> Result<()> {
+    let names: Vec<&String> = [&run.stage, &run.before].into_iter().flatten().collect();
+    match holds(session, run)? {
+        Holds::Unknown if run.is_half_way() => {
+            return Err(Error::needs_person(format!("{} may hold what the live database lacks: nothing was removed", leftover.what))
+                .hint(format!("`resume {0}` or `undo {0}` with the run's journal ends the swap.", run.run())));
+        }
+        Holds::Unknown => {
+            let drops: Vec<String> = names.iter().map(|name| format!("DROP DATABASE {};", quote::name(name))).collect();
+            return Err(Error::needs_person(format!("nobody can say what is in {}: nothing was removed", names[0]))
+                .hint(format!("Look into it. When it is not needed: {}", drops.join(" "))));
+        }
+        Holds::Staged | Holds::Previous | Holds::Mark => {}
+    }
+    if let (Some(before), Some(state)) = (&run.before, run.state) {
+        stage::put_local_infile_back(session, &Record::in_schema(before))?;
+        if let (Some(mark), true) = (&run.mark, state != State::Done) {
+            uncover(session, live, before, &mark.run)?;
+        }
+    }
+    // The record goes last, so that a crash leaves it with what is left.
+    names.into_iter().try_for_each(|name| drop_schema(session, name))
+}
