@@ -9,8 +9,9 @@ use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
 use plan::{Error, InstallationId, Result};
-use repository::RusticRepository;
+use repository::{Location, RusticRepository};
 use runner::{Hands, State};
+use secrecy::SecretString;
 
 use crate::args::Global;
 use crate::config::{Config, Platform};
@@ -70,12 +71,17 @@ impl App {
         host()
     }
 
+    /// Where the configured repository is, and its password.
+    pub(crate) fn location(&self, config: &Config) -> Result<(Location, SecretString)> {
+        join::repository(config, &self.stop)
+    }
+
     pub(crate) fn config(&self) -> Result<Config> {
         Config::load(self.global.config.as_deref())
     }
 
     pub(crate) fn repository(&self, config: &Config) -> Result<Arc<RusticRepository>> {
-        let (location, password) = join::repository(config)?;
+        let (location, password) = self.location(config)?;
         Ok(Arc::new(RusticRepository::open(&location, &password)?))
     }
 

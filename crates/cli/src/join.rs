@@ -2,6 +2,7 @@
 
 mod direct;
 mod kubernetes;
+mod patience;
 mod reached;
 mod repository;
 mod stores;
@@ -14,6 +15,7 @@ use plan::ports::{Context, DataSet, Findings, Problem, Shelf, Snapshot, StopFlag
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
 pub(crate) use kubernetes::connect;
+pub(crate) use patience::Patience;
 pub(crate) use repository::repository;
 
 use crate::args::Global;
@@ -66,7 +68,7 @@ pub(crate) trait Installation: Send + Sync {
 /// The installation that is configured.
 pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) -> Result<Arc<dyn Installation>> {
     match config.platform()? {
-        Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone()))),
+        Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone(), Patience::of(config, stop)?))),
         Platform::Kubernetes => Ok(Arc::new(kubernetes::Kubernetes::find(config, global, stop)?)),
     }
 }

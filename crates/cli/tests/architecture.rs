@@ -15,16 +15,18 @@ fn dependencies(manifest: &str, section: &str) -> Vec<String> {
 }
 
 /// Crates of ours that each crate may depend on, besides `plan`.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("plan", &[]),
     ("beneath", &[]),
-    ("datasets/mysql", &[]),
-    ("datasets/postgres", &[]),
-    ("datasets/redis", &[]),
+    ("tls", &[]),
+    ("line", &[]),
+    ("datasets/mysql", &["tls", "line"]),
+    ("datasets/postgres", &["tls", "line"]),
+    ("datasets/redis", &["tls"]),
     ("datasets/files", &["beneath"]),
     ("datasets/objects", &[]),
     ("platforms", &[]),
-    ("repository", &[]),
+    ("repository", &["tls"]),
     ("runner", &[]),
     ("lab", &[]),
 ];
@@ -34,6 +36,8 @@ fn crates_depend_on_plan_only_and_plan_on_none() {
     let ours = [
         "plan",
         "beneath",
+        "tls",
+        "line",
         "mysql-data-set",
         "postgres-data-set",
         "redis-data-set",

@@ -12,7 +12,6 @@ pub mod journal;
 pub mod manifest;
 pub mod ports;
 pub mod step;
-pub mod tls;
 pub mod tree_order;
 
 mod backup_plan;

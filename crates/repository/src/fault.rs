@@ -32,6 +32,35 @@ impl fmt::Display for Unreachable {
 
 impl StdError for Unreachable {}
 
+/// What will be so again at every other try, and what to do about it.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the storage said.
+    pub text: String,
+    /// The way out.
+    pub hint: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Refusal {}
+
+/// The work was asked to stop.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl StdError for Stopped {}
+
 /// The engine's result, as ours.
 pub trait EngineResult<T> {
     /// `what` is a lowercase fragment that completes "failed to …".
@@ -47,17 +76,25 @@ impl<T> EngineResult<T> for rustic_core::RusticResult<T> {
 /// The class comes from the deepest cause that says something: unreachable storage is transient, a full disk has a hint.
 pub fn translate(error: &RusticError, what: String) -> Error {
     let mut class = Class::Failed;
-    let mut hint = None;
+    let mut hint: Option<String> = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
         if cause.is::<Unreachable>() {
             class = Class::Transient;
         }
+        if cause.is::<Stopped>() {
+            class = Class::Interrupted;
+        }
+        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            class = Class::Refused;
+            hint = Some(refusal.hint.clone());
+        }
         if let Some(io) = cause.downcast_ref::<io::Error>()
             && io.kind() == io::ErrorKind::StorageFull
         {
-            hint =
-                Some("Make room in the repository (`forget --prune`, or a larger volume); what was stored is reused by the next backup.");
+            hint = Some(
+                "Make room in the repository (`forget --prune`, or a larger volume); what was stored is reused by the next backup.".into(),
+            );
         }
         next = cause.source();
     }

@@ -13,12 +13,11 @@ use runner::State;
 use serde::Serialize;
 
 use crate::app::{App, find_set};
-use crate::join;
 use crate::output::{Table, age, bytes, count, duration_ms, local_time};
 
 pub(crate) fn init(app: &App) -> Result<()> {
     let config = app.config()?;
-    let (location, password) = join::repository(&config)?;
+    let (location, password) = app.location(&config)?;
     RusticRepository::init(&location, &password)?;
     app.output.line(&format!("made the repository {location}"))?;
     app.output.note("Keep its password in a second place: without it nothing in the repository can be read.");

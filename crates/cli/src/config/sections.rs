@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use plan::tls::Tls;
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer};
+use tls::Tls;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -22,6 +22,8 @@ pub(crate) struct S3Section {
     pub region: Option<String>,
     pub access_key_id: Option<SecretString>,
     pub secret_access_key: Option<SecretString>,
+    /// PEM file with the CAs of the service; those of this machine when absent.
+    pub ca_file: Option<PathBuf>,
     /// `true`: bucket in the path; `false`: bucket in the host name.
     pub path_style: Option<bool>,
 }
@@ -93,6 +95,9 @@ pub(crate) struct OptionsSection {
     /// Connections, readers or loaders at the same time, per data set.
     #[serde(default, deserialize_with = "number")]
     pub workers: Option<u64>,
+    /// How long a server may be silent, while it is waited for and at work on nothing, before the connection is given up.
+    #[serde(default, deserialize_with = "number")]
+    pub io_seconds_max: Option<u64>,
 }
 
 /// A number, bare in the file or as text from the environment.

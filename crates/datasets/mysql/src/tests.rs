@@ -5,6 +5,7 @@ mod consistency;
 mod crash;
 mod fidelity;
 mod kit;
+mod network;
 mod privileges;
 mod ranges;
 mod refusals;

@@ -6,6 +6,7 @@ mod beside;
 mod cut_over;
 mod faults;
 mod in_place;
+mod network;
 mod round_trip;
 mod tls;
 

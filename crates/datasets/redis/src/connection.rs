@@ -5,7 +5,6 @@
 
 mod open;
 mod reply;
-mod tls;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use plan::ports::StopFlag;
-use plan::{Class, Error, Result};
+use plan::{Error, Result};
 
 pub(crate) use reply::{Reply, is_forbidden};
 
@@ -277,15 +276,11 @@ impl Connection {
 
     fn lost(&mut self, error: io::Error) -> Error {
         self.broken = true;
-        let tls = error.get_ref().is_some_and(|source| source.is::<rustls::Error>());
-        let what = format!("the connection to {} broke", self.peer);
-        if tls {
-            Error::new(Class::Refused, format!("TLS with {} failed", self.peer))
+        tls::of(&error, format!("TLS with {} failed", self.peer)).unwrap_or_else(|| {
+            Error::transient(format!("the connection to {} broke", self.peer))
                 .because(error)
-                .hint("Check the CA, the client certificate and the mode.")
-        } else {
-            Error::transient(what).because(error).hint("The server may have been restarted; the same call may work later.")
-        }
+                .hint("The server may have been restarted; the same call may work later.")
+        })
     }
 
     fn garbled(&mut self, what: &str) -> Error {

@@ -8,5 +8,6 @@ mod killed;
 mod records;
 mod restic;
 mod s3;
+mod s3_tls;
 mod scene;
 mod sets;
