@@ -3,6 +3,7 @@
 //! Own client, because no crate speaks PSYNC, and because dumps and payloads must pass as streams. It is synchronous, holds one buffer each
 //! way, looks at the stop flag twice a second, and never waits longer than its idle limit for a byte.
 
+mod handshake;
 mod open;
 mod reply;
 

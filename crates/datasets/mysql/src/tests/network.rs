@@ -70,7 +70,7 @@ fn a_client_certificate_and_every_way_to_log_in_work_through_tls() {
             "CREATE USER n IDENTIFIED VIA mysql_native_password USING PASSWORD('pw')"
         };
         let mut conn = root(&server, None);
-        for statement in [native, "CREATE USER c IDENTIFIED BY 'pw' REQUIRE X509", "CREATE USER empty REQUIRE SSL"] {
+        for statement in [native, "CREATE USER c IDENTIFIED BY 'pw' REQUIRE X509", "CREATE USER nopass REQUIRE SSL"] {
             conn.query_drop(statement).unwrap();
         }
         let open = |user: &str, tls: Tls| {
@@ -81,7 +81,7 @@ fn a_client_certificate_and_every_way_to_log_in_work_through_tls() {
         let (certificate, key) = files.client();
         let own = Tls { client_certificate_file: Some(certificate), client_key_file: Some(key), ..verified.clone() };
         open("n:pw", verified.clone()).unwrap();
-        open("empty", verified.clone()).unwrap();
+        open("nopass", verified.clone()).unwrap();
         open("c:pw", own).unwrap();
         for login in ["c:pw", "n:wrong", "nobody:pw"] {
             let error = open(login, verified.clone()).err().unwrap();

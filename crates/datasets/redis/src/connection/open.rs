@@ -9,7 +9,7 @@ use plan::{Error, Result};
 use rustls::{ClientConnection, StreamOwned};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Connection, Limits};
+use super::{Connection, Limits, handshake};
 use crate::address::{Address, Endpoint, Sentinels};
 
 /// Reads and writes give up this often to look at the stop flag.
@@ -94,7 +94,9 @@ fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Co
             } else {
                 let client = ClientConnection::new(tls::client_config(&address.tls)?, tls::server_name(host)?)
                     .map_err(|error| Error::refused("set up TLS").because(error))?;
-                Stream::Tls(Box::new(StreamOwned::new(client, stream)))
+                let mut stream = StreamOwned::new(client, stream);
+                handshake::finish(&mut stream, &endpoint.to_string(), limits)?;
+                Stream::Tls(Box::new(stream))
             }
         }
     };
