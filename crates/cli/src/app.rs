@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
 use plan::{Error, InstallationId, Result};
-use repository::RusticRepository;
+use repository::{Location, RusticRepository};
 use runner::{Hands, State};
+use secrecy::SecretString;
 
 use crate::args::{self, Global};
 use crate::config::{Config, Platform, Sources};
@@ -82,6 +83,11 @@ impl App {
         host()
     }
 
+    /// Where the configured repository is, and its password.
+    pub(crate) fn location(&self, config: &Config) -> Result<(Location, SecretString)> {
+        join::repository(config, &self.stop)
+    }
+
     pub(crate) fn config(&self) -> Result<Config> {
         let config = Config::load(&self.sources())?.called(self.global.installation.as_deref());
         self.tell(&config);
@@ -118,7 +124,7 @@ impl App {
     }
 
     pub(crate) fn repository(&self, config: &Config) -> Result<Arc<RusticRepository>> {
-        let (location, password) = join::repository(config)?;
+        let (location, password) = self.location(config)?;
         Ok(Arc::new(RusticRepository::open(&location, &password)?))
     }
 

@@ -3,6 +3,7 @@
 mod configured;
 mod direct;
 mod kubernetes;
+mod patience;
 mod reached;
 mod repository;
 mod stores;
@@ -16,6 +17,7 @@ use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
 pub(crate) use configured::{not_configured, nothing_configured, told_missing};
 pub(crate) use kubernetes::connect;
+pub(crate) use patience::Patience;
 pub(crate) use repository::repository;
 
 use crate::args::Global;
@@ -68,7 +70,7 @@ pub(crate) trait Installation: Send + Sync {
 /// The installation that is configured.
 pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) -> Result<Arc<dyn Installation>> {
     match config.platform()? {
-        Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone()))),
+        Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone(), Patience::of(config, stop)?))),
         Platform::Kubernetes => Ok(Arc::new(kubernetes::Kubernetes::find(config, global, stop)?)),
     }
 }
@@ -76,7 +78,7 @@ pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) ->
 /// Which installation is configured, as far as that is known without asking its stores; an empty name when nothing says it. With what went wrong meanwhile.
 pub(crate) fn id(config: &Config, global: &Global, stop: &StopFlag) -> Result<(InstallationId, Option<Error>)> {
     match config.platform()? {
-        Platform::Direct => Ok((direct::Direct::new(config.clone()).id(), None)),
+        Platform::Direct => Ok((direct::Direct::new(config.clone(), Patience::of(config, stop)?).id(), None)),
         Platform::Kubernetes => Ok(kubernetes::id(config, global, stop)),
     }
 }
@@ -116,7 +118,7 @@ pub(crate) fn left_out(installation: &dyn Installation, names: &[DataSetName]) -
 
 /// The data set that a section with an address is about; no server is asked.
 pub(crate) fn at_address(config: &Config, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-    direct::Direct::new(config.clone()).data_set(name, Policies::default())
+    direct::Direct::new(config.clone(), Patience::of(config, &StopFlag::default())?).data_set(name, Policies::default())
 }
 
 /// The data sets asked for, or all that there are. Each must be there.

@@ -12,11 +12,15 @@ mod output;
 mod whose;
 mod writers;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use plan::ports::StopFlag;
 use plan::{Class, Error, Result};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
 
 use app::App;
 use args::{Cli, Command};
@@ -99,13 +103,41 @@ fn is_ignored(signal: i32) -> bool {
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
+/// What libraries say is for those who ask for more: their failures come back as our errors, with a way out.
+fn heard(level: LevelFilter) -> Targets {
+    if level > LevelFilter::ERROR {
+        return Targets::new().with_default(level);
+    }
+    OURS.iter().fold(Targets::new(), |targets, name| targets.with_target(*name, level))
+}
+
+/// Our own crates, by the names that a log line has.
+const OURS: [&str; 14] = [
+    "threescale_backup",
+    "plan",
+    "beneath",
+    "children",
+    "tls",
+    "line",
+    "repository",
+    "runner",
+    "platforms",
+    "mysql_data_set",
+    "postgres_data_set",
+    "redis_data_set",
+    "files_data_set",
+    "objects_data_set",
+];
+
 fn log_to_standard_error(level: &str) -> Result<()> {
-    let level: tracing_subscriber::filter::LevelFilter = level
+    let level: LevelFilter = level
         .parse()
         .map_err(|_| Error::refused(format!("--log {level} is not a level")).hint("Levels are error, warn, info, debug, trace."))?;
     let failed = |what: &str| Error::failed(format!("failed to set up the log: {what}"));
     // The repository engine logs through `log`.
     tracing_log::LogTracer::init().map_err(|error| failed(&error.to_string()))?;
-    let subscriber = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).finish();
+    let is_terminal = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(heard(level)));
     tracing::subscriber::set_global_default(subscriber).map_err(|error| failed(&error.to_string()))
 }

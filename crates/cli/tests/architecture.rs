@@ -15,17 +15,19 @@ fn dependencies(manifest: &str, section: &str) -> Vec<String> {
 }
 
 /// Crates of ours that each crate may depend on, besides `plan`.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("plan", &[]),
     ("beneath", &[]),
     ("children", &[]),
-    ("datasets/mysql", &[]),
-    ("datasets/postgres", &["children"]),
-    ("datasets/redis", &[]),
+    ("tls", &[]),
+    ("line", &[]),
+    ("datasets/mysql", &["tls", "line"]),
+    ("datasets/postgres", &["tls", "line", "children"]),
+    ("datasets/redis", &["tls"]),
     ("datasets/files", &["beneath"]),
     ("datasets/objects", &[]),
     ("platforms", &["children"]),
-    ("repository", &[]),
+    ("repository", &["tls"]),
     ("runner", &[]),
     ("lab", &["children"]),
 ];
@@ -36,6 +38,8 @@ fn crates_depend_on_plan_only_and_plan_on_none() {
         "plan",
         "beneath",
         "children",
+        "tls",
+        "line",
         "mysql-data-set",
         "postgres-data-set",
         "redis-data-set",

@@ -135,9 +135,9 @@ fn values(world: &World, target: &Installation) -> BTreeMap<&'static str, String
         ("ZYNC_DATABASE", ZYNC_DATABASE.to_owned()),
         ("STORAGE_REDIS", redis(&target.backend_redis, 0)),
         ("QUEUES_REDIS", redis(&target.backend_redis, 1)),
-        ("BACKEND_REDIS_PASSWORD", "lab".to_owned()),
+        ("BACKEND_REDIS_PASSWORD", target.backend_redis.password().to_owned()),
         ("SYSTEM_REDIS", redis(&target.system_redis, 1)),
-        ("SYSTEM_REDIS_PASSWORD", "lab".to_owned()),
+        ("SYSTEM_REDIS_PASSWORD", target.system_redis.password().to_owned()),
     ])
 }
 

@@ -60,7 +60,7 @@ fn describe(installation: &Installation, folder: &Path) -> Result<()> {
     write_private(&folder.join("threescale-backup.toml"), &toml)?;
     let mysql = &installation.mysql;
     let defaults = folder.join("client.cnf");
-    write_private(&defaults, &format!("[client]\nuser=root\npassword=lab\nsocket={}\n", mysql.socket().display()))?;
+    write_private(&defaults, &format!("[client]\nuser=root\npassword={}\nsocket={}\n", mysql.password(), mysql.socket().display()))?;
     let process_id = mysql.process_id().ok_or_else(|| Error::failed("the system database's server has ended"))?;
     let lines = [
         ("mysql_client", program(&mysql.client())),

@@ -25,7 +25,7 @@ pub const SYSTEM_DATABASE: &str = "system";
 /// Name of the zync database.
 pub const ZYNC_DATABASE: &str = "zync_production";
 
-const REDIS_OPTIONS: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "everysec", "--requirepass", "lab"];
+const REDIS_OPTIONS: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "everysec"];
 
 /// What to start.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! STAGES: throw-away MySQL, MariaDB, PostgreSQL and Redis servers on loopback, and 3scale-like data for them.
 //!
 //! For `demo`, `rehearse`, tests and benchmarks. Every server lives in a temporary folder of its own, on a port of
-//! its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
+//! its own, with a password of its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
 //! server that it did not start, nor a standard port.
 
 mod data;
@@ -13,6 +13,7 @@ mod port;
 mod postgres;
 mod process;
 mod programs;
+mod proxy;
 mod redis;
 mod server;
 mod template;
@@ -24,6 +25,8 @@ pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DA
 pub use mysql::{Mysql, MysqlKind};
 pub use postgres::Postgres;
 pub use programs::find as find_program;
+pub use proxy::{Proxy, Trouble};
 pub use redis::{Redis, RedisKind};
-pub use tls::Tls;
+pub use server::Server;
+pub use tls::{CASES, Case, Shown, Tls};
 pub use writers::{Control, Writers, Written};

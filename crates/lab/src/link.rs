@@ -58,7 +58,7 @@ impl Link {
     /// Through the server's socket, without a limit of time.
     pub(crate) fn open(server: &Redis, db: u32) -> Result<Self> {
         let socket = UnixStream::connect(server.socket()).during(|| "connect to the lab's Redis".to_owned())?;
-        Self::log_in(Box::new(socket), server.password(), db)
+        Self::log_in(Box::new(socket), Some(server.password()), db)
     }
 
     /// By address, as a process of 3scale would; no call takes longer than the limit.
@@ -75,7 +75,7 @@ impl Link {
 
     fn log_in(stream: Box<dyn Stream>, password: Option<&str>, db: u32) -> Result<Self> {
         let mut link = Self { stream: BufReader::with_capacity(64 << 10, stream), out: Vec::new(), unread: 0 };
-        if let Some(password) = password {
+        if let Some(password) = password.filter(|password| !password.is_empty()) {
             link.call(&["AUTH", password])?;
         }
         link.call(&["SELECT", &db.to_string()])?;

@@ -1,6 +1,7 @@
-//! A throw-away MySQL or MariaDB server: user `root`, password `lab`.
+//! A throw-away MySQL or MariaDB server: user `root`, with another password for each.
 
 use std::fs;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,7 +14,7 @@ use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
 use crate::programs::{find, find_mysql};
-use crate::server::{Kind, Server};
+use crate::server::{Kind, Reach, Server, password, write_private};
 use crate::template;
 
 /// Which of the two families.
@@ -28,15 +29,15 @@ pub enum MysqlKind {
 /// Options that change what initialisation makes: with one of them the template is not used.
 const INITIAL_OPTIONS: [&str; 4] = ["--lower-case-table-names", "--innodb-page-size", "--innodb-data-file-path", "--innodb-undo"];
 
-/// `root` from everywhere, with a password; each statement on one line, as `--init-file` wants it.
-const MYSQL_USERS: &str = "ALTER USER 'root'@'localhost' IDENTIFIED BY 'lab';
-CREATE USER 'root'@'%' IDENTIFIED BY 'lab';
+/// `root` from everywhere, with a password that nobody knows until each server sets its own; each statement on one line, as `--init-file` wants it.
+const MYSQL_USERS: &str = "ALTER USER 'root'@'localhost' IDENTIFIED BY 'PASSWORD';
+CREATE USER 'root'@'%' IDENTIFIED BY 'PASSWORD';
 GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;
 ";
 const MARIADB_USERS: &str = "DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'localhost');
 FLUSH PRIVILEGES;
-ALTER USER 'root'@'localhost' IDENTIFIED BY 'lab';
-CREATE USER 'root'@'%' IDENTIFIED BY 'lab';
+ALTER USER 'root'@'localhost' IDENTIFIED BY 'PASSWORD';
+CREATE USER 'root'@'%' IDENTIFIED BY 'PASSWORD';
 GRANT ALL ON *.* TO 'root'@'%' WITH GRANT OPTION;
 ";
 
@@ -53,6 +54,18 @@ impl Mysql {
     /// # Errors
     /// When the program is missing or the server does not start; the end of its log is in the hints.
     pub fn start(kind: MysqlKind, options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Loopback, kind, options)
+    }
+
+    /// As `start`; listens on its socket only, which nobody but this user reaches.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_on_socket(kind: MysqlKind, options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Socket, kind, options)
+    }
+
+    fn start_at(reach: Reach, kind: MysqlKind, options: &[&str]) -> Result<Self> {
         let folder = Folder::create(if kind == MysqlKind::Mysql { "mysql" } else { "mariadb" })?;
         let port = Port::reserve()?;
         let data = folder.join("data");
@@ -70,19 +83,23 @@ impl Mysql {
         let defaults = folder.join("client.cnf");
         let socket = folder.join("sock");
         let socket_path = socket.clone();
-        let text = format!("[client]\nuser=root\npassword=lab\nsocket={}\n", socket.display());
-        fs::write(&defaults, text).during(|| format!("write {}", defaults.display()))?;
+        let password = password()?;
+        write_private(&defaults, &format!("[client]\nuser=root\npassword={password}\nsocket={}\n", socket.display()))?;
+        // The server reads it before it lets anybody in.
+        write_private(&folder.join(PASSWORD_FILE), &set_password(&password))?;
+        let secret = password.clone();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let kind_of_server = Kind {
             name: if kind == MysqlKind::Mysql { "MySQL" } else { "MariaDB" },
             stop_signal: Signal::TERM,
-            launch: Box::new(move |folder, port| launch(kind, folder, port, &options)),
+            launch: Box::new(move |folder, port| launch(kind, folder, port, reach, &options)),
             ready: Box::new(move || {
-                let wanted = OptsBuilder::new().socket(socket.to_str()).user(Some("root")).pass(Some("lab"));
+                let wanted = OptsBuilder::new().socket(socket.to_str()).user(Some("root")).pass(Some(&secret));
                 Conn::new(wanted).during(|| "log in".to_owned()).map(drop)
             }),
+            reach,
         };
-        Ok(Self { kind, server: Server::start(kind_of_server, folder, port)?, socket: socket_path })
+        Ok(Self { kind, server: Server::start(kind_of_server, folder, port, password)?, socket: socket_path })
     }
 
     /// Which of the two families.
@@ -91,22 +108,13 @@ impl Mysql {
         self.kind
     }
 
-    /// `mysql2://root:lab@127.0.0.1:PORT/database`.
+    /// `mysql2://root:PASSWORD@127.0.0.1:PORT/database`; by the socket where it listens on nothing else.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("mysql2://root:lab@{}:{}/{database}", self.host(), self.port())
-    }
-
-    /// Always `127.0.0.1`.
-    #[must_use]
-    pub const fn host(&self) -> &str {
-        "127.0.0.1"
-    }
-
-    /// The port, also while the server is down.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.server.port()
+        if self.is_on_its_socket_only() {
+            return format!("mysql2://root:{}@/{database}?socket={}", self.password(), self.socket.display());
+        }
+        format!("mysql2://root:{}@{}:{}/{database}", self.password(), self.host(), self.port())
     }
 
     /// The Unix socket.
@@ -137,54 +145,19 @@ impl Mysql {
         command.arg(format!("--defaults-file={}", self.server.folder().join("client.cnf").display()));
         command
     }
+}
 
-    /// The folder of the server: data in `data`, log in `server.log`.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.server.folder()
+impl Deref for Mysql {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
     }
+}
 
-    /// The process id, when it runs.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.server.process_id()
-    }
-
-    /// Clean shutdown; the data stays.
-    ///
-    /// # Errors
-    /// When it does not end in two minutes.
-    pub fn stop(&mut self) -> Result<()> {
-        self.server.stop()
-    }
-
-    /// SIGKILL; the data stays.
-    pub fn kill(&mut self) {
-        self.server.kill();
-    }
-
-    /// Starts it on the same data and port.
-    ///
-    /// # Errors
-    /// As `start`.
-    pub fn start_again(&mut self) -> Result<()> {
-        self.server.start_again()
-    }
-
-    /// Stops answering, connections stay (SIGSTOP).
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn freeze(&self) -> Result<()> {
-        self.server.freeze()
-    }
-
-    /// Goes on after `freeze`.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn thaw(&self) -> Result<()> {
-        self.server.thaw()
+impl DerefMut for Mysql {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
 }
 
@@ -204,7 +177,7 @@ fn version(kind: MysqlKind) -> Result<String> {
 fn initialise(kind: MysqlKind, data: &Path, options: &[&str]) -> Result<()> {
     let users = data.with_extension("sql");
     let text = if kind == MysqlKind::Mysql { MYSQL_USERS } else { MARIADB_USERS };
-    fs::write(&users, text).during(|| format!("write {}", users.display()))?;
+    write_private(&users, &text.replace("PASSWORD", &password()?))?;
     let (data_option, done) = (format!("--datadir={}", data.display()), data.join("auto.cnf"));
     match kind {
         MysqlKind::Mysql => template::run(
@@ -228,12 +201,20 @@ fn initialise(kind: MysqlKind, data: &Path, options: &[&str]) -> Result<()> {
     fs::remove_file(&users).during(|| format!("remove {}", users.display()))
 }
 
+/// Run at every start, not written to the binary log.
+const PASSWORD_FILE: &str = "password.sql";
+
+fn set_password(password: &str) -> String {
+    let users = ["localhost", "%"].map(|host| format!("ALTER USER 'root'@'{host}' IDENTIFIED BY '{password}';\n"));
+    format!("SET sql_log_bin = 0;\n{}", users.concat())
+}
+
 fn as_root() -> Option<&'static str> {
     rustix::process::getuid().is_root().then_some("--user=root")
 }
 
 /// Durability is left to the operating system: a killed server loses nothing, a killed machine takes the lab with it.
-fn launch(kind: MysqlKind, folder: &Path, port: u16, options: &[String]) -> Result<Command> {
+fn launch(kind: MysqlKind, folder: &Path, port: u16, reach: Reach, options: &[String]) -> Result<Command> {
     let mut command = mortal(&program(kind)?)?;
     command
         .args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--secure-file-priv="])
@@ -244,6 +225,8 @@ fn launch(kind: MysqlKind, folder: &Path, port: u16, options: &[String]) -> Resu
         .arg(format!("--pid-file={}", folder.join("pid").display()))
         // A MariaDB that starts deletes every #sql* file in its temporary folder, those of other running servers too.
         .arg(format!("--tmpdir={}", folder.display()))
+        .arg(format!("--init-file={}", folder.join(PASSWORD_FILE).display()))
+        .args((reach == Reach::Socket).then_some("--skip-networking"))
         .args(as_root())
         .args(options);
     Ok(command)

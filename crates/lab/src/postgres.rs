@@ -1,10 +1,12 @@
-//! A throw-away PostgreSQL server: user `postgres`, password `lab`.
+//! A throw-away PostgreSQL server: user `postgres`, with another password for each.
 
 use std::fs;
+use std::io::Write;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use plan::error::During;
 use plan::{Error, Result};
@@ -14,7 +16,7 @@ use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
 use crate::programs::find;
-use crate::server::{Kind, Server};
+use crate::server::{Kind, Reach, Server, password, write_private};
 use crate::template;
 
 /// A running server. Ends with the value.
@@ -35,48 +37,63 @@ impl Postgres {
     /// # Errors
     /// When the program is missing or the server does not start; the end of its log is in the hints.
     pub fn start(options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Loopback, options)
+    }
+
+    /// As `start`; listens on its socket only, which nobody but this user reaches.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_on_socket(options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Socket, options)
+    }
+
+    fn start_at(reach: Reach, options: &[&str]) -> Result<Self> {
         let account = account()?;
         let folder = Folder::create("postgres")?;
         let port = Port::reserve()?;
-        let recipe = format!("postgres {:?} 1", find("postgres")?.canonicalize().ok());
+        let recipe = format!("postgres {:?} 2", find("postgres")?.canonicalize().ok());
+        let password = password()?;
         template::copy(&recipe, &folder.join("data"), |to| initialise(to, account))?;
         if let Some(Account { user, group }) = account {
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).during(|| format!("chown {}", folder.path().display()))?;
         }
         let pass_file = folder.join("client.pass");
-        fs::write(&pass_file, "*:*:*:postgres:lab\n").during(|| format!("write {}", pass_file.display()))?;
-        set_mode(&pass_file, 0o600)?;
+        write_private(&pass_file, &format!("*:*:*:postgres:{password}\n"))?;
+        set_password(&folder.join("data"), account, &password)?;
+        let secret = password.clone();
         let options = options.iter().map(|option| readable(option, folder.path(), account)).collect::<Result<Vec<_>>>()?;
         let (path, number) = (folder.path().to_owned(), port.number());
         let kind = Kind {
             name: "PostgreSQL",
             stop_signal: Signal::INT,
-            launch: Box::new(move |folder, port| launch(folder, port, account, &options)),
+            launch: Box::new(move |folder, port| launch(folder, port, account, reach, &options)),
             ready: Box::new(move || {
                 let mut config = postgres::Config::new();
-                config.host_path(&path).port(number).user("postgres").password("lab").dbname("postgres");
+                config.host_path(&path).port(number).user("postgres").password(&secret).dbname("postgres");
                 config.connect(postgres::NoTls).during(|| "log in".to_owned()).map(drop)
             }),
+            reach,
         };
-        Ok(Self { server: Server::start(kind, folder, port)? })
+        Ok(Self { server: Server::start(kind, folder, port, password)? })
     }
 
-    /// `postgresql://postgres:lab@127.0.0.1:PORT/database`.
+    /// `postgresql://postgres:PASSWORD@127.0.0.1:PORT/database`; by the socket where it listens on nothing else.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgresql://postgres:lab@{}:{}/{database}", self.host(), self.port())
+        if self.is_on_its_socket_only() { self.socket_url(database) } else { self.url_as("postgres", self.password(), database) }
     }
 
-    /// Always `127.0.0.1`.
+    /// The same for another role.
     #[must_use]
-    pub const fn host(&self) -> &str {
-        "127.0.0.1"
+    pub fn url_as(&self, user: &str, password: &str, database: &str) -> String {
+        format!("postgresql://{user}:{password}@{}:{}/{database}", self.host(), self.port())
     }
 
-    /// The port, also while the server is down.
+    /// `postgresql://postgres:PASSWORD@/database?host=FOLDER&port=PORT`.
     #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.server.port()
+    pub fn socket_url(&self, database: &str) -> String {
+        format!("postgresql://postgres:{}@/{database}?host={}&port={}", self.password(), self.socket().display(), self.port())
     }
 
     /// The folder of the Unix socket, as `host=` of a connection string takes it.
@@ -106,54 +123,19 @@ impl Postgres {
             .env("PGPASSFILE", self.server.folder().join("client.pass"));
         command
     }
+}
 
-    /// The folder of the server: data in `data`, log in `server.log`.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.server.folder()
+impl Deref for Postgres {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
     }
+}
 
-    /// The process id, when it runs.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.server.process_id()
-    }
-
-    /// Fast shutdown (sessions are ended); the data stays.
-    ///
-    /// # Errors
-    /// When it does not end in two minutes.
-    pub fn stop(&mut self) -> Result<()> {
-        self.server.stop()
-    }
-
-    /// SIGKILL, to its children too; the data stays.
-    pub fn kill(&mut self) {
-        self.server.kill();
-    }
-
-    /// Starts it on the same data and port.
-    ///
-    /// # Errors
-    /// As `start`.
-    pub fn start_again(&mut self) -> Result<()> {
-        self.server.start_again()
-    }
-
-    /// Accepts no new connection, sessions go on (SIGSTOP to the postmaster).
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn freeze(&self) -> Result<()> {
-        self.server.freeze()
-    }
-
-    /// Goes on after `freeze`.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn thaw(&self) -> Result<()> {
-        self.server.thaw()
+impl DerefMut for Postgres {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
 }
 
@@ -201,8 +183,12 @@ fn as_account(command: &mut Command, account: Option<Account>) -> &mut Command {
 }
 
 fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
-    let password = data.with_extension("pw");
-    fs::write(&password, "lab\n").during(|| format!("write {}", password.display()))?;
+    let file = data.with_extension("pw");
+    // Nobody's: each server sets its own before it serves.
+    write_private(&file, &format!("{}\n", password()?))?;
+    if let Some(Account { user, group }) = account {
+        std::os::unix::fs::chown(&file, Some(user), Some(group)).during(|| format!("chown {}", file.display()))?;
+    }
     fs::create_dir(data).during(|| format!("make {}", data.display()))?;
     if let Some(Account { user, group }) = account {
         std::os::unix::fs::chown(data, Some(user), Some(group)).during(|| format!("chown {}", data.display()))?;
@@ -210,16 +196,34 @@ fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
     let mut command = children::command(find("initdb")?);
     command
         .args(["--no-sync", "--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
-        .arg(format!("--pwfile={}", password.display()))
+        .arg(format!("--pwfile={}", file.display()))
         .arg(format!("--pgdata={}", data.display()))
         // Its own working folder may be closed to the account.
         .current_dir("/");
     template::run(as_account(&mut command, account))?;
-    fs::remove_file(&password).during(|| format!("remove {}", password.display()))
+    fs::remove_file(&file).during(|| format!("remove {}", file.display()))
+}
+
+/// Without a server that anybody could reach meanwhile; the password is in no argument.
+fn set_password(data: &Path, account: Option<Account>, password: &str) -> Result<()> {
+    let mut command = Command::new(find("postgres")?);
+    command.args(["--single", "-F", "-D"]).arg(data).args(["-c", "exit_on_error=true", "postgres"]).current_dir("/");
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut process = as_account(&mut command, account).spawn().during(|| "start postgres".to_owned())?;
+    if let Some(mut stdin) = process.stdin.take() {
+        let statement = format!("ALTER ROLE postgres PASSWORD '{password}';\n");
+        stdin.write_all(statement.as_bytes()).during(|| "write to postgres".to_owned())?;
+    }
+    let output = process.wait_with_output().during(|| "wait for postgres".to_owned())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(Error::failed(format!("postgres failed: {}", output.status)).hint(format!("It said: {said}")))
 }
 
 /// Durability is left to the operating system: a killed server loses nothing, a killed machine takes the lab with it.
-fn launch(folder: &Path, port: u16, account: Option<Account>, options: &[String]) -> Result<Command> {
+fn launch(folder: &Path, port: u16, account: Option<Account>, reach: Reach, options: &[String]) -> Result<Command> {
     if let Some(Account { user, group }) = account
         && fs::metadata(folder.join("server.log")).is_ok_and(|meta| meta.uid() != user)
     {
@@ -229,7 +233,14 @@ fn launch(folder: &Path, port: u16, account: Option<Account>, options: &[String]
     command
         .arg("-D")
         .arg(folder.join("data"))
-        .args(["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "max_connections=50"])
+        .args([
+            "-c",
+            if reach == Reach::Socket { "listen_addresses=" } else { "listen_addresses=127.0.0.1" },
+            "-c",
+            "fsync=off",
+            "-c",
+            "max_connections=50",
+        ])
         .args(["-c", &format!("port={port}"), "-c", &format!("unix_socket_directories={}", folder.display())])
         .args(options);
     as_account(&mut command, account);

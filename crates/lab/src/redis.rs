@@ -1,5 +1,6 @@
-//! A throw-away Redis server.
+//! A throw-away Redis server, with another password for each.
 
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,7 +12,7 @@ use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
 use crate::programs::{find, find_newest};
-use crate::server::{Kind, Server};
+use crate::server::{Kind, Reach, Server, password, write_private};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,13 +29,12 @@ pub enum RedisKind {
 pub struct Redis {
     server: Server,
     socket: PathBuf,
-    password: Option<String>,
     uses_tls: bool,
 }
 
 impl Redis {
-    /// Starts an empty server with extra options as of its command line (`["--appendonly", "yes", "--requirepass", "secret"]`),
-    /// which win over the lab's own (no RDB at intervals, `DEBUG` allowed). With `--tls-port 0` TLS is on the port and nothing else.
+    /// Starts an empty server with extra options as of its command line (`["--appendonly", "yes"]`), which win over the lab's own (no RDB at
+    /// intervals, `DEBUG` allowed, a random password). `--requirepass ""` is a server without a password. With `--tls-port 0` TLS is on the port and nothing else.
     ///
     /// # Errors
     /// When the program is missing or the server does not start; the end of its log is in the hints.
@@ -42,24 +42,37 @@ impl Redis {
         Self::start_kind(RedisKind::Redis, options)
     }
 
+    /// As `start`; listens on its socket only, which nobody but this user reaches.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_on_socket(options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Socket, RedisKind::Redis, options)
+    }
+
     /// As `start`, of another kind.
     ///
     /// # Errors
     /// As `start`.
     pub fn start_kind(kind: RedisKind, options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Loopback, kind, options)
+    }
+
+    fn start_at(reach: Reach, kind: RedisKind, options: &[&str]) -> Result<Self> {
         let folder = Folder::create("redis")?;
         let port = Port::reserve()?;
-        let password = value_of(options, "--requirepass");
+        let password = value_of(options, "--requirepass").map_or_else(password, Ok)?;
+        write_private(&folder.join(SETTINGS_FILE), &format!("requirepass \"{password}\"\n"))?;
         let uses_tls = value_of(options, "--tls-port").is_some();
-        let options: Vec<String> = without(options, "--tls-port");
+        let options: Vec<String> = without(options, &["--tls-port", "--requirepass"]);
         let socket = folder.join("sock");
         let (path, secret) = (folder.path().to_owned(), password.clone());
         let kind = Kind {
             name: if kind == RedisKind::Valkey { "Valkey" } else { "Redis" },
             stop_signal: Signal::TERM,
-            launch: Box::new(move |folder, port| launch(kind, folder, port, uses_tls, &options)),
+            launch: Box::new(move |folder, port| launch(kind, folder, port, uses_tls, reach, &options)),
             ready: Box::new(move || {
-                let output = client(&path, secret.as_deref()).arg("PING").output().during(|| "start redis-cli".to_owned())?;
+                let output = client(&path, &secret).arg("PING").output().during(|| "start redis-cli".to_owned())?;
                 let said = String::from_utf8_lossy(&output.stdout);
                 // NOPERM and NOAUTH: it serves, only not us (an ACL of the test's own).
                 if said.starts_with("PONG") || said.starts_with("NOPERM") || said.starts_with("NOAUTH") {
@@ -67,28 +80,29 @@ impl Redis {
                 }
                 Err(Error::transient(format!("Redis said {:?} to PING", said.trim())))
             }),
+            reach,
         };
-        Ok(Self { server: Server::start(kind, folder, port)?, socket, password, uses_tls })
+        Ok(Self { server: Server::start(kind, folder, port, password)?, socket, uses_tls })
     }
 
-    /// `redis://[:password@]127.0.0.1:PORT/db` (`rediss://` with TLS).
+    /// `redis://[:PASSWORD@]127.0.0.1:PORT/db` (`rediss://` with TLS); by the socket where it listens on nothing else.
     #[must_use]
     pub fn url(&self, db: u32) -> String {
+        if self.is_on_its_socket_only() {
+            return self.socket_url(db);
+        }
         let scheme = if self.uses_tls { "rediss" } else { "redis" };
-        let password = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("{scheme}://{password}{}:{}/{db}", self.host(), self.port())
+        format!("{scheme}://{}{}:{}/{db}", self.login(), self.host(), self.port())
     }
 
-    /// Always `127.0.0.1`.
+    /// `unix://[:PASSWORD@]/path?db=N`.
     #[must_use]
-    pub const fn host(&self) -> &str {
-        "127.0.0.1"
+    pub fn socket_url(&self, db: u32) -> String {
+        format!("unix://{}{}?db={db}", self.login(), self.socket.display())
     }
 
-    /// The port, also while the server is down.
-    #[must_use]
-    pub const fn port(&self) -> u16 {
-        self.server.port()
+    fn login(&self) -> String {
+        if self.password().is_empty() { String::new() } else { format!(":{}@", self.password()) }
     }
 
     /// The Unix socket.
@@ -100,60 +114,21 @@ impl Redis {
     /// `redis-cli`, logged in (through the socket): add `-n 1`, a command, standard input.
     #[must_use]
     pub fn client(&self) -> Command {
-        client(self.server.folder(), self.password.as_deref())
+        client(self.server.folder(), self.password())
     }
+}
 
-    pub(crate) fn password(&self) -> Option<&str> {
-        self.password.as_deref()
+impl Deref for Redis {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
     }
+}
 
-    /// The folder of the server: data in `data`, log in `server.log`.
-    #[must_use]
-    pub fn folder(&self) -> &Path {
-        self.server.folder()
-    }
-
-    /// The process id, when it runs.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.server.process_id()
-    }
-
-    /// Clean shutdown; what the server persists (AOF, or an RDB when `--save` was given) stays.
-    ///
-    /// # Errors
-    /// When it does not end in two minutes.
-    pub fn stop(&mut self) -> Result<()> {
-        self.server.stop()
-    }
-
-    /// SIGKILL; what was persisted stays.
-    pub fn kill(&mut self) {
-        self.server.kill();
-    }
-
-    /// Starts it on the same files and port.
-    ///
-    /// # Errors
-    /// As `start`.
-    pub fn start_again(&mut self) -> Result<()> {
-        self.server.start_again()
-    }
-
-    /// Stops answering, connections stay (SIGSTOP).
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn freeze(&self) -> Result<()> {
-        self.server.freeze()
-    }
-
-    /// Goes on after `freeze`.
-    ///
-    /// # Errors
-    /// When the process is gone.
-    pub fn thaw(&self) -> Result<()> {
-        self.server.thaw()
+impl DerefMut for Redis {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
 }
 
@@ -162,17 +137,20 @@ fn value_of(options: &[&str], name: &str) -> Option<String> {
     options.get(at + 1).map(|&value| value.to_owned())
 }
 
-fn without(options: &[&str], name: &str) -> Vec<String> {
-    let at = options.iter().position(|&option| option == name);
-    let is_kept = |index: usize| at.is_none_or(|at| index != at && index != at + 1);
+/// The password: an argument would show it to everybody.
+const SETTINGS_FILE: &str = "redis.conf";
+
+fn without(options: &[&str], names: &[&str]) -> Vec<String> {
+    let is_named = |index: usize| options.get(index).is_some_and(|option| names.contains(option));
+    let is_kept = |index: usize| !is_named(index) && !index.checked_sub(1).is_some_and(is_named);
     options.iter().enumerate().filter(|&(index, _)| is_kept(index)).map(|(_, &option)| option.to_owned()).collect()
 }
 
-fn client(folder: &Path, password: Option<&str>) -> Command {
+fn client(folder: &Path, password: &str) -> Command {
     // A missing program shows itself when the command is run, with its name.
     let mut command = children::command(find("redis-cli").unwrap_or_else(|_| PathBuf::from("redis-cli")));
     command.arg("-s").arg(folder.join("sock"));
-    if let Some(password) = password {
+    if !password.is_empty() {
         command.env("REDISCLI_AUTH", password);
     }
     command
@@ -186,12 +164,13 @@ fn program(kind: RedisKind) -> Result<PathBuf> {
     }
 }
 
-fn launch(kind: RedisKind, folder: &Path, port: u16, uses_tls: bool, options: &[String]) -> Result<Command> {
+fn launch(kind: RedisKind, folder: &Path, port: u16, uses_tls: bool, reach: Reach, options: &[String]) -> Result<Command> {
     let data = folder.join("data");
     std::fs::create_dir_all(&data).during(|| format!("make {}", data.display()))?;
     let mut command = mortal(&program(kind)?)?;
-    let number = port.to_string();
+    let number = if reach == Reach::Socket { "0".to_owned() } else { port.to_string() };
     command
+        .arg(folder.join(SETTINGS_FILE))
         .args(["--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "local"])
         .args(if uses_tls { ["--port", "0", "--tls-port", &number] } else { ["--port", &number, "--tls-port", "0"] })
         .arg("--unixsocket")

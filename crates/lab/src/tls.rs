@@ -10,9 +10,62 @@ use plan::error::During;
 use crate::programs::find;
 use crate::template::run;
 
+/// What a server shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// A certificate of the CA for `localhost` and `127.0.0.1`.
+    Right,
+    /// Of the CA, for another host.
+    OtherHost,
+    /// Of the CA, and no longer valid.
+    Expired,
+    /// Signed by itself.
+    SelfSigned,
+    /// Of another CA of the same name.
+    OtherCa,
+}
+
+/// A client's mode, whether it is given the CA, and which servers it must take; all others it must refuse.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// `require`, `verify-ca`, `verify-full`.
+    pub mode: &'static str,
+    /// Whether it has the CA's file.
+    pub has_ca: bool,
+    /// The servers that it takes.
+    pub takes: &'static [Shown],
+}
+
+/// Every mode with and without a CA file, the same for every store.
+pub const CASES: [Case; 6] = [
+    Case { mode: "require", has_ca: false, takes: &Shown::ALL },
+    Case { mode: "require", has_ca: true, takes: &[Shown::Right, Shown::OtherHost] },
+    Case { mode: "verify-ca", has_ca: true, takes: &[Shown::Right, Shown::OtherHost] },
+    Case { mode: "verify-full", has_ca: true, takes: &[Shown::Right] },
+    // The public web's CAs signed none of them.
+    Case { mode: "verify-ca", has_ca: false, takes: &[] },
+    Case { mode: "verify-full", has_ca: false, takes: &[] },
+];
+
+impl Shown {
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Right => "server",
+            Self::OtherHost => "other-host",
+            Self::Expired => "expired",
+            Self::SelfSigned => "self-signed",
+            Self::OtherCa => "of-other-ca",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Right, Self::OtherHost, Self::Expired, Self::SelfSigned, Self::OtherCa];
+}
+
 /// Certificates in a folder: `ca.pem`, `server.pem`/`server.key` (for `localhost` and `127.0.0.1`), `client.pem`/`client.key`.
 pub struct Tls {
     folder: PathBuf,
+    shown: Shown,
 }
 
 impl Tls {
@@ -21,15 +74,26 @@ impl Tls {
     /// # Errors
     /// When `openssl` is missing or fails.
     pub fn make(folder: &Path) -> Result<Self> {
-        let made = Self { folder: folder.to_owned() };
+        let made = Self { folder: folder.to_owned(), shown: Shown::Right };
         made.openssl(
             &["req", "-x509", "-subj", "/CN=lab CA", "-days", "2", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
             "ca",
             None,
         )?;
         let names = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n";
-        made.sign("server", "/CN=localhost", names)?;
-        made.sign("client", "/CN=lab client", "extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n")?;
+        made.sign("server", "/CN=localhost", names, "2")?;
+        made.sign(
+            Shown::OtherHost.file(),
+            "/CN=other.example",
+            &names.replace("localhost", "other.example").replace("127.0.0.1", "127.9.9.9"),
+            "2",
+        )?;
+        made.sign(Shown::Expired.file(), "/CN=localhost", names, "-1")?;
+        let own = ["req", "-x509", "-subj", "/CN=localhost", "-days", "2", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"];
+        made.openssl(&own, Shown::SelfSigned.file(), None)?;
+        made.openssl(&["req", "-x509", "-subj", "/CN=lab CA", "-days", "2"], "other-ca", None)?;
+        made.sign_by("other-ca", Shown::OtherCa.file(), "/CN=localhost", names, "2")?;
+        made.sign("client", "/CN=lab client", "extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n", "2")?;
         Ok(made)
     }
 
@@ -46,14 +110,24 @@ impl Tls {
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).during(|| format!("chmod {}", key.display()))
     }
 
-    fn sign(&self, name: &str, subject: &str, extensions: &str) -> Result<()> {
+    /// The same files, for a server that shows another certificate.
+    #[must_use]
+    pub fn showing(&self, shown: Shown) -> Self {
+        Self { folder: self.folder.clone(), shown }
+    }
+
+    fn sign(&self, name: &str, subject: &str, extensions: &str, days: &str) -> Result<()> {
+        self.sign_by("ca", name, subject, extensions, days)
+    }
+
+    fn sign_by(&self, ca: &str, name: &str, subject: &str, extensions: &str, days: &str) -> Result<()> {
         self.openssl(&["req", "-subj", subject], name, Some("csr"))?;
         let file = self.folder.join(format!("{name}.ext"));
         fs::write(&file, extensions).during(|| format!("write {}", file.display()))?;
         let mut command = children::command(find("openssl")?);
-        command.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-extfile"]).arg(&file);
-        command.arg("-in").arg(self.folder.join(format!("{name}.csr"))).arg("-CA").arg(self.ca());
-        command.arg("-CAkey").arg(self.folder.join("ca.key")).arg("-out").arg(self.folder.join(format!("{name}.pem")));
+        command.args(["x509", "-req", "-days", days, "-CAcreateserial", "-extfile"]).arg(&file);
+        command.arg("-in").arg(self.folder.join(format!("{name}.csr"))).arg("-CA").arg(self.folder.join(format!("{ca}.pem")));
+        command.arg("-CAkey").arg(self.folder.join(format!("{ca}.key"))).arg("-out").arg(self.folder.join(format!("{name}.pem")));
         run(&mut command)
     }
 
@@ -66,7 +140,8 @@ impl Tls {
     /// Certificate and key of the server.
     #[must_use]
     pub fn server(&self) -> (PathBuf, PathBuf) {
-        (self.folder.join("server.pem"), self.folder.join("server.key"))
+        let name = self.shown.file();
+        (self.folder.join(format!("{name}.pem")), self.folder.join(format!("{name}.key")))
     }
 
     /// Certificate and key of a client.

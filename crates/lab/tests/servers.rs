@@ -26,7 +26,7 @@ fn mysql_keeps_its_data(kind: MysqlKind) {
         .ip_or_hostname(Some(server.host()))
         .tcp_port(port)
         .user(Some("root"))
-        .pass(Some("lab"))
+        .pass(Some(server.password()))
         .prefer_socket(false);
     let mut conn = mysql::Conn::new(options).unwrap();
     conn.query_drop("CREATE DATABASE d").unwrap();

@@ -4,6 +4,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 /// Result of everything behind a port.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -165,7 +166,25 @@ impl StdError for Error {
     }
 }
 
-/// Adds what was being done to a foreign error, making it [`Class::Failed`].
+/// The error of ours that is the cause of a foreign one, however deep: a reader behind `std::io` or a library hands it through, and its class is what the
+/// failure means.
+#[must_use]
+pub fn inside<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        if let Some(own) = cause.downcast_ref::<Error>() {
+            return Some(own);
+        }
+        // `io::Error` names the source of what it wraps, not what it wraps.
+        next = match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => cause.source(),
+        };
+    }
+    None
+}
+
+/// Adds what was being done to an error. A foreign error becomes [`Class::Failed`]; one of ours, or one that wraps one of ours, keeps its class and its hints.
 pub trait During<T> {
     /// `what` is a lowercase fragment that completes "failed to …".
     ///
@@ -176,6 +195,44 @@ pub trait During<T> {
 
 impl<T, E: StdError + Send + Sync + 'static> During<T> for std::result::Result<T, E> {
     fn during(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|error| Error::failed(what()).because(error))
+        self.map_err(|error| {
+            let (class, hints) = inside(&error).map_or((Class::Failed, Vec::new()), |own| (own.class, own.hints.clone()));
+            let mut source: Box<dyn StdError + Send + Sync> = Box::new(error);
+            if let Some(own) = source.downcast_mut::<Error>() {
+                // They are told once, by the outermost.
+                own.hints.clear();
+            }
+            Error { class, what: what(), hints, source: Some(source) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn unreachable() -> Error {
+        Error::transient("no answer").hint("Try later.")
+    }
+
+    #[test]
+    fn an_error_of_ours_keeps_its_class_and_its_hints_through_everything_that_wraps_it() {
+        let direct: Result<()> = During::during(Err(unreachable()), || "read".to_owned());
+        let in_io: Result<()> = Err(io::Error::other(unreachable())).during(|| "read".to_owned());
+        let twice: Result<()> = Err(io::Error::other(io::Error::other(unreachable()))).during(|| "read".to_owned());
+        let under = Err::<(), _>(io::Error::other(unreachable().during("read a chunk"))).during(|| "read".to_owned());
+        for outcome in [direct, in_io, twice, under] {
+            let error = outcome.unwrap_err();
+            assert_eq!((error.class(), error.hints()), (Class::Transient, &["Try later.".to_owned()][..]), "{error:?}");
+            assert!(error.to_string() == "read" && error.chain().contains("no answer"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_error_is_a_failure() {
+        let outcome: Result<()> = Err(io::Error::other("disk")).during(|| "write".to_owned());
+        let error = outcome.unwrap_err();
+        assert_eq!((error.class(), error.hints().len(), error.chain().as_str()), (Class::Failed, 0, "write: disk"));
     }
 }

@@ -14,7 +14,6 @@ pub mod manifest;
 pub mod needs;
 pub mod ports;
 pub mod step;
-pub mod tls;
 pub mod tree_order;
 
 mod backup_plan;

@@ -49,6 +49,35 @@ pub fn is_full(error: &Error) -> bool {
     std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| cause.is::<Full>())
 }
 
+/// What will be so again at every other try, and what to do about it.
+#[derive(Debug)]
+pub struct Refusal {
+    /// What the storage said.
+    pub text: String,
+    /// The way out.
+    pub hint: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl StdError for Refusal {}
+
+/// The work was asked to stop.
+#[derive(Debug)]
+pub struct Stopped;
+
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupted")
+    }
+}
+
+impl StdError for Stopped {}
+
 /// The engine's result, as ours.
 pub trait EngineResult<T> {
     /// `what` is a lowercase fragment that completes "failed to …".
@@ -65,6 +94,7 @@ impl<T> EngineResult<T> for rustic_core::RusticResult<T> {
 pub fn translate(error: &RusticError, what: String) -> Error {
     let mut class = Class::Failed;
     let mut is_full = false;
+    let mut hint: Option<String> = None;
     let mut next: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = next {
         if cause.is::<Unreachable>() {
@@ -73,6 +103,13 @@ pub fn translate(error: &RusticError, what: String) -> Error {
         is_full |= cause
             .downcast_ref::<io::Error>()
             .is_some_and(|io| matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+        if cause.is::<Stopped>() {
+            class = Class::Interrupted;
+        }
+        if let Some(refusal) = cause.downcast_ref::<Refusal>() {
+            class = Class::Refused;
+            hint = Some(refusal.hint.clone());
+        }
         next = cause.source();
     }
     if error.is_incorrect_password() {
@@ -86,7 +123,11 @@ pub fn translate(error: &RusticError, what: String) -> Error {
              it with --yes, also on a full volume; or make the volume larger. What was stored is reused by the next backup.",
         );
     }
-    Error::new(class, what).because(EngineError(text))
+    let error = Error::new(class, what).because(EngineError(text));
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 /// Whether the file or folder that was asked for is not there.

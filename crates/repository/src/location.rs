@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use plan::ports::StopFlag;
 use plan::{Error, Result};
 use secrecy::SecretString;
 
@@ -33,6 +34,10 @@ pub struct S3 {
     pub path_style: bool,
     /// How long a request that fails is tried again, with growing pauses. 90 is a good value.
     pub retry_seconds: u64,
+    /// PEM file with the CAs of the service; those of this machine when absent.
+    pub ca_file: Option<PathBuf>,
+    /// Raised by a signal: a request that is under way then has a few seconds.
+    pub stop: StopFlag,
 }
 
 impl Location {
@@ -107,6 +112,8 @@ mod tests {
             secret_access_key: "hunter2-secret".into(),
             path_style: true,
             retry_seconds: 90,
+            ca_file: None,
+            stop: StopFlag::default(),
         }
     }
 

@@ -161,7 +161,7 @@ fn check(app: &App) -> Result<()> {
 /// What cannot be used as it is configured: everything is made as for a run, and no server is asked.
 fn unusable(config: &Config) -> Vec<Error> {
     let mut errors: Vec<Error> = Vec::new();
-    errors.extend(join::repository(config).err());
+    errors.extend(join::repository(config, &plan::ports::StopFlag::default()).err());
     errors.extend(config.writers().err());
     errors.extend(config.options().err());
     errors.extend(config.state_folder().err());

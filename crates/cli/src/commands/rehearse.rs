@@ -88,7 +88,7 @@ impl Stage {
     }
 
     fn mysql(&mut self, name: DataSetName, kind: MysqlKind) -> Result<Arc<dyn DataSet>> {
-        let server = Mysql::start(kind, &["--local-infile=1", "--innodb-buffer-pool-size=256M"])?;
+        let server = Mysql::start_on_socket(kind, &["--local-infile=1", "--innodb-buffer-pool-size=256M"])?;
         run(server.client().args(["-e", "CREATE DATABASE `system`"]), "create the database")?;
         let address = mysql_data_set::Address::parse(&server.url("system"))?;
         self.mysql.push(server);
@@ -96,7 +96,7 @@ impl Stage {
     }
 
     fn postgres(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let server = Postgres::start(&[])?;
+        let server = Postgres::start_on_socket(&[])?;
         run(server.client().args(["-c", "CREATE DATABASE rehearsal TEMPLATE template0"]), "create the database")?;
         let address = postgres_data_set::Address::parse(&server.url("rehearsal"))?;
         self.postgres.push(server);
@@ -104,7 +104,7 @@ impl Stage {
     }
 
     fn redis(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let server = Redis::start(&[])?;
+        let server = Redis::start_on_socket(&[])?;
         let labels: &[&'static str] = if name == DataSetName::BackendRedis { &["storage", "queues"] } else { &["system"] };
         let address = |(db, label)| Ok((label, redis_data_set::Address::parse(&server.url(db))?));
         let addresses = (0..).zip(labels.iter().copied()).map(address).collect::<Result<Vec<_>>>()?;

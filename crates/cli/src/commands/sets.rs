@@ -15,7 +15,6 @@ pub(crate) use list::list;
 
 use crate::app::App;
 use crate::args;
-use crate::join;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::whose::{Wanted, candidates};
 use document::{Proof, Proofs, duration, word};
@@ -23,7 +22,7 @@ use held::Held;
 
 pub(crate) fn init(app: &App) -> Result<()> {
     let config = app.config()?;
-    let (location, password) = join::repository(&config)?;
+    let (location, password) = app.location(&config)?;
     RusticRepository::init(&location, &password)?;
     app.output.line(&format!("made the repository {location}"))?;
     app.output.note("Keep its password in a second place: without it nothing in the repository can be read.");

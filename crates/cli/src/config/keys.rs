@@ -101,7 +101,16 @@ pub(crate) static SECTIONS: &[Section] = &[
     Section {
         name: "options",
         help: "How hard to work.",
-        keys: &[Key::new("workers", Kind::Number, "4", "Connections, readers or loaders at the same time, per data set.").or("4")],
+        keys: &[
+            Key::new("workers", Kind::Number, "4", "Connections, readers or loaders at the same time, per data set.").or("4"),
+            Key::new(
+                "io-seconds-max",
+                Kind::Number,
+                "60",
+                "How long a server may be silent, while it is waited for and at work on nothing, before the connection is given up.",
+            )
+            .or("60"),
+        ],
         tables: &[],
     },
     Section {

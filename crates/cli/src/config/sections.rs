@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use plan::tls::Tls;
 use secrecy::SecretString;
 use serde::Deserialize;
+use tls::Tls;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -22,10 +22,10 @@ pub(crate) struct S3Section {
     pub region: Option<String>,
     pub access_key_id: Option<SecretString>,
     pub secret_access_key: Option<SecretString>,
+    /// PEM file with the CAs of the service; those of this machine when absent.
+    pub ca_file: Option<PathBuf>,
     /// `true`: bucket in the path; `false`: bucket in the host name.
     pub path_style: Option<bool>,
-    /// PEM file with the CAs of the endpoint.
-    pub ca_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,4 +92,6 @@ pub(crate) struct WritersSection {
 pub(crate) struct OptionsSection {
     /// Connections, readers or loaders at the same time, per data set.
     pub workers: Option<u64>,
+    /// How long a server may be silent, while it is waited for and at work on nothing, before the connection is given up.
+    pub io_seconds_max: Option<u64>,
 }

@@ -7,7 +7,7 @@ use plan::ports::{Context, DataSet, NothingToSynchronise, Problem, Shelf, Snapsh
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 use secrecy::ExposeSecret;
 
-use super::{Installation, stores};
+use super::{Installation, Patience, stores};
 use crate::config::Config;
 use crate::output::Output;
 use crate::writers::{self, Consent};
@@ -15,11 +15,12 @@ use crate::writers::{self, Consent};
 /// The configured addresses.
 pub(super) struct Direct {
     config: Config,
+    patience: Patience,
 }
 
 impl Direct {
-    pub(super) fn new(config: Config) -> Self {
-        Self { config }
+    pub(super) const fn new(config: Config, patience: Patience) -> Self {
+        Self { config, patience }
     }
 
     /// A name for people, where none is configured: where the system database is, else where the first of the others is. Without user and password.
@@ -59,14 +60,16 @@ impl Installation for Direct {
 
     fn data_set(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
         let made = match name {
-            DataSetName::SystemDatabase | DataSetName::ZyncDatabase => stores::database(name, self.config.database(name)?, None),
+            DataSetName::SystemDatabase | DataSetName::ZyncDatabase => {
+                stores::database(name, self.config.database(name)?, None, &self.patience)
+            }
             DataSetName::SystemStorage => {
                 let section = self.config.storage()?;
                 let options = files_data_set::Options { skip_unreadable: section.skip_unreadable };
                 Ok(Arc::new(files_data_set::FilesStore::new(name, section.path, options)) as Arc<dyn DataSet>)
             }
-            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, None),
-            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, None),
+            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, None, &self.patience),
+            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, None, &self.patience),
             DataSetName::KubernetesObjects => Err(Error::refused("there are no Kubernetes objects on the platform \"direct\"")
                 .hint("Leave it out with --only, or set [platform] kind = \"kubernetes\".")),
         };

@@ -23,7 +23,7 @@ use platforms::kubernetes::{Cluster, Options, Purpose};
 use self::ways::Ways;
 use super::direct::Direct;
 use super::reached::Reached;
-use super::{Installation, stores};
+use super::{Installation, Patience, stores};
 use crate::args::Global;
 use crate::config::Config;
 use crate::output::Output;
@@ -34,6 +34,7 @@ pub(super) struct Kubernetes {
     config: Config,
     cluster: Cluster,
     found: Found,
+    patience: Patience,
     /// For the sections with an address.
     direct: Direct,
     ways: Mutex<Ways>,
@@ -47,15 +48,25 @@ impl Kubernetes {
     pub(super) fn find(config: &Config, global: &Global, stop: &StopFlag) -> Result<Self> {
         let cluster = connect(global, stop)?;
         let found = cluster.find()?;
-        let (direct, ways) = (Direct::new(config.clone()), Mutex::new(Ways::new(cluster.clone())));
-        Ok(Self { config: config.clone(), cluster, found, direct, ways, tasks: Mutex::new(None), keeps_journals: Mutex::new(None) })
+        let patience = Patience::of(config, stop)?;
+        let (direct, ways) = (Direct::new(config.clone(), patience.clone()), Mutex::new(Ways::new(cluster.clone())));
+        Ok(Self {
+            config: config.clone(),
+            cluster,
+            found,
+            patience,
+            direct,
+            ways,
+            tasks: Mutex::new(None),
+            keeps_journals: Mutex::new(None),
+        })
     }
 
     fn database(&self, name: DataSetName, at: &DatabaseAt) -> Result<Arc<dyn DataSet>> {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let way = ways.to(&at.reach)?;
         let (section, certificates) = sections::database(at, &way)?;
-        let inner = stores::database(name, section, ways.programs(&at.reach))?;
+        let inner = stores::database(name, section, ways.programs(&at.reach), &self.patience)?;
         Ok(reached(inner, at.reach.to_string(), &at.origin, vec![way], certificates))
     }
 
@@ -68,8 +79,8 @@ impl Kubernetes {
         let (section, certificates) = sections::redis(name, servers, &dialled, self.cluster.is_inside())?;
         let file_road = servers.first().and_then(|at| ways.file_road(&at.reach, &self.found));
         let inner = match name {
-            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, file_road)?,
-            _ => stores::system_redis(&section, policies.queues, file_road)?,
+            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, file_road, &self.patience)?,
+            _ => stores::system_redis(&section, policies.queues, file_road, &self.patience)?,
         };
         let mut addresses: Vec<_> = servers.iter().map(|at| at.reach.to_string()).collect();
         addresses.dedup();

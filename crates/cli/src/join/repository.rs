@@ -1,5 +1,6 @@
 //! The repository's place and password, from the configuration.
 
+use plan::ports::StopFlag;
 use plan::{Error, Result};
 use repository::{Location, S3};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,9 +11,9 @@ use crate::config::{Config, S3Section};
 const S3_RETRY_SECONDS: u64 = 90;
 
 /// The repository's place and password.
-pub(crate) fn repository(config: &Config) -> Result<(Location, SecretString)> {
+pub(crate) fn repository(config: &Config, stop: &StopFlag) -> Result<(Location, SecretString)> {
     let section = config.repository()?;
-    let s3 = section.s3.map(s3).transpose()?;
+    let s3 = section.s3.map(|section| s3(section, stop)).transpose()?;
     let location = Location::parse(&section.url, s3)?;
     let password = section.password.ok_or_else(|| {
         Error::refused("the repository has no password")
@@ -24,7 +25,7 @@ pub(crate) fn repository(config: &Config) -> Result<(Location, SecretString)> {
     Ok((location, password))
 }
 
-fn s3(section: S3Section) -> Result<S3> {
+fn s3(section: S3Section, stop: &StopFlag) -> Result<S3> {
     let missing = |key: &str| Error::refused(format!("[repository.s3] has no {key}"));
     if let Some(file) = &section.ca_file {
         let failed = |error| Error::refused(format!("failed to read [repository.s3] ca-file {}", file.display())).because(error);
@@ -36,6 +37,8 @@ fn s3(section: S3Section) -> Result<S3> {
         retry_seconds: S3_RETRY_SECONDS,
         path_style: section.path_style.unwrap_or(section.endpoint.is_some()),
         endpoint: section.endpoint,
+        ca_file: section.ca_file,
+        stop: stop.clone(),
         region: section.region.unwrap_or_else(|| "us-east-1".to_owned()),
         access_key_id: section.access_key_id.ok_or_else(|| missing("access-key-id"))?,
         secret_access_key: section.secret_access_key.ok_or_else(|| missing("secret-access-key"))?,

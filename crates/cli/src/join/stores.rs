@@ -5,19 +5,24 @@ use std::time::Duration;
 
 use plan::ids::DataSetName;
 use plan::ports::DataSet;
-use plan::tls::Tls;
 use plan::{Error, Queues, Result};
 use postgres_data_set::RemotePrograms;
 use redis_data_set::FileRoad;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::Patience;
 use crate::config::{DatabaseSection, RedisSection};
 
-pub(super) fn database(name: DataSetName, section: DatabaseSection, programs: Option<RemotePrograms>) -> Result<Arc<dyn DataSet>> {
+pub(super) fn database(
+    name: DataSetName,
+    section: DatabaseSection,
+    programs: Option<RemotePrograms>,
+    patience: &Patience,
+) -> Result<Arc<dyn DataSet>> {
     let url = section.url.expose_secret();
     match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("mysql2" | "mysql") if name == DataSetName::SystemDatabase => mysql(name, &section),
-        Some("postgresql" | "postgres") => postgres(name, &section, programs),
+        Some("mysql2" | "mysql") if name == DataSetName::SystemDatabase => mysql(name, &section, patience),
+        Some("postgresql" | "postgres") => postgres(name, &section, programs, patience),
         Some("oracle-enhanced") => {
             Err(Error::refused("Oracle is not supported").hint("Use the database's own tools for it, and --only for the rest."))
         }
@@ -32,13 +37,13 @@ pub(super) fn database(name: DataSetName, section: DatabaseSection, programs: Op
     }
 }
 
-fn mysql(name: DataSetName, section: &DatabaseSection) -> Result<Arc<dyn DataSet>> {
-    let mut address = mysql_data_set::Address::parse(section.url.expose_secret())?;
+fn mysql(name: DataSetName, section: &DatabaseSection, patience: &Patience) -> Result<Arc<dyn DataSet>> {
+    let mut address = mysql_data_set::Address::parse(section.url.expose_secret())?.with_limits(patience.limits());
     if let Some(password) = &section.password {
         address = address.with_password(password.clone());
     }
     if let Some(tls) = &section.tls {
-        address.tls = tls.clone();
+        address = address.with_tls(tls.clone())?;
     }
     let mut options = mysql_data_set::Options::default();
     if let Some(seconds) = section.lock_wait_seconds {
@@ -53,13 +58,18 @@ fn mysql(name: DataSetName, section: &DatabaseSection) -> Result<Arc<dyn DataSet
     Ok(Arc::new(mysql_data_set::MysqlStore::new(name, address, options)))
 }
 
-fn postgres(name: DataSetName, section: &DatabaseSection, programs: Option<RemotePrograms>) -> Result<Arc<dyn DataSet>> {
-    let mut address = postgres_data_set::Address::parse(section.url.expose_secret())?;
+fn postgres(
+    name: DataSetName,
+    section: &DatabaseSection,
+    programs: Option<RemotePrograms>,
+    patience: &Patience,
+) -> Result<Arc<dyn DataSet>> {
+    let mut address = postgres_data_set::Address::parse(section.url.expose_secret())?.with_limits(patience.limits());
     if let Some(password) = &section.password {
         address.password = Some(password.clone());
     }
     if let Some(tls) = &section.tls {
-        address.tls = Some(tls.clone());
+        address = address.with_tls(tls.clone())?;
     }
     let mut options = postgres_data_set::Options::default();
     options.client_folder.clone_from(&section.client_folder);
@@ -70,7 +80,12 @@ fn postgres(name: DataSetName, section: &DatabaseSection, programs: Option<Remot
     Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, options)))
 }
 
-pub(super) fn backend_redis(section: &RedisSection, queues: Queues, file_road: Option<FileRoad>) -> Result<Arc<dyn DataSet>> {
+pub(super) fn backend_redis(
+    section: &RedisSection,
+    queues: Queues,
+    file_road: Option<FileRoad>,
+    patience: &Patience,
+) -> Result<Arc<dyn DataSet>> {
     let missing = |key: &str| {
         Error::refused(format!("{key} is missing")).hint("Write storage-url and queues-url as 3scale's Secret backend-redis has them.")
     };
@@ -80,14 +95,19 @@ pub(super) fn backend_redis(section: &RedisSection, queues: Queues, file_road: O
         ("storage", redis_address(section, storage, section.storage_sentinel_hosts.as_deref(), section.storage_sentinel_role.as_deref())?),
         ("queues", redis_address(section, queues_url, section.queues_sentinel_hosts.as_deref(), section.queues_sentinel_role.as_deref())?),
     ];
-    redis(DataSetName::BackendRedis, addresses, section, queues, file_road)
+    redis(DataSetName::BackendRedis, addresses, section, queues, file_road, patience)
 }
 
-pub(super) fn system_redis(section: &RedisSection, queues: Queues, file_road: Option<FileRoad>) -> Result<Arc<dyn DataSet>> {
+pub(super) fn system_redis(
+    section: &RedisSection,
+    queues: Queues,
+    file_road: Option<FileRoad>,
+    patience: &Patience,
+) -> Result<Arc<dyn DataSet>> {
     let url =
         section.url.as_ref().ok_or_else(|| Error::refused("url is missing").hint("Write it as 3scale's Secret system-redis has it."))?;
     let address = redis_address(section, url, section.sentinel_hosts.as_deref(), section.sentinel_role.as_deref())?;
-    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, file_road)
+    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, file_road, patience)
 }
 
 fn redis_address(
@@ -101,7 +121,7 @@ fn redis_address(
         address = address.with_password(password.clone());
     }
     if let Some(tls) = &section.tls {
-        address = address.with_tls(Tls::clone(tls));
+        address = address.with_tls(tls.clone())?;
     }
     if let Some(hosts) = sentinel_hosts {
         let role = sentinel_role.unwrap_or("master");
@@ -116,10 +136,14 @@ fn redis(
     section: &RedisSection,
     queues: Queues,
     file_road: Option<FileRoad>,
+    patience: &Patience,
 ) -> Result<Arc<dyn DataSet>> {
     let mut options = redis_data_set::Options::default();
     options.queues = queues;
     options.namespace = section.namespace.clone().filter(|prefix| !prefix.is_empty());
     options.file_road = file_road;
+    if let Some(quiet) = patience.quiet {
+        options.idle_timeout = quiet;
+    }
     Ok(Arc::new(redis_data_set::RedisStore::new(name, addresses, options)?))
 }

@@ -48,7 +48,7 @@ fn fill(server: &Mysql, mebibytes: u64) {
         .tcp_port(server.port())
         .prefer_socket(false)
         .user(Some("root"))
-        .pass(Some("lab"));
+        .pass(Some(server.password()));
     let mut conn = Conn::new(options).unwrap();
     conn.query_drop("CREATE DATABASE `system` CHARACTER SET utf8mb3 COLLATE utf8mb3_bin").unwrap();
     conn.query_drop("USE `system`").unwrap();

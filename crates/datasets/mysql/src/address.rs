@@ -5,11 +5,12 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use mysql::{OptsBuilder, SslOpts};
+use line::{Door, Limits};
+use mysql::OptsBuilder;
 use percent_encoding::percent_decode_str;
-use plan::tls::{Tls, TlsMode};
 use plan::{Error, Result};
 use secrecy::{ExposeSecret, SecretString};
+use tls::{Tls, TlsMode};
 
 /// The largest packet that the protocol knows (1 GiB): a row may be larger than what the server accepts as a statement.
 const MAX_PACKET_BYTES: usize = 1 << 30;
@@ -33,6 +34,8 @@ pub struct Address {
     pub database: String,
     /// TLS towards the server.
     pub tls: Tls,
+    /// How long the server may be silent, and who may stop the wait for it.
+    pub limits: Limits,
 }
 
 impl Address {
@@ -65,6 +68,7 @@ impl Address {
             password: SecretString::from(decode(password, "password")?),
             database: decode(database, "database")?,
             tls: Tls::default(),
+            limits: Limits::default(),
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -79,6 +83,7 @@ impl Address {
         if address.user.is_empty() {
             return Err(refuse("no user name before the host"));
         }
+        address.tls.check().map_err(|error| error.during("the address of the MySQL database contradicts itself"))?;
         Ok(address)
     }
 
@@ -89,13 +94,16 @@ impl Address {
             "sslcert" => self.tls.client_certificate_file = Some(value.into()),
             "sslkey" => self.tls.client_key_file = Some(value.into()),
             "ssl_mode" => {
-                self.tls.mode = match value.to_ascii_lowercase().trim_start_matches("ssl_mode_") {
-                    "disabled" | "preferred" => TlsMode::Disable,
+                let mode = match value.to_ascii_lowercase().trim_start_matches("ssl_mode_") {
+                    "disabled" => TlsMode::Disable,
+                    // What is not verified and may be left out protects nobody: as without a mode.
+                    "preferred" => return Ok(()),
                     "required" => TlsMode::Require,
                     "verify_ca" => TlsMode::VerifyCa,
                     "verify_identity" => TlsMode::VerifyFull,
                     _ => return Err("ssl_mode is none of disabled, preferred, required, verify_ca, verify_identity".into()),
-                }
+                };
+                self.tls.mode = Some(mode);
             }
             _ => {}
         }
@@ -109,6 +117,23 @@ impl Address {
         self
     }
 
+    /// Sets TLS options over those of the URL.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when they contradict themselves.
+    pub fn with_tls(mut self, tls: Tls) -> Result<Self> {
+        self.tls = tls.over(self.tls);
+        self.tls.check().map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
+        Ok(self)
+    }
+
+    /// The same server with other limits of waiting.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Server without database, for messages: `127.0.0.1:3306` or the socket.
     #[must_use]
     pub fn server(&self) -> String {
@@ -119,8 +144,8 @@ impl Address {
         }
     }
 
-    /// Options of the client library, without a default database.
-    pub(crate) fn options(&self) -> OptsBuilder {
+    /// Options of the client library, without a default database; through a line's door when the server is reached over the network.
+    pub(crate) fn options(&self, door: Option<&Door>) -> OptsBuilder {
         let password = self.password.expose_secret();
         let options = OptsBuilder::new()
             .user(Some(self.user.as_str()))
@@ -128,28 +153,12 @@ impl Address {
             // The address is taken as written: the library would otherwise move from a loopback port to the server's socket.
             .prefer_socket(false)
             .max_allowed_packet(Some(MAX_PACKET_BYTES))
-            .tcp_keepalive_time_ms(Some(60_000))
-            .tcp_connect_timeout(Some(std::time::Duration::from_secs(10)))
             .stmt_cache_size(Some(0));
-        match &self.socket {
-            Some(socket) => options.socket(Some(socket.display().to_string())),
-            None => options.ip_or_hostname(Some(self.host.as_str())).tcp_port(self.port).ssl_opts(self.tls_options()),
+        match (door, &self.socket) {
+            (Some(Door::Socket(path)), _) | (None, Some(path)) => options.socket(Some(path.display().to_string())),
+            (Some(Door::Port(port)), _) => options.ip_or_hostname(Some("127.0.0.1")).tcp_port(*port),
+            (None, None) => options.ip_or_hostname(Some(self.host.as_str())).tcp_port(self.port),
         }
-    }
-
-    fn tls_options(&self) -> Option<SslOpts> {
-        let options = match self.tls.mode {
-            TlsMode::Disable => return None,
-            TlsMode::Require => SslOpts::default().with_danger_accept_invalid_certs(true),
-            TlsMode::VerifyCa => SslOpts::default().with_danger_skip_domain_validation(true),
-            TlsMode::VerifyFull => SslOpts::default(),
-        };
-        let options = options.with_root_cert_path(self.tls.ca_file.clone().map(std::borrow::Cow::Owned));
-        let identity = match (&self.tls.client_certificate_file, &self.tls.client_key_file) {
-            (Some(certificate), Some(key)) => Some(mysql::ClientIdentity::new(certificate.clone(), key.clone())),
-            _ => None,
-        };
-        Some(options.with_client_identity(identity))
     }
 }
 
@@ -200,7 +209,7 @@ mod tests {
         let socket = Address::parse("mysql2://root:pw@/system?socket=/run/my%20sql.sock&encoding=utf8").unwrap();
         assert_eq!(socket.server(), "/run/my sql.sock");
         let six = Address::parse("mysql://u@[::1]:3307/db?ssl_mode=verify_identity&sslca=/ca.pem").unwrap();
-        assert_eq!((six.server().as_str(), six.tls.mode), ("[::1]:3307", TlsMode::VerifyFull));
+        assert_eq!((six.server().as_str(), six.tls.mode), ("[::1]:3307", Some(TlsMode::VerifyFull)));
     }
 
     #[test]
@@ -217,6 +226,10 @@ mod tests {
             ("mysql2://:hunter2@h/db", "user"),
             ("mysql2://root:hunter2@[::1/db", "]"),
             ("mysql2://root:hunter2@h/db?ssl_mode=hunter2", "ssl_mode"),
+            ("mysql2://root:hunter2@h/db?sslca=/ca.pem", "no TLS mode"),
+            ("mysql2://root:hunter2@h/db?ssl_mode=disabled&sslca=/ca.pem", "disabled"),
+            ("mysql2://root:hunter2@h/db?ssl_mode=required&sslcert=/c.pem", "without its key"),
+            ("mysql2://root:hunter2@h/db?ssl_mode=required&sslkey=/k.pem", "without its certificate"),
         ] {
             let error = Address::parse(url).unwrap_err();
             let text = format!("{error:?}");

@@ -40,6 +40,7 @@ struct Swap<'a> {
 impl<'a> Swap<'a> {
     fn open(store: &MysqlStore, context: &'a Context, schemas: &'a Schemas) -> Result<Self> {
         let mut session = store.restoring(Talk::Text, schemas, Some(&schemas.live))?;
+        session.be_patient();
         let kind = Server::ask(&mut session)?.kind;
         Ok(Self { session, context, data_set: store.name, schemas, record: Record::at(schemas), kind })
     }
@@ -92,11 +93,8 @@ impl<'a> Swap<'a> {
 
     /// After a swap that could not be had: what was dropped comes back, the state is what it was, and the error names who is in the way.
     fn give_up(&mut self, error: Error, objects: &Objects, state: State) -> Error {
-        if error.class() == Class::Failed && self.session.rows_if_possible("see whether the server answers", "SELECT 1").is_err() {
-            // The server is gone: the next call goes on from the record.
-            return error;
-        }
-        if error.class() == Class::Interrupted {
+        if error.class() == Class::Interrupted || !self.session.is_alive() {
+            // Stopped, or the server is gone: the next call goes on from the record.
             return error;
         }
         let busy = (error.class() == Class::Transient)

@@ -28,6 +28,7 @@
 //! This crate never names the repository engine and never touches the live database before the cut-over, but for a restore in place.
 
 mod address;
+mod asker;
 mod beside;
 mod blockers;
 mod chunk;
@@ -51,6 +52,7 @@ mod record;
 mod reserve;
 mod row;
 mod schema;
+mod secure;
 mod server;
 mod session;
 mod stage;

@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
+use line::{Line, Waiting};
 use mysql::prelude::Queryable;
 use mysql::{Conn, Row, Value};
 use plan::{Class, Error, Result};
 
 use crate::address::Address;
+use crate::asker::Asker;
+use crate::secure::EndsTls;
 
 /// Called with every changing statement before it runs; an error stops the work there.
 pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
@@ -37,19 +40,48 @@ pub(crate) mod code {
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
     pub(crate) const NO_SUCH_DEFINER: u16 = 1449;
     pub(crate) const ACCESS_DENIED_SOCKET: u16 = 1698;
+    /// The server or the connection went away, or has no room: the same call may work later.
+    pub(crate) const PASSING: [u16; 14] = [1040, 1053, 1077, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 3169];
 }
 
 /// An open connection.
 pub(crate) struct Session {
+    // Before its line: it says good-bye.
     pub(crate) conn: Conn,
     hook: Option<Hook>,
+    asker: Option<Arc<Asker>>,
+    line: Option<Line>,
+}
+
+/// Logs in; over the network, through a line.
+pub(crate) fn connect(address: &Address, database: Option<&str>) -> Result<(Conn, Option<Line>)> {
+    let line = match &address.socket {
+        Some(_) => None,
+        None if address.tls.is_on() => {
+            Some(Line::ending_tls(&address.host, address.port, &address.limits, Arc::new(EndsTls::new(address)?))?)
+        }
+        None => Some(Line::open(&address.host, address.port, &address.limits)?),
+    };
+    let waiting = line.as_ref().map(Line::waiting);
+    let options = address.options(line.as_ref().map(Line::door)).db_name(database);
+    let conn = Conn::new(options).map_err(|error| {
+        let error = login_error(address, error);
+        line.as_ref().and_then(Line::fault).unwrap_or(error)
+    })?;
+    drop(waiting);
+    Ok((conn, line))
 }
 
 impl Session {
     /// Opens a connection; `database` becomes its default.
     pub(crate) fn open(address: &Address, talk: Talk, database: Option<&str>, hook: Option<Hook>) -> Result<Self> {
-        let conn = Conn::new(address.options().db_name(database)).map_err(|error| login_error(address, error))?;
-        let mut session = Self { conn, hook };
+        let (conn, line) = connect(address, database)?;
+        let asker = line.as_ref().map(|line| {
+            let asker = Arc::new(Asker::new(address.clone(), conn.connection_id()));
+            line.set_peer(Arc::clone(&asker) as Arc<dyn line::Peer>);
+            asker
+        });
+        let mut session = Self { conn, hook, asker, line };
         let names = match talk {
             Talk::Text => "utf8mb4",
             Talk::Rows => "binary",
@@ -76,17 +108,39 @@ impl Session {
         Ok(session)
     }
 
+    /// A signal waits for the statements of this session: they are short, and better not torn.
+    pub(crate) fn be_patient(&self) {
+        self.asker.iter().for_each(|asker| asker.be_patient());
+    }
+
+    /// The server is waited for, as long as that lives.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        self.line.as_ref().map(Line::waiting)
+    }
+
+    /// An error of the library: when the line was cut, that is what it means.
+    pub(crate) fn failure(&self, what: &str, error: mysql::Error) -> Error {
+        explained(self.line.as_ref(), query_error(what, error))
+    }
+
+    /// Whether the server still answers here.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.rows_if_possible("see whether the server answers", "SELECT 1").is_ok()
+    }
+
     /// `SET …`: changes this session only.
     pub(crate) fn set(&mut self, what: &str) -> Result<()> {
-        self.conn.query_drop(format!("SET {what}")).map_err(|error| query_error("set a variable of the session", error))
+        let _waiting = self.waiting();
+        self.conn.query_drop(format!("SET {what}")).map_err(|error| self.failure("set a variable of the session", error))
     }
 
     /// Like [`Self::set`], where the server may not know the variable or not let us set it. Returns whether it was set.
     pub(crate) fn set_if_possible(&mut self, what: &str) -> Result<bool> {
+        let _waiting = self.waiting();
         match self.conn.query_drop(format!("SET {what}")) {
             Ok(()) => Ok(true),
             Err(mysql::Error::MySqlError(_)) => Ok(false),
-            Err(error) => Err(query_error("set a variable of the session", error)),
+            Err(error) => Err(self.failure("set a variable of the session", error)),
         }
     }
 
@@ -100,25 +154,28 @@ impl Session {
         if let Some(hook) = &self.hook {
             hook(sql)?;
         }
+        let _waiting = self.waiting();
         match self.conn.query_drop(sql) {
             Ok(()) => Ok(Ok(self.conn.affected_rows())),
             Err(mysql::Error::MySqlError(error)) => Ok(Err(error)),
-            Err(error) => Err(query_error(what, error)),
+            Err(error) => Err(self.failure(what, error)),
         }
     }
 
     /// All rows of a small result.
     pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Record>> {
-        let rows: Vec<Row> = self.conn.query(sql).map_err(|error| query_error(what, error))?;
+        let _waiting = self.waiting();
+        let rows: Vec<Row> = self.conn.query(sql).map_err(|error| self.failure(what, error))?;
         Ok(rows.into_iter().map(Record).collect())
     }
 
     /// All rows of a small result; none when the server refuses.
     pub(crate) fn rows_if_possible(&mut self, what: &str, sql: &str) -> Result<Option<Vec<Record>>> {
+        let _waiting = self.waiting();
         match self.conn.query::<Row, _>(sql) {
             Ok(rows) => Ok(Some(rows.into_iter().map(Record).collect())),
             Err(mysql::Error::MySqlError(_)) => Ok(None),
-            Err(error) => Err(query_error(what, error)),
+            Err(error) => Err(self.failure(what, error)),
         }
     }
 
@@ -135,9 +192,31 @@ impl Session {
         })
     }
 
+    /// Rows of a large result, one by one. Who takes long over one pauses the waiting.
+    pub(crate) fn stream(&mut self, what: &str, sql: &str, mut take: impl FnMut(Row, Option<&Waiting>) -> Result<()>) -> Result<()> {
+        let line = self.line.as_ref();
+        // Lives longer than the result, which reads to its end when it is dropped.
+        let waiting = line.map(Line::waiting);
+        let fail = |error| explained(line, query_error(what, error));
+        let mut result = self.conn.query_iter(sql).map_err(fail)?;
+        while let Some(set) = result.iter() {
+            for row in set {
+                take(row.map_err(fail)?, waiting.as_ref())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Number of this connection on the server.
     pub(crate) fn id(&self) -> u32 {
         self.conn.connection_id()
+    }
+}
+
+fn explained(line: Option<&Line>, error: Error) -> Error {
+    match line {
+        Some(line) => line.explain(error),
+        None => error,
     }
 }
 
@@ -211,14 +290,18 @@ fn login_error(address: &Address, error: mysql::Error) -> Error {
     }
 }
 
-/// An error of a statement.
+/// An error of a statement: what the server says of it, or a connection that was lost, which may be had again later.
 pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
+    let what = format!("failed to {what}");
     let class = match &error {
-        mysql::Error::MySqlError(refusal) => match refusal.code {
-            code::LOCK_WAIT_TIMEOUT => Class::Transient,
-            _ => Class::Failed,
-        },
+        mysql::Error::MySqlError(refusal) if code::PASSING.contains(&refusal.code) => Class::Transient,
+        // What our own reader said, handed through by the library.
+        mysql::Error::IoError(broken) if let Some(own) = plan::error::inside(broken) => own.class(),
+        mysql::Error::IoError(_) | mysql::Error::CodecError(_) | mysql::Error::DriverError(_) => {
+            let hint = "The connection was lost; the server may have been restarted. The same call may work later.";
+            return Error::transient(what).because(error).hint(hint);
+        }
         _ => Class::Failed,
     };
-    Error::new(class, format!("failed to {what}")).because(error)
+    Error::new(class, what).because(error)
 }

@@ -6,6 +6,7 @@ mod crash;
 mod fidelity;
 mod kit;
 mod marks;
+mod network;
 mod privileges;
 mod ranges;
 mod refusals;

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use line::Limits;
 use percent_encoding::percent_decode_str;
-use plan::tls::{Tls, TlsMode};
 use plan::{Error, Result};
 use secrecy::SecretString;
+use tls::{Tls, TlsMode};
 use url::Url;
 
 /// Query parameters that configure the Rails connection pool or the driver, and mean nothing to a backup.
@@ -51,6 +52,8 @@ pub struct Address {
     pub password: Option<SecretString>,
     /// TLS. `None` does what libpq does by default (`sslmode=prefer`): encrypted when the server offers it, unverified.
     pub tls: Option<Tls>,
+    /// How long the server may be silent, and who may stop the wait for it.
+    pub limits: Limits,
 }
 
 impl Address {
@@ -77,6 +80,23 @@ impl Address {
             draft.set(&decoded(name)?, decoded(value)?)?;
         }
         draft.finish()
+    }
+
+    /// Sets TLS options over those of the URL.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when they contradict themselves.
+    pub fn with_tls(mut self, tls: Tls) -> Result<Self> {
+        let tls = tls.over(self.tls.take().unwrap_or_default());
+        tls.check().map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
+        self.tls = (tls != Tls::default()).then_some(tls);
+        Ok(self)
+    }
+
+    /// The same server with other limits of waiting.
+    #[must_use]
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { limits, ..self.clone() }
     }
 
     /// The same server and login, another database.
@@ -146,7 +166,8 @@ impl Draft {
             name => Host::Name(name.to_owned()),
         };
         let tls = tls(self.mode.as_deref(), self.files)?;
-        Ok(Address { host, port: self.port.unwrap_or(5432), database: self.database, user: self.user, password: self.password, tls })
+        let (port, limits) = (self.port.unwrap_or(5432), Limits::default());
+        Ok(Address { host, port, database: self.database, user: self.user, password: self.password, tls, limits })
     }
 }
 
@@ -160,8 +181,6 @@ fn with_host(url: &str) -> String {
 fn tls(mode: Option<&str>, files: Tls) -> Result<Option<Tls>> {
     let mode = match mode {
         None | Some("prefer") if files == Tls::default() => return Ok(None),
-        // libpq: a CA file given with sslmode=require means that the certificate must come from it.
-        Some("require") if files.ca_file.is_some() => TlsMode::VerifyCa,
         Some("require") => TlsMode::Require,
         Some("disable") => TlsMode::Disable,
         Some("verify-ca") => TlsMode::VerifyCa,
@@ -174,7 +193,9 @@ fn tls(mode: Option<&str>, files: Tls) -> Result<Option<Tls>> {
                 .hint("Use disable, prefer, require, verify-ca or verify-full."));
         }
     };
-    Ok(Some(Tls { mode, ..files }))
+    let tls = Tls { mode: Some(mode), ..files };
+    tls.check().map_err(|error| error.during("the PostgreSQL URL contradicts itself"))?;
+    Ok(Some(tls))
 }
 
 fn decoded(text: &str) -> Result<String> {
@@ -222,12 +243,12 @@ mod tests {
         let address =
             Address::parse("postgres://u@h/x?sslmode=verify-full&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem&pool=5").unwrap();
         let tls = address.tls.unwrap();
-        assert_eq!(tls.mode, TlsMode::VerifyFull);
+        assert_eq!(tls.mode, Some(TlsMode::VerifyFull));
         assert_eq!(tls.ca_file, Some("/ca.pem".into()));
         assert_eq!(tls.client_certificate_file, Some("/c.pem".into()));
         assert_eq!(tls.client_key_file, Some("/k.pem".into()));
-        assert_eq!(Address::parse("postgres://u@h/x?sslmode=require").unwrap().tls.unwrap().mode, TlsMode::Require);
-        assert_eq!(Address::parse("postgres://u@h/x?sslmode=require&sslrootcert=/ca").unwrap().tls.unwrap().mode, TlsMode::VerifyCa);
+        assert_eq!(Address::parse("postgres://u@h/x?sslmode=require").unwrap().tls, Some(Tls::of_mode(TlsMode::Require)));
+        assert!(Address::parse("postgres://u@h/x?sslmode=require&sslrootcert=/ca").unwrap().tls.unwrap().verifies_chain());
     }
 
     #[test]
@@ -237,6 +258,9 @@ mod tests {
             ("postgres://u:secret@h/x?gssencmode=require", "gssencmode"),
             ("postgres://u:secret@h/x?sslmode=allow", "allow"),
             ("postgres://u:secret@h/x?sslrootcert=/ca", "sslmode"),
+            ("postgres://u:secret@h/x?sslmode=disable&sslrootcert=/ca", "disabled"),
+            ("postgres://u:secret@h/x?sslmode=require&sslcert=/c", "without its key"),
+            ("postgres://u:secret@h/x?sslmode=require&sslkey=/k", "without its certificate"),
             ("postgres://u:secret@h", "database"),
             ("postgres://h/x", "user"),
             ("postgres://u:secret@a,b/x", "several"),

@@ -4,16 +4,20 @@
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child as Process, ChildStdin, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
+use line::{Line, Waiting};
 use plan::error::During;
 use plan::ports::Input;
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 use secrecy::ExposeSecret;
 
 use crate::address::{Address, Host};
+use crate::asker::{About, Asker};
+use crate::encryption;
 use crate::session::APPLICATION;
-use crate::tls;
 
 /// How much of a child's standard error is kept: its beginning, where the first failure is.
 const KEPT_ERROR_BYTES: usize = 64 << 10;
@@ -29,13 +33,20 @@ pub(crate) struct Call {
     pub(crate) takes_input: bool,
     /// Whether what it writes is read.
     pub(crate) gives_output: bool,
+    /// Whether it connects to the server at all.
+    pub(crate) connects: bool,
 }
 
 impl Call {
+    /// A program that only converts.
+    pub(crate) fn offline(self) -> Self {
+        Self { connects: false, ..self }
+    }
+
     /// A program with its arguments, without streams.
     pub(crate) fn new<S: Into<String>>(program: &'static str, arguments: impl IntoIterator<Item = S>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { program, arguments, takes_input: false, gives_output: false }
+        Self { program, arguments, takes_input: false, gives_output: false, connects: true }
     }
 
     /// More arguments.
@@ -95,21 +106,31 @@ pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);
     }
-    let host = match &address.host {
-        Host::Name(name) => PathBuf::from(name),
-        Host::Socket(folder) => folder.clone(),
+    let (host, line) = match &address.host {
+        Host::Name(name) if call.connects => (PathBuf::from(name), Some(Line::open(name, address.port, &address.limits)?)),
+        Host::Name(name) => (PathBuf::from(name), None),
+        Host::Socket(folder) => (folder.clone(), None),
     };
     command.env("PGHOST", host).env("PGPORT", address.port.to_string()).env("PGUSER", &address.user).envs(SETTINGS);
+    if let Some(line) = &line {
+        // A name of its own, by which the server is asked about it.
+        let name = format!("{APPLICATION} {} {}", std::process::id(), CHILDREN.fetch_add(1, Ordering::SeqCst));
+        command.env("PGHOSTADDR", "127.0.0.1").env("PGPORT", line.port().to_string()).env("PGAPPNAME", &name);
+        line.set_peer(Arc::new(Asker::new(address.clone(), About::Application(name))));
+    }
     if let Some(password) = &address.password {
         command.env("PGPASSWORD", password.expose_secret());
     }
-    command.envs(tls::environment(address.tls.as_ref(), major)?);
+    command.envs(encryption::environment(address.tls.as_ref(), major)?);
     let piped = |wanted| if wanted { Stdio::piped() } else { Stdio::null() };
     let spawned = command.stdin(piped(call.takes_input)).stdout(piped(call.gives_output)).stderr(Stdio::piped()).spawn();
     let mut process = spawned.during(|| format!("start {}", call.program))?;
     let errors = process.stderr.take().map(|stream| std::thread::spawn(move || kept(stream)));
-    Ok(Box::new(Child { name: call.program, process, errors, ended: false }))
+    Ok(Box::new(Child { name: call.program, process, errors, ended: false, line: line.map(Arc::new) }))
 }
+
+/// How many there were.
+static CHILDREN: AtomicU32 = AtomicU32::new(0);
 
 /// Settings of libpq that are the same everywhere. No file may be asked for a password: an absent one is an error, not a question.
 pub(crate) const SETTINGS: [(&str, &str); 6] = [
@@ -127,17 +148,19 @@ struct Child {
     process: Process,
     errors: Option<JoinHandle<String>>,
     ended: bool,
+    /// Its way to the server.
+    line: Option<Arc<Line>>,
 }
 
 impl Running for Child {
     fn stdin(&mut self) -> Result<Box<dyn Input>> {
         let stdin = self.process.stdin.take().ok_or_else(|| Error::failed(format!("{} has no standard input", self.name)))?;
-        Ok(Box::new(Pipe(stdin)))
+        Ok(Box::new(Pipe { pipe: stdin, line: self.line.clone() }))
     }
 
     fn stdout(&mut self) -> Result<Box<dyn Read + Send>> {
         let stdout = self.process.stdout.take().ok_or_else(|| Error::failed(format!("{} has no standard output", self.name)))?;
-        Ok(Box::new(stdout))
+        Ok(Box::new(Pipe { pipe: stdout, line: self.line.clone() }))
     }
 
     fn stop(&mut self) {
@@ -146,14 +169,21 @@ impl Running for Child {
     }
 
     fn wait(&mut self) -> Result<String> {
+        let waiting = waiting(self.line.as_deref());
         let status = self.process.wait().during(|| format!("wait for {}", self.name))?;
+        drop(waiting);
         self.ended = true;
         let said = self.errors.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         if status.success() {
             return Ok(said);
         }
-        let failure = Error::failed(format!("{} failed ({status})", self.name));
-        Err(if said.trim().is_empty() { failure } else { failure.hint(said.trim().to_owned()) })
+        let class = if has_lost_the_server(&said) { Class::Transient } else { Class::Failed };
+        let failure = Error::new(class, format!("{} failed ({status})", self.name));
+        let failure = if said.trim().is_empty() { failure } else { failure.hint(said.trim().to_owned()) };
+        Err(match &self.line {
+            Some(line) => line.explain(failure),
+            None => failure,
+        })
     }
 
     #[cfg(test)]
@@ -171,23 +201,57 @@ impl Drop for Child {
     }
 }
 
-/// The way into a program of this machine. What is short is seen by the program itself: an archive has its own end, a transaction its COMMIT.
-struct Pipe(ChildStdin);
+fn waiting(line: Option<&Line>) -> Option<Waiting> {
+    line.map(Line::waiting)
+}
 
-impl Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
-    }
+/// A stream of a program of this machine: whoever reads or writes it waits for the server. What goes in short is seen by the program itself: an archive has
+/// its own end, a transaction its COMMIT.
+struct Pipe<T> {
+    pipe: T,
+    line: Option<Arc<Line>>,
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+impl<T: Read> Read for Pipe<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let _waiting = waiting(self.line.as_deref());
+        self.pipe.read(buffer)
     }
 }
 
-impl Input for Pipe {
-    fn end(mut self: Box<Self>) -> Result<()> {
-        self.0.flush().during(|| "write to a program's standard input".to_owned())
+impl<T: Write> Write for Pipe<T> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _waiting = waiting(self.line.as_deref());
+        self.pipe.write(bytes)
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pipe.flush()
+    }
+}
+
+impl Input for Pipe<ChildStdin> {
+    fn end(mut self: Box<Self>) -> Result<()> {
+        self.pipe.flush().during(|| "write to a program's standard input".to_owned())
+    }
+}
+
+/// What the programs say (in the C locale) when the connection breaks, or the server goes away or has no room: the same call may work later.
+const LOST: [&str; 9] = [
+    "server closed the connection unexpectedly",
+    "could not receive data from server",
+    "could not send data to server",
+    "no connection to the server",
+    "connection to server was lost",
+    "SSL SYSCALL error",
+    "SSL connection has been closed unexpectedly",
+    "terminating connection",
+    "the database system is ",
+];
+
+/// Whether that is why a program failed.
+pub(crate) fn has_lost_the_server(said: &str) -> bool {
+    LOST.iter().any(|words| said.contains(words))
 }
 
 /// Reads to the end, so that the child never blocks on a full pipe, and keeps the beginning.

@@ -6,6 +6,9 @@ use plan::{Class, Error};
 pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error {
     let what = what.into();
     let Some(server) = error.as_db_error() else {
+        if let Some(refused) = tls::of(&error, what.clone()) {
+            return refused;
+        }
         let shown = error.to_string();
         if shown.contains("TLS") {
             return Error::refused(what)

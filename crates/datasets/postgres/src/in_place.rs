@@ -128,7 +128,8 @@ impl Loading<'_> {
         let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--single-transaction", "--file=-"])
             .and(omissions.arguments.iter().copied())
             .fed()
-            .read();
+            .read()
+            .offline();
         let mut pg_restore = self.clients.start(self.context, self.address, &call)?;
         let (archive_in, mut statements) = (pg_restore.stdin()?, pg_restore.stdout()?);
         let mut into = psql.stdin()?;

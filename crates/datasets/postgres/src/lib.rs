@@ -6,6 +6,7 @@
 //! never keep a data set in a local file.
 
 mod address;
+mod asker;
 mod beside;
 mod blockers;
 mod census;
@@ -14,6 +15,7 @@ mod clients;
 mod counting;
 mod digest;
 mod dump;
+mod encryption;
 mod facts;
 mod failure;
 mod fits;
@@ -33,7 +35,6 @@ mod sql;
 mod stage;
 mod store;
 mod swap;
-mod tls;
 
 pub use address::{Address, Host};
 pub use beside::RemotePrograms;

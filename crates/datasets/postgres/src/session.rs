@@ -1,8 +1,10 @@
 //! One connection to one database: pinned settings, classed errors, statements that the stop flag cancels.
 
-use std::sync::mpsc;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use line::{Line, Waiting};
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 use postgres::config::SslMode;
@@ -11,8 +13,9 @@ use secrecy::ExposeSecret;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::{Address, Host};
+use crate::asker::{About, Asker};
+use crate::encryption;
 use crate::failure::classed;
-use crate::tls;
 
 /// Databases that every server has, in the order in which they are tried for renames.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -34,6 +37,9 @@ const PINNED: &str = "SET search_path = pg_catalog; SET extra_float_digits = 3; 
 pub(crate) struct Session {
     client: Client,
     connector: MakeRustlsConnect,
+    /// The client says good-bye and waits for the answer.
+    parting: Option<Waiting>,
+    line: Option<Line>,
 }
 
 impl Session {
@@ -42,12 +48,41 @@ impl Session {
     /// # Errors
     /// [`plan::Class::Transient`] when the server cannot be reached, [`plan::Class::Refused`] when it refuses the login.
     pub(crate) fn open(address: &Address) -> Result<Self> {
-        let connector = tls::connector(address.tls.as_ref())?;
-        let connected = config(address).connect(connector.clone());
-        let client = connected.map_err(|error| classed(error, format!("cannot connect to PostgreSQL at {address}")))?;
-        let mut session = Self { client, connector };
+        let mut session = Self::open_unwatched(address)?;
+        if session.line.is_some() {
+            let pid = session.row("SELECT pg_backend_pid()", "ask for the session's number")?.get(0);
+            let asker = Arc::new(Asker::new(address.clone(), About::Backend(pid)));
+            session.line.iter().for_each(|line| line.set_peer(Arc::clone(&asker) as Arc<dyn line::Peer>));
+        }
+        Ok(session)
+    }
+
+    /// A session that is not asked about when it is silent: the one that asks.
+    ///
+    /// # Errors
+    /// As [`Session::open`].
+    pub(crate) fn open_unwatched(address: &Address) -> Result<Self> {
+        let connector = encryption::connector(address.tls.as_ref())?;
+        let what = || format!("cannot connect to PostgreSQL at {address}");
+        let line = match &address.host {
+            Host::Name(name) => Some(Line::open(name, address.port, &address.limits).map_err(|error| error.during(what()))?),
+            Host::Socket(_) => None,
+        };
+        let waiting = line.as_ref().map(Line::waiting);
+        let connected = config(address, line.as_ref()).connect(connector.clone());
+        let client = connected.map_err(|error| explained(line.as_ref(), classed(error, what())))?;
+        drop(waiting);
+        let mut session = Self { client, connector, parting: None, line };
         session.run(PINNED, "pin the session's settings")?;
         Ok(session)
+    }
+
+    fn waiting(&self) -> Option<Waiting> {
+        self.line.as_ref().map(Line::waiting)
+    }
+
+    fn failure(&self, error: postgres::Error, what: &str) -> Error {
+        explained(self.line.as_ref(), classed(error, what))
     }
 
     /// Connects to a database that is not the live one: nobody can rename the database that he is in.
@@ -71,7 +106,8 @@ impl Session {
     /// # Errors
     /// The server's, classed, with what was being done.
     pub(crate) fn run(&mut self, statements: &str, what: &str) -> Result<()> {
-        self.client.batch_execute(statements).map_err(|error| classed(error, what))
+        let _waiting = self.waiting();
+        self.client.batch_execute(statements).map_err(|error| self.failure(error, what))
     }
 
     /// Rows of a query.
@@ -79,7 +115,8 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub(crate) fn rows(&mut self, query: &str, what: &str) -> Result<Vec<Row>> {
-        self.client.query(query, &[]).map_err(|error| classed(error, what))
+        let _waiting = self.waiting();
+        self.client.query(query, &[]).map_err(|error| self.failure(error, what))
     }
 
     /// The one row of a query.
@@ -87,7 +124,8 @@ impl Session {
     /// # Errors
     /// As [`Session::run`]; also when there is not exactly one.
     pub(crate) fn row(&mut self, query: &str, what: &str) -> Result<Row> {
-        self.client.query_one(query, &[]).map_err(|error| classed(error, what))
+        let _waiting = self.waiting();
+        self.client.query_one(query, &[]).map_err(|error| self.failure(error, what))
     }
 
     /// The server's process that answers: behind a pool it may be another one each time.
@@ -137,20 +175,37 @@ impl Session {
     }
 }
 
-fn config(address: &Address) -> Config {
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.parting = self.waiting();
+    }
+}
+
+fn explained(line: Option<&Line>, error: Error) -> Error {
+    match line {
+        Some(line) => line.explain(error),
+        None => error,
+    }
+}
+
+/// The host's name is what a certificate is compared with; where to connect to is the line's door.
+fn config(address: &Address, line: Option<&Line>) -> Config {
     let mut config = Config::new();
-    config.user(&address.user).dbname(&address.database).port(address.port).application_name(APPLICATION);
-    config.connect_timeout(Duration::from_secs(10)).keepalives_idle(Duration::from_secs(60));
+    config.user(&address.user).dbname(&address.database).application_name(APPLICATION);
+    match line {
+        Some(line) => config.hostaddr(IpAddr::V4(Ipv4Addr::LOCALHOST)).port(line.port()),
+        None => config.port(address.port),
+    };
     if let Some(password) = &address.password {
         config.password(password.expose_secret());
     }
-    let wanted = address.tls.as_ref().map(|tls| tls.mode);
+    let wanted = address.tls.as_ref().and_then(|tls| tls.mode);
     match &address.host {
         // The server never speaks TLS on its socket.
         Host::Socket(folder) => config.host_path(folder).ssl_mode(SslMode::Disable),
         Host::Name(name) => config.host(name).ssl_mode(match wanted {
             None => SslMode::Prefer,
-            Some(plan::tls::TlsMode::Disable) => SslMode::Disable,
+            Some(tls::TlsMode::Disable) => SslMode::Disable,
             Some(_) => SslMode::Require,
         }),
     };

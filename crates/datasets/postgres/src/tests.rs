@@ -7,6 +7,7 @@ mod cut_over;
 mod faults;
 mod in_place;
 mod marks;
+mod network;
 mod round_trip;
 mod tls;
 

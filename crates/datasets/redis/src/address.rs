@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
-use plan::tls::{Tls, TlsMode};
 use plan::{Error, Result};
 use secrecy::SecretString;
+use tls::{Tls, TlsMode};
 use url::Url;
 
 /// Standard port of Redis.
@@ -88,7 +88,7 @@ impl Address {
                 database = parse_database(&value)?;
             }
         }
-        let mode = if url.scheme() == "rediss" { TlsMode::VerifyFull } else { TlsMode::Disable };
+        let mode = (url.scheme() == "rediss").then_some(TlsMode::VerifyFull);
         Ok(Self {
             endpoint: Endpoint::Tcp(host, url.port().unwrap_or(PORT)),
             database,
@@ -133,12 +133,18 @@ impl Address {
         self
     }
 
-    /// Sets the TLS options. [`TlsMode::Disable`] in them keeps what the scheme said, so that certificates alone can be given.
-    #[must_use]
-    pub fn with_tls(mut self, tls: Tls) -> Self {
-        let mode = if tls.mode == TlsMode::Disable { self.tls.mode } else { tls.mode };
-        self.tls = Tls { mode, ..tls };
-        self
+    /// Sets the TLS options. Without a mode in them the scheme's stays, so that certificates alone can be given.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when they contradict themselves or the scheme.
+    pub fn with_tls(mut self, tls: Tls) -> Result<Self> {
+        if self.tls.is_on() && tls.mode == Some(TlsMode::Disable) {
+            return Err(Error::refused(format!("the address {self} begins with rediss://, and TLS is disabled"))
+                .hint("Write redis:// in the address, or leave the mode out."));
+        }
+        self.tls = tls.over(self.tls);
+        self.tls.check().map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
+        Ok(self)
     }
 
     /// Asks sentinels where the server is; the host of the URL is the name of the group. As 3scale's Secrets have them: `hosts` is a comma
@@ -264,7 +270,19 @@ mod tests {
         }
         let address = Address::parse("rediss://u:hunter2@h/1").unwrap();
         assert!(!format!("{address:?} {address}").contains("hunter2"));
-        assert_eq!(address.tls.mode, TlsMode::VerifyFull);
+        assert_eq!(address.tls.mode, Some(TlsMode::VerifyFull));
+    }
+
+    #[test]
+    fn tls_options_complete_the_scheme_and_must_not_contradict_it() {
+        let address = |scheme: &str| Address::parse(&format!("{scheme}://h/1")).unwrap();
+        let ca = Tls { ca_file: Some("ca.pem".into()), ..Tls::default() };
+        assert_eq!(address("rediss").with_tls(ca.clone()).unwrap().tls.mode, Some(TlsMode::VerifyFull));
+        assert_eq!(address("redis").with_tls(Tls::of_mode(TlsMode::VerifyCa)).unwrap().tls.mode, Some(TlsMode::VerifyCa));
+        let half = Tls { client_key_file: Some("client.key".into()), ..Tls::of_mode(TlsMode::Require) };
+        for (scheme, tls) in [("redis", ca), ("rediss", Tls::of_mode(TlsMode::Disable)), ("redis", half)] {
+            assert_eq!(address(scheme).with_tls(tls).unwrap_err().class(), plan::Class::Refused, "{scheme}");
+        }
     }
 
     #[test]

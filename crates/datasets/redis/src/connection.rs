@@ -3,9 +3,9 @@
 //! Own client, because no crate speaks PSYNC, and because dumps and payloads must pass as streams. It is synchronous, holds one buffer each
 //! way, looks at the stop flag twice a second, and never waits longer than its idle limit for a byte.
 
+mod handshake;
 mod open;
 mod reply;
-mod tls;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use plan::ports::StopFlag;
-use plan::{Class, Error, Result};
+use plan::{Error, Result};
 
 pub(crate) use reply::{Reply, is_forbidden};
 
@@ -277,15 +277,11 @@ impl Connection {
 
     fn lost(&mut self, error: io::Error) -> Error {
         self.broken = true;
-        let tls = error.get_ref().is_some_and(|source| source.is::<rustls::Error>());
-        let what = format!("the connection to {} broke", self.peer);
-        if tls {
-            Error::new(Class::Refused, format!("TLS with {} failed", self.peer))
+        tls::of(&error, format!("TLS with {} failed", self.peer)).unwrap_or_else(|| {
+            Error::transient(format!("the connection to {} broke", self.peer))
                 .because(error)
-                .hint("Check the CA, the client certificate and the mode.")
-        } else {
-            Error::transient(what).because(error).hint("The server may have been restarted; the same call may work later.")
-        }
+                .hint("The server may have been restarted; the same call may work later.")
+        })
     }
 
     fn garbled(&mut self, what: &str) -> Error {

@@ -23,7 +23,7 @@ fn entries(shape: &Shape) -> u64 {
 /// Connects through the socket.
 pub(crate) fn connect(server: &Postgres, database: &str) -> Result<Client> {
     let mut config = postgres::Config::new();
-    config.host_path(server.socket()).port(server.port()).user("postgres").password("lab").dbname(database);
+    config.host_path(server.socket()).port(server.port()).user("postgres").password(server.password()).dbname(database);
     config.connect(postgres::NoTls).during(|| "connect to the lab's PostgreSQL".to_owned())
 }
 

@@ -17,10 +17,15 @@ use crate::installation::{Installation, SYSTEM_DATABASE};
 /// A connection by address, as system-app has it.
 struct Database {
     port: u16,
+    password: String,
     conn: Option<Conn>,
 }
 
 impl Database {
+    fn of(installation: &Installation) -> Self {
+        Self { port: installation.mysql.port(), password: installation.mysql.password().to_owned(), conn: None }
+    }
+
     fn conn(&mut self) -> Result<&mut Conn> {
         let conn = match self.conn.take() {
             Some(conn) => conn,
@@ -35,7 +40,7 @@ impl Database {
             .tcp_port(self.port)
             .prefer_socket(false)
             .user(Some("root"))
-            .pass(Some("lab"))
+            .pass(Some(&self.password))
             .db_name(Some(SYSTEM_DATABASE))
             .tcp_connect_timeout(Some(CALL_LIMIT))
             .read_timeout(Some(CALL_LIMIT))
@@ -54,7 +59,7 @@ pub(super) struct Provider {
 impl Provider {
     pub(super) fn new(installation: &Installation) -> Self {
         let run = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |now| now.as_micros());
-        Self { database: Database { port: installation.mysql.port(), conn: None }, shape: installation.shape().clone(), run }
+        Self { database: Database::of(installation), shape: installation.shape().clone(), run }
     }
 }
 
@@ -113,7 +118,7 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn new(installation: &Installation) -> Self {
-        Self { database: Database { port: installation.mysql.port(), conn: None }, root: installation.storage().to_owned() }
+        Self { database: Database::of(installation), root: installation.storage().to_owned() }
     }
 }
 

@@ -21,13 +21,16 @@ pub(super) trait Task: Send {
 
 pub(super) fn all(installation: &Installation) -> Vec<(DataSetName, Box<dyn Task>)> {
     let redis = |server: &crate::Redis, db, run| {
-        let password = server.password().map(str::to_owned);
+        let password = server.password().to_owned();
         Box::new(RedisTask { port: server.port(), password, db, services: installation.shape().services, link: None, run })
     };
     vec![
         (DataSetName::SystemDatabase, Box::new(Provider::new(installation))),
         (DataSetName::SystemStorage, Box::new(Files::new(installation))),
-        (DataSetName::ZyncDatabase, Box::new(Zync { port: installation.postgres.port(), client: None })),
+        (
+            DataSetName::ZyncDatabase,
+            Box::new(Zync { port: installation.postgres.port(), password: installation.postgres.password().to_owned(), client: None }),
+        ),
         (DataSetName::BackendRedis, redis(&installation.backend_redis, 0, listener)),
         (DataSetName::BackendRedis, redis(&installation.backend_redis, 1, queues)),
         (DataSetName::SystemRedis, redis(&installation.system_redis, 1, sidekiq)),
@@ -38,7 +41,7 @@ type RunRedis = fn(&mut Link, u64, u64) -> Result<u64>;
 
 struct RedisTask {
     port: u16,
-    password: Option<String>,
+    password: String,
     db: u32,
     services: u64,
     link: Option<Link>,
@@ -48,7 +51,7 @@ struct RedisTask {
 impl Task for RedisTask {
     fn write(&mut self, number: u64) -> Result<u64> {
         if self.link.is_none() {
-            self.link = Some(Link::connect(self.port, self.password.as_deref(), self.db, CALL_LIMIT)?);
+            self.link = Some(Link::connect(self.port, Some(&self.password), self.db, CALL_LIMIT)?);
         }
         match &mut self.link {
             Some(link) => (self.run)(link, number, 2 + number % self.services),
@@ -121,6 +124,7 @@ fn sidekiq(link: &mut Link, number: u64, service: u64) -> Result<u64> {
 
 struct Zync {
     port: u16,
+    password: String,
     client: Option<postgres::Client>,
 }
 
@@ -128,7 +132,13 @@ impl Task for Zync {
     fn write(&mut self, number: u64) -> Result<u64> {
         if self.client.is_none() {
             let mut config = postgres::Config::new();
-            config.host("127.0.0.1").port(self.port).user("postgres").password("lab").dbname(ZYNC_DATABASE).connect_timeout(CALL_LIMIT);
+            config
+                .host("127.0.0.1")
+                .port(self.port)
+                .user("postgres")
+                .password(&self.password)
+                .dbname(ZYNC_DATABASE)
+                .connect_timeout(CALL_LIMIT);
             // The client has no limit of its own for a call.
             config.tcp_user_timeout(CALL_LIMIT).options("-c statement_timeout=5s");
             self.client = Some(config.connect(postgres::NoTls).during(|| "connect to zync".to_owned())?);

@@ -1,8 +1,11 @@
 //! A repository in a bucket of an S3 service, on `object_store`.
 //!
-//! Every listing is whole or an error. Requests are retried with backoff by the client; what still fails is [`Unreachable`] when it may work later.
+//! Every listing is whole or an error. Requests are tried again as long as that may help (`request.rs`), and not when it cannot.
 //! `config` is created only when there is none.
 
+mod request;
+
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,14 +14,14 @@ use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
-use object_store::{BackoffConfig, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
+use object_store::{Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 use secrecy::ExposeSecret as _;
 use tokio::runtime::Runtime;
 
 use super::{Seen, Storage};
-use crate::fault::Unreachable;
 use crate::location::S3;
+use request::{Fault, Patience};
 
 /// See the module.
 #[derive(Debug)]
@@ -26,6 +29,7 @@ pub struct Bucket {
     store: AmazonS3,
     prefix: String,
     shown: String,
+    patience: Patience,
     runtime: Runtime,
 }
 
@@ -35,13 +39,16 @@ impl Bucket {
     pub fn new(s3: &S3) -> plan::Result<Self> {
         // The client needs a provider of the process for TLS; another part of the program may have chosen the same one already.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let client =
-            ClientOptions::new().with_timeout(Duration::from_secs(120)).with_connect_timeout(Duration::from_secs(10)).with_allow_http(true);
-        let retry = RetryConfig {
-            backoff: BackoffConfig { init_backoff: Duration::from_millis(200), max_backoff: Duration::from_secs(10), base: 2.0 },
-            max_retries: 20,
-            retry_timeout: Duration::from_secs(s3.retry_seconds),
-        };
+        let mut client = ClientOptions::new()
+            .with_timeout(Duration::from_secs(120))
+            .with_read_timeout(Duration::from_secs(60))
+            .with_connect_timeout(Duration::from_secs(10))
+            .with_allow_http(true);
+        for certificate in authorities(s3)? {
+            client = client.with_no_system_certificates(true).with_root_certificate(certificate);
+        }
+        // Here, where what cannot get better is known.
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
             .with_region(&s3.region)
@@ -64,7 +71,8 @@ impl Bucket {
             .build()
             .map_err(|error| refused(error.into()))?;
         let shown = crate::Location::S3(s3.clone()).to_string();
-        Ok(Self { store, prefix: s3.prefix.clone(), shown, runtime })
+        let patience = Patience { retry: Duration::from_secs(s3.retry_seconds), stop: s3.stop.clone() };
+        Ok(Self { store, prefix: s3.prefix.clone(), shown, patience, runtime })
     }
 
     fn folder(&self, name: &str) -> Path {
@@ -81,75 +89,78 @@ impl Bucket {
     }
 
     /// Copies an object below `damaged/` and removes it.
-    pub fn set_aside(&self, path: &str) -> object_store::Result<()> {
+    pub fn set_aside(&self, path: &str) -> RusticResult<()> {
         let (from, target) = (self.folder(path), self.folder(&format!("damaged/{path}")));
-        self.runtime.block_on(async {
-            self.store.copy(&from, &target).await?;
-            self.store.delete(&from).await
-        })
+        let moved = self.ask(|| self.store.copy(&from, &target)).and_then(|()| self.ask(|| self.store.delete(&from)));
+        moved.map_err(|error| fault("failed to move `{path}`", &from, error))
     }
 
-    fn list_all(&self, tpe: FileType) -> object_store::Result<Vec<(Id, u64)>> {
+    fn ask<T, F: Future<Output = object_store::Result<T>>>(&self, request: impl FnMut() -> F) -> Result<T, Fault> {
+        self.runtime.block_on(self.patience.ask(request))
+    }
+
+    fn list_all(&self, tpe: FileType) -> Result<Vec<(Id, u64)>, Fault> {
         if tpe == FileType::Config {
-            return match self.runtime.block_on(self.store.head(&self.folder("config"))) {
+            let path = self.folder("config");
+            return match self.ask(|| self.store.head(&path)) {
                 Ok(meta) => Ok(vec![(Id::default(), meta.size)]),
-                Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+                Err(Fault::NotFound(_)) => self.look_for_bucket().map(|()| Vec::new()),
                 Err(error) => Err(error),
             };
         }
         let folder = self.folder(tpe.dirname());
-        let objects: Vec<_> = self.runtime.block_on(self.store.list(Some(&folder)).try_collect())?;
+        let objects: Vec<_> = self.ask(|| self.store.list(Some(&folder)).try_collect())?;
         let id_of = |path: &Path| path.filename().and_then(|name| Id::parse_some(name, tpe));
         Ok(objects.iter().filter_map(|object| id_of(&object.location).map(|id| (id, object.size))).collect())
     }
 
     fn delete(&self, path: &Path) -> RusticResult<()> {
-        match self.runtime.block_on(self.store.delete(path)) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        match self.ask(|| self.store.delete(path)) {
+            Ok(()) | Err(Fault::NotFound(_)) => Ok(()),
             Err(error) => Err(fault("failed to remove `{path}`", path, error)),
         }
     }
 
-    fn put(&self, tpe: FileType, id: &Id, content: BytesList) -> object_store::Result<()> {
+    /// An object that is not there may be in a bucket that is not there: only a listing says so.
+    fn look_for_bucket(&self) -> Result<(), Fault> {
+        let folder = self.folder("keys");
+        match self.ask(|| self.store.list_with_delimiter(Some(&folder))) {
+            Ok(_) | Err(Fault::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put(&self, tpe: FileType, id: &Id, content: BytesList) -> Result<(), Fault> {
         let path = self.path_of(tpe, id);
         let payload: PutPayload = content.into_vec().into_iter().collect();
-        let options = if tpe == FileType::Config { PutOptions::from(PutMode::Create) } else { PutOptions::default() };
-        match self.runtime.block_on(self.store.put_opts(&path, payload.clone(), options)) {
+        let put = |mode: PutMode| self.store.put_opts(&path, payload.clone(), PutOptions::from(mode));
+        if tpe != FileType::Config {
+            return self.ask(|| put(PutMode::Overwrite)).map(drop);
+        }
+        match self.ask(|| put(PutMode::Create)) {
             // A service without conditional writes: the caller has looked for a repository before.
-            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                self.runtime.block_on(self.store.put_opts(&path, payload, PutOptions::default())).map(drop)
+            Err(Fault::Other(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. })) => {
+                self.ask(|| put(PutMode::Overwrite)).map(drop)
             }
             other => other.map(drop),
         }
     }
 }
 
-/// Which errors may go away by themselves: all but those where the service has understood and said no.
-fn fault(what: &'static str, path: &Path, error: object_store::Error) -> Box<RusticError> {
-    use object_store::Error as E;
-    let said_no = matches!(
-        error,
-        E::NotFound { .. }
-            | E::InvalidPath { .. }
-            | E::NotSupported { .. }
-            | E::AlreadyExists { .. }
-            | E::Precondition { .. }
-            | E::NotImplemented { .. }
-            | E::PermissionDenied { .. }
-            | E::Unauthenticated { .. }
-            | E::UnknownConfigurationKey { .. }
-    );
-    let text = one_line(&error);
-    let error = if said_no {
-        RusticError::with_source(ErrorKind::Backend, what, std::io::Error::other(text))
-    } else {
-        RusticError::with_source(ErrorKind::Backend, what, Unreachable(text))
-    };
-    error.attach_context("path", path.to_string())
+/// The CAs of the service, when it has its own.
+fn authorities(s3: &S3) -> plan::Result<Vec<Certificate>> {
+    let Some(file) = &s3.ca_file else { return Ok(Vec::new()) };
+    if s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+        return Err(plan::Error::refused("[repository.s3] has a ca-file, and an endpoint without TLS")
+            .hint("Write endpoint = \"https://…\", or leave ca-file out."));
+    }
+    let certificates = tls::certificates("CA file", file)?;
+    let made = certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect::<object_store::Result<Vec<_>>>();
+    made.map_err(|error| plan::Error::refused(format!("the CA file {} cannot be used", file.display())).because(error))
 }
 
-fn one_line(error: &object_store::Error) -> String {
-    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+fn fault(what: &'static str, path: &Path, fault: Fault) -> Box<RusticError> {
+    RusticError::with_source(ErrorKind::Backend, what, fault.into_source()).attach_context("path", path.to_string())
 }
 
 impl ReadBackend for Bucket {
@@ -169,15 +180,15 @@ impl ReadBackend for Bucket {
 
     fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {
         let path = self.path_of(tpe, id);
-        let read = async { self.store.get(&path).await?.bytes().await };
-        self.runtime.block_on(read).map_err(|error| fault("failed to read `{path}`", &path, error))
+        let read = || async { self.store.get(&path).await?.bytes().await };
+        self.ask(read).map_err(|error| fault("failed to read `{path}`", &path, error))
     }
 
     fn read_partial(&self, tpe: FileType, id: &Id, _cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
         let path = self.path_of(tpe, id);
         let range = u64::from(offset)..u64::from(offset) + u64::from(length);
         let bytes =
-            self.runtime.block_on(self.store.get_range(&path, range)).map_err(|error| fault("failed to read `{path}`", &path, error))?;
+            self.ask(|| self.store.get_range(&path, range.clone())).map_err(|error| fault("failed to read `{path}`", &path, error))?;
         if bytes.len() == length as usize {
             return Ok(bytes);
         }
@@ -203,7 +214,7 @@ impl Storage for Bucket {
     fn survey(&self, folder: Option<&str>) -> RusticResult<Vec<Seen>> {
         let root = Path::from(self.prefix.as_str());
         let folder = folder.map_or_else(|| root.clone(), |folder| self.folder(folder));
-        let listed = self.runtime.block_on(self.store.list(Some(&folder)).try_collect::<Vec<_>>());
+        let listed = self.ask(|| self.store.list(Some(&folder)).try_collect::<Vec<_>>());
         let objects = listed.map_err(|error| fault("failed to list `{path}`", &folder, error))?;
         let seen = |object: object_store::ObjectMeta| {
             let path: Vec<_> = object.location.prefix_match(&root)?.map(|part| part.as_ref().to_owned()).collect();
@@ -216,13 +227,14 @@ impl Storage for Bucket {
 
     fn read_at(&self, path: &str) -> RusticResult<Bytes> {
         let path = self.folder(path);
-        let read = async { self.store.get(&path).await?.bytes().await };
-        self.runtime.block_on(read).map_err(|error| fault("failed to read `{path}`", &path, error))
+        let read = || async { self.store.get(&path).await?.bytes().await };
+        self.ask(read).map_err(|error| fault("failed to read `{path}`", &path, error))
     }
 
     fn write_at(&self, path: &str, content: Vec<u8>) -> RusticResult<()> {
         let path = self.folder(path);
-        let written = self.runtime.block_on(self.store.put(&path, PutPayload::from(content)));
+        let content = PutPayload::from(content);
+        let written = self.ask(|| self.store.put(&path, content.clone()));
         written.map(drop).map_err(|error| fault("failed to write `{path}`", &path, error))
     }
 

@@ -9,7 +9,7 @@ use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use plan::Class;
-use plan::ports::Repository as _;
+use plan::ports::{Repository as _, StopFlag};
 use repository::{Location, Retention, RusticRepository, S3};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
@@ -55,7 +55,7 @@ impl Faults {
     }
 }
 
-struct Service {
+pub(crate) struct Service {
     folder: tempfile::TempDir,
     faults: Arc<Faults>,
     port: u16,
@@ -63,7 +63,7 @@ struct Service {
 }
 
 impl Service {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("bucket")).unwrap();
         let service = {
@@ -96,7 +96,15 @@ impl Service {
         Self { folder, faults, port, _runtime: runtime }
     }
 
-    fn location(&self) -> Location {
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn requests(&self) -> u64 {
+        self.faults.requests.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn location(&self) -> Location {
         let s3 = S3 {
             bucket: String::new(),
             prefix: String::new(),
@@ -106,6 +114,8 @@ impl Service {
             secret_access_key: "s3-secret-key".into(),
             path_style: true,
             retry_seconds: 1,
+            ca_file: None,
+            stop: StopFlag::default(),
         };
         Location::parse("s3://bucket/some/prefix", Some(s3)).unwrap()
     }
@@ -159,7 +169,8 @@ fn a_service_that_is_not_there_is_transient() {
     fails(&RusticRepository::open(&nowhere, &password()).unwrap_err());
     let stranger = Location::S3(S3 { secret_access_key: "other".into(), ..s3 });
     let error = RusticRepository::open(&stranger, &password()).unwrap_err();
-    assert!(error.class() == Class::Failed || error.class() == Class::Refused, "{error:?}");
+    assert_eq!(error.class(), Class::Refused, "{error:?}");
+    assert!(error_text(&error).contains("secret-access-key"), "{error:?}");
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use plan::ids::DataSetName;
-use plan::tls::{Tls, TlsMode};
 use plan::{Error, Result};
 use platforms::kubernetes::find::address::Reach;
 use platforms::kubernetes::find::{DatabaseAt, DatabaseKind, RedisAt};
 use secrecy::{ExposeSecret, SecretString};
+use tls::{Tls, TlsMode};
 
 use super::memory::InMemory;
 use super::ways::Dialled;
@@ -51,7 +51,7 @@ pub(super) fn redis(
             let mode = if at.certificates.ca.is_some() { TlsMode::VerifyCa } else { TlsMode::Require };
             section.tls = match way {
                 Some(way) => Some(certificates(mode, way, &at.certificates, &mut kept)?),
-                None => Some(Tls { mode, ..Tls::default() }),
+                None => Some(Tls::of_mode(mode)),
             };
         }
         section.namespace.clone_from(&at.key_prefix);
@@ -119,7 +119,12 @@ fn certificates(mode: TlsMode, way: &Dialled, from: &platforms::kubernetes::find
     };
     // The certificate names the Service, not the end of a forwarded port; the way itself goes through the API server's own TLS.
     let mode = if mode == TlsMode::VerifyFull && way.forwarded().is_some() { TlsMode::VerifyCa } else { mode };
-    Ok(Tls { mode, ca_file: file(&from.ca)?, client_certificate_file: file(&from.certificate)?, client_key_file: file(&from.key)? })
+    Ok(Tls {
+        mode: Some(mode),
+        ca_file: file(&from.ca)?,
+        client_certificate_file: file(&from.certificate)?,
+        client_key_file: file(&from.key)?,
+    })
 }
 
 /// Words of libpq and of MySQL.

@@ -2,14 +2,14 @@
 //!
 //! A row that comes or goes moves the boundaries near it only, and the chunks behind are the same again.
 
-use mysql::prelude::Queryable;
+use line::Waiting;
 use mysql::{Row, Value};
 use plan::{Error, Result};
 
 use super::{Boundary, ChunkKey};
 use crate::quote;
 use crate::schema::Table;
-use crate::session::{Session, query_error};
+use crate::session::Session;
 
 /// Of the rows after the smallest number, one in a quarter of that number is a boundary.
 const QUARTERS: u64 = 4;
@@ -23,23 +23,23 @@ pub(super) fn walk(
     rows_per_chunk: u64,
     mut give: impl FnMut(Boundary) -> Result<()>,
 ) -> Result<()> {
-    let fail = |error| query_error("walk a key", error);
     let list = key.list();
     let sql =
         format!("SELECT {list} FROM {} FORCE INDEX ({}) ORDER BY {list}", quote::qualified(schema, &table.name), quote::name(&key.index));
     let smallest = (rows_per_chunk - rows_per_chunk / QUARTERS).max(1);
     let one_in = u32::try_from(rows_per_chunk / QUARTERS).unwrap_or(u32::MAX).max(1);
     let mut since = 0;
-    for row in session.conn.query_iter(sql).map_err(fail)? {
-        let row = row.map_err(fail)?;
+    session.stream("walk a key", &sql, |row, waiting| {
         since += 1;
         // The multiple of the smallest number bounds a chunk even where no hash falls right.
         if since > smallest && (hash(&row).is_multiple_of(one_in) || since > rows_per_chunk * 4) {
+            // Workers take chunks when they have time.
+            let _pause = waiting.map(Waiting::pause);
             give(literals(key, &row)?)?;
             since = 1;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 fn literals(key: &ChunkKey, row: &Row) -> Result<Boundary> {

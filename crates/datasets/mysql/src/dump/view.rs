@@ -125,8 +125,10 @@ fn protect(store: &MysqlStore, guard: &mut Session, server: &Server, tables: &[S
 fn hold(guard: &mut Session, database: &str, table: &str) -> Result<()> {
     let sql = format!("SELECT 1 FROM {} LIMIT 0", quote::qualified(database, table));
     guard.rows("hold a table's definition", &sql).map(drop).map_err(|error| {
-        if error.class() == Class::Transient {
+        if error.class() == Class::Transient && guard.is_alive() {
             blockers::busy(guard, &format!("the definition of table {table:?} is being changed"))
+        } else if error.class() == Class::Transient {
+            error
         } else {
             error.hint("GRANT SELECT on every table of the database to this user.")
         }

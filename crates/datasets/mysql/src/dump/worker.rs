@@ -1,7 +1,7 @@
 //! A worker of a dump: reads chunks as lines, counts and digests every row as it passes.
 
 use crossbeam_channel::{Receiver, Sender};
-use mysql::prelude::Queryable;
+use line::Waiting;
 use plan::evidence::Tally;
 use plan::{Error, Result};
 
@@ -10,7 +10,7 @@ use crate::chunk::{self, Chunk};
 use crate::quote;
 use crate::row;
 use crate::schema::{Schema, Table};
-use crate::session::{Session, query_error};
+use crate::session::Session;
 
 /// Works until there are no more jobs.
 pub(super) fn work(session: &mut Session, schema: &Schema, jobs: &Receiver<Job>) {
@@ -65,24 +65,22 @@ fn read(
     chunk: &Chunk,
     mut give: impl FnMut(Vec<u8>, u64) -> Result<()>,
 ) -> Result<Counted> {
-    let fail = |error| query_error("read rows", error);
     let mut counted = Counted::default();
     let (mut part, mut rows) = (Vec::new(), 0);
-    let mut result = session.conn.query_iter(statement(schema, table, chunk)).map_err(fail)?;
-    while let Some(set) = result.iter() {
-        for row in set {
-            let start = part.len();
-            let row_bytes = row::write(&mut part, &row.map_err(fail)?)?;
-            let line = part.get(start..).unwrap_or_default();
-            counted.tally.add(line);
-            counted.longest_row_bytes = counted.longest_row_bytes.max(row_bytes);
-            rows += 1;
-            if part.len() >= PART_BYTES {
-                // A full part leaves with its own size; the next begins with room for as much.
-                give(std::mem::replace(&mut part, Vec::with_capacity(PART_BYTES + (64 << 10))), std::mem::take(&mut rows))?;
-            }
+    session.stream("read rows", &statement(schema, table, chunk), |row, waiting| {
+        let start = part.len();
+        let row_bytes = row::write(&mut part, &row)?;
+        let line = part.get(start..).unwrap_or_default();
+        counted.tally.add(line);
+        counted.longest_row_bytes = counted.longest_row_bytes.max(row_bytes);
+        rows += 1;
+        if part.len() < PART_BYTES {
+            return Ok(());
         }
-    }
+        // The repository takes the time that it takes; a full part leaves with its own size, and the next begins with room for as much.
+        let _pause = waiting.map(Waiting::pause);
+        give(std::mem::replace(&mut part, Vec::with_capacity(PART_BYTES + (64 << 10))), std::mem::take(&mut rows))
+    })?;
     if !part.is_empty() {
         give(part, rows)?;
     }

@@ -14,7 +14,7 @@ use crate::load;
 use crate::place::Schemas;
 use crate::row;
 use crate::schema::{Schema, Table};
-use crate::session::{Session, Talk, query_error};
+use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 
 /// An `INSERT` ends about here; a larger row makes a larger statement.
@@ -120,6 +120,7 @@ fn accept(session: &mut Session, table: &Table, affected: u64, rows: u64) -> Res
 }
 
 fn warnings(session: &mut Session) -> Result<Vec<String>> {
-    let rows: Vec<(String, u32, String)> = session.conn.query("SHOW WARNINGS").map_err(|error| query_error("read warnings", error))?;
+    let _waiting = session.waiting();
+    let rows: Vec<(String, u32, String)> = session.conn.query("SHOW WARNINGS").map_err(|error| session.failure("read warnings", error))?;
     Ok(rows.into_iter().map(|(_, _, message)| message).collect())
 }

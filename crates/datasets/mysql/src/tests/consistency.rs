@@ -236,7 +236,7 @@ fn a_dump_given_up_leaves_no_connection_and_no_lock() {
         let store = big(&server);
         let context = context("1");
         drop(begun(&store, &context));
-        let mut conn = user(&server, "root", "lab", Some("system"));
+        let mut conn = user(&server, "root", server.password(), Some("system"));
         run(&mut conn, "SET SESSION lock_wait_timeout = 5;;\nALTER TABLE a ADD COLUMN c INT");
         // Raised while it runs, the flag ends a dump too.
         let mut dump = begun(&store, &context);

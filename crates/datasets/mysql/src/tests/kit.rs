@@ -27,7 +27,7 @@ pub(super) fn server(kind: MysqlKind, options: &[&str]) -> Mysql {
 
 /// A connection of root, with the server's own defaults but for the character set.
 pub(super) fn root(server: &Mysql, database: Option<&str>) -> Conn {
-    user(server, "root", "lab", database)
+    user(server, "root", server.password(), database)
 }
 
 pub(super) fn user(server: &Mysql, name: &str, password: &str, database: Option<&str>) -> Conn {

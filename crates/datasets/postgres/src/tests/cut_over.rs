@@ -79,7 +79,7 @@ fn a_session_that_may_not_be_ended_is_named_and_nothing_is_changed() {
     let (server, set) = server();
     psql(&server, "postgres", "CREATE ROLE app LOGIN CREATEDB PASSWORD 'app'; ALTER DATABASE zync OWNER TO app");
     psql(&server, "zync", "ALTER TABLE t OWNER TO app; GRANT ALL ON SCHEMA public TO app");
-    let url = server.url("zync").replace("postgres:lab@", "app:app@");
+    let url = server.url_as("app", "app", "zync");
     let options = Options { cut_over_wait: Duration::from_millis(300), ..Options::default() };
     let store = PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(&url).unwrap(), options);
     let (context, _) = context("01jd0000000000000001");

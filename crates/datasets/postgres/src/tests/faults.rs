@@ -85,7 +85,7 @@ fn a_truncated_table_is_never_an_empty_one() {
 fn a_wrong_password_is_refused_and_a_server_that_is_down_is_temporary() {
     let (mut server, store) = server_with_rows(10);
     let (context, _) = context("01jd0000000000000001");
-    let wrong = store_at(&server.url("zync").replace(":lab@", ":geheim@"));
+    let wrong = store_at(&server.url_as("postgres", "geheim", "zync"));
     for error in [wrong.look(&context).unwrap_err(), wrong.dump(&context).err().unwrap()] {
         assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
         assert!(!format!("{error:?}").contains("geheim"), "{error:?}");
@@ -119,7 +119,7 @@ fn a_missing_or_old_client_blocks_with_the_package_to_install() {
 fn a_table_that_cannot_be_read_blocks_the_backup() {
     let (server, _) = server_with_rows(10);
     psql(&server, "postgres", "CREATE ROLE weak LOGIN PASSWORD 'weak'");
-    let store = store_at(&server.url("zync").replace("postgres:lab@", "weak:weak@"));
+    let store = store_at(&server.url_as("weak", "weak", "zync"));
     let (context, _) = context("01jd0000000000000001");
     let found = store.look(&context).unwrap();
     assert!(found.backup_problems.iter().any(|problem| problem.text.contains("public.t")), "{found:?}");
@@ -155,7 +155,7 @@ fn a_broken_archive_is_not_staged_and_the_live_data_is_untouched() {
 fn no_password_stands_in_any_process_list() {
     let (server, _) = server_with_rows(60_000);
     psql(&server, "postgres", "ALTER ROLE postgres PASSWORD 'hidden-word'");
-    let store = store_at(&server.url("zync").replace(":lab@", ":hidden-word@"));
+    let store = store_at(&server.url_as("postgres", "hidden-word", "zync"));
     let (context, _) = context("01jd0000000000000001");
     let mut dump = store.start_dump(&context).unwrap();
     dump.next_part().unwrap().unwrap();

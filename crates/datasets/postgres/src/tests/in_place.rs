@@ -11,7 +11,7 @@ fn server() -> (lab::Postgres, PostgresStore) {
         "postgres",
         "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE ROLE reader; CREATE DATABASE zync OWNER zync; CREATE DATABASE superusers",
     );
-    let url = server.url("zync").replace("postgres:lab@", "zync:zync@");
+    let url = server.url_as("zync", "zync", "zync");
     (server, store_at(&url))
 }
 

@@ -59,7 +59,7 @@ fn the_socket_is_a_way_in() {
     let server = lab::Postgres::start(&[]).unwrap();
     psql(&server, "postgres", "CREATE DATABASE zync");
     psql(&server, "zync", "CREATE TABLE t (v text); INSERT INTO t VALUES ('x')");
-    let url = format!("postgresql://postgres:lab@/zync?host={}&port={}", server.socket().display(), server.port());
+    let url = server.socket_url("zync");
     let store = store_at(&url);
     let (context, _) = context("01jd0000000000000001");
     let set = take(&store);

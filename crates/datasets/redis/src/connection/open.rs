@@ -5,13 +5,11 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use plan::tls::TlsMode;
 use plan::{Error, Result};
 use rustls::{ClientConnection, StreamOwned};
-use rustls_pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Connection, Limits, tls};
+use super::{Connection, Limits, handshake};
 use crate::address::{Address, Endpoint, Sentinels};
 
 /// Reads and writes give up this often to look at the stop flag.
@@ -91,14 +89,14 @@ fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Co
         }
         Endpoint::Tcp(host, port) => {
             let stream = connect_tcp(host, *port, limits.connect).map_err(unreachable)?;
-            if address.tls.mode == TlsMode::Disable {
+            if !address.tls.is_on() {
                 Stream::Tcp(stream)
             } else {
-                let name =
-                    ServerName::try_from(host.clone()).map_err(|error| Error::refused(format!("no host name: {host}")).because(error))?;
-                let client = ClientConnection::new(tls::client_config(&address.tls)?, name)
+                let client = ClientConnection::new(tls::client_config(&address.tls)?, tls::server_name(host)?)
                     .map_err(|error| Error::refused("set up TLS").because(error))?;
-                Stream::Tls(Box::new(StreamOwned::new(client, stream)))
+                let mut stream = StreamOwned::new(client, stream);
+                handshake::finish(&mut stream, &endpoint.to_string(), limits)?;
+                Stream::Tls(Box::new(stream))
             }
         }
     };

@@ -269,7 +269,7 @@ fn the_same_database_twice_is_refused() {
         RedisStore::new(name, addresses, Options::default())
     };
     assert_eq!(new(&server.url(0), &server.url(0)).unwrap_err().class(), Class::Refused);
-    let hidden = new(&server.url(0), &format!("unix://{}?db=0", server.socket().display())).unwrap();
+    let hidden = new(&server.url(0), &server.socket_url(0)).unwrap();
     assert_eq!(hidden.look(&context("x")).unwrap_err().class(), Class::Refused);
     assert!(RedisStore::new(name, Vec::new(), Options::default()).is_err());
 }

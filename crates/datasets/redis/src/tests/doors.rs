@@ -6,8 +6,8 @@ use lab::Redis;
 use plan::Class;
 use plan::ids::DataSetName;
 use plan::ports::{DataSet, Road};
-use plan::tls::{Tls, TlsMode};
 use secrecy::SecretString;
+use tls::{Tls, TlsMode};
 
 use super::scene::*;
 use crate::{Address, Options, RedisStore};
@@ -88,14 +88,13 @@ fn tls_with_and_without_a_client_certificate() {
     let options = files.redis_options();
     let mut options: Vec<&str> = options.iter().map(String::as_str).collect();
     let server = Redis::start(&options).unwrap();
-    let mut seed =
-        crate::connection::Connection::open(&Address::parse(&format!("unix://{}", server.socket().display())).unwrap(), &limits()).unwrap();
+    let mut seed = crate::connection::Connection::open(&Address::parse(&server.socket_url(0)).unwrap(), &limits()).unwrap();
     say(&mut seed, "SET a 1");
     let address = Address::parse(&server.url(0)).unwrap();
-    let verified = Tls { mode: TlsMode::VerifyFull, ca_file: Some(files.ca()), ..Tls::default() };
-    round(address.clone().with_tls(verified.clone()));
-    round(address.clone().with_tls(Tls { mode: TlsMode::Require, ..Tls::default() }));
-    round(address.clone().with_tls(Tls { mode: TlsMode::VerifyCa, ..verified.clone() }));
+    let verified = Tls { ca_file: Some(files.ca()), ..Tls::of_mode(TlsMode::VerifyFull) };
+    round(address.clone().with_tls(verified.clone()).unwrap());
+    round(address.clone().with_tls(Tls::of_mode(TlsMode::Require)).unwrap());
+    round(address.clone().with_tls(Tls { mode: Some(TlsMode::VerifyCa), ..verified.clone() }).unwrap());
     let error = only(address.clone()).look(&context("x")).unwrap_err();
     assert_eq!(error.class(), Class::Refused, "the public CAs did not sign it: {error:?}");
     let plain = Address::parse(&server.url(0).replace("rediss", "redis")).unwrap();
@@ -104,7 +103,7 @@ fn tls_with_and_without_a_client_certificate() {
     let other_folder = tempfile::tempdir().unwrap();
     let other = lab::Tls::make(other_folder.path()).unwrap();
     let wrong = Tls { ca_file: Some(other.ca()), ..verified.clone() };
-    assert_eq!(only(address.with_tls(wrong)).look(&context("x")).unwrap_err().class(), Class::Refused);
+    assert_eq!(only(address.with_tls(wrong).unwrap()).look(&context("x")).unwrap_err().class(), Class::Refused);
 
     drop(server);
     options.extend(["--tls-auth-clients", "yes"]);
@@ -112,13 +111,68 @@ fn tls_with_and_without_a_client_certificate() {
     let position = options.iter().position(|option| *option == "--tls-auth-clients").unwrap();
     options.remove(position);
     let server = Redis::start(&options).unwrap();
-    let mut seed =
-        crate::connection::Connection::open(&Address::parse(&format!("unix://{}", server.socket().display())).unwrap(), &limits()).unwrap();
+    let mut seed = crate::connection::Connection::open(&Address::parse(&server.socket_url(0)).unwrap(), &limits()).unwrap();
     say(&mut seed, "SET a 1");
     let address = Address::parse(&server.url(0)).unwrap();
-    assert!(only(address.clone().with_tls(verified.clone())).look(&context("x")).is_err());
+    assert!(only(address.clone().with_tls(verified.clone()).unwrap()).look(&context("x")).is_err());
     let (certificate, key) = files.client();
-    round(address.with_tls(Tls { client_certificate_file: Some(certificate), client_key_file: Some(key), ..verified }));
+    round(address.with_tls(Tls { client_certificate_file: Some(certificate), client_key_file: Some(key), ..verified }).unwrap());
+}
+
+#[test]
+fn a_server_is_verified_as_far_as_the_mode_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = lab::Tls::make(folder.path()).unwrap();
+    for shown in lab::Shown::ALL {
+        let options = files.showing(shown).redis_options();
+        let server = Redis::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        for case in lab::CASES {
+            let mode = match case.mode {
+                "require" => TlsMode::Require,
+                "verify-ca" => TlsMode::VerifyCa,
+                _ => TlsMode::VerifyFull,
+            };
+            let tls = Tls { ca_file: case.has_ca.then(|| files.ca()), ..Tls::of_mode(mode) };
+            let address = Address::parse(&server.url(0)).unwrap().with_tls(tls).unwrap();
+            let looked = only(address).look(&context("x"));
+            if case.takes.contains(&shown) {
+                looked.unwrap_or_else(|error| panic!("{case:?} {shown:?}: {error:?}"));
+            } else {
+                let error = looked.err().unwrap_or_else(|| panic!("{case:?} took {shown:?}"));
+                assert_eq!(error.class(), Class::Refused, "{case:?} {shown:?}: {error:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_refused_in_every_mode_that_wants_it() {
+    let server = Redis::start(&[]).unwrap();
+    for mode in [TlsMode::Require, TlsMode::VerifyCa, TlsMode::VerifyFull] {
+        let address = Address::parse(&server.url(0)).unwrap().with_tls(Tls::of_mode(mode)).unwrap();
+        let error = only(address).look(&context("x")).unwrap_err();
+        assert!(error.class() == Class::Refused && error.chain().contains("speaks no TLS"), "{error:?}");
+    }
+}
+
+#[test]
+fn a_backup_ends_wherever_the_network_stops_or_breaks() {
+    let server = Redis::start(&[]).unwrap();
+    say(&mut connect(&server, 0), "DEBUG POPULATE 20000 key 200");
+    let proxy = lab::Proxy::before(server.port()).unwrap();
+    let url = server.url(0).replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+    let options = Options { idle_timeout: std::time::Duration::from_secs(1), ..Options::default() };
+    let store = RedisStore::new(DataSetName::SystemRedis, vec![("", Address::parse(&url).unwrap())], options).unwrap();
+    proxy.trouble_after(u64::MAX, lab::Trouble::Freeze);
+    backup(&store).unwrap();
+    let all = proxy.passed();
+    for trouble in [lab::Trouble::Freeze, lab::Trouble::Cut] {
+        for part in [10, all / 3, all * 2 / 3] {
+            proxy.trouble_after(part, trouble);
+            let error = backup(&store).err().unwrap();
+            assert_eq!(error.class(), Class::Transient, "{trouble:?} after {part} of {all}: {error:?}");
+        }
+    }
 }
 
 /// A sentinel that ends with the value.
@@ -157,7 +211,11 @@ fn sentinels_tell_where_the_master_is() {
     let hosts = format!("127.0.0.1:1,redis://127.0.0.1:{}", sentinel.1);
     let address = |group: &str, password: &str| {
         let password = Some(SecretString::from(password.to_owned()));
-        Address::parse(&format!("redis://{group}/1")).unwrap().with_sentinels(&hosts, "master", None, password).unwrap()
+        Address::parse(&format!("redis://{group}/1"))
+            .unwrap()
+            .with_password(server.password().into())
+            .with_sentinels(&hosts, "master", None, password)
+            .unwrap()
     };
     round(address("group-one", "sentinel-secret"));
     let error = only(address("group-two", "sentinel-secret")).look(&context("x")).unwrap_err();

@@ -54,7 +54,7 @@ pub(crate) fn load(server: &Mysql, database: &str, shape: &Shape, watch: &dyn Wa
 
 /// Connects through the socket; `None` for no database.
 pub(crate) fn connect(server: &Mysql, database: Option<&str>) -> Result<Conn> {
-    let options = OptsBuilder::new().socket(server.socket().to_str()).user(Some("root")).pass(Some("lab")).db_name(database);
+    let options = OptsBuilder::new().socket(server.socket().to_str()).user(Some("root")).pass(Some(server.password())).db_name(database);
     Conn::new(options).during(|| "connect to the lab's MySQL".to_owned())
 }
 

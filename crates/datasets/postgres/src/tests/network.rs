@@ -1,0 +1,142 @@
+//! The network between here and the server: TLS in every mode, proxies that stop forwarding, connections that are cut.
+
+use lab::{CASES, Proxy, Shown, Trouble};
+use line::Limits;
+use plan::Class;
+
+use super::*;
+use crate::session::Session;
+
+const QUIET: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_server_is_verified_as_far_as_the_mode_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = lab::Tls::make(folder.path()).unwrap();
+    for shown in Shown::ALL {
+        let options = files.showing(shown).postgres_options();
+        let server = lab::Postgres::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+        for case in CASES {
+            let ca = if case.has_ca { format!("&sslrootcert={}", files.ca().display()) } else { String::new() };
+            let url = format!("{}?sslmode={}{ca}", server.url("postgres"), case.mode);
+            let opened = Session::open(&Address::parse(&url).unwrap());
+            if case.takes.contains(&shown) {
+                let mut session = opened.unwrap_or_else(|error| panic!("{case:?} {shown:?}: {error:?}"));
+                let encrypted: bool = session.row("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", "ask").unwrap().get(0);
+                assert!(encrypted, "{case:?} {shown:?}");
+            } else {
+                let error = opened.err().unwrap_or_else(|| panic!("{case:?} took {shown:?}"));
+                assert_eq!(error.class(), Class::Refused, "{case:?} {shown:?}: {error:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_server_without_tls_is_refused_in_every_mode_that_wants_it() {
+    let server = lab::Postgres::start(&[]).unwrap();
+    for mode in ["require", "verify-ca", "verify-full"] {
+        let url = format!("{}?sslmode={mode}", server.url("postgres"));
+        let error = Session::open(&Address::parse(&url).unwrap()).err().unwrap();
+        assert_eq!(error.class(), Class::Refused, "{mode}: {error:?}");
+    }
+}
+
+struct Scene {
+    server: lab::Postgres,
+    proxy: Proxy,
+    context: Context,
+}
+
+fn scene() -> Scene {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(&server, "postgres", "CREATE DATABASE zync");
+    psql(
+        &server,
+        "zync",
+        "CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) SELECT repeat(md5(i::text), 20) FROM generate_series(1, 20000) i",
+    );
+    let proxy = Proxy::before(server.port()).unwrap();
+    let (context, _) = context("01jd0000000000000001");
+    Scene { server, proxy, context }
+}
+
+impl Scene {
+    fn store(&self, quiet: Duration) -> PostgresStore {
+        let url = self.server.url("zync").replace(&format!(":{}/", self.server.port()), &format!(":{}/", self.proxy.port()));
+        let address = Address::parse(&url).unwrap().with_limits(Limits::new(quiet, self.context.stop.clone()));
+        PostgresStore::new(DataSetName::ZyncDatabase, address, Options { cut_over_wait: Duration::from_secs(10), ..Options::default() })
+    }
+
+    fn dump(&self, store: &PostgresStore) -> plan::Result<(Memory, Verdict)> {
+        pull(store.dump(&self.context)?)
+    }
+}
+
+#[test]
+fn a_backup_ends_wherever_the_network_stops_or_breaks() {
+    let scene = scene();
+    let store = scene.store(QUIET);
+    scene.proxy.trouble_after(u64::MAX, Trouble::Freeze);
+    scene.dump(&store).unwrap();
+    let all = scene.proxy.passed();
+    assert!(all > 5_000_000, "{all}");
+    for trouble in [Trouble::Freeze, Trouble::Cut] {
+        for part in [10, 9_000, all / 3, all * 2 / 3, all - 200] {
+            scene.proxy.trouble_after(part, trouble);
+            let error = scene.dump(&store).err().unwrap();
+            assert_eq!(error.class(), Class::Transient, "{trouble:?} after {part} of {all}: {error:?}");
+        }
+    }
+    scene.proxy.trouble_after(u64::MAX, Trouble::Freeze);
+    scene.dump(&store).unwrap();
+}
+
+#[test]
+fn a_restore_ends_wherever_the_network_stops_or_breaks_and_can_go_on() {
+    let scene = scene();
+    let store = scene.store(QUIET);
+    let set = take(&store);
+    let place = store.reserve(&scene.context, &set.1, Road::SideCopy).unwrap();
+    let stage = || store.stage(&scene.context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1);
+    scene.proxy.trouble_after(u64::MAX, Trouble::Freeze);
+    stage().unwrap();
+    let all = scene.proxy.passed();
+    for trouble in [Trouble::Freeze, Trouble::Cut] {
+        for part in [3_000, all / 2, all - 300] {
+            scene.proxy.trouble_after(part, trouble);
+            let error = stage().unwrap_err();
+            assert_eq!(error.class(), Class::Transient, "{trouble:?} after {part} of {all}: {error:?}");
+        }
+    }
+    scene.proxy.trouble_after(u64::MAX, Trouble::Freeze);
+    stage().unwrap();
+    store.prove(&scene.context, &place, &set.1).unwrap();
+    scene.proxy.trouble_after(3_000, Trouble::Freeze);
+    assert_eq!(store.prove(&scene.context, &place, &set.1).unwrap_err().class(), Class::Transient);
+}
+
+#[test]
+fn a_signal_ends_a_backup_on_a_network_that_has_stopped() {
+    let scene = scene();
+    let store = scene.store(Duration::from_secs(3600));
+    scene.proxy.trouble_after(2_000_000, Trouble::Freeze);
+    let error = std::thread::scope(|scope| {
+        let dumping = scope.spawn(|| scene.dump(&store).err().unwrap());
+        while scene.proxy.passed() < 2_000_000 {
+            std::thread::yield_now();
+        }
+        scene.context.stop.raise();
+        dumping.join().unwrap()
+    });
+    assert_eq!(error.class(), Class::Interrupted, "{error:?}");
+}
+
+#[test]
+fn a_long_statement_is_waited_for() {
+    let scene = scene();
+    let url = scene.server.url("zync").replace(&format!(":{}/", scene.server.port()), &format!(":{}/", scene.proxy.port()));
+    let address = Address::parse(&url).unwrap().with_limits(Limits::new(QUIET, StopFlag::default()));
+    let mut session = Session::open(&address).unwrap();
+    session.run("SELECT pg_sleep(8)", "sleep").unwrap();
+}
