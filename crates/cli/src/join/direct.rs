@@ -61,11 +61,11 @@ impl Installation for Direct {
             DataSetName::SystemDatabase | DataSetName::ZyncDatabase => stores::database(name, self.config.database(name)?, None),
             DataSetName::SystemStorage => {
                 let section = self.config.storage()?;
-                let options = files_data_set::Options { skip_unreadable: section.skip_unreadable };
+                let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
                 Ok(Arc::new(files_data_set::FilesStore::new(name, section.path, options)) as Arc<dyn DataSet>)
             }
-            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, None),
-            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, None),
+            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, None, None),
+            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, None, None),
             DataSetName::KubernetesObjects => Err(Error::refused("there are no Kubernetes objects on the platform \"direct\"")
                 .hint("Leave it out with --only, or set [platform] kind = \"kubernetes\".")),
         };

@@ -70,7 +70,13 @@ fn postgres(name: DataSetName, section: &DatabaseSection, programs: Option<Remot
     Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, options)))
 }
 
-pub(super) fn backend_redis(section: &RedisSection, queues: Queues, file_road: Option<FileRoad>) -> Result<Arc<dyn DataSet>> {
+/// `known_as`: what the server is called where its address is a forwarded port.
+pub(super) fn backend_redis(
+    section: &RedisSection,
+    queues: Queues,
+    file_road: Option<FileRoad>,
+    known_as: Option<String>,
+) -> Result<Arc<dyn DataSet>> {
     let missing = |key: &str| {
         Error::refused(format!("{key} is missing")).hint("Write storage-url and queues-url as 3scale's Secret backend-redis has them.")
     };
@@ -80,14 +86,20 @@ pub(super) fn backend_redis(section: &RedisSection, queues: Queues, file_road: O
         ("storage", redis_address(section, storage, section.storage_sentinel_hosts.as_deref(), section.storage_sentinel_role.as_deref())?),
         ("queues", redis_address(section, queues_url, section.queues_sentinel_hosts.as_deref(), section.queues_sentinel_role.as_deref())?),
     ];
-    redis(DataSetName::BackendRedis, addresses, section, queues, file_road)
+    redis(DataSetName::BackendRedis, addresses, section, queues, (file_road, known_as))
 }
 
-pub(super) fn system_redis(section: &RedisSection, queues: Queues, file_road: Option<FileRoad>) -> Result<Arc<dyn DataSet>> {
+/// `known_as`: what the server is called where its address is a forwarded port.
+pub(super) fn system_redis(
+    section: &RedisSection,
+    queues: Queues,
+    file_road: Option<FileRoad>,
+    known_as: Option<String>,
+) -> Result<Arc<dyn DataSet>> {
     let url =
         section.url.as_ref().ok_or_else(|| Error::refused("url is missing").hint("Write it as 3scale's Secret system-redis has it."))?;
     let address = redis_address(section, url, section.sentinel_hosts.as_deref(), section.sentinel_role.as_deref())?;
-    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, file_road)
+    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, (file_road, known_as))
 }
 
 fn redis_address(
@@ -115,11 +127,12 @@ fn redis(
     addresses: Vec<(&str, redis_data_set::Address)>,
     section: &RedisSection,
     queues: Queues,
-    file_road: Option<FileRoad>,
+    (file_road, known_as): (Option<FileRoad>, Option<String>),
 ) -> Result<Arc<dyn DataSet>> {
     let mut options = redis_data_set::Options::default();
     options.queues = queues;
     options.namespace = section.namespace.clone().filter(|prefix| !prefix.is_empty());
     options.file_road = file_road;
+    options.known_as = known_as;
     Ok(Arc::new(redis_data_set::RedisStore::new(name, addresses, options)?))
 }
