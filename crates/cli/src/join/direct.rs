@@ -65,11 +65,11 @@ impl Installation for Direct {
             }
             DataSetName::SystemStorage => {
                 let section = self.config.storage()?;
-                let options = files_data_set::Options { skip_unreadable: section.skip_unreadable };
+                let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
                 Ok(Arc::new(files_data_set::FilesStore::new(name, section.path, options)) as Arc<dyn DataSet>)
             }
-            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, None, &self.patience),
-            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, None, &self.patience),
+            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, (None, None), &self.patience),
+            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, (None, None), &self.patience),
             DataSetName::KubernetesObjects => Err(Error::refused("there are no Kubernetes objects on the platform \"direct\"")
                 .hint("Leave it out with --only, or set [platform] kind = \"kubernetes\".")),
         };

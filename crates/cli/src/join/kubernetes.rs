@@ -78,12 +78,13 @@ impl Kubernetes {
         }
         let (section, certificates) = sections::redis(name, servers, &dialled, self.cluster.is_inside())?;
         let file_road = servers.first().and_then(|at| ways.file_road(&at.reach, &self.found));
-        let inner = match name {
-            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, file_road, &self.patience)?,
-            _ => stores::system_redis(&section, policies.queues, file_road, &self.patience)?,
-        };
         let mut addresses: Vec<_> = servers.iter().map(|at| at.reach.to_string()).collect();
         addresses.dedup();
+        let known_as = Some(addresses.join(", "));
+        let inner = match name {
+            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, (file_road, known_as), &self.patience)?,
+            _ => stores::system_redis(&section, policies.queues, (file_road, known_as), &self.patience)?,
+        };
         let origins: Vec<_> = servers.iter().map(|at| at.origin.as_str()).collect();
         Ok(reached(inner, addresses.join(", "), &origins.join(", "), dialled.into_iter().flatten().collect(), certificates))
     }

@@ -80,10 +80,11 @@ fn postgres(
     Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, options)))
 }
 
+/// `known_as`: what the server is called where its address is a forwarded port.
 pub(super) fn backend_redis(
     section: &RedisSection,
     queues: Queues,
-    file_road: Option<FileRoad>,
+    (file_road, known_as): (Option<FileRoad>, Option<String>),
     patience: &Patience,
 ) -> Result<Arc<dyn DataSet>> {
     let missing = |key: &str| {
@@ -95,19 +96,20 @@ pub(super) fn backend_redis(
         ("storage", redis_address(section, storage, section.storage_sentinel_hosts.as_deref(), section.storage_sentinel_role.as_deref())?),
         ("queues", redis_address(section, queues_url, section.queues_sentinel_hosts.as_deref(), section.queues_sentinel_role.as_deref())?),
     ];
-    redis(DataSetName::BackendRedis, addresses, section, queues, file_road, patience)
+    redis(DataSetName::BackendRedis, addresses, section, queues, (file_road, known_as), patience)
 }
 
+/// `known_as`: what the server is called where its address is a forwarded port.
 pub(super) fn system_redis(
     section: &RedisSection,
     queues: Queues,
-    file_road: Option<FileRoad>,
+    (file_road, known_as): (Option<FileRoad>, Option<String>),
     patience: &Patience,
 ) -> Result<Arc<dyn DataSet>> {
     let url =
         section.url.as_ref().ok_or_else(|| Error::refused("url is missing").hint("Write it as 3scale's Secret system-redis has it."))?;
     let address = redis_address(section, url, section.sentinel_hosts.as_deref(), section.sentinel_role.as_deref())?;
-    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, file_road, patience)
+    redis(DataSetName::SystemRedis, vec![("system", address)], section, queues, (file_road, known_as), patience)
 }
 
 fn redis_address(
@@ -135,7 +137,7 @@ fn redis(
     addresses: Vec<(&str, redis_data_set::Address)>,
     section: &RedisSection,
     queues: Queues,
-    file_road: Option<FileRoad>,
+    (file_road, known_as): (Option<FileRoad>, Option<String>),
     patience: &Patience,
 ) -> Result<Arc<dyn DataSet>> {
     let mut options = redis_data_set::Options::default();
@@ -145,5 +147,6 @@ fn redis(
     if let Some(quiet) = patience.quiet {
         options.idle_timeout = quiet;
     }
+    options.known_as = known_as;
     Ok(Arc::new(redis_data_set::RedisStore::new(name, addresses, options)?))
 }

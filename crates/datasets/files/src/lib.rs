@@ -18,6 +18,7 @@ mod remote;
 mod remove;
 mod root;
 mod run_folder;
+mod runs;
 mod space;
 mod stage;
 mod swap;
@@ -34,7 +35,7 @@ use std::time::Duration;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
 use plan::{Error, Result};
 
 pub use crate::remote::RemoteFilesStore;
@@ -42,6 +43,7 @@ pub use crate::remote::RemoteFilesStore;
 use crate::dump::FilesDump;
 use crate::hook::Hook;
 use crate::run_folder::{RunFolder, Spot};
+use crate::runs::{Mark, WholeDump};
 use crate::space::{Need, Volume, measure};
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::swap::Phase;
@@ -52,6 +54,8 @@ use beneath::Tree;
 pub struct Options {
     /// Leave out files that cannot be read, with a warning, instead of ending the dump. Such a backup is not complete.
     pub skip_unreadable: bool,
+    /// What tells the volume from all others, where the caller knows it: its claim. For a tree in a pod, where device and inode differ from mount to mount.
+    pub identity: Option<String>,
 }
 
 /// A tree of files at a path.
@@ -76,6 +80,7 @@ impl FilesStore {
 
     /// Removes what an earlier staging of this run left.
     fn clear(&self, context: &Context, run: &RunFolder) -> Result<()> {
+        runs::read(run)?.check_own(&run.spot, self.name)?;
         match swap::phase(run)? {
             None | Some(Phase::Undone) => {}
             Some(phase) => {
@@ -97,6 +102,10 @@ impl DataSet for FilesStore {
         Ok(StoreKind::Files)
     }
 
+    fn identity(&self, _context: &Context) -> Result<Option<String>> {
+        look::identity(&*self.root()?)
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         look::look(&self.path, context)
     }
@@ -106,24 +115,30 @@ impl DataSet for FilesStore {
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
-        let dump = FilesDump::start(context, self.root()?, Verb::Dump, self.options.skip_unreadable, self.hook.clone())?;
-        Ok(Box::new(dump))
+        let (root, place) = (self.root()?, self.path.display().to_string());
+        runs::check_whole(&runs::list(&root)?, &place)?;
+        let dump = FilesDump::start(context, Arc::clone(&root), Verb::Dump, self.options.skip_unreadable, self.hook.clone())?;
+        let check = Box::new(move || runs::check_whole(&runs::list(&root)?, &place));
+        Ok(Box::new(WholeDump { inner: Box::new(dump), check }))
     }
 
     fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
-        Spot { run: context.run.clone(), road }.to_place()
+        let (identity, path) = (self.identity(context)?, Some(self.path.display().to_string()));
+        Spot { run: context.run.clone(), road, identity, path }.to_place()
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
-        if let Some(run) = RunFolder::open(&root, &spot)? {
-            self.clear(context, &run)?;
+        runs::refuse_half(&runs::list(&root)?, &spot)?;
+        match RunFolder::open(&root, &spot)? {
+            Some(run) => self.clear(context, &run)?,
+            None => spot.check_tree(look::identity(&root)?.as_deref(), &self.path.display().to_string())?,
         }
         if spot.road == Road::SideCopy {
             Need::of(kept).check(&Volume::of(&root)?, &self.path)?;
         }
         let run = RunFolder::create(&root, &spot)?;
-        stage::stage(context, &run, &snapshot, kept)
+        stage::stage(context, &run, &Mark::new(context, self.name, &spot), &snapshot, kept)
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
@@ -149,25 +164,20 @@ impl DataSet for FilesStore {
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        swap::cut_over(context, &self.root()?, &Spot::from_place(place)?, &self.hook)
+        swap::cut_over(context, self.name, &self.root()?, &Spot::from_place(place)?, &self.hook)
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        swap::undo(context, &self.root()?, &Spot::from_place(place)?, &self.hook)?;
-        Ok(Undone::PreviousIsLive)
+        swap::undo(context, self.name, &self.root()?, &Spot::from_place(place)?, &self.hook)
     }
 
-    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         let Some(run) = RunFolder::open(&root, &spot)? else {
             return root::keeping_time(&root, || swap::remove_own_folder(&root));
         };
-        swap::close(&run)?;
-        for name in swap::FOLDERS {
-            remove::remove(&root, &spot.inside(name), &context.stop)?;
-        }
-        remove::remove(&root, &spot.folder(), &context.stop)?;
-        root::keeping_time(&root, || swap::remove_own_folder(&root))
+        swap::close(&run, self.name, what)?;
+        remove_run(context, &root, &spot)
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
@@ -179,4 +189,34 @@ impl DataSet for FilesStore {
         let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(0) };
         Ok(measure(Arc::new(run.tree("")?), &context.stop, Duration::from_secs(60))?.allocated_bytes)
     }
+
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        let (root, place) = (self.root()?, self.path.display().to_string());
+        let mut leftovers = Vec::new();
+        for found in runs::list(&root)? {
+            let spot = Spot::new(plan::ids::RunId(found.run.clone()), Road::SideCopy);
+            let extent = match RunFolder::open(&root, &spot)? {
+                Some(run) => Some(measure(Arc::new(run.tree("")?), &context.stop, Duration::from_secs(1))?),
+                None => None,
+            };
+            let bytes = extent.filter(|extent| extent.whole).map(|extent| extent.allocated_bytes);
+            leftovers.push(runs::leftover(&found, &place, bytes));
+        }
+        Ok(leftovers)
+    }
+
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        let root = self.root()?;
+        let Some(spot) = runs::to_remove(leftover, runs::list(&root)?)? else { return Ok(()) };
+        remove_run(context, &root, &spot)
+    }
+}
+
+/// Removes a run's folder: first the data in it, last what tells of it.
+fn remove_run(context: &Context, root: &Arc<Tree>, spot: &Spot) -> Result<()> {
+    for name in swap::FOLDERS {
+        remove::remove(root, &spot.inside(name), &context.stop)?;
+    }
+    remove::remove(root, &spot.folder(), &context.stop)?;
+    root::keeping_time(root, || swap::remove_own_folder(root))
 }

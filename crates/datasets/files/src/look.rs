@@ -8,9 +8,10 @@ use std::time::Duration;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
-use rustix::fs::{Access, AtFlags, accessat};
+use rustix::fs::{Access, AtFlags, accessat, fstat, fstatvfs};
 
 use crate::root::is_mount_root;
+use crate::runs::{self, half_loaded_by};
 use crate::space::{Need, Volume, file_system, measure};
 use beneath::Tree;
 
@@ -26,6 +27,16 @@ pub(crate) fn cannot_open(path: &Path, error: io::Error) -> Error {
         _ => (plan::Class::Transient, "Look at the mount: the volume does not answer as it should."),
     };
     Error::new(class, format!("open the folder {}", path.display())).because(error).hint(hint)
+}
+
+/// What tells a tree from others, whatever its path: file system and inode of its root, which no swap changes. None where the file system has no number of its
+/// own that stays (XFS and others give that of the device, which may change with a restart).
+pub(crate) fn identity(root: &Tree) -> Result<Option<String>> {
+    let look = || -> io::Result<(u64, u64, String)> { Ok((fstatvfs(root)?.f_fsid, fstat(root)?.st_ino, file_system(root).0)) };
+    let (fsid, inode, kind) =
+        look().map_err(|error| cannot_open(&root.place_of(Path::new("")), error).during("failed to look which folder it is"))?;
+    let stays = fsid != 0 && ["ext", "btrfs", "zfs", "tmpfs", "ceph"].contains(&kind.as_str());
+    Ok(stays.then(|| format!("folder {fsid:x}:{inode}")))
 }
 
 /// Looks at the live tree.
@@ -85,8 +96,8 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
     Ok(Findings {
         store: "folder".to_owned(),
         address: path.display().to_string(),
-        identity: None,
-        half_loaded_by: None,
+        identity: identity(&tree)?,
+        half_loaded_by: half_loaded_by(&runs::list(&tree)?),
         size_bytes: extent.size_bytes,
         count: extent.whole.then_some(extent.entries),
         backup_problems,

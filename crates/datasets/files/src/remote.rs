@@ -11,6 +11,7 @@ mod dump;
 mod look;
 mod pack;
 mod place;
+mod runs;
 mod stage;
 mod stream;
 mod swap;
@@ -21,15 +22,16 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone, Verb};
 use plan::{Error, Result};
 
 use self::dump::RemoteDump;
 use self::place::There;
-use self::swap::{Status, folder, nothing_staged};
+use self::swap::{Status, Steps, folder, nothing_staged};
 use crate::Options;
 use crate::prove;
 use crate::run_folder::Spot;
+use crate::runs::{self as rules, Mark, WholeDump};
 use crate::stage::STAGE;
 use crate::swap::Phase;
 
@@ -59,8 +61,13 @@ impl DataSet for RemoteFilesStore {
         Ok(StoreKind::Files)
     }
 
+    /// Device and inode differ from pod to pod: what the caller knows of the volume, else nothing but the runs' own marks.
+    fn identity(&self, _context: &Context) -> Result<Option<String>> {
+        Ok(self.options.identity.clone())
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
-        look::look(&self.there, context, self.options.skip_unreadable)
+        look::look(&self.there, context, &self.options)
     }
 
     fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
@@ -69,22 +76,33 @@ impl DataSet for RemoteFilesStore {
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
         look::check_tools(&self.there, context)?;
-        Ok(Box::new(RemoteDump::start(&self.there, context, Verb::Dump, self.options.skip_unreadable)?))
+        let (there, context_of_check) = (self.there.clone(), context.clone());
+        let check = move || rules::check_whole(&runs::list(&there, &context_of_check)?, &there.address());
+        check.clone()()?;
+        let dump = RemoteDump::start(&self.there, context, Verb::Dump, self.options.skip_unreadable)?;
+        Ok(Box::new(WholeDump { inner: Box::new(dump), check: Box::new(check) }))
     }
 
     fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
-        Spot { run: context.run.clone(), road }.to_place()
+        let (identity, path) = (self.options.identity.clone(), Some(self.there.root.clone()));
+        Spot { run: context.run.clone(), road, identity, path }.to_place()
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         let spot = Spot::from_place(place)?;
+        let (found, all) = runs::of(&self.there, context, &spot)?;
+        rules::refuse_half(&all, &spot)?;
+        match found {
+            Some(found) => found.check_own(&spot, self.name)?,
+            None => spot.check_tree(self.options.identity.as_deref(), &self.there.root)?,
+        }
         if spot.road == Road::SideCopy {
             stage::clear(&self.there, context, &spot)?;
             look::check_space(&self.there, context, kept)?;
         } else {
             look::check_tools(&self.there, context)?;
         }
-        stage::stage(&self.there, context, &spot, &*snapshot, kept)
+        stage::stage(&self.there, context, (&spot, &Mark::new(context, self.name, &spot)), &*snapshot, kept)
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
@@ -108,16 +126,15 @@ impl DataSet for RemoteFilesStore {
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        swap::cut_over(&self.there, context, &Spot::from_place(place)?)
+        swap::cut_over(&self.there, context, self.name, &Spot::from_place(place)?)
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        swap::undo(&self.there, context, &Spot::from_place(place)?)?;
-        Ok(Undone::PreviousIsLive)
+        swap::undo(&self.there, context, self.name, &Spot::from_place(place)?)
     }
 
-    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
-        swap::discard(&self.there, context, &Spot::from_place(place)?)
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        swap::discard(&self.there, context, self.name, &Spot::from_place(place)?, what)
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
@@ -129,5 +146,15 @@ impl DataSet for RemoteFilesStore {
         let bytes = self.there.ask(context, &what, KEPT, &[&self.there.root, &folder(&Spot::from_place(place)?)])?;
         let kilobytes = String::from_utf8_lossy(&bytes).split_whitespace().next().and_then(|text| text.parse::<u64>().ok());
         kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024)).ok_or_else(|| Error::failed(what))
+    }
+
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        let place = self.there.address();
+        Ok(runs::with_bytes(&self.there, context)?.iter().map(|(found, bytes)| rules::leftover(found, &place, *bytes)).collect())
+    }
+
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        let Some(spot) = rules::to_remove(leftover, runs::list(&self.there, context)?)? else { return Ok(()) };
+        swap::remove(&self.there, context, Steps::new(&self.there, &spot))
     }
 }

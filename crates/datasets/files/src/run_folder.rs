@@ -5,10 +5,11 @@
 //! | `stage/` | the staged copy; after an undo again |
 //! | `before/` | the previous data after a cut-over |
 //! | `late/` | what a writer made at the root in the middle of a swap |
+//! | `mark.json` | whose it is: installation, run, data set, road (`runs`) |
 //! | `staged.json` | staging is complete, and what the target could not hold |
 //! | `swap.json` | the phase of the swap: the only truth about how far it came |
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,9 +35,31 @@ pub(crate) struct Spot {
     pub(crate) run: RunId,
     /// The road it takes.
     pub(crate) road: Road,
+    /// What told the tree from others when it was reserved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<String>,
+    /// Where it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
 }
 
 impl Spot {
+    pub(crate) const fn new(run: RunId, road: Road) -> Self {
+        Self { run, road, identity: None, path: None }
+    }
+
+    /// Refuses another tree than the one that was reserved, before there is any mark in it: another identity or, where none can be had, another path.
+    pub(crate) fn check_tree(&self, identity: Option<&str>, path: &str) -> Result<()> {
+        let (here, there) = match (&self.identity, identity, &self.path) {
+            (Some(then), Some(now), _) if then != now => (now, then),
+            (Some(_), Some(_), _) => return Ok(()),
+            (_, _, Some(then)) if then != path => (path, then),
+            _ => return Ok(()),
+        };
+        Err(Error::refused(format!("run {} is of another folder: it was {there}, here is {here}", self.run))
+            .hint("Nothing was touched. Use the configuration of the installation that the run is of."))
+    }
+
     pub(crate) fn to_place(&self) -> Result<Place> {
         serde_json::to_value(self).map(Place).during(|| "write down the place of the files".to_owned())
     }
@@ -45,11 +68,17 @@ impl Spot {
     pub(crate) fn from_place(place: &Place) -> Result<Self> {
         let spot: Self = serde_json::from_value(place.0.clone())
             .map_err(|error| Error::needs_person("the journal's place of the files is not readable").because(error))?;
-        let id = spot.run.as_str();
+        spot.check()?;
+        Ok(spot)
+    }
+
+    /// Refuses what cannot be the name of a folder of a run.
+    pub(crate) fn check(&self) -> Result<()> {
+        let id = self.run.as_str();
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
             return Err(Error::needs_person(format!("the journal's place of the files names a run {id:?} that cannot be")));
         }
-        Ok(spot)
+        Ok(())
     }
 
     /// The run's folder, relative to the root.
@@ -152,14 +181,31 @@ impl RunFolder {
 
     /// Reads a value back; `None` when it was never written.
     pub(crate) fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let place = self.place().join(name);
-        let fd = match openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-            Ok(fd) => fd,
-            Err(Errno::NOENT) => return Ok(None),
-            Err(error) => return Err(failed(&place, "read", error.into())),
+        let bytes = self.bytes(name)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let damaged = |error| Error::needs_person(format!("{} is damaged", self.place().join(name).display())).because(error);
+        serde_json::from_slice(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// The content of a file inside; nothing when there is none.
+    pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let read = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            match openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(fd) => std::fs::File::from(fd).read_to_end(&mut bytes).map(|_| bytes),
+                Err(Errno::NOENT) => Ok(bytes),
+                Err(error) => Err(error.into()),
+            }
         };
-        let value = serde_json::from_reader(io::BufReader::new(std::fs::File::from(fd)));
-        value.map(Some).map_err(|error| Error::needs_person(format!("{} is damaged", place.display())).because(error))
+        read().map_err(|error| failed(&self.place().join(name), "read", error))
+    }
+
+    /// Whether there is anything of that name inside.
+    pub(crate) fn has(&self, name: &str) -> Result<bool> {
+        let found = beneath::stat_entry(&self.fd, name.as_ref());
+        Ok(found.map_err(|error| failed(&self.place().join(name), "look at", error))?.is_some())
     }
 }
 

@@ -25,6 +25,7 @@ use crate::census::add_attribute;
 use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, failed};
+use crate::runs::{MARK, Mark};
 
 /// Name of the file that says that staging is complete.
 pub(crate) const STAGED: &str = "staged.json";
@@ -63,11 +64,13 @@ pub(crate) struct Staging<'a> {
 }
 
 /// Stages into the run's folder, or (in place) over the live data. The caller has cleared what was there, and checked the space.
-pub(crate) fn stage(context: &Context, run: &RunFolder, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
     let in_place = run.spot.road == Road::InPlace;
     if in_place {
         check_all(context, &**snapshot)?;
     }
+    // Before the first change: in place it tells every reader that the data is half replaced.
+    run.write(MARK, mark)?;
     // By what is open already: a name may lead elsewhere by now.
     let tree = if in_place { Arc::clone(&run.root) } else { Arc::new(Tree::of(run.make(STAGE)?, run.place().join(STAGE))) };
     let target = tree.place_of(Path::new(""));

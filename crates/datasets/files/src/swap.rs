@@ -16,7 +16,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use plan::ports::{Context, Event, Road};
+use plan::ids::DataSetName;
+use plan::ports::{Context, Discard, Event, Road, Undone};
 use plan::{Class, Error, Result};
 use rustix::fs::{RenameFlags, fstat, fsync, renameat, renameat_with};
 use rustix::io::Errno;
@@ -25,13 +26,15 @@ use serde::{Deserialize, Serialize};
 use crate::hook::{Hook, Moment};
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, Spot, failed};
+use crate::runs;
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::walk::{OWN_FOLDER, data_names};
 use beneath::{Tree, stat_entry};
 
 /// Name of the folder of the previous data.
 pub(crate) const BEFORE: &str = "before";
-const LATE: &str = "late";
+/// Name of the folder of what a writer made in the middle of a swap.
+pub(crate) const LATE: &str = "late";
 /// The folders that a run may have.
 pub(crate) const FOLDERS: [&str; 3] = [BEFORE, STAGE, LATE];
 /// Name of the file of the phase.
@@ -55,8 +58,17 @@ pub(crate) enum Phase {
     UndoPuttingBack,
     /// The previous data is live again.
     Undone,
-    /// The run's folder is being removed: there is nothing to swap any more.
+    /// The previous data is being removed: there is nothing to swap any more.
     Discarding,
+    /// The staged copy is being removed; the previous data is live.
+    DroppingStaged,
+}
+
+impl Phase {
+    /// Whether live data is neither the old nor the new.
+    pub(crate) const fn is_half(self) -> bool {
+        matches!(self, Self::TakingOut | Self::PuttingIn | Self::UndoTakingOut | Self::UndoPuttingBack)
+    }
 }
 
 /// What is noted of a swap.
@@ -65,6 +77,9 @@ pub(crate) struct Swap {
     pub(crate) phase: Phase,
     /// The root's own metadata before the cut-over.
     pub(crate) root_before: RootMeta,
+    /// Counts up with each swap of this tree whose previous data is still kept.
+    #[serde(default)]
+    pub(crate) order: u64,
 }
 
 /// The phase of a run's swap; `None` before a cut-over.
@@ -80,20 +95,28 @@ struct Swapping<'a> {
 }
 
 /// Swaps the staged copy and the live data.
-pub(crate) fn cut_over(context: &Context, root: &Arc<Tree>, spot: &Spot, hook: &Hook) -> Result<()> {
+pub(crate) fn cut_over(context: &Context, data_set: DataSetName, root: &Arc<Tree>, spot: &Spot, hook: &Hook) -> Result<()> {
     if spot.road == Road::InPlace {
         return Ok(());
     }
-    let run = RunFolder::open(root, spot)?.ok_or_else(|| nothing_staged(root, spot))?;
+    let gone = || runs::gone(&root.place_of(&spot.folder()).display().to_string(), spot);
+    let run = RunFolder::open(root, spot)?.ok_or_else(gone)?;
+    runs::read(&run)?.check_own(spot, data_set)?;
     let swap = match run.read::<Swap>(SWAP)? {
         Some(swap) => swap,
-        None => Swap { phase: Phase::Undone, root_before: RootMeta::of(root).map_err(|error| failed(&run.place(), "look above", error))? },
+        None => {
+            let root_before = RootMeta::of(root).map_err(|error| failed(&run.place(), "look above", error))?;
+            Swap { phase: Phase::Undone, root_before, order: 0 }
+        }
     };
     let mut swapping = Swapping { run: &run, context, hook, swap };
     match swapping.swap.phase {
         Phase::Swapped => return Ok(()),
         Phase::Undone => {
-            run.read::<Staged>(STAGED)?.ok_or_else(|| nothing_staged(root, spot))?;
+            run.read::<Staged>(STAGED)?.ok_or_else(gone)?;
+            let all = runs::list(root)?;
+            runs::refuse_half(&all, spot)?;
+            swapping.swap.order = runs::next_order(&all, spot);
             swapping.check_mounts()?;
             swapping.context.stop.check()?;
             swapping.enter(Phase::TakingOut)?;
@@ -102,7 +125,7 @@ pub(crate) fn cut_over(context: &Context, root: &Arc<Tree>, spot: &Spot, hook: &
         Phase::UndoTakingOut | Phase::UndoPuttingBack => {
             return Err(Error::failed("an undo of the files has begun and is not finished").hint("Run undo again."));
         }
-        Phase::Discarding => return Err(nothing_staged(root, spot)),
+        Phase::Discarding | Phase::DroppingStaged => return Err(gone()),
     }
     if swapping.swap.phase == Phase::TakingOut {
         if let Err(error) = swapping.take_out(BEFORE) {
@@ -117,42 +140,42 @@ pub(crate) fn cut_over(context: &Context, root: &Arc<Tree>, spot: &Spot, hook: &
 }
 
 /// Takes a cut-over back, as far as it came.
-pub(crate) fn undo(context: &Context, root: &Arc<Tree>, spot: &Spot, hook: &Hook) -> Result<()> {
+pub(crate) fn undo(context: &Context, data_set: DataSetName, root: &Arc<Tree>, spot: &Spot, hook: &Hook) -> Result<Undone> {
     if spot.road == Road::InPlace {
         return Err(Error::needs_person("files that were replaced in place cannot be swapped back")
             .hint("Restore the safety copy that was taken before (it is a set of its own, see list)."));
     }
-    let Some(run) = RunFolder::open(root, spot)? else { return Ok(()) };
-    let Some(swap) = run.read::<Swap>(SWAP)? else { return Ok(()) };
+    let Some(run) = RunFolder::open(root, spot)? else { return Ok(Undone::NothingThere) };
+    let found = runs::read(&run)?;
+    found.check_own(spot, data_set)?;
+    if let Some(undone) = found.undone()? {
+        return Ok(undone);
+    }
+    let Some(swap) = run.read::<Swap>(SWAP)? else { return Ok(Undone::NothingThere) };
     let mut swapping = Swapping { run: &run, context, hook, swap };
     match swapping.swap.phase {
-        Phase::Undone => return Ok(()),
-        Phase::Discarding => {
-            return Err(Error::needs_person("the previous files were dropped already (settle)").hint("Restore an older set instead."));
+        Phase::Swapped => {
+            runs::check_newest(&runs::list(root)?, spot, found.order)?;
+            swapping.enter(Phase::UndoTakingOut)?;
         }
-        Phase::PuttingIn | Phase::Swapped => swapping.enter(Phase::UndoTakingOut)?,
+        Phase::PuttingIn => swapping.enter(Phase::UndoTakingOut)?,
         Phase::TakingOut => swapping.enter(Phase::UndoPuttingBack)?,
-        Phase::UndoTakingOut | Phase::UndoPuttingBack => {}
+        Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => {}
     }
     if swapping.swap.phase == Phase::UndoTakingOut {
         swapping.take_out(STAGE)?;
         swapping.enter(Phase::UndoPuttingBack)?;
     }
-    swapping.put_back()
+    swapping.put_back()?;
+    Ok(Undone::PreviousIsLive)
 }
 
-/// Forbids every later swap. Refuses half-way.
-pub(crate) fn close(run: &RunFolder) -> Result<()> {
-    let Some(mut swap) = run.read::<Swap>(SWAP)? else { return Ok(()) };
-    if matches!(swap.phase, Phase::TakingOut | Phase::PuttingIn | Phase::UndoTakingOut | Phase::UndoPuttingBack) {
-        return Err(Error::failed("the swap of the files is half-way: nothing is removed").hint("Run resume or undo first."));
-    }
-    swap.phase = Phase::Discarding;
-    run.write(SWAP, &swap)
-}
-
-fn nothing_staged(root: &Tree, spot: &Spot) -> Error {
-    Error::failed(format!("no staged files at {}", root.place_of(&spot.folder()).display())).hint("Stage the set again: run restore.")
+/// Forbids every later swap. Refuses half-way, and what is not what is to go.
+pub(crate) fn close(run: &RunFolder, data_set: DataSetName, what: Discard) -> Result<()> {
+    let found = runs::read(run)?;
+    found.check_own(&run.spot, data_set)?;
+    let (Some(phase), Some(swap)) = (found.dropping(what)?, run.read::<Swap>(SWAP)?) else { return Ok(()) };
+    run.write(SWAP, &Swap { phase, ..swap })
 }
 
 impl Swapping<'_> {

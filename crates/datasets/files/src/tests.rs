@@ -4,6 +4,7 @@
 mod changing;
 mod hostile;
 mod in_place;
+mod marks;
 mod over_there;
 mod pod_broken;
 mod pod_round_trip;

@@ -1,13 +1,14 @@
 //! The cut-over: what is there is noted first, wholly; then object after object is applied, in the order of `kinds`; then what it left is noted.
 
-use plan::Result;
 use plan::ports::{Context, ObjectKind, Objects};
+use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decide::decide;
 use crate::digest::SecretKey;
 use crate::kinds::{Kinds, Live, as_written};
+use crate::leftovers;
 use crate::notes::{Notes, Sheet};
 use crate::object::{Key, Object, canonical, strip, text_at};
 use crate::place::Spot;
@@ -36,13 +37,23 @@ pub(crate) struct Left {
 }
 
 pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, spot: &Spot) -> Result<()> {
-    let notes = spot.notes(objects);
-    if notes.has(Sheet::After)? {
-        return Ok(());
+    let notes = spot.notes(context, objects);
+    let heads = notes.heads()?;
+    match (heads.before, heads.after) {
+        (true, true) => return Ok(()),
+        (false, true) => return Err(dropped(spot)),
+        (false, false) if !heads.staged => {
+            return Err(Error::needs_person(format!("there is neither the staged set nor anything else of run {} in the namespace", spot.run))
+                .hint("Look whether this is the namespace that the run was made for, and whether somebody has deleted its Secrets. Nothing was touched."));
+        }
+        (_, false) => {}
     }
     let (key, changes) = match changes(&notes)? {
         Some(noted) => noted,
-        None => note_before(context, objects, spot, &notes)?,
+        None => {
+            leftovers::refuse_half(objects, &spot.run)?;
+            note_before(context, objects, spot, &notes)?
+        }
     };
     let mut left = Vec::new();
     for change in &changes {
@@ -59,6 +70,12 @@ pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, spot: &Spot) ->
         left.push(line(Left { key: change.key.clone(), uid, digest: digest(&key, &now) })?);
     }
     notes.write(&context.stop, Sheet::After, &key.to_text(), &left)
+}
+
+/// `settle` has begun to drop what was there before.
+pub(crate) fn dropped(spot: &Spot) -> Error {
+    Error::needs_person(format!("what run {} noted of the objects before its cut-over was dropped already (settle)", spot.run))
+        .hint("Restore an older set instead.")
 }
 
 /// The changes that were decided before the first of them, with what was there; `None` before that.
@@ -105,7 +122,7 @@ fn note_before(context: &Context, objects: &dyn Objects, spot: &Spot, notes: &No
     }
     let key = SecretKey::random()?;
     let lines = changes.iter().map(line).collect::<Result<Vec<_>>>()?;
-    notes.write(&context.stop, Sheet::Before, &key.to_text(), &lines)?;
+    notes.write_in_order(&context.stop, Sheet::Before, &key.to_text(), &lines, leftovers::next_order(objects)?)?;
     Ok((key, changes))
 }
 

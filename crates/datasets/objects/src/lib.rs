@@ -17,6 +17,7 @@ mod decide;
 mod digest;
 mod dump;
 mod kinds;
+mod leftovers;
 mod look;
 mod notes;
 mod object;
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Objects, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Objects, Place, Problem, Road, Snapshot, StoreKind, Undone};
 use plan::{Error, Result};
 
 pub use plan::ObjectsPolicy as Policy;
@@ -85,6 +86,10 @@ impl DataSet for ObjectsStore {
         Ok(StoreKind::Objects)
     }
 
+    fn identity(&self, _context: &Context) -> Result<Option<String>> {
+        Ok(look::identity(&*self.objects))
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         look::look(context, &*self.objects)
     }
@@ -94,6 +99,10 @@ impl DataSet for ObjectsStore {
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
+        if let Some(run) = leftovers::half_loaded_by(&*self.objects)? {
+            return Err(Error::refused(format!("the objects of namespace {} are half replaced by run {run}", self.objects.namespace()))
+                .hint("They are neither the old nor the new. Resume or undo that run, or end it with `abandon`; then back up."));
+        }
         Ok(Box::new(ObjectsDump::start(context, self.name, &self.objects)?))
     }
 
@@ -110,9 +119,9 @@ impl DataSet for ObjectsStore {
         stage::stage(context, self.name, &*self.objects, &spot, &*snapshot)
     }
 
-    fn prove(&self, _context: &Context, place: &Place, _kept: &KeptDataSet) -> Result<Evidence> {
+    fn prove(&self, context: &Context, place: &Place, _kept: &KeptDataSet) -> Result<Evidence> {
         let spot = Spot::from_place(place, &*self.objects)?;
-        let (key, kept) = stage::staged(&spot.notes(&*self.objects))?;
+        let (key, kept) = stage::staged(&spot.notes(context, &*self.objects))?;
         Ok(dump::tally(&key, &kept))
     }
 
@@ -121,17 +130,23 @@ impl DataSet for ObjectsStore {
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        undo::undo(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)?;
-        Ok(Undone::PreviousIsLive)
+        undo::undo(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
     }
 
-    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
-        let spot = Spot::from_place(place, &*self.objects)?;
-        spot.notes(&*self.objects).remove(&context.stop, None)
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        leftovers::discard(context, &*self.objects, &Spot::from_place(place, &*self.objects)?, what)
     }
 
-    fn kept_bytes(&self, _context: &Context, place: &Place) -> Result<u64> {
+    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         let spot = Spot::from_place(place, &*self.objects)?;
-        spot.notes(&*self.objects).bytes()
+        spot.notes(context, &*self.objects).bytes()
+    }
+
+    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
+        leftovers::find(&*self.objects)
+    }
+
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(context, &*self.objects, leftover)
     }
 }

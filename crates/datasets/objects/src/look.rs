@@ -8,6 +8,7 @@ use plan::ports::{Context, Findings, Objects, Problem, Road, Severity, StoreKind
 
 use crate::collect::{Collected, collect, wildcard_domain};
 use crate::kinds::{self, Kinds, reference_only};
+use crate::leftovers::half_loaded_by;
 use crate::object::Key;
 use crate::survive::Target;
 use crate::{Policy, rights, survive};
@@ -17,7 +18,7 @@ pub(crate) fn look(context: &Context, objects: &dyn Objects) -> Result<Findings>
     let mut findings = Findings {
         store: "Kubernetes objects".to_owned(),
         address: format!("namespace {}", objects.namespace()),
-        identity: None,
+        identity: identity(objects),
         half_loaded_by: None,
         size_bytes: 0,
         count: None,
@@ -27,6 +28,7 @@ pub(crate) fn look(context: &Context, objects: &dyn Objects) -> Result<Findings>
         facts: Vec::new(),
     };
     if findings.backup_problems.is_empty() {
+        findings.half_loaded_by = half_loaded_by(objects)?;
         let collected = collect(context, objects)?;
         findings.size_bytes = collected.objects.iter().map(|object| object.canonical().len() as u64).sum();
         findings.count = Some(collected.objects.len() as u64);
@@ -34,6 +36,11 @@ pub(crate) fn look(context: &Context, objects: &dyn Objects) -> Result<Findings>
         findings.backup_problems.extend(nothing(&collected, objects.namespace()));
     }
     Ok(findings)
+}
+
+/// The namespace's uid: one of the same name, made anew or in another cluster, has another. Not everybody may look at namespaces.
+pub(crate) fn identity(objects: &dyn Objects) -> Option<String> {
+    objects.namespace_uid().ok().flatten().map(|uid| format!("namespace {uid}"))
 }
 
 fn facts(collected: &Collected) -> Vec<(String, String)> {

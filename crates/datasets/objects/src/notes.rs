@@ -1,13 +1,21 @@
 //! What a run notes in the namespace: the staged objects, what was there before, what it left after. In Secrets, as it holds their contents.
 //!
 //! A sheet is a stream of bytes in chunks, `threescale-backup-<run>-<sheet>-<n>`; number 0 is its head and is written last and removed first, so a sheet is whole
-//! when it has a head.
+//! when it has a head. Annotations of each Secret say whose it is: run, data set, installation (version 0.1.0 wrote the run alone), and what it holds.
+//!
+//! | heads that are there | means |
+//! |---|---|
+//! | none | there is nothing of the run |
+//! | staged | the set waits |
+//! | before, not after | the cut-over, or its undo, is half-way: the namespace is neither the old nor the new |
+//! | before and after | the cut-over is done: before is the only record of what was there |
+//! | after, not before | that is being dropped (settle) |
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use plan::ids::RunId;
+use plan::ids::{DataSetName, RunId};
 use plan::ports::{Objects, StopFlag};
-use plan::{Error, Result};
+use plan::{Error, InstallationId, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -46,6 +54,9 @@ struct Head {
     chunks: usize,
     sha256: String,
     key: String,
+    /// Of [`Sheet::Before`]: counts up with each cut-over in the namespace.
+    #[serde(default)]
+    order: u64,
 }
 
 /// A sheet as it was read: its key, and its lines.
@@ -58,6 +69,28 @@ pub(crate) struct Written {
 pub(crate) struct Notes<'a> {
     pub objects: &'a dyn Objects,
     pub run: &'a RunId,
+    pub data_set: DataSetName,
+    pub installation: &'a InstallationId,
+}
+
+/// Which sheets of a run are there, by their heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Heads {
+    pub staged: bool,
+    pub before: bool,
+    pub after: bool,
+}
+
+impl Heads {
+    pub(crate) const fn is_half(self) -> bool {
+        self.before && !self.after
+    }
+
+    pub(crate) fn add(&mut self, secret: &str) {
+        self.staged |= secret.ends_with("-staged-0");
+        self.before |= secret.ends_with("-before-0");
+        self.after |= secret.ends_with("-after-0");
+    }
 }
 
 impl Notes<'_> {
@@ -72,6 +105,11 @@ impl Notes<'_> {
 
     /// Writes a sheet anew. `key` goes with it: what its digests are keyed with.
     pub(crate) fn write(&self, stop: &StopFlag, sheet: Sheet, key: &str, lines: &[Value]) -> Result<()> {
+        self.write_in_order(stop, sheet, key, lines, 0)
+    }
+
+    /// The same with its place in the order of cut-overs.
+    pub(crate) fn write_in_order(&self, stop: &StopFlag, sheet: Sheet, key: &str, lines: &[Value], order: u64) -> Result<()> {
         self.remove(stop, Some(sheet))?;
         let mut body = Vec::new();
         for line in lines {
@@ -82,10 +120,10 @@ impl Notes<'_> {
         for chunk in body.chunks(CHUNK_BYTES) {
             stop.check()?;
             chunks += 1;
-            self.put(&self.name(sheet, chunks), chunk)?;
+            self.put(sheet, chunks, chunk)?;
         }
-        let head = Head { chunks, sha256: hex::encode(Sha256::digest(&body)), key: key.to_owned() };
-        self.put(&self.name(sheet, 0), json!(head).to_string().as_bytes())
+        let head = Head { chunks, sha256: hex::encode(Sha256::digest(&body)), key: key.to_owned(), order };
+        self.put(sheet, 0, json!(head).to_string().as_bytes())
     }
 
     /// Reads a sheet; `None` when it is not there or not whole.
@@ -114,14 +152,15 @@ impl Notes<'_> {
     /// Removes a sheet, or all of the run; its head first. Nothing there is fine.
     pub(crate) fn remove(&self, stop: &StopFlag, sheet: Option<Sheet>) -> Result<()> {
         let prefix = sheet.map_or_else(|| Self::prefix(self.run), |sheet| format!("{}{}-", Self::prefix(self.run), sheet.as_str()));
-        let mut found: Vec<_> = self.own()?.into_iter().filter(|(name, _)| name.starts_with(&prefix)).collect();
-        found.sort_by_key(|(name, _)| (!name.ends_with("-0"), name.clone()));
-        for (name, secret) in found {
-            stop.check()?;
-            let uid = text_at(&secret, "/metadata/uid").unwrap_or_default();
-            self.objects.delete(&secrets(), &name, uid)?;
-        }
-        Ok(())
+        let found = self.own()?.into_iter().filter(|(name, _)| name.starts_with(&prefix)).collect();
+        remove_all(self.objects, stop, found)
+    }
+
+    /// Which sheets are there.
+    pub(crate) fn heads(&self) -> Result<Heads> {
+        let mut heads = Heads::default();
+        self.own()?.iter().for_each(|(name, _)| heads.add(name));
+        Ok(heads)
     }
 
     /// Bytes of all that the run noted.
@@ -142,9 +181,7 @@ impl Notes<'_> {
     }
 
     fn is_own(&self, secret: &Value) -> bool {
-        let metadata = secret.get("metadata");
-        let told = |field: &str, key: &str| metadata.and_then(|metadata| metadata.get(field)?.get(key)?.as_str());
-        told("labels", OWN_LABEL.0) == Some(OWN_LABEL.1) && told("annotations", &format!("{OWN_ANNOTATIONS}run")) == Some(self.run.as_str())
+        is_note(secret) && told(secret, "run") == Some(self.run.as_str())
     }
 
     fn get(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -156,17 +193,25 @@ impl Notes<'_> {
         chunk.map(Some).ok_or_else(|| Error::needs_person(format!("Secret {name} does not hold what the run noted there")))
     }
 
-    fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
+    fn put(&self, sheet: Sheet, number: usize, bytes: &[u8]) -> Result<()> {
+        let name = &self.name(sheet, number);
         if self.objects.get(&secrets(), name)?.is_some_and(|secret| !self.is_own(&secret)) {
             return Err(self.taken(name));
         }
+        let mut annotations = serde_json::Map::new();
+        let mut say = |name: &str, value: &str| annotations.insert(format!("{OWN_ANNOTATIONS}{name}"), value.into());
+        say("run", self.run.as_str());
+        say("data-set", self.data_set.as_str());
+        say("installation", &self.installation.name);
+        self.installation.identity.as_deref().map(|identity| say("installation-identity", identity));
+        say("role", sheet.as_str());
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
                 "name": name,
                 "labels": { OWN_LABEL.0: OWN_LABEL.1 },
-                "annotations": { format!("{OWN_ANNOTATIONS}run"): self.run.as_str() },
+                "annotations": annotations,
             },
             "type": "Opaque",
             "data": { "chunk": STANDARD.encode(bytes) },
@@ -178,4 +223,34 @@ impl Notes<'_> {
         Error::failed(format!("Secret {name} in namespace {} is not of run {}", self.objects.namespace(), self.run))
             .hint("Rename or delete it: this program notes what it restores under that name.")
     }
+}
+
+/// Whether a Secret is a note of any run. The chart has Secrets with the label too.
+pub(crate) fn is_note(secret: &Value) -> bool {
+    let label = secret.get("metadata").and_then(|metadata| metadata.get("labels")?.get(OWN_LABEL.0)?.as_str());
+    label == Some(OWN_LABEL.1)
+        && told(secret, "run").is_some()
+        && name_of(secret).is_some_and(|name| name.starts_with("threescale-backup-"))
+}
+
+/// What a Secret says of itself.
+pub(crate) fn told<'a>(secret: &'a Value, what: &str) -> Option<&'a str> {
+    secret.get("metadata")?.get("annotations")?.get(format!("{OWN_ANNOTATIONS}{what}"))?.as_str()
+}
+
+/// The place in the order of cut-overs that a head says.
+pub(crate) fn order_of(head: &Value) -> Option<u64> {
+    let bytes = text_at(head, "/data/chunk").and_then(|text| STANDARD.decode(text).ok())?;
+    serde_json::from_slice::<Head>(&bytes).ok().map(|head| head.order)
+}
+
+/// Removes Secrets of a run: heads first, that of what was there before all others, so that what is half removed is not taken for a half cut-over.
+pub(crate) fn remove_all(objects: &dyn Objects, stop: &StopFlag, mut found: Vec<(String, Value)>) -> Result<()> {
+    found.sort_by_key(|(name, _)| (!name.ends_with("-before-0"), !name.ends_with("-0"), name.clone()));
+    for (name, secret) in found {
+        stop.check()?;
+        let uid = text_at(&secret, "/metadata/uid").unwrap_or_default();
+        objects.delete(&secrets(), &name, uid)?;
+    }
+    Ok(())
 }

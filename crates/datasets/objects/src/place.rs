@@ -1,7 +1,7 @@
 //! Where a run notes what it restores: the namespace, and the policy it was planned with.
 
-use plan::ids::RunId;
-use plan::ports::{Objects, Place};
+use plan::ids::{DataSetName, RunId};
+use plan::ports::{Context, Objects, Place};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -37,7 +37,7 @@ impl Spot {
         Ok(spot)
     }
 
-    pub(crate) fn notes<'a>(&'a self, objects: &'a dyn Objects) -> Notes<'a> {
-        Notes { objects, run: &self.run }
+    pub(crate) fn notes<'a>(&'a self, context: &'a Context, objects: &'a dyn Objects) -> Notes<'a> {
+        Notes { objects, run: &self.run, data_set: DataSetName::KubernetesObjects, installation: &context.installation }
     }
 }

@@ -17,7 +17,7 @@ use crate::sealed::sealed;
 const SHOWN: usize = 10;
 
 pub(crate) fn stage(context: &Context, data_set: DataSetName, objects: &dyn Objects, spot: &Spot, snapshot: &dyn Snapshot) -> Result<()> {
-    let notes = spot.notes(objects);
+    let notes = spot.notes(context, objects);
     if notes.has(Sheet::Before)? {
         return Err(
             Error::failed("the cut-over of the objects has begun already: nothing is staged over it").hint("Run resume or undo first.")

@@ -4,6 +4,7 @@
 mod belongings;
 mod comparing;
 mod crashes;
+mod marks;
 mod round_trip;
 mod server;
 mod surviving;

@@ -6,12 +6,13 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use plan::ports::{Context, Event, Objects};
+use plan::ports::{Context, Event, Objects, Undone};
 use plan::{Class, Error, Result};
 use serde_json::Value;
 
-use crate::cut_over::{Change, Left, changes, digest};
+use crate::cut_over::{Change, Left, changes, digest, dropped};
 use crate::digest::SecretKey;
+use crate::leftovers;
 use crate::notes::{Notes, Sheet};
 use crate::object::{Key, Object, strip, text_at};
 use crate::place::Spot;
@@ -24,15 +25,25 @@ const ATTEMPTS: u32 = 8;
 /// Names of this program among the managers of an object's fields.
 const MANAGER: &str = "threescale-backup";
 
-pub(crate) fn undo(context: &Context, objects: &dyn Objects, spot: &Spot) -> Result<()> {
-    let notes = spot.notes(objects);
-    let Some((key, changes)) = changes(&notes)? else { return Ok(()) };
+pub(crate) fn undo(context: &Context, objects: &dyn Objects, spot: &Spot) -> Result<Undone> {
+    let notes = spot.notes(context, objects);
+    let heads = notes.heads()?;
+    if heads.after && !heads.before {
+        return Err(dropped(spot));
+    }
+    let Some((key, changes)) = changes(&notes)? else {
+        return Ok(if heads.staged { Undone::PreviousIsLive } else { Undone::NothingThere });
+    };
+    leftovers::check_newest(objects, &spot.run)?;
     let way = Way { context, objects, key, left: left(&notes)?, keeps_apimanager: Cell::new(false) };
     for change in changes.iter().rev() {
         context.stop.check()?;
         way.take_back(change)?;
     }
-    notes.remove(&context.stop, Some(Sheet::After))
+    // In this order: until the last is gone the undo is not over, and may be called again.
+    notes.remove(&context.stop, Some(Sheet::After))?;
+    notes.remove(&context.stop, Some(Sheet::Before))?;
+    Ok(Undone::PreviousIsLive)
 }
 
 fn left(notes: &Notes<'_>) -> Result<Option<BTreeMap<Key, Left>>> {

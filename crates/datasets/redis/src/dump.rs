@@ -19,6 +19,7 @@ use crate::pass::{Database, Pass, server_time_ms};
 use crate::queues::{FACT, Rules};
 use crate::replication::{Asked, open_view};
 use crate::server::Server;
+use crate::store::mark::{HALF, OLD_HALF, half_loaded_by};
 use crate::store::{Named, RedisStore, ServerAt};
 use crate::tally::Buckets;
 use files::Files;
@@ -46,11 +47,28 @@ struct Opened {
 fn open(at: &ServerAt, limits: &Limits) -> Result<Opened> {
     let mut connection = Connection::open(&at.address, limits)?;
     let server = Server::ask(&mut connection)?;
+    refuse_half_loaded(&mut connection, at)?;
     let now_ms = server_time_ms(&mut connection)?;
     match open_view(&at.address, limits)? {
         Asked::View(view) => Ok(Opened { server, now_ms, consistent_at: view.consistent_at, road: Road::View(view) }),
         Asked::Forbidden => Ok(Opened { server, now_ms, consistent_at: Timestamp::now(), road: Road::Scan(Box::new(connection)) }),
     }
+}
+
+/// Data that a run is replacing, or swapping, is neither the old nor the new.
+fn refuse_half_loaded(connection: &mut Connection, at: &ServerAt) -> Result<()> {
+    for named in &at.databases {
+        connection.select(named.database)?;
+        if let Some(run) = half_loaded_by(connection)? {
+            return Err(half_loaded(named, at, &format!("run {run}")));
+        }
+    }
+    Ok(())
+}
+
+fn half_loaded(named: &Named, at: &ServerAt, by: &str) -> Error {
+    Error::refused(format!("{} (database {} of {}) is half replaced by {by}", named.name, named.database, at.address.endpoint()))
+        .hint("It is neither the old data nor the new. Resume or undo that run, or end it with `abandon`; then back up.")
 }
 
 /// A dump that runs.
@@ -148,8 +166,19 @@ impl Maker {
         let mut pass = Pass::new(&self.context, self.data_set, Verb::Dump, databases, opened.now_ms);
         let (mut files, road) = match opened.road {
             Road::View(view) => (pass.by_replication(*view, files)?, "replication"),
-            Road::Scan(mut connection) => (pass.by_scan(&mut connection, &opened.server, files)?, "scan"),
+            Road::Scan(mut connection) => {
+                let files = pass.by_scan(&mut connection, &opened.server, files)?;
+                refuse_half_loaded(&mut connection, at)?;
+                (files, "scan")
+            }
         };
+        // The view has its own word: what was marked in it was half at that moment.
+        for (named, database) in at.databases.iter().zip(&pass.databases) {
+            if let Some(key) = database.markers.iter().find(|key| *key == HALF || key.starts_with(OLD_HALF)) {
+                let by = key.strip_prefix(OLD_HALF).map_or_else(|| "a run that has just begun".to_owned(), |run| format!("run {run}"));
+                return Err(half_loaded(named, at, &by));
+            }
+        }
         note_server(at, &opened.server, &pass, road, evidence);
         if road == "scan" {
             self.scanned_functions(at, &opened.server, &mut pass)?;

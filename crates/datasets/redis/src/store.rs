@@ -1,12 +1,16 @@
 //! The data set: logical databases by name, on one or several servers, and the verbs of its life.
 
+mod claim;
 mod discard;
 mod file_load;
 mod file_road;
 mod fits;
+mod functions;
 mod left_out;
+mod leftovers;
 mod loader;
 mod look;
+pub(crate) mod mark;
 mod place;
 mod prove;
 mod stage;
@@ -20,7 +24,7 @@ use std::time::Duration;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
 use plan::{Error, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
@@ -45,6 +49,8 @@ pub struct Options {
     pub namespace: Option<String>,
     /// The files of the server, when they can be reached: used for a restore in place where `RESTORE` cannot be.
     pub file_road: Option<FileRoad>,
+    /// How the server is known where its address changes from call to call (a forwarded port): a Service and its namespace.
+    pub known_as: Option<String>,
     /// For tests of crashes.
     pub(crate) crash: Option<Crash>,
 }
@@ -58,6 +64,7 @@ impl Default for Options {
             queues: Queues::Keep,
             namespace: None,
             file_road: None,
+            known_as: None,
             crash: None,
         }
     }
@@ -198,12 +205,11 @@ impl DataSet for RedisStore {
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        self.swap_back(context, &self.placed(place)?)?;
-        Ok(Undone::PreviousIsLive)
+        self.swap_back(context, &self.placed(place)?)
     }
 
-    fn discard(&self, context: &Context, place: &Place, _what: Discard) -> Result<()> {
-        self.discard_at(context, &self.placed(place)?)
+    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.discard_at(context, &self.placed(place)?, what)
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
@@ -212,5 +218,13 @@ impl DataSet for RedisStore {
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.kept_bytes_at(context, &self.placed(place)?)
+    }
+
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        self.find_leftovers(context)
+    }
+
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        self.remove_left(context, leftover)
     }
 }

@@ -6,6 +6,8 @@ mod damage;
 mod doors;
 mod file_road;
 mod kinds;
+mod leftovers;
+mod marks;
 mod queues;
 mod rounds;
 mod scene;

@@ -36,6 +36,14 @@ pub trait Objects: Send + Sync {
     /// The namespace.
     fn namespace(&self) -> &str;
 
+    /// The namespace's own uid; `None` where this user may not look at it.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    fn namespace_uid(&self) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// The namespaced kinds of an API group that the server has (`""`: the core group). Empty when the server does not know the group.
     ///
     /// Of all versions of the group, each kind once: in the group's preferred version if it has the kind, else in the one that does (`Tenant` is in

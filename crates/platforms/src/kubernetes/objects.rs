@@ -50,6 +50,18 @@ impl Objects for Cluster {
         Self::namespace(self)
     }
 
+    fn namespace_uid(&self) -> Result<Option<String>> {
+        let namespace = Self::namespace(self);
+        match self.get_if_there(&format!("/api/v1/namespaces/{namespace}")) {
+            Ok(found) => Ok(found.and_then(|found| found["metadata"]["uid"].as_str().map(str::to_owned))),
+            // A Role of the namespace gives no right to look at the namespace itself.
+            Err(error) => match Error::from(error) {
+                error if error.class() == Class::Refused => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
     fn kinds(&self, group: &str) -> Result<Vec<ObjectKind>> {
         let mut kinds: Vec<ObjectKind> = Vec::new();
         // A kind may be in another version than the one that its group prefers: Tenant is in v1alpha1 beside Products in v1beta1.

@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use jiff::Span;
-use plan::ports::Repository as _;
 use repository::{ForgetOptions, Location, Retention, RusticRepository};
 
 use crate::scene::*;

@@ -6,7 +6,7 @@ use files_data_set::{Options, RemoteFilesStore};
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Objects as _, Place, Problem, Road, Snapshot, StoreKind, Undone};
 use plan::{Error, Result};
 use platforms::kubernetes::Cluster;
 use platforms::kubernetes::find::{FilesAt, Installation as Found};
@@ -29,7 +29,11 @@ pub(super) fn volume(cluster: &Cluster, found: &Found) -> Result<Arc<dyn DataSet
     let name = DataSetName::SystemStorage;
     let serving = Volume::serving(cluster.clone(), path, target.clone(), container);
     let own = Volume::new(cluster.clone(), path);
-    let store = |remote| RemoteFilesStore::new(name, Arc::new(remote), path.clone(), Options::default());
+    // The claim by its name in a namespace that is known by its uid, where this user may look at it.
+    let uid = cluster.namespace_uid().ok().flatten();
+    let identity = uid.zip(claim.as_deref()).map(|(uid, claim)| format!("claim {uid}/{claim}"));
+    let options = Options { identity, ..Options::default() };
+    let store = |remote| RemoteFilesStore::new(name, Arc::new(remote), path.clone(), options.clone());
     let claim = claim.as_deref().map_or_else(|| "a volume without a claim".to_owned(), |claim| format!("PersistentVolumeClaim {claim}"));
     Ok(Arc::new(VolumeFiles { serving: store(serving), own: store(own), address: format!("{claim}, through {workload}") }))
 }

@@ -7,6 +7,9 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
 
 use super::place::{There, broken, program};
+use super::runs;
+use crate::Options;
+use crate::runs::half_loaded_by;
 use crate::space::{Need, Volume};
 
 const SCRIPT: &str = include_str!("look.sh");
@@ -124,7 +127,9 @@ pub(super) fn check_space(there: &There, context: &Context, kept: &KeptDataSet) 
 }
 
 /// Looks at the live tree.
-pub(super) fn look(there: &There, context: &Context, skip_unreadable: bool) -> Result<Findings> {
+pub(super) fn look(there: &There, context: &Context, options: &Options) -> Result<Findings> {
+    let skip_unreadable = options.skip_unreadable;
+    let half_loaded_by = half_loaded_by(&runs::list(there, context)?);
     let seen = see(there, context, LOOK_SECONDS)?;
     let (volume, address) = (seen.volume(), there.address());
     let whole = seen.ended == Some(0) || seen.ended == Some(1);
@@ -176,8 +181,8 @@ pub(super) fn look(there: &There, context: &Context, skip_unreadable: bool) -> R
     Ok(Findings {
         store: "folder in a pod".to_owned(),
         address,
-        identity: None,
-        half_loaded_by: None,
+        identity: options.identity.clone(),
+        half_loaded_by,
         size_bytes: seen.size_bytes,
         count: whole.then_some(seen.entries),
         backup_problems,

@@ -19,6 +19,7 @@ use crate::dump::SMALL_BYTES;
 use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
+use crate::runs::{MARK, Mark};
 use crate::stage::{STAGE, STAGED, Staged, check_all, check_entry};
 use crate::swap::Phase;
 
@@ -56,7 +57,13 @@ fn check_phase(status: &Status) -> Result<()> {
 }
 
 /// Stages into the run's folder, or (in place) instead of the live data.
-pub(super) fn stage(there: &There, context: &Context, spot: &Spot, snapshot: &dyn Snapshot, kept: &KeptDataSet) -> Result<()> {
+pub(super) fn stage(
+    there: &There,
+    context: &Context,
+    (spot, mark): (&Spot, &Mark),
+    snapshot: &dyn Snapshot,
+    kept: &KeptDataSet,
+) -> Result<()> {
     let in_place = spot.road == Road::InPlace;
     if in_place {
         check_all(context, snapshot)?;
@@ -64,7 +71,8 @@ pub(super) fn stage(there: &There, context: &Context, spot: &Spot, snapshot: &dy
     let status = Status::ask(there, context, spot)?;
     check_phase(&status)?;
     let time = super::stream::root_meta(there, context)?.time_word();
-    let steps = Steps::new(there, spot).then(&["make", &time, "clear"]);
+    // The mark comes before the first change: in place it tells every reader that the data is half replaced.
+    let steps = Steps::new(there, spot).then(&["make", &time]).write(MARK, mark)?.then(&["clear"]);
     steps.run(context, "make room for the staged files in")?;
     let (staged, settable) = probe(there, context, spot)?;
     // Not before the place has shown that it can be written.

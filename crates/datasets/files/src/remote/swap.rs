@@ -1,13 +1,16 @@
 //! The cut-over, its undo and what else changes the run's folder: steps for one script over there. The phases and the files on the volume are those
 //! of the local swap (`crate::swap`), so that a run that began here can be undone with the volume mounted.
 
-use plan::ports::{Context, Event, Road};
+use plan::ids::DataSetName;
+use plan::ports::{Context, Discard, Event, Road, Undone};
 use plan::{Error, Result};
 
 use super::place::There;
+use super::runs;
 use super::stream::root_meta;
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
+use crate::runs as rules;
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::swap::{BEFORE, Phase, SWAP, Swap};
 
@@ -79,8 +82,8 @@ impl<'a> Steps<'a> {
         Ok(self.then(&["write", name, &text]))
     }
 
-    fn enter(self, phase: Phase, root_before: &RootMeta) -> Result<Self> {
-        self.write(SWAP, &Swap { phase, root_before: root_before.clone() })
+    fn enter(self, phase: Phase, swap: &Swap) -> Result<Self> {
+        self.write(SWAP, &Swap { phase, ..swap.clone() })
     }
 
     pub(super) fn root(self, wanted: Option<&RootMeta>) -> Self {
@@ -123,33 +126,38 @@ impl<'a> Steps<'a> {
 }
 
 /// Swaps the staged copy and the live data.
-pub(super) fn cut_over(there: &There, context: &Context, spot: &Spot) -> Result<()> {
+pub(super) fn cut_over(there: &There, context: &Context, data_set: DataSetName, spot: &Spot) -> Result<()> {
     if spot.road == Road::InPlace {
         return Ok(());
     }
+    let gone = || rules::gone(&format!("{}/{}", there.address(), folder(spot)), spot);
+    let (found, all) = runs::of(there, context, spot)?;
+    found.ok_or_else(gone)?.check_own(spot, data_set)?;
     let status = Status::ask(there, context, spot)?;
-    let Some(staged) = status.staged.as_ref().filter(|_| status.present) else { return Err(nothing_staged(there, spot)) };
+    let Some(staged) = status.staged.as_ref().filter(|_| status.present) else { return Err(gone()) };
     let phase = status.phase().unwrap_or(Phase::Undone);
-    let before = match &status.swap {
-        Some(swap) => swap.root_before.clone(),
-        None => root_meta(there, context)?,
+    let mut swap = match status.swap.clone() {
+        Some(swap) => swap,
+        None => Swap { phase, root_before: root_meta(there, context)?, order: 0 },
     };
     let steps = Steps::new(there, spot);
     let steps = match phase {
         Phase::Swapped => return Ok(()),
         Phase::Undone => {
+            rules::refuse_half(&all, spot)?;
+            swap.order = rules::next_order(&all, spot);
             context.stop.check()?;
-            steps.then(&["mounts"]).enter(Phase::TakingOut, &before)?
+            steps.then(&["mounts"]).enter(Phase::TakingOut, &swap)?
         }
         Phase::TakingOut | Phase::PuttingIn => steps,
         Phase::UndoTakingOut | Phase::UndoPuttingBack => {
             return Err(Error::failed("an undo of the files has begun and is not finished").hint("Run undo again."));
         }
-        Phase::Discarding => return Err(nothing_staged(there, spot)),
+        Phase::Discarding | Phase::DroppingStaged => return Err(gone()),
     };
     let takes_out = phase != Phase::PuttingIn;
-    let steps = if takes_out { steps.then(&["take", BEFORE]).enter(Phase::PuttingIn, &before)? } else { steps };
-    let steps = steps.then(&["put", STAGE]).root(staged.root.as_ref()).enter(Phase::Swapped, &before)?;
+    let steps = if takes_out { steps.then(&["take", BEFORE]).enter(Phase::PuttingIn, &swap)? } else { steps };
+    let steps = steps.then(&["put", STAGE]).root(staged.root.as_ref()).enter(Phase::Swapped, &swap)?;
     match steps.try_run(context, "swap the files in")? {
         Err(error) if takes_out => Err(give_up(there, context, spot, error)),
         done => done,
@@ -162,56 +170,63 @@ fn give_up(there: &There, context: &Context, spot: &Spot, error: Error) -> Error
         Ok(Status { swap: Some(swap), .. }) if swap.phase == Phase::TakingOut => swap,
         _ => return error,
     };
-    let steps = Steps::new(there, spot).enter(Phase::UndoPuttingBack, &swap.root_before);
-    match steps.and_then(|steps| put_back(steps, &swap.root_before)?.run(context, "put back the files in")) {
+    let steps = Steps::new(there, spot).enter(Phase::UndoPuttingBack, &swap);
+    match steps.and_then(|steps| put_back(steps, &swap)?.run(context, "put back the files in")) {
         Ok(()) => error.hint("Nothing was changed: all files are where they were."),
         Err(worse) => error.hint(format!("Putting back what was moved failed too ({}): run undo.", worse.chain())),
     }
 }
 
-fn put_back<'a>(steps: Steps<'a>, before: &RootMeta) -> Result<Steps<'a>> {
-    steps.then(&["put", BEFORE]).root(Some(before)).enter(Phase::Undone, before)
+fn put_back<'a>(steps: Steps<'a>, swap: &Swap) -> Result<Steps<'a>> {
+    steps.then(&["put", BEFORE]).root(Some(&swap.root_before)).enter(Phase::Undone, swap)
 }
 
 /// Takes a cut-over back, as far as it came.
-pub(super) fn undo(there: &There, context: &Context, spot: &Spot) -> Result<()> {
+pub(super) fn undo(there: &There, context: &Context, data_set: DataSetName, spot: &Spot) -> Result<Undone> {
     if spot.road == Road::InPlace {
         return Err(Error::needs_person("files that were replaced in place cannot be swapped back")
             .hint("Restore the safety copy that was taken before (it is a set of its own, see list)."));
     }
-    let Some(Swap { phase, root_before }) = Status::ask(there, context, spot)?.swap else { return Ok(()) };
-    let steps = Steps::new(there, spot);
+    let (Some(found), all) = runs::of(there, context, spot)? else { return Ok(Undone::NothingThere) };
+    found.check_own(spot, data_set)?;
+    if let Some(undone) = found.undone()? {
+        return Ok(undone);
+    }
+    let Some(swap) = Status::ask(there, context, spot)?.swap else { return Ok(Undone::NothingThere) };
+    let (steps, phase) = (Steps::new(there, spot), swap.phase);
     let steps = match phase {
-        Phase::Undone => return Ok(()),
-        Phase::Discarding => {
-            return Err(Error::needs_person("the previous files were dropped already (settle)").hint("Restore an older set instead."));
+        Phase::Swapped => {
+            rules::check_newest(&all, spot, swap.order)?;
+            steps.enter(Phase::UndoTakingOut, &swap)?
         }
-        Phase::PuttingIn | Phase::Swapped => steps.enter(Phase::UndoTakingOut, &root_before)?,
-        Phase::TakingOut => steps.enter(Phase::UndoPuttingBack, &root_before)?,
-        Phase::UndoTakingOut | Phase::UndoPuttingBack => steps,
+        Phase::PuttingIn => steps.enter(Phase::UndoTakingOut, &swap)?,
+        Phase::TakingOut => steps.enter(Phase::UndoPuttingBack, &swap)?,
+        Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => steps,
     };
     let steps = if matches!(phase, Phase::PuttingIn | Phase::Swapped | Phase::UndoTakingOut) {
-        steps.then(&["take", STAGE]).enter(Phase::UndoPuttingBack, &root_before)?
+        steps.then(&["take", STAGE]).enter(Phase::UndoPuttingBack, &swap)?
     } else {
         steps
     };
-    put_back(steps, &root_before)?.run(context, "swap back the files in")
+    put_back(steps, &swap)?.run(context, "swap back the files in")?;
+    Ok(Undone::PreviousIsLive)
 }
 
-/// Removes all that the run left.
-pub(super) fn discard(there: &There, context: &Context, spot: &Spot) -> Result<()> {
-    let status = Status::ask(there, context, spot)?;
-    if !status.present {
-        return Ok(());
-    }
+/// Removes what the run left, when it is what is to go.
+pub(super) fn discard(there: &There, context: &Context, data_set: DataSetName, spot: &Spot, what: Discard) -> Result<()> {
+    let (Some(found), _) = runs::of(there, context, spot)? else { return Ok(()) };
+    found.check_own(spot, data_set)?;
+    let phase = found.dropping(what)?;
     let steps = Steps::new(there, spot);
-    let steps = match status.swap {
-        None => steps,
-        Some(Swap { phase: Phase::TakingOut | Phase::PuttingIn | Phase::UndoTakingOut | Phase::UndoPuttingBack, .. }) => {
-            return Err(Error::failed("the swap of the files is half-way: nothing is removed").hint("Run resume or undo first."));
-        }
-        Some(swap) => steps.enter(Phase::Discarding, &swap.root_before)?,
+    let steps = match (phase, Status::ask(there, context, spot)?.swap) {
+        (Some(phase), Some(swap)) => steps.enter(phase, &swap)?,
+        _ => steps,
     };
+    remove(there, context, steps)
+}
+
+/// Removes the run's folder.
+pub(super) fn remove(there: &There, context: &Context, steps: Steps<'_>) -> Result<()> {
     let time = root_meta(there, context)?.time_word();
     steps.then(&["remove", &time]).run(context, "remove what this run left in")
 }

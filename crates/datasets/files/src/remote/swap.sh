@@ -181,6 +181,8 @@ while [ $# -gt 0 ]; do
         shift 4
         ;;
     remove)
+        # First: without it nobody takes what is left for a half replacement.
+        rm -f -- "$run/mark.json" || fail "remove mark.json"
         discard "$run"
         rmdir .threescale-backup 2>/dev/null
         touch -m -d "@$1" . 2>/dev/null || :

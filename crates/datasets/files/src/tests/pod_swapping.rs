@@ -70,7 +70,7 @@ fn a_cut_over_killed_at_any_rename_can_be_undone_there_or_here() {
         store.undo(&context(), &place).unwrap();
         let found = store.prove(&context(), &place, &kept).unwrap();
         assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "the staged copy is whole again");
-        store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
+        store.discard(&context(), &place, plan::ports::Discard::Staged).unwrap();
         assert!(!target.join(".threescale-backup").exists());
         assert_eq!((outside(&target), outside_root(&target)), before, "kill {at}");
         if done {

@@ -133,7 +133,7 @@ fn an_unreadable_file_ends_the_dump_unless_told_otherwise() {
     };
     let error = keep(hooked(&source, eio).dump(&context()).unwrap()).err().unwrap();
     assert!(error.to_string().contains("source/b") && error.hints().iter().any(|hint| hint.contains("not be complete")), "{error:?}");
-    let lenient = FilesStore { options: Options { skip_unreadable: true }, ..hooked(&source, eio) };
+    let lenient = FilesStore { options: Options { skip_unreadable: true, ..Options::default() }, ..hooked(&source, eio) };
     let (memory, kept) = keep(lenient.dump(&context()).unwrap()).unwrap();
     assert_eq!(memory.stored.len(), 2);
     assert_eq!(kept.evidence.facts.get("unreadable").map(String::as_str), Some("1"));

@@ -64,7 +64,7 @@ fn a_cut_over_crashed_at_any_rename_can_be_undone() {
         assert_eq!(outside(&target), before.0);
         let found = store(&target).prove(&context(), &place, &kept).unwrap();
         assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "the staged copy is whole again");
-        store(&target).discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
+        store(&target).discard(&context(), &place, plan::ports::Discard::Staged).unwrap();
         assert!(!target.join(".threescale-backup").exists());
         if done {
             break;

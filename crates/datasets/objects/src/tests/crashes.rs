@@ -74,7 +74,7 @@ fn a_cut_over_that_died_is_undone_wholly() {
         |server, store, place| {
             store.undo(&context(), place).unwrap();
             assert_eq!(seen(server), before);
-            store.discard(&context(), place, plan::ports::Discard::Previous).unwrap();
+            store.discard(&context(), place, plan::ports::Discard::Staged).unwrap();
             assert!(!server.all().keys().any(|name| name.contains("threescale-backup")));
         },
     );

@@ -26,6 +26,7 @@ struct State {
     denied: BTreeSet<(String, String)>,
     refused: BTreeMap<String, String>,
     conflicts: usize,
+    namespace_uid: Option<String>,
 }
 
 pub(crate) struct Server {
@@ -103,6 +104,11 @@ impl Server {
 
     pub(crate) fn refuse_nothing(&self) {
         self.state.lock().unwrap().refused.clear();
+    }
+
+    /// The user may look at the namespace.
+    pub(crate) fn show_uid(&self, uid: &str) {
+        self.state.lock().unwrap().namespace_uid = Some(uid.to_owned());
     }
 
     /// The next replacements find that somebody was faster.
@@ -194,6 +200,10 @@ fn as_item(object: &Value) -> Value {
 impl Objects for Server {
     fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    fn namespace_uid(&self) -> Result<Option<String>> {
+        Ok(self.state.lock().unwrap().namespace_uid.clone())
     }
 
     fn kinds(&self, group: &str) -> Result<Vec<ObjectKind>> {

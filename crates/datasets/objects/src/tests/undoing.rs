@@ -37,7 +37,7 @@ fn everything_is_as_it_was() {
     assert_eq!(seen(&target), before);
     assert!(before["configmaps/system-environment"]["metadata"].get("ownerReferences").is_some());
     store.undo(&context(), &place).unwrap();
-    store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context(), &place, plan::ports::Discard::Staged).unwrap();
     assert_eq!(seen(&target), before);
     assert!(!target.all().keys().any(|name| name.contains("threescale-backup")));
 }
@@ -122,6 +122,6 @@ fn undo_of_what_never_began_changes_nothing() {
     assert_eq!(target.all(), before);
     stage(&store, &memory, &kept);
     store.undo(&context(), &place).unwrap();
-    store.discard(&context(), &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context(), &place, plan::ports::Discard::Staged).unwrap();
     assert_eq!(target.all(), before);
 }

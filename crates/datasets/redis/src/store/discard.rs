@@ -1,40 +1,46 @@
 //! Discard: clears side databases of the run, and nothing else; and how much is kept in them.
 
-use plan::Result;
-use plan::ports::Context;
+use plan::ports::{Context, Discard, Event, Road};
+use plan::{Error, Result};
 
 use super::RedisStore;
-use super::place::{Holds, Method, Placed, Spot, foreign};
-use super::transaction::{command, settle_writes, transaction};
+use super::mark::{Holds, MARK, Marks};
+use super::place::{Method, Placed, Spot, foreign};
+use super::swap::State;
+use super::transaction::{Commands, command, settle_writes, transaction};
 use crate::connection::Connection;
 
 impl RedisStore {
-    pub(crate) fn discard_at(&self, context: &Context, placed: &Placed) -> Result<()> {
+    pub(crate) fn discard_at(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
         if placed.method == Method::File {
-            return self.discard_files(context, placed);
+            return self.discard_files(context, placed, what);
         }
-        for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
-            forget_left_out(&mut connection, placed, spots)?;
-            for side in spots.iter().filter_map(|spot| spot.side) {
-                match placed.holds(&mut connection, side)? {
-                    Holds::Nothing => continue,
-                    Holds::Foreign => return Err(foreign(at, side)),
-                    Holds::Loading | Holds::Loaded | Holds::Previous => {}
-                }
-                connection.call(&[b"WATCH", placed.staging().as_bytes(), placed.previous().as_bytes()])?;
-                transaction(&mut connection, &vec![command(&["FLUSHDB", "ASYNC"])])?;
-            }
-            settle_writes(&mut connection, &server)?;
+        if placed.road == Road::InPlace {
+            return self.tidy_at(context, placed);
+        }
+        let (marks, mut states) = (self.marks(context, placed), self.states(context, placed)?);
+        // All are looked at before anything is dropped anywhere.
+        check(placed, &states, what)?;
+        for state in &mut states {
+            drop_sides(context, state, &marks)?;
+            settle_writes(&mut state.connection, &state.server)?;
         }
         Ok(())
     }
 
-    /// In place all that is left is the record of what was left out. By file also the server's previous files, which stay.
+    /// In place all that is left is the record of what was left out. By file also the server's previous files, which stay until `settle` or an undo.
     pub(crate) fn tidy_at(&self, context: &Context, placed: &Placed) -> Result<()> {
         if placed.method == Method::File {
-            return Ok(());
+            return self.tidy_files(context, placed);
         }
+        let marks = self.marks(context, placed);
         for ((_, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
+            for spot in spots {
+                if marks.half(&mut connection, spot)?.is_some() {
+                    return Err(Error::needs_person(format!("{} is half replaced by run {}", spot.name, placed.run))
+                        .hint("Resume or undo it: its mark keeps the half from being backed up."));
+                }
+            }
             forget_left_out(&mut connection, placed, spots)?;
         }
         Ok(())
@@ -51,6 +57,53 @@ impl RedisStore {
         }
         Ok(bytes)
     }
+}
+
+/// Whether what is there is what is to go.
+fn check(placed: &Placed, states: &[State<'_>], what: Discard) -> Result<()> {
+    let run = &placed.run;
+    let find = |wanted: Holds| states.iter().find_map(|state| Some((state.at, state.each.iter().find(|(_, holds)| *holds == wanted)?.0)));
+    if let Some((at, side)) = find(Holds::Foreign) {
+        return Err(foreign(at, side, &Holds::Foreign));
+    }
+    match (what, find(Holds::Previous)) {
+        (Discard::Staged, Some((at, side))) => {
+            Err(Error::needs_person(format!("database {side} of {} holds the previous data of run {run}", at.address.endpoint()))
+                .hint("It was swapped and not swapped back: this may be the only copy, so nothing was dropped.")
+                .hint(format!("`undo {run}` makes it live again; `settle {run}` drops it.")))
+        }
+        (Discard::Previous, Some(_)) if find(Holds::Loaded).is_some() => {
+            Err(Error::needs_person(format!("of the databases of run {run} some are swapped, others are not"))
+                .hint(format!("Nothing was dropped. `undo {run}` puts back those that are.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// All of a server at once: there is no half of it.
+fn drop_sides(context: &Context, state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
+    let mut commands = Commands::new();
+    for (spot, (side, seen)) in state.spots.iter().filter(|spot| spot.side.is_some()).zip(&state.each) {
+        let connection = &mut state.connection;
+        marks.watch(connection, *side)?;
+        let holds = marks.holds(connection, spot, *side)?;
+        if holds != *seen {
+            return Err(foreign(state.at, *side, &holds));
+        }
+        let command_of = match &holds {
+            Holds::Loading | Holds::Loaded | Holds::Previous => command(&["FLUSHDB", "ASYNC"]),
+            // Whatever else is in it came from somebody else.
+            Holds::Claimed => command(&["DEL", MARK]),
+            Holds::Others(mark) => {
+                let text = format!("database {side} of {} is that of run {} now: left alone", state.at.address.endpoint(), mark.run);
+                context.watch.see(Event::Note(&text));
+                continue;
+            }
+            Holds::Nothing | Holds::Foreign => continue,
+        };
+        commands.extend([command(&["SELECT", &side.to_string()]), command_of]);
+    }
+    transaction(&mut state.connection, &commands)
 }
 
 fn forget_left_out(connection: &mut Connection, placed: &Placed, spots: &[Spot]) -> Result<()> {

@@ -29,7 +29,9 @@ const STORE: &str = r#"cd "$1" && cat > "$2" && sync && sha256sum < "$2""#;
 impl RedisStore {
     /// Stage by file: upload, install, restart.
     pub(crate) fn stage_by_file(&self, context: &Context, placed: &Placed, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.check_known(context, placed)?;
         let (road, at) = self.file_road()?;
+        let is_put_back = placed.is_put_back(kept);
         let spots = placed.servers.first().map_or(&[][..], Vec::as_slice);
         let mut connection = self.connect(context, at)?;
         let server = Server::ask(&mut connection)?;
@@ -52,7 +54,7 @@ impl RedisStore {
             let (folder, parts) = parts_of(kept, &spot.name)?;
             let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
             let left_out = LeftOut::new(placed.rules(self.name, spot), base_ms(kept)?);
-            upload = Building { store: self, context, placed, spot, format, now_ms, left_out }.run(parts, upload)?;
+            upload = Building { store: self, context, placed, spot, format, now_ms, left_out, is_put_back }.run(parts, upload)?;
         }
         let digest = upload.end()?;
         let mut said = String::new();
@@ -130,6 +132,7 @@ struct Building<'a> {
     format: Format,
     now_ms: u64,
     left_out: LeftOut,
+    is_put_back: bool,
 }
 
 impl Building<'_> {
@@ -195,7 +198,7 @@ impl Building<'_> {
 
     /// Keys of the run: that this was loaded, and what was left out of it.
     fn markers(&self) -> Result<BTreeMap<String, String>> {
-        let mut markers = BTreeMap::from([(self.placed.by_file(), "loaded".to_owned())]);
+        let mut markers = BTreeMap::from([(self.placed.by_file(), Placed::by_file_value(self.is_put_back).to_owned())]);
         if self.placed.queues == Queues::Drop {
             let named = Named { name: self.spot.name.clone(), database: self.spot.live };
             markers.insert(self.placed.left_out(), self.left_out.to_text(&named)?);

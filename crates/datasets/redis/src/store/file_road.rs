@@ -13,16 +13,19 @@
 //! | `threescale-backup-<run>-previous/` | the files of the server as they were |
 //! | … with `whole` in it | all of them are there: what is outside is this run's |
 //!
-//! The RDB itself holds a marker in each database of the set: who finds it live knows that the server has loaded it.
+//! The RDB itself holds a marker in each database of the set: who finds it live knows that the server has loaded it, and whether it was the set or the safety
+//! copy. Before the files are moved the live databases get the mark `half-loaded`, which is not in the RDB and so ends with the restart.
 
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plan::ports::{Context, Event, Program, Remote};
+use plan::ports::{Context, Discard, Event, Program, Remote};
 use plan::{Class, Error, Result};
 
+use super::claim::refuse_others;
+use super::mark::{HALF, Role};
 use super::place::Placed;
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Limits, Reply};
@@ -89,7 +92,16 @@ rm -rf "$previous"
 sync
 "#;
 
+/// What of the run is in the data folder.
+const THERE: &str = r#"cd "$1" || exit 1; for name in "$2" "$3"; do [ ! -e "$name" ] || echo "$name"; done"#;
 const FORGET: &str = r#"cd "$1" && rm -rf "$3" "$2" && sync"#;
+const LEFT: &str = r#"
+cd "$1" || exit 1
+for name in threescale-backup-*-previous threescale-backup-*.rdb.part; do
+  [ ! -e "$name" ] || echo "$(cat "$name" "$name"/* "$name"/*/* 2>/dev/null | wc -c) $name"
+done
+"#;
+const REMOVE_LEFT: &str = r#"cd "$1" && rm -rf "./$2" && sync"#;
 const KEPT_BYTES: &str = r#"cd "$1" || exit 1; cat "$3"/* "$3"/*/* 2>/dev/null | wc -c"#;
 
 /// Names in the data folder, as the server is configured.
@@ -156,6 +168,11 @@ impl Placed {
         format!("threescale-backup:file:{}", self.run)
     }
 
+    /// What is found under it.
+    pub(crate) const fn by_file_value(is_put_back: bool) -> &'static str {
+        if is_put_back { "put-back" } else { "loaded" }
+    }
+
     pub(crate) fn part_file(&self) -> String {
         format!("threescale-backup-{}.rdb.part", self.run)
     }
@@ -191,6 +208,12 @@ impl RedisStore {
         // A rewrite of the AOF would take the name of the file that is placed now.
         drop(connection.ask(&[b"CONFIG", b"SET", b"auto-aof-rewrite-percentage", b"0"])?);
         context.stop.check()?;
+        let marks = self.marks(context, placed);
+        for spot in placed.servers.iter().flatten() {
+            refuse_others(&mut connection, at, &marks, spot)?;
+            let mark = marks.text(spot, Role::InPlace, 0)?;
+            connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
+        }
         self.script(context, placed, &names, INSTALL, "put the RDB in the place of the server's files")?;
         (road.restart)(context).map_err(|error| {
             error.during(format!("restart {}", at.address.endpoint())).hint(format!(
@@ -226,21 +249,62 @@ impl RedisStore {
         }
     }
 
-    /// Takes away what the run left: the previous files when the server has loaded the set; else they are put back.
-    pub(crate) fn discard_files(&self, context: &Context, placed: &Placed) -> Result<()> {
-        let (_, at) = self.file_road()?;
+    /// Takes away what the run left. Where the server has not loaded what was placed, its own files are put back first.
+    pub(crate) fn discard_files(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
+        let (road, at) = self.file_road()?;
         let mut connection = self.connect(context, at)?;
         let server = Server::ask(&mut connection)?;
         let names = Names::ask(&mut connection, &server)?;
-        if check_loaded(&mut connection, placed, at).is_err() {
-            let note = format!("{}: save points may be off until the server's next restart", at.address.endpoint());
-            context.watch.see(Event::Note(&note));
-            return self.script(context, placed, &names, PUT_BACK, "put the server's files back").map(drop);
+        let run = &placed.run;
+        match (loaded(&mut connection, placed, at)?.as_deref(), what) {
+            (None, _) if self.script(context, placed, &names, THERE, "look for the server's previous files")?.is_empty() => Ok(()),
+            (None, Discard::Staged) => {
+                self.forget_half(context, placed, &mut connection)?;
+                let note = format!("{}: save points may be off until the server's next restart", at.address.endpoint());
+                context.watch.see(Event::Note(&note));
+                self.script(context, placed, &names, PUT_BACK, "put the server's files back").map(drop)
+            }
+            (None, Discard::Previous) => Err(Error::needs_person(format!("{} has not loaded the set of run {run}", at.address.endpoint()))
+                .hint(format!("Its previous files are in {}/{}: nothing was dropped.", road.data_folder, placed.previous_folder()))
+                .hint(format!("`resume {run}` goes on, `undo {run}` takes it back."))),
+            (Some("loaded"), Discard::Staged) => {
+                Err(Error::needs_person(format!("what {} serves is what run {run} restored", at.address.endpoint())).hint(format!(
+                    "Its previous files in {}/{} stay. `undo {run}` takes it back, `settle {run}` drops them.",
+                    road.data_folder,
+                    placed.previous_folder()
+                )))
+            }
+            (Some(_), _) => self.forget_files(context, placed, &names, &mut connection, at),
         }
-        self.script(context, placed, &names, FORGET, "remove the server's previous files")?;
+    }
+
+    /// After an undo the previous files are of no more use: the safety copy is live.
+    pub(crate) fn tidy_files(&self, context: &Context, placed: &Placed) -> Result<()> {
+        let (_, at) = self.file_road()?;
+        let mut connection = self.connect(context, at)?;
+        if loaded(&mut connection, placed, at)?.as_deref() != Some(Placed::by_file_value(true)) {
+            return Ok(());
+        }
+        let server = Server::ask(&mut connection)?;
+        let names = Names::ask(&mut connection, &server)?;
+        self.forget_files(context, placed, &names, &mut connection, at)
+    }
+
+    fn forget_files(&self, context: &Context, placed: &Placed, names: &Names, connection: &mut Connection, at: &ServerAt) -> Result<()> {
+        self.script(context, placed, names, FORGET, "remove the server's previous files")?;
         for named in &at.databases {
             connection.select(named.database)?;
             connection.call(&[b"DEL", placed.by_file().as_bytes(), placed.left_out().as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    fn forget_half(&self, context: &Context, placed: &Placed, connection: &mut Connection) -> Result<()> {
+        let marks = self.marks(context, placed);
+        for spot in placed.servers.iter().flatten() {
+            if marks.half(connection, spot)?.is_some() {
+                connection.call(&[b"DEL", HALF.as_bytes()])?;
+            }
         }
         Ok(())
     }
@@ -254,29 +318,57 @@ impl RedisStore {
         Ok(said.trim().parse().unwrap_or(0))
     }
 
+    /// What runs left in the data folder, with its bytes: where that can be reached.
+    pub(crate) fn files_left(&self, context: &Context) -> Result<Vec<(String, u64)>> {
+        let Ok((road, _)) = self.file_road() else { return Ok(Vec::new()) };
+        let said = say(road, context, &Program::script(LEFT, &[&road.data_folder]), "look for what runs left")?;
+        let line = |line: &str| line.split_once(' ').map(|(bytes, name)| (name.to_owned(), bytes.parse().unwrap_or(0)));
+        Ok(said.lines().filter_map(line).collect())
+    }
+
+    /// Removes one of these.
+    pub(crate) fn remove_file_left(&self, context: &Context, name: &str) -> Result<()> {
+        let (road, _) = self.file_road()?;
+        say(road, context, &Program::script(REMOVE_LEFT, &[&road.data_folder, name]), "remove what a run left").map(drop)
+    }
+
     /// Runs a script over there, with the names that all of them take; gives what it wrote.
     fn script(&self, context: &Context, placed: &Placed, names: &Names, script: &str, what: &str) -> Result<String> {
         let (road, _) = self.file_road()?;
         let (part, previous) = (placed.part_file(), placed.previous_folder());
         let arguments = [&road.data_folder, &part, &previous, names.target(), &names.aof, &names.aof_folder, &names.rdb];
-        let mut process = road.remote.start(context, &Program::script(script, &arguments))?;
-        let mut said = String::new();
-        if let Some(mut output) = process.output() {
-            output.read_to_string(&mut said).map_err(from_io)?;
-        }
-        process.finish()?.success(format!("could not {what} in {}", road.remote.place()))?;
-        Ok(said)
+        say(road, context, &Program::script(script, &arguments), what)
     }
 }
 
-/// Whether the server has loaded the RDB of this run: each database has its marker.
-pub(crate) fn check_loaded(connection: &mut Connection, placed: &Placed, at: &ServerAt) -> Result<()> {
+/// Runs a program over there; gives what it wrote.
+fn say(road: &FileRoad, context: &Context, program: &Program, what: &str) -> Result<String> {
+    let mut process = road.remote.start(context, program)?;
+    let mut said = String::new();
+    if let Some(mut output) = process.output() {
+        output.read_to_string(&mut said).map_err(from_io)?;
+    }
+    process.finish()?.success(format!("could not {what} in {}", road.remote.place()))?;
+    Ok(said)
+}
+
+/// What the server has loaded of this run, the set or its safety copy; `None` when a database has no marker.
+fn loaded(connection: &mut Connection, placed: &Placed, at: &ServerAt) -> Result<Option<String>> {
+    let mut found = None;
     for named in &at.databases {
         connection.select(named.database)?;
-        if connection.call(&[b"EXISTS", placed.by_file().as_bytes()])?.number() != Some(1) {
-            return Err(Error::failed(format!("{} has not loaded the set into database {}", at.address.endpoint(), named.database))
-                .hint("Stage it again."));
+        match connection.call(&[b"GET", placed.by_file().as_bytes()])? {
+            Reply::Bytes(text) => found = Some(String::from_utf8_lossy(&text).into_owned()),
+            _ => return Ok(None),
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// Refuses when the server has not loaded the RDB of this run.
+pub(crate) fn check_loaded(connection: &mut Connection, placed: &Placed, at: &ServerAt) -> Result<()> {
+    match loaded(connection, placed, at)? {
+        Some(_) => Ok(()),
+        None => Err(Error::failed(format!("{} has not loaded the set", at.address.endpoint())).hint("Stage it again.")),
+    }
 }

@@ -8,6 +8,7 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 use super::discard::share_of_memory;
 use super::file_road::closed;
 use super::fits::{refused, state_problems};
+use super::mark::half_loaded_by;
 use super::place::{Method, free_databases};
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply, is_forbidden};
@@ -229,14 +230,12 @@ fn harmless(connection: &mut Connection, name: &str) -> Result<bool> {
     refused(connection, command).map(|words| words.is_some())
 }
 
-/// A live database with a marker is one whose restore in place has not come to its end.
+/// A live database with a mark is one whose restore in place, or whose swap, has not come to its end.
 fn markers(at: &ServerAt, connection: &mut Connection, findings: &mut Findings) -> Result<()> {
     for named in &at.databases {
         connection.select(named.database)?;
-        let keys = connection.ask(&[b"RANDOMKEY"])?;
-        if keys.text().starts_with("threescale-backup:loading:") {
-            let text = format!("a restore of {} in place has not come to its end", named.name);
-            findings.backup_problems.push(Problem::new(Severity::Blocks, text).way_out("Resume that run."));
+        if let Some(run) = half_loaded_by(connection)? {
+            findings.half_loaded_by.get_or_insert(run);
         }
     }
     Ok(())

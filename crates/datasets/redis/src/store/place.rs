@@ -1,20 +1,20 @@
 //! Where the staged copy and the previous data are, and the markers by which a crash at any point is recognised.
 //!
-//! A side database belongs to a run exactly when it holds one of the run's markers:
+//! A side database belongs to a run exactly when it holds the run's mark (`mark`), which names the run, the data set and the role:
 //!
 //! | in the side database | means |
 //! |---|---|
 //! | no key at all | nothing is there |
-//! | `threescale-backup:staging:<run>` = `loading` | a load has begun |
-//! | `threescale-backup:staging:<run>` = `loaded` | the staged copy is whole |
-//! | `threescale-backup:previous:<run>` | the cut-over is done, this is the previous data |
-//! | keys, none of these markers | it is somebody else's: never touched |
+//! | a mark `claimed` or `loading` | a load has begun |
+//! | a mark `staged` | the staged copy is whole |
+//! | a mark `previous` | the cut-over is done, this is the previous data |
+//! | keys, or a mark, of others | it is somebody else's: never touched |
 //!
 //! What a restore left out (job queues) is counted while it loads, and kept beside the copy as `threescale-backup:left-out:<run>`, written with the
 //! word that the copy is whole: copy and what was left out together must be what was dumped.
 //!
-//! Markers change in the same transaction as the data that they tell of. In place, the live database holds
-//! `threescale-backup:loading:<run>` from before it is cleared until it is whole.
+//! Marks change in the same transaction as the data that they tell of. In place, every live database of the place holds the mark `half-loaded` from
+//! before the first is cleared until all are whole.
 
 use std::collections::BTreeSet;
 
@@ -24,9 +24,12 @@ use plan::ports::{Context, Place, Road};
 use plan::{Error, Queues, Result};
 use serde::{Deserialize, Serialize};
 
+use super::mark::{Holds, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING};
 use super::{RedisStore, ServerAt};
+use crate::CLIENT_NAME;
 use crate::connection::{Connection, Reply};
 use crate::queues::Rules;
+use crate::server::Server;
 
 /// One database of the place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,20 +67,28 @@ pub(crate) struct Placed {
     /// `NAMESPACE` of System's keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
+    /// Whether its run leaves marks as this version does. Version 0.1.0 did not.
+    #[serde(default)]
+    pub(crate) marked: bool,
+    /// How each server was known when it was chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) known: Vec<Known>,
 }
 
-/// What a side database holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Holds {
-    Nothing,
-    Loading,
-    Loaded,
-    Previous,
-    /// Keys, but no marker of the run.
-    Foreign,
+/// By what a server is recognised before there is any mark in it. Either may change; both at once is another server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Known {
+    pub(crate) run_id: String,
+    pub(crate) address: String,
 }
 
 impl Placed {
+    /// Whether a set is the safety copy that this very run took.
+    pub(crate) fn is_put_back(&self, kept: &KeptDataSet) -> bool {
+        kept.evidence.facts.get(plan::evidence::SAFETY_COPY) == Some(&self.run)
+    }
+
     /// The place for a set: of a safety copy all goes back, queues too.
     pub(crate) fn for_set(mut self, kept: &KeptDataSet) -> Self {
         if kept.evidence.facts.contains_key(plan::evidence::SAFETY_COPY) {
@@ -86,16 +97,16 @@ impl Placed {
         self
     }
 
-    pub(crate) fn staging(&self) -> String {
-        format!("threescale-backup:staging:{}", self.run)
+    pub(crate) fn old_staging(&self) -> String {
+        format!("{OLD_STAGING}{}", self.run)
     }
 
-    pub(crate) fn previous(&self) -> String {
-        format!("threescale-backup:previous:{}", self.run)
+    pub(crate) fn old_previous(&self) -> String {
+        format!("{OLD_PREVIOUS}{}", self.run)
     }
 
-    pub(crate) fn loading(&self) -> String {
-        format!("threescale-backup:loading:{}", self.run)
+    pub(crate) fn old_half(&self) -> String {
+        format!("{OLD_HALF}{}", self.run)
     }
 
     pub(crate) fn left_out(&self) -> String {
@@ -113,28 +124,57 @@ impl Placed {
     pub(crate) fn functions(&self) -> String {
         format!("threescale-backup:functions:{}", self.run)
     }
-
-    /// What a side database holds now. Leaves it selected.
-    pub(crate) fn holds(&self, connection: &mut Connection, side: u32) -> Result<Holds> {
-        connection.select(side)?;
-        if connection.call(&[b"EXISTS", self.previous().as_bytes()])?.number() == Some(1) {
-            return Ok(Holds::Previous);
-        }
-        match connection.call(&[b"GET", self.staging().as_bytes()])? {
-            Reply::Bytes(state) if state == b"loaded" => Ok(Holds::Loaded),
-            Reply::Bytes(_) => Ok(Holds::Loading),
-            _ if connection.call(&[b"DBSIZE"])?.number() == Some(0) => Ok(Holds::Nothing),
-            _ => Ok(Holds::Foreign),
-        }
-    }
 }
 
-pub(crate) fn foreign(at: &ServerAt, side: u32) -> Error {
-    Error::needs_person(format!("database {side} of {} has keys that are not of this run", at.address.endpoint()))
+/// The error for a side database that is somebody else's.
+pub(crate) fn foreign(at: &ServerAt, side: u32, holds: &Holds) -> Error {
+    let endpoint = at.address.endpoint();
+    if let Holds::Others(mark) = holds {
+        let Mark { run, data_set, installation, .. } = mark.as_ref();
+        return Error::needs_person(format!("database {side} of {endpoint} is marked as that of run {run}: {data_set} of installation {installation}"))
+            .hint("Another run took it after this one chose it. Nothing in it was touched. `undo` ends this run; a new restore chooses another database.");
+    }
+    Error::needs_person(format!("database {side} of {endpoint} has keys that are not of this run"))
         .hint("It was empty when the run chose it: find out who writes to it. Nothing in it was touched.")
 }
 
 impl RedisStore {
+    /// The marks of a place.
+    pub(crate) const fn marks<'a>(&self, context: &'a Context, placed: &'a Placed) -> Marks<'a> {
+        Marks { placed, data_set: self.name, installation: &context.installation }
+    }
+
+    /// Refuses servers that are not those of the run, before anything is written to them: neither do they carry its marks, nor are they known.
+    pub(crate) fn check_known(&self, context: &Context, placed: &Placed) -> Result<()> {
+        let marks = self.marks(context, placed);
+        for (((at, mut connection, server), spots), known) in self.connect_all(context)?.into_iter().zip(&placed.servers).zip(&placed.known)
+        {
+            if server.field("run_id") == known.run_id || self.known_as(at) == known.address {
+                continue;
+            }
+            let mut own = false;
+            for spot in spots {
+                own |= match spot.side {
+                    Some(side) => !matches!(marks.holds(&mut connection, spot, side)?, Holds::Nothing | Holds::Others(_) | Holds::Foreign),
+                    None => marks.half(&mut connection, spot)?.is_some(),
+                };
+            }
+            if !own {
+                let (run, here) = (&placed.run, self.known_as(at));
+                return Err(Error::refused(format!(
+                    "run {run} is of another server: its {} was at {}, here is {here}",
+                    self.name, known.address
+                ))
+                .hint("Nothing was touched. Use the configuration of the installation that the run is of."));
+            }
+        }
+        Ok(())
+    }
+
+    fn known_as(&self, at: &ServerAt) -> String {
+        self.options.known_as.clone().unwrap_or_else(|| at.address.endpoint().to_string())
+    }
+
     /// The place, checked against the addresses of today.
     pub(crate) fn placed(&self, place: &Place) -> Result<Placed> {
         let placed: Placed = serde_json::from_value(place.0.clone())
@@ -154,13 +194,18 @@ impl RedisStore {
     /// Chooses the side databases: empty ones, from the highest number down. Changes nothing.
     pub(crate) fn reserve_place(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
         let mut taken: BTreeSet<(String, u32)> = BTreeSet::new();
-        let mut servers = Vec::new();
+        let (mut servers, mut known) = (Vec::new(), Vec::new());
         for (at, mut connection, server) in self.connect_all(context)? {
+            known.push(Known { run_id: server.field("run_id").to_owned(), address: self.known_as(at) });
             let mut free = match road {
                 Road::SideCopy => free_databases(&mut connection, at)?,
                 Road::InPlace => Vec::new(),
             };
             free.retain(|database| !taken.contains(&(server.field("run_id").to_owned(), *database)));
+            // Backend and System may share a server and choose at the same time: the mark would tell, but both are to go.
+            if self.name == DataSetName::SystemRedis && free.len() >= BACKEND_DATABASES + at.databases.len() {
+                free.truncate(free.len() - BACKEND_DATABASES);
+            }
             let mut spots = Vec::new();
             for named in &at.databases {
                 let side = match road {
@@ -174,20 +219,24 @@ impl RedisStore {
         }
         let method = if road == Road::InPlace { self.in_place_method(context)?.0 } else { Method::Restore };
         let (queues, namespace) = (self.options.queues, self.options.namespace.clone());
-        let placed = Placed { road, run: context.run.to_string(), servers, method, queues, namespace };
+        let placed = Placed { road, run: context.run.to_string(), servers, method, queues, namespace, marked: true, known };
         let value = serde_json::to_value(&placed).map_err(|error| Error::failed("write the place").because(error))?;
         Ok(Place(value))
     }
 }
+
+/// Storage and queues.
+const BACKEND_DATABASES: usize = 2;
 
 fn no_room(at: &ServerAt) -> Error {
     Error::refused(format!("{} has not enough empty logical databases for a copy beside the live data", at.address.endpoint()))
         .hint("Raise `databases` in its configuration, empty one, or restore with --in-place.")
 }
 
-/// Empty logical databases that are not of the data set, ascending. `SWAPDB` needs them on the same server.
+/// Empty logical databases that are not of the data set and that nobody has selected, ascending. `SWAPDB` needs them on the same server.
 pub(crate) fn free_databases(connection: &mut Connection, at: &ServerAt) -> Result<Vec<u32>> {
-    let server = crate::server::Server::ask(connection)?;
+    let server = Server::ask(connection)?;
+    let used = used_databases(connection)?;
     let count = match connection.ask(&[b"CONFIG", b"GET", b"databases"])?.list().get(1).and_then(Reply::number) {
         Some(count) => u32::try_from(count).unwrap_or(16),
         // CONFIG is forbidden: ask for databases until there are no more.
@@ -201,7 +250,7 @@ pub(crate) fn free_databases(connection: &mut Connection, at: &ServerAt) -> Resu
     };
     let mut free = Vec::new();
     for number in 0..count.min(1024) {
-        if server.keys(number).0 > 0 || at.databases.iter().any(|named| named.database == number) {
+        if server.keys(number).0 > 0 || used.contains(&number) || at.databases.iter().any(|named| named.database == number) {
             continue;
         }
         connection.select(number)?;
@@ -210,6 +259,15 @@ pub(crate) fn free_databases(connection: &mut Connection, at: &ServerAt) -> Resu
         }
     }
     Ok(free)
+}
+
+/// Databases that clients of others have selected: an empty one of these may be live. None where `CLIENT LIST` is forbidden.
+fn used_databases(connection: &mut Connection) -> Result<BTreeSet<u32>> {
+    let Reply::Bytes(list) = connection.ask(&[b"CLIENT", b"LIST"])? else { return Ok(BTreeSet::new()) };
+    let list = String::from_utf8_lossy(&list);
+    let field = |line: &str, name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
+    let others = list.lines().filter(|line| field(line, "name").as_deref() != Some(CLIENT_NAME));
+    Ok(others.filter_map(|line| field(line, "db")?.parse().ok()).collect())
 }
 
 /// Places of journals that do not say it are of a time when all queues came back.

@@ -8,7 +8,8 @@ use plan::ports::{Context, Road, Verb};
 use plan::{Error, Result};
 
 use super::left_out::{add_left_out, base_ms};
-use super::place::{Holds, Placed, foreign};
+use super::mark::Holds;
+use super::place::{Placed, foreign};
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::dump::insert_collections;
@@ -21,19 +22,20 @@ use crate::tally::bucket_begin;
 impl RedisStore {
     pub(crate) fn prove_at(&self, context: &Context, placed: &Placed, kept: &KeptDataSet) -> Result<Evidence> {
         let base_ms = base_ms(kept)?;
+        let marks = self.marks(context, placed);
         let mut found = Evidence::default();
         let mut now_ms = u64::MAX;
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             for spot in spots {
                 match spot.side {
-                    Some(side) => match placed.holds(&mut connection, side)? {
+                    Some(side) => match marks.holds(&mut connection, spot, side)? {
                         Holds::Loaded => {}
-                        Holds::Foreign => return Err(foreign(at, side)),
+                        holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(at, side, &holds)),
                         _ => {
                             return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again."));
                         }
                     },
-                    None => super::swap::check_loaded(&mut connection, placed, at, std::slice::from_ref(spot))?,
+                    None => super::swap::check_loaded(&mut connection, &marks, at, std::slice::from_ref(spot))?,
                 }
                 connection.select(spot.side.unwrap_or(spot.live))?;
                 add_left_out(&mut connection, placed, &mut found.collections)?;

@@ -11,12 +11,12 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event, Snapshot, Verb};
 use plan::{Error, Queues, Result};
 
+use super::claim::{finish, prepare};
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
-use super::place::{Holds, Method, Placed, Spot, foreign};
-use super::swap::load_functions;
-use super::transaction::{command, settle_writes, transaction};
-use super::{Named, RedisStore, ServerAt};
+use super::place::{Method, Placed, Spot};
+use super::transaction::settle_writes;
+use super::{Named, RedisStore};
 use crate::connection::Connection;
 use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
 use crate::pass::server_time_ms;
@@ -39,11 +39,16 @@ impl RedisStore {
         let big = big_values(snapshot, &kept.evidence)?;
         let base_ms = base_ms(kept)?;
         let functions = functions(snapshot, &kept.evidence)?;
-        let connected = self.connect_all(context)?;
-        for ((at, mut connection, server), spots) in connected.into_iter().zip(&placed.servers) {
-            for spot in spots {
-                prepare(&mut connection, at, placed, spot)?;
-            }
+        self.check_known(context, placed)?;
+        let marks = self.marks(context, placed);
+        // All are marked before the first gets its first key, and none is whole before all are.
+        for ((at, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
+            spots.iter().try_for_each(|spot| prepare(&mut connection, at, &marks, spot))?;
+        }
+        let mut loaded = Vec::new();
+        for (at, spots) in self.servers.iter().zip(&placed.servers) {
+            let mut connection = self.connect(context, at)?;
+            let server = Server::ask(&mut connection)?;
             let mut records = Vec::new();
             for spot in spots {
                 let (folder, parts) = parts_of(kept, &spot.name)?;
@@ -55,77 +60,18 @@ impl RedisStore {
                 connection = load.run(parts, connection)?;
                 left_out.tell(&*context.watch);
                 let named = Named { name: spot.name.clone(), database: spot.live };
-                records.push((placed.queues == Queues::Drop).then(|| left_out.to_text(&named)).transpose()?);
+                records.push((spot, (placed.queues == Queues::Drop).then(|| left_out.to_text(&named)).transpose()?));
             }
-            let loaded = spots.iter().zip(records).collect::<Vec<_>>();
-            finish(&mut connection, placed, &loaded, &functions, &server, context)?;
-            settle_writes(&mut connection, &server)?;
+            loaded.push((at, server, records));
+        }
+        for (at, server, records) in &loaded {
+            // Another server may have taken long: a connection that rested may be gone.
+            let mut connection = self.connect(context, at)?;
+            finish(&mut connection, &marks, records, &functions, server, context)?;
+            settle_writes(&mut connection, server)?;
         }
         Ok(())
     }
-}
-
-/// Clears what this run left, and nothing else; marks the database before it gets its first key.
-fn prepare(connection: &mut Connection, at: &ServerAt, placed: &Placed, spot: &Spot) -> Result<()> {
-    let Some(side) = spot.side else {
-        connection.select(spot.live)?;
-        return transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", &placed.loading(), "loading"])]);
-    };
-    let staging = placed.staging();
-    match placed.holds(connection, side)? {
-        Holds::Foreign => return Err(foreign(at, side)),
-        Holds::Previous => {
-            return Err(Error::needs_person(format!("the cut-over of {} has been done already", spot.name))
-                .hint("Undo it first: what is at the place now is the previous data."));
-        }
-        Holds::Nothing => {
-            connection.call(&[b"SET", staging.as_bytes(), b"loading"])?;
-            if connection.call(&[b"DBSIZE"])?.number() != Some(1) {
-                connection.call(&[b"DEL", staging.as_bytes()])?;
-                return Err(foreign(at, side));
-            }
-        }
-        Holds::Loading | Holds::Loaded => {
-            connection.call(&[b"WATCH", staging.as_bytes()])?;
-            transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", &staging, "loading"])])?;
-        }
-    }
-    Ok(())
-}
-
-/// All databases of the server are loaded: says so, and with it what was left out of each.
-fn finish(
-    connection: &mut Connection,
-    placed: &Placed,
-    loaded: &[(&Spot, Option<String>)],
-    functions: &[Vec<u8>],
-    server: &Server,
-    context: &Context,
-) -> Result<()> {
-    let knows_functions = server.at_least(7, 0);
-    if !functions.is_empty() && !knows_functions {
-        context.watch.see(Event::Warning("the set has function libraries, this server is older than Redis 7.0: they are left out"));
-    }
-    for (position, (spot, left_out)) in loaded.iter().enumerate() {
-        connection.select(spot.side.unwrap_or(spot.live))?;
-        let mut commands: Vec<_> = left_out.iter().map(|text| command(&["SET", &placed.left_out(), text])).collect();
-        if spot.side.is_none() {
-            if position == 0 && knows_functions {
-                load_functions(connection, functions, None, context)?;
-            }
-            commands.push(command(&["DEL", &placed.loading()]));
-            transaction(connection, &commands)?;
-            continue;
-        }
-        if position == 0 && knows_functions && !functions.is_empty() {
-            let mut push = command(&["RPUSH", &placed.functions()]);
-            push.extend(functions.iter().cloned());
-            commands.push(push);
-        }
-        commands.push(command(&["SET", &placed.staging(), "loaded"]));
-        transaction(connection, &commands)?;
-    }
-    Ok(())
 }
 
 /// The load of one database.

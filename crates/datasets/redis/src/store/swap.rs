@@ -1,176 +1,255 @@
-//! Cut-over and undo: `SWAPDB` of every database of a server and the change of its marker, in one transaction. Whether it was done is asked of the
-//! markers, so a crash between the transaction and the journal does no harm.
+//! Cut-over and undo: `SWAPDB` of every database of a server and the change of its mark, in one transaction. Whether it was done is asked of the
+//! marks, so a crash between the transaction and the journal does no harm.
+//!
+//! Databases on several servers cannot be swapped at once: from before the first to after the last the live ones carry the mark `half-loaded`.
 
-use plan::ports::{Context, Event, Road};
+use plan::ports::{Context, Road, Undone};
 use plan::{Error, Result};
 
 use super::file_road;
-use super::place::{Holds, Method, Placed, Spot, foreign};
+use super::functions::{load_staged_functions, loaded_functions, unload_functions};
+use super::mark::{HALF, Holds, MARK, Mark, Marks, Role, Seen, read};
+use super::place::{Method, Placed, Spot, foreign};
 use super::transaction::{Commands, command, settle_writes, transaction};
 use super::{RedisStore, ServerAt};
-use crate::connection::{Connection, Reply};
+use crate::connection::Connection;
+use crate::server::Server;
+
+/// A server of the place, and what its side databases hold: each, and all together.
+pub(crate) struct State<'a> {
+    pub(crate) at: &'a ServerAt,
+    pub(crate) connection: Connection,
+    pub(crate) server: Server,
+    pub(crate) spots: &'a [Spot],
+    pub(crate) each: Vec<(u32, Holds)>,
+    holds: Holds,
+}
 
 impl RedisStore {
-    pub(crate) fn swap_in(&self, context: &Context, placed: &Placed) -> Result<()> {
+    /// Looks at all servers of the place, before anything is changed on one.
+    pub(crate) fn states<'a>(&'a self, context: &Context, placed: &'a Placed) -> Result<Vec<State<'a>>> {
+        let marks = self.marks(context, placed);
+        let mut states = Vec::new();
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
-            if placed.road == Road::InPlace {
-                check_loaded(&mut connection, placed, at, spots)?;
-                continue;
+            let mut each = Vec::new();
+            for spot in spots {
+                let Some(side) = spot.side else { continue };
+                each.push((side, marks.holds(&mut connection, spot, side)?));
             }
-            match common_state(&mut connection, at, placed, spots)? {
-                Holds::Previous => {}
-                Holds::Loaded => {
-                    if server.at_least(7, 0) {
-                        load_staged_functions(&mut connection, placed, spots, context)?;
-                    }
-                    watch(&mut connection, &placed.staging(), spots)?;
-                    transaction(&mut connection, &swap_commands(spots, placed, &placed.staging(), [&placed.previous(), "1"]))?;
-                }
-                _ => return Err(Error::failed(format!("nothing is staged for {}", at.address)).hint("Stage it again.")),
-            }
-            settle_writes(&mut connection, &server)?;
+            states.push(State { at, connection, server, spots, each, holds: Holds::Nothing });
         }
-        Ok(())
+        Ok(states)
     }
 
-    pub(crate) fn swap_back(&self, context: &Context, placed: &Placed) -> Result<()> {
+    /// The same, where each server's databases are in one state.
+    fn common_states<'a>(&'a self, context: &Context, placed: &'a Placed) -> Result<Vec<State<'a>>> {
+        let mut states = self.states(context, placed)?;
+        for state in &mut states {
+            state.holds = common_state(state.at, &state.each)?;
+        }
+        Ok(states)
+    }
+
+    pub(crate) fn swap_in(&self, context: &Context, placed: &Placed) -> Result<()> {
+        if placed.road == Road::InPlace {
+            for ((at, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
+                check_loaded(&mut connection, &self.marks(context, placed), at, spots)?;
+            }
+            return Ok(());
+        }
+        let (marks, mut states) = (self.marks(context, placed), self.common_states(context, placed)?);
+        for state in &states {
+            match &state.holds {
+                Holds::Previous | Holds::Loaded => {}
+                Holds::Claimed | Holds::Loading => {
+                    return Err(Error::failed(format!("nothing is staged for {}", state.at.address)).hint("Stage it again."));
+                }
+                Holds::Nothing => return Err(gone(state.at, placed)),
+                holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(state.at, state.side(), holds)),
+            }
+        }
+        let several = states.len() > 1;
+        if several && states.iter().any(|state| state.holds != Holds::Previous) {
+            states.iter_mut().try_for_each(|state| mark_half(state, &marks))?;
+        }
+        for state in states.iter_mut().filter(|state| state.holds == Holds::Loaded) {
+            if state.server.at_least(7, 0) {
+                load_staged_functions(&mut state.connection, placed, state.spots, context)?;
+            }
+            state.swap(&marks, Role::Previous, several)?;
+        }
+        settle(&mut states, &marks)
+    }
+
+    pub(crate) fn swap_back(&self, context: &Context, placed: &Placed) -> Result<Undone> {
         if placed.road == Road::InPlace {
             return Err(Error::needs_person(format!("{} was restored in place: there is no previous data at the place", self.name))
                 .hint("Restore the safety copy that was taken into the repository before."));
         }
-        for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
-            let state = common_state(&mut connection, at, placed, spots)?;
-            if state == Holds::Previous {
-                watch(&mut connection, &placed.previous(), spots)?;
-                transaction(&mut connection, &swap_commands(spots, placed, &placed.previous(), [&placed.staging(), "loaded"]))?;
-            }
-            if server.at_least(7, 0) && state != Holds::Nothing {
-                unload_functions(&mut connection, placed, spots)?;
-            }
-            settle_writes(&mut connection, &server)?;
+        let (marks, mut states) = (self.marks(context, placed), self.common_states(context, placed)?);
+        // A database that another run has taken holds nothing of this one.
+        let nothing = |state: &State<'_>| matches!(state.holds, Holds::Nothing | Holds::Others(_));
+        if states.iter().all(nothing) {
+            return Ok(Undone::NothingThere);
         }
-        Ok(())
+        for state in &mut states {
+            match &state.holds {
+                Holds::Nothing | Holds::Others(_) => return Err(gone(state.at, placed)),
+                Holds::Foreign => return Err(foreign(state.at, state.side(), &Holds::Foreign)),
+                Holds::Previous => check_newest(state, &marks)?,
+                Holds::Claimed | Holds::Loading | Holds::Loaded => {}
+            }
+        }
+        let several = states.len() > 1;
+        if several && states.iter().any(|state| state.holds == Holds::Previous) {
+            states.iter_mut().try_for_each(|state| mark_half(state, &marks))?;
+        }
+        for state in &mut states {
+            if state.holds == Holds::Previous {
+                state.swap(&marks, Role::Staged, several)?;
+            }
+            if state.server.at_least(7, 0) {
+                unload_functions(&mut state.connection, placed, state.spots)?;
+            }
+        }
+        settle(&mut states, &marks)?;
+        Ok(Undone::PreviousIsLive)
+    }
+}
+
+impl State<'_> {
+    /// Any of its side databases, for messages.
+    fn side(&self) -> u32 {
+        self.each.first().map_or(0, |(side, _)| *side)
+    }
+
+    /// Swaps each database with its side, and one mark for the other. Keys of the run stay in the side database.
+    fn swap(&mut self, marks: &Marks<'_>, after: Role, several: bool) -> Result<()> {
+        let placed = marks.placed;
+        let mut commands = Commands::new();
+        for spot in self.spots {
+            let Some(side) = spot.side else { continue };
+            let order = if after == Role::Previous { newest(&mut self.connection, &self.server, marks, spot)? + 1 } else { 0 };
+            marks.watch(&mut self.connection, side)?;
+            let now = marks.holds(&mut self.connection, spot, side)?;
+            if now != self.holds {
+                return Err(foreign(self.at, side, &now));
+            }
+            let (side, live) = (side.to_string(), spot.live.to_string());
+            commands.push(command(&["SELECT", &side]));
+            commands.push(command(&["DEL", MARK, &placed.old_staging(), &placed.old_previous()]));
+            for key in [placed.functions(), loaded_functions(placed), placed.left_out()] {
+                commands.push(command(&["MOVE", &key, &live]));
+            }
+            if several {
+                commands.extend([command(&["SELECT", &live]), command(&["DEL", HALF]), command(&["SELECT", &side])]);
+            }
+            commands.push(command(&["SWAPDB", &live, &side]));
+            commands.push(command(&["SET", MARK, &marks.text(spot, after, order)?]));
+            if several {
+                commands.push(command(&["SELECT", &live]));
+                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping, 0)?]));
+            }
+        }
+        transaction(&mut self.connection, &commands)
     }
 }
 
 /// What all side databases of a server hold: they change together, so anything else is a person's affair.
-fn common_state(connection: &mut Connection, at: &ServerAt, placed: &Placed, spots: &[Spot]) -> Result<Holds> {
-    let mut states = Vec::new();
-    for side in spots.iter().filter_map(|spot| spot.side) {
-        match placed.holds(connection, side)? {
-            Holds::Foreign => return Err(foreign(at, side)),
-            state => states.push(state),
-        }
-    }
-    let first = states.first().copied().unwrap_or(Holds::Nothing);
-    if states.iter().all(|state| *state == first) {
+fn common_state(at: &ServerAt, states: &[(u32, Holds)]) -> Result<Holds> {
+    let first = states.first().map_or(Holds::Nothing, |(_, holds)| holds.clone());
+    if states.iter().all(|(_, holds)| *holds == first) {
         return Ok(first);
     }
-    if states.contains(&Holds::Previous) {
+    if states.iter().any(|(_, holds)| *holds == Holds::Previous) {
         return Err(Error::needs_person(format!("some databases of {} are swapped, others are not", at.address.endpoint()))
-            .hint(format!("They are swapped together by this program: {states:?}. Somebody else has changed them.")));
+            .hint("They are swapped together by this program: somebody else has changed them. Nothing was touched."));
+    }
+    if let Some((side, holds)) = states.iter().find(|(_, holds)| matches!(holds, Holds::Others(_) | Holds::Foreign)) {
+        return if states.iter().all(|(_, holds)| matches!(holds, Holds::Others(_) | Holds::Nothing)) {
+            Ok(holds.clone())
+        } else {
+            Err(foreign(at, *side, holds))
+        };
     }
     // A load that broke between two databases.
     Ok(Holds::Loading)
 }
 
-fn watch(connection: &mut Connection, marker: &str, spots: &[Spot]) -> Result<()> {
-    for side in spots.iter().filter_map(|spot| spot.side) {
-        connection.select(side)?;
-        connection.call(&[b"WATCH", marker.as_bytes()])?;
+fn gone(at: &ServerAt, placed: &Placed) -> Error {
+    Error::needs_person(format!("{} has neither the staged copy nor the previous data of run {}", at.address.endpoint(), placed.run)).hint(
+        "Look whether this is the server that the run was made for, and whether it was restarted without its data. Nothing was touched.",
+    )
+}
+
+/// The highest order among the previous data that other runs keep of the same live database.
+fn newest(connection: &mut Connection, server: &Server, marks: &Marks<'_>, spot: &Spot) -> Result<u64> {
+    Ok(kept_by_others(connection, server, marks, spot)?.iter().map(|mark| mark.order).max().unwrap_or(0))
+}
+
+fn kept_by_others(connection: &mut Connection, server: &Server, marks: &Marks<'_>, spot: &Spot) -> Result<Vec<Mark>> {
+    let mut kept = Vec::new();
+    for database in (0..1024).filter(|database| server.keys(*database).0 > 0) {
+        connection.select(database)?;
+        if let Ok(Seen::Mark(mark)) = read(connection, MARK)
+            && (mark.role, mark.data_set, mark.live) == (Role::Previous, marks.data_set, spot.live)
+            && mark.run != marks.placed.run
+        {
+            kept.push(*mark);
+        }
+    }
+    Ok(kept)
+}
+
+/// What another run has replaced since is not taken away from under it: its own undo would then put back what this one restored.
+fn check_newest(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
+    for spot in state.spots {
+        let Some(side) = spot.side else { continue };
+        state.connection.select(side)?;
+        let Seen::Mark(own) = read(&mut state.connection, MARK)? else { continue };
+        let others = kept_by_others(&mut state.connection, &state.server, marks, spot)?;
+        if let Some(later) = others.into_iter().find(|mark| mark.order > own.order) {
+            let (run, later) = (&marks.placed.run, &later.run);
+            return Err(Error::needs_person(format!("run {later} has replaced {} since run {run} did", spot.name))
+                .hint(format!("Undo that one first (`undo {later}`), then this one; or settle it. Nothing was touched.")));
+        }
     }
     Ok(())
 }
 
-/// Swaps each database with its side, and one marker for the other. Keys of the run stay in the side database.
-fn swap_commands(spots: &[Spot], placed: &Placed, before: &str, after: [&str; 2]) -> Commands {
-    let mut commands = Commands::new();
-    for spot in spots {
-        let Some(side) = spot.side else { continue };
-        let (side, live) = (side.to_string(), spot.live.to_string());
-        commands.push(command(&["SELECT", &side]));
-        commands.push(command(&["DEL", before]));
-        for key in [placed.functions(), loaded_functions(placed), placed.left_out()] {
-            commands.push(command(&["MOVE", &key, &live]));
-        }
-        commands.push(command(&["SWAPDB", &live, &side]));
-        commands.push(command(&["SET", after[0], after[1]]));
+/// Of several servers not all are swapped: whoever reads the live data sees that.
+fn mark_half(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
+    for spot in state.spots {
+        super::claim::refuse_others(&mut state.connection, state.at, marks, spot)?;
+        let mark = marks.text(spot, Role::Swapping, 0)?;
+        state.connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
     }
-    commands
+    Ok(())
+}
+
+/// All are swapped: they are whole again.
+fn settle(states: &mut [State<'_>], marks: &Marks<'_>) -> Result<()> {
+    let several = states.len() > 1;
+    for state in states {
+        for spot in state.spots.iter().filter(|_| several) {
+            if marks.half(&mut state.connection, spot)? == Some(Role::Swapping) {
+                state.connection.call(&[b"DEL", HALF.as_bytes()])?;
+            }
+        }
+        settle_writes(&mut state.connection, &state.server)?;
+    }
+    Ok(())
 }
 
 /// In place there is nothing to swap, but the load must have come to its end.
-pub(crate) fn check_loaded(connection: &mut Connection, placed: &Placed, at: &ServerAt, spots: &[Spot]) -> Result<()> {
-    if placed.method == Method::File {
-        return file_road::check_loaded(connection, placed, at);
+pub(crate) fn check_loaded(connection: &mut Connection, marks: &Marks<'_>, at: &ServerAt, spots: &[Spot]) -> Result<()> {
+    if marks.placed.method == Method::File {
+        return file_road::check_loaded(connection, marks.placed, at);
     }
     for spot in spots {
-        connection.select(spot.live)?;
-        if connection.call(&[b"EXISTS", placed.loading().as_bytes()])?.number() != Some(0) {
+        if marks.half(connection, spot)?.is_some() {
             return Err(Error::failed(format!("the load of {} in place has not come to its end", spot.name)).hint("Stage it again."));
         }
     }
     Ok(())
-}
-
-/// Names of libraries that this run has loaded.
-fn loaded_functions(placed: &Placed) -> String {
-    format!("{}:loaded", placed.functions())
-}
-
-fn select_first(connection: &mut Connection, spots: &[Spot]) -> Result<()> {
-    spots.iter().find_map(|spot| spot.side).map_or(Ok(()), |side| connection.select(side))
-}
-
-fn load_staged_functions(connection: &mut Connection, placed: &Placed, spots: &[Spot], context: &Context) -> Result<()> {
-    select_first(connection, spots)?;
-    let staged = connection.call(&[b"LRANGE", placed.functions().as_bytes(), b"0", b"-1"])?.list();
-    let libraries: Vec<Vec<u8>> =
-        staged.into_iter().filter_map(|code| if let Reply::Bytes(code) = code { Some(code) } else { None }).collect();
-    load_functions(connection, &libraries, Some(&loaded_functions(placed)), context)
-}
-
-/// Loads function libraries whose names the server does not know; it notes their names first, in `note`, for undo. A library of the same name stays as it is.
-pub(crate) fn load_functions(connection: &mut Connection, libraries: &[Vec<u8>], note: Option<&str>, context: &Context) -> Result<()> {
-    for code in libraries {
-        let Some(name) = library_name(code) else {
-            context.watch.see(Event::Warning("a function library without a name was left out"));
-            continue;
-        };
-        let known = connection.call(&[b"FUNCTION", b"LIST", b"LIBRARYNAME", name.as_bytes(), b"WITHCODE"])?.list();
-        if let Some(library) = known.into_iter().next() {
-            let same = library.list().iter().any(|field| matches!(field, Reply::Bytes(found) if found == code));
-            if !same {
-                let warning = format!("the function library {name:?} is on the server with other code; it stays as it is");
-                context.watch.see(Event::Warning(&warning));
-            }
-            continue;
-        }
-        if let Some(note) = note {
-            connection.call(&[b"SADD", note.as_bytes(), name.as_bytes()])?;
-        }
-        connection.call(&[b"FUNCTION", b"LOAD", code])?;
-    }
-    Ok(())
-}
-
-/// Takes back the libraries that this run has loaded.
-fn unload_functions(connection: &mut Connection, placed: &Placed, spots: &[Spot]) -> Result<()> {
-    select_first(connection, spots)?;
-    let note = loaded_functions(placed);
-    for name in connection.call(&[b"SMEMBERS", note.as_bytes()])?.list() {
-        match connection.ask(&[b"FUNCTION", b"DELETE", name.text().as_bytes()])? {
-            Reply::Error(text) if !text.contains("not found") => return Reply::Error(text).ok().map(drop),
-            _ => {}
-        }
-        connection.call(&[b"SREM", note.as_bytes(), name.text().as_bytes()])?;
-    }
-    Ok(())
-}
-
-/// The name in the first line of a library: `#!lua name=mylib`.
-pub(crate) fn library_name(code: &[u8]) -> Option<String> {
-    let first = code.split(|byte| *byte == b'\n').next()?;
-    let first = std::str::from_utf8(first).ok()?.strip_prefix("#!")?;
-    first.split_ascii_whitespace().find_map(|word| word.strip_prefix("name=")).map(str::to_owned)
 }

@@ -54,7 +54,7 @@ fn a_crash_anywhere_in_the_stage_is_mended_by_the_next_call() {
             stage(&store).unwrap();
             assert_eq!(differences(&store, &set, &place, "r"), Vec::<String>::new());
         }
-        store.discard(&context("r"), &place, plan::ports::Discard::Previous).unwrap();
+        store.discard(&context("r"), &place, plan::ports::Discard::Staged).unwrap();
         assert_eq!(digest(&server), damaged, "the live data was not touched, and nothing is left");
     });
 }

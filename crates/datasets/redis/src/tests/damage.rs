@@ -234,7 +234,7 @@ fn a_damaged_part_never_becomes_a_loaded_copy() {
         assert!(store.stage(&context("r"), &place, Arc::new(memory), &set.kept).is_err());
         assert!(store.cut_over(&context("r"), &place).is_err());
     }
-    store.discard(&context("r"), &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context("r"), &place, plan::ports::Discard::Staged).unwrap();
 }
 
 #[test]

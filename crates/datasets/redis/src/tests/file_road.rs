@@ -185,6 +185,10 @@ fn goes_back_by_file(kind: RedisKind, options: &[&[&str]]) {
     assert_eq!(place.0["method"], "file");
     assert_eq!(pod.leftovers(), ["threescale-backup-f1-previous"]);
     assert!(store.kept_bytes(&context("f1"), &place).unwrap() > 0);
+    assert_eq!(store.look(&context("f1")).unwrap().half_loaded_by, None);
+    assert_eq!(store.discard(&context("f1"), &place, plan::ports::Discard::Staged).unwrap_err().class(), Class::NeedsPerson);
+    let left = store.leftovers(&context("f1")).unwrap();
+    assert!(left.iter().any(|left| left.run == "f1" && left.holds == plan::ports::Holds::Previous && left.bytes > Some(0)), "{left:?}");
     assert_eq!(store.undo(&context("f1"), &place).unwrap_err().class(), Class::NeedsPerson);
     store.discard(&context("f1"), &place, plan::ports::Discard::Previous).unwrap();
     store.discard(&context("f1"), &place, plan::ports::Discard::Previous).unwrap();
@@ -270,7 +274,7 @@ fn a_stream_that_breaks_places_nothing() {
     pod.remote.input_breaks.store(true, Ordering::SeqCst);
     assert_eq!(load(&store, &set, &place, "b1").unwrap_err().class(), Class::Transient);
     assert!(store.prove(&context("b1"), &place, &set.kept).is_err() && store.cut_over(&context("b1"), &place).is_err());
-    store.discard(&context("b1"), &place, plan::ports::Discard::Previous).unwrap();
+    store.discard(&context("b1"), &place, plan::ports::Discard::Staged).unwrap();
     pod.restart();
     assert_eq!((pod.digest(), pod.leftovers().len()), (damaged, 0));
 }
@@ -289,7 +293,11 @@ fn a_restart_that_fails_can_be_taken_up_or_taken_back() {
         pod.stuck.store(true, Ordering::SeqCst);
         assert!(load(&store, &set, &place, "r1").is_err());
         assert_eq!(pod.leftovers(), ["threescale-backup-r1-previous"]);
-        store.discard(&context("r1"), &place, plan::ports::Discard::Previous).unwrap();
+        assert_eq!(store.look(&context("x")).unwrap().half_loaded_by.as_deref(), Some("r1"));
+        let settle = store.discard(&context("r1"), &place, plan::ports::Discard::Previous);
+        assert_eq!(settle.unwrap_err().class(), Class::NeedsPerson, "the only copy of the old files stays");
+        store.discard(&context("r1"), &place, plan::ports::Discard::Staged).unwrap();
+        assert_eq!(store.look(&context("x")).unwrap().half_loaded_by, None);
         // Save points are off until the next restart: what is not in an AOF must be saved by hand here.
         if options == SAVES {
             pod.save();
@@ -333,4 +341,23 @@ fn a_crash_anywhere_is_mended_by_the_next_call() {
             }
         }
     }
+}
+
+#[test]
+fn after_an_undo_by_file_nothing_of_the_run_is_left() {
+    let pod = Pod::start(RedisKind::Redis, &[&AOF]);
+    pod.fill();
+    let store = pod.store();
+    let set = backup(&store).unwrap();
+    pod.damage();
+    let damaged = pod.digest();
+    let mut safety = backup(&store).unwrap();
+    safety.kept.evidence.facts.insert(plan::evidence::SAFETY_COPY.to_owned(), "u1".to_owned());
+    let place = restore(&store, &set, "u1", Road::InPlace);
+    store.tidy(&context("u1"), &place).unwrap();
+    assert_eq!(pod.leftovers().len(), 1, "the end of a run keeps the server's previous files");
+    load(&store, &safety, &place, "u1").unwrap();
+    assert_eq!(differences(&store, &safety, &place, "u1"), Vec::<String>::new());
+    store.tidy(&context("u1"), &place).unwrap();
+    assert_eq!((pod.digest(), pod.leftovers().len(), store.leftovers(&context("x")).unwrap()), (damaged, 0, Vec::new()));
 }

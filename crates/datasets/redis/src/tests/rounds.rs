@@ -227,7 +227,7 @@ fn a_lost_changed_or_added_key_is_seen_by_the_proof() {
         let side = place.0["servers"][0][0]["side"].as_u64().unwrap();
         say(&mut connect(&server, u32::try_from(side).unwrap()), tamper);
         assert_ne!(differences(&store, &set, &place, &run), Vec::<String>::new(), "{tamper}");
-        store.discard(&context(&run), &place, plan::ports::Discard::Previous).unwrap();
+        store.discard(&context(&run), &place, plan::ports::Discard::Staged).unwrap();
     }
 }
 

@@ -1,0 +1,113 @@
+//! How a load begins and ends: a side database is claimed, or the live one marked, before the first key; and what was loaded is called whole in one
+//! transaction.
+
+use plan::ports::{Context, Event};
+use plan::{Error, Result};
+
+use super::ServerAt;
+use super::functions::load_functions;
+use super::mark::{HALF, Holds, MARK, Marks, Role, Seen, read};
+use super::place::{Spot, foreign};
+use super::transaction::{Commands, command, transaction};
+use crate::connection::{Connection, Reply};
+use crate::server::Server;
+
+/// Clears what this run left, and nothing else; marks the database before it gets its first key.
+pub(crate) fn prepare(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &Spot) -> Result<()> {
+    let Some(side) = spot.side else { return prepare_in_place(connection, at, marks, spot) };
+    match marks.holds(connection, spot, side)? {
+        Holds::Previous => Err(Error::needs_person(format!("the cut-over of {} has been done already", spot.name))
+            .hint("Undo it first: what is at the place now is the previous data.")),
+        Holds::Nothing => {
+            // One of several that try gets it; who is late sees whose it is.
+            let claimed = marks.text(spot, Role::Claimed, 0)?;
+            let answer = connection.call(&[b"SET", MARK.as_bytes(), claimed.as_bytes(), b"NX"])?;
+            let holds = marks.holds(connection, spot, side)?;
+            if answer == Reply::Nil || holds != Holds::Claimed {
+                return Err(foreign(at, side, &holds));
+            }
+            begin(connection, at, marks, spot, side)
+        }
+        Holds::Claimed => begin(connection, at, marks, spot, side),
+        seen @ (Holds::Loading | Holds::Loaded) => {
+            marks.watch(connection, side)?;
+            let holds = marks.holds(connection, spot, side)?;
+            if holds != seen {
+                return Err(foreign(at, side, &holds));
+            }
+            let loading = marks.text(spot, Role::Loading, 0)?;
+            transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", MARK, &loading])])
+        }
+        holds @ (Holds::Others(_) | Holds::Foreign) => Err(foreign(at, side, &holds)),
+    }
+}
+
+/// A claimed database is the run's when there is nothing else in it.
+fn begin(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &Spot, side: u32) -> Result<()> {
+    marks.watch(connection, side)?;
+    let holds = marks.holds(connection, spot, side)?;
+    if holds != Holds::Claimed {
+        return Err(foreign(at, side, &holds));
+    }
+    if connection.call(&[b"DBSIZE"])?.number() != Some(1) {
+        transaction(connection, &vec![command(&["DEL", MARK])])?;
+        return Err(foreign(at, side, &Holds::Foreign));
+    }
+    transaction(connection, &vec![command(&["SET", MARK, &marks.text(spot, Role::Loading, 0)?])])
+}
+
+fn prepare_in_place(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &Spot) -> Result<()> {
+    connection.select(spot.live)?;
+    connection.call(&[b"WATCH", HALF.as_bytes()])?;
+    refuse_others(connection, at, marks, spot)?;
+    let mark = marks.text(spot, Role::InPlace, 0)?;
+    transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", HALF, &mark])])
+}
+
+/// What another run is replacing is not replaced over it.
+pub(crate) fn refuse_others(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &Spot) -> Result<()> {
+    connection.select(spot.live)?;
+    let whose = match read(connection, HALF)? {
+        Seen::Nothing => return Ok(()),
+        Seen::Mark(mark) if mark.run == marks.placed.run => return Ok(()),
+        Seen::Mark(mark) => format!("run {} of installation {}", mark.run, mark.installation),
+        Seen::Unknown => "another version of this program".to_owned(),
+    };
+    Err(Error::needs_person(format!("database {} of {} is half replaced by {whose}", spot.live, at.address.endpoint()))
+        .hint("Resume or undo that run first, or end it with `abandon`; nothing was touched."))
+}
+
+/// All databases of the server are loaded: says so of all at once, and with it what was left out of each.
+pub(crate) fn finish(
+    connection: &mut Connection,
+    marks: &Marks<'_>,
+    loaded: &[(&Spot, Option<String>)],
+    functions: &[Vec<u8>],
+    server: &Server,
+    context: &Context,
+) -> Result<()> {
+    let (placed, knows_functions) = (marks.placed, server.at_least(7, 0));
+    if !functions.is_empty() && !knows_functions {
+        context.watch.see(Event::Warning("the set has function libraries, this server is older than Redis 7.0: they are left out"));
+    }
+    let mut commands = Commands::new();
+    for (position, (spot, left_out)) in loaded.iter().enumerate() {
+        let database = spot.side.unwrap_or(spot.live);
+        commands.push(command(&["SELECT", &database.to_string()]));
+        commands.extend(left_out.iter().map(|text| command(&["SET", &placed.left_out(), text])));
+        if spot.side.is_none() {
+            if position == 0 && knows_functions {
+                load_functions(connection, functions, None, context)?;
+            }
+            commands.push(command(&["DEL", HALF]));
+            continue;
+        }
+        if position == 0 && knows_functions && !functions.is_empty() {
+            let mut push = command(&["RPUSH", &placed.functions()]);
+            push.extend(functions.iter().cloned());
+            commands.push(push);
+        }
+        commands.push(command(&["SET", MARK, &marks.text(spot, Role::Staged, 0)?]));
+    }
+    transaction(connection, &commands)
+}

@@ -1,0 +1,187 @@
+//! Marks: keys by which every reader, of whatever installation and program, sees whose a logical database is and what it holds.
+//!
+//! | key | where | means |
+//! |---|---|---|
+//! | `threescale-backup:mark` | a side database | it belongs to a run: whose, for which data set, and in which role |
+//! | `threescale-backup:half-loaded` | a live database | a run is replacing the data here: it is neither the old nor the new |
+//!
+//! Both hold JSON ([`Mark`]). One fixed name each, so that a claim is one `SET … NX`, and nobody has to search. After a restore has come to its end nothing of
+//! the program is in a live database. Runs of version 0.1.0 had the run in the name of the key and nothing else: their places read those ([`Placed::marked`]).
+//!
+//! There is no identity of a server: its run id changes with every start, and nothing else is its own. So a run is known by these marks.
+
+use plan::ids::DataSetName;
+use plan::{InstallationId, Result};
+use serde::{Deserialize, Serialize};
+
+use super::place::{Placed, Spot};
+use crate::connection::{Connection, Reply};
+
+pub(crate) const MARK: &str = "threescale-backup:mark";
+pub(crate) const HALF: &str = "threescale-backup:half-loaded";
+/// Version 0.1.0's mark of a load in place, with the run after it.
+pub(crate) const OLD_HALF: &str = "threescale-backup:loading:";
+/// Version 0.1.0's marks of a side database.
+pub(crate) const OLD_STAGING: &str = "threescale-backup:staging:";
+pub(crate) const OLD_PREVIOUS: &str = "threescale-backup:previous:";
+
+/// What a marked database is to its run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// Claimed; not yet seen to be otherwise empty.
+    Claimed,
+    /// The staged copy, in the making.
+    Loading,
+    /// The staged copy, whole.
+    Staged,
+    /// The previous data, after the cut-over.
+    Previous,
+    /// Live data that is being replaced in place.
+    InPlace,
+    /// Live data of which not all databases are swapped yet.
+    Swapping,
+}
+
+/// The content of a mark.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Mark {
+    pub(crate) run: String,
+    pub(crate) data_set: DataSetName,
+    /// Name of the database in the set.
+    pub(crate) database: String,
+    /// The number under which it is live.
+    pub(crate) live: u32,
+    pub(crate) installation: InstallationId,
+    pub(crate) role: Role,
+    /// Of [`Role::Previous`]: counts up with each cut-over of the same live database whose previous data is still kept.
+    #[serde(default)]
+    pub(crate) order: u64,
+}
+
+/// A mark's key as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Nothing,
+    Mark(Box<Mark>),
+    /// Something that this version does not understand.
+    Unknown,
+}
+
+/// What a side database holds, for a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Holds {
+    Nothing,
+    /// Claimed by the run, and nothing done yet: whether there is anything else in it must be looked at.
+    Claimed,
+    Loading,
+    Loaded,
+    Previous,
+    /// It carries the mark of another run or data set.
+    Others(Box<Mark>),
+    /// Keys, but no mark that is understood.
+    Foreign,
+}
+
+/// Reads a mark of the selected database.
+pub(crate) fn read(connection: &mut Connection, key: &str) -> Result<Seen> {
+    Ok(match connection.call(&[b"GET", key.as_bytes()])? {
+        Reply::Nil => Seen::Nothing,
+        Reply::Bytes(text) => serde_json::from_slice(&text).map_or(Seen::Unknown, |mark| Seen::Mark(Box::new(mark))),
+        _ => Seen::Unknown,
+    })
+}
+
+/// The run that is in the middle of replacing the selected live database.
+pub(crate) fn half_loaded_by(connection: &mut Connection) -> Result<Option<String>> {
+    Ok(match read(connection, HALF)? {
+        Seen::Nothing => None,
+        Seen::Mark(mark) => Some(mark.run),
+        Seen::Unknown => Some("of another version".to_owned()),
+    })
+}
+
+/// The marks of one run's place.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks<'a> {
+    pub(crate) placed: &'a Placed,
+    pub(crate) data_set: DataSetName,
+    pub(crate) installation: &'a InstallationId,
+}
+
+impl Marks<'_> {
+    /// A mark as it is written.
+    pub(crate) fn text(&self, spot: &Spot, role: Role, order: u64) -> Result<String> {
+        let mark = Mark {
+            run: self.placed.run.clone(),
+            data_set: self.data_set,
+            database: spot.name.clone(),
+            live: spot.live,
+            installation: self.installation.clone(),
+            role,
+            order,
+        };
+        serde_json::to_string(&mark).map_err(|error| plan::Error::failed("write a mark").because(error))
+    }
+
+    fn is_own(&self, mark: &Mark, spot: &Spot) -> bool {
+        mark.run == self.placed.run && mark.data_set == self.data_set && mark.database == spot.name
+    }
+
+    /// What a side database holds now. Leaves it selected.
+    pub(crate) fn holds(&self, connection: &mut Connection, spot: &Spot, side: u32) -> Result<Holds> {
+        connection.select(side)?;
+        match read(connection, MARK)? {
+            Seen::Mark(mark) if self.is_own(&mark, spot) => {
+                return Ok(match mark.role {
+                    Role::Claimed => Holds::Claimed,
+                    Role::Loading => Holds::Loading,
+                    Role::Staged => Holds::Loaded,
+                    Role::Previous => Holds::Previous,
+                    Role::InPlace | Role::Swapping => Holds::Foreign,
+                });
+            }
+            Seen::Mark(mark) => return Ok(Holds::Others(mark)),
+            Seen::Unknown => return Ok(Holds::Foreign),
+            Seen::Nothing => {}
+        }
+        if !self.placed.marked
+            && let Some(holds) = self.old_holds(connection)?
+        {
+            return Ok(holds);
+        }
+        Ok(if connection.call(&[b"DBSIZE"])?.number() == Some(0) { Holds::Nothing } else { Holds::Foreign })
+    }
+
+    /// As version 0.1.0 marked it.
+    fn old_holds(&self, connection: &mut Connection) -> Result<Option<Holds>> {
+        if connection.call(&[b"EXISTS", self.placed.old_previous().as_bytes()])?.number() == Some(1) {
+            return Ok(Some(Holds::Previous));
+        }
+        Ok(match connection.call(&[b"GET", self.placed.old_staging().as_bytes()])? {
+            Reply::Bytes(state) if state == b"loaded" => Some(Holds::Loaded),
+            Reply::Bytes(_) => Some(Holds::Loading),
+            _ => None,
+        })
+    }
+
+    /// The role that a live database's mark says, when it is the run's own.
+    pub(crate) fn half(&self, connection: &mut Connection, spot: &Spot) -> Result<Option<Role>> {
+        connection.select(spot.live)?;
+        if let Seen::Mark(mark) = read(connection, HALF)?
+            && self.is_own(&mark, spot)
+        {
+            return Ok(Some(mark.role));
+        }
+        let old = !self.placed.marked && connection.call(&[b"EXISTS", self.placed.old_half().as_bytes()])?.number() == Some(1);
+        Ok(old.then_some(Role::InPlace))
+    }
+
+    /// Any change of these by others undoes the next transaction.
+    pub(crate) fn watch(&self, connection: &mut Connection, side: u32) -> Result<()> {
+        connection.select(side)?;
+        let (staging, previous) = (self.placed.old_staging(), self.placed.old_previous());
+        connection.call(&[b"WATCH", MARK.as_bytes(), staging.as_bytes(), previous.as_bytes()]).map(drop)
+    }
+}
