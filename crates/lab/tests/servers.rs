@@ -146,6 +146,7 @@ fn servers_speak_tls_with_the_throw_away_authority() {
     assert!(server.url(0).starts_with("rediss://"));
     let mut client = Command::new("redis-cli");
     client.args(["-h", "127.0.0.1", "-p", &server.port().to_string(), "--tls", "--cacert"]).arg(tls.ca());
+    client.env("REDISCLI_AUTH", server.password());
     assert_eq!(output(client.arg("PING")), "PONG");
 }
 

@@ -1,0 +1,261 @@
+//! The options of each command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use plan::ids::DataSetName;
+use plan::{ObjectsPolicy, Policies, Queues};
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The sets of all installations in the repository
+    #[arg(long, env = "THREESCALE_BACKUP_ALL_INSTALLATIONS")]
+    pub all_installations: bool,
+}
+
+/// What to do about the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show each value and where it comes from; secrets are hidden
+    Show,
+    /// Check all of it but what only a server can tell; fetches the secrets
+    Check,
+    /// Print every section and key, commented
+    Example,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Only {
+    /// Only these data sets, separated by commas
+    #[arg(long, value_name = "A,B", value_delimiter = ',', env = "THREESCALE_BACKUP_ONLY")]
+    pub only: Vec<DataSetName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    #[command(flatten)]
+    pub only: Only,
+    /// Stop the writers while the set is taken, for an exact cut; on the platform `direct` it needs [writers]
+    #[arg(long, env = "THREESCALE_BACKUP_FREEZE")]
+    pub freeze: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfSet {
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
+    pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Partial {
+    /// `latest` may be a set that lacks data sets of the installation
+    #[arg(long, env = "THREESCALE_BACKUP_PARTIAL")]
+    pub partial: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Read and verify the stored data too, all or a share such as 10%
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "100%", env = "THREESCALE_BACKUP_READ_DATA")]
+    pub read_data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    /// Do it; without this it only says what it would do
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
+    pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    #[command(flatten)]
+    pub only: Only,
+    /// Replace the live data in place, after a safety copy
+    #[arg(long, env = "THREESCALE_BACKUP_IN_PLACE")]
+    pub in_place: bool,
+    /// The writers are stopped already
+    #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
+    pub writers_are_stopped: bool,
+    /// Job queues: leave them out, or put them back. A job that was done since would be done again: cards charged, mails sent
+    #[arg(long, value_enum, default_value_t = QueuesChoice::Drop, env = "THREESCALE_BACKUP_QUEUES")]
+    pub queues: QueuesChoice,
+    /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
+    #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
+    pub objects: ObjectsChoice,
+}
+
+impl PlanArgs {
+    /// What the options choose, for the plan.
+    pub(crate) const fn policies(&self) -> Policies {
+        Policies {
+            queues: match self.queues {
+                QueuesChoice::Drop => Queues::Drop,
+                QueuesChoice::Keep => Queues::Keep,
+            },
+            objects: match self.objects {
+                ObjectsChoice::Overwrite => ObjectsPolicy::Overwrite,
+                ObjectsChoice::Missing | ObjectsChoice::None => ObjectsPolicy::Missing,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueuesChoice {
+    /// Leave them out
+    Drop,
+    /// Put them back
+    Keep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObjectsChoice {
+    /// Create what is missing
+    Missing,
+    /// Create what is missing, overwrite what differs
+    Overwrite,
+    /// Leave them out
+    None,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Go on without asking. When nobody stops the writers, what they write after the cut-over begins is lost
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+    /// Print the plan and stop
+    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfRun {
+    /// The run, or the beginning of its id; the only one that it can be when left out
+    pub run: Option<String>,
+    /// Go on without asking
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+    /// The writers are stopped already
+    #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
+    pub writers_are_stopped: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Abandon {
+    /// The run, or the beginning of its id; for one whose journal is lost, what `runs` shows of it
+    pub run: String,
+    /// Go on without asking
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+    /// Remove the staged copies and marks that it left
+    #[arg(long, env = "THREESCALE_BACKUP_REMOVE")]
+    pub remove: bool,
+    /// Remove the previous data too: there may be no other copy of it
+    #[arg(long, requires = "remove", env = "THREESCALE_BACKUP_DROP_PREVIOUS")]
+    pub drop_previous: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rehearse {
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
+    pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    #[command(flatten)]
+    pub only: Only,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
+    pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    /// The data set
+    pub data_set: DataSetName,
+    /// The folder to make
+    #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Forget {
+    /// Keep the last N sets
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_LAST")]
+    pub keep_last: Option<u32>,
+    /// Keep the last set of each of the last N hours that have one
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_HOURLY")]
+    pub keep_hourly: Option<u32>,
+    /// … of the last N days
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_DAILY")]
+    pub keep_daily: Option<u32>,
+    /// … of the last N weeks
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_WEEKLY")]
+    pub keep_weekly: Option<u32>,
+    /// … of the last N months
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_MONTHLY")]
+    pub keep_monthly: Option<u32>,
+    /// … of the last N years
+    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_YEARLY")]
+    pub keep_yearly: Option<u32>,
+    /// Keep all sets younger than this, e.g. 36h, 30d, 12w
+    #[arg(long, value_name = "TIME", env = "THREESCALE_BACKUP_KEEP_WITHIN")]
+    pub keep_within: Option<String>,
+    /// Apply the rules to sets without an installation's name too, as to one installation: version 0.1.0 took such
+    #[arg(long, env = "THREESCALE_BACKUP_UNNAMED")]
+    pub unnamed: bool,
+    /// Then remove the stored data that no set needs: a first prune marks it, one that comes a day later deletes it
+    #[arg(long, env = "THREESCALE_BACKUP_PRUNE")]
+    pub prune: bool,
+    /// With --prune: delete it at once. Refused while anybody else uses the repository; no backup of version 0.1.0 may run
+    #[arg(long, requires = "prune", env = "THREESCALE_BACKUP_NOW")]
+    pub now: bool,
+    /// Do it without asking; without a terminal nothing is done otherwise
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Protect {
+    /// The set, the beginning of its id, or `latest`
+    pub set: String,
+    /// Why, for those who read `list`
+    #[arg(long, value_name = "TEXT", env = "THREESCALE_BACKUP_NOTE")]
+    pub note: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Unprotect {
+    /// The set, or the beginning of its id
+    pub set: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How much data, e.g. 50M, 1G
+    #[arg(long, value_name = "SIZE", default_value = "50M", env = "THREESCALE_BACKUP_SIZE")]
+    pub size: String,
+    /// Leave the servers and the repository, and say where they are
+    #[arg(long, env = "THREESCALE_BACKUP_KEEP")]
+    pub keep: bool,
+    /// The kind of system database
+    #[arg(long, value_enum, default_value_t = SystemDatabase::Mysql, env = "THREESCALE_BACKUP_SYSTEM_DATABASE")]
+    pub system_database: SystemDatabase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SystemDatabase {
+    /// MySQL
+    Mysql,
+    /// MariaDB
+    Mariadb,
+}
