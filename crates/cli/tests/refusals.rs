@@ -30,13 +30,15 @@ fn every_mistake_has_its_exit_code_and_a_way_out() {
         (2, &["restore", "latest", "--partial"], "nobody can be asked"),
         (2, &["frobnicate"], "unrecognized subcommand"),
     ];
+    let whole = std::fs::read_to_string(world.path("config.toml")).unwrap();
+    let secret = whole.split("mysql2://root:").nth(1).and_then(|rest| rest.split('@').next()).unwrap();
+    assert!(secret.len() > 8, "{secret} is no random password");
     for (code, arguments, expected) in cases {
         let stderr = world.refused(*code, arguments);
         assert!(stderr.contains(expected), "{arguments:?}: {stderr}");
-        assert!(!stderr.contains("lab@") && !stderr.contains(":lab"), "a secret in {stderr}");
+        assert!(!stderr.contains(secret), "a secret in {stderr}");
     }
 
-    let whole = std::fs::read_to_string(world.path("config.toml")).unwrap();
     let changes: &[(i32, &str, &str, &str)] = &[
         (2, "mysql2://", "mysql3://", "mysql3://"),
         (2, "[system-storage]", "[sytem-storage]", "unknown section [sytem-storage]"),
@@ -51,7 +53,7 @@ fn every_mistake_has_its_exit_code_and_a_way_out() {
         world.reconfigure(|_| whole.replacen(from, to, 1));
         let stderr = world.refused(*code, &["backup"]);
         assert!(stderr.contains(expected), "{to}: {stderr}");
-        assert!(!stderr.contains("root:lab"), "a secret in {stderr}");
+        assert!(!stderr.contains(secret), "a secret in {stderr}");
     }
     let section = whole.split("[system-redis]").next().unwrap().to_owned();
     world.reconfigure(|_| section.clone());

@@ -55,7 +55,7 @@ fn an_identity_is_the_clusters_and_stays_over_a_cut_over_a_restart_and_another_l
     server.kill();
     server.start_again().unwrap();
     psql(&server, "postgres", "CREATE ROLE plain LOGIN PASSWORD 'plain'");
-    let plain = store_at(&server.url("zync").replace("postgres:lab@", "plain:plain@"));
+    let plain = store_at(&server.url_as("plain", "plain", "zync"));
     assert_eq!(plain.identity(&a()).unwrap().as_ref(), Some(&identity), "after a restart, as a plain role");
     // Absent databases have one too: it is the server's, with their name.
     assert_eq!(store_at(&server.url("absent")).identity(&a()).unwrap().unwrap(), identity.replace("/zync", "/absent"));
@@ -242,7 +242,7 @@ fn the_lock_is_one_for_a_database_from_everywhere_and_goes_with_its_session() {
     let store = store_at(&server.url("zync"));
     let lock = store.lock(&a()).unwrap().unwrap();
     assert!(lock.is_held());
-    for url in [server.url("zync"), server.url("zync").replace("postgres:lab@", "plain:plain@")] {
+    for url in [server.url("zync"), server.url_as("plain", "plain", "zync")] {
         let error = store_at(&url).lock(&b()).map(drop).unwrap_err();
         assert_eq!(error.class(), Class::Locked);
         let named = |word: &str| error.hints().iter().any(|hint| hint.contains(word));
@@ -266,7 +266,7 @@ fn the_lock_is_one_for_a_database_from_everywhere_and_goes_with_its_session() {
     drop(next);
     until("a dropped lock is free", || store.lock(&a()).is_ok());
     psql(&server, "postgres", "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC");
-    let plain = store_at(&server.url("zync").replace("postgres:lab@", "plain:plain@"));
+    let plain = store_at(&server.url_as("plain", "plain", "zync"));
     assert!(plain.lock(&b()).unwrap().is_none(), "where there can be none");
 }
 
@@ -275,7 +275,7 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
     let (server, set) = server();
     psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; ALTER DATABASE zync OWNER TO zync");
     psql(&server, "zync", "ALTER TABLE t OWNER TO zync; GRANT ALL ON SCHEMA public TO zync");
-    let store = store_at(&server.url("zync").replace("postgres:lab@", "zync:zync@"));
+    let store = store_at(&server.url_as("zync", "zync", "zync"));
     let place = store.reserve(&a(), &set.1, Road::InPlace).unwrap();
     let load = |context: &Context| store.stage(context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1);
     let half = || store.look(&a()).unwrap().half_loaded_by;
@@ -283,7 +283,7 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
     // What a call leaves that is killed.
     let mark = |context: &Context| {
         let mut session =
-            crate::session::Session::open(&Address::parse(&server.url("zync").replace("postgres:lab@", "zync:zync@")).unwrap()).unwrap();
+            crate::session::Session::open(&Address::parse(&server.url_as("zync", "zync", "zync")).unwrap()).unwrap();
         assert!(crate::mark::put(&mut session, context, DataSetName::ZyncDatabase, "zync").unwrap());
     };
     mark(&a());
@@ -325,7 +325,7 @@ fn a_role_that_may_not_leave_a_mark_is_told_and_loads() {
     let (server, set) = server();
     psql(&server, "postgres", "CREATE ROLE app LOGIN PASSWORD 'app'");
     psql(&server, "zync", "ALTER TABLE t OWNER TO app; GRANT ALL ON SCHEMA public TO app");
-    let store = store_at(&server.url("zync").replace("postgres:lab@", "app:app@"));
+    let store = store_at(&server.url_as("app", "app", "zync"));
     let (context, ear) = context("01jd000000000000000a");
     let place = store.reserve(&context, &set.1, Road::InPlace).unwrap();
     store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap();
