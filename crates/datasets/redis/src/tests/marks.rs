@@ -68,7 +68,7 @@ fn in_place_another_server_is_refused_before_anything_is_cleared() {
     let again = store(&b).stage(&context("r"), &place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept);
     assert_eq!((again.unwrap_err().class(), digest(&b)), (Class::Refused, before));
     // The same server under another address, as of a forwarded port; and after a restart at the same address.
-    let by_socket = |database: u32| Address::parse(&format!("unix://{}?db={database}", a.socket().display())).unwrap();
+    let by_socket = |database: u32| Address::parse(&a.socket_url(database)).unwrap();
     let addresses = vec![("storage", by_socket(0)), ("queues", by_socket(1))];
     let other_way = RedisStore::new(DataSetName::BackendRedis, addresses, Options::default()).unwrap();
     other_way.stage(&context("r"), &place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept).unwrap();
@@ -120,7 +120,8 @@ fn data_that_is_half_replaced_in_place_is_seen_and_never_backed_up() {
         broken.0.remove(&last);
         let place = store.reserve(&context("r"), &set.kept, Road::InPlace).unwrap();
         assert!(store.stage(&context("r"), &place, Arc::new(broken), &set.kept).is_err());
-        assert!(say(&mut connection, "DBSIZE").number() > Some(100), "it was in the middle");
+        // How far it came is a matter of time; that it had begun is not.
+        assert_ne!(digest(&server), before, "it was in the middle");
 
         let elsewhere = super::scene::store(&server);
         assert_eq!(elsewhere.look(&of("b", "x")).unwrap().half_loaded_by.as_deref(), Some("r"));
