@@ -3,12 +3,12 @@
 //! A backup harms nothing, so it is held up only by a mixture: a cut-over that has begun and not ended, a store that is half loaded. Everything else it tells.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plan::ids::DataSetName;
 use plan::journal::{Run, RunState};
-use plan::ports::{Findings, Holds, Leftover};
-use plan::{Class, Error, Purpose, Result};
-use runner::Hands;
+use plan::ports::{Context, DataSet, Findings, Holds, Leftover, Writers};
+use plan::{Class, Error, InstallationId, Purpose, Result};
 
 use crate::app::App;
 use crate::journals::Known;
@@ -16,21 +16,34 @@ use crate::journals::Known;
 /// What is left in a store, or at the writers (`None`).
 pub(crate) type LeftAt = (Option<DataSetName>, Leftover);
 
-/// All that runs left where these hands reach. What cannot be asked is told.
-pub(crate) fn leftovers(app: &App, hands: &Hands) -> Vec<LeftAt> {
+/// All that runs left in these stores and at these writers, without what belongs to other installations beside this one on a server. What cannot be asked is told.
+pub(crate) fn leftovers(
+    app: &App,
+    data_sets: &BTreeMap<DataSetName, Arc<dyn DataSet>>,
+    writers: Option<&dyn Writers>,
+    context: &Context,
+) -> Vec<LeftAt> {
     let mut all = Vec::new();
     let told = |place: &str, error: &Error| app.output.note(&format!("warning: nobody knows what runs left in {place}: {}", error.chain()));
-    for (name, store) in &hands.data_sets {
-        match store.leftovers(&hands.context) {
+    for (name, store) in data_sets {
+        match store.leftovers(context) {
             Ok(found) => all.extend(found.into_iter().map(|leftover| (Some(*name), leftover))),
             Err(error) => told(name.as_str(), &error),
         }
     }
-    match hands.writers.leftovers(&hands.context) {
+    match writers.map_or_else(|| Ok(Vec::new()), |writers| writers.leftovers(context)) {
         Ok(found) => all.extend(found.into_iter().map(|leftover| (None, leftover))),
         Err(error) => told("the writers", &error),
     }
+    // A Redis server may serve several installations, each in databases of its own.
+    let is_shared = |place: &Option<DataSetName>| matches!(place, Some(DataSetName::BackendRedis | DataSetName::SystemRedis));
+    all.retain(|(place, leftover)| !is_shared(place) || !is_anothers(leftover, &context.installation));
     all
+}
+
+/// Whether its mark names another installation.
+pub(crate) fn is_anothers(leftover: &Leftover, here: &InstallationId) -> bool {
+    leftover.installation.as_ref().is_some_and(|theirs| !theirs.name.is_empty() && !here.name.is_empty() && !theirs.is(here))
 }
 
 /// Whether it is left by this run, whose id may be cut where names are short.

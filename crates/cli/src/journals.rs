@@ -11,23 +11,53 @@ pub(crate) struct Known {
     pub(crate) id: RunId,
     /// What its journal says, or why it cannot be read.
     pub(crate) run: Result<Run>,
-    /// Whether the journal here is the newest there is; else another machine's copy in the repository is.
-    pub(crate) is_here: bool,
+    /// Where its newest journal is.
+    pub(crate) is: At,
+}
+
+/// Where the newest journal of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Here.
+    Here,
+    /// A copy in the repository: another machine went on with it.
+    Elsewhere,
+    /// A copy in the repository: the one here is damaged.
+    DamagedHere,
+    /// Here and in the repository, and each says what the other does not.
+    Both,
+}
+
+impl Known {
+    /// Whether the journal here is the newest.
+    pub(crate) fn is_here(&self) -> bool {
+        self.is == At::Here
+    }
+
+    /// What people are told of the place, behind what the run is.
+    pub(crate) const fn remark(&self) -> &'static str {
+        match self.is {
+            At::Here => "",
+            At::Elsewhere => " (its newest journal is a copy in the repository, of another machine)",
+            At::DamagedHere => " (its journal here is damaged: the copy in the repository is gone on from)",
+            At::Both => " (two machines went on with it: its journal here and the copy in the repository contradict each other)",
+        }
+    }
 }
 
 /// The runs of this installation, oldest first. A journal that cannot be read may be anybody's.
 pub(crate) fn known(state: &State, repository: Option<&dyn Repository>, installation: &InstallationId) -> Result<Vec<Known>> {
-    let mut known: Vec<_> = state.all()?.into_iter().map(|(id, run)| Known { id, run, is_here: true }).collect();
+    let mut known: Vec<_> = state.all()?.into_iter().map(|(id, run)| Known { id, run, is: At::Here }).collect();
     known.retain(|known| known.run.as_ref().map_or(true, |run| run.is_of(installation)));
     for copy in repository.map_or_else(|| Ok(Vec::new()), |repository| runner::copies(repository, installation))? {
-        match runner::beside(state, &copy)? {
-            Beside::Older => {}
-            // That they contradict each other is said by whoever goes on with one of them.
-            Beside::NotHere | Beside::Newer | Beside::Contradicts => {
-                known.retain(|known| known.id != copy.id);
-                known.push(Known { id: copy.id, run: Ok(copy.run), is_here: false });
-            }
-        }
+        let is = match runner::beside(state, &copy)? {
+            Beside::Older => continue,
+            Beside::NotHere | Beside::Newer => At::Elsewhere,
+            Beside::DamagedHere => At::DamagedHere,
+            Beside::Contradicts => At::Both,
+        };
+        known.retain(|known| known.id != copy.id);
+        known.push(Known { id: copy.id, run: Ok(copy.run), is });
     }
     known.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(known)
@@ -49,7 +79,7 @@ pub(crate) fn find(
             Error::refused("there is no run of this installation to do that with").hint("`threescale-backup runs` lists them.")
         })?,
     };
-    if !found.is_here {
+    if !found.is_here() {
         let copies = runner::copies(repository, installation)?;
         if let Some(copy) = copies.iter().find(|copy: &&JournalCopy| copy.id == found.id) {
             runner::take_over(state, copy, host)?;

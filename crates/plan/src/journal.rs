@@ -286,7 +286,7 @@ impl Run {
         let is_start = |step: &&Step| matches!(step.action, Action::StartWriters { .. });
         let is_stopped = self.plan.steps.iter().filter(is_stop).all(|step| self.output(step.id).is_some());
         let none_starts = !self.plan.steps.iter().filter(is_start).any(|step| self.was_begun(step.id));
-        if is_stopped && none_starts && self.state == RunState::Open { WritersState::Stopped } else { WritersState::Unknown }
+        if is_stopped && none_starts { WritersState::Stopped } else { WritersState::Unknown }
     }
 
     /// Whether this run may have stopped the writers, and they are not all started again, or who was held is not let go.

@@ -73,6 +73,14 @@ pub fn put(open: &Open, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
     delete(open, &older).map_err(during)
 }
 
+/// What a record holds.
+///
+/// # Errors
+/// When it is damaged.
+pub fn content(index: &Arc<Index>, held: &Held) -> Result<Vec<u8>> {
+    document::read(index, &held.file, FILE)
+}
+
 /// See [`plan::ports::Repository::records`]; says what is damaged too.
 ///
 /// # Errors

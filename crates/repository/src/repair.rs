@@ -3,6 +3,7 @@
 //! Deletes nothing. New files are written before old ones go, so that a repair that is killed has lost nothing, and the next one goes on.
 
 mod packs;
+mod records;
 mod snapshots;
 
 use plan::Result;
@@ -31,6 +32,8 @@ pub struct RepairReport {
     pub chunks_saved: usize,
     /// What is lost for good: the set, the data set (`None`: the whole set) and why.
     pub lost: Vec<(SetId, Option<DataSetName>, String)>,
+    /// Sets that are protected, because a damaged file may have been what kept them.
+    pub protected: Vec<SetId>,
     /// What a repair cannot mend: what a person has to do.
     pub left: Vec<String>,
     /// Whether it was done.
@@ -55,6 +58,7 @@ pub fn repair(open: &Open, apply: bool, stop: &StopFlag) -> Result<RepairReport>
     // The index first: manifests are read with it.
     packs::repair(open, apply, stop, &mut report)?;
     stop.check()?;
+    records::repair(open, apply, &mut report)?;
     snapshots::repair(open, apply, &mut report)?;
     look_again(&open.afresh()?, apply, stop, &mut report)?;
     Ok(report)

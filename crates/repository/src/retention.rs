@@ -18,7 +18,7 @@ pub const SAFETY_COPY_DAYS: i64 = 7;
 /// The same where nobody can tell whether its run is over: version 0.1.0 did not write that down.
 pub const UNCERTAIN_SAFETY_COPY_DAYS: i64 = 90;
 /// Sets that are newer than now by more than this are from the future: a clock was wrong.
-const FUTURE_AFTER: SignedDuration = SignedDuration::from_mins(10);
+const FUTURE_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
 /// The rules; a set is kept when any of them keeps it.
 #[derive(Debug, Clone, Default)]
@@ -169,9 +169,23 @@ impl<'a> Judgement<'a> {
                 Fate::Gone(text) => self.goes[place].push(text),
             }
         }
+        // An installation changes: whole sets of different times may hold different data sets, and each of these is counted for itself.
+        let mut also: BTreeMap<(usize, String), BTreeSet<DataSetName>> = BTreeMap::new();
+        for name in DataSetName::ALL {
+            let holding: Vec<_> = whole.iter().copied().filter(|place| self.sets[*place].data_sets.contains(&name)).collect();
+            for (place, fate) in rule.fates(&holding, self.sets, self.now) {
+                if let Fate::Kept(text) = fate
+                    && self.stays[place].is_empty()
+                {
+                    also.entry((place, text)).or_default().insert(name);
+                }
+            }
+        }
+        for ((place, text), names) in also {
+            self.stays[place].push(format!("{text} of {}", join(&names)));
+        }
     }
 
-    /// A whole set needs no counting by data set: what would keep it there keeps it among the whole ones too.
     fn count_partial(&mut self, rule: &Rule) {
         let mut said: BTreeMap<(usize, Fate), BTreeSet<DataSetName>> = BTreeMap::new();
         for name in DataSetName::ALL {

@@ -91,6 +91,8 @@ pub enum Beside {
     Newer,
     /// Both say what the other does not.
     Contradicts,
+    /// The journal here is damaged; the copy is not.
+    DamagedHere,
 }
 
 /// Compares a copy with the journal here.
@@ -98,16 +100,31 @@ pub enum Beside {
 /// # Errors
 /// When the journal cannot be read.
 pub fn beside(state: &State, copy: &JournalCopy) -> Result<Beside> {
-    Ok(match state.bytes(&copy.id)? {
-        None => Beside::NotHere,
-        Some(here) if here.starts_with(&copy.text) => Beside::Older,
-        Some(here) if copy.text.starts_with(&here) => Beside::Newer,
-        // A torn line at the end of the journal here is none.
-        Some(here) => match here.iter().rposition(|byte| *byte == b'\n').map(|end| &here[..=end]) {
-            Some(whole) if copy.text.starts_with(whole) => Beside::Newer,
-            _ => Beside::Contradicts,
-        },
+    let Some(here) = state.bytes(&copy.id)? else { return Ok(Beside::NotHere) };
+    if crate::journal::lines_of(&here).and_then(|(lines, _)| crate::journal::replay(lines)).is_err() {
+        return Ok(Beside::DamagedHere);
+    }
+    // A torn line at the end of the journal here is none.
+    let end = here.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let whole = here.get(..end).unwrap_or_default();
+    Ok(if whole.starts_with(&copy.text) {
+        Beside::Older
+    } else if copy.text.starts_with(whole) || goes_on_from_a_copy(whole, &copy.text) {
+        Beside::Newer
+    } else {
+        Beside::Contradicts
     })
+}
+
+/// Whether where the two part, the copy says that somebody took the run over: what the journal here says beyond that was done before, and is allowed for.
+fn goes_on_from_a_copy(here: &[u8], copy: &[u8]) -> bool {
+    let lines = |text: &'_ [u8]| text.split_inclusive(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let (here, copy) = (lines(here), lines(copy));
+    let parts = here.iter().zip(&copy).take_while(|(ours, theirs)| ours == theirs).count();
+    let is_taken_over = |line: &Vec<u8>| {
+        serde_json::from_slice::<plan::journal::Line>(line).is_ok_and(|line| matches!(line.record, Record::TakenOver { .. }))
+    };
+    parts > 0 && copy.get(parts).is_some_and(is_taken_over) && !here.get(parts..).unwrap_or_default().iter().any(is_taken_over)
 }
 
 /// Brings a copy onto the shelf, and says in it that it may lag behind.
@@ -124,6 +141,10 @@ pub fn take_over(state: &State, copy: &JournalCopy, host: &str) -> Result<()> {
                 .hint(format!("`threescale-backup abandon {id}` ends the run as it is.")));
         }
         Beside::NotHere | Beside::Newer => state.adopt(&copy.id, &copy.text)?,
+        Beside::DamagedHere => {
+            state.set_aside(&copy.id)?;
+            state.adopt(&copy.id, &copy.text)?;
+        }
     }
     if copy.run.is_over() {
         return Ok(());

@@ -24,6 +24,7 @@ pub use journal::Journal;
 pub use report::{Report, StepReport, report};
 pub use running::run;
 pub use state::{Lock, State};
+pub use stores::check_stores;
 pub use taking_back::{settle, undo};
 
 use plan::ids::{RunId, SetId};

@@ -10,7 +10,7 @@ use crate::act::Hands;
 ///
 /// # Errors
 /// [`plan::Class::Refused`] when a store is another one; when one cannot be asked.
-pub(crate) fn check_stores(hands: &Hands, run: &Run) -> Result<()> {
+pub fn check_stores(hands: &Hands, run: &Run) -> Result<()> {
     for (name, planned) in &run.plan.data_sets {
         let Some(then) = &planned.findings.identity else { continue };
         let store = hands.data_set(*name)?;

@@ -1,7 +1,7 @@
 //! Takes a run back, and drops what it kept.
 //!
 //! Undo needs no proof and makes nothing anew that may refuse: what is put back was kept. What one store cannot do stops nothing else; it is told at the end, and
-//! the run stays open for another `undo`. Two things stop it at once: the operator, and a store that knows nothing of the run: there nothing more is touched.
+//! the run stays open for another `undo`. Where a store knows nothing of the run, a person is asked: the others are put back, nothing is dropped, no writer starts.
 
 use plan::ids::DataSetName;
 use plan::journal::{Record, Run, RunState};
@@ -78,7 +78,8 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     check_stores(hands, &run)?;
     journal.write(Record::UndoOpened)?;
     copies::keep(journal, hands);
-    let mut taking = Taking { hands, run: &run, failures: Vec::new(), data_is_back: true, not_back: Vec::new(), is_told: false };
+    let mut taking =
+        Taking { hands, run: &run, failures: Vec::new(), data_is_back: true, not_back: Vec::new(), asks_person: false, is_told: false };
     for step in run.plan.steps.iter().rev() {
         hands.context.stop.check()?;
         let Some(way) = way_back(&run, step).filter(|way| run.was_begun(step.id) && taking.may(*way)) else { continue };
@@ -92,14 +93,14 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
             Err(error) => {
                 let error = error.during(format!("undo of step {} failed: {}", step.id, step.action));
                 journal.write(Record::UndoFailed { step: step.id, error: error.chain() })?;
-                if matches!(error.class(), Class::NeedsPerson | Class::Interrupted) || hands.context.stop.is_raised() {
+                if error.class() == Class::Interrupted || hands.context.stop.is_raised() {
                     return Err(error);
                 }
                 taking.failed(way, error);
             }
         }
     }
-    taking.verdict()?;
+    taking.verdict(&journal.run())?;
     journal.write(Record::Undone)
 }
 
@@ -110,6 +111,8 @@ struct Taking<'a> {
     failures: Vec<Error>,
     /// Whether everything that was replaced is live again, as far as it was come to.
     data_is_back: bool,
+    /// A store knows nothing of the run: nothing is dropped anywhere before a person has looked.
+    asks_person: bool,
     /// The data sets whose swap could not be reversed.
     not_back: Vec<DataSetName>,
     /// Whether a copy of the journal was kept since the data is back.
@@ -121,7 +124,7 @@ impl Taking<'_> {
     fn may(&self, way: WayBack) -> bool {
         match way {
             WayBack::StartWriters(_) => self.data_is_back,
-            WayBack::RemoveStaged(data_set, _) => !self.not_back.contains(&data_set),
+            WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
             WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::LoadSafetyCopy(..) => true,
         }
     }
@@ -144,19 +147,21 @@ impl Taking<'_> {
         if let WayBack::SwapBack(data_set, _) = way {
             self.not_back.push(data_set);
         }
+        self.asks_person |= error.class() == Class::NeedsPerson;
         self.hands.context.watch.see(Event::Warning(&error.chain()));
         self.failures.push(error);
     }
 
-    fn verdict(self) -> Result<()> {
+    fn verdict(self, now: &Run) -> Result<()> {
         let mut failures = self.failures.into_iter();
         let Some(first) = failures.next() else { return Ok(()) };
-        let state = match (self.data_is_back, self.run.holds_writers()) {
-            (true, _) => "The previous data is live again; only what the run left beside it is not all removed, or a writer not started.",
-            (false, true) => "Not everything that was replaced is live again; the writers are left as they are. All else was taken back.",
-            (false, false) => "Not everything that was replaced is live again. All else was taken back.",
+        let state = match self.data_is_back {
+            true => "The previous data is live again; only what the run left beside it is not all removed, or a writer not started.",
+            false => "Not everything that was replaced is live again; what could be put back is.",
         };
-        let (class, id) = (first.class(), &self.run.plan.run);
+        let state = format!("{state}{}", Run::writers_sentence(now.writers()));
+        let class = if self.asks_person { Class::NeedsPerson } else { first.class() };
+        let id = &self.run.plan.run;
         let error = Error::new(class, format!("run {id} is not wholly taken back")).because(first);
         let error = failures.fold(error, |error, failure| error.hint(format!("Also: {}.", failure.chain())));
         Err(error

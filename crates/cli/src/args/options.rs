@@ -159,6 +159,9 @@ pub(crate) struct Abandon {
     /// Remove the staged copies and marks that it left
     #[arg(long, env = "THREESCALE_BACKUP_REMOVE")]
     pub remove: bool,
+    /// The stores that the run is of are not here any more
+    #[arg(long, env = "THREESCALE_BACKUP_STORE_IS_GONE")]
+    pub store_is_gone: bool,
     /// Remove the previous data too: there may be no other copy of it
     #[arg(long, requires = "remove", env = "THREESCALE_BACKUP_DROP_PREVIOUS")]
     pub drop_previous: bool,

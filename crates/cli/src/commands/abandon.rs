@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plan::ports::{Holds, Repository};
-use plan::{Error, Policies, Result};
+use plan::{Error, InstallationId, Policies, Result};
 use runner::{Hands, State};
 use serde::Serialize;
 
@@ -32,9 +32,10 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     let hands = app.hands(&config, installation.as_ref(), Arc::clone(&repository), data_sets, runner::new_run_id(), Consent::Given)?;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
 
-    let left = in_the_way::leftovers(app, &hands);
+    let left = in_the_way::leftovers(app, &hands.data_sets, Some(hands.writers.as_ref()), &hands.context);
     let run = find(app, &state, repository.as_ref(), &hands, &args.run, &left)?;
     let mine: Vec<_> = left.into_iter().filter(|(_, leftover)| in_the_way::is_by(leftover, run.id())).collect();
+    refuse_anothers(&state, &hands, &run, &mine, args.store_is_gone)?;
     let removes = args.remove || matches!(run, Meant::Traces(_));
     let is_removed = |(place, leftover): &LeftAt| {
         let may = removes && (leftover.holds != Holds::Previous || args.drop_previous) && leftover.holds != Holds::Unknown;
@@ -61,6 +62,30 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
         app.output.line(&format!("its damaged journal is at {place}"))?;
     }
     app.output.document(&AbandonDocument { run: run.id().to_owned(), removed, stays, journal })
+}
+
+/// Nothing of another installation is ended or removed, and no run whose stores are not these, unless they are gone.
+fn refuse_anothers(state: &State, hands: &Hands, run: &Meant, mine: &[LeftAt], store_is_gone: bool) -> Result<()> {
+    let (id, here) = (run.id(), &hands.context.installation);
+    let by_mark =
+        mine.iter().find(|(_, leftover)| in_the_way::is_anothers(leftover, here)).and_then(|(_, leftover)| leftover.installation.clone());
+    let journal = || -> Result<Option<InstallationId>> {
+        let all = state.all()?.into_iter().filter(|(known, _)| known.as_str() == id);
+        Ok(all.filter_map(|(_, run)| run.ok()).filter(|run| !run.is_of(here)).find_map(|run| run.plan.installation))
+    };
+    if let Some(theirs) = by_mark.map_or_else(journal, |theirs| Ok(Some(theirs)))? {
+        return Err(Error::refused(format!("run {id} is of another installation: {theirs}; this one is {here}"))
+            .hint("Use that installation's configuration; nothing was touched."));
+    }
+    if let Meant::Journal(known) = run
+        && let Ok(run) = &known.run
+        && !store_is_gone
+    {
+        runner::check_stores(hands, run).map_err(|error| {
+            error.hint("What it kept stays in the store that it is of. When that store is gone for good, say --store-is-gone.")
+        })?;
+    }
+    Ok(())
 }
 
 /// What is known of the run that is meant.

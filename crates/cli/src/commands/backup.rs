@@ -111,7 +111,7 @@ pub(crate) fn look_at_all(
 /// A backup that died leaves nothing behind but its journal: it is closed when the next begins, which reuses what it stored.
 fn close_dead_backups(state: &State, known: &[Known]) -> Result<()> {
     let is_dead = |run: &Run| run.plan.purpose == Purpose::Backup && run.state == RunState::Open && !run.holds_writers();
-    let dead = known.iter().filter(|known| known.is_here && known.run.as_ref().is_ok_and(is_dead));
+    let dead = known.iter().filter(|known| known.is_here() && known.run.as_ref().is_ok_and(is_dead));
     dead.into_iter().try_for_each(|known| runner::close_dead_backup(&state.open_journal(&known.id)?))
 }
 

@@ -65,6 +65,11 @@ fn print(report: &RepairReport) -> String {
         let which = data_set.map_or_else(|| "the whole set".to_owned(), |name| name.to_string());
         lines.push(format!("lost       set {set}, {which}: {what}"));
     }
+    for set in &report.protected {
+        lines.push(format!(
+            "protect    set {set}: a damaged file may have been its protection, or what a run needs; `unprotect {set}` when you know better"
+        ));
+    }
     lines.extend(report.left.iter().map(|what| format!("left       {what}: put the file back from a copy of the repository")));
     lines.push(match (report.is_empty(), report.is_applied) {
         (true, _) => "there is nothing to repair".to_owned(),

@@ -112,7 +112,8 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
 fn refuse_what_is_in_the_way(app: &App, state: &State, hands: &Hands) -> Result<()> {
     let copies = hands.copies_journal.then_some(hands.repository.as_ref());
     let known = journals::known(state, copies, &hands.context.installation)?;
-    in_the_way::of_restore(&known, &in_the_way::leftovers(app, hands))
+    let left = in_the_way::leftovers(app, &hands.data_sets, Some(hands.writers.as_ref()), &hands.context);
+    in_the_way::of_restore(&known, &left)
 }
 
 struct Prepared {

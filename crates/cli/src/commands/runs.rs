@@ -7,7 +7,7 @@ use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
 use plan::ports::{Leftover, Repository};
 use plan::step::{Action, Output as StepOutput};
-use plan::{Error, Policies, Purpose, Result};
+use plan::{Error, InstallationId, Policies, Purpose, Result};
 use runner::{Hands, Report, State};
 use serde::Serialize;
 
@@ -71,10 +71,11 @@ pub(crate) fn runs(app: &App) -> Result<()> {
     for known in &seen.known {
         telling.tell(&state, known, seen.hands.as_ref());
     }
-    let traces = telling.traces(&seen.known, &seen.left);
-    let others = state.all()?.len().saturating_sub(seen.known.iter().filter(|known| known.is_here).count());
+    let here = installation.as_ref().map(|installation| installation.id()).unwrap_or_default();
+    let traces = telling.traces(&seen.known, &seen.left, &here);
+    let others = state.all()?.iter().filter(|(_, run)| run.as_ref().is_ok_and(|run| !run.is_of(&here))).count();
     if others > 0 {
-        telling.reminders.push(format!("{others} runs of other installations have their journals in {} too.", state.place()));
+        telling.reminders.push(format!("Of other installations {others} journals are in {} too.", state.place()));
     }
     if telling.documents.is_empty() {
         app.output.note("There were no runs of this installation yet.");
@@ -105,8 +106,22 @@ fn look(app: &App, config: &Config, installation: Option<&dyn Installation>, sta
         }
         known => known?,
     };
-    let left = hands.as_ref().map(|hands| in_the_way::leftovers(app, hands)).unwrap_or_default();
+    // What is in the stores is told without the repository too.
+    let left = installation.map_or_else(|| Ok(Vec::new()), |installation| left_in_stores(app, config, installation))?;
     Ok(Seen { known, left, hands })
+}
+
+fn left_in_stores(app: &App, config: &Config, installation: &dyn Installation) -> Result<Vec<LeftAt>> {
+    let context = app.context(config, runner::new_run_id(), installation.id())?;
+    let mut data_sets = std::collections::BTreeMap::new();
+    for name in installation.names() {
+        match installation.data_set(name, Policies::default()) {
+            Ok(store) => drop(data_sets.insert(name, store)),
+            Err(error) => app.output.note(&format!("warning: {name}: {}", error.chain())),
+        }
+    }
+    let writers = installation.writers(&app.output, Consent::Given).ok();
+    Ok(in_the_way::leftovers(app, &data_sets, writers.as_deref(), &context))
 }
 
 /// What of runs a person has to know, for `doctor`: a line each.
@@ -116,7 +131,7 @@ pub(crate) fn standing(app: &App, config: &Config, installation: &dyn Installati
         let seen = look(app, config, Some(installation), &state)?;
         let mut telling = Telling::new();
         seen.known.iter().for_each(|known| telling.tell(&state, known, seen.hands.as_ref()));
-        telling.traces(&seen.known, &seen.left);
+        telling.traces(&seen.known, &seen.left, &installation.id());
         Ok(telling.reminders)
     };
     told().unwrap_or_else(|error| vec![format!("cannot be looked at: {}", error.chain())])
@@ -149,7 +164,7 @@ impl Telling {
             Some(size) => bytes(size),
             None => "unknown".to_owned(),
         };
-        let elsewhere = if known.is_here { "" } else { " (its newest journal is a copy in the repository, of another machine)" };
+        let elsewhere = known.remark();
         self.table.row([
             id.to_string(),
             format!("{}{elsewhere}", run.describe()),
@@ -173,21 +188,23 @@ impl Telling {
             }
             _ => {}
         }
-        let report = if known.is_here { runner::report(state, id).ok() } else { None };
+        let report = if known.is_here() { runner::report(state, id).ok() } else { None };
         self.documents.push(document(&report.unwrap_or_else(|| Report { run: run.clone(), steps: Vec::new() }), kept));
     }
 
     /// What runs left whose journals are not here, or that were abandoned.
-    fn traces(&mut self, known: &[Known], left: &[LeftAt]) -> Vec<LeftDocument> {
+    fn traces(&mut self, known: &[Known], left: &[LeftAt], here: &InstallationId) -> Vec<LeftDocument> {
         let is_looked_after = |known: &Known| known.run.as_ref().map_or(true, |run| run.state != RunState::Abandoned);
         let has_journal =
             |leftover: &Leftover| known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()) && is_looked_after(known));
         let traces: Vec<_> = left.iter().filter(|(_, leftover)| !has_journal(leftover)).collect();
         for (place, leftover) in &traces {
             let (what, run) = (in_the_way::describe(*place, leftover), &leftover.run);
-            self.reminders.push(format!(
-                "left by a run without a journal here: {what}. `abandon {run}` shows all of it, and removes it when you say so."
-            ));
+            self.reminders.push(if in_the_way::is_anothers(leftover, here) {
+                format!("left by a run of another installation: {what}. Look after it with that installation's configuration.")
+            } else {
+                format!("left by a run without a journal here: {what}. `abandon {run}` shows all of it, and removes it when you say so.")
+            });
         }
         traces.into_iter().map(|(place, leftover)| LeftDocument { data_set: *place, leftover: leftover.clone() }).collect()
     }

@@ -35,6 +35,14 @@ impl Machine<'_> {
         fs::read_dir(self.state.join("runs")).map_or_else(|_| Vec::new(), |folder| folder.map(|entry| entry.unwrap().path()).collect())
     }
 
+    /// Makes a line of a run's journal unreadable.
+    fn damage(&self, run: &str, line: usize) {
+        let path = self.state.join(format!("runs/{run}.jsonl"));
+        let mut lines: Vec<_> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
+        lines[line] = "{\"at\":\"2026".to_owned();
+        fs::write(&path, lines.join("\n") + "\n").unwrap();
+    }
+
     fn newest_run(&self) -> String {
         self.runs().into_iter().max().unwrap().file_stem().unwrap().to_str().unwrap().to_owned()
     }
@@ -165,14 +173,8 @@ fn a_damaged_journal_stops_no_backup_and_abandon_ends_it() {
     let a = Small::start(&home, "a");
     let one = machine(&home, &a, "one");
     one.code(0, &["backup"]);
-    one.code(0, &["restore", "latest", "--yes"]);
-    one.code(0, &["settle", "--yes"]);
     let run = one.newest_run();
-    let path = one.state.join(format!("runs/{run}.jsonl"));
-    let journal = fs::read_to_string(&path).unwrap();
-    let mut lines: Vec<_> = journal.lines().map(str::to_owned).collect();
-    lines[2] = "{\"at\":\"2026".to_owned();
-    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    one.damage(&run, 2);
 
     let said = one.code(0, &["backup"]);
     assert!(said.contains("warning") && said.contains(&format!("abandon {run}")), "{said}");
@@ -188,6 +190,77 @@ fn a_damaged_journal_stops_no_backup_and_abandon_ends_it() {
     assert!(said.contains("is ended as it is") && said.contains(".damaged"), "{said}");
     one.code(0, &["restore", "latest", "--yes"]);
     one.code(0, &["undo", "--yes"]);
+}
+
+#[test]
+fn where_the_journal_here_is_damaged_its_copy_is_gone_on_from() {
+    for line in [0, 1, 9] {
+        let home = Home::make();
+        let a = Small::start(&home, "a");
+        let one = machine(&home, &a, "one");
+        one.code(0, &["backup"]);
+        a.write("lost");
+        one.code(0, &["restore", "latest", "--yes"]);
+        let run = one.newest_run();
+        one.damage(&run, line);
+        assert!(one.code(0, &["runs"]).contains("its journal here is damaged"), "line {line}");
+        one.code(0, &["undo", "--yes"]);
+        assert_eq!(a.content(), ["lost", "lost"], "line {line}");
+        one.code(0, &["restore", "latest", "--yes"]);
+        one.code(0, &["settle", "--yes"]);
+    }
+}
+
+#[test]
+fn a_machine_whose_run_was_ended_by_another_one_learns_it() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    let (one, other) = (machine(&home, &a, "one"), machine(&home, &a, "other"));
+    one.code(0, &["backup"]);
+    a.write("lost");
+    let (reached, go) = hold_at_start(&home, &a);
+    let mut restoring = one.spawn(&["restore", "latest", "--yes"]);
+    wait_for(&reached);
+    restoring.kill().unwrap();
+    restoring.wait().unwrap();
+    fs::write(&go, "").unwrap();
+    other.code(0, &["resume", "--yes"]);
+    let run = one.newest_run();
+    let said = one.code(0, &["runs"]);
+    assert!(said.contains("of another machine") && !said.contains("other installations"), "{said}");
+    one.code(0, &["undo", &run, "--yes"]);
+    assert_eq!(a.content(), ["lost", "lost"]);
+}
+
+#[test]
+fn one_store_that_lost_everything_keeps_no_other_from_coming_back() {
+    let home = Home::make();
+    let mut a = Small::start(&home, "a");
+    a.backup(&[]);
+    a.write("lost");
+    a.ok(&["restore", "latest", "--yes"]);
+    a.forget_all_keys();
+    let output = a.run(&["undo", "--yes"]);
+    let said = text(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("system-redis knows nothing of run"), "{said}");
+    assert!(said.contains("what could be put back is") && said.contains("The writers are stopped"), "{said}");
+    assert_eq!(a.content()[0], "lost", "the files came back");
+    a.write("anew");
+    let run = a.json(&["runs"])["runs"].as_array().unwrap().last().unwrap()["run"].as_str().unwrap().to_owned();
+    a.ok(&["abandon", &run, "--yes"]);
+    a.backup(&[]);
+}
+
+#[test]
+fn what_runs_left_is_told_without_the_repository_too() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    let one = machine(&home, &a, "one");
+    one.code(0, &["backup"]);
+    one.code(0, &["restore", "latest", "--yes"]);
+    fs::remove_dir_all(&one.state).unwrap();
+    fs::remove_dir_all(home.path("repository")).unwrap();
+    assert!(one.code(0, &["runs"]).contains("PREVIOUS DATA"));
 }
 
 #[test]
@@ -270,7 +343,7 @@ fn with_another_installations_configuration_nothing_of_a_run_is_touched() {
     assert_eq!(on(&a, &["undo", "--yes"]).0, Some(0));
     assert_eq!((a.content(), b.content()), (["lost".to_owned(), "lost".to_owned()], ["b".to_owned(), "b".to_owned()]));
 
-    // The same name by mistake: the stores are not those of the run.
+    // The same name by mistake: the stores are not those of the run, and it is ended only when somebody says that they are gone.
     a.write("lost again");
     assert_eq!(on(&a, &["restore", "latest", "--yes"]).0, Some(0));
     let toml = fs::read_to_string(b.config()).unwrap();
@@ -279,6 +352,11 @@ fn with_another_installations_configuration_nothing_of_a_run_is_touched() {
     assert!(code == Some(2) && said.contains("another store"), "{said}");
     let (code, said) = on(&b, &["settle", "--yes"]);
     assert!(code == Some(2) && said.contains("another store"), "{said}");
+    let run = on(&b, &["runs", "--json"]).1;
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    let run = run["runs"].as_array().unwrap().last().unwrap()["run"].as_str().unwrap().to_owned();
+    let (code, said) = on(&b, &["abandon", &run, "--yes", "--remove", "--drop-previous"]);
+    assert!(code == Some(2) && said.contains("--store-is-gone"), "{said}");
     assert_eq!(on(&a, &["undo", "--yes"]).0, Some(0));
     assert_eq!(a.content(), ["lost again", "lost again"]);
 }

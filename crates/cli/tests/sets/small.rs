@@ -74,6 +74,13 @@ impl<'a> Small<'a> {
         assert!(self.redis.client().args(["-n", "1", "SET", "key", content]).output().unwrap().status.success());
     }
 
+    /// Its Redis comes back empty, marks and all.
+    pub fn forget_all_keys(&mut self) {
+        assert!(self.redis.client().arg("FLUSHALL").output().unwrap().status.success());
+        self.redis.stop().unwrap();
+        self.redis.start_again().unwrap();
+    }
+
     /// What is in its file and its key.
     pub fn content(&self) -> [String; 2] {
         let key = self.redis.client().args(["-n", "1", "--raw", "GET", "key"]).output().unwrap();

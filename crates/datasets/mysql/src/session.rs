@@ -286,7 +286,9 @@ fn login_error(address: &Address, error: mysql::Error) -> Error {
             .hint("Check the TLS mode, the CA and the client certificate."),
         // A server that does not want to tell which users it has asks for any way to log in for one that it does not know.
         mysql::Error::DriverError(mysql::DriverError::UnknownAuthPlugin(plugin)) => {
-            let hint = format!("It asks for the way {plugin}, which this program does not know: check the user's name, or give the user another way.");
+            let hint = format!(
+                "It asks for the way {plugin}, which this program does not know: check the user's name, or give the user another way."
+            );
             Error::refused(format!("{place} refuses the login of user {:?}", address.user)).because(error).hint(hint)
         }
         _ => Error::transient(format!("cannot reach {place}"))

@@ -5,7 +5,7 @@ use rustic_core::repofile::SnapshotFile;
 use rustic_core::{FileType, Id};
 use sha2::{Digest as _, Sha256};
 
-use super::{RepairReport, set_aside};
+use super::{RepairReport, records, set_aside};
 use crate::engine::Open;
 use crate::fault::EngineResult as _;
 use crate::sets::Listing;
@@ -26,6 +26,10 @@ pub fn repair(open: &Open, apply: bool, report: &mut RepairReport) -> Result<()>
         });
         let known = |own: &Id| snapshots.all.contains(own) && !snapshots.damaged.iter().any(|(damaged, _)| damaged == own);
         contents.push((id, error, own.filter(|(own, _)| !known(own))));
+    }
+    let gone: Vec<Id> = contents.iter().filter(|(_, _, own)| own.is_none()).map(|(id, _, _)| **id).collect();
+    if records::may_be_one(open, &gone)? {
+        records::protect_all(open, apply, report)?;
     }
     for (id, error, _) in &contents {
         set_aside(open, FileType::Snapshot, id, &error.chain(), apply, report)?;

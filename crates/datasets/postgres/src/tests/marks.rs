@@ -282,8 +282,7 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
     let before = text(&server, "zync");
     // What a call leaves that is killed.
     let mark = |context: &Context| {
-        let mut session =
-            crate::session::Session::open(&Address::parse(&server.url_as("zync", "zync", "zync")).unwrap()).unwrap();
+        let mut session = crate::session::Session::open(&Address::parse(&server.url_as("zync", "zync", "zync")).unwrap()).unwrap();
         assert!(crate::mark::put(&mut session, context, DataSetName::ZyncDatabase, "zync").unwrap());
     };
     mark(&a());
