@@ -180,7 +180,12 @@ impl App {
 
     pub(crate) fn context(&self, config: &Config, run: RunId, installation: InstallationId) -> Result<Context> {
         let configured = config.options()?.workers.and_then(|workers| usize::try_from(workers).ok());
-        let workers = self.global.workers.or(configured).unwrap_or(WORKERS).max(1);
+        let workers = self.global.workers.or(configured).unwrap_or(WORKERS);
+        if workers == 0 {
+            return Err(
+                Error::refused("workers is 0").hint("Write how many connections, readers or loaders a data set may use: 1 or more.")
+            );
+        }
         Ok(Context { run, installation, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
     }
 

@@ -206,7 +206,7 @@ fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
 
 /// Without a server that anybody could reach meanwhile; the password is in no argument.
 fn set_password(data: &Path, account: Option<Account>, password: &str) -> Result<()> {
-    let mut command = Command::new(find("postgres")?);
+    let mut command = children::command(find("postgres")?);
     command.args(["--single", "-F", "-D"]).arg(data).args(["-c", "exit_on_error=true", "postgres"]).current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = as_account(&mut command, account).spawn().during(|| "start postgres".to_owned())?;

@@ -65,7 +65,7 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Repair {
     /// Do it; without this it only says what it would do
-    #[arg(long)]
+    #[arg(long, env = "THREESCALE_BACKUP_YES")]
     pub yes: bool,
 }
 

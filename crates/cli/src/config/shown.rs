@@ -114,7 +114,8 @@ pub(super) fn holds_secret(given: &Given) -> bool {
 /// An address with what may be secret in it hidden. When in doubt, more is hidden.
 pub(crate) fn without_secrets(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else {
-        return if address.contains('@') { HIDDEN.to_owned() } else { address.to_owned() };
+        // No address that any store takes: what stands there may be a password, alone or as `password=…`.
+        return HIDDEN.to_owned();
     };
     // A password may have been written with a `/`, `?` or `@` in it: all before the last `@` is the login.
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));

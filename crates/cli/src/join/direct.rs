@@ -120,9 +120,11 @@ impl Installation for Direct {
 
 /// `host:port/database` of an address: what stands between scheme and login on one side, and options on the other.
 fn place_of(url: &str) -> String {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    rest.rsplit_once('@').map_or(rest, |(_, place)| place).to_owned()
+    // What has no scheme may be anything, a password too.
+    let Some((_, rest)) = url.split_once("://") else { return String::new() };
+    // A password may have been written with a `#` or `?` in it: all before the last `@` is the login.
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    place.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -133,6 +135,7 @@ mod tests {
     fn the_place_of_an_address_has_no_login() {
         assert_eq!(place_of("mysql2://root:p%40ss@db.example:3306/system?x=1"), "db.example:3306/system");
         assert_eq!(place_of("redis://:s@cret@h:6379/1"), "h:6379/1");
+        assert_eq!(place_of("mysql2://app:secret#1?x@h:3306/system?y=z"), "h:3306/system");
         assert_eq!(place_of("unix:///run/redis.sock?db=1"), "/run/redis.sock");
     }
 }
