@@ -52,8 +52,11 @@ pub struct Open {
     /// Snapshots that were read.
     pub snapshots: Cache,
     master: MasterKey,
-    index: Mutex<Option<(Listed, Vec<Id>, Arc<Index>)>>,
+    index: Mutex<Option<Loaded>>,
 }
+
+/// What the index was made from (the files that were listed, the verdicts of checks), and the index.
+type Loaded = (Listed, Vec<Id>, Arc<Index>);
 
 /// What the archiver may build on.
 #[derive(Debug, Clone, Copy)]

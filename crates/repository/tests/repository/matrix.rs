@@ -132,7 +132,9 @@ impl Ground {
             let index_file = new_files(&scene, "index", &mut index).remove(0);
             let snapshot = new_files(&scene, "snapshots", &mut snapshots).remove(0);
             scene.repository.write_manifest(&manifest(set, &kept)).unwrap();
-            (new_files(&scene, "data", &mut packs), new_files(&scene, "index", &mut index));
+            // The manifest's own: passed over.
+            drop(new_files(&scene, "data", &mut packs));
+            drop(new_files(&scene, "index", &mut index));
             let manifest = new_files(&scene, "snapshots", &mut snapshots).remove(0);
             (kept, [data, tree, index_file, snapshot, manifest])
         };
