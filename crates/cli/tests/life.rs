@@ -51,7 +51,7 @@ fn live_through(mysql: MysqlKind) {
     shell(&stop);
     let run = world.newest_run();
     world.ok(&["undo", &run, "--yes"]);
-    assert!(world.refused(2, &["undo", &run]).contains("undone already"));
+    assert!(world.refused(2, &["undo", &run]).contains(", undone: there is nothing to undo"));
     world.ok(&["restore", second["set"].as_str().unwrap(), "--yes"]);
     assert_equal(&world.fingerprint(), &good, "after the second restore");
     let kept = world.json(&["runs"]);

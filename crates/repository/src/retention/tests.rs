@@ -1,3 +1,4 @@
+//! Tests of the rules.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
