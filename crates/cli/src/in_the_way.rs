@@ -80,7 +80,12 @@ pub(crate) fn of_backup(app: &App, known: &[Known], found: &BTreeMap<DataSetName
             }
             Ok(run) if run.is_over() || run.state == RunState::Finished || run.plan.purpose == Purpose::Rehearse => {}
             Ok(run) if run.plan.purpose == Purpose::Backup && !run.holds_writers() => {}
-            Ok(run) => app.output.note(&format!("warning: run {id} is {}. {}", run.describe(), way_out(id.as_str(), run))),
+            Ok(run) => app.output.note(&format!(
+                "warning: run {id} is {}.{} {}",
+                run.describe(),
+                Run::writers_sentence(run.writers()),
+                way_out(id.as_str(), run)
+            )),
             Err(error) => app.output.note(&format!("warning: run {id}: {}. `abandon {id}` ends it.", error.chain())),
         }
     }
