@@ -288,5 +288,5 @@ fn kinds_of_entries_are_what_they_were() {
     let snapshot = scene.repository.open(&kept.snapshot).unwrap();
     let kinds: Vec<_> =
         snapshot.entries().unwrap().map(|entry| entry.unwrap()).map(|entry| format!("{} {:?}", entry.path.display(), entry.kind)).collect();
-    assert_eq!(kinds, ["folder Folder", "folder/fifo Fifo", "folder/link Symlink(../nowhere)", "folder/socket Socket", "zero Bytes(0)"]);
+    assert_eq!(kinds, ["folder Folder", "folder/fifo Fifo", "folder/link Symlink(\"../nowhere\")", "folder/socket Socket", "zero File"]);
 }
