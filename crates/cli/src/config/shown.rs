@@ -114,8 +114,8 @@ pub(super) fn holds_secret(given: &Given) -> bool {
 /// An address with what may be secret in it hidden. When in doubt, more is hidden.
 pub(crate) fn without_secrets(address: &str) -> String {
     let Some((scheme, rest)) = address.split_once("://") else {
-        // No address that any store takes: what stands there may be a password, alone or as `password=…`.
-        return HIDDEN.to_owned();
+        // A folder; or no address that any store takes, such as libpq's `host=… password=…`.
+        return if address.contains(['@', '=']) { HIDDEN.to_owned() } else { address.to_owned() };
     };
     // A password may have been written with a `/`, `?` or `@` in it: all before the last `@` is the login.
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
@@ -149,6 +149,7 @@ mod tests {
             ("mysql2://root:s3@cr/et?@h/system", "mysql2://root:(hidden)@h/system"),
             ("postgresql://zync@/zync?host=/run&password=s3cret", "postgresql://zync@/zync?host=/run&password=(hidden)"),
             ("root:s3cret@h", "(hidden)"),
+            ("host=h password=s3cret", "(hidden)"),
             ("/backups/3scale", "/backups/3scale"),
             ("s3://bucket/prefix", "s3://bucket/prefix"),
             ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
