@@ -13,7 +13,7 @@ use crate::engine::Open;
 use crate::records;
 use crate::sets::Listing;
 use crate::small::is_passing;
-use crate::snapshots::{Held, Snapshots};
+use crate::snapshots::{Held, Snapshots, snapshot_ids};
 
 const NOTE: &str = "by repair: a damaged file may have been its protection, or what an unfinished run needs";
 
@@ -46,8 +46,11 @@ pub fn repair(open: &Open, apply: bool, report: &mut RepairReport) -> Result<()>
     if has_tag(NEED) || has_tag(PROTECTION) {
         protect_all(open, apply, report)?;
     }
+    // A protection that was written anew has taken the place of the lost one.
+    let there = if apply { snapshot_ids(open)? } else { Vec::new() };
     for (held, error) in &lost {
-        set_aside(open, FileType::Snapshot, &held.id, &format!("a record is lost: {}", error.chain()), apply, report)?;
+        let why = format!("a record is lost: {}", error.chain());
+        set_aside(open, FileType::Snapshot, &held.id, &why, apply && there.contains(&held.id), report)?;
     }
     Ok(())
 }

@@ -184,3 +184,18 @@ fn what_is_protected_stays_and_still_counts() {
     assert_eq!(kept(&last(1), &sets), [0, 2]);
     assert_eq!(kept(&last(3), &sets), [0, 1, 2]);
 }
+
+#[test]
+fn whole_sets_of_an_installation_that_has_changed_are_counted_for_each_data_set() {
+    // The newer ones are whole without system-redis, which the installation does not have any more.
+    let without = |text| Candidate { is_whole: true, ..holding(text, &[SystemDatabase, BackendRedis]) };
+    let sets = [
+        at("2026-03-05T10:00:00"),
+        at("2026-03-06T10:00:00"),
+        at("2026-03-07T10:00:00"),
+        without("2026-03-08T10:00:00"),
+        without("2026-03-09T10:00:00"),
+    ];
+    assert_eq!(kept(&last(2), &sets), [1, 2, 3, 4]);
+    assert!(reasons(&last(2), &sets)[2].contains("of system-redis"), "{:?}", reasons(&last(2), &sets));
+}

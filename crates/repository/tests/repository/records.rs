@@ -84,3 +84,36 @@ fn a_damaged_record_harms_no_other() {
         assert_eq!(named(&scene.again(), "protect"), [pair("good", "note")]);
     }
 }
+
+#[test]
+fn a_protection_that_is_lost_is_one_of_all_sets_until_somebody_looks() {
+    for is_unreadable in [true, false] {
+        let scene = Scene::new();
+        take(&scene.repository, "one", parts(1, 2, 1000));
+        take(&scene.repository, "two", parts(2, 2, 1000));
+        let before = (scene.files("snapshots"), scene.files("data"));
+        plan::needs::protect(
+            &scene.repository,
+            &plan::ids::SetId("one".into()),
+            &plan::needs::Protection { since: jiff::Timestamp::now(), note: "before the move".into() },
+        )
+        .unwrap();
+        let new = |folder: &str, before: &[std::path::PathBuf]| {
+            scene.files(folder).into_iter().filter(|path| !before.contains(path)).collect::<Vec<_>>()
+        };
+        if is_unreadable {
+            let path = new("snapshots", &before.0).remove(0);
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[50] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        } else {
+            new("data", &before.1).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        }
+        let stop = plan::ports::StopFlag::default();
+        let foretold = scene.again().repair(false, &stop).unwrap();
+        assert_eq!(foretold.protected.len(), 2, "{foretold:?}");
+        scene.again().repair(true, &stop).unwrap();
+        let protected: Vec<_> = plan::needs::protections(&scene.again()).unwrap().into_keys().map(|set| set.0).collect();
+        assert_eq!(protected, ["one", "two"], "unreadable {is_unreadable}");
+    }
+}
