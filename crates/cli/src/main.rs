@@ -49,14 +49,14 @@ fn start(cli: Cli) -> Result<ExitCode> {
     // Whatever a stopped run broke off with: it was the signal that ended it.
     match result {
         Err(error) if app.was_interrupted() && error.class() != Class::NeedsPerson => Err(error.in_class(Class::Interrupted)),
-        result => result.map(|()| ExitCode::SUCCESS),
+        result => result,
     }
 }
 
-fn run(app: &App, command: &Command) -> Result<()> {
-    match command {
+fn run(app: &App, command: &Command) -> Result<ExitCode> {
+    let done = match command {
+        Command::Backup(args) => return commands::backup(app, args),
         Command::Init => commands::init(app),
-        Command::Backup(args) => commands::backup(app, args),
         Command::List(args) => commands::list(app, args),
         Command::Show(args) => commands::show(app, args),
         Command::Check(args) => commands::check(app, args),
@@ -78,7 +78,8 @@ fn run(app: &App, command: &Command) -> Result<()> {
         Command::Config(command) => commands::config(app, *command),
         Command::Completions { shell } => commands::completions(*shell),
         Command::Man => commands::man(),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 /// The first signal asks the work to stop at the next safe point; a second one ends the program as a crash would, which every run survives.

@@ -18,6 +18,7 @@ pub mod tree_order;
 
 mod backup_plan;
 mod planned;
+mod restorable;
 mod restore_plan;
 mod run;
 mod writers;
@@ -26,4 +27,5 @@ pub use backup_plan::{Wanted, plan_backup};
 pub use error::{Class, Error, Result};
 pub use installation::InstallationId;
 pub use planned::{ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
+pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};
 pub use restore_plan::{Around, Target, WritersAre, plan_rehearsal, plan_restore};

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId, SetId, SnapshotId};
-use crate::ports::StoreKind;
-use crate::{Error, InstallationId, Result};
+use crate::ports::{Problem, StoreKind};
+use crate::{Error, InstallationId, Restorable, Result};
 
 /// The manifest format that this program writes: `major.minor`.
 pub const FORMAT: &str = "2.0";
@@ -74,6 +74,9 @@ pub struct KeptDataSet {
     pub stored_bytes: u64,
     /// What was counted while the data passed; what a proof compares with.
     pub evidence: Evidence,
+    /// What of it will not go back, or not as it was ([`crate::ports::Verdict::problems`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
 }
 
 impl Manifest {
@@ -139,6 +142,17 @@ impl Manifest {
         format!("{}/{}{without}", self.data_sets.len(), self.data_sets_expected())
     }
 
+    /// Whether it can go back, as the backup could tell; `None` for a set of format 1 (release 0.1.0), which does not say it.
+    #[must_use]
+    pub fn restorable(&self) -> Option<Restorable> {
+        (self.major() != Some(1)).then(|| Restorable::of(self.problems().map(|(_, problem)| problem)))
+    }
+
+    /// What of its data sets will not go back, or not as it was.
+    pub fn problems(&self) -> impl Iterator<Item = (DataSetName, &Problem)> {
+        self.data_sets.iter().flat_map(|(name, kept)| kept.problems.iter().map(|problem| (*name, problem)))
+    }
+
     /// Whether it was finished in the future, by more than clocks may differ: then a clock was wrong, and its time says nothing.
     #[must_use]
     pub fn is_ahead_of(&self, now: Timestamp) -> bool {
@@ -150,11 +164,18 @@ impl Manifest {
     /// # Errors
     /// [`crate::Class::Refused`] when the format is not one that this program reads.
     pub fn check_format(&self) -> Result<()> {
-        let major = |format: &str| format.split('.').next().and_then(|text| text.parse::<u32>().ok());
-        if major(&self.format).is_some_and(|found| Some(found) <= major(FORMAT)) {
+        if self.major().is_some_and(|found| Some(found) <= major(FORMAT)) {
             return Ok(());
         }
         Err(Error::refused(format!("set {} has manifest format {}, this program reads {FORMAT}", self.set, self.format))
             .hint("Use the version of threescale-backup that took the set, or a newer one."))
     }
+
+    fn major(&self) -> Option<u32> {
+        major(&self.format)
+    }
+}
+
+fn major(format: &str) -> Option<u32> {
+    format.split('.').next().and_then(|text| text.parse().ok())
 }

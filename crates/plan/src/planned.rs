@@ -123,8 +123,7 @@ impl Plan {
             let error = Error::refused("the plan is refused; nothing was touched");
             return Err(blocking.into_iter().fold(error, |error, (name, problem)| {
                 let place = name.map(|name| format!("{name}: ")).unwrap_or_default();
-                let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
-                error.hint(format!("{place}{}.{way_out}", problem.text.trim_end_matches('.')))
+                error.hint(format!("{place}{}", problem.sentence()))
             }));
         }
         self.check_steps()

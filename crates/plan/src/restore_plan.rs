@@ -108,7 +108,8 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     let data_sets = targets
         .into_iter()
         .map(|(name, target)| {
-            let problems = target.findings.restore_problems.iter().cloned().chain(target.fits).collect();
+            let problems =
+                target.findings.restore_problems.iter().cloned().chain(target.fits).chain(said_by_backup(&target.kept)).collect();
             (name, PlannedDataSet { road: target.road, findings: target.findings, kept: Some(target.kept), problems })
         })
         .collect();
@@ -126,6 +127,15 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         problems,
         steps: steps.into_vec(),
     }
+}
+
+/// What the backup said of the server that it was taken from. Whether this server refuses it is asked of this server.
+fn said_by_backup(kept: &KeptDataSet) -> impl Iterator<Item = Problem> {
+    kept.problems.iter().map(|problem| Problem {
+        severity: problem.severity.min(Severity::Degrades),
+        text: format!("the backup said: {}", problem.text),
+        way_out: problem.way_out.clone(),
+    })
 }
 
 /// Plans a rehearsal: the same road without the cut-over.

@@ -28,6 +28,7 @@ fn target(road: Road) -> Target {
         bytes: 1,
         stored_bytes: 1,
         evidence: Evidence::default(),
+        problems: Vec::new(),
     };
     Target { findings: findings(), kept, road, fits: Vec::new() }
 }
@@ -197,4 +198,27 @@ fn copies_are_made_anew_when_those_are_up_that_they_need() {
     let stopped = Around { writers: WritersAre::Stopped, ..around.clone() };
     let plan = plan_restore(RunId("r".into()), SetId("s".into()), targets(&DataSetName::ALL), &stopped);
     assert!(plan.problems.iter().any(|problem| problem.text.contains("not made anew")), "{:?}", plan.problems);
+}
+
+#[test]
+fn what_the_backup_said_is_told_and_whether_it_is_refused_is_this_servers_to_say() {
+    let mut spoken = target(Road::SideCopy);
+    spoken.kept.problems =
+        vec![Problem::new(Severity::Blocks, "table t would be refused").way_out("Drop it."), Problem::new(Severity::Note, "histograms")];
+    let plan = plan_restore(
+        RunId("r".into()),
+        SetId("s".into()),
+        BTreeMap::from([(DataSetName::SystemDatabase, spoken)]),
+        &Around::just(WritersAre::Stopped),
+    );
+    plan.check().unwrap();
+    let told: Vec<_> =
+        plan.all_problems().map(|(_, problem)| (problem.severity, problem.text.as_str(), problem.way_out.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (Severity::Degrades, "the backup said: table t would be refused", Some("Drop it.")),
+            (Severity::Note, "the backup said: histograms", None)
+        ]
+    );
 }

@@ -162,6 +162,9 @@ fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl Fn
     for warning in &kept.verdict.evidence.warnings {
         hands.context.watch.see(Event::Warning(&format!("{data_set}: {warning}")));
     }
+    for problem in &kept.verdict.problems {
+        hands.context.watch.see(Event::Warning(&format!("{data_set}: {}", problem.sentence())));
+    }
     Ok(KeptDataSet {
         snapshot: kept.snapshot,
         kind,
@@ -174,6 +177,7 @@ fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl Fn
         bytes: kept.bytes,
         stored_bytes: kept.stored_bytes,
         evidence: kept.verdict.evidence,
+        problems: kept.verdict.problems,
     })
 }
 

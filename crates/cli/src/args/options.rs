@@ -38,6 +38,9 @@ pub(crate) struct Backup {
     /// Stop the writers while the set is taken, for an exact cut; on the platform `direct` it needs [writers]
     #[arg(long, env = "THREESCALE_BACKUP_FREEZE")]
     pub freeze: bool,
+    /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
+    #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
+    pub warnings_are_fine: bool,
 }
 
 #[derive(Debug, Args)]

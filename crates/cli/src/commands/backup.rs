@@ -1,13 +1,14 @@
 //! `backup`: takes a set.
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Findings, Repository};
-use plan::{Error, Policies, Purpose, Result, Wanted, plan_backup};
+use plan::{Error, Policies, Purpose, Restorable, Result, TAKEN_WITH_WARNINGS, Wanted, plan_backup};
 use runner::{Hands, State};
 
 use crate::app::App;
@@ -23,7 +24,8 @@ use crate::writers::Consent;
 /// Journals of runs that are over and keep nothing: enough to look back on, few enough to read each time.
 const JOURNALS_KEPT: usize = 200;
 
-pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<()> {
+/// Takes a set; exit code 4 when it will not go back, or not wholly.
+pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<ExitCode> {
     let manifest = take(app, args)?;
     app.output.note(&format!(
         "took {} in {}, {} new in the repository, skew between the stores {} ms",
@@ -37,8 +39,14 @@ pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<()> {
         let (taken, expected) = (manifest.data_sets.len(), manifest.data_sets_expected());
         app.output.note(&format!("{taken} of {expected} data sets; without {}", missing.join(", ")));
     }
+    let restorable = manifest.restorable().unwrap_or(Restorable::Yes);
+    if restorable != Restorable::Yes {
+        app.output.note(&format!("the set was taken; whether it can go back: {restorable} (the warnings above say why)"));
+    }
     app.output.line(manifest.set.as_str())?;
-    app.output.document(&SetDocument::new(&manifest, Vec::new()))
+    app.output.document(&SetDocument::new(&manifest, Vec::new()))?;
+    let is_fine = restorable == Restorable::Yes || args.warnings_are_fine;
+    Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(TAKEN_WITH_WARNINGS) })
 }
 
 /// Takes a set, and reads its manifest back.

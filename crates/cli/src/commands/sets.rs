@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use plan::Result;
 use plan::manifest::Manifest;
+use plan::ports::Severity;
 use repository::RusticRepository;
 
 pub(crate) use document::SetDocument;
@@ -68,6 +69,7 @@ fn describe(manifest: &Manifest, proofs: &[Proof]) -> String {
         ),
     ];
     lines.extend(completeness(manifest));
+    lines.extend(restorable(manifest));
     let mut table = Table::new(&["DATA SET", "STORE", "SIZE", "STORED", "ELEMENTS", "VIEW", "SNAPSHOT"]);
     for (name, kept) in &manifest.data_sets {
         table.row([
@@ -93,6 +95,24 @@ fn describe(manifest: &Manifest, proofs: &[Proof]) -> String {
         lines.extend(warnings);
     }
     lines.join("\n")
+}
+
+/// Whether it can go back, as the backup could tell, and what does not.
+fn restorable(manifest: &Manifest) -> Vec<String> {
+    let Some(restorable) = manifest.restorable() else {
+        return vec![format!(
+            "Goes back: not known, release {} did not say it; `threescale-backup rehearse` shows it",
+            manifest.program_version
+        )];
+    };
+    let mut lines = vec![format!("Goes back: {restorable}")];
+    let word = |severity| match severity {
+        Severity::Note => "note",
+        Severity::Degrades => "omitted",
+        Severity::Blocks => "would be refused",
+    };
+    lines.extend(manifest.problems().map(|(name, problem)| format!("  {}: {name}: {}", word(problem.severity), problem.sentence())));
+    lines
 }
 
 /// What the set has of the installation, and why it lacks the rest.

@@ -4,6 +4,7 @@
 mod installations;
 mod partial;
 mod released;
+mod restorable;
 mod runs;
 mod small;
 #[path = "../support/mod.rs"]

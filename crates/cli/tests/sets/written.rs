@@ -45,6 +45,7 @@ pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut 
         bytes: kept.bytes,
         stored_bytes: kept.stored_bytes,
         evidence: Evidence::default(),
+        problems: Vec::new(),
     };
     let mut manifest = Manifest {
         format: FORMAT.to_owned(),
@@ -72,6 +73,6 @@ impl Dump for OnePart {
     }
 
     fn finish(self: Box<Self>) -> plan::Result<Verdict> {
-        Ok(Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now() })
+        Ok(Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now(), problems: Vec::new() })
     }
 }

@@ -60,7 +60,7 @@ impl Tallied {
         for (kind, count) in self.notices.counts() {
             fact(kind, count.to_string());
         }
-        Ok(Verdict { evidence, consistent_at: self.ended_at.unwrap_or_default() })
+        Ok(Verdict { evidence, consistent_at: self.ended_at.unwrap_or_default(), problems: Vec::new() })
     }
 }
 

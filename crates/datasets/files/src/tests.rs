@@ -146,6 +146,7 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
         bytes,
         stored_bytes: bytes,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     };
     Ok((Arc::new(memory), kept))
 }

@@ -117,6 +117,7 @@ fn main() {
         bytes,
         stored_bytes: 0,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     };
 
     let packed = folder.path().join("dump.sql.gz");

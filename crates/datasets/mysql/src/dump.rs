@@ -278,7 +278,7 @@ impl Dump for MysqlDump {
         self.guard.rows("end the view", "SELECT 1")?;
         let mut evidence = std::mem::take(&mut self.evidence);
         evidence.facts.insert("longest-row-bytes".into(), self.longest_row_bytes.to_string());
-        Ok(Verdict { evidence, consistent_at: self.consistent_at })
+        Ok(Verdict { evidence, consistent_at: self.consistent_at, problems: Vec::new() })
     }
 }
 

@@ -43,7 +43,7 @@ impl ObjectsDump {
             data_set,
             rest: collected.objects.into_iter(),
             proof_key: Some(key.to_text()),
-            verdict: Verdict { evidence, consistent_at },
+            verdict: Verdict { evidence, consistent_at, problems: Vec::new() },
         })
     }
 }

@@ -89,6 +89,7 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
         bytes: memory.0.values().map(|content| content.len() as u64).sum(),
         stored_bytes: 0,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     };
     Ok((Arc::new(memory), kept))
 }

@@ -75,6 +75,7 @@ fn main() {
         bytes: bytes as u64,
         stored_bytes: 0,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     };
     let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
     let timed = |what: &str, work: &mut dyn FnMut()| {

@@ -142,7 +142,7 @@ impl Dump for PostgresDump {
         evidence.collections = counting.finish()?;
         let after = sequences::positions(&mut exporter)?;
         sequences::record(&mut evidence, &before, &after)?;
-        Ok(Verdict { evidence, consistent_at })
+        Ok(Verdict { evidence, consistent_at, problems: Vec::new() })
     }
 }
 

@@ -135,6 +135,7 @@ pub(crate) fn kept(memory: &Memory, verdict: Verdict) -> KeptDataSet {
         bytes: memory.0.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
         stored_bytes: 0,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     }
 }
 

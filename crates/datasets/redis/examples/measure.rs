@@ -115,6 +115,7 @@ fn main() {
         bytes,
         stored_bytes: 0,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     };
     let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
     let begun = Instant::now();

@@ -158,7 +158,7 @@ impl Maker {
             files = self.server(at, opened, base_ms, files, &mut evidence)?;
         }
         files.finish(&mut evidence)?;
-        Ok(Verdict { evidence, consistent_at: consistent_at.unwrap_or_else(Timestamp::now) })
+        Ok(Verdict { evidence, consistent_at: consistent_at.unwrap_or_else(Timestamp::now), problems: Vec::new() })
     }
 
     fn server(&self, at: &ServerAt, opened: Opened, base_ms: u64, files: Files, evidence: &mut Evidence) -> Result<Files> {

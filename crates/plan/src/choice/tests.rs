@@ -22,6 +22,7 @@ fn kept(identity: Option<&str>) -> KeptDataSet {
         bytes: 1,
         stored_bytes: 1,
         evidence: crate::evidence::Evidence::default(),
+        problems: Vec::new(),
     }
 }
 

@@ -48,6 +48,9 @@ pub struct Verdict {
     pub evidence: Evidence,
     /// The instant of the consistent view; for files, when the walk ended.
     pub consistent_at: Timestamp,
+    /// What of it will not go back, or not as it was, to such a server with such a user: [`Severity::Note`] for what is told only, [`Severity::Degrades`] for
+    /// what is left out or changed, [`Severity::Blocks`] when the load would be refused as a whole.
+    pub problems: Vec<Problem>,
 }
 
 /// Where the staged copy and, after the cut-over, the previous data are. Chosen once ([`DataSet::reserve`]), journaled, given to every later verb.
@@ -100,6 +103,13 @@ impl Problem {
     pub fn way_out(mut self, text: impl Into<String>) -> Self {
         self.way_out = Some(text.into());
         self
+    }
+
+    /// What is wrong and what to do about it, in one line.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let way_out = self.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+        format!("{}.{way_out}", self.text.trim_end_matches('.'))
     }
 }
 

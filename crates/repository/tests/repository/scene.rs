@@ -123,7 +123,7 @@ impl Dump for Script {
 }
 
 pub fn verdict() -> Verdict {
-    Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now() }
+    Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now(), problems: Vec::new() }
 }
 
 /// Bytes that look random, the same for the same seed.
@@ -188,6 +188,7 @@ pub fn manifest(set: &str, kept: &Kept) -> Manifest {
         bytes: kept.bytes,
         stored_bytes: kept.stored_bytes,
         evidence: kept.verdict.evidence.clone(),
+        problems: Vec::new(),
     };
     Manifest {
         format: FORMAT.into(),

@@ -135,7 +135,7 @@ impl Dump for FakeDump {
         Ok(self.text.take().map(|text| Part::bytes("text", text.into_bytes())))
     }
     fn finish(self: Box<Self>) -> Result<Verdict> {
-        Ok(Verdict { evidence: self.evidence, consistent_at: Timestamp::UNIX_EPOCH })
+        Ok(Verdict { evidence: self.evidence, consistent_at: Timestamp::UNIX_EPOCH, problems: Vec::new() })
     }
 }
 
@@ -316,6 +316,7 @@ impl World {
                     bytes: 1,
                     stored_bytes: 1,
                     evidence: evidence(&good),
+                    problems: Vec::new(),
                 },
             );
         }

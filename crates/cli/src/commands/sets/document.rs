@@ -7,7 +7,7 @@ use plan::choice::Candidate;
 use plan::ids::{DataSetName, RunId, SetId};
 use plan::journal::RunState;
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::{InstallationId, Purpose, Result};
+use plan::{InstallationId, Purpose, Restorable, Result};
 use serde::Serialize;
 
 use super::held::Held;
@@ -42,6 +42,9 @@ pub(crate) struct SetDocument<'a> {
     left_out: BTreeMap<DataSetName, String>,
     /// The data sets that the installation was declared not to have.
     absent: &'a [DataSetName],
+    /// Whether it can go back, as the backup could tell: `yes`, `with-omissions`, `no`; `null` for a set of release 0.1.0, which does not say it. Why stands
+    /// in `problems` of the data sets.
+    restorable: Option<Restorable>,
     /// What is known to be wrong with it.
     damage: Option<&'a str>,
     data_sets: &'a BTreeMap<DataSetName, KeptDataSet>,
@@ -74,6 +77,7 @@ impl<'a> SetDocument<'a> {
             expected: manifest.data_sets_expected(),
             left_out: manifest.missing(),
             absent: &manifest.absent,
+            restorable: manifest.restorable(),
             damage: None,
             data_sets: &manifest.data_sets,
             proven_by,

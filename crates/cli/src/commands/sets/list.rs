@@ -7,7 +7,7 @@ use plan::choice::{Candidate, Owner, Whose, others, others_line};
 use plan::ids::{DataSetName, SetId};
 use plan::manifest::Manifest;
 use plan::ports::{Damaged, Repository as _};
-use plan::{InstallationId, Result};
+use plan::{InstallationId, Restorable, Result};
 use serde::Serialize;
 
 use super::document::{Proof, Proofs, SetDocument, duration, word};
@@ -146,6 +146,11 @@ fn what_is_in(candidate: &Candidate, is_named: bool) -> String {
     let mut remarks: Vec<_> = manifest.safety_for.iter().map(|run| format!("safety copy of run {}", run.short())).collect();
     remarks.extend((!is_named && manifest.installation.is_none()).then(|| "without a name".to_owned()));
     remarks.extend(manifest.is_ahead_of(Timestamp::now()).then(|| "from the future".to_owned()));
+    remarks.extend(match manifest.restorable() {
+        Some(Restorable::No) => Some("CANNOT GO BACK".to_owned()),
+        Some(Restorable::WithOmissions) => Some("goes back with omissions".to_owned()),
+        Some(Restorable::Yes) | None => None,
+    });
     remarks.extend(candidate.damage.is_some().then(|| "DAMAGED".to_owned()));
     let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join(", ")) };
     format!("{}{remarks}", manifest.extent())
@@ -168,6 +173,10 @@ fn remarks(candidates: &[Candidate], whose: &Whose, all: bool) -> Vec<String> {
             .iter()
             .filter_map(|candidate| candidate.damage.as_ref().map(|damage| format!("set {} is damaged: {damage}", candidate.manifest.set))),
     );
+    for candidate in candidates.iter().filter(|candidate| candidate.manifest.restorable() > Some(Restorable::Yes)) {
+        let set = &candidate.manifest.set;
+        lines.push(format!("what of set {set} will not go back, and why: `threescale-backup show {set}`"));
+    }
     let unnamed = candidates.iter().filter(|candidate| candidate.manifest.installation.is_none()).count();
     match unnamed {
         0 => {}

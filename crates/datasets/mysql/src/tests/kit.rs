@@ -136,7 +136,7 @@ pub(super) fn try_keep(store: &MysqlStore, context: &Context) -> Result<(Arc<Hel
         let Content::Bytes(bytes) = part.content else { panic!("a part that is not in memory") };
         parts.push((part.path, bytes));
     }
-    let Verdict { evidence, consistent_at } = dump.finish()?;
+    let Verdict { evidence, consistent_at, problems } = dump.finish()?;
     let mut sorted: Vec<_> = parts.iter().map(|(path, _)| path.clone()).collect();
     sorted.sort();
     assert!(parts.iter().map(|(path, _)| path).eq(&sorted), "parts leave in the order of restic's trees");
@@ -152,6 +152,7 @@ pub(super) fn try_keep(store: &MysqlStore, context: &Context) -> Result<(Arc<Hel
         bytes: parts.iter().map(|(_, bytes)| bytes.len() as u64).sum(),
         stored_bytes: 0,
         evidence,
+        problems,
     };
     Ok((Arc::new(Held(parts)), kept))
 }

@@ -125,6 +125,7 @@ pub(crate) fn backup(store: &RedisStore) -> Result<Set> {
         bytes: memory.0.values().map(|bytes| bytes.len() as u64).sum(),
         stored_bytes: 0,
         evidence: verdict.evidence,
+        problems: verdict.problems,
     };
     Ok(Set { snapshot: Arc::new(memory), kept })
 }
