@@ -163,17 +163,17 @@ impl Session {
     }
 
     /// All rows of a small result.
-    pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Record>> {
+    pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Answer>> {
         let _waiting = self.waiting();
         let rows: Vec<Row> = self.conn.query(sql).map_err(|error| self.failure(what, error))?;
-        Ok(rows.into_iter().map(Record).collect())
+        Ok(rows.into_iter().map(Answer).collect())
     }
 
     /// All rows of a small result; none when the server refuses.
-    pub(crate) fn rows_if_possible(&mut self, what: &str, sql: &str) -> Result<Option<Vec<Record>>> {
+    pub(crate) fn rows_if_possible(&mut self, what: &str, sql: &str) -> Result<Option<Vec<Answer>>> {
         let _waiting = self.waiting();
         match self.conn.query::<Row, _>(sql) {
-            Ok(rows) => Ok(Some(rows.into_iter().map(Record).collect())),
+            Ok(rows) => Ok(Some(rows.into_iter().map(Answer).collect())),
             Err(mysql::Error::MySqlError(_)) => Ok(None),
             Err(error) => Err(self.failure(what, error)),
         }
@@ -221,9 +221,9 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
 }
 
 /// A row of a small result.
-pub(crate) struct Record(Row);
+pub(crate) struct Answer(Row);
 
-impl Record {
+impl Answer {
     /// The bytes of a cell; `None` for NULL and for a column that is not there.
     pub(crate) fn bytes(&self, index: usize) -> Option<&[u8]> {
         match self.0.as_ref(index) {
