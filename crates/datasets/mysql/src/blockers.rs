@@ -19,7 +19,7 @@ pub(crate) fn list(session: &mut Session) -> Vec<String> {
          ORDER BY TIME DESC LIMIT 10"
     );
     let found = [sql, without_transactions].iter().find_map(|sql| session.rows_if_possible("look for blockers", sql).ok().flatten());
-    let describe = |record: &crate::session::Record| {
+    let describe = |record: &crate::session::Answer| {
         let text = |index| record.text(index).unwrap_or_default();
         let transaction = record.maybe(5).ok().flatten().map_or_else(String::new, |age| format!(", transaction open for {age} s"));
         format!("connection {} of {}@{} ({} for {} s{transaction})", text(0), text(1), text(2), text(4).to_lowercase(), text(3))

@@ -6,6 +6,7 @@
 //! whose own hash says so.
 
 mod key;
+pub(crate) mod read;
 mod walk;
 
 use plan::Result;

@@ -13,12 +13,11 @@ use plan::ports::{Context, Road, Undone};
 use plan::{Class, Error, Result};
 
 use crate::blockers;
-use crate::discard::drop_schema;
 use crate::mark;
 use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
-use crate::record::{Document, Record, State};
+use crate::record::{Document, Record, State, drop_schema};
 use crate::schema::{Objects, Schema, read};
 use crate::server::{Kind, Server};
 use crate::session::{Session, Talk};

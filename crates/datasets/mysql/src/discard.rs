@@ -4,13 +4,13 @@ use plan::ports::{Context, Discard, Road};
 use plan::{Error, Result};
 
 use crate::cut_over::uncover;
+use crate::local_infile;
 use crate::mark;
 use crate::place::Schemas;
 use crate::quote;
-use crate::record::{Record, State, TABLE};
+use crate::record::{Record, State, TABLE, drop_schema};
 use crate::schema::read;
 use crate::session::{Session, Talk};
-use crate::stage;
 use crate::store::MysqlStore;
 
 /// Drops both schemas of the run; of a restore in place, its mark. The previous data goes only when it is what is to go.
@@ -48,7 +48,7 @@ pub(crate) fn discard(store: &MysqlStore, context: &Context, schemas: &Schemas, 
         uncover(&mut session, &schemas.live, &schemas.before, &context.run)?;
     }
     if state.is_some() {
-        stage::put_local_infile_back(&mut session, &record)?;
+        local_infile::put_back(&mut session, &record)?;
     }
     drop_schema(&mut session, &schemas.stage)?;
     drop_schema(&mut session, &schemas.before)
@@ -64,17 +64,6 @@ fn refuse_unmarked(session: &mut Session, schemas: &Schemas) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Drops a schema of a run: table by table, the record last, so that a crash leaves the record with what is left.
-pub(crate) fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
-    if !read::exists(session, schema)? {
-        return Ok(());
-    }
-    for table in read::table_names(session, schema)?.iter().filter(|name| *name != TABLE) {
-        session.run("drop a table of this run", &format!("DROP TABLE IF EXISTS {}", quote::qualified(schema, table)))?;
-    }
-    session.run("drop a schema of this run", &format!("DROP DATABASE IF EXISTS {}", quote::name(schema))).map(drop)
 }
 
 /// Bytes that the server says both schemas take.

@@ -3,6 +3,7 @@
 //! A planner cuts tables into chunks and hands each to the workers and, in the same order, to whoever pulls the parts. Channels are bounded: a worker
 //! holds one part while another waits, whatever the size of the data. Every chunk ends with a word of its own; a channel that closes without it is an error.
 
+mod pieces;
 mod script;
 mod view;
 mod worker;
@@ -16,46 +17,14 @@ use plan::evidence::{Evidence, Tally};
 use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
 use plan::{Error, Result};
 
-use crate::chunk::{self, Chunk};
-use crate::quote;
+use crate::chunk;
 use crate::schema::{Schema, lines, needs, read};
 use crate::session::Session;
 use crate::store::MysqlStore;
+use pieces::{Job, Order, Piece};
 use view::View;
 
 pub(crate) use script::SCHEMA_PATH;
-pub(crate) use worker::read_chunk;
-
-/// A part ends with the row that brings it here; only a single larger row makes a larger part.
-pub(crate) const PART_BYTES: usize = (8 << 20) - (64 << 10);
-
-/// What a worker sends of a chunk.
-enum Piece {
-    Part { bytes: Vec<u8>, rows: u64 },
-    Done(Counted),
-    Failed(Error),
-}
-
-/// What a worker counted in a chunk.
-#[derive(Debug, Clone, Copy, Default)]
-struct Counted {
-    tally: Tally,
-    longest_row_bytes: usize,
-}
-
-/// What the planner sends, in the order in which parts leave.
-enum Order {
-    Chunk { table: usize, pieces: Receiver<Piece> },
-    End,
-    Failed(Error),
-}
-
-/// What the planner gives to the workers.
-struct Job {
-    table: usize,
-    chunk: Chunk,
-    pieces: Sender<Piece>,
-}
 
 /// The chunk whose parts are leaving.
 struct Current {
@@ -298,9 +267,4 @@ impl Drop for MysqlDump {
             drop(thread.join());
         }
     }
-}
-
-/// The folder of a table's rows.
-fn row_folder(table: &str) -> String {
-    format!("rows/{}", quote::file_name(table))
 }

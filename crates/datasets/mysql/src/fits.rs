@@ -4,11 +4,11 @@ use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, StoreKind};
 
-use crate::look;
 use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
 use crate::quote;
+use crate::rights;
 use crate::server::{Kind, Server, Version};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
@@ -135,7 +135,7 @@ fn trust(session: &mut Session, kept: &KeptDataSet, server: &Server, grants: &Gr
 
 fn privileges(store: &MysqlStore, grants: &Grants, road: Road) -> Vec<Problem> {
     let probe = Schemas::of(&store.address.database, &plan::ids::RunId("0000000000".into()), road, true);
-    let (open, mut problems) = look::writing(grants, &probe);
+    let (open, mut problems) = rights::writing(grants, &probe);
     if road == Road::SideCopy && open == Road::InPlace {
         // Said as a way out of the road, not as a slower one.
         problems.retain(|problem| !problem.text.contains("in place"));

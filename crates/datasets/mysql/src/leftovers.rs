@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::beside::{self, Beside};
 use crate::cut_over::uncover;
-use crate::discard::drop_schema;
+use crate::local_infile;
 use crate::mark;
 use crate::quote;
-use crate::record::{Record, State, TABLE};
+use crate::record::{Record, State, TABLE, drop_schema};
 use crate::schema::read;
 use crate::session::{Session, Talk};
-use crate::stage;
 use crate::store::MysqlStore;
 
 /// What a leftover's handle holds: what was found, to compare with what is there when it is removed.
@@ -141,7 +140,7 @@ fn remove_schemas(session: &mut Session, live: &str, run: &Beside, leftover: &Le
         Holds::Staged | Holds::Previous | Holds::Mark => {}
     }
     if let (Some(before), Some(state)) = (&run.before, run.state) {
-        stage::put_local_infile_back(session, &Record::in_schema(before))?;
+        local_infile::put_back(session, &Record::in_schema(before))?;
         if let (Some(mark), true) = (&run.mark, state != State::Done) {
             uncover(session, live, before, &mark.run)?;
         }

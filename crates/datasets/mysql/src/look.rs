@@ -10,19 +10,11 @@ use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
 use crate::quote;
-use crate::reserve::has_replicas;
-use crate::server::{Kind, Server};
+use crate::rights;
+use crate::server::{Server, has_replicas};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 
-/// Without these a dump would silently lack triggers, views' definitions or events.
-const READ: [&str; 4] = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"];
-/// What loading and swapping needs on every schema that takes part.
-const LOAD: [&str; 7] = ["SELECT", "INSERT", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES"];
-/// What the record of the cut-over needs besides.
-const RECORD: [&str; 1] = ["DELETE"];
-/// What making the objects needs on the live schema.
-const OBJECTS: [&str; 6] = ["CREATE VIEW", "SHOW VIEW", "TRIGGER", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT"];
 /// A transaction older than this is worth a word.
 const LONG_SECONDS: u64 = 60;
 
@@ -32,8 +24,8 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     let mut session = store.session(Talk::Text, Some(database))?;
     let server = Server::ask(&mut session)?;
     let grants = Grants::ask(&mut session, server.kind)?;
-    let mut backup = reading(&grants, &server, database);
-    let (road, mut restore) = writing(&grants, &Schemas::of(database, &context.run, Road::SideCopy, true));
+    let mut backup = rights::reading(&grants, &server, database);
+    let (road, mut restore) = rights::writing(&grants, &Schemas::of(database, &context.run, Road::SideCopy, true));
     backup.extend(owned::hidden_routines(&mut session, &server, &grants, database)?);
     restore.extend(owned::protected(&mut session, &server, &grants, database)?);
     let long = long_transactions(&mut session)?;
@@ -90,90 +82,6 @@ fn half_loaded_by(session: &mut Session, database: &str) -> Result<Option<String
         return Ok(Some(found.mark.map_or_else(|| "unknown".to_owned(), |mark| mark.run.to_string())));
     }
     Ok(beside::list(session, database)?.iter().find(|run| run.is_half_way()).map(Beside::run))
-}
-
-/// What is missing for reading; the blocking ones would make a set incomplete without a word.
-pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<Problem> {
-    let (user, schema) = (&grants.user, quote::name(database));
-    let mut problems = Vec::new();
-    let missing = grants.missing(&READ, database);
-    if !missing.is_empty() {
-        let list = missing.join(", ");
-        problems.push(
-            Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}: the dump would lack what is not shown"))
-                .way_out(format!("GRANT {list} ON {schema}.* TO {user}")),
-        );
-    }
-    let sees_routines = grants.everywhere("SELECT")
-        || ["EXECUTE", "ALTER ROUTINE", "CREATE ROUTINE", "SHOW CREATE ROUTINE"].iter().any(|privilege| grants.on(privilege, database))
-        || grants.everywhere("SHOW_ROUTINE");
-    if !sees_routines {
-        let text = format!("{user} may not see the routines of {schema}");
-        problems.push(Problem::new(Severity::Blocks, text).way_out(owned::show_routines(server, user, &schema)));
-    }
-    let mut degrade = |ok: bool, text: &str, grant: &str| {
-        if !ok {
-            problems.push(
-                Problem::new(Severity::Degrades, format!("{user} lacks {grant}: {text}"))
-                    .way_out(format!("GRANT {grant} ON *.* TO {user}")),
-            );
-        }
-    };
-    let lock = grants.on("LOCK TABLES", database);
-    let otherwise = if lock { "the view is taken under read locks on every table" } else { "the dump uses one connection only" };
-    degrade(grants.everywhere("RELOAD"), otherwise, "RELOAD");
-    match server.kind {
-        Kind::Mysql => {
-            degrade(grants.everywhere("BACKUP_ADMIN"), "views and routines are not protected from changes during the dump", "BACKUP_ADMIN");
-            degrade(grants.everywhere("REPLICATION CLIENT"), "the position in the binary log is not recorded", "REPLICATION CLIENT");
-        }
-        Kind::Mariadb => {
-            let may = ["BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"].iter().any(|privilege| grants.everywhere(privilege));
-            degrade(may, "the position in the binary log is not recorded", "BINLOG MONITOR");
-        }
-    }
-    degrade(grants.everywhere("PROCESS"), "blocking connections cannot be named", "PROCESS");
-    problems
-}
-
-/// The road that the privileges allow, and what is missing for it.
-pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>) {
-    let user = &grants.user;
-    let mut problems = Vec::new();
-    let side: Vec<&str> = [&schemas.stage, &schemas.before]
-        .into_iter()
-        .flat_map(|schema| grants.missing(&LOAD, schema).into_iter().chain(grants.missing(&RECORD, schema)))
-        .collect();
-    let road = if side.is_empty() { Road::SideCopy } else { Road::InPlace };
-    if road == Road::InPlace {
-        let pattern = quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")));
-        problems.push(
-            Problem::new(
-                Severity::Degrades,
-                format!("{user} may not make schemas beside {}: a restore has to go in place", quote::name(&schemas.live)),
-            )
-            .way_out(format!("GRANT ALL ON {pattern}.* TO {user}")),
-        );
-    }
-    let missing: Vec<&str> = grants.missing(&LOAD, &schemas.live).into_iter().chain(grants.missing(&OBJECTS, &schemas.live)).collect();
-    if !missing.is_empty() {
-        let (list, schema) = (missing.join(", "), quote::name(&schemas.live));
-        problems.push(
-            Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}"))
-                .way_out(format!("GRANT {list} ON {schema}.* TO {user}")),
-        );
-    }
-    let keeps_definers = ["SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"].iter().any(|privilege| grants.everywhere(privilege));
-    if !keeps_definers {
-        problems.push(
-            Problem::new(
-                Severity::Degrades,
-                format!("{user} may not keep the definers of triggers, views, routines and events: they will belong to {user}"),
-            )
-            .way_out(format!("GRANT SET_ANY_DEFINER ON *.* TO {user} (MySQL 8.2; before: SET_USER_ID; MariaDB: SET USER)")),
-        );
-    }
-    (road, problems)
 }
 
 fn long_transactions(session: &mut Session) -> Result<Vec<String>> {

@@ -9,7 +9,6 @@ use plan::ports::{Context, Event, Road, Verb};
 use plan::{Error, Result};
 
 use crate::chunk::{self, Chunk};
-use crate::dump::read_chunk;
 use crate::place::Schemas;
 use crate::record::{Document, Record};
 use crate::schema::{Schema, lines, read};
@@ -73,7 +72,7 @@ fn read_all(store: &MysqlStore, context: &Context, target: &str, schema: &Schema
                 for (index, chunk) in taken {
                     context.stop.check()?;
                     let (Some(table), Some(tally)) = (schema.tables.get(index), tallies.get_mut(index)) else { continue };
-                    let counted = read_chunk(&mut session, target, table, &chunk, |part, rows| {
+                    let counted = chunk::read::tally(&mut session, target, table, &chunk, |part, rows| {
                         let bytes = part.len() as u64;
                         context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Prove, bytes, items: rows });
                         context.stop.check()

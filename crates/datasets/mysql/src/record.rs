@@ -195,3 +195,14 @@ impl Record {
         Ok(())
     }
 }
+
+/// Drops a schema of a run: table by table, the record last, so that a crash leaves the record with what is left.
+pub(crate) fn drop_schema(session: &mut Session, schema: &str) -> Result<()> {
+    if !read::exists(session, schema)? {
+        return Ok(());
+    }
+    for table in read::table_names(session, schema)?.iter().filter(|name| *name != TABLE) {
+        session.run("drop a table of this run", &format!("DROP TABLE IF EXISTS {}", quote::qualified(schema, table)))?;
+    }
+    session.run("drop a schema of this run", &format!("DROP DATABASE IF EXISTS {}", quote::name(schema))).map(drop)
+}

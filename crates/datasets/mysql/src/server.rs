@@ -86,3 +86,27 @@ impl Server {
         format!("{} {}", self.kind.display(), self.version)
     }
 }
+
+/// Whether somebody may read the binary log. What may not be looked at counts as a replica.
+pub(crate) fn has_replicas(session: &mut Session, server: &Server) -> Result<bool> {
+    // In a cluster, the log is how the other members get the data.
+    if session.variable("GLOBAL.wsrep_on")?.is_some_and(|on| on == "1") {
+        return Ok(true);
+    }
+    let group = "SELECT 1 FROM performance_schema.replication_group_members WHERE MEMBER_ID <> ''";
+    if server.kind == Kind::Mysql
+        && session.rows_if_possible("look for a replication group", group)?.is_some_and(|members| !members.is_empty())
+    {
+        return Ok(true);
+    }
+    let mut registered = None;
+    for sql in ["SHOW REPLICAS", "SHOW SLAVE HOSTS"] {
+        registered = session.rows_if_possible("look for replicas", sql)?;
+        if registered.is_some() {
+            break;
+        }
+    }
+    let reading = "SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+    let reading = session.rows_if_possible("look for replicas", reading)?;
+    Ok(registered.is_none_or(|replicas| !replicas.is_empty()) || reading.is_none_or(|replicas| !replicas.is_empty()))
+}

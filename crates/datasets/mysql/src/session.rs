@@ -3,6 +3,9 @@
 //! Statements that change something go through [`Session::run`] only, so that a test can stop the work after any of them. Never puts a
 //! statement's text into an error: it may hold data.
 
+mod variables;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use line::{Line, Waiting};
@@ -87,25 +90,37 @@ impl Session {
             Talk::Rows => "binary",
         };
         session.set(&format!("NAMES {names}"))?;
+        session.set(variables::FIRST)?;
         session.set(&format!("SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00'"))?;
-        for variable in [
-            "sql_quote_show_create = 1",
-            // A part may wait long for the repository, and a session for its turn.
-            "net_write_timeout = 86400",
-            "net_read_timeout = 86400",
-            "wait_timeout = 2147483",
-            "max_error_count = 65535",
-            "max_execution_time = 0",
-            "max_statement_time = 0",
-            "information_schema_stats_expiry = 0",
-            "sql_require_primary_key = 0",
-            "sql_generate_invisible_primary_key = 0",
-            "show_gipk_in_create_table_and_information_schema = 1",
-            "sql_if_exists = 0",
-        ] {
-            session.set_if_possible(&format!("SESSION {variable}"))?;
-        }
+        session.pin()?;
         Ok(session)
+    }
+
+    /// Gives every variable of the list its value, as far as the server knows it: in one statement, or one by one where the user may not set all of them.
+    fn pin(&mut self) -> Result<()> {
+        let asked = self.rows("read the session's variables", &variables::question())?;
+        let mut found = BTreeMap::new();
+        for record in &asked {
+            found.insert(record.text(0)?.to_ascii_lowercase(), record.text(1)?);
+        }
+        let differ = |name: &str, value: &str| found.get(name).is_some_and(|is| !is.eq_ignore_ascii_case(value));
+        let wrong: Vec<_> = variables::pinned().filter(|(name, value, _)| differ(name, value)).collect();
+        let assignments: Vec<String> = wrong.iter().map(|(name, value, _)| variables::assignment(name, value)).collect();
+        if wrong.is_empty() || self.set_if_possible(&format!("SESSION {}", assignments.join(", ")))? {
+            return Ok(());
+        }
+        for ((name, value, must), assignment) in wrong.iter().zip(&assignments) {
+            let assignment = format!("SESSION {assignment}");
+            if !*must {
+                self.set_if_possible(&assignment)?;
+                continue;
+            }
+            self.set(&assignment).map_err(|error| {
+                let is = found.get(*name).map(String::as_str).unwrap_or_default();
+                error.hint(format!("{name} is {is:?} on the server, and this session needs {value:?}: SET GLOBAL {name} = DEFAULT, or a user who may set it."))
+            })?;
+        }
+        Ok(())
     }
 
     /// A signal waits for the statements of this session: they are short, and better not torn.
@@ -163,17 +178,17 @@ impl Session {
     }
 
     /// All rows of a small result.
-    pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Record>> {
+    pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Answer>> {
         let _waiting = self.waiting();
         let rows: Vec<Row> = self.conn.query(sql).map_err(|error| self.failure(what, error))?;
-        Ok(rows.into_iter().map(Record).collect())
+        Ok(rows.into_iter().map(Answer).collect())
     }
 
     /// All rows of a small result; none when the server refuses.
-    pub(crate) fn rows_if_possible(&mut self, what: &str, sql: &str) -> Result<Option<Vec<Record>>> {
+    pub(crate) fn rows_if_possible(&mut self, what: &str, sql: &str) -> Result<Option<Vec<Answer>>> {
         let _waiting = self.waiting();
         match self.conn.query::<Row, _>(sql) {
-            Ok(rows) => Ok(Some(rows.into_iter().map(Record).collect())),
+            Ok(rows) => Ok(Some(rows.into_iter().map(Answer).collect())),
             Err(mysql::Error::MySqlError(_)) => Ok(None),
             Err(error) => Err(self.failure(what, error)),
         }
@@ -221,9 +236,9 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
 }
 
 /// A row of a small result.
-pub(crate) struct Record(Row);
+pub(crate) struct Answer(Row);
 
-impl Record {
+impl Answer {
     /// The bytes of a cell; `None` for NULL and for a column that is not there.
     pub(crate) fn bytes(&self, index: usize) -> Option<&[u8]> {
         match self.0.as_ref(index) {
@@ -311,4 +326,9 @@ pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
         _ => Class::Failed,
     };
     Error::new(class, what).because(error)
+}
+
+#[cfg(test)]
+pub(crate) fn is_in_the_list_of_variables(name: &str) -> bool {
+    variables::rule(name).is_some()
 }

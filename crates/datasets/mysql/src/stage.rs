@@ -12,14 +12,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use plan::ports::{Context, Entry, Mark, MarkRole, Road, Snapshot};
 use plan::{Error, Result};
 
-use crate::discard::drop_schema;
 use crate::dump::SCHEMA_PATH;
 use crate::load::Definitions;
+use crate::local_infile;
 use crate::mark;
 use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
-use crate::record::{Document, Record, State};
+use crate::record::{Document, Record, State, drop_schema};
 use crate::schema::{FORMAT, Schema, read};
 use crate::server::Server;
 use crate::session::{Session, Talk};
@@ -44,9 +44,9 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
         context.stop.check()?;
         session.run(&format!("make table {:?}", table.name), &definition.create)?;
     }
-    let local = !store.options.insert_only && open_local_infile(&mut session, schemas, &record)?;
+    let local = !store.options.insert_only && local_infile::open(&mut session, schemas, &record)?;
     let loaded = load(store, context, schemas, snapshot, &schema, local);
-    let put_back = if schemas.road == Road::SideCopy { put_local_infile_back(&mut session, &record) } else { Ok(()) };
+    let put_back = if schemas.road == Road::SideCopy { local_infile::put_back(&mut session, &record) } else { Ok(()) };
     loaded.and(put_back)?;
     add_keys(store, context, schemas, &schema, &definitions)?;
     for (table, definition) in schema.tables.iter().zip(&definitions) {
@@ -109,30 +109,6 @@ fn clear_live(session: &mut Session, schemas: &Schemas, schema: &Schema) -> Resu
         session.run(&format!("drop table {table:?}"), &format!("DROP TABLE IF EXISTS {}", quote::qualified(&schemas.live, &table)))?;
     }
     objects::set_defaults(session, &schemas.live, &schema.objects.charset, &schema.objects.collation)
-}
-
-/// Whether the server takes local files; switches that on where it may, noting the old value first. In place it is not touched: there is no record.
-fn open_local_infile(session: &mut Session, schemas: &Schemas, record: &Record) -> Result<bool> {
-    if session.variable("GLOBAL.local_infile")?.as_deref() == Some("1") {
-        return Ok(true);
-    }
-    if schemas.road == Road::InPlace {
-        return Ok(false);
-    }
-    record.write(session, Document::LocalInfile, &false)?;
-    match session.attempt("let the server take local files", "SET GLOBAL local_infile = 1")? {
-        Ok(_) => Ok(true),
-        Err(_) => record.remove(session, Document::LocalInfile).map(|()| false),
-    }
-}
-
-/// Gives `local_infile` the value that it had.
-pub(crate) fn put_local_infile_back(session: &mut Session, record: &Record) -> Result<()> {
-    if record.read::<bool>(session, Document::LocalInfile)? == Some(false) {
-        session.run("put local_infile back", "SET GLOBAL local_infile = 0")?;
-        record.remove(session, Document::LocalInfile)?;
-    }
-    Ok(())
 }
 
 /// Hands every part to the next free loader.

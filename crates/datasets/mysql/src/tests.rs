@@ -10,3 +10,4 @@ mod network;
 mod privileges;
 mod ranges;
 mod refusals;
+mod variables;

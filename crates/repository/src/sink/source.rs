@@ -21,7 +21,7 @@ use crate::fault::{guarded, lock};
 use crate::read::walk::Found;
 use crate::storage::Gate;
 
-/// Bytes of parts in memory at a time, unless a single part is larger.
+/// Bytes of parts in memory at a time, unless two parts alone are larger: the archiver asks for the next part before it reads the one that it was given last.
 const IN_FLIGHT_BYTES_MAX: u64 = 48 << 20;
 
 /// What was given to the archiver.
@@ -200,33 +200,51 @@ impl Run {
 }
 
 /// Bounds the bytes of parts that wait for the archiver. Its queue is as long as the machine has processors, whatever the parts' size.
+///
+/// The part that was given last is not waited for: the archiver looks one entry ahead, to know when a folder ends, and begins with a part only when it has
+/// been given the next one. So two parts may be in memory whatever their size, and never more than two above the bound.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    bytes: Mutex<u64>,
+    held: Mutex<Held>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: u64,
+    /// Number and bytes of the part that was given last, while it is held.
+    last: Option<(u64, u64)>,
+    given: u64,
 }
 
 /// Room for a part; given back when dropped.
 #[derive(Debug)]
 pub struct Permit {
     of: Arc<InFlight>,
+    number: u64,
     bytes: u64,
 }
 
 impl InFlight {
     fn acquire(self: &Arc<Self>, bytes: u64, is_over: impl Fn() -> bool) -> Permit {
-        let mut used = lock(&self.bytes);
-        while *used > 0 && *used + bytes > IN_FLIGHT_BYTES_MAX && !is_over() {
-            used = self.freed.wait_timeout(used, Duration::from_millis(200)).unwrap_or_else(PoisonError::into_inner).0;
+        let mut held = lock(&self.held);
+        while held.bytes > held.last.map_or(0, |(_, bytes)| bytes) && held.bytes + bytes > IN_FLIGHT_BYTES_MAX && !is_over() {
+            held = self.freed.wait_timeout(held, Duration::from_millis(200)).unwrap_or_else(PoisonError::into_inner).0;
         }
-        *used += bytes;
-        Permit { of: Arc::clone(self), bytes }
+        held.bytes += bytes;
+        held.given += 1;
+        let number = held.given;
+        held.last = Some((number, bytes));
+        Permit { of: Arc::clone(self), number, bytes }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        *lock(&self.of.bytes) -= self.bytes;
+        let mut held = lock(&self.of.held);
+        held.bytes -= self.bytes;
+        held.last = held.last.filter(|(number, _)| *number != self.number);
+        drop(held);
         self.of.freed.notify_all();
     }
 }

@@ -26,7 +26,12 @@ pub(super) struct Script {
 
 /// `rows/<table>/<chunk>.<part>.tsv`
 pub(super) fn row_path(table: &str, chunk: u32, part: u32) -> PathBuf {
-    format!("{}/{chunk:08}.{part:06}.tsv", super::row_folder(table)).into()
+    format!("{}/{chunk:08}.{part:06}.tsv", row_folder(table)).into()
+}
+
+/// The folder of a table's rows.
+fn row_folder(table: &str) -> String {
+    format!("rows/{}", quote::file_name(table))
 }
 
 /// The machine-readable schema.

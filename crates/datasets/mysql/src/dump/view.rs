@@ -11,10 +11,10 @@ use plan::ports::{Context, Severity};
 use plan::{Class, Error, Result};
 
 use crate::blockers;
-use crate::look;
 use crate::owned;
 use crate::privileges::Grants;
 use crate::quote;
+use crate::rights;
 use crate::schema::{Schema, read};
 use crate::server::{Kind, Server, Version};
 use crate::session::{Session, Talk, code};
@@ -98,7 +98,8 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
 /// What may not be seen would be left out without a word: such a dump is refused.
 fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> Result<()> {
     let grants = Grants::ask(session, server.kind)?;
-    let problems = look::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
+    let problems =
+        rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
     let mut blocking = problems.filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());

@@ -17,6 +17,8 @@ use plan::{Error, Result};
 use crate::{Address, MysqlStore, Options};
 
 pub(super) const KINDS: [MysqlKind; 2] = [MysqlKind::Mysql, MysqlKind::Mariadb];
+/// Every server at hand.
+pub(super) const SERVERS: [MysqlKind; 3] = [MysqlKind::Mysql, MysqlKind::Mariadb, MysqlKind::NewerMariadb];
 
 /// Starts a server of a kind; the buffer pool is small, many run at a time. Temporary files go to its own folder: MariaDB removes those of every other server
 /// when it starts, and a server that misses one ends (`ha_maria::drop_table` of a table that is not there).

@@ -7,7 +7,7 @@ use plan::{Error, Result};
 use crate::mark;
 use crate::quote;
 use crate::schema::{Column, ForeignKey, Key, KeyPart, Table, definition};
-use crate::session::{Record, Session};
+use crate::session::{Answer, Session};
 
 /// Names of the base tables, sorted by file name; not the mark of a load in place, which is no data.
 pub(crate) fn table_names(session: &mut Session, database: &str) -> Result<Vec<String>> {
@@ -88,7 +88,7 @@ fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec
     Ok(columns)
 }
 
-fn column(record: &Record) -> Result<Column> {
+fn column(record: &Answer) -> Result<Column> {
     let (name, data_type, column_type, extra) = (record.text(1)?, record.text(2)?.to_ascii_lowercase(), record.text(3)?, record.text(8)?);
     let quoted = quote::name(&name);
     // `DEFAULT_GENERATED` of MySQL is an expression as default, not a generated column.

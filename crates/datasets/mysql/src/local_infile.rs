@@ -1,0 +1,32 @@
+//! `local_infile` of the server: switched on for a load where that may be, and given back the value that it had.
+
+use plan::Result;
+use plan::ports::Road;
+
+use crate::place::Schemas;
+use crate::record::{Document, Record};
+use crate::session::Session;
+
+/// Whether the server takes local files; switches that on where it may, noting the old value first. In place it is not touched: there is no record.
+pub(crate) fn open(session: &mut Session, schemas: &Schemas, record: &Record) -> Result<bool> {
+    if session.variable("GLOBAL.local_infile")?.as_deref() == Some("1") {
+        return Ok(true);
+    }
+    if schemas.road == Road::InPlace {
+        return Ok(false);
+    }
+    record.write(session, Document::LocalInfile, &false)?;
+    match session.attempt("let the server take local files", "SET GLOBAL local_infile = 1")? {
+        Ok(_) => Ok(true),
+        Err(_) => record.remove(session, Document::LocalInfile).map(|()| false),
+    }
+}
+
+/// Gives `local_infile` the value that it had.
+pub(crate) fn put_back(session: &mut Session, record: &Record) -> Result<()> {
+    if record.read::<bool>(session, Document::LocalInfile)? == Some(false) {
+        session.run("put local_infile back", "SET GLOBAL local_infile = 0")?;
+        record.remove(session, Document::LocalInfile)?;
+    }
+    Ok(())
+}
