@@ -3,7 +3,7 @@
 use std::fs;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mysql::{Conn, OptsBuilder};
 use plan::Result;
@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
-use crate::programs::{find, find_mysql};
+use crate::programs::{find, find_mysql, find_newer_mariadb, share_of_newer_mariadb};
 use crate::server::{Kind, Reach, Server, password, write_private};
 use crate::template;
 
@@ -22,8 +22,18 @@ use crate::template;
 pub enum MysqlKind {
     /// Oracle's, of the private prefix (see `scripts/install-test-deps`).
     Mysql,
-    /// MariaDB, as Debian packages it.
+    /// MariaDB, as Debian 12 packages it (10.11).
     Mariadb,
+    /// MariaDB 11.8, of the private prefix.
+    NewerMariadb,
+}
+
+impl MysqlKind {
+    /// Whether it is MariaDB, of whatever version.
+    #[must_use]
+    pub const fn is_mariadb(self) -> bool {
+        matches!(self, Self::Mariadb | Self::NewerMariadb)
+    }
 }
 
 /// Options that change what initialisation makes: with one of them the template is not used.
@@ -139,6 +149,7 @@ impl Mysql {
         let found = match self.kind {
             MysqlKind::Mysql => find_mysql(mysql),
             MysqlKind::Mariadb => find(mariadb),
+            MysqlKind::NewerMariadb => find_newer_mariadb(mariadb),
         };
         // A missing program shows itself when the command is run, with its name.
         let mut command = children::command(found.unwrap_or_else(|_| PathBuf::from(mysql)));
@@ -165,6 +176,7 @@ fn program(kind: MysqlKind) -> Result<PathBuf> {
     match kind {
         MysqlKind::Mysql => find_mysql("mysqld"),
         MysqlKind::Mariadb => find("mariadbd"),
+        MysqlKind::NewerMariadb => find_newer_mariadb("mariadbd"),
     }
 }
 
@@ -193,12 +205,58 @@ fn initialise(kind: MysqlKind, data: &Path, options: &[&str]) -> Result<()> {
                 .args(as_root())
                 .args(options),
         )?,
+        MysqlKind::NewerMariadb => bootstrap(data, &data_option, &users, options)?,
     }
     // Each server makes its own identity at its first start.
     if done.exists() {
         fs::remove_file(&done).during(|| format!("remove {}", done.display()))?;
     }
     fs::remove_file(&users).during(|| format!("remove {}", users.display()))
+}
+
+/// What makes the system tables of MariaDB, in this order, in files that come with it.
+const BOOTSTRAP: [&str; 5] = [
+    "mariadb_system_tables.sql",
+    "mariadb_performance_tables.sql",
+    "mariadb_system_tables_data.sql",
+    "fill_help_tables.sql",
+    "mariadb_sys_schema.sql",
+];
+
+/// As `mariadb-install-db` does it: that script looks for its files in the system only.
+fn bootstrap(data: &Path, data_option: &str, users: &Path, options: &[&str]) -> Result<()> {
+    fs::create_dir_all(data).during(|| format!("make {}", data.display()))?;
+    let script = data.with_extension("bootstrap");
+    // Unset, the account of the socket would be made beside root's own.
+    let mut text = String::from("CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket = NULL;\n");
+    for file in BOOTSTRAP.iter().map(|name| share_of_newer_mariadb(name)).chain([Ok(users.to_owned())]) {
+        let file = file?;
+        text.push_str(&fs::read_to_string(&file).during(|| format!("read {}", file.display()))?);
+        text.push('\n');
+    }
+    write_private(&script, &text)?;
+    let input = fs::File::open(&script).during(|| format!("open {}", script.display()))?;
+    template::run(
+        children::command(program(MysqlKind::NewerMariadb)?)
+            .args(["--no-defaults", "--bootstrap", data_option, "--log-warnings=0", "--enforce-storage-engine="])
+            .args(["--max-allowed-packet=8M", "--net-buffer-length=16K"])
+            .args(own_folders(MysqlKind::NewerMariadb)?)
+            .args(as_root())
+            .args(options)
+            .stdin(Stdio::from(input)),
+    )?;
+    fs::remove_file(&script).during(|| format!("remove {}", script.display()))
+}
+
+/// Where a server in a private prefix finds its messages and character sets; the others know.
+fn own_folders(kind: MysqlKind) -> Result<Vec<String>> {
+    if kind != MysqlKind::NewerMariadb {
+        return Ok(Vec::new());
+    }
+    Ok(vec![
+        format!("--lc-messages-dir={}", share_of_newer_mariadb("")?.display()),
+        format!("--character-sets-dir={}", share_of_newer_mariadb("charsets")?.display()),
+    ])
 }
 
 /// Run at every start, not written to the binary log.
@@ -227,6 +285,7 @@ fn launch(kind: MysqlKind, folder: &Path, port: u16, reach: Reach, options: &[St
         .arg(format!("--tmpdir={}", folder.display()))
         .arg(format!("--init-file={}", folder.join(PASSWORD_FILE).display()))
         .args((reach == Reach::Socket).then_some("--skip-networking"))
+        .args(own_folders(kind)?)
         .args(as_root())
         .args(options);
     Ok(command)

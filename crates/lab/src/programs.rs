@@ -34,6 +34,18 @@ pub(crate) fn find_newest(name: &str) -> Result<PathBuf> {
     own.filter(|file| is_program(file)).ok_or_else(|| missing(&format!("{name} of the newest version")))
 }
 
+/// A program of MariaDB 11.8: of its private prefix only.
+pub(crate) fn find_newer_mariadb(name: &str) -> Result<PathBuf> {
+    let own = prefix("THREESCALE_BACKUP_MARIADB_PREFIX", "mariadb").map(|prefix| prefix.join("bin").join(name));
+    own.filter(|file| is_program(file)).ok_or_else(|| missing(&format!("{name} of MariaDB 11.8")))
+}
+
+/// A file or folder of `/usr/share/mariadb` of that prefix.
+pub(crate) fn share_of_newer_mariadb(name: &str) -> Result<PathBuf> {
+    let prefix = prefix("THREESCALE_BACKUP_MARIADB_PREFIX", "mariadb").ok_or_else(|| missing("mariadbd of MariaDB 11.8"))?;
+    Ok(prefix.join("root/usr/share/mariadb").join(name))
+}
+
 /// Where `scripts/install-test-deps` unpacks what this Debian lacks.
 fn prefix(variable: &str, name: &str) -> Option<PathBuf> {
     let set = std::env::var_os(variable).map(PathBuf::from);

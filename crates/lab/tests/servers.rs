@@ -44,7 +44,8 @@ fn mysql_keeps_its_data(kind: MysqlKind) {
     assert_eq!(server.port(), port);
     assert!(output(server.dump_client().args(["d"])).contains("INSERT INTO `t`"));
     let version = output(server.client().args(["-N", "-B", "-e", "SELECT VERSION()"]));
-    assert_eq!(version.contains("MariaDB"), kind == MysqlKind::Mariadb, "{version}");
+    assert_eq!(version.contains("MariaDB"), kind.is_mariadb(), "{version}");
+    assert_eq!(version.starts_with("11.8."), kind == MysqlKind::NewerMariadb, "{version}");
 }
 
 #[test]
@@ -55,6 +56,11 @@ fn mysql_keeps_its_data_through_stop_and_kill() {
 #[test]
 fn mariadb_keeps_its_data_through_stop_and_kill() {
     mysql_keeps_its_data(MysqlKind::Mariadb);
+}
+
+#[test]
+fn newer_mariadb_keeps_its_data_through_stop_and_kill() {
+    mysql_keeps_its_data(MysqlKind::NewerMariadb);
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn fill(server: &Mysql, database: &str) {
         &mut conn,
         match server.kind() {
             MysqlKind::Mysql => include_str!("fidelity/mysql.sql"),
-            MysqlKind::Mariadb => include_str!("fidelity/mariadb.sql"),
+            MysqlKind::Mariadb | MysqlKind::NewerMariadb => include_str!("fidelity/mariadb.sql"),
         },
     );
     // Every byte in every kind of column that takes bytes, alone and all together.

@@ -164,7 +164,7 @@ fn what_cannot_be_kept_is_refused_by_name() {
             MysqlKind::Mysql => {
                 &[("CREATE LIBRARY odd LANGUAGE JAVASCRIPT AS 'export function f(n) { return n }'", "library", "DROP LIBRARY odd")]
             }
-            MysqlKind::Mariadb => &[
+            MysqlKind::Mariadb | MysqlKind::NewerMariadb => &[
                 ("CREATE PACKAGE odd AS PROCEDURE p(); END", "package", "DROP PACKAGE odd"),
                 ("CREATE SEQUENCE odd", "sequence", "DROP SEQUENCE odd"),
                 ("CREATE TABLE odd (id INT) WITH SYSTEM VERSIONING", "system versioned", "DROP TABLE odd"),
