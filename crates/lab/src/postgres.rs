@@ -15,20 +15,48 @@ use rustix::process::Signal;
 use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
-use crate::programs::find;
+use crate::programs::find_postgres;
 use crate::server::{Kind, Reach, Server, password, write_private};
 use crate::template;
 
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PostgresVersion {
+    /// The newest of this machine's packages: 15 on Debian 12.
+    Own,
+    /// 13, of a private prefix (see `scripts/install-test-deps`), as the others are.
+    V13,
+    /// 17: the first with `transaction_timeout`.
+    V17,
+    /// 18.
+    V18,
+}
+
+impl PostgresVersion {
+    /// All of them, from old to new.
+    pub const ALL: [Self; 4] = [Self::V13, Self::Own, Self::V17, Self::V18];
+
+    /// The folder with its `postgres`, `psql`, `pg_dump` and `pg_restore`.
+    ///
+    /// # Errors
+    /// When it is not on this machine, with the way to install it.
+    pub fn programs(self) -> Result<PathBuf> {
+        let file = find_postgres(self, "pg_dump")?;
+        Ok(file.parent().map_or(file.clone(), Path::to_owned))
+    }
+}
+
 /// A running server. Ends with the value.
 pub struct Postgres {
+    version: PostgresVersion,
     server: Server,
 }
 
 /// PostgreSQL refuses to run as root.
 #[derive(Clone, Copy)]
-struct Account {
-    user: u32,
-    group: u32,
+pub(crate) struct Account {
+    pub(crate) user: u32,
+    pub(crate) group: u32,
 }
 
 impl Postgres {
@@ -37,7 +65,15 @@ impl Postgres {
     /// # Errors
     /// When the program is missing or the server does not start; the end of its log is in the hints.
     pub fn start(options: &[&str]) -> Result<Self> {
-        Self::start_at(Reach::Loopback, options)
+        Self::start_at(PostgresVersion::Own, Reach::Loopback, options)
+    }
+
+    /// As `start`, another version.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_version(version: PostgresVersion, options: &[&str]) -> Result<Self> {
+        Self::start_at(version, Reach::Loopback, options)
     }
 
     /// As `start`; listens on its socket only, which nobody but this user reaches.
@@ -45,29 +81,29 @@ impl Postgres {
     /// # Errors
     /// As `start`.
     pub fn start_on_socket(options: &[&str]) -> Result<Self> {
-        Self::start_at(Reach::Socket, options)
+        Self::start_at(PostgresVersion::Own, Reach::Socket, options)
     }
 
-    fn start_at(reach: Reach, options: &[&str]) -> Result<Self> {
+    fn start_at(version: PostgresVersion, reach: Reach, options: &[&str]) -> Result<Self> {
         let account = account()?;
         let folder = Folder::create("postgres")?;
         let port = Port::reserve()?;
-        let recipe = format!("postgres {:?} 2", find("postgres")?.canonicalize().ok());
+        let recipe = format!("postgres {:?} 2", find_postgres(version, "postgres")?.canonicalize().ok());
         let password = password()?;
-        template::copy(&recipe, &folder.join("data"), |to| initialise(to, account))?;
+        template::copy(&recipe, &folder.join("data"), |to| initialise(version, to, account))?;
         if let Some(Account { user, group }) = account {
             std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).during(|| format!("chown {}", folder.path().display()))?;
         }
         let pass_file = folder.join("client.pass");
         write_private(&pass_file, &format!("*:*:*:postgres:{password}\n"))?;
-        set_password(&folder.join("data"), account, &password)?;
+        set_password(version, &folder.join("data"), account, &password)?;
         let secret = password.clone();
         let options = options.iter().map(|option| readable(option, folder.path(), account)).collect::<Result<Vec<_>>>()?;
         let (path, number) = (folder.path().to_owned(), port.number());
         let kind = Kind {
             name: "PostgreSQL",
             stop_signal: Signal::INT,
-            launch: Box::new(move |folder, port| launch(folder, port, account, reach, &options)),
+            launch: Box::new(move |folder, port| launch(version, folder, port, account, reach, &options)),
             ready: Box::new(move || {
                 let mut config = postgres::Config::new();
                 config.host_path(&path).port(number).user("postgres").password(&secret).dbname("postgres");
@@ -75,7 +111,7 @@ impl Postgres {
             }),
             reach,
         };
-        Ok(Self { server: Server::start(kind, folder, port, password)? })
+        Ok(Self { version, server: Server::start(kind, folder, port, password)? })
     }
 
     /// `postgresql://postgres:PASSWORD@127.0.0.1:PORT/database`; by the socket where it listens on nothing else.
@@ -102,7 +138,7 @@ impl Postgres {
         self.server.folder()
     }
 
-    /// `psql`, logged in as `postgres` to the database `postgres`: add `-d`, `-c`, standard input.
+    /// `psql` of the server's own version, logged in as `postgres` to the database `postgres`: add `-d`, `-c`, standard input.
     #[must_use]
     pub fn client(&self) -> Command {
         let mut command = self.program("psql");
@@ -114,7 +150,7 @@ impl Postgres {
     #[must_use]
     pub fn program(&self, name: &str) -> Command {
         // A missing program shows itself when the command is run, with its name.
-        let mut command = children::command(find(name).unwrap_or_else(|_| PathBuf::from(name)));
+        let mut command = children::command(find_postgres(self.version, name).unwrap_or_else(|_| PathBuf::from(name)));
         command
             .env("PGHOST", self.server.folder())
             .env("PGPORT", self.port().to_string())
@@ -140,7 +176,7 @@ impl DerefMut for Postgres {
 }
 
 /// The account to run under: none other when this process is not root's.
-fn account() -> Result<Option<Account>> {
+pub(crate) fn account() -> Result<Option<Account>> {
     if !rustix::process::getuid().is_root() {
         return Ok(None);
     }
@@ -175,14 +211,14 @@ fn set_mode(file: &Path, mode: u32) -> Result<()> {
     fs::set_permissions(file, fs::Permissions::from_mode(mode)).during(|| format!("chmod {}", file.display()))
 }
 
-fn as_account(command: &mut Command, account: Option<Account>) -> &mut Command {
+pub(crate) fn as_account(command: &mut Command, account: Option<Account>) -> &mut Command {
     if let Some(Account { user, group }) = account {
         command.uid(user).gid(group);
     }
     command
 }
 
-fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
+fn initialise(version: PostgresVersion, data: &Path, account: Option<Account>) -> Result<()> {
     let file = data.with_extension("pw");
     // Nobody's: each server sets its own before it serves.
     write_private(&file, &format!("{}\n", password()?))?;
@@ -193,7 +229,7 @@ fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
     if let Some(Account { user, group }) = account {
         std::os::unix::fs::chown(data, Some(user), Some(group)).during(|| format!("chown {}", data.display()))?;
     }
-    let mut command = children::command(find("initdb")?);
+    let mut command = children::command(find_postgres(version, "initdb")?);
     command
         .args(["--no-sync", "--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"])
         .arg(format!("--pwfile={}", file.display()))
@@ -205,8 +241,8 @@ fn initialise(data: &Path, account: Option<Account>) -> Result<()> {
 }
 
 /// Without a server that anybody could reach meanwhile; the password is in no argument.
-fn set_password(data: &Path, account: Option<Account>, password: &str) -> Result<()> {
-    let mut command = children::command(find("postgres")?);
+fn set_password(version: PostgresVersion, data: &Path, account: Option<Account>, password: &str) -> Result<()> {
+    let mut command = children::command(find_postgres(version, "postgres")?);
     command.args(["--single", "-F", "-D"]).arg(data).args(["-c", "exit_on_error=true", "postgres"]).current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut process = as_account(&mut command, account).spawn().during(|| "start postgres".to_owned())?;
@@ -223,13 +259,20 @@ fn set_password(data: &Path, account: Option<Account>, password: &str) -> Result
 }
 
 /// Durability is left to the operating system: a killed server loses nothing, a killed machine takes the lab with it.
-fn launch(folder: &Path, port: u16, account: Option<Account>, reach: Reach, options: &[String]) -> Result<Command> {
+fn launch(
+    version: PostgresVersion,
+    folder: &Path,
+    port: u16,
+    account: Option<Account>,
+    reach: Reach,
+    options: &[String],
+) -> Result<Command> {
     if let Some(Account { user, group }) = account
         && fs::metadata(folder.join("server.log")).is_ok_and(|meta| meta.uid() != user)
     {
         std::os::unix::fs::chown(folder.join("server.log"), Some(user), Some(group)).during(|| "chown server.log".to_owned())?;
     }
-    let mut command = mortal(&find("postgres")?)?;
+    let mut command = mortal(&find_postgres(version, "postgres")?)?;
     command
         .arg("-D")
         .arg(folder.join("data"))

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use plan::{Error, Result};
 
+use crate::postgres::PostgresVersion;
+
 /// The file of a program.
 ///
 /// # Errors
@@ -44,6 +46,21 @@ pub(crate) fn find_newer_mariadb(name: &str) -> Result<PathBuf> {
 pub(crate) fn share_of_newer_mariadb(name: &str) -> Result<PathBuf> {
     let prefix = prefix("THREESCALE_BACKUP_MARIADB_PREFIX", "mariadb").ok_or_else(|| missing("mariadbd of MariaDB 11.8"))?;
     Ok(prefix.join("root/usr/share/mariadb").join(name))
+}
+
+/// A program of PostgreSQL of a version: of the machine's packages, or of the private prefix.
+pub(crate) fn find_postgres(version: PostgresVersion, name: &str) -> Result<PathBuf> {
+    let number = match version {
+        PostgresVersion::Own => return find(name),
+        PostgresVersion::V13 => "13",
+        PostgresVersion::V17 => "17",
+        PostgresVersion::V18 => "18",
+    };
+    // Root's home is closed to the account of its servers.
+    let shared = Some(PathBuf::from("/var/cache/threescale-backup/postgresql"));
+    let folders = [prefix("THREESCALE_BACKUP_POSTGRES_PREFIX", "postgresql"), shared];
+    let files = folders.into_iter().flatten().map(|prefix| prefix.join(number).join("bin").join(name));
+    files.into_iter().find(|file| is_program(file)).ok_or_else(|| missing(&format!("{name} of PostgreSQL {number}")))
 }
 
 /// Where `scripts/install-test-deps` unpacks what this Debian lacks.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use plan::Result;
+use plan::evidence::Evidence;
 
+use crate::facts;
 use crate::session::Session;
 
 /// The schemas of the user: what `pg_dump` takes; not our mark ([`crate::mark::SCHEMA`]).
@@ -22,7 +24,13 @@ const KINDS: [(&str, &str, Option<&str>, &str); 24] = [
     ("indexes", "pg_class", Some("relnamespace"), "c.relkind IN ('i', 'I') AND c.relpersistence <> 't'"),
     // NOT NULL constraints have rows of their own only since version 18; partitions' copies follow from their parents'.
     ("constraints", "pg_constraint", Some("connamespace"), "c.contype <> 'n' AND c.conparentid = 0"),
-    ("functions", "pg_proc", Some("pronamespace"), "c.prokind = 'f'"),
+    (
+        "functions",
+        "pg_proc",
+        Some("pronamespace"),
+        "c.prokind = 'f' AND NOT EXISTS (SELECT 1 FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid \
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_type'::regclass AND d.deptype = 'i' AND OF_RANGES)",
+    ),
     ("procedures", "pg_proc", Some("pronamespace"), "c.prokind = 'p'"),
     ("aggregates", "pg_proc", Some("pronamespace"), "c.prokind IN ('a', 'w')"),
     ("enums", "pg_type", Some("typnamespace"), "c.typtype = 'e'"),
@@ -43,6 +51,36 @@ const KINDS: [(&str, &str, Option<&str>, &str); 24] = [
     ("event triggers", "pg_event_trigger", None, "true"),
     ("extensions", "pg_extension", None, "true"),
 ];
+
+/// Which functions are counted. Those that come with a range type by themselves are as many as the server's version makes: 2, and 3 more since version 14.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Functions {
+    /// What somebody made: the rule of today.
+    OfPeople,
+    /// All but those of multiranges: sets of the first releases from version 13.
+    WithoutMultiranges,
+    /// All: other sets of those.
+    All,
+}
+
+impl Functions {
+    /// The rule by which a set was counted.
+    pub(crate) fn of(kept: &Evidence) -> Self {
+        match (kept.facts.contains_key(facts::CENSUS), facts::major(kept, facts::SERVER_MAJOR)) {
+            (true, _) => Self::OfPeople,
+            (false, Ok(..14)) => Self::WithoutMultiranges,
+            (false, _) => Self::All,
+        }
+    }
+
+    const fn which(self) -> &'static str {
+        match self {
+            Self::OfPeople => "true",
+            Self::WithoutMultiranges => "t.typtype = 'm'",
+            Self::All => "false",
+        }
+    }
+}
 
 /// Kinds that hang on others: counted by a statement of their own.
 const PARTS: [(&str, &str); 5] = [
@@ -67,9 +105,10 @@ const PARTS: [(&str, &str); 5] = [
 ///
 /// # Errors
 /// The server's.
-pub(crate) fn take(session: &mut Session) -> Result<BTreeMap<String, u64>> {
+pub(crate) fn take(session: &mut Session, functions: Functions) -> Result<BTreeMap<String, u64>> {
     let kinds = KINDS.iter().map(|(kind, catalogue, namespace, which)| {
         let schema = namespace.map_or_else(String::new, |column| format!(" AND c.{column} IN {USER_SCHEMAS}"));
+        let which = which.replace("OF_RANGES", functions.which());
         let own = format!(
             "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = '{catalogue}'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
         );

@@ -14,6 +14,7 @@ use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
 use plan::{Class, Error, Result};
 
 use crate::address::Address;
+use crate::census::Functions;
 use crate::child::{Call, Running, of_stream};
 use crate::clients::Finder;
 use crate::counting::{Counting, Order};
@@ -62,7 +63,7 @@ impl PostgresDump {
         let View { tables, snapshot, consistent_at } = View::open(&mut exporter)?;
         let properties = Properties::read(&mut exporter, &address.database, server.major)?;
         let properties = properties.ok_or_else(|| Error::failed("the database vanished"))?;
-        let mut evidence = Evidence { objects: census::take(&mut exporter)?, ..Evidence::default() };
+        let mut evidence = Evidence { objects: census::take(&mut exporter, Functions::OfPeople)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
         let before = sequences::positions(&mut exporter)?;
         let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])

@@ -14,6 +14,8 @@ use crate::session::Session;
 pub(crate) const SERVER_MAJOR: &str = "server-major";
 /// Major version of the `pg_dump` that wrote the archive: an older `pg_restore` may not read it.
 pub(crate) const CLIENT_MAJOR: &str = "client-major";
+/// By which rule the objects were counted: absent in sets of the first releases ([`crate::census::Functions`]).
+pub(crate) const CENSUS: &str = "census";
 /// Encoding of the database.
 pub(crate) const ENCODING: &str = "encoding";
 /// Lists as JSON.
@@ -74,6 +76,7 @@ pub(crate) fn collect(
     put(SERVER_MAJOR, server.major.to_string());
     put("client-version", clients.version.clone());
     put(CLIENT_MAJOR, clients.major.to_string());
+    put(CENSUS, "2".to_owned());
     put(ENCODING, properties.encoding.clone());
     for (fact, query) in LISTS {
         let rows = session.rows(query, &format!("list the {fact}"))?;

@@ -12,6 +12,7 @@ use plan::{Class, Result};
 
 use crate::address::Address;
 use crate::beside::RemotePrograms;
+use crate::census::Functions;
 use crate::clients::Programs;
 use crate::counting::{Counting, Order};
 use crate::dump::PostgresDump;
@@ -133,7 +134,7 @@ impl DataSet for PostgresStore {
         let tables = digest::tables(&mut session)?;
         let order = Order { address, snapshot: None, tables, data_set: self.name, verb: Verb::Prove };
         let counting = Counting::start(context, order)?;
-        let mut evidence = Evidence { objects: census::take(&mut session)?, ..Evidence::default() };
+        let mut evidence = Evidence { objects: census::take(&mut session, Functions::of(&kept.evidence))?, ..Evidence::default() };
         let positions = sequences::positions(&mut session)?;
         evidence.collections = counting.finish()?;
         sequences::compare(&kept.evidence, &positions, &mut evidence)?;

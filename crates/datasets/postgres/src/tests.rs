@@ -10,6 +10,7 @@ mod marks;
 mod network;
 mod round_trip;
 mod tls;
+mod versions;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
