@@ -3,7 +3,7 @@ CARGO ?= cargo
 SIZE ?= 50M
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: build test lint demo bench e2e bench-cluster deny install-test-deps
+.PHONY: build test lint demo bench bench-sets e2e bench-cluster deny install-test-deps
 
 build:
 	$(CARGO) build --release -p threescale-backup
@@ -27,6 +27,11 @@ bench: install-test-deps build
 # The cases of docs/e2e.md on the cluster in KUBECONFIG.
 e2e: install-test-deps
 	scripts/run-e2e $(CASES)
+
+# Many sets and many journals.
+bench-sets: build
+	$(CARGO) build --release -p threescale-backup --example many-sets
+	scripts/bench-sets
 
 bench-cluster: install-test-deps build
 	scripts/bench-cluster

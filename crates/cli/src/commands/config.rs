@@ -128,23 +128,19 @@ fn check(app: &App) -> Result<()> {
         errors.extend(unusable(&config));
     }
     let platform = config.platform().ok();
-    let not_configured = match platform {
-        Some(Platform::Direct) => join::not_configured(&config),
-        _ => Vec::new(),
-    };
     let document = CheckDocument {
         file: config.file().map(|path| path.display().to_string()),
         platform: platform.map(platform_word),
         fine: errors.is_empty(),
         problems: errors.iter().map(|error| Problem { problem: error.chain(), hints: error.hints().to_vec() }).collect(),
         warnings: config.warnings().to_vec(),
-        not_configured,
+        not_configured: join::not_configured(&config),
         absent: config.absent(),
     };
     for error in &errors {
         app.output.line(&error_text(error))?;
     }
-    if let Some(missing) = platform.filter(|platform| *platform == Platform::Direct).and_then(|_| join::told_missing(&config)) {
+    if let Some(missing) = join::told_missing(&config) {
         app.output.line(&format!("note: {missing}"))?;
     }
     if errors.is_empty() {

@@ -120,7 +120,10 @@ fn left_in_stores(app: &App, config: &Config, installation: &dyn Installation) -
             Err(error) => app.output.note(&format!("warning: {name}: {}", error.chain())),
         }
     }
-    let writers = installation.writers(&app.output, Consent::Given).ok();
+    let writers = installation
+        .writers(&app.output, Consent::Given)
+        .inspect_err(|error| app.output.note(&format!("warning: what runs left at the writers is not known: {}", error.chain())))
+        .ok();
     Ok(in_the_way::leftovers(app, &data_sets, writers.as_deref(), &context))
 }
 

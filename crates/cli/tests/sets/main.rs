@@ -1,7 +1,8 @@
 //! Whose sets, whose runs: several installations in one repository, two machines, partial sets, sets from the future, what earlier releases wrote, runs and their ends.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod installations;
+mod machine;
 mod partial;
 mod released;
 mod restorable;
@@ -10,4 +11,5 @@ mod small;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
+mod two_machines;
 mod written;

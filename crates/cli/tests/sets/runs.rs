@@ -1,73 +1,10 @@
 //! Runs and their ends: two machines, a dead run, a damaged journal, a lost one, what undo is about.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
-use std::time::{Duration, Instant};
 
+use crate::machine::{hold_at_start, machine, wait_for};
 use crate::small::{Home, Small, command};
 use crate::support::text;
-
-/// Another machine: the same configuration, a state folder of its own.
-struct Machine<'a> {
-    small: &'a Small<'a>,
-    state: PathBuf,
-}
-
-impl Machine<'_> {
-    fn run(&self, arguments: &[&str]) -> Output {
-        command(&self.small.config(), &self.state, arguments).output().unwrap()
-    }
-
-    /// Runs it, expecting this exit code; gives both outputs.
-    fn code(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let said = text(&output.stdout) + &text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{said}");
-        said
-    }
-
-    fn spawn(&self, arguments: &[&str]) -> Child {
-        command(&self.small.config(), &self.state, arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-    }
-
-    fn runs(&self) -> Vec<PathBuf> {
-        fs::read_dir(self.state.join("runs")).map_or_else(|_| Vec::new(), |folder| folder.map(|entry| entry.unwrap().path()).collect())
-    }
-
-    /// Makes a line of a run's journal unreadable.
-    fn damage(&self, run: &str, line: usize) {
-        let path = self.state.join(format!("runs/{run}.jsonl"));
-        let mut lines: Vec<_> = fs::read_to_string(&path).unwrap().lines().map(str::to_owned).collect();
-        lines[line] = "{\"at\":\"2026".to_owned();
-        fs::write(&path, lines.join("\n") + "\n").unwrap();
-    }
-
-    fn newest_run(&self) -> String {
-        self.runs().into_iter().max().unwrap().file_stem().unwrap().to_str().unwrap().to_owned()
-    }
-}
-
-fn machine<'a>(home: &Home, small: &'a Small<'a>, name: &str) -> Machine<'a> {
-    Machine { small, state: home.path(&format!("{name}-of-{}", small.config().file_stem().unwrap().to_str().unwrap())) }
-}
-
-fn wait_for(path: &Path) {
-    let limit = Instant::now() + Duration::from_secs(120);
-    while !path.exists() {
-        assert!(Instant::now() < limit, "{} does not come", path.display());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Makes the command that starts the writers stay until a file is there: the cut-over is done then, and the run is not.
-fn hold_at_start(home: &Home, small: &Small<'_>) -> (PathBuf, PathBuf) {
-    let (reached, go) = (home.path("reached"), home.path("go"));
-    let toml = fs::read_to_string(small.config()).unwrap();
-    let start = format!("touch {}; while ! [ -e {} ]; do sleep 0.05; done", reached.display(), go.display());
-    fs::write(small.config(), toml.replace("start = \"true\"", &format!("start = {start:?}"))).unwrap();
-    (reached, go)
-}
 
 #[test]
 fn a_backup_has_nothing_to_undo_and_undo_is_about_the_newest_restore() {
@@ -128,17 +65,9 @@ fn a_run_whose_machine_is_lost_is_taken_back_on_another_one() {
     let home = Home::make();
     let a = Small::start(&home, "a");
     let (one, other) = (machine(&home, &a, "one"), machine(&home, &a, "other"));
-    one.code(0, &["backup"]);
-    a.write("lost");
-    let (reached, go) = hold_at_start(&home, &a);
-    let mut restoring = one.spawn(&["restore", "latest", "--yes"]);
-    wait_for(&reached);
-    restoring.kill().unwrap();
-    restoring.wait().unwrap();
-    fs::write(&go, "").unwrap();
+    let run = one.killed_after_cut_over(&home);
     assert_eq!(a.content(), ["a", "a"], "the cut-over was done");
     other.code(11, &["backup"]);
-    let run = one.newest_run();
     let doctor = other.code(0, &["doctor"]);
     assert!(doctor.contains(&run), "{doctor}");
     other.code(0, &["undo", "--yes"]);
@@ -156,10 +85,7 @@ fn of_two_machines_that_take_one_run_back_the_second_is_told() {
     let home = Home::make();
     let a = Small::start(&home, "a");
     let (one, other) = (machine(&home, &a, "one"), machine(&home, &a, "other"));
-    one.code(0, &["backup"]);
-    a.write("lost");
-    one.code(0, &["restore", "latest", "--yes"]);
-    let run = one.newest_run();
+    let run = one.restored();
     other.code(0, &["undo", &run, "--yes"]);
     assert_eq!(a.content(), ["lost", "lost"]);
     assert!(one.code(2, &["undo", &run, "--yes"]).contains("undone"));
@@ -198,10 +124,7 @@ fn where_the_journal_here_is_damaged_its_copy_is_gone_on_from() {
         let home = Home::make();
         let a = Small::start(&home, "a");
         let one = machine(&home, &a, "one");
-        one.code(0, &["backup"]);
-        a.write("lost");
-        one.code(0, &["restore", "latest", "--yes"]);
-        let run = one.newest_run();
+        let run = one.restored();
         one.damage(&run, line);
         assert!(one.code(0, &["runs"]).contains("its journal here is damaged"), "line {line}");
         one.code(0, &["undo", "--yes"]);
@@ -216,16 +139,8 @@ fn a_machine_whose_run_was_ended_by_another_one_learns_it() {
     let home = Home::make();
     let a = Small::start(&home, "a");
     let (one, other) = (machine(&home, &a, "one"), machine(&home, &a, "other"));
-    one.code(0, &["backup"]);
-    a.write("lost");
-    let (reached, go) = hold_at_start(&home, &a);
-    let mut restoring = one.spawn(&["restore", "latest", "--yes"]);
-    wait_for(&reached);
-    restoring.kill().unwrap();
-    restoring.wait().unwrap();
-    fs::write(&go, "").unwrap();
+    let run = one.killed_after_cut_over(&home);
     other.code(0, &["resume", "--yes"]);
-    let run = one.newest_run();
     let said = one.code(0, &["runs"]);
     assert!(said.contains("of another machine") && !said.contains("other installations"), "{said}");
     one.code(0, &["undo", &run, "--yes"]);
@@ -268,10 +183,7 @@ fn any_run_can_be_ended_as_it_is() {
     let home = Home::make();
     let a = Small::start(&home, "a");
     let one = machine(&home, &a, "one");
-    one.code(0, &["backup"]);
-    a.write("lost");
-    one.code(0, &["restore", "latest", "--yes"]);
-    let run = one.newest_run();
+    let run = one.restored();
     let said = one.code(0, &["abandon", &run, "--yes"]);
     assert!(said.contains("stays"), "{said}");
     assert!(one.code(2, &["undo", &run, "--yes"]).contains("abandoned"));
@@ -290,10 +202,7 @@ fn a_run_without_any_journal_is_named_by_what_it_left_and_removed_when_somebody_
     let home = Home::make();
     let a = Small::start(&home, "a");
     let one = machine(&home, &a, "one");
-    one.code(0, &["backup"]);
-    a.write("lost");
-    one.code(0, &["restore", "latest", "--yes"]);
-    let run = one.newest_run();
+    let run = one.restored();
     // The machine is lost, and the repository with its copy of the journal too.
     fs::remove_dir_all(&one.state).unwrap();
     fs::remove_dir_all(home.path("repository")).unwrap();

@@ -1,0 +1,74 @@
+//! A campaign: restores of one installation from two machines, killed at any record, gone on with or taken back on either of them.
+//!
+//! `THREESCALE_BACKUP_CAMPAIGN=66` makes it longer; the seed of a failure is printed and taken from `THREESCALE_BACKUP_SEED`.
+
+use fastrand::Rng;
+
+use crate::machine::{Machine, machine};
+use crate::small::{Home, Small};
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}
+
+/// What a machine's `doctor` has to say of runs.
+fn standing(machine: &Machine<'_>) -> Vec<String> {
+    let output = machine.run(&["doctor", "--json"]);
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    document["runs"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
+    let seed = number("THREESCALE_BACKUP_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("THREESCALE_BACKUP_SEED={seed}");
+    let mut random = Rng::with_seed(seed);
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    let machines = [machine(&home, &a, "one"), machine(&home, &a, "other")];
+    machines[0].code(0, &["backup"]);
+    let (mut kills, mut rounds) = (0, 0);
+    while kills < number("THREESCALE_BACKUP_CAMPAIGN").unwrap_or(10) {
+        rounds += 1;
+        let lost = format!("lost {rounds}");
+        a.write(&lost);
+        let (new, old) = (["a".to_owned(), "a".to_owned()], [lost.clone(), lost]);
+        let mut arguments = vec!["restore", "latest", "--yes"];
+        // Killed, and gone on with or taken back wherever somebody happens to be, killed again.
+        let mut begun = false;
+        for _ in 0..random.usize(1..4) {
+            let machine = random.choice(&machines).unwrap();
+            let code = machine.killed_after(random.usize(1..40), &arguments);
+            kills += u64::from(code.is_none());
+            begun |= machines[0].runs().len() + machines[1].runs().len() > 0;
+            arguments = vec![random.choice(["resume", "undo"]).unwrap(), "--yes"];
+        }
+        // Whoever ends it, it ends. What was killed before its first record has nothing to go on with.
+        let machine = random.choice(&machines).unwrap();
+        let output = machine.run(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let content = a.content();
+        match (arguments[0], output.status.code()) {
+            ("resume", Some(0)) => assert!(content == new || content == old, "round {rounds}: {content:?}\n{said}"),
+            ("undo", Some(0)) => assert_eq!(content, old, "round {rounds}: {said}"),
+            // There was nothing to go on with, or the undo was finished, or it has begun and only `undo` finishes it.
+            (_, Some(2)) => {}
+            (verb, code) => panic!("round {rounds}: {verb} ended with {code:?}, {content:?}\n{said}"),
+        }
+        // Until both machines have nothing to say of runs: taken back, gone on with, or settled, by whoever is there.
+        for verb in ["undo", "resume", "settle"] {
+            if machines.iter().all(|machine| standing(machine).is_empty()) {
+                break;
+            }
+            random.choice(&machines).unwrap().run(&[verb, "--yes"]);
+        }
+        let content = a.content();
+        assert!(content == new || content == old, "round {rounds}: {content:?} after the end");
+        for machine in &machines {
+            assert_eq!(standing(machine), Vec::<String>::new(), "round {rounds}");
+            machine.code(0, &["backup", "--only", "system-redis"]);
+        }
+        assert!(begun || rounds < 100, "nothing is ever begun");
+    }
+    println!("{kills} kills in {rounds} rounds");
+}
