@@ -97,6 +97,30 @@ impl Postgres {
         let pass_file = folder.join("client.pass");
         write_private(&pass_file, &format!("*:*:*:postgres:{password}\n"))?;
         set_password(version, &folder.join("data"), account, &password)?;
+        Self::serve(version, folder, port, reach, options, password)
+    }
+
+    /// Starts a hot standby of it as it is now, which follows nobody: a base backup that is opened for reading. Same password.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn standby(&self) -> Result<Self> {
+        let folder = Folder::create("standby")?;
+        let port = Port::reserve()?;
+        let data = folder.join("data");
+        let mut command = self.program("pg_basebackup");
+        template::run(command.args(["--no-password", "--checkpoint=fast", "--wal-method=fetch", "--pgdata"]).arg(&data))?;
+        write_private(&data.join("standby.signal"), "")?;
+        if let Some(Account { user, group }) = account()? {
+            let mut chown = children::command("chown");
+            template::run(chown.arg("-R").arg(format!("{user}:{group}")).arg(folder.path()))?;
+        }
+        write_private(&folder.join("client.pass"), &format!("*:*:*:postgres:{}\n", self.password()))?;
+        Self::serve(self.version, folder, port, Reach::Loopback, &[], self.password().to_owned())
+    }
+
+    fn serve(version: PostgresVersion, folder: Folder, port: Port, reach: Reach, options: &[&str], password: String) -> Result<Self> {
+        let account = account()?;
         let secret = password.clone();
         let options = options.iter().map(|option| readable(option, folder.path(), account)).collect::<Result<Vec<_>>>()?;
         let (path, number) = (folder.path().to_owned(), port.number());

@@ -108,8 +108,13 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     let data_sets = targets
         .into_iter()
         .map(|(name, target)| {
-            let problems =
-                target.findings.restore_problems.iter().cloned().chain(target.fits).chain(said_by_backup(&target.kept)).collect();
+            let mut problems = target.findings.restore_problems.clone();
+            // What matters for every set, or was known when this one was taken, may be found again for it.
+            for problem in target.fits.into_iter().chain(said_by_backup(&target.kept)) {
+                if !problems.contains(&problem) {
+                    problems.push(problem);
+                }
+            }
             (name, PlannedDataSet { road: target.road, findings: target.findings, kept: Some(target.kept), problems })
         })
         .collect();

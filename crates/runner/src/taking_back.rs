@@ -25,8 +25,8 @@ enum WayBack {
     StartWriters(StepId),
     /// The swap is reversed.
     SwapBack(DataSetName, StepId),
-    /// The live data was replaced: its safety copy goes back.
-    LoadSafetyCopy(DataSetName, StepId),
+    /// The live data was replaced: what was kept of it goes back, else its safety copy.
+    PutBack(DataSetName, StepId),
     /// The staged copy is removed.
     RemoveStaged(DataSetName, StepId),
 }
@@ -37,7 +37,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::StartWriters { noted, .. } => run.has_cut_over().then_some(WayBack::StopWriters(*noted)),
         Action::StopWriters { noted } => Some(WayBack::StartWriters(*noted)),
         Action::CutOver { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
-        Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::LoadSafetyCopy(*data_set, *reserved)),
+        Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Dump { .. }
         | Action::WriteManifest
@@ -125,7 +125,7 @@ impl Taking<'_> {
         match way {
             WayBack::StartWriters(_) => self.data_is_back,
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::LoadSafetyCopy(..) => true,
+            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) => true,
         }
     }
 
@@ -135,7 +135,7 @@ impl Taking<'_> {
             WayBack::StopWriters(noted) => hands.writers.stop(&hands.context, noted_of(run, noted)?),
             WayBack::StartWriters(noted) => start_again(hands, run, noted_of(run, noted)?),
             WayBack::SwapBack(data_set, reserved) => swap_back(hands, run, data_set, place_of(run, reserved)?),
-            WayBack::LoadSafetyCopy(data_set, reserved) => load_safety_copy(hands, run, data_set, place_of(run, reserved)?),
+            WayBack::PutBack(data_set, reserved) => put_back(hands, run, data_set, place_of(run, reserved)?),
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
@@ -143,7 +143,7 @@ impl Taking<'_> {
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {
-        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::LoadSafetyCopy(..) | WayBack::StopWriters(_));
+        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::StopWriters(_));
         if let WayBack::SwapBack(data_set, _) = way {
             self.not_back.push(data_set);
         }
@@ -272,6 +272,21 @@ fn start_again(hands: &Hands, run: &Run, noted: &Noted) -> Result<()> {
             hands.context.watch.see(Event::Warning(&text));
         }
     }
+    Ok(())
+}
+
+/// What was kept in the store needs no safety copy. That the restored data cannot be removed afterwards is told, and changes nothing.
+fn put_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
+    let store = hands.data_set(data_set)?;
+    if !store.keeps_previous(place) {
+        return load_safety_copy(hands, run, data_set, place);
+    }
+    swap_back(hands, run, data_set, place)?;
+    if let Err(error) = store.discard(&hands.context, place, Discard::Staged) {
+        let text = format!("{data_set} is put back; what was restored could not be removed: {}", error.chain());
+        hands.context.watch.see(Event::Warning(&text));
+    }
+    tidy_one(hands, data_set, place);
     Ok(())
 }
 

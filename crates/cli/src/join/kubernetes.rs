@@ -66,7 +66,7 @@ impl Kubernetes {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let way = ways.to(&at.reach)?;
         let (section, certificates) = sections::database(at, &way)?;
-        let inner = stores::database(name, section, ways.programs(&at.reach), &self.patience)?;
+        let inner = stores::database(name, section, ways.programs(&at.reach, &self.found), &self.patience)?;
         Ok(reached(inner, at.reach.to_string(), &at.origin, vec![way], certificates))
     }
 

@@ -95,6 +95,10 @@ impl DataSet for Reached {
         self.explained(self.inner.tidy(context, place))
     }
 
+    fn keeps_previous(&self, place: &Place) -> bool {
+        self.inner.keeps_previous(place)
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.explained(self.inner.kept_bytes(context, place))
     }

@@ -52,6 +52,8 @@ pub struct Address {
     pub password: Option<SecretString>,
     /// TLS. `None` does what libpq does by default (`sslmode=prefer`): encrypted when the server offers it, unverified.
     pub tls: Option<Tls>,
+    /// The role whose rights sessions use, when it is not the one that logs in.
+    pub acts_as: Option<String>,
     /// How long the server may be silent, and who may stop the wait for it.
     pub limits: Limits,
 }
@@ -91,6 +93,11 @@ impl Address {
         tls.check().map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
         self.tls = (tls != Tls::default()).then_some(tls);
         Ok(self)
+    }
+
+    /// What a session is told when it begins, as options of the server's command line.
+    pub(crate) fn options(&self) -> Option<String> {
+        self.acts_as.as_ref().map(|role| format!("-c role={}", role.replace('\\', "\\\\").replace(' ', "\\ ")))
     }
 
     /// The same server with other limits of waiting.
@@ -167,7 +174,7 @@ impl Draft {
         };
         let tls = tls(self.mode.as_deref(), self.files)?;
         let (port, limits) = (self.port.unwrap_or(5432), Limits::default());
-        Ok(Address { host, port, database: self.database, user: self.user, password: self.password, tls, limits })
+        Ok(Address { host, port, database: self.database, user: self.user, password: self.password, tls, acts_as: None, limits })
     }
 }
 

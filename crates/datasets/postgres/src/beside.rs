@@ -14,7 +14,7 @@ use crate::address::Address;
 use crate::child::{Call, Running, SETTINGS, has_lost_the_server, of_stream};
 
 /// Finds the programs as the images have them: in `PATH`, by the shell's start file of software collections, or in a folder of a version's own.
-const FIND: &str = r#"
+pub(crate) const FIND: &str = r#"
 if ! command -v pg_dump >/dev/null 2>&1 && [ -r "${BASH_ENV:-}" ]; then . "$BASH_ENV"; fi
 for folder in /usr/pgsql-*/bin /usr/lib/postgresql/*/bin /opt/rh/*/root/usr/bin; do PATH="$PATH:$folder"; done
 export PATH
@@ -32,6 +32,8 @@ pub struct RemotePrograms {
     pub host: String,
     /// Its port there.
     pub port: u16,
+    /// Whether the superuser may be asked over the server's socket there: in a pod of 3scale's own.
+    pub superuser: bool,
 }
 
 impl fmt::Debug for RemotePrograms {
@@ -71,13 +73,14 @@ impl RemotePrograms {
         let mut program = Program::script(&script, &arguments);
         program.takes_input = call.takes_input;
         let port = self.port.to_string();
+        let options = call.options(address).unwrap_or_default();
         // What the image sets for its own server must not win over what is set here.
         let own = [
             ("PGHOST", self.host.as_str()),
             ("PGHOSTADDR", ""),
             ("PGPORT", &port),
             ("PGUSER", &address.user),
-            ("PGOPTIONS", ""),
+            ("PGOPTIONS", &options),
             ("PGSSLMODE", "prefer"),
         ];
         let settings = own.into_iter().chain(SETTINGS);

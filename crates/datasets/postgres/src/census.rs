@@ -7,10 +7,10 @@ use plan::evidence::Evidence;
 
 use crate::facts;
 use crate::session::Session;
+use crate::sql::of_the_user;
 
-/// The schemas of the user: what `pg_dump` takes; not our mark ([`crate::mark::SCHEMA`]).
-const USER_SCHEMAS: &str =
-    "(SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'threescale_backup_mark'))";
+/// The schemas of the user: what `pg_dump` takes.
+const SCHEMAS: &str = "(SELECT n.oid FROM pg_namespace n WHERE @user_schemas@)";
 
 /// Kind, catalogue, its namespace column (or none), and which of its rows. `c` is the row.
 const KINDS: [(&str, &str, Option<&str>, &str); 24] = [
@@ -46,8 +46,18 @@ const KINDS: [(&str, &str, Option<&str>, &str); 24] = [
     ("collations", "pg_collation", Some("collnamespace"), "true"),
     ("text search configurations", "pg_ts_config", Some("cfgnamespace"), "true"),
     ("statistics", "pg_statistic_ext", Some("stxnamespace"), "true"),
-    ("triggers", "pg_trigger", None, "NOT c.tgisinternal AND c.tgparentid = 0"),
-    ("policies", "pg_policy", None, "true"),
+    (
+        "triggers",
+        "pg_trigger",
+        None,
+        "NOT c.tgisinternal AND c.tgparentid = 0 AND EXISTS (SELECT 1 FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.oid = c.tgrelid AND @user_schemas@)",
+    ),
+    (
+        "policies",
+        "pg_policy",
+        None,
+        "EXISTS (SELECT 1 FROM pg_class k JOIN pg_namespace n ON n.oid = k.relnamespace WHERE k.oid = c.polrelid AND @user_schemas@)",
+    ),
     ("event triggers", "pg_event_trigger", None, "true"),
     ("extensions", "pg_extension", None, "true"),
 ];
@@ -107,16 +117,16 @@ const PARTS: [(&str, &str); 5] = [
 /// The server's.
 pub(crate) fn take(session: &mut Session, functions: Functions) -> Result<BTreeMap<String, u64>> {
     let kinds = KINDS.iter().map(|(kind, catalogue, namespace, which)| {
-        let schema = namespace.map_or_else(String::new, |column| format!(" AND c.{column} IN {USER_SCHEMAS}"));
+        let schema = namespace.map_or_else(String::new, |column| format!(" AND c.{column} IN {SCHEMAS}"));
         let which = which.replace("OF_RANGES", functions.which());
         let own = format!(
             "NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = '{catalogue}'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
         );
         format!("SELECT '{kind}', count(*) FROM {catalogue} c WHERE ({which}){schema} AND {own}")
     });
-    let parts = PARTS.iter().map(|(kind, query)| query.replacen("SELECT ", &format!("SELECT '{kind}', "), 1) + USER_SCHEMAS);
+    let parts = PARTS.iter().map(|(kind, query)| query.replacen("SELECT ", &format!("SELECT '{kind}', "), 1) + SCHEMAS);
     let statement = kinds.chain(parts).collect::<Vec<_>>().join(" UNION ALL ");
-    let rows = session.rows(&statement, "take the census of the objects")?;
+    let rows = session.rows(&of_the_user(&statement), "take the census of the objects")?;
     let count = |row: &postgres::Row| (row.get::<_, String>(0), u64::try_from(row.get::<_, i64>(1)).unwrap_or(0));
     // Absent and none are the same to Evidence::differences; a census without zeros is easier to read.
     Ok(rows.iter().map(count).filter(|(_, count)| *count > 0).collect())

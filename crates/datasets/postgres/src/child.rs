@@ -35,6 +35,8 @@ pub(crate) struct Call {
     pub(crate) gives_output: bool,
     /// Whether it connects to the server at all.
     pub(crate) connects: bool,
+    /// Whether it writes, whatever the role or the database has set.
+    pub(crate) writes: bool,
 }
 
 impl Call {
@@ -46,13 +48,25 @@ impl Call {
     /// A program with its arguments, without streams.
     pub(crate) fn new<S: Into<String>>(program: &'static str, arguments: impl IntoIterator<Item = S>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { program, arguments, takes_input: false, gives_output: false, connects: true }
+        Self { program, arguments, takes_input: false, gives_output: false, connects: true, writes: false }
     }
 
     /// More arguments.
     pub(crate) fn and<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
+    }
+
+    /// It writes to the server.
+    pub(crate) fn writing(self) -> Self {
+        Self { writes: true, ..self }
+    }
+
+    /// What its sessions are told when they begin.
+    pub(crate) fn options(&self, address: &Address) -> Option<String> {
+        let writes = self.writes.then(|| "-c default_transaction_read_only=off".to_owned());
+        let all: Vec<String> = address.options().into_iter().chain(writes).collect();
+        (!all.is_empty()).then(|| all.join(" "))
     }
 
     /// It will be fed.
@@ -117,6 +131,9 @@ pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -
         let name = format!("{APPLICATION} {} {}", std::process::id(), CHILDREN.fetch_add(1, Ordering::SeqCst));
         command.env("PGHOSTADDR", "127.0.0.1").env("PGPORT", line.port().to_string()).env("PGAPPNAME", &name);
         line.set_peer(Arc::new(Asker::new(address.clone(), About::Application(name))));
+    }
+    if let Some(options) = call.options(address) {
+        command.env("PGOPTIONS", options);
     }
     if let Some(password) = &address.password {
         command.env("PGPASSWORD", password.expose_secret());

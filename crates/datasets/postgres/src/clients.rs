@@ -10,6 +10,7 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::beside::RemotePrograms;
 use crate::child::{self, Call, Running};
+use crate::superuser;
 
 /// Folders in which packages put the programs of one major version each.
 const VERSIONED: [(&str, &str); 3] = [("/usr/lib/postgresql", "bin"), ("/usr/libexec/postgresql", "bin"), ("/usr", "bin")];
@@ -121,6 +122,11 @@ impl Programs {
         Self { own, beside, asked: Mutex::new(None) }
     }
 
+    /// Those beside the server, when its superuser is at hand there.
+    pub(crate) fn superuser(&self) -> Option<&RemotePrograms> {
+        self.beside.as_ref().filter(|programs| programs.superuser)
+    }
+
     /// To find some for a verb.
     pub(crate) const fn finder<'a>(&'a self, context: &'a Context) -> Finder<'a> {
         Finder { programs: self, context }
@@ -135,6 +141,15 @@ pub(crate) struct Finder<'a> {
 }
 
 impl Finder<'_> {
+    /// The superuser's name, when one is at hand in the server's pod.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(crate) fn superuser(self, address: &Address) -> Result<Option<String>> {
+        let Some(programs) = self.programs.superuser() else { return Ok(None) };
+        Ok(superuser::find(self.context, programs, address)?.map(|(name, _)| name))
+    }
+
     /// Programs of at least the major version `wanted`, for a server: those of this machine when they fit, else those beside the server.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use plan::evidence::Tally;
 use plan::{Error, Result};
 
 use crate::session::Session;
-use crate::sql::identifier;
+use crate::sql::{identifier, of_the_user};
 
 /// Bytes of a large object that are hashed at a time: bounds the server's memory, whatever the object's size (up to 4 TiB).
 const LARGE_OBJECT_PIECE_BYTES: u32 = 1 << 20;
@@ -44,18 +44,28 @@ impl Table {
     }
 }
 
+/// Unlogged tables have no rows on a standby, and cannot be read there: `pg_dump` takes them without rows, and so do we.
+pub(crate) fn unlogged_on_a_standby(session: &mut Session) -> Result<Vec<Table>> {
+    let is_standby: bool = session.row("SELECT pg_is_in_recovery()", "ask whether it is a standby")?.get(0);
+    if is_standby { of_persistence(session, "= 'u'") } else { Ok(Vec::new()) }
+}
+
 /// Every table that `pg_dump` takes rows from: ordinary tables and partitions, logged or not; not those of extensions, which their scripts create.
 pub(crate) fn tables(session: &mut Session) -> Result<Vec<Table>> {
-    let rows = session.rows(
+    of_persistence(session, "<> ALL (CASE WHEN pg_is_in_recovery() THEN '{t,u}' ELSE '{t}' END::\"char\"[])")
+}
+
+fn of_persistence(session: &mut Session, which: &str) -> Result<Vec<Table>> {
+    let query = of_the_user(
         "SELECT n.nspname::text, c.relname::text, pg_catalog.pg_table_size(c.oid), \
                 ARRAY(SELECT a.attname::text FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
                       ORDER BY a.attname COLLATE \"C\") \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+         WHERE c.relkind = 'r' AND c.relpersistence @which@ AND @user_schemas@ \
            AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
          ORDER BY 1, 2",
-        "list the tables",
-    )?;
+    );
+    let rows = session.rows(&query.replace("@which@", which), "list the tables")?;
     let table = |row: &postgres::Row| Table {
         schema: row.get(0),
         name: row.get(1),

@@ -8,23 +8,26 @@ use std::io::Read;
 
 use jiff::Timestamp;
 use plan::error::During;
-use plan::evidence::Evidence;
+use plan::evidence::{Evidence, Tally};
 use plan::ids::DataSetName;
-use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
+use plan::ports::{Context, Dump, Event, Part, Road, Verb, Verdict};
 use plan::{Class, Error, Result};
 
 use crate::address::Address;
 use crate::census::Functions;
 use crate::child::{Call, Running, of_stream};
 use crate::clients::Finder;
+use crate::contents::Contents;
 use crate::counting::{Counting, Order};
+use crate::demands::Survey;
 use crate::digest::{self, Table};
 use crate::facts;
 use crate::properties::Properties;
+use crate::rights::Rights;
 use crate::sequences::{self, Positions};
 use crate::server::Server;
 use crate::session::Session;
-use crate::{census, mark, place};
+use crate::{aside, census, place};
 
 /// Size of a part: bounds the memory, and is what the repository's engine reads at once.
 const PART_BYTES: usize = 8 << 20;
@@ -42,6 +45,11 @@ pub(crate) struct PostgresDump {
     stdout: Box<dyn Read + Send>,
     counting: Counting,
     evidence: Evidence,
+    /// What the archive's table of contents says, as it passes.
+    contents: Contents,
+    survey: Survey,
+    /// What our role may make on the server that is backed up.
+    rights: Rights,
     before: Positions,
     consistent_at: Timestamp,
     /// What comes before the stream.
@@ -66,8 +74,9 @@ impl PostgresDump {
         let mut evidence = Evidence { objects: census::take(&mut exporter, Functions::OfPeople)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
         let before = sequences::positions(&mut exporter)?;
+        let rights = Rights::of_restore(&mut exporter, &server, Road::SideCopy, address, finder)?;
         let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])
-            .and([format!("--exclude-schema={}", mark::SCHEMA)])
+            .and(aside::patterns(&mut exporter)?.into_iter().map(|pattern| format!("--exclude-schema={pattern}")))
             .and([format!("--snapshot={snapshot}"), "--dbname".to_owned(), crate::sql::connection_string(&address.database)])
             .read();
         let mut pg_dump = clients.start(context, address, &call)?;
@@ -84,6 +93,9 @@ impl PostgresDump {
             stdout,
             counting,
             evidence,
+            contents: Contents::new(),
+            survey: Survey::default(),
+            rights,
             before,
             consistent_at,
             properties: Some(Part::bytes(format!("{name}.database.json"), json)),
@@ -112,6 +124,11 @@ impl PostgresDump {
         if bytes.is_empty() {
             return Ok(None);
         }
+        let survey = &mut self.survey;
+        self.contents.pass(&bytes, |entry| {
+            survey.see(entry);
+            Ok(())
+        })?;
         self.number += 1;
         self.context.watch.see(Event::Advance { data_set: self.data_set, verb: Verb::Dump, bytes: read as u64, items: 0 });
         Ok(Some(Part::bytes(format!("{}/{:08}.part", self.folder, self.number), bytes)))
@@ -136,14 +153,24 @@ impl Dump for PostgresDump {
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict> {
-        let Self { mut exporter, counting, mut evidence, before, consistent_at, ended, .. } = *self;
+        let Self { mut exporter, counting, mut evidence, contents, survey, rights, before, consistent_at, ended, .. } = *self;
         if !ended {
             return Err(Error::failed("the dump was asked for its verdict before its end"));
         }
+        if !contents.is_read() {
+            return Err(Error::failed("the archive of pg_dump ends within its table of contents"));
+        }
+        let demands = survey.end();
+        demands.put_into(&mut evidence)?;
+        let problems = demands.problems(&rights);
         evidence.collections = counting.finish()?;
+        for table in digest::unlogged_on_a_standby(&mut exporter)? {
+            evidence.warnings.push(format!("{} is unlogged: it has no rows on a standby, and is kept empty", table.collection()));
+            evidence.collections.insert(table.collection(), Tally::default());
+        }
         let after = sequences::positions(&mut exporter)?;
         sequences::record(&mut evidence, &before, &after)?;
-        Ok(Verdict { evidence, consistent_at, problems: Vec::new() })
+        Ok(Verdict { evidence, consistent_at, problems })
     }
 }
 

@@ -9,6 +9,7 @@ use crate::clients::Clients;
 use crate::properties::Properties;
 use crate::server::Server;
 use crate::session::Session;
+use crate::sql::of_the_user;
 
 /// Major version of the server that the set comes from.
 pub(crate) const SERVER_MAJOR: &str = "server-major";
@@ -29,16 +30,13 @@ pub(crate) const SCHEMAS: &str = "schemas";
 /// Tablespaces in which objects are, besides the database's own.
 pub(crate) const TABLESPACES: &str = "tablespaces";
 
-/// Lists of names, one query each; without what belongs to an extension, and without our mark ([`crate::mark::SCHEMA`]).
+/// Lists of names, one query each; without what belongs to an extension, and without what a run moved aside.
 const LISTS: [(&str, &str); 5] = [
     (EXTENSIONS, "SELECT extname::text FROM pg_extension WHERE extname <> 'plpgsql'"),
-    (
-        SCHEMAS,
-        "SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'threescale_backup_mark')",
-    ),
+    (SCHEMAS, "SELECT nspname::text FROM pg_namespace n WHERE @user_schemas@"),
     (
         OWNERS,
-        "WITH user_schema AS (SELECT oid, nspname, nspowner FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'threescale_backup_mark')), \
+        "WITH user_schema AS (SELECT oid, nspname, nspowner FROM pg_namespace n WHERE @user_schemas@), \
               owner AS (SELECT 'pg_class'::regclass AS kind, oid, relowner AS role FROM pg_class WHERE relnamespace IN (SELECT oid FROM user_schema) \
                         UNION ALL SELECT 'pg_proc'::regclass, oid, proowner FROM pg_proc WHERE pronamespace IN (SELECT oid FROM user_schema) \
                         UNION ALL SELECT 'pg_type'::regclass, oid, typowner FROM pg_type WHERE typnamespace IN (SELECT oid FROM user_schema) \
@@ -79,7 +77,7 @@ pub(crate) fn collect(
     put(CENSUS, "2".to_owned());
     put(ENCODING, properties.encoding.clone());
     for (fact, query) in LISTS {
-        let rows = session.rows(query, &format!("list the {fact}"))?;
+        let rows = session.rows(&of_the_user(query), &format!("list the {fact}"))?;
         let names: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
         put(fact, serde_json::to_string(&names).map_err(|error| Error::failed(format!("write the {fact}")).because(error))?);
     }

@@ -6,9 +6,11 @@ use plan::ports::{Problem, Road, Severity, StoreKind};
 use plan::{Class, Result};
 
 use crate::address::Address;
+use crate::aside;
 use crate::clients::{Clients, Finder};
+use crate::demands::Demands;
 use crate::facts;
-use crate::restore::Omissions;
+use crate::rights::Rights;
 use crate::server::Server;
 use crate::session::Session;
 
@@ -28,11 +30,15 @@ pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, finder
     let server = Server::read(&mut session)?;
     let mut problems = versions(&server, &kept.evidence, finder)?;
     problems.extend(extensions(&mut session, &kept.evidence)?);
-    let omissions = Omissions::find(&mut session, &server, &kept.evidence)?;
-    problems.extend(omissions.warnings.into_iter().map(|text| {
-        Problem::new(Severity::Degrades, text).way_out("Create the missing roles and tablespaces, or restore with a superuser.")
-    }));
+    let rights = Rights::of_restore(&mut session, &server, road, address, finder)?;
+    problems.extend(names(&rights, &kept.evidence)?);
+    if let Some(demands) = Demands::of(&kept.evidence)? {
+        problems.extend(demands.problems(&rights));
+        problems.extend(demands.staying(&rights, road));
+    }
     if road == Road::InPlace {
+        problems.extend(obstacles(&mut session)?);
+        problems.extend(event_triggers(&mut session)?);
         problems.extend(encoding(&mut session, &kept.evidence)?);
     }
     Ok(problems)
@@ -72,6 +78,27 @@ fn versions(server: &Server, kept: &Evidence, finder: Finder<'_>) -> Result<Vec<
     Ok(problems)
 }
 
+/// Roles and tablespaces that the set names and the server lacks.
+fn names(rights: &Rights, kept: &Evidence) -> Result<Vec<Problem>> {
+    let mut problems = Vec::new();
+    let missing: Vec<_> = facts::list(kept, facts::OWNERS)?.into_iter().filter(|name| !rights.knows(name)).collect();
+    if !missing.is_empty() && Demands::of(kept)?.is_none() {
+        let text = format!("the roles {} do not exist: what they owned is owned by {:?} instead", missing.join(", "), rights.role);
+        problems.push(Problem::new(Severity::Degrades, text).way_out("Create them before."));
+    }
+    let missing: Vec<_> = facts::list(kept, facts::GRANTEES)?.into_iter().filter(|name| !rights.knows(name)).collect();
+    if !missing.is_empty() {
+        let text = format!("rights and policies of the roles {} are left out: they do not exist here", missing.join(", "));
+        problems.push(Problem::new(Severity::Degrades, text).way_out("Create them before."));
+    }
+    let missing: Vec<_> = facts::list(kept, facts::TABLESPACES)?.into_iter().filter(|name| !rights.has_tablespace(name)).collect();
+    if !missing.is_empty() {
+        let text = format!("the tablespaces {} do not exist: their objects go to the database's own", missing.join(", "));
+        problems.push(Problem::new(Severity::Degrades, text).way_out("Create them before."));
+    }
+    Ok(problems)
+}
+
 fn extensions(session: &mut Session, kept: &Evidence) -> Result<Option<Problem>> {
     let rows = session.rows("SELECT name::text FROM pg_available_extensions", "list the available extensions")?;
     let available: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
@@ -79,6 +106,33 @@ fn extensions(session: &mut Session, kept: &Evidence) -> Result<Option<Problem>>
     Ok((!missing.is_empty()).then(|| {
         Problem::new(Severity::Blocks, format!("the server lacks the extensions {}", missing.join(", ")))
             .way_out("Install their packages on the server (postgresql-contrib has many).")
+    }))
+}
+
+/// What would keep the live data from being moved aside.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub(crate) fn obstacles(session: &mut Session) -> Result<Option<Problem>> {
+    let obstacles = aside::obstacles(session)?;
+    Ok((!obstacles.is_empty()).then(|| {
+        Problem::new(Severity::Blocks, format!("the live data cannot be moved aside by this role: {}", obstacles.join(", ")))
+            .way_out("Give the role CREATEDB, or the role that owns them, or use the address of a superuser.")
+    }))
+}
+
+/// They stay, and so does the function that each of them calls, until what is aside is dropped.
+fn event_triggers(session: &mut Session) -> Result<Option<Problem>> {
+    let query = crate::sql::of_the_user(
+        "SELECT evtname::text FROM pg_event_trigger JOIN pg_proc p ON p.oid = evtfoid JOIN pg_namespace n ON n.oid = pronamespace \
+         WHERE NOT pg_has_role(evtowner, 'USAGE') AND @user_schemas@ ORDER BY 1",
+    );
+    let rows = session.rows(&query, "look at the event triggers")?;
+    let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    Ok((!names.is_empty()).then(|| {
+        let text =
+            format!("the event triggers {} call functions that are moved aside: they go on, and fall away with `settle`", names.join(", "));
+        Problem::new(Severity::Degrades, text).way_out("Let a superuser make them anew after `settle`.")
     }))
 }
 

@@ -1,19 +1,28 @@
-//! Replaces what is in the live database, in one transaction: it ends equal to the set, or stays as it was. For a role without CREATEDB.
+//! Replaces what is in the live database, in one transaction: it ends equal to the set, or stays as it was. For a role that may make no other database.
 //!
-//! `pg_restore` turns the archive into statements for one `psql` session that has begun the transaction and emptied the database; `pg_restore`
-//! writes the COMMIT last. Whatever fails before it, `psql` goes without one and the server rolls back.
+//! `pg_restore` turns the archive into statements for one `psql` session that has begun the transaction and moved the live data aside ([`crate::aside`]);
+//! `pg_restore` writes the COMMIT last. Whatever fails before it, `psql` goes without one and the server rolls back. The previous data stays aside until it is settled.
 //!
-//! Meanwhile the database bears a mark. It goes with everything else, in the same transaction; after a kill it stays, and says that nobody ended the run.
+//! Meanwhile the database bears a mark. It goes in the same transaction; after a kill it stays, and says that nobody ended the run.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use plan::ids::DataSetName;
+use plan::ports::{Context, Discard, Undone};
 use plan::{Error, Result};
 
+use crate::address::Address;
+use crate::aside::{self, What};
 use crate::blockers;
 use crate::child::{Call, of_stream};
-use crate::mark;
-use crate::restore::{Omissions, verdict};
+use crate::facts;
+use crate::mark::{self, Tag};
+use crate::properties::Properties;
+use crate::restore::verdict;
+use crate::rights::Rights;
+use crate::rules::{EXTENSIONS_PARTS, Omissions, Tolerance};
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::connection_string;
@@ -22,66 +31,11 @@ use crate::stage::Loading;
 /// How long sessions of others may take to go.
 const CLEARING_WAIT: Duration = Duration::from_secs(10);
 
-/// Empties the database of everything that `pg_dump` would take, in the transaction that the restore goes on in. Schemas go whole, but `public`, which may
-/// belong to somebody else, is emptied; extensions stay, and what goes with its owner by itself (the sequence of an identity column). What our role may not drop fails, and all is as it was.
-const EMPTY: &str = r"
+/// Begins the transaction; sets what the role, the database or the server may have set otherwise.
+const BEGIN: &str = r"
 \set ON_ERROR_STOP on
-SET statement_timeout = 0; SET lock_timeout = '60s'; SET client_min_messages = warning;
+SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = '60s'; SET client_min_messages = warning;
 BEGIN;
-DO $empty$
-DECLARE item record; home oid := (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'public');
-BEGIN
-  SET LOCAL search_path = pg_catalog;
-  FOR item IN SELECT nspname FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname NOT IN ('information_schema', 'public')
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e') LOOP
-    EXECUTE format('DROP SCHEMA %I CASCADE', item.nspname);
-  END LOOP;
-  FOR item IN SELECT oid, relname, relkind FROM pg_class c WHERE relnamespace = home AND relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-        AND (d.deptype = 'e' OR d.deptype = 'i' AND c.relkind = 'S')) LOOP
-    IF EXISTS (SELECT 1 FROM pg_class WHERE oid = item.oid) THEN
-      EXECUTE format('DROP %s public.%I CASCADE', CASE item.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
-        WHEN 'f' THEN 'FOREIGN TABLE' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, item.relname);
-    END IF;
-  END LOOP;
-  FOR item IN SELECT oid, oid::regprocedure::text AS name FROM pg_proc c WHERE pronamespace = home
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
-    IF EXISTS (SELECT 1 FROM pg_proc WHERE oid = item.oid) THEN EXECUTE 'DROP ROUTINE ' || item.name || ' CASCADE'; END IF;
-  END LOOP;
-  FOR item IN SELECT oid, oid::regoperator::text AS name FROM pg_operator c WHERE oprnamespace = home
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
-    IF EXISTS (SELECT 1 FROM pg_operator WHERE oid = item.oid) THEN EXECUTE 'DROP OPERATOR ' || item.name || ' CASCADE'; END IF;
-  END LOOP;
-  FOR item IN SELECT oid, typname FROM pg_type c WHERE typnamespace = home AND typtype IN ('e', 'd', 'r', 'c') AND (typrelid = 0
-      OR EXISTS (SELECT 1 FROM pg_class k WHERE k.oid = c.typrelid AND k.relkind = 'c'))
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_type'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
-    IF EXISTS (SELECT 1 FROM pg_type WHERE oid = item.oid) THEN EXECUTE format('DROP TYPE public.%I CASCADE', item.typname); END IF;
-  END LOOP;
-  FOR item IN SELECT collname FROM pg_collation WHERE collnamespace = home LOOP
-    EXECUTE format('DROP COLLATION public.%I CASCADE', item.collname);
-  END LOOP;
-  FOR item IN SELECT cfgname FROM pg_ts_config c WHERE cfgnamespace = home
-      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_ts_config'::regclass AND d.objid = c.oid AND d.deptype IN ('e', 'i')) LOOP
-    EXECUTE format('DROP TEXT SEARCH CONFIGURATION public.%I CASCADE', item.cfgname);
-  END LOOP;
-  PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
-  -- Back to what a new database has: nothing in a schema; of the global ones, all to the owner, functions and types to everybody.
-  FOR item IN SELECT DISTINCT d.defaclrole::regrole AS role, CASE WHEN n.oid IS NULL THEN '' ELSE format('IN SCHEMA %I', n.nspname) END AS place,
-        n.oid IS NULL AS everywhere, d.defaclobjtype AS kind,
-        CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' WHEN 'T' THEN 'TYPES' WHEN 'L' THEN 'LARGE OBJECTS' ELSE 'SCHEMAS' END AS things,
-        CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END AS grantee
-      FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace CROSS JOIN LATERAL aclexplode(d.defaclacl) a
-      WHERE pg_has_role(d.defaclrole, 'MEMBER') LOOP
-    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %s %s REVOKE ALL ON %s FROM %s', item.role, item.place, item.things, item.grantee);
-    IF item.everywhere THEN
-      EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT ALL ON %s TO %s', item.role, item.things, item.role);
-      IF item.kind IN ('f', 'T') THEN
-        EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %s GRANT ALL ON %s TO PUBLIC', item.role, item.things);
-      END IF;
-    END IF;
-  END LOOP;
-END
-$empty$;
 ";
 
 impl Loading<'_> {
@@ -92,21 +46,30 @@ impl Loading<'_> {
     pub(crate) fn in_place(&self) -> Result<()> {
         let mut session = Session::open(self.address)?;
         let server = Server::read(&mut session)?;
-        let omissions = Omissions::find(&mut session, &server, &self.kept.evidence)?;
-        omissions.tell(self.context, self.data_set);
+        let rights = Rights::read(&mut session, &server)?.beside_what_is_there(&mut session)?;
+        if let Some(live) = Properties::read(&mut session, &self.address.database, server.major)? {
+            let differing = self.archive.properties()?.differences(&live);
+            if !differing.is_empty() {
+                self.warn(&format!("the database itself stays as it is, other than in the set: {}", differing.join(", ")));
+            }
+        }
+        let mut omissions = Omissions::of(&rights);
+        omissions.tolerance = staying(&rights, &facts::list(&self.kept.evidence, facts::EXTENSIONS)?);
+        let run = &self.context.run;
+        let is_again = aside::find(&mut session, What::Before, run)?.is_some();
+        // What an earlier call of this run loaded is not the previous data.
+        let (what, then) = if is_again { (What::Stage, aside::drop(What::Stage, run)) } else { (What::Before, String::new()) };
+        let out = aside::out(self.context, self.data_set, what)?;
+        let clearing = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
         let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
         // A session that stays does harm only when it holds a lock; the wait for locks is bounded, too.
         if let Err(error) = cleared {
             self.context.stop.check()?;
             self.warn(&format!("{}; {}", error.chain(), error.hints().join(" ")));
         }
-        if !mark::put(&mut session, self.context, self.data_set, &self.address.database)? {
-            self.warn(
-                "a role that may not make schemas leaves no mark: a backup from elsewhere does not see that the data is being replaced",
-            );
-        }
+        mark::put(&mut session, self.context, self.data_set, &self.address.database)?;
         drop(session);
-        let replaced = self.replace(&omissions);
+        let replaced = self.replace(&mut omissions, &clearing);
         let mut session = match Session::open(self.address) {
             Ok(session) => session,
             Err(error) => return replaced.and(Err(error)),
@@ -116,26 +79,27 @@ impl Loading<'_> {
             drop(mark::remove(&mut session, self.context));
         }
         replaced?;
+        omissions.tell(self.context, self.data_set);
+        if let Some(tag) = aside::find(&mut session, What::Before, run)? {
+            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, ..tag })?;
+        }
         session.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))
     }
 
-    fn replace(&self, omissions: &Omissions) -> Result<()> {
+    fn replace(&self, omissions: &mut Omissions<'_>, clearing: &str) -> Result<()> {
         let what = "replace the contents of the live database (it is as it was)";
         let call = Call::new("psql", ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"])
             .and(["--dbname".to_owned(), connection_string(&self.address.database)])
             .fed();
         let mut psql = self.clients.start(self.context, self.address, &call)?;
-        let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--single-transaction", "--file=-"])
-            .and(omissions.arguments.iter().copied())
-            .fed()
-            .read()
-            .offline();
+        let call =
+            Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--single-transaction", "--file=-"]).fed().read().offline();
         let mut pg_restore = self.clients.start(self.context, self.address, &call)?;
         let (archive_in, mut statements) = (pg_restore.stdin()?, pg_restore.stdout()?);
         let mut into = psql.stdin()?;
         let (poured, written) = std::thread::scope(|scope| {
-            let pouring = scope.spawn(|| self.archive.pour(self.context, self.data_set, archive_in));
-            let written = copy(&mut statements, &mut into);
+            let pouring = scope.spawn(|| self.archive.pour(self.context, self.data_set, omissions, archive_in));
+            let written = copy(clearing, &mut statements, &mut into);
             drop(statements);
             if written.is_err() {
                 // Nobody reads any more: with pg_restore the pouring ends, too.
@@ -161,15 +125,91 @@ impl Loading<'_> {
     }
 }
 
-/// Sends the emptying statements, then all that comes. Errors are those of the pipe to `psql`; a broken pipe from `pg_restore` shows in its exit status.
-fn copy(statements: &mut impl Read, into: &mut impl Write) -> std::io::Result<()> {
-    into.write_all(EMPTY.as_bytes())?;
+/// Sends the clearing statements, then all that comes. Errors are those of the pipe to `psql`; a broken pipe from `pg_restore` shows in its exit status.
+fn copy(clearing: &str, statements: &mut impl Read, into: &mut impl Write) -> std::io::Result<()> {
+    into.write_all(clearing.as_bytes())?;
     std::io::copy(statements, into)?;
     into.flush()
 }
 
-/// What `undo` says of a place that was restored in place.
-pub(crate) fn no_way_back() -> Error {
+/// What stays, whatever the set has.
+fn staying(rights: &Rights, of_the_set: &BTreeSet<String>) -> Tolerance {
+    let count = |kind| u64::try_from(rights.staying(kind).count()).unwrap_or(u64::MAX);
+    // Of the superuser's own event triggers, those of the set stand beside those that are aside.
+    let mut more: BTreeMap<String, u64> = [("extensions", count("EXTENSION")), ("event triggers", u64::MAX), ("schemas", count("SCHEMA"))]
+        .map(|(kind, count)| (kind.to_owned(), count))
+        .into();
+    if rights.staying("EXTENSION").any(|name| name != "plpgsql" && !of_the_set.contains(name)) {
+        more.extend(EXTENSIONS_PARTS.map(|kind| (kind.to_owned(), u64::MAX)));
+    }
+    Tolerance { more, ..Tolerance::default() }
+}
+
+/// Undo, and the removal of what is aside, in the live database.
+pub(crate) struct Aside<'a> {
+    /// The run, its installation, the operator.
+    pub(crate) context: &'a Context,
+    /// Of which data set.
+    pub(crate) data_set: DataSetName,
+    /// The live database.
+    pub(crate) address: &'a Address,
+    /// What was live when the place was reserved; `None` in journals of releases that moved nothing aside.
+    pub(crate) fingerprint: Option<&'a str>,
+}
+
+impl Aside<'_> {
+    /// Moves the restored data aside and the previous data back, in one transaction.
+    ///
+    /// # Errors
+    /// When a lock cannot be had in time, or what is aside is another's: nothing is changed.
+    pub(crate) fn undo(&self) -> Result<Undone> {
+        let Some(fingerprint) = self.fingerprint else { return Err(no_way_back()) };
+        let run = &self.context.run;
+        let mut session = Session::open(self.address)?;
+        if aside::find(&mut session, What::Before, run)?.is_none() {
+            mark::remove(&mut session, self.context)?;
+            let is_previous = aside::find(&mut session, What::Stage, run)?.is_some() || aside::fingerprint(&mut session)? == fingerprint;
+            return Ok(if is_previous { Undone::PreviousIsLive } else { Undone::NothingThere });
+        }
+        let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
+        if cleared.is_err() {
+            self.context.stop.check()?;
+        }
+        let out = aside::out(self.context, self.data_set, What::Stage)?;
+        let statements = format!("BEGIN; {out} {} COMMIT", aside::back(What::Before, run));
+        session.run(&statements, "put the previous data back (all is as it was)")?;
+        mark::remove(&mut session, self.context)?;
+        Ok(Undone::PreviousIsLive)
+    }
+
+    /// Drops what is aside.
+    ///
+    /// # Errors
+    /// The server's; [`plan::Class::NeedsPerson`] when it is another's.
+    pub(crate) fn discard(&self, what: Discard) -> Result<()> {
+        let run = &self.context.run;
+        let mut session = Session::open(self.address)?;
+        let all = if what == Discard::Previous { vec![What::Stage, What::Before] } else { vec![What::Stage] };
+        for what in all {
+            if aside::find(&mut session, what, run)?.is_some() {
+                session.run(&format!("BEGIN; {} COMMIT", aside::drop(what, run)), "drop what is aside")?;
+            }
+        }
+        // A mark that stays says that a load has not ended.
+        if what == Discard::Previous { mark::remove(&mut session, self.context) } else { Ok(()) }
+    }
+
+    /// Bytes of what is aside.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) fn kept_bytes(&self) -> Result<u64> {
+        aside::bytes(&mut Session::open(self.address)?, &self.context.run)
+    }
+}
+
+/// What `undo` says of a place that a release before 0.2.0 restored in place.
+fn no_way_back() -> Error {
     Error::needs_person("the data was replaced in place: there is no previous copy on the server")
         .hint("Restore the safety copy that was taken into the repository before: `restore` of the set marked as the run's safety copy.")
 }

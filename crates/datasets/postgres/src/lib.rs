@@ -6,13 +6,16 @@
 //! never keep a data set in a local file.
 
 mod address;
+mod aside;
 mod asker;
 mod beside;
 mod blockers;
 mod census;
 mod child;
 mod clients;
+mod contents;
 mod counting;
+mod demands;
 mod digest;
 mod dump;
 mod encryption;
@@ -28,12 +31,16 @@ mod mark;
 mod place;
 mod properties;
 mod restore;
+mod rights;
+mod rules;
 mod sequences;
 mod server;
 mod session;
 mod sql;
 mod stage;
+mod statements;
 mod store;
+mod superuser;
 mod swap;
 
 pub use address::{Address, Host};

@@ -5,6 +5,7 @@ use plan::{Class, Result};
 
 use crate::address::Address;
 use crate::clients::Finder;
+use crate::fits;
 use crate::identity;
 use crate::mark::InPlace;
 use crate::server::Server;
@@ -49,9 +50,18 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
     unreadable(session, &mut backup_problems)?;
-    let why_not = side_copy_problem(&server, &owner, owned, address);
+    let mut why_not = side_copy_problem(&server, &owner, owned, address);
+    if why_not.is_some()
+        && let Some(name) = finder.superuser(address)?
+    {
+        why_not = None;
+        restore_problems.push(lent(&name, &server));
+    }
     standing_in_the_way(session, &server, why_not.is_none(), &mut restore_problems)?;
     let road = if why_not.is_none() { Road::SideCopy } else { Road::InPlace };
+    if road == Road::InPlace {
+        restore_problems.extend(fits::obstacles(session)?);
+    }
     restore_problems.extend(why_not);
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
@@ -72,7 +82,11 @@ fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Resul
     let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
     backup_problems.push(Problem::new(Severity::Blocks, format!("there is no database {:?} on the server", address.database)));
-    if !server.create_database {
+    if !server.create_database
+        && let Some(name) = finder.superuser(address)?
+    {
+        restore_problems.push(lent(&name, &server));
+    } else if !server.create_database {
         restore_problems.push(
             Problem::new(
                 Severity::Blocks,
@@ -93,6 +107,27 @@ fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Resul
         road: Road::SideCopy,
         facts: facts(&server, finder, &[]),
     })
+}
+
+/// Whether our own role may make the side database, and rename it and the live one.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn may_swap(session: &mut Session, database: &str) -> Result<bool> {
+    let query = format!(
+        "SELECT rolsuper OR rolcreatedb AND NOT EXISTS (SELECT 1 FROM pg_database WHERE datname = {} AND NOT pg_has_role(current_user, datdba, 'USAGE')) \
+         FROM pg_roles WHERE rolname = current_user",
+        literal(database)
+    );
+    Ok(session.row(&query, "ask what the role may do")?.get(0))
+}
+
+fn lent(superuser: &str, server: &Server) -> Problem {
+    let text = format!(
+        "the superuser {superuser:?}, at hand in the server's own pod, makes and swaps the side database: role {:?} may not; a role of a few hours is made for it",
+        server.role
+    );
+    Problem::new(Severity::Note, text)
 }
 
 fn facts(server: &Server, finder: Finder<'_>, more: &[(&str, String)]) -> Vec<(String, String)> {
@@ -142,13 +177,13 @@ fn side_copy_problem(server: &Server, owner: &str, owned: bool, address: &Addres
 }
 
 fn unreadable(session: &mut Session, problems: &mut Vec<Problem>) -> Result<()> {
-    let rows = session.rows(
+    let query = crate::sql::of_the_user(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND @user_schemas@ \
            AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid)) \
          ORDER BY 1 LIMIT 5",
-        "look which tables can be read",
-    )?;
+    );
+    let rows = session.rows(&query, "look which tables can be read")?;
     if !rows.is_empty() {
         let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         problems.push(

@@ -5,9 +5,10 @@
 
 use plan::ids::DataSetName;
 use plan::ports::{Context, Mark, MarkRole};
-use plan::{Class, Error, Result};
+use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::rules::Tolerance;
 use crate::session::Session;
 use crate::sql::{identifier, literal};
 
@@ -25,6 +26,9 @@ pub(crate) struct Tag {
     /// Of previous data: the object id of the database that became live in its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaced_by: Option<u32>,
+    /// Of a staged copy: by how much its census may differ from the set's.
+    #[serde(default, skip_serializing_if = "Tolerance::is_none")]
+    pub(crate) tolerance: Tolerance,
     /// The comment that the database has of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
@@ -33,12 +37,28 @@ pub(crate) struct Tag {
 impl Tag {
     /// The tag of a side database of a run.
     pub(crate) fn of(context: &Context, data_set: DataSetName, role: MarkRole, live: &str, comment: Option<String>) -> Self {
-        Self { threescale_backup: Mark::of(context, data_set, role), live: live.to_owned(), replaced_by: None, comment }
+        Self {
+            threescale_backup: Mark::of(context, data_set, role),
+            live: live.to_owned(),
+            replaced_by: None,
+            tolerance: Tolerance::default(),
+            comment,
+        }
     }
 
     /// Reads a comment; `None` when it is none of ours.
     pub(crate) fn read(comment: &str) -> Option<Self> {
         serde_json::from_str(comment).ok()
+    }
+
+    /// Reads that of the database that a session is in.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) fn of_this_database(session: &mut Session) -> Result<Option<Self>> {
+        let query = "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = current_database()";
+        let comment: String = session.row(query, "read the mark of a database")?.get(0);
+        Ok(Self::read(&comment))
     }
 
     /// The statement that puts it on a database.
@@ -97,23 +117,19 @@ impl InPlace {
     }
 }
 
-/// Marks the database as being replaced by this run; whether that could be done: a role that may not make a schema leaves no mark.
+/// Marks the database as being replaced by this run.
 ///
 /// # Errors
-/// [`Class::NeedsPerson`] when another run has marked it.
-pub(crate) fn put(session: &mut Session, context: &Context, data_set: DataSetName, live: &str) -> Result<bool> {
+/// [`plan::Class::NeedsPerson`] when another run has marked it, [`plan::Class::Refused`] when the role may make no schema.
+pub(crate) fn put(session: &mut Session, context: &Context, data_set: DataSetName, live: &str) -> Result<()> {
     if let Some(found) = InPlace::find(session)? {
-        return if found.is_of(context) { Ok(true) } else { Err(found.refusal(live)) };
+        return if found.is_of(context) { Ok(()) } else { Err(found.refusal(live)) };
     }
     let mark = Mark::of(context, data_set, MarkRole::InPlace);
     let text = serde_json::to_string(&mark).map_err(|error| Error::failed("write the mark of the load").because(error))?;
     // One message is one transaction: there is no mark that says nothing.
     let both = format!("CREATE SCHEMA {SCHEMA}; COMMENT ON SCHEMA {SCHEMA} IS {}", literal(&text));
-    match session.run(&both, "mark the database as being replaced") {
-        Ok(()) => Ok(true),
-        Err(error) if error.class() == Class::Refused => Ok(false),
-        Err(error) => Err(error),
-    }
+    session.run(&both, "mark the database as being replaced")
 }
 
 /// Removes the mark of this run; not there is fine.

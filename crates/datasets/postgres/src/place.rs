@@ -22,13 +22,16 @@ pub(crate) struct Databases {
     pub(crate) stage: String,
     /// The previous live database, after the cut-over.
     pub(crate) before: String,
+    /// In place: what is live when the place is reserved ([`crate::aside::fingerprint`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fingerprint: Option<String>,
 }
 
 impl Databases {
     /// Names of a run.
     pub(crate) fn new(road: Road, live: &str, live_oid: Option<u32>, run: &RunId) -> Self {
         let name = |role| side_name(live, role, run.short());
-        Self { road, live: live.to_owned(), live_oid, stage: name(Role::Stage), before: name(Role::Before) }
+        Self { road, live: live.to_owned(), live_oid, stage: name(Role::Stage), before: name(Role::Before), fingerprint: None }
     }
 
     /// # Errors

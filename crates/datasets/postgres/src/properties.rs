@@ -58,6 +58,12 @@ struct Setting {
     value: String,
 }
 
+impl Setting {
+    fn target(&self) -> String {
+        self.role.as_ref().map_or_else(|| self.name.clone(), |role| format!("{} of role {role}", self.name))
+    }
+}
+
 impl Properties {
     /// Reads them; `None` when there is no such database. The session may be in any database of the server.
     ///
@@ -95,22 +101,46 @@ impl Properties {
         }))
     }
 
-    /// The properties of a staged database: those of the live one, for it is what is replaced; but its encoding and locale only when the encoding is the
-    /// set's, for they decide what can be stored.
-    pub(crate) fn staged(live: Option<Self>, set: Self) -> Self {
-        match live {
-            None => set,
-            Some(live) if live.encoding == set.encoding => live,
-            Some(live) => Self {
-                encoding: set.encoding,
-                collate: set.collate,
-                ctype: set.ctype,
-                provider: set.provider,
-                locale: set.locale,
-                icu_rules: set.icu_rules,
-                ..live
-            },
+    /// The properties of a staged database, and what of them differs from the live one's: those of the set, for it is what goes back, whatever stands in its place now. The
+    /// live one's owner when the set's is none here, and its locale when both have one encoding, for the server may not know the set's. Values are not told: a
+    /// setting may be a secret.
+    pub(crate) fn staged(live: Option<Self>, set: Self, may_own: impl Fn(&str) -> bool) -> (Self, Vec<String>) {
+        let Some(live) = live else { return (set, Vec::new()) };
+        let mut staged = set;
+        if !may_own(&staged.owner) {
+            staged.owner.clone_from(&live.owner);
         }
+        if live.encoding == staged.encoding {
+            (staged.collate, staged.ctype, staged.provider) = (live.collate.clone(), live.ctype.clone(), live.provider.clone());
+            (staged.locale, staged.icu_rules) = (live.locale.clone(), live.icu_rules.clone());
+        }
+        let differences = staged.differences(&live);
+        (staged, differences)
+    }
+
+    /// What differs from another one's, by name.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        if self.owner != other.owner {
+            differences.push(format!("owner ({} instead of {})", self.owner, other.owner));
+        }
+        if self.connection_limit != other.connection_limit {
+            differences.push(format!("connection limit ({} instead of {})", self.connection_limit, other.connection_limit));
+        }
+        for (name, is_other) in [
+            ("encoding", self.encoding != other.encoding),
+            ("tablespace", self.tablespace != other.tablespace),
+            ("rights on the database", self.grants != other.grants),
+            ("comment", self.comment != other.comment),
+        ] {
+            differences.extend(is_other.then(|| name.to_owned()));
+        }
+        let one_sided =
+            |these: &[Setting], those: &[Setting]| these.iter().filter(|one| !those.contains(one)).map(Setting::target).collect();
+        let mut settings: std::collections::BTreeSet<String> = one_sided(&self.settings, &other.settings);
+        settings.extend(one_sided(&other.settings, &self.settings));
+        differences.extend(settings.into_iter().map(|name| format!("setting {name}")));
+        differences
     }
 
     /// `CREATE DATABASE`, for a server of a major version; without the owner when the role cannot give databases away.

@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event, Input, Snapshot, Verb};
 use plan::{Error, Result};
 
 use crate::child::of_stream;
-use crate::facts;
+use crate::contents::Contents;
 use crate::properties::Properties;
-use crate::server::Server;
-use crate::session::Session;
+use crate::rules::Omissions;
 
 /// The parts of one database in a snapshot.
 pub(crate) struct Archive {
@@ -44,12 +42,18 @@ impl Archive {
             .hint("It was not taken by this program, or is damaged: run check."))
     }
 
-    /// Writes all parts in order. The outer error is ours or the repository's, the inner one the reader's, who has gone.
+    /// Writes all parts in order, without what cannot be made. The outer error is ours or the repository's, the inner one the reader's, who has gone.
     ///
     /// # Errors
     /// When a part is missing or cannot be read, or the operator wants to stop.
-    pub(crate) fn pour(&self, context: &Context, data_set: DataSetName, mut into: Box<dyn Input>) -> Result<Result<()>> {
-        let (mut number, mut files) = (0_u64, 0_u64);
+    pub(crate) fn pour(
+        &self,
+        context: &Context,
+        data_set: DataSetName,
+        omissions: &mut Omissions<'_>,
+        mut into: Box<dyn Input>,
+    ) -> Result<Result<()>> {
+        let (mut number, mut files, mut contents) = (0_u64, 0_u64, Contents::new());
         for entry in self.snapshot.entries()? {
             context.stop.check()?;
             let entry = entry?;
@@ -62,7 +66,8 @@ impl Archive {
                 return Err(Error::failed(format!("part {number} of the dump is missing, {} comes in its place", entry.path.display())));
             }
             let bytes = self.snapshot.read_all(&entry)?;
-            if let Err(error) = into.write_all(&bytes) {
+            let passed = contents.pass(&bytes, |entry| omissions.edit(entry))?;
+            if let Err(error) = into.write_all(&passed) {
                 return Ok(Err(of_stream(error, "write to pg_restore")));
             }
             context.watch.see(Event::Advance { data_set, verb: Verb::Stage, bytes: bytes.len() as u64, items: 0 });
@@ -70,60 +75,16 @@ impl Archive {
         if files != self.parts || number == 0 {
             return Err(Error::failed(format!("the snapshot has {files} parts, its manifest {}", self.parts)));
         }
+        if !contents.is_read() {
+            return Err(
+                Error::failed("the archive of pg_dump ends within its table of contents").hint("Run check, and restore another set.")
+            );
+        }
+        if !contents.is_known() {
+            let text = format!("{data_set}: the archive is of a newer pg_dump: what cannot be made here is not left out, it fails");
+            context.watch.see(Event::Warning(&text));
+        }
         Ok(into.end())
-    }
-}
-
-/// What a restore has to leave out on this server, and why.
-#[derive(Debug, Default)]
-pub(crate) struct Omissions {
-    /// Arguments of `pg_restore`.
-    pub(crate) arguments: Vec<&'static str>,
-    /// One sentence each, for the operator.
-    pub(crate) warnings: Vec<String>,
-}
-
-impl Omissions {
-    /// Compares the roles and tablespaces that a set names with those of the server.
-    ///
-    /// # Errors
-    /// The server's, or the set's facts are unreadable.
-    pub(crate) fn find(session: &mut Session, server: &Server, kept: &Evidence) -> Result<Self> {
-        let mut omissions = Self::default();
-        let membership = if server.major >= 16 { "SET" } else { "MEMBER" };
-        let roles = session
-            .rows(&format!("SELECT rolname::text, pg_has_role(current_user, oid, '{membership}') FROM pg_roles"), "list the roles")?;
-        let known = |name: &String| roles.iter().find(|row| row.get::<_, String>(0) == *name);
-        let owners: Vec<_> =
-            facts::list(kept, facts::OWNERS)?.into_iter().filter(|name| !known(name).is_some_and(|row| row.get(1))).collect();
-        if !owners.is_empty() {
-            omissions.arguments.push("--no-owner");
-            omissions.warnings.push(format!(
-                "objects are owned by {:?} instead of their owners: {} cannot be set by this role or do not exist",
-                server.role,
-                owners.join(", ")
-            ));
-        }
-        let grantees: Vec<_> = facts::list(kept, facts::GRANTEES)?.into_iter().filter(|name| known(name).is_none()).collect();
-        if !grantees.is_empty() {
-            omissions.arguments.push("--no-privileges");
-            omissions.warnings.push(format!("grants are left out: the roles {} do not exist", grantees.join(", ")));
-        }
-        let rows = session.rows("SELECT spcname::text FROM pg_tablespace", "list the tablespaces")?;
-        let there: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let missing: Vec<_> = facts::list(kept, facts::TABLESPACES)?.into_iter().filter(|name| !there.contains(name)).collect();
-        if !missing.is_empty() {
-            omissions.arguments.push("--no-tablespaces");
-            omissions.warnings.push(format!("everything goes to the database's own tablespace: {} do not exist", missing.join(", ")));
-        }
-        Ok(omissions)
-    }
-
-    /// Tells the operator.
-    pub(crate) fn tell(&self, context: &Context, data_set: DataSetName) {
-        for warning in &self.warnings {
-            context.watch.see(Event::Warning(&format!("{data_set}: {warning}")));
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use plan::evidence::{Evidence, Tally};
 use plan::{Error, Result};
 
 use crate::session::Session;
-use crate::sql::identifier;
+use crate::sql::{identifier, of_the_user};
 
 /// The fact of the evidence in which the ranges are.
 const FACT: &str = "sequences";
@@ -20,14 +20,14 @@ pub(crate) type Positions = BTreeMap<String, i64>;
 /// # Errors
 /// The server's.
 pub(crate) fn positions(session: &mut Session) -> Result<Positions> {
-    let list = session.rows(
+    let query = of_the_user(
         "SELECT n.nspname::text, c.relname::text, s.seqincrement FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_sequence s ON s.seqrelid = c.oid \
-         WHERE c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+         WHERE c.relpersistence <> 't' AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) AND @user_schemas@ \
            AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
          ORDER BY 1, 2",
-        "list the sequences",
-    )?;
+    );
+    let list = session.rows(&query, "list the sequences")?;
     let mut positions = Positions::new();
     for sequence in list {
         let (schema, name, increment): (String, String, i64) = (sequence.get(0), sequence.get(1), sequence.get(2));

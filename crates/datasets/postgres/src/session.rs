@@ -31,7 +31,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 const PINNED: &str = "SET search_path = pg_catalog; SET extra_float_digits = 3; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
      SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET lc_monetary = 'C'; SET xmlbinary = 'base64'; SET xmloption = 'content'; \
      SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET row_security = off; SET statement_timeout = 0; \
-     SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET synchronize_seqscans = off";
+     SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET synchronize_seqscans = off; SET default_transaction_read_only = off";
 
 /// A connection.
 pub(crate) struct Session {
@@ -196,6 +196,9 @@ fn config(address: &Address, line: Option<&Line>) -> Config {
         Some(line) => config.hostaddr(IpAddr::V4(Ipv4Addr::LOCALHOST)).port(line.port()),
         None => config.port(address.port),
     };
+    if let Some(options) = address.options() {
+        config.options(&options);
+    }
     if let Some(password) = &address.password {
         config.password(password.expose_secret());
     }

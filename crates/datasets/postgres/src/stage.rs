@@ -13,7 +13,9 @@ use crate::facts;
 use crate::mark::Tag;
 use crate::place::Databases;
 use crate::properties::Properties;
-use crate::restore::{Archive, Omissions, verdict};
+use crate::restore::{Archive, verdict};
+use crate::rights::Rights;
+use crate::rules::Omissions;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::{connection_string, identifier};
@@ -47,7 +49,11 @@ impl Loading<'_> {
         swap::refuse_others(&mut session, self.context, databases)?;
         blockers::drop_database(&mut session, stage)?;
         let live = Properties::read(&mut session, &databases.live, server.major)?;
-        let properties = Properties::staged(live, self.archive.properties()?);
+        let roles = Rights::read(&mut session, &server)?;
+        let (properties, differing) = Properties::staged(live, self.archive.properties()?, |owner| roles.may_be(owner));
+        if !differing.is_empty() {
+            self.warn(&format!("the database gets these of the set, in place of the live one's: {}", differing.join(", ")));
+        }
         self.create(&mut session, &server, &properties, stage)?;
         let tag = Tag::of(self.context, self.data_set, MarkRole::Staged, &databases.live, properties.comment.clone());
         session.run(&tag.put_on(stage)?, "mark the side database")?;
@@ -56,9 +62,11 @@ impl Loading<'_> {
         if !facts::list(&self.kept.evidence, facts::SCHEMAS)?.contains("public") {
             loaded.run("DROP SCHEMA public", "drop the schema that the set does not have")?;
         }
-        let omissions = Omissions::find(&mut loaded, &server, &self.kept.evidence)?;
+        let rights = self.rights(&mut loaded, &server)?;
+        let mut omissions = Omissions::of(&rights);
+        self.load(&side, &mut omissions)?;
         omissions.tell(self.context, self.data_set);
-        self.load(&side, &omissions)?;
+        session.run(&Tag { tolerance: omissions.tolerance, ..tag }.put_on(stage)?, "mark the side database")?;
         // pg_restore brings no statistics before version 18: without them the first minutes after the cut-over would be slow ones.
         loaded.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))?;
         self.finish(&mut session, &properties, stage)
@@ -80,15 +88,33 @@ impl Loading<'_> {
         }
     }
 
-    fn load(&self, side: &Address, omissions: &Omissions) -> Result<()> {
+    /// What our role may make in the side database: an extension is tried, for the superusers of hosted servers are none by name.
+    fn rights(&self, loaded: &mut Session, server: &Server) -> Result<Rights> {
+        let mut rights = Rights::read(loaded, server)?;
+        for name in facts::list(&self.kept.evidence, facts::EXTENSIONS)?
+            .into_iter()
+            .filter(|name| !rights.may_make_extension(name))
+            .collect::<Vec<_>>()
+        {
+            // The one that is refused rolls back with its transaction, and so does the other.
+            let tried = loaded.run(&format!("BEGIN; CREATE EXTENSION {} CASCADE", identifier(&name)), "try to make an extension");
+            loaded.run("ROLLBACK", "take back the extension that was tried")?;
+            if tried.is_ok() {
+                rights.allow_extension(&name);
+            }
+        }
+        Ok(rights)
+    }
+
+    fn load(&self, side: &Address, omissions: &mut Omissions<'_>) -> Result<()> {
         let what = "load the dump into the side database";
         let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--no-password"])
-            .and(omissions.arguments.iter().copied())
             .and(["--dbname".to_owned(), connection_string(&side.database)])
-            .fed();
+            .fed()
+            .writing();
         let mut pg_restore = self.clients.start(self.context, side, &call)?;
         let stdin = pg_restore.stdin()?;
-        let poured = self.archive.pour(self.context, self.data_set, stdin)?;
+        let poured = self.archive.pour(self.context, self.data_set, omissions, stdin)?;
         let said = verdict(poured, pg_restore.wait(), what)?;
         said.lines().for_each(|line| self.warn(&format!("pg_restore says: {line}")));
         Ok(())

@@ -11,18 +11,22 @@ use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Pla
 use plan::{Class, Result};
 
 use crate::address::Address;
+use crate::aside::{self, What};
 use crate::beside::RemotePrograms;
 use crate::census::Functions;
 use crate::clients::Programs;
 use crate::counting::{Counting, Order};
 use crate::dump::PostgresDump;
+use crate::in_place::Aside;
+use crate::mark::Tag;
 use crate::place::Databases;
 use crate::restore::Archive;
 use crate::server::Server;
 use crate::session::Session;
 use crate::stage::Loading;
+use crate::superuser::Loan;
 use crate::swap::{Hook, Swap};
-use crate::{census, digest, fits, identity, in_place, leftovers, lock, look, mark, sequences};
+use crate::{census, digest, fits, identity, leftovers, lock, look, sequences};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -63,12 +67,36 @@ impl PostgresStore {
         PostgresDump::start(context, self.name, &self.address, self.programs.finder(context))
     }
 
+    fn aside<'a>(&'a self, context: &'a Context, databases: &'a Databases) -> Aside<'a> {
+        Aside { context, data_set: self.name, address: &self.address, fingerprint: databases.fingerprint.as_deref() }
+    }
+
+    /// Who makes and swaps the side database: our own role where it may, else the superuser of the server's pod.
+    fn side(&self, context: &Context) -> Result<Side> {
+        if let Some(programs) = self.programs.superuser() {
+            let mut session = Session::open_maintenance(&self.address)?;
+            if !look::may_swap(&mut session, &self.address.database)?
+                && let Some(loan) = Loan::take(context, programs, &self.address)?
+            {
+                return Ok(Side { address: loan.address.clone(), _loan: Some(loan) });
+            }
+        }
+        Ok(Side { address: self.address.clone(), _loan: None })
+    }
+
     fn swap<T>(&self, context: &Context, place: &Place, verb: impl FnOnce(&mut Swap<'_>) -> Result<T>) -> Result<T> {
         let databases = Databases::read(place)?;
-        let session = Session::open_maintenance(&self.address)?;
-        let (wait, address, data_set) = (self.cut_over_wait, &self.address, self.name);
+        let side = self.side(context)?;
+        let session = Session::open_maintenance(&side.address)?;
+        let (wait, address, data_set) = (self.cut_over_wait, &side.address, self.name);
         verb(&mut Swap { session, context, data_set, address, databases: &databases, wait, hook: &*self.hook })
     }
+}
+
+/// An address, and what must live as long as it is used.
+struct Side {
+    address: Address,
+    _loan: Option<Loan>,
 }
 
 impl DataSet for PostgresStore {
@@ -106,20 +134,25 @@ impl DataSet for PostgresStore {
             Road::InPlace => Session::open(&self.address)?,
         };
         let live_oid = look::object_id(&mut session, &self.address.database)?;
-        Databases::new(road, &self.address.database, live_oid, &context.run).write()
+        let fingerprint = if road == Road::InPlace { Some(aside::fingerprint(&mut session)?) } else { None };
+        Databases { fingerprint, ..Databases::new(road, &self.address.database, live_oid, &context.run) }.write()
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         let databases = Databases::read(place)?;
+        let side = match databases.road {
+            Road::SideCopy => self.side(context)?,
+            Road::InPlace => Side { address: self.address.clone(), _loan: None },
+        };
         let mut session = match databases.road {
-            Road::SideCopy => Session::open_maintenance(&self.address)?,
-            Road::InPlace => Session::open(&self.address)?,
+            Road::SideCopy => Session::open_maintenance(&side.address)?,
+            Road::InPlace => Session::open(&side.address)?,
         };
         let server = Server::read(&mut session)?;
         drop(session);
         let clients = fits::clients(&server, &kept.evidence, self.programs.finder(context))?;
         let archive = Archive::new(snapshot, kept);
-        let loading = Loading { context, data_set: self.name, address: &self.address, clients: &clients, archive, kept };
+        let loading = Loading { context, data_set: self.name, address: &side.address, clients: &clients, archive, kept };
         match databases.road {
             Road::SideCopy => loading.beside(&databases),
             Road::InPlace => loading.in_place(),
@@ -129,12 +162,23 @@ impl DataSet for PostgresStore {
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         let databases = Databases::read(place)?;
         let name = if databases.road == Road::SideCopy { &databases.stage } else { &databases.live };
-        let address = self.address.with_database(name);
+        let side = match databases.road {
+            Road::SideCopy => self.side(context)?,
+            Road::InPlace => Side { address: self.address.clone(), _loan: None },
+        };
+        let address = side.address.with_database(name);
         let mut session = Session::open(&address)?;
         let tables = digest::tables(&mut session)?;
         let order = Order { address, snapshot: None, tables, data_set: self.name, verb: Verb::Prove };
         let counting = Counting::start(context, order)?;
         let mut evidence = Evidence { objects: census::take(&mut session, Functions::of(&kept.evidence))?, ..Evidence::default() };
+        let tag = match databases.road {
+            Road::SideCopy => Tag::of_this_database(&mut session)?,
+            Road::InPlace => aside::find(&mut session, What::Before, &context.run)?,
+        };
+        if let Some(tag) = tag {
+            tag.tolerance.apply(&kept.evidence.objects, &mut evidence.objects);
+        }
         let positions = sequences::positions(&mut session)?;
         evidence.collections = counting.finish()?;
         sequences::compare(&kept.evidence, &positions, &mut evidence)?;
@@ -149,23 +193,29 @@ impl DataSet for PostgresStore {
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        if Databases::read(place)?.road == Road::InPlace {
-            return Err(in_place::no_way_back());
+        let databases = Databases::read(place)?;
+        if databases.road == Road::InPlace {
+            return self.aside(context, &databases).undo();
         }
         self.swap(context, place, |swap| swap.undo())
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
-        if Databases::read(place)?.road == Road::InPlace {
-            // A staged copy there is none; a mark that stays says that a load has not ended.
-            return if what == Discard::Previous { mark::remove(&mut Session::open(&self.address)?, context) } else { Ok(()) };
+        let databases = Databases::read(place)?;
+        if databases.road == Road::InPlace {
+            return self.aside(context, &databases).discard(what);
         }
         self.swap(context, place, |swap| swap.discard(what))
     }
 
+    fn keeps_previous(&self, place: &Place) -> bool {
+        Databases::read(place).is_ok_and(|databases| databases.road == Road::SideCopy || databases.fingerprint.is_some())
+    }
+
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
-        if Databases::read(place)?.road == Road::InPlace {
-            return Ok(0);
+        let databases = Databases::read(place)?;
+        if databases.road == Road::InPlace {
+            return self.aside(context, &databases).kept_bytes();
         }
         self.swap(context, place, |swap| swap.kept_bytes())
     }
@@ -178,7 +228,7 @@ impl DataSet for PostgresStore {
         leftovers::list(&self.address)
     }
 
-    fn remove_leftover(&self, _context: &Context, leftover: &Leftover) -> Result<()> {
-        leftovers::remove(&self.address, leftover)
+    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        leftovers::remove(&self.side(context)?.address, leftover)
     }
 }

@@ -8,7 +8,9 @@ mod faults;
 mod in_place;
 mod marks;
 mod network;
+mod rights;
 mod round_trip;
+mod standby;
 mod tls;
 mod versions;
 

@@ -230,6 +230,12 @@ pub trait DataSet: Send + Sync {
         Ok(())
     }
 
+    /// Whether the previous data of a place of [`Road::InPlace`] is kept in the store itself, so that [`DataSet::undo`] puts it back. When not, it is only in the
+    /// safety copy.
+    fn keeps_previous(&self, _place: &Place) -> bool {
+        false
+    }
+
     /// Approximate bytes kept at the place.
     ///
     /// # Errors

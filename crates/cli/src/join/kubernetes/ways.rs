@@ -60,9 +60,11 @@ impl Ways {
     }
 
     /// PostgreSQL's programs in the pod of a server.
-    pub(super) fn programs(&self, reach: &Reach) -> Option<RemotePrograms> {
-        let Reach::Service { port, .. } = reach else { return None };
-        Some(RemotePrograms { remote: self.beside(reach)?, host: "127.0.0.1".to_owned(), port: *port })
+    pub(super) fn programs(&self, reach: &Reach, found: &Found) -> Option<RemotePrograms> {
+        let Reach::Service { namespace, name, port } = reach else { return None };
+        // The superuser of a server that is none of 3scale's own pods is not ours to use.
+        let superuser = *namespace == found.namespace && found.workloads.iter().any(|workload| workload.name == *name);
+        Some(RemotePrograms { remote: self.beside(reach)?, host: "127.0.0.1".to_owned(), port: *port, superuser })
     }
 
     /// The files of a Redis server in this installation's own pods.

@@ -118,7 +118,7 @@ impl Read for Breaks {
 fn store_of(server: &lab::Postgres, url: &str, remote: &Arc<LocalRemote>) -> (PostgresStore, tempfile::TempDir) {
     let empty = tempfile::tempdir().unwrap();
     let remote = Arc::clone(remote) as Arc<dyn Remote>;
-    let programs = RemotePrograms { remote, host: server.host().to_owned(), port: server.port() };
+    let programs = RemotePrograms { remote, host: server.host().to_owned(), port: server.port(), superuser: false };
     let options = Options { client_folder: Some(empty.path().to_owned()), programs: Some(programs), ..Options::default() };
     (PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(url).unwrap(), options), empty)
 }
@@ -126,7 +126,15 @@ fn store_of(server: &lab::Postgres, url: &str, remote: &Arc<LocalRemote>) -> (Po
 fn server() -> lab::Postgres {
     let server = lab::Postgres::start(&[]).unwrap();
     psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE ROLE reader; CREATE DATABASE zync OWNER zync");
-    psql(&server, "zync", &format!("SET ROLE zync; {}", RICH.replace("GRANT SELECT ON LARGE", "-- GRANT")));
+    psql(
+        &server,
+        "zync",
+        &format!(
+            "SET ROLE zync; {}",
+            RICH.replace("GRANT SELECT ON LARGE", "-- GRANT")
+                .replace("CREATE EXTENSION pgcrypto", "CREATE SCHEMA ext; CREATE EXTENSION pgcrypto SCHEMA ext")
+        ),
+    );
     psql(
         &server,
         "zync",
@@ -224,7 +232,7 @@ fn a_place_without_the_programs_blocks_and_says_what_is_missing_where() {
     }
     let server = server();
     let empty = tempfile::tempdir().unwrap();
-    let programs = RemotePrograms { remote: Arc::new(Nothing), host: server.host().to_owned(), port: server.port() };
+    let programs = RemotePrograms { remote: Arc::new(Nothing), host: server.host().to_owned(), port: server.port(), superuser: false };
     let options = Options { client_folder: Some(empty.path().to_owned()), programs: Some(programs), ..Options::default() };
     let store = PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(&server.url("zync")).unwrap(), options);
     let (context, _) = context("01jd0000000000000001");

@@ -279,11 +279,10 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
     let place = store.reserve(&a(), &set.1, Road::InPlace).unwrap();
     let load = |context: &Context| store.stage(context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1);
     let half = || store.look(&a()).unwrap().half_loaded_by;
-    let before = text(&server, "zync");
     // What a call leaves that is killed.
     let mark = |context: &Context| {
         let mut session = crate::session::Session::open(&Address::parse(&server.url_as("zync", "zync", "zync")).unwrap()).unwrap();
-        assert!(crate::mark::put(&mut session, context, DataSetName::ZyncDatabase, "zync").unwrap());
+        crate::mark::put(&mut session, context, DataSetName::ZyncDatabase, "zync").unwrap();
     };
     mark(&a());
     assert_eq!(half().as_deref(), Some("01jd000000000000000a"));
@@ -303,7 +302,11 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
     assert!(matches!(&found[..], [one] if one.holds == Holds::Mark && one.installation.as_ref().unwrap().name == "prod"), "{found:?}");
     // The next call ends it.
     load(&a()).unwrap();
-    assert_eq!((half(), leftovers(&store).len(), live(&server).as_str()), (None, 0, "kept"));
+    assert_eq!((half(), live(&server).as_str()), (None, "kept"));
+    assert!(leftovers(&store).iter().all(|one| one.holds == Holds::Previous), "{:?}", leftovers(&store));
+    store.discard(&a(), &place, Discard::Previous).unwrap();
+    assert_eq!(leftovers(&store).len(), 0);
+    let before = text(&server, "zync");
     // So does one that fails: all is as it was.
     psql(&server, "zync", "UPDATE t SET v = 'old'");
     let mut short = set.0.0.clone();
@@ -311,6 +314,8 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
     last.truncate(last.len() / 2);
     store.stage(&a(), &place, Arc::new(Memory(short)), &set.1).unwrap_err();
     assert_eq!(half(), None);
+    assert_eq!(leftovers(&store).len(), 0);
+    psql(&server, "zync", "UPDATE t SET v = 'kept'");
     same(&before, &text(&server, "zync"));
     // Or a person does, who has no journal.
     mark(&b());
@@ -320,16 +325,22 @@ fn a_load_in_place_that_is_killed_is_seen_until_it_is_ended() {
 }
 
 #[test]
-fn a_role_that_may_not_leave_a_mark_is_told_and_loads() {
+fn a_role_that_may_not_keep_what_it_replaces_is_refused_before_anything_is_touched() {
     let (server, set) = server();
     psql(&server, "postgres", "CREATE ROLE app LOGIN PASSWORD 'app'");
     psql(&server, "zync", "ALTER TABLE t OWNER TO app; GRANT ALL ON SCHEMA public TO app");
     let store = store_at(&server.url_as("app", "app", "zync"));
-    let (context, ear) = context("01jd000000000000000a");
+    let (context, _) = context("01jd000000000000000a");
     let place = store.reserve(&context, &set.1, Road::InPlace).unwrap();
-    store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap();
-    assert!(ear.0.lock().unwrap().iter().any(|text| text.contains("leaves no mark")), "{:?}", ear.0);
-    assert_eq!((live(&server).as_str(), store.look(&context).unwrap().half_loaded_by), ("kept", None));
+    let before = text(&server, "zync");
+    let problems = store.look(&context).unwrap().restore_problems;
+    assert!(
+        problems.iter().any(|problem| problem.severity == plan::ports::Severity::Blocks && problem.text.contains("CREATE on the database")),
+        "{problems:?}"
+    );
+    let error = store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap_err();
+    assert_eq!(error.class(), Class::Refused, "{error:?}");
+    same(&before, &text(&server, "zync"));
 }
 
 #[test]

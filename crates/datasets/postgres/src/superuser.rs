@@ -1,0 +1,113 @@
+//! The superuser of a server in a pod of 3scale's own: at hand over the server's socket there, as the manual procedure uses it (`psql` in the pod), with no password.
+//!
+//! It lends us a role of a few hours that may be it, so that the side database is made, loaded, swapped and dropped by the superuser, and the application's role needs no
+//! right that it has not got. The role goes with the value; one that was left behind by a kill can no longer log in after a day, and the next loan drops it.
+//! Its password is drawn for each loan, is in no argument, and leaves this process only as the verifier that the server stores.
+
+use std::io::{Read, Write};
+
+use plan::ports::{Context, Program, StopFlag};
+use plan::{Error, Result};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::address::Address;
+use crate::beside::{FIND, RemotePrograms};
+use crate::child::of_stream;
+use crate::session::Session;
+use crate::sql::{identifier, literal};
+
+/// How long a role can log in, when nobody takes it back.
+const HOURS_MAX: u32 = 24;
+/// What an answer has to say, at most.
+const ANSWER_MAX_BYTES: u64 = 4096;
+
+/// Nothing of what the image sets for its clients but where the socket is.
+const PSQL: &str = "unset PGUSER PGPASSWORD PGHOSTADDR PGOPTIONS PGDATABASE PGSERVICE PGSSLMODE; export PGPORT=\"$1\"; [ -z \"$2\" ] || export PGUSER=\"$2\"; \
+     exec psql -X -q -A -t -w -v ON_ERROR_STOP=1 -d postgres";
+
+/// An address whose sessions act as the superuser.
+pub(crate) struct Loan {
+    /// Where to log in, and as whom.
+    pub(crate) address: Address,
+    role: String,
+    /// The name to log in by on the socket, when it is not the system user's.
+    user: &'static str,
+    programs: RemotePrograms,
+    context: Context,
+}
+
+/// The superuser's name, as whom to log in for it; `None` when no superuser of the server at the address is at hand.
+pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Address) -> Result<Option<(String, &'static str)>> {
+    if !programs.superuser {
+        return Ok(None);
+    }
+    let ask = "SELECT (SELECT system_identifier FROM pg_control_system()), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n";
+    for user in ["", "postgres"] {
+        let Ok(said) = run(context, programs, user, ask) else {
+            context.stop.check()?;
+            continue;
+        };
+        if let Some((identifier, name)) = said.trim_end().split_once('|') {
+            // The pod may be another server's: several behind one name.
+            let mut session = Session::open_maintenance(address)?;
+            let row = session.row("SELECT system_identifier::text FROM pg_control_system()", "ask for the cluster's identifier")?;
+            return Ok((row.get::<_, &str>(0) == identifier).then(|| (name.to_owned(), user)));
+        }
+    }
+    Ok(None)
+}
+
+impl Loan {
+    /// Lends the role; `None` where no superuser is at hand.
+    ///
+    /// # Errors
+    /// When the pod cannot be reached, or the server refuses.
+    pub(crate) fn take(context: &Context, programs: &RemotePrograms, address: &Address) -> Result<Option<Self>> {
+        let Some((superuser, user)) = find(context, programs, address)? else { return Ok(None) };
+        let (role, password) = (format!("threescale_backup_{}", drawn(8)?), SecretString::from(drawn(24)?));
+        let verifier = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
+        let statements = format!(
+            "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET password_encryption = 'scram-sha-256'; \
+             SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ '^threescale_backup_[0-9a-f]{{16}}$' AND rolvaliduntil < now() \\gexec\n\
+             SELECT format('CREATE ROLE %I LOGIN NOINHERIT PASSWORD %L VALID UNTIL %L IN ROLE %I', {}, {}, now() + interval '{HOURS_MAX} hours', {}) \\gexec\n",
+            literal(&role),
+            literal(&verifier),
+            literal(&superuser),
+        );
+        run(context, programs, user, &statements).map_err(|error| error.during("the superuser in the pod lends no role"))?;
+        let address = Address { user: role.clone(), password: Some(password), acts_as: Some(superuser), ..address.clone() };
+        Ok(Some(Self { address, role, user, programs: programs.clone(), context: context.clone() }))
+    }
+}
+
+impl Drop for Loan {
+    fn drop(&mut self) {
+        // Also after a signal. What cannot be dropped now can log in for some hours, and is dropped by the next loan.
+        let context = Context { stop: StopFlag::default(), ..self.context.clone() };
+        drop(run(&context, &self.programs, self.user, &format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role))));
+    }
+}
+
+/// What `psql` in the pod says, logged in over the socket.
+fn run(context: &Context, programs: &RemotePrograms, user: &str, statements: &str) -> Result<String> {
+    let port = programs.port.to_string();
+    let program = Program::script(&format!("{FIND}{PSQL}"), &[&port, user]).with_input();
+    let mut process = programs.remote.start(context, &program)?;
+    let what = "ask the superuser in the pod";
+    let mut input = process.input().ok_or_else(|| Error::failed(format!("{what}: psql has no standard input")))?;
+    let written = input.write_all(statements.as_bytes());
+    let written = written.map_err(|error| of_stream(error, what)).and_then(|()| input.end());
+    let mut said = String::new();
+    if let Some(output) = process.output() {
+        output.take(ANSWER_MAX_BYTES).read_to_string(&mut said).map_err(|error| of_stream(error, what))?;
+    }
+    process.finish()?.success(what)?;
+    written?;
+    Ok(said)
+}
+
+fn drawn(bytes: usize) -> Result<String> {
+    let mut drawn = vec![0_u8; bytes];
+    getrandom::fill(&mut drawn).map_err(|error| Error::failed("failed to draw a password").because(error))?;
+    Ok(drawn.iter().map(|byte| format!("{byte:02x}")).collect())
+}
