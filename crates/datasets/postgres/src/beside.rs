@@ -60,11 +60,11 @@ impl RemotePrograms {
         version.ok_or_else(|| Error::failed(format!("pg_dump in {place} does not tell its version")))
     }
 
-    /// Starts one, with all that libpq needs to log in over there.
+    /// Starts one, with all that libpq needs to log in over there; `options` are those of its session.
     ///
     /// # Errors
     /// As [`Remote::start`].
-    pub(crate) fn start(&self, context: &Context, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+    pub(crate) fn start(&self, context: &Context, options: &str, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
         let silent = if call.gives_output { "" } else { " >/dev/null" };
         let script = format!("{FIND}exec \"$@\"{silent}");
         let arguments: Vec<&str> = std::iter::once(call.program).chain(call.arguments.iter().map(String::as_str)).collect();
@@ -77,7 +77,7 @@ impl RemotePrograms {
             ("PGHOSTADDR", ""),
             ("PGPORT", &port),
             ("PGUSER", &address.user),
-            ("PGOPTIONS", ""),
+            ("PGOPTIONS", options),
             ("PGSSLMODE", "prefer"),
         ];
         let settings = own.into_iter().chain(SETTINGS);

@@ -96,11 +96,12 @@ pub(crate) trait Running: Send {
     fn id(&self) -> Option<u32>;
 }
 
-/// Starts a program of this machine, with all that libpq needs to log in at an address in its environment, and nothing of ours leaks in.
+/// Starts a program of this machine, with all that libpq needs to log in at an address in its environment, and nothing of ours leaks in. `options` are those of
+/// its session.
 ///
 /// # Errors
 /// [`plan::Class::Refused`] when the TLS options cannot be given to the client; also when it cannot be started.
-pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+pub(crate) fn start(folder: &Path, major: u32, options: &str, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
     let mut command = children::command(folder.join(call.program));
     command.args(&call.arguments);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
@@ -111,7 +112,12 @@ pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -
         Host::Name(name) => (PathBuf::from(name), None),
         Host::Socket(folder) => (folder.clone(), None),
     };
-    command.env("PGHOST", host).env("PGPORT", address.port.to_string()).env("PGUSER", &address.user).envs(SETTINGS);
+    command
+        .env("PGHOST", host)
+        .env("PGPORT", address.port.to_string())
+        .env("PGUSER", &address.user)
+        .env("PGOPTIONS", options)
+        .envs(SETTINGS);
     if let Some(line) = &line {
         // A name of its own, by which the server is asked about it.
         let name = format!("{APPLICATION} {} {}", std::process::id(), CHILDREN.fetch_add(1, Ordering::SeqCst));

@@ -8,7 +8,7 @@ use line::{Line, Waiting};
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 use postgres::config::SslMode;
-use postgres::{Client, Config, Row};
+use postgres::{Client, Config, Row, SimpleQueryMessage};
 use secrecy::ExposeSecret;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -16,6 +16,8 @@ use crate::address::{Address, Host};
 use crate::asker::{About, Asker};
 use crate::encryption;
 use crate::failure::classed;
+use crate::pooler::{self, Token};
+use crate::settings;
 
 /// Databases that every server has, in the order in which they are tried for renames.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -25,13 +27,6 @@ pub(crate) const APPLICATION: &str = "threescale-backup";
 
 /// How often the stop flag is looked at while a statement runs.
 const GLANCE: Duration = Duration::from_millis(50);
-
-/// Everything that the text of a value depends on, so that a digest is the same whatever the role, the database or the version prefers.
-/// `row_security = off` makes a hidden row an error instead of a row that is silently not there.
-const PINNED: &str = "SET search_path = pg_catalog; SET extra_float_digits = 3; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
-     SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET lc_monetary = 'C'; SET xmlbinary = 'base64'; SET xmloption = 'content'; \
-     SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET row_security = off; SET statement_timeout = 0; \
-     SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET synchronize_seqscans = off";
 
 /// A connection.
 pub(crate) struct Session {
@@ -69,12 +64,25 @@ impl Session {
             Host::Socket(_) => None,
         };
         let waiting = line.as_ref().map(Line::waiting);
-        let connected = config(address, line.as_ref()).connect(connector.clone());
-        let client = connected.map_err(|error| explained(line.as_ref(), classed(error, what())))?;
+        let token = Token::new();
+        let connected = config(address, line.as_ref()).options(&token.option()).connect(connector.clone());
+        let client = connected.map_err(|error| explained(line.as_ref(), pooler::classed(error, address, what())))?;
         drop(waiting);
         let mut session = Self { client, connector, parting: None, line };
-        session.run(PINNED, "pin the session's settings")?;
+        session.refuse_pooler(&token, address)?;
+        session.rows(&settings::pin(), "pin the session's settings")?;
         Ok(session)
+    }
+
+    /// The first question of every session, in one message that leaves nothing behind on whatever answers.
+    fn refuse_pooler(&mut self, token: &Token, address: &Address) -> Result<()> {
+        let _waiting = self.waiting();
+        let answers = self.client.simple_query(&Token::question()).map_err(|error| self.failure(error, "ask whose session it is"))?;
+        let answered = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        if answered == Some(token.text()) { Ok(()) } else { Err(pooler::refusal(address)) }
     }
 
     fn waiting(&self) -> Option<Waiting> {
@@ -97,6 +105,9 @@ impl Session {
                 Err(error) if error.class() == plan::Class::Refused => last = error,
                 Err(error) => return Err(error),
             }
+        }
+        if pooler::is_refusal(&last) {
+            return Err(last);
         }
         Err(last.hint(format!("Grant role {:?} CONNECT on the database \"postgres\" or \"template1\".", address.user)))
     }
@@ -126,20 +137,6 @@ impl Session {
     pub(crate) fn row(&mut self, query: &str, what: &str) -> Result<Row> {
         let _waiting = self.waiting();
         self.client.query_one(query, &[]).map_err(|error| self.failure(error, what))
-    }
-
-    /// The server's process that answers: behind a pool it may be another one each time.
-    ///
-    /// # Errors
-    /// As [`Session::run`].
-    pub(crate) fn process(&mut self) -> Result<String> {
-        let what = "ask for the server's process";
-        let answers = self.client.simple_query("SELECT pg_backend_pid()").map_err(|error| classed(error, what))?;
-        let row = answers.into_iter().find_map(|answer| match answer {
-            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        });
-        row.ok_or_else(|| Error::failed(format!("{what}: no answer")))
     }
 
     /// Whether the server still answers, within a limit.

@@ -8,7 +8,9 @@ mod faults;
 mod in_place;
 mod marks;
 mod network;
+mod pooler;
 mod round_trip;
+mod settings;
 mod tls;
 mod versions;
 
