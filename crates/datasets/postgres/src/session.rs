@@ -15,7 +15,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::address::{Address, Host};
 use crate::asker::{About, Asker};
 use crate::encryption;
-use crate::failure::classed;
+use crate::failure::{self, classed};
 use crate::pooler::{self, Token};
 use crate::settings;
 
@@ -57,6 +57,14 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub(crate) fn open_unwatched(address: &Address) -> Result<Self> {
+        // As libpq: where nothing is verified, a server that wants no TLS of us is asked without.
+        match Self::connect(address, address.tls.as_ref().map_or(SslMode::Prefer, |_| SslMode::Require)) {
+            Err(error) if address.tls.is_none() && failure::wants_no_encryption(&error) => Self::connect(address, SslMode::Disable),
+            connected => connected,
+        }
+    }
+
+    fn connect(address: &Address, mode: SslMode) -> Result<Self> {
         let connector = encryption::connector(address.tls.as_ref())?;
         let what = || format!("cannot connect to PostgreSQL at {address}");
         let line = match &address.host {
@@ -65,7 +73,7 @@ impl Session {
         };
         let waiting = line.as_ref().map(Line::waiting);
         let token = Token::new();
-        let connected = config(address, line.as_ref()).options(&token.option()).connect(connector.clone());
+        let connected = config(address, mode, line.as_ref()).options(&token.option()).connect(connector.clone());
         let client = connected.map_err(|error| explained(line.as_ref(), pooler::classed(error, address, what())))?;
         drop(waiting);
         let mut session = Self { client, connector, parting: None, line };
@@ -186,7 +194,7 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
 }
 
 /// The host's name is what a certificate is compared with; where to connect to is the line's door.
-fn config(address: &Address, line: Option<&Line>) -> Config {
+fn config(address: &Address, mode: SslMode, line: Option<&Line>) -> Config {
     let mut config = Config::new();
     config.user(&address.user).dbname(&address.database).application_name(APPLICATION);
     match line {
@@ -196,14 +204,12 @@ fn config(address: &Address, line: Option<&Line>) -> Config {
     if let Some(password) = &address.password {
         config.password(password.expose_secret());
     }
-    let wanted = address.tls.as_ref().and_then(|tls| tls.mode);
     match &address.host {
         // The server never speaks TLS on its socket.
         Host::Socket(folder) => config.host_path(folder).ssl_mode(SslMode::Disable),
-        Host::Name(name) => config.host(name).ssl_mode(match wanted {
-            None => SslMode::Prefer,
+        Host::Name(name) => config.host(name).ssl_mode(match address.tls.as_ref().and_then(|tls| tls.mode) {
             Some(tls::TlsMode::Disable) => SslMode::Disable,
-            Some(_) => SslMode::Require,
+            _ => mode,
         }),
     };
     config
