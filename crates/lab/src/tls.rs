@@ -23,6 +23,12 @@ pub enum Shown {
     SelfSigned,
     /// Of another CA of the same name.
     OtherCa,
+    /// Of the CA, for `127.0.0.1` by its common name alone, of X.509 version 1: as PostgreSQL's manual makes them.
+    Version1,
+    /// The same of version 3.
+    CommonName,
+    /// Of the CA, and says that it is a CA.
+    SaysCa,
 }
 
 /// A client's mode, whether it is given the CA, and which servers it must take; all others it must refuse.
@@ -39,9 +45,9 @@ pub struct Case {
 /// Every mode with and without a CA file, the same for every store.
 pub const CASES: [Case; 6] = [
     Case { mode: "require", has_ca: false, takes: &Shown::ALL },
-    Case { mode: "require", has_ca: true, takes: &[Shown::Right, Shown::OtherHost] },
-    Case { mode: "verify-ca", has_ca: true, takes: &[Shown::Right, Shown::OtherHost] },
-    Case { mode: "verify-full", has_ca: true, takes: &[Shown::Right] },
+    Case { mode: "require", has_ca: true, takes: &Shown::OF_CA },
+    Case { mode: "verify-ca", has_ca: true, takes: &Shown::OF_CA },
+    Case { mode: "verify-full", has_ca: true, takes: &Shown::OF_HOST },
     // The public web's CAs signed none of them.
     Case { mode: "verify-ca", has_ca: false, takes: &[] },
     Case { mode: "verify-full", has_ca: false, takes: &[] },
@@ -55,11 +61,21 @@ impl Shown {
             Self::Expired => "expired",
             Self::SelfSigned => "self-signed",
             Self::OtherCa => "of-other-ca",
+            Self::Version1 => "version-1",
+            Self::CommonName => "common-name",
+            Self::SaysCa => "says-ca",
         }
     }
 
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Right, Self::OtherHost, Self::Expired, Self::SelfSigned, Self::OtherCa];
+    pub const ALL: [Self; 8] =
+        [Self::Right, Self::OtherHost, Self::Expired, Self::SelfSigned, Self::OtherCa, Self::Version1, Self::CommonName, Self::SaysCa];
+
+    /// Those that come from the CA and are valid today.
+    const OF_CA: [Self; 5] = [Self::Right, Self::OtherHost, Self::Version1, Self::CommonName, Self::SaysCa];
+
+    /// Those of them that name the host.
+    const OF_HOST: [Self; 4] = [Self::Right, Self::Version1, Self::CommonName, Self::SaysCa];
 }
 
 /// Certificates in a folder: `ca.pem`, `server.pem`/`server.key` (for `localhost` and `127.0.0.1`), `client.pem`/`client.key`.
@@ -93,6 +109,9 @@ impl Tls {
         made.openssl(&own, Shown::SelfSigned.file(), None)?;
         made.openssl(&["req", "-x509", "-subj", "/CN=lab CA", "-days", "2"], "other-ca", None)?;
         made.sign_by("other-ca", Shown::OtherCa.file(), "/CN=localhost", names, "2")?;
+        made.sign(Shown::Version1.file(), "/CN=127.0.0.1", "", "2")?;
+        made.sign(Shown::CommonName.file(), "/CN=127.0.0.1", "basicConstraints=critical,CA:FALSE\n", "2")?;
+        made.sign(Shown::SaysCa.file(), "/CN=localhost", &names.replace("CA:FALSE", "CA:TRUE"), "2")?;
         made.sign("client", "/CN=lab client", "extendedKeyUsage=clientAuth\nbasicConstraints=critical,CA:FALSE\n", "2")?;
         Ok(made)
     }

@@ -10,6 +10,7 @@ use rustls_pki_types::ServerName;
 
 use crate::files;
 use crate::options::Tls;
+use crate::own_ca::OwnCa;
 use crate::verifier::Verifier;
 
 /// The client's configuration. Options without a mode mean: encrypted, not verified.
@@ -20,7 +21,11 @@ pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>> {
     let identity = tls.check_identity()?;
     let provider = Arc::new(ring::default_provider());
     let chain = if tls.verifies_chain() { Some(web_pki(tls, &provider)?) } else { None };
-    let verifier = Verifier::new(chain, tls.verifies_name(), Arc::clone(&provider));
+    let own_ca = match tls.ca_file.as_deref().filter(|_| tls.verifies_chain()) {
+        Some(file) => Some(OwnCa::new(files::certificates("CA file", file)?, provider.signature_verification_algorithms)),
+        None => None,
+    };
+    let verifier = Verifier::new(chain, own_ca, tls.verifies_name(), Arc::clone(&provider));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::failed("failed to choose the versions of TLS").because(error))?

@@ -8,12 +8,14 @@
 //! | `verify-ca` | come from the CA, be valid today |
 //! | `verify-full` | come from the CA, be valid today, name the host |
 //!
-//! The CA is the `ca-file` alone when there is one, else the public web's.
+//! The CA is the `ca-file` alone when there is one, else the public web's. With a `ca-file`, what OpenSSL's clients take is taken (`own_ca.rs`, `name.rs`).
 
 mod client;
 mod failure;
 mod files;
+mod name;
 mod options;
+mod own_ca;
 mod verifier;
 
 pub use client::{client_config, server_name};

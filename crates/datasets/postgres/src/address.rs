@@ -145,6 +145,8 @@ impl Draft {
             "password" => self.password = Some(SecretString::from(value)),
             "dbname" | "database" => self.database = value,
             "sslmode" => self.mode = Some(value),
+            // The public web's CAs, as without a file.
+            "sslrootcert" if value == "system" => {}
             "sslrootcert" => self.files.ca_file = Some(value.into()),
             "sslcert" => self.files.client_certificate_file = Some(value.into()),
             "sslkey" => self.files.client_key_file = Some(value.into()),
@@ -187,17 +189,18 @@ fn with_host(url: &str) -> String {
 
 fn tls(mode: Option<&str>, files: Tls) -> Result<Option<Tls>> {
     let mode = match mode {
-        None | Some("prefer") if files == Tls::default() => return Ok(None),
+        // What is given for `allow`, too: it asks without TLS first, and finds the same servers.
+        None | Some("prefer" | "allow") if files == Tls::default() => return Ok(None),
         Some("require") => TlsMode::Require,
         Some("disable") => TlsMode::Disable,
         Some("verify-ca") => TlsMode::VerifyCa,
         Some("verify-full") => TlsMode::VerifyFull,
-        None | Some("prefer") => {
+        None | Some("prefer" | "allow") => {
             return Err(malformed("names certificates, but no sslmode").hint("Add sslmode=verify-full, verify-ca or require."));
         }
         Some(other) => {
             return Err(malformed(&format!("has sslmode {other:?}, which is not supported"))
-                .hint("Use disable, prefer, require, verify-ca or verify-full."));
+                .hint("Use disable, allow, prefer, require, verify-ca or verify-full."));
         }
     };
     let tls = Tls { mode: Some(mode), ..files };
@@ -263,7 +266,7 @@ mod tests {
         for (url, word) in [
             ("mysql2://u:secret@h/x", "postgresql://"),
             ("postgres://u:secret@h/x?gssencmode=require", "gssencmode"),
-            ("postgres://u:secret@h/x?sslmode=allow", "allow"),
+            ("postgres://u:secret@h/x?sslmode=sometimes", "sometimes"),
             ("postgres://u:secret@h/x?sslrootcert=/ca", "sslmode"),
             ("postgres://u:secret@h/x?sslmode=disable&sslrootcert=/ca", "disabled"),
             ("postgres://u:secret@h/x?sslmode=require&sslcert=/c", "without its key"),

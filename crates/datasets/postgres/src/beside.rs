@@ -62,25 +62,24 @@ impl RemotePrograms {
         version.ok_or_else(|| Error::failed(format!("pg_dump in {place} does not tell its version")))
     }
 
-    /// Starts one, with all that libpq needs to log in over there.
+    /// Starts one, with all that libpq needs to log in over there; `options` are those of its session.
     ///
     /// # Errors
     /// As [`Remote::start`].
-    pub(crate) fn start(&self, context: &Context, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+    pub(crate) fn start(&self, context: &Context, options: &str, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
         let silent = if call.gives_output { "" } else { " >/dev/null" };
         let script = format!("{FIND}exec \"$@\"{silent}");
         let arguments: Vec<&str> = std::iter::once(call.program).chain(call.arguments.iter().map(String::as_str)).collect();
         let mut program = Program::script(&script, &arguments);
         program.takes_input = call.takes_input;
         let port = self.port.to_string();
-        let options = call.options(address).unwrap_or_default();
         // What the image sets for its own server must not win over what is set here.
         let own = [
             ("PGHOST", self.host.as_str()),
             ("PGHOSTADDR", ""),
             ("PGPORT", &port),
             ("PGUSER", &address.user),
-            ("PGOPTIONS", &options),
+            ("PGOPTIONS", options),
             ("PGSSLMODE", "prefer"),
         ];
         let settings = own.into_iter().chain(SETTINGS);

@@ -35,8 +35,6 @@ pub(crate) struct Call {
     pub(crate) gives_output: bool,
     /// Whether it connects to the server at all.
     pub(crate) connects: bool,
-    /// Whether it writes, whatever the role or the database has set.
-    pub(crate) writes: bool,
 }
 
 impl Call {
@@ -48,25 +46,13 @@ impl Call {
     /// A program with its arguments, without streams.
     pub(crate) fn new<S: Into<String>>(program: &'static str, arguments: impl IntoIterator<Item = S>) -> Self {
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { program, arguments, takes_input: false, gives_output: false, connects: true, writes: false }
+        Self { program, arguments, takes_input: false, gives_output: false, connects: true }
     }
 
     /// More arguments.
     pub(crate) fn and<S: Into<String>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
         self
-    }
-
-    /// It writes to the server.
-    pub(crate) fn writing(self) -> Self {
-        Self { writes: true, ..self }
-    }
-
-    /// What its sessions are told when they begin.
-    pub(crate) fn options(&self, address: &Address) -> Option<String> {
-        let writes = self.writes.then(|| "-c default_transaction_read_only=off".to_owned());
-        let all: Vec<String> = address.options().into_iter().chain(writes).collect();
-        (!all.is_empty()).then(|| all.join(" "))
     }
 
     /// It will be fed.
@@ -110,11 +96,12 @@ pub(crate) trait Running: Send {
     fn id(&self) -> Option<u32>;
 }
 
-/// Starts a program of this machine, with all that libpq needs to log in at an address in its environment, and nothing of ours leaks in.
+/// Starts a program of this machine, with all that libpq needs to log in at an address in its environment, and nothing of ours leaks in. `options` are those of
+/// its session.
 ///
 /// # Errors
 /// [`plan::Class::Refused`] when the TLS options cannot be given to the client; also when it cannot be started.
-pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+pub(crate) fn start(folder: &Path, major: u32, options: &str, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
     let mut command = children::command(folder.join(call.program));
     command.args(&call.arguments);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
@@ -125,15 +112,17 @@ pub(crate) fn start(folder: &Path, major: u32, address: &Address, call: &Call) -
         Host::Name(name) => (PathBuf::from(name), None),
         Host::Socket(folder) => (folder.clone(), None),
     };
-    command.env("PGHOST", host).env("PGPORT", address.port.to_string()).env("PGUSER", &address.user).envs(SETTINGS);
+    command
+        .env("PGHOST", host)
+        .env("PGPORT", address.port.to_string())
+        .env("PGUSER", &address.user)
+        .env("PGOPTIONS", options)
+        .envs(SETTINGS);
     if let Some(line) = &line {
         // A name of its own, by which the server is asked about it.
         let name = format!("{APPLICATION} {} {}", std::process::id(), CHILDREN.fetch_add(1, Ordering::SeqCst));
         command.env("PGHOSTADDR", "127.0.0.1").env("PGPORT", line.port().to_string()).env("PGAPPNAME", &name);
         line.set_peer(Arc::new(Asker::new(address.clone(), About::Application(name))));
-    }
-    if let Some(options) = call.options(address) {
-        command.env("PGOPTIONS", options);
     }
     if let Some(password) = &address.password {
         command.env("PGPASSWORD", password.expose_secret());

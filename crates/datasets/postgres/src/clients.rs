@@ -10,6 +10,7 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::beside::RemotePrograms;
 use crate::child::{self, Call, Running};
+use crate::settings;
 use crate::superuser;
 
 /// Folders in which packages put the programs of one major version each.
@@ -30,6 +31,8 @@ pub(crate) struct Clients {
     pub(crate) major: u32,
     /// As `pg_dump --version` says it: `15.18`.
     pub(crate) version: String,
+    /// Major version of the server that they will talk to.
+    server_major: u32,
 }
 
 impl Clients {
@@ -38,9 +41,10 @@ impl Clients {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(&self, context: &Context, address: &Address, call: &Call) -> Result<Box<dyn Running>> {
+        let options = address.options().into_iter().chain([settings::of_programs(self.server_major)]).collect::<Vec<_>>().join(" ");
         match &self.at {
-            At::Folder(folder) => child::start(folder, self.major, address, call),
-            At::Beside(programs) => programs.start(context, address, call),
+            At::Folder(folder) => child::start(folder, self.major, &options, address, call),
+            At::Beside(programs) => programs.start(context, &options, address, call),
         }
     }
 
@@ -104,7 +108,7 @@ fn in_folder(folder: &Path) -> Option<Clients> {
     // `pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`
     let version = String::from_utf8(output.stdout).ok()?.split_whitespace().nth(2)?.to_owned();
     let major = major_of(&version)?;
-    Some(Clients { at: At::Folder(folder.to_owned()), major, version })
+    Some(Clients { at: At::Folder(folder.to_owned()), major, version, server_major: major })
 }
 
 /// All programs that may be used: those of this machine, and those beside the server.
@@ -155,6 +159,10 @@ impl Finder<'_> {
     /// # Errors
     /// [`plan::Class::Refused`] when there are none, with what to install; that of the place when those beside the server cannot be asked.
     pub(crate) fn find(self, wanted: u32, server_major: u32) -> Result<Clients> {
+        self.look(wanted, server_major).map(|clients| Clients { server_major, ..clients })
+    }
+
+    fn look(self, wanted: u32, server_major: u32) -> Result<Clients> {
         let here = Clients::for_major(self.programs.own.as_deref(), wanted);
         let Some(programs) = &self.programs.beside else { return here };
         if here.as_ref().is_ok_and(|clients| clients.restore_into(server_major)) {
@@ -182,7 +190,7 @@ impl Finder<'_> {
         };
         let major = major_of(&version).ok_or_else(|| Error::failed(format!("pg_dump has the version {version:?}, which is no version")))?;
         *asked = Some(version.clone());
-        Ok(Clients { at: At::Beside(programs.clone()), major, version })
+        Ok(Clients { at: At::Beside(programs.clone()), major, version, server_major: major })
     }
 }
 

@@ -2,6 +2,12 @@
 
 use plan::{Class, Error};
 
+/// Whether the server has no rule for an encrypted session of this role from this host (`hostnossl`); where libpq then asks without TLS.
+pub(crate) fn wants_no_encryption(error: &Error) -> bool {
+    let text = error.chain();
+    text.contains("SQLSTATE 28000") && text.contains("SSL encryption")
+}
+
 /// An error of the driver, classed by its SQLSTATE (PostgreSQL manual, appendix A).
 pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error {
     let what = what.into();

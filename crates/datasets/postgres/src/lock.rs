@@ -1,9 +1,8 @@
 //! The lock of an installation at its database: an advisory lock, held by a session of its own, let go by the server when that ends, however it ends.
 //!
 //! The session is in the database `postgres`: one in the live database would keep it from being renamed, one in `template1` would keep others from making
-//! databases. A role that may not connect to `postgres` gets no lock here, nor does one that comes through a pool that gives each transaction another session
-//! (PgBouncer, `pool_mode = transaction`): the local lock and the marks are all there is then. **Limit:** a machine that vanishes without closing its connection
-//! holds the lock until the server's keep-alive gives it up.
+//! databases. A role that may not connect to `postgres` gets no lock here: the local lock and the marks are all there is then. **Limit:** a machine that vanishes
+//! without closing its connection holds the lock until the server's keep-alive gives it up.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -39,26 +38,10 @@ pub(crate) fn take(address: &Address, context: &Context) -> Result<Option<Box<dy
         Err(error) if error.class() == Class::Refused => return Ok(None),
         Err(error) => return Err(error),
     };
-    if is_pooled(&mut session, &place)? {
-        return Ok(None);
-    }
-    // Version 14 and later: it would end the session that holds the lock.
-    let forever = "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout'";
-    session.rows(forever, "let the session be idle")?;
     session.run(&format!("SET application_name = {}", literal(&name(context))), "name the session")?;
     let key = format!("('x' || substr(md5({}), 1, 16))::bit(64)::bigint", literal(&format!("threescale-backup {}", address.database)));
     let got = session.row(&format!("SELECT pg_try_advisory_lock({key})"), "take the lock of the database")?;
     if got.get(0) { Ok(Some(Box::new(Lock(Mutex::new(session))))) } else { Err(taken(&mut session, address, &key)) }
-}
-
-/// Two sessions are never one process of the server, and one session never two; through a pool of transactions both happen.
-fn is_pooled(session: &mut Session, place: &Address) -> Result<bool> {
-    let mut other = Session::open(place)?;
-    let first = session.process()?;
-    other.run("BEGIN", "begin a transaction")?;
-    let others = other.process()?;
-    let second = session.process()?;
-    Ok(first == others || first != second)
 }
 
 /// What others see of us: no right is needed for it.

@@ -8,14 +8,16 @@ use line::{Line, Waiting};
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 use postgres::config::SslMode;
-use postgres::{Client, Config, Row};
+use postgres::{Client, Config, Row, SimpleQueryMessage};
 use secrecy::ExposeSecret;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::address::{Address, Host};
 use crate::asker::{About, Asker};
 use crate::encryption;
-use crate::failure::classed;
+use crate::failure::{self, classed};
+use crate::pooler::{self, Token};
+use crate::settings;
 
 /// Databases that every server has, in the order in which they are tried for renames.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -25,13 +27,6 @@ pub(crate) const APPLICATION: &str = "threescale-backup";
 
 /// How often the stop flag is looked at while a statement runs.
 const GLANCE: Duration = Duration::from_millis(50);
-
-/// Everything that the text of a value depends on, so that a digest is the same whatever the role, the database or the version prefers.
-/// `row_security = off` makes a hidden row an error instead of a row that is silently not there.
-const PINNED: &str = "SET search_path = pg_catalog; SET extra_float_digits = 3; SET DateStyle = 'ISO, YMD'; SET IntervalStyle = 'postgres'; \
-     SET bytea_output = 'hex'; SET TimeZone = 'UTC'; SET lc_monetary = 'C'; SET xmlbinary = 'base64'; SET xmloption = 'content'; \
-     SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET row_security = off; SET statement_timeout = 0; \
-     SET idle_in_transaction_session_timeout = 0; SET lock_timeout = '60s'; SET synchronize_seqscans = off; SET default_transaction_read_only = off";
 
 /// A connection.
 pub(crate) struct Session {
@@ -62,6 +57,14 @@ impl Session {
     /// # Errors
     /// As [`Session::open`].
     pub(crate) fn open_unwatched(address: &Address) -> Result<Self> {
+        // As libpq: where nothing is verified, a server that wants no TLS of us is asked without.
+        match Self::connect(address, address.tls.as_ref().map_or(SslMode::Prefer, |_| SslMode::Require)) {
+            Err(error) if address.tls.is_none() && failure::wants_no_encryption(&error) => Self::connect(address, SslMode::Disable),
+            connected => connected,
+        }
+    }
+
+    fn connect(address: &Address, mode: SslMode) -> Result<Self> {
         let connector = encryption::connector(address.tls.as_ref())?;
         let what = || format!("cannot connect to PostgreSQL at {address}");
         let line = match &address.host {
@@ -69,12 +72,25 @@ impl Session {
             Host::Socket(_) => None,
         };
         let waiting = line.as_ref().map(Line::waiting);
-        let connected = config(address, line.as_ref()).connect(connector.clone());
-        let client = connected.map_err(|error| explained(line.as_ref(), classed(error, what())))?;
+        let token = Token::new();
+        let connected = config(address, mode, line.as_ref()).options(&token.option()).connect(connector.clone());
+        let client = connected.map_err(|error| explained(line.as_ref(), pooler::classed(error, address, what())))?;
         drop(waiting);
         let mut session = Self { client, connector, parting: None, line };
-        session.run(PINNED, "pin the session's settings")?;
+        session.refuse_pooler(&token, address)?;
+        session.rows(&settings::pin(), "pin the session's settings")?;
         Ok(session)
+    }
+
+    /// The first question of every session, in one message that leaves nothing behind on whatever answers.
+    fn refuse_pooler(&mut self, token: &Token, address: &Address) -> Result<()> {
+        let _waiting = self.waiting();
+        let answers = self.client.simple_query(&Token::question()).map_err(|error| self.failure(error, "ask whose session it is"))?;
+        let answered = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        if answered == Some(token.text()) { Ok(()) } else { Err(pooler::refusal(address)) }
     }
 
     fn waiting(&self) -> Option<Waiting> {
@@ -97,6 +113,9 @@ impl Session {
                 Err(error) if error.class() == plan::Class::Refused => last = error,
                 Err(error) => return Err(error),
             }
+        }
+        if pooler::is_refusal(&last) {
+            return Err(last);
         }
         Err(last.hint(format!("Grant role {:?} CONNECT on the database \"postgres\" or \"template1\".", address.user)))
     }
@@ -126,20 +145,6 @@ impl Session {
     pub(crate) fn row(&mut self, query: &str, what: &str) -> Result<Row> {
         let _waiting = self.waiting();
         self.client.query_one(query, &[]).map_err(|error| self.failure(error, what))
-    }
-
-    /// The server's process that answers: behind a pool it may be another one each time.
-    ///
-    /// # Errors
-    /// As [`Session::run`].
-    pub(crate) fn process(&mut self) -> Result<String> {
-        let what = "ask for the server's process";
-        let answers = self.client.simple_query("SELECT pg_backend_pid()").map_err(|error| classed(error, what))?;
-        let row = answers.into_iter().find_map(|answer| match answer {
-            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
-            _ => None,
-        });
-        row.ok_or_else(|| Error::failed(format!("{what}: no answer")))
     }
 
     /// Whether the server still answers, within a limit.
@@ -189,7 +194,7 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
 }
 
 /// The host's name is what a certificate is compared with; where to connect to is the line's door.
-fn config(address: &Address, line: Option<&Line>) -> Config {
+fn config(address: &Address, mode: SslMode, line: Option<&Line>) -> Config {
     let mut config = Config::new();
     config.user(&address.user).dbname(&address.database).application_name(APPLICATION);
     match line {
@@ -202,14 +207,12 @@ fn config(address: &Address, line: Option<&Line>) -> Config {
     if let Some(password) = &address.password {
         config.password(password.expose_secret());
     }
-    let wanted = address.tls.as_ref().and_then(|tls| tls.mode);
     match &address.host {
         // The server never speaks TLS on its socket.
         Host::Socket(folder) => config.host_path(folder).ssl_mode(SslMode::Disable),
-        Host::Name(name) => config.host(name).ssl_mode(match wanted {
-            None => SslMode::Prefer,
+        Host::Name(name) => config.host(name).ssl_mode(match address.tls.as_ref().and_then(|tls| tls.mode) {
             Some(tls::TlsMode::Disable) => SslMode::Disable,
-            Some(_) => SslMode::Require,
+            _ => mode,
         }),
     };
     config

@@ -110,8 +110,7 @@ impl Loading<'_> {
         let what = "load the dump into the side database";
         let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--no-password"])
             .and(["--dbname".to_owned(), connection_string(&side.database)])
-            .fed()
-            .writing();
+            .fed();
         let mut pg_restore = self.clients.start(self.context, side, &call)?;
         let stdin = pg_restore.stdin()?;
         let poured = self.archive.pour(self.context, self.data_set, omissions, stdin)?;

@@ -9,6 +9,12 @@ use crate::session::Session;
 
 const QUIET: Duration = Duration::from_secs(2);
 
+/// Whether libpq takes the server.
+fn psql_takes(url: &str) -> bool {
+    let mut command = Command::new(lab::find_program("psql").unwrap());
+    command.args(["-X", "-d", url, "-c", "SELECT 1"]).env("HOME", "/nowhere").output().unwrap().status.success()
+}
+
 #[test]
 fn a_server_is_verified_as_far_as_the_mode_says() {
     let folder = tempfile::tempdir().unwrap();
@@ -19,6 +25,7 @@ fn a_server_is_verified_as_far_as_the_mode_says() {
         for case in CASES {
             let ca = if case.has_ca { format!("&sslrootcert={}", files.ca().display()) } else { String::new() };
             let url = format!("{}?sslmode={}{ca}", server.url("postgres"), case.mode);
+            assert_eq!(psql_takes(&url), case.takes.contains(&shown), "psql: {case:?} {shown:?}");
             let opened = Session::open(&Address::parse(&url).unwrap());
             if case.takes.contains(&shown) {
                 let mut session = opened.unwrap_or_else(|error| panic!("{case:?} {shown:?}: {error:?}"));
@@ -28,6 +35,56 @@ fn a_server_is_verified_as_far_as_the_mode_says() {
                 let error = opened.err().unwrap_or_else(|| panic!("{case:?} took {shown:?}"));
                 assert_eq!(error.class(), Class::Refused, "{case:?} {shown:?}: {error:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn a_certificate_that_is_its_own_ca_is_taken_as_psql_takes_it() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let files = lab::Tls::make(folder.path()).unwrap().showing(Shown::SelfSigned);
+    let foreign = lab::Tls::make(other.path()).unwrap().showing(Shown::SelfSigned);
+    let options = files.postgres_options();
+    let server = lab::Postgres::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    for (file, takes) in [(files.server().0, true), (foreign.server().0, false)] {
+        for mode in ["require", "verify-ca", "verify-full"] {
+            let url = format!("{}?sslmode={mode}&sslrootcert={}", server.url("postgres"), file.display());
+            assert_eq!(psql_takes(&url), takes, "{mode}");
+            assert_eq!(Session::open(&Address::parse(&url).unwrap()).is_ok(), takes, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn an_old_certificate_is_verified_by_the_old_tls_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = lab::Tls::make(folder.path()).unwrap().showing(Shown::Version1);
+    let mut options = files.postgres_options();
+    options.extend(["-c".to_owned(), "ssl_max_protocol_version=TLSv1.2".to_owned()]);
+    let server = lab::Postgres::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let url = format!("{}?sslmode=verify-full&sslrootcert={}", server.url("postgres"), files.ca().display());
+    let mut session = Session::open(&Address::parse(&url).unwrap()).unwrap();
+    let version: String = session.row("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()", "ask").unwrap().get(0);
+    assert_eq!(version, "TLSv1.2");
+}
+
+#[test]
+fn modes_that_verify_nothing_find_the_way_that_the_server_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = lab::Tls::make(folder.path()).unwrap().postgres_options();
+    let server = lab::Postgres::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    for (rule, encrypted) in [("hostnossl", false), ("hostssl", true)] {
+        let rules = format!("local all all scram-sha-256\n{rule} all all 127.0.0.1/32 scram-sha-256\n");
+        std::fs::write(server.folder().join("data/pg_hba.conf"), rules).unwrap();
+        psql(&server, "postgres", "SELECT pg_reload_conf()");
+        until("the rules are read", || psql(&server, "postgres", "SELECT min(type) FROM pg_hba_file_rules WHERE type <> 'local'") == rule);
+        for mode in ["", "?sslmode=allow", "?sslmode=prefer"] {
+            let url = format!("{}{mode}", server.url("postgres"));
+            until("a new session is under the new rules", || psql_takes(&url));
+            let mut session = Session::open(&Address::parse(&url).unwrap()).unwrap();
+            let is: bool = session.row("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", "ask").unwrap().get(0);
+            assert_eq!(is, encrypted, "{rule} {mode}");
+            take(&store_at(&url));
         }
     }
 }
