@@ -4,6 +4,8 @@
 //! holds one part while another waits, whatever the size of the data. Every chunk ends with a word of its own; a channel that closes without it is an error.
 
 mod pieces;
+mod lookout;
+mod moment;
 mod script;
 mod view;
 mod worker;
@@ -22,6 +24,7 @@ use crate::schema::{Schema, lines, needs, read};
 use crate::session::Session;
 use crate::store::MysqlStore;
 use pieces::{Job, Order, Piece};
+use lookout::Lookout;
 use view::View;
 
 pub(crate) use script::SCHEMA_PATH;
@@ -43,6 +46,9 @@ pub(crate) struct MysqlDump {
     consistent_at: jiff::Timestamp,
     reader: Session,
     guard: Session,
+    lookout: Lookout,
+    /// Holds MariaDB's backup stage.
+    stage: Option<Session>,
     worker_ids: Vec<u32>,
     threads: Vec<JoinHandle<()>>,
     orders: Option<Receiver<Order>>,
@@ -58,8 +64,9 @@ pub(crate) struct MysqlDump {
 
 /// Opens the view and starts the workers.
 pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> {
-    let View { workers, planner, guard, reader, schema, consistent_at, facts, warnings } = view::open(store, context)?;
+    let View { workers, planner, guard, reader, schema, consistent_at, mut facts, warnings, lookout, stage } = view::open(store, context)?;
     let schema = Arc::new(schema);
+    facts.insert("counted-by".into(), "the rows that passed, and COUNT(*) in the same view".into());
     let mut evidence = Evidence { facts, warnings, objects: lines::counts(&schema), ..Evidence::default() };
     evidence.collections.insert(lines::COLLECTION.into(), lines::tally(&schema));
     evidence.collections.extend(schema.tables.iter().map(|table| (table.name.clone(), Tally::default())));
@@ -84,6 +91,8 @@ pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> 
         consistent_at,
         reader,
         guard,
+        lookout,
+        stage,
         worker_ids,
         threads,
         orders: Some(ordered),
@@ -121,16 +130,17 @@ fn schema_facts(schema: &Schema) -> Vec<(String, String)> {
 /// Cuts every table and hands out the chunks; ends when nobody takes them any more.
 fn plan_chunks(mut session: Session, schema: &Schema, chunk_bytes: u64, jobs: &Sender<Job>, orders: &Sender<Order>) {
     let database = &schema.objects.database;
-    let hand_out = |session: &mut Session, index: usize, table| {
-        chunk::cut(session, database, table, chunk_bytes, |chunk| {
-            let (pieces, taken) = bounded(1);
-            let gone = |_| Error::interrupted();
-            // The order first: so the parts of the oldest chunk in work are always the next to leave.
-            orders.send(Order::Chunk { table: index, pieces: taken }).map_err(|_| gone(()))?;
-            jobs.send(Job { table: index, chunk, pieces }).map_err(|_| gone(()))
-        })
+    let hand_out = |index: usize, chunk: Option<chunk::Chunk>| -> Result<()> {
+        let (pieces, taken) = bounded(1);
+        // The order first: so the parts of the oldest chunk in work are always the next to leave.
+        let order = if chunk.is_some() { Order::Chunk { table: index, pieces: taken } } else { Order::Count { table: index, pieces: taken } };
+        orders.send(order).map_err(|_| Error::interrupted())?;
+        jobs.send(Job { table: index, chunk, pieces }).map_err(|_| Error::interrupted())
     };
-    let all = schema.tables.iter().enumerate().try_for_each(|(index, table)| hand_out(&mut session, index, table));
+    let all = schema.tables.iter().enumerate().try_for_each(|(index, table)| {
+        chunk::cut(&mut session, database, table, chunk_bytes, |chunk| hand_out(index, Some(chunk)))?;
+        if table.is_in_the_view() { hand_out(index, None) } else { Ok(()) }
+    });
     let last = all.map_or_else(Order::Failed, |()| Order::End);
     // Nobody listens any more when the dump was given up.
     drop(orders.send(last));
@@ -174,6 +184,7 @@ impl MysqlDump {
                 self.current = None;
                 Ok(None)
             }
+            Piece::Rows(_) => Err(Error::failed("a worker counted where it was to read")),
             Piece::Failed(error) => Err(error),
         }
     }
@@ -189,10 +200,24 @@ impl MysqlDump {
                 self.last_table = Some((table, chunk));
                 self.current = Some(Current { table, chunk, parts: 0, pieces });
             }
+            Order::Count { table, pieces } => self.compare_count(table, &pieces)?,
             Order::End => self.orders = None,
             Order::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// The rows that passed against the server's own count, in the same view: what cuts a result short does not cut that.
+    fn compare_count(&mut self, index: usize, pieces: &Receiver<Piece>) -> Result<()> {
+        let name = &table(&self.schema, index)?.name;
+        let passed = self.evidence.collections.get(name).map_or(0, |tally| tally.count);
+        match wait(&self.context, pieces, "a worker")? {
+            Piece::Rows(rows) if rows == passed => Ok(()),
+            Piece::Failed(error) => Err(error),
+            Piece::Rows(rows) => Err(Error::failed(format!("{passed} rows of table {name:?} came, and the server counts {rows} in the same view"))
+                .hint("Something between cuts results short: a proxy's rule, a setting of the server. Look at SHOW GLOBAL VARIABLES LIKE 'sql_select_limit'.")),
+            Piece::Part { .. } | Piece::Done(_) => Err(Error::failed("a worker counted nothing")),
+        }
     }
 
     /// Definitions must be at the end what they were at the beginning; the view does not cover them.
@@ -234,7 +259,7 @@ impl Dump for MysqlDump {
         if self.failed {
             return Err(Error::failed("the dump failed before"));
         }
-        let next = self.next();
+        let next = self.next().map_err(|error| self.lookout.explain(error));
         self.failed = next.is_err();
         next
     }
@@ -244,7 +269,7 @@ impl Dump for MysqlDump {
             return Err(Error::failed("the dump is not whole"));
         }
         self.compare_definitions()?;
-        self.guard.rows("end the view", "SELECT 1")?;
+        self.guard.rows("end the view", "SELECT 1").map_err(|error| self.lookout.explain(error))?;
         let mut evidence = std::mem::take(&mut self.evidence);
         evidence.facts.insert("longest-row-bytes".into(), self.longest_row_bytes.to_string());
         Ok(Verdict { evidence, consistent_at: self.consistent_at, problems: Vec::new() })
@@ -253,6 +278,9 @@ impl Dump for MysqlDump {
 
 impl Drop for MysqlDump {
     fn drop(&mut self) {
+        self.lookout.end();
+        // Its locks go before anything is waited for.
+        self.stage = None;
         // Workers that wait for a reader end when their channels close; those that read a long result end when the server ends it.
         self.current = None;
         let ended_well = self.rest.is_some();

@@ -194,6 +194,11 @@ impl Table {
         if list.is_empty() { "''".into() } else { list.join(", ") }
     }
 
+    /// Whether its rows are those of the consistent view: tables of other engines are read as they are at the moment of reading.
+    pub(crate) fn is_in_the_view(&self) -> bool {
+        self.engine.eq_ignore_ascii_case("InnoDB")
+    }
+
     /// A column by name.
     pub(crate) fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)

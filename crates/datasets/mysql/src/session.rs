@@ -43,6 +43,11 @@ pub(crate) mod code {
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
     pub(crate) const NO_SUCH_DEFINER: u16 = 1449;
     pub(crate) const ACCESS_DENIED_SOCKET: u16 = 1698;
+    /// The user may not.
+    pub(crate) const fn is_denied(code: u16) -> bool {
+        matches!(code, SPECIFIC_ACCESS_DENIED | DB_ACCESS_DENIED | ACCESS_DENIED | TABLE_ACCESS_DENIED)
+    }
+
     /// The server or the connection went away, or has no room: the same call may work later.
     pub(crate) const PASSING: [u16; 14] = [1040, 1053, 1077, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 3169];
 }

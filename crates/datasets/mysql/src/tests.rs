@@ -7,6 +7,7 @@ mod fidelity;
 mod kit;
 mod marks;
 mod network;
+mod outage;
 mod privileges;
 mod ranges;
 mod refusals;

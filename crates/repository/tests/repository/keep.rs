@@ -290,3 +290,30 @@ fn kinds_of_entries_are_what_they_were() {
         snapshot.entries().unwrap().map(|entry| entry.unwrap()).map(|entry| format!("{} {:?}", entry.path.display(), entry.kind)).collect();
     assert_eq!(kinds, ["folder Folder", "folder/fifo Fifo", "folder/link Symlink(\"../nowhere\")", "folder/socket Socket", "zero File"]);
 }
+
+/// Runs something that must end by itself: a queue that waits for its own reader would hang for ever.
+fn within(seconds: u64, what: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        work();
+        drop(done.send(()));
+    });
+    if ended.recv_timeout(std::time::Duration::from_secs(seconds)) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+        panic!("{what} hangs");
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn parts_of_any_size_pass_and_never_wait_for_each_other() {
+    for sizes in [[24, 24, 24, 24], [1, 48, 48, 1], [60, 1, 60, 1], [8, 41, 30, 50]] {
+        within(120, "keeping large parts", move || {
+            let scene = Scene::in_memory();
+            // One of a size is enough: what repeats is stored once.
+            let all = || (0_u8..).zip(sizes).map(|(at, mib)| Part::bytes(format!("rows/b/{at}"), vec![at; (mib << 20) + usize::from(at)])).collect();
+            let kept = take(&scene.repository, "large", all());
+            assert_eq!(kept.parts, 4);
+            assert_eq!(kept.bytes, sizes.iter().sum::<usize>() as u64 * (1 << 20) + 6);
+        });
+    }
+}

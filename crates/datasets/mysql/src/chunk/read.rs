@@ -31,6 +31,12 @@ fn statement(schema: &str, table: &Table, chunk: &Chunk) -> String {
     }
 }
 
+/// What the server itself counts, in the transaction of the session.
+pub(crate) fn count(session: &mut Session, schema: &str, table: &Table) -> Result<u64> {
+    let counted = session.rows("count the rows", &format!("SELECT COUNT(*) FROM {}", quote::qualified(schema, &table.name)))?;
+    Ok(counted.first().map_or(0, |record| record.number(0)))
+}
+
 /// Reads a chunk and gives its parts to a proof, which keeps the tally only.
 pub(crate) fn tally(
     session: &mut Session,

@@ -1,7 +1,7 @@
 //! One consistent view of a database for N connections, protected from changes of definitions.
 //!
-//! Three ways to it, the best that the privileges allow: a global read lock for the moment in which the transactions begin; read locks on every table for
-//! that moment; one connection only. Which one was taken is a fact of the evidence. Never keeps writers out beyond that moment.
+//! In this order: what keeps definitions from changing, the lookout that gives it back when the application would wait, the moment of the view. Which way was
+//! taken is a fact of the evidence. Never keeps writers out beyond that moment.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,17 +10,19 @@ use jiff::Timestamp;
 use plan::ports::{Context, Severity};
 use plan::{Class, Error, Result};
 
+use super::lookout::Lookout;
+use super::moment::{self, Hands, Way};
 use crate::blockers;
 use crate::owned;
 use crate::privileges::Grants;
 use crate::quote;
 use crate::rights;
 use crate::schema::{Schema, read};
-use crate::server::{Kind, Server, Version};
+use crate::server::{Kind, Server};
 use crate::session::{Session, Talk, code};
 use crate::store::MysqlStore;
 
-/// Between two tries for the lock, for the writers.
+/// Between two tries for the definitions' locks.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// The view.
@@ -31,6 +33,10 @@ pub(super) struct View {
     pub(super) planner: Session,
     /// Holds what keeps definitions from changing.
     pub(super) guard: Session,
+    /// Holds MariaDB's backup stage: migrations wait for it, the application does not.
+    pub(super) stage: Option<Session>,
+    /// Gives all of it back when the application would wait.
+    pub(super) lookout: Lookout,
     /// Reads definitions.
     pub(super) reader: Session,
     pub(super) schema: Schema,
@@ -39,90 +45,89 @@ pub(super) struct View {
     pub(super) warnings: Vec<String>,
 }
 
-/// How the transactions were made to see the same.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    GlobalLock,
-    TableLocks,
-    OneConnection,
-}
-
 /// Opens the view.
 pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
     let database = &store.address.database;
     let mut reader = store.session(Talk::Text, Some(database))?;
     let server = Server::ask(&mut reader)?;
     refuse_incomplete(&mut reader, &server, database)?;
-    let (mut facts, mut warnings) = (BTreeMap::new(), Vec::new());
+    let mut facts = BTreeMap::new();
     let mut guard = store.session(Talk::Text, Some(database))?;
     let mut tables = read::table_names(&mut reader, database)?;
-    let mut protected = protect(store, &mut guard, &server, &tables)?;
-    context.stop.check()?;
+    let limit = Duration::from_secs(store.options.lock_wait_seconds.into());
+    let backup_lock = server.kind == Kind::Mysql && lock_for_backup(store, &mut guard)?;
+    hold_all(context, &mut guard, database, &tables, limit)?;
     let mut workers = Vec::new();
     for _ in 0..context.workers.max(1) {
-        let mut session = store.session(Talk::Rows, Some(database))?;
-        session.set("SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")?;
-        workers.push(session);
+        workers.push(store.session(Talk::Rows, Some(database))?);
     }
     let planner = store.session(Talk::Rows, Some(database))?;
-    let way = lock_patiently(store, context, &mut reader, database, &tables)?;
-    if way == Way::OneConnection {
-        workers.truncate(1);
-    }
-    for worker in &mut workers {
-        worker.rows("begin a transaction", "START TRANSACTION WITH CONSISTENT SNAPSHOT")?;
-    }
-    let consistent_at = Timestamp::now();
-    let position = position(&mut reader, &server)?;
-    reader.rows("release the read lock", "UNLOCK TABLES")?;
-    reader.set("SESSION autocommit = 1")?;
+    let victims = workers.iter().chain([&planner, &guard]).map(Session::id).collect();
+    let lookout = Lookout::begin(store, &tables, victims)?;
+    let mut hands = Hands { server: &server, locker: &mut reader, control: &mut guard, workers: &mut workers };
+    let moment = moment::begin(&mut hands, context, database, &tables, limit).map_err(|error| lookout.explain(error))?;
+    let stage = if server.kind == Kind::Mariadb { block_ddl(store, &mut reader)? } else { None };
     for new in read::table_names(&mut reader, database)?.into_iter().filter(|name| !tables.contains(name)).collect::<Vec<_>>() {
         hold(&mut guard, database, &new)?;
         tables.push(new);
     }
     let schema = read::schema(&mut reader, &server, database)?;
-    describe(way, &mut facts, &mut warnings);
-    if position.is_empty() {
+    let mut warnings = moment.warnings;
+    facts.insert("consistent-by".into(), described(moment.way).into());
+    if moment.position.is_empty() {
         warnings.push(
             "the position in the binary log is not known: the log is off, or the user lacks REPLICATION CLIENT (BINLOG MONITOR)".into(),
         );
     }
-    facts.extend(position);
-    if !protected.is_empty() {
-        facts.insert("definitions-protected-by".into(), std::mem::take(&mut protected));
-    }
+    facts.extend(moment.position);
+    let by = match (backup_lock, &stage) {
+        (true, _) => "backup lock and metadata locks",
+        (false, Some(_)) => "backup stage and metadata locks",
+        (false, None) => "metadata locks, given back when the application would wait",
+    };
+    facts.insert("definitions-protected-by".into(), by.into());
     warnings.extend(outside_of_the_view(&schema));
-    Ok(View { workers, planner, guard, reader, schema, consistent_at, facts, warnings })
+    Ok(View { workers, planner, guard, stage, lookout, reader, schema, consistent_at: moment.at, facts, warnings })
 }
 
 /// What may not be seen would be left out without a word: such a dump is refused.
 fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> Result<()> {
     let grants = Grants::ask(session, server.kind)?;
-    let problems =
-        rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
+    let problems = rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
     let mut blocking = problems.filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());
     Err(blocking.filter_map(|problem| problem.way_out).fold(error, |error, way_out| error.hint(format!("{way_out}."))))
 }
 
-/// Keeps definitions from changing until the guard's session ends: a metadata lock on every table, and the backup lock where there is one.
-fn protect(store: &MysqlStore, guard: &mut Session, server: &Server, tables: &[String]) -> Result<String> {
-    guard.set(&format!("SESSION lock_wait_timeout = {}", store.options.lock_wait_seconds))?;
-    let mut by = "metadata locks".to_owned();
-    if server.kind == Kind::Mysql {
-        match guard.attempt("lock definitions", "LOCK INSTANCE FOR BACKUP")? {
-            Ok(_) => by = "backup lock and metadata locks".into(),
-            Err(error) if error.code == code::LOCK_WAIT_TIMEOUT => return Err(blockers::busy(guard, "a definition is being changed")),
-            Err(_) => {}
-        }
+/// MySQL's backup lock: changes of definitions wait for it before they hold anything that others wait for. Returns whether the user may.
+fn lock_for_backup(store: &MysqlStore, guard: &mut Session) -> Result<bool> {
+    guard.set(&format!("SESSION lock_wait_timeout = {}", store.options.lock_wait_seconds.max(1)))?;
+    match guard.attempt("lock definitions", "LOCK INSTANCE FOR BACKUP")? {
+        Ok(_) => Ok(true),
+        Err(error) if error.code == code::LOCK_WAIT_TIMEOUT => Err(blockers::busy(guard, "a definition is being changed")),
+        Err(_) => Ok(false),
     }
-    guard.rows("begin a transaction", "START TRANSACTION")?;
-    tables.iter().try_for_each(|table| hold(guard, &store.address.database, table))?;
-    Ok(by)
 }
 
-/// A read inside the guard's transaction: the server keeps the table's definition until that ends.
+/// A read of every table inside the guard's transaction: the server keeps their definitions until that ends. When one of them cannot be had, all are given back
+/// before the next try: whoever changes one table does not keep others waiting for this.
+fn hold_all(context: &Context, guard: &mut Session, database: &str, tables: &[String], limit: Duration) -> Result<()> {
+    guard.set("SESSION lock_wait_timeout = 1")?;
+    let begin = Instant::now();
+    loop {
+        context.stop.check()?;
+        guard.rows("begin a transaction", "START TRANSACTION")?;
+        match tables.iter().try_for_each(|table| hold(guard, database, table)) {
+            Err(error) if error.class() == Class::Transient && begin.elapsed() < limit && guard.is_alive() => {
+                guard.rows("give the definitions back", "ROLLBACK")?;
+                std::thread::sleep(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 fn hold(guard: &mut Session, database: &str, table: &str) -> Result<()> {
     let sql = format!("SELECT 1 FROM {} LIMIT 0", quote::qualified(database, table));
     guard.rows("hold a table's definition", &sql).map(drop).map_err(|error| {
@@ -136,98 +141,39 @@ fn hold(guard: &mut Session, database: &str, table: &str) -> Result<()> {
     })
 }
 
-/// Asks for the lock for a second at a time: while it waits, writers wait behind it, and one of them may hold what the lock waits for.
-fn lock_patiently(store: &MysqlStore, context: &Context, session: &mut Session, database: &str, tables: &[String]) -> Result<Way> {
-    session.set("SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1")?;
-    let begin = Instant::now();
-    loop {
-        context.stop.check()?;
-        match lock(session, database, tables) {
-            Err(error)
-                if error.class() == Class::Transient && begin.elapsed() < Duration::from_secs(store.options.lock_wait_seconds.into()) =>
-            {
-                session.rows("release the read lock", "UNLOCK TABLES")?;
-                std::thread::sleep(PAUSE);
-            }
-            outcome => return outcome,
+/// MariaDB's backup stage in which changes of definitions wait, and statements on InnoDB tables do not. Those on other tables would: where there are such
+/// tables, or events (their table is one), it is not taken.
+fn block_ddl(store: &MysqlStore, reader: &mut Session) -> Result<Option<Session>> {
+    let others = "SELECT 1 FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE' AND ENGINE <> 'InnoDB' \
+                  AND TABLE_SCHEMA NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema') LIMIT 1";
+    let events = "SELECT 1 FROM information_schema.EVENTS WHERE STATUS = 'ENABLED' AND @@GLOBAL.event_scheduler = 'ON' LIMIT 1";
+    for sql in [others, events] {
+        if !reader.rows("look whom a backup stage would stop", sql)?.is_empty() {
+            return Ok(None);
         }
     }
-}
-
-/// Stops writers for the moment of the view, as far as the privileges go.
-fn lock(session: &mut Session, database: &str, tables: &[String]) -> Result<Way> {
-    // Flushing first makes the wait under the lock short: nothing waits for it while long statements end.
-    for sql in ["FLUSH NO_WRITE_TO_BINLOG TABLES", "FLUSH TABLES WITH READ LOCK"] {
-        match session.attempt("lock all tables for reading", sql)? {
-            Ok(_) => {}
-            Err(error) if error.code == code::LOCK_WAIT_TIMEOUT => {
-                return Err(blockers::busy(session, "the moment of the snapshot could not be had: a long statement holds a table"));
-            }
-            Err(error) if is_denied(error.code) => return lock_tables(session, database, tables),
-            Err(error) => return Err(crate::session::query_error("lock all tables for reading", mysql::Error::MySqlError(error))),
+    let mut session = store.session(Talk::Text, None)?;
+    session.set("SESSION lock_wait_timeout = 1")?;
+    for stage in ["START", "BLOCK_DDL"] {
+        // Another backup holds it, a definition is being changed, the user may not: the metadata locks do.
+        if session.attempt("keep migrations waiting", &format!("BACKUP STAGE {stage}"))?.is_err() {
+            return Ok(None);
         }
     }
-    Ok(Way::GlobalLock)
+    Ok(Some(session))
 }
 
-fn lock_tables(session: &mut Session, database: &str, tables: &[String]) -> Result<Way> {
-    if tables.is_empty() {
-        return Ok(Way::TableLocks);
+const fn described(way: Way) -> &'static str {
+    match way {
+        Way::BackupStage => "commits that waited for a moment",
+        Way::TableLocks => "read locks on every table",
+        Way::OneConnection => "one connection",
     }
-    // Without autocommit, InnoDB waits for transactions that have written (MariaDB does not without).
-    session.set("SESSION autocommit = 0")?;
-    let list: Vec<String> = tables.iter().map(|table| format!("{} READ", quote::qualified(database, table))).collect();
-    match session.attempt("lock the tables for reading", &format!("LOCK TABLES {}", list.join(", ")))? {
-        Ok(_) => Ok(Way::TableLocks),
-        Err(error) if error.code == code::LOCK_WAIT_TIMEOUT => {
-            Err(blockers::busy(session, "the moment of the snapshot could not be had: a transaction holds a table"))
-        }
-        Err(error) if is_denied(error.code) => Ok(Way::OneConnection),
-        Err(error) => Err(crate::session::query_error("lock the tables for reading", mysql::Error::MySqlError(error))),
-    }
-}
-
-const fn is_denied(code: u16) -> bool {
-    matches!(code, code::SPECIFIC_ACCESS_DENIED | code::DB_ACCESS_DENIED | code::ACCESS_DENIED | code::TABLE_ACCESS_DENIED)
-}
-
-fn describe(way: Way, facts: &mut BTreeMap<String, String>, warnings: &mut Vec<String>) {
-    let (text, warning) = match way {
-        Way::GlobalLock => ("global read lock", None),
-        Way::TableLocks => (
-            "read locks on every table",
-            Some("the user lacks RELOAD: the consistent view was taken under read locks on every table of the database"),
-        ),
-        Way::OneConnection => (
-            "one connection",
-            Some("the user lacks RELOAD and LOCK TABLES: the dump was taken through one connection only, which is slower"),
-        ),
-    };
-    facts.insert("consistent-by".into(), text.into());
-    warnings.extend(warning.map(str::to_owned));
-}
-
-/// Where the binary log stands, as far as we may know.
-fn position(session: &mut Session, server: &Server) -> Result<Vec<(String, String)>> {
-    let mut facts = Vec::new();
-    let status =
-        if server.kind == Kind::Mysql && server.version >= Version(8, 2, 0) { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" };
-    if let Some(rows) = session.rows_if_possible("read the position in the binary log", status)?
-        && let Some(record) = rows.first()
-    {
-        facts.push(("binlog-file".to_owned(), record.text(0)?));
-        facts.push(("binlog-offset".to_owned(), record.text(1)?));
-    }
-    let variable = if server.kind == Kind::Mysql { "GLOBAL.gtid_executed" } else { "GLOBAL.gtid_binlog_pos" };
-    if let Some(gtid) = session.variable(variable)?.filter(|gtid| !gtid.is_empty()) {
-        facts.push(("gtid-executed".to_owned(), gtid.replace('\n', "")));
-    }
-    Ok(facts)
 }
 
 /// Tables that know no transactions are read as they are at the moment of reading.
 fn outside_of_the_view(schema: &Schema) -> Vec<String> {
-    let outside = schema.tables.iter().filter(|table| !table.engine.eq_ignore_ascii_case("InnoDB"));
+    let outside = schema.tables.iter().filter(|table| !table.is_in_the_view());
     outside
         .map(|table| format!("table {:?} has engine {}: its rows are not part of the consistent view", table.name, table.engine))
         .collect()

@@ -12,12 +12,14 @@ use crate::session::Session;
 pub(super) fn work(session: &mut Session, schema: &Schema, jobs: &Receiver<Job>) {
     for job in jobs {
         let Some(table) = schema.tables.get(job.table) else { return };
-        let sent =
-            read::read(session, &schema.objects.database, table, &job.chunk, |bytes, rows| give(&job.pieces, Piece::Part { bytes, rows }));
-        let last = match sent {
-            Ok(counted) => Piece::Done(counted),
-            Err(error) => Piece::Failed(error.during(format!("read table {:?}", table.name))),
+        let schema = &schema.objects.database;
+        let last = match &job.chunk {
+            Some(chunk) => {
+                read::read(session, schema, table, chunk, |bytes, rows| give(&job.pieces, Piece::Part { bytes, rows })).map(Piece::Done)
+            }
+            None => read::count(session, schema, table).map(Piece::Rows),
         };
+        let last = last.unwrap_or_else(|error| Piece::Failed(error.during(format!("read table {:?}", table.name))));
         let failed = matches!(last, Piece::Failed(_));
         if give(&job.pieces, last).is_err() || failed {
             return;

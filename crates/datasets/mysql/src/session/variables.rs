@@ -58,7 +58,7 @@ pub(super) const RULES: &[(&str, Rule)] = &[
     // Statements that would be refused, or warnings that would not come.
     ("sql_safe_updates", Is("OFF")),
     ("sql_notes", Is("ON")),
-    ("max_error_count", Is("65535")),
+    ("max_error_count", Better("65535")),
     ("max_execution_time", Is("0")),
     ("max_statement_time", Is("0.000000")),
     ("alter_algorithm", Is("DEFAULT")),
