@@ -14,6 +14,7 @@ use rustic_core::{FileType, Id};
 use crate::check::structure::{check_files, check_sets};
 use crate::check::{CheckReport, mark_sets};
 use crate::engine::Open;
+use crate::lock::Purpose;
 use crate::small::path_of;
 use crate::storage;
 
@@ -53,6 +54,8 @@ impl RepairReport {
 /// # Errors
 /// See there.
 pub fn repair(open: &Open, apply: bool, stop: &StopFlag) -> Result<RepairReport> {
+    // Nobody removes what it is about to name; what it only says may change meanwhile.
+    let _lock = apply.then(|| open.locks.share(Purpose::Repair, None)).transpose()?;
     let open = &open.afresh()?;
     let mut report = RepairReport { is_applied: apply, ..RepairReport::default() };
     // The index first: manifests are read with it.

@@ -93,7 +93,8 @@ impl RusticRepository {
     /// damaged is moved to the folder `damaged` of the repository.
     ///
     /// # Errors
-    /// When the storage fails; what was done until then stays done, and the next repair goes on.
+    /// [`plan::Class::Locked`] while somebody holds the repository for himself (`forget --prune --now`, `restic prune`); when the storage fails: what was done
+    /// until then stays done, and the next repair goes on.
     pub fn repair(&self, apply: bool, stop: &StopFlag) -> Result<RepairReport> {
         repair::repair(&self.open, apply, stop)
     }

@@ -28,7 +28,7 @@ fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
     let machines = [machine(&home, &a, "one"), machine(&home, &a, "other")];
     machines[0].code(0, &["backup"]);
     let (mut kills, mut rounds) = (0, 0);
-    while kills < number("THREESCALE_BACKUP_CAMPAIGN").unwrap_or(10) {
+    while kills < number("THREESCALE_BACKUP_CAMPAIGN").unwrap_or(6) {
         rounds += 1;
         let lost = format!("lost {rounds}");
         a.write(&lost);
@@ -60,7 +60,8 @@ fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
             if machines.iter().all(|machine| standing(machine).is_empty()) {
                 break;
             }
-            random.choice(&machines).unwrap().run(&[verb, "--yes"]);
+            // A run that holds nothing yet is known to its own machine only.
+            machines.iter().for_each(|machine| drop(machine.run(&[verb, "--yes"])));
         }
         let content = a.content();
         assert!(content == new || content == old, "round {rounds}: {content:?} after the end");

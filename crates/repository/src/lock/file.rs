@@ -24,6 +24,8 @@ pub enum Purpose {
     Forget,
     /// It removes stored data.
     Prune,
+    /// It repairs what is damaged.
+    Repair,
     /// Something that a newer version does.
     #[serde(other)]
     Other,
@@ -36,6 +38,7 @@ impl std::fmt::Display for Purpose {
             Self::Read => "restore or export",
             Self::Forget => "forget",
             Self::Prune => "prune",
+            Self::Repair => "repair",
             Self::Other => "something else",
         })
     }
@@ -120,7 +123,7 @@ impl LockFile {
 
     /// Whether the holder may be storing data that no snapshot uses yet. restic does not say what it does.
     pub fn may_be_storing(&self) -> bool {
-        self.ours.as_ref().is_none_or(|ours| matches!(ours.purpose, Purpose::Backup | Purpose::Other))
+        self.ours.as_ref().is_none_or(|ours| matches!(ours.purpose, Purpose::Backup | Purpose::Repair | Purpose::Other))
     }
 
     /// `backup of set 01k…, process 17 on host a, since 2026-…`.

@@ -127,6 +127,18 @@ fn an_exclusive_lock_of_restic_is_honoured() {
 }
 
 #[test]
+fn nothing_is_repaired_while_somebody_removes_stored_data() {
+    let scene = Scene::new();
+    take(&scene.repository, "one", parts(1, 2, 1000));
+    let prune = Frozen::prune(&scene);
+    assert!(scene.repository.repair(false, &StopFlag::default()).unwrap().is_empty());
+    assert_eq!(scene.repository.repair(true, &StopFlag::default()).unwrap_err().class(), Class::Locked);
+    drop(prune);
+    scene.repository.repair(true, &StopFlag::default()).unwrap();
+    assert!(scene.files("locks").is_empty());
+}
+
+#[test]
 fn one_waits_for_the_end_of_a_lock_as_long_as_one_is_ready_to() {
     let scene = Scene::new();
     take(&scene.repository, "one", parts(1, 2, 1000));
