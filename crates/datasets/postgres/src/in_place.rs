@@ -59,7 +59,7 @@ impl Loading<'_> {
         let is_again = aside::find(&mut session, What::Before, run)?.is_some();
         // What an earlier call of this run loaded is not the previous data.
         let (what, then) = if is_again { (What::Stage, aside::drop(What::Stage, run)) } else { (What::Before, String::new()) };
-        let out = aside::out(self.context, self.data_set, what)?;
+        let out = aside::out(self.context, self.data_set, what, true)?;
         let clearing = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
         let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
         // A session that stays does harm only when it holds a lock; the wait for locks is bounded, too.
@@ -175,7 +175,7 @@ impl Aside<'_> {
         if cleared.is_err() {
             self.context.stop.check()?;
         }
-        let out = aside::out(self.context, self.data_set, What::Stage)?;
+        let out = aside::out(self.context, self.data_set, What::Stage, false)?;
         let statements = format!("BEGIN; {out} {} COMMIT", aside::back(What::Before, run));
         session.run(&statements, "put the previous data back (all is as it was)")?;
         mark::remove(&mut session, self.context)?;
