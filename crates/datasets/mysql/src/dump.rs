@@ -3,9 +3,9 @@
 //! A planner cuts tables into chunks and hands each to the workers and, in the same order, to whoever pulls the parts. Channels are bounded: a worker
 //! holds one part while another waits, whatever the size of the data. Every chunk ends with a word of its own; a channel that closes without it is an error.
 
-mod pieces;
 mod lookout;
 mod moment;
+mod pieces;
 mod script;
 mod view;
 mod worker;
@@ -23,8 +23,8 @@ use crate::chunk;
 use crate::schema::{Schema, lines, needs, read};
 use crate::session::Session;
 use crate::store::MysqlStore;
-use pieces::{Job, Order, Piece};
 use lookout::Lookout;
+use pieces::{Job, Order, Piece};
 use view::View;
 
 pub(crate) use script::SCHEMA_PATH;
@@ -133,7 +133,8 @@ fn plan_chunks(mut session: Session, schema: &Schema, chunk_bytes: u64, jobs: &S
     let hand_out = |index: usize, chunk: Option<chunk::Chunk>| -> Result<()> {
         let (pieces, taken) = bounded(1);
         // The order first: so the parts of the oldest chunk in work are always the next to leave.
-        let order = if chunk.is_some() { Order::Chunk { table: index, pieces: taken } } else { Order::Count { table: index, pieces: taken } };
+        let order =
+            if chunk.is_some() { Order::Chunk { table: index, pieces: taken } } else { Order::Count { table: index, pieces: taken } };
         orders.send(order).map_err(|_| Error::interrupted())?;
         jobs.send(Job { table: index, chunk, pieces }).map_err(|_| Error::interrupted())
     };

@@ -310,7 +310,9 @@ fn parts_of_any_size_pass_and_never_wait_for_each_other() {
         within(120, "keeping large parts", move || {
             let scene = Scene::in_memory();
             // One of a size is enough: what repeats is stored once.
-            let all = || (0_u8..).zip(sizes).map(|(at, mib)| Part::bytes(format!("rows/b/{at}"), vec![at; (mib << 20) + usize::from(at)])).collect();
+            let all = || {
+                (0_u8..).zip(sizes).map(|(at, mib)| Part::bytes(format!("rows/b/{at}"), vec![at; (mib << 20) + usize::from(at)])).collect()
+            };
             let kept = take(&scene.repository, "large", all());
             assert_eq!(kept.parts, 4);
             assert_eq!(kept.bytes, sizes.iter().sum::<usize>() as u64 * (1 << 20) + 6);

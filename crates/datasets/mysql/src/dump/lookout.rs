@@ -76,10 +76,12 @@ impl Lookout {
         if !self.gave_way.load(Ordering::SeqCst) {
             return error;
         }
-        Error::transient("the dump gave way: somebody wants to change or lock a table, and the application's statements began to wait behind him")
-            .because(error)
-            .hint("Run the backup again when the migration has ended.")
-            .hint("On MySQL, BACKUP_ADMIN keeps migrations waiting instead, on MariaDB RELOAD.")
+        Error::transient(
+            "the dump gave way: somebody wants to change or lock a table, and the application's statements began to wait behind him",
+        )
+        .because(error)
+        .hint("Run the backup again when the migration has ended.")
+        .hint("On MySQL, BACKUP_ADMIN keeps migrations waiting instead, on MariaDB RELOAD.")
     }
 
     /// Ends both threads.

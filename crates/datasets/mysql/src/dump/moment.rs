@@ -82,14 +82,7 @@ enum Had {
     NotInTime(String),
 }
 
-fn patiently(
-    hands: &mut Hands<'_>,
-    context: &Context,
-    way: Way,
-    database: &str,
-    tables: &[String],
-    limit: Duration,
-) -> Result<Had> {
+fn patiently(hands: &mut Hands<'_>, context: &Context, way: Way, database: &str, tables: &[String], limit: Duration) -> Result<Had> {
     let begin = Instant::now();
     loop {
         context.stop.check()?;
@@ -99,9 +92,8 @@ fn patiently(
         };
         let had = match locked {
             Ok(true) => {
-                let moment = open(hands.workers).and_then(|at| {
-                    Ok(Moment { way, at, position: position(hands.locker, hands.server)?, warnings: Vec::new() })
-                });
+                let moment = open(hands.workers)
+                    .and_then(|at| Ok(Moment { way, at, position: position(hands.locker, hands.server)?, warnings: Vec::new() }));
                 release(hands.locker, way)?;
                 return moment.map(Had::Yes);
             }
@@ -211,4 +203,3 @@ fn position(session: &mut Session, server: &Server) -> Result<Vec<(String, Strin
     }
     Ok(facts)
 }
-

@@ -8,7 +8,10 @@ use crate::chunk::read::Counted;
 
 /// What a worker sends of a chunk.
 pub(super) enum Piece {
-    Part { bytes: Vec<u8>, rows: u64 },
+    Part {
+        bytes: Vec<u8>,
+        rows: u64,
+    },
     Done(Counted),
     /// What the server counts in the whole table.
     Rows(u64),
@@ -17,9 +20,15 @@ pub(super) enum Piece {
 
 /// What the planner sends, in the order in which parts leave.
 pub(super) enum Order {
-    Chunk { table: usize, pieces: Receiver<Piece> },
+    Chunk {
+        table: usize,
+        pieces: Receiver<Piece>,
+    },
     /// After the chunks of a table: the server's own count of it.
-    Count { table: usize, pieces: Receiver<Piece> },
+    Count {
+        table: usize,
+        pieces: Receiver<Piece>,
+    },
     End,
     Failed(Error),
 }

@@ -93,7 +93,8 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
 /// What may not be seen would be left out without a word: such a dump is refused.
 fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> Result<()> {
     let grants = Grants::ask(session, server.kind)?;
-    let problems = rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
+    let problems =
+        rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
     let mut blocking = problems.filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());

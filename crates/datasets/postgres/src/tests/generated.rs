@@ -1,7 +1,5 @@
 //! Random schemas and rows: dumped, changed, restored, undone. What `pg_dump` writes before and after is the judge.
 
-use std::fmt::Write as _;
-
 use plan::ports::Discard;
 
 use super::*;
@@ -52,59 +50,37 @@ fn schema(dice: &mut Dice) -> String {
             .replace(&format!("{number}\"{number}"), &format!("{number}\""));
         let columns: Vec<usize> = (0..1 + dice.roll(6)).map(|_| dice.roll(TYPES.len())).collect();
         let logged = dice.of(&["", "", "UNLOGGED"]);
-        let _ = write!(text, "CREATE {logged} TABLE {name} (id serial PRIMARY KEY");
-        columns.iter().enumerate().for_each(|(at, kind)| drop(write!(text, ", \"c {at}\" {}", TYPES[*kind])));
-        text.push_str("); ");
+        let listed: String = columns.iter().enumerate().map(|(at, kind)| format!(", \"c {at}\" {}", TYPES[*kind])).collect();
         let values: Vec<_> = columns.iter().map(|kind| VALUES[*kind]).collect();
         let names: Vec<_> = (0..columns.len()).map(|at| format!("\"c {at}\"")).collect();
-        let _ = write!(
-            text,
-            "INSERT INTO {name} ({}) SELECT {} FROM generate_series(1, {}) n; ",
-            names.join(", "),
-            values.join(", "),
-            dice.roll(300)
-        );
-        match dice.roll(8) {
-            0 => _ = write!(text, "CREATE INDEX ON {name} (\"c 0\"); COMMENT ON TABLE {name} IS 'it''s'; "),
-            1 => _ = write!(text, "CREATE VIEW {place}.v{number} AS SELECT id FROM {name}; GRANT SELECT ON {place}.v{number} TO reader; "),
-            2 => {
-                _ = write!(
-                    text,
-                    "CREATE FUNCTION {place}.f{number}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; CREATE TRIGGER x BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {place}.f{number}(); "
-                )
-            }
-            3 => {
-                _ = write!(
-                    text,
-                    "ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {name} TO reader USING (id > 1); GRANT ALL ON {name} TO reader WITH GRANT OPTION; "
-                )
-            }
-            4 => {
-                _ = write!(
-                    text,
-                    "ALTER TABLE {name} ADD parent int REFERENCES {name}, ADD s public.state DEFAULT 'a', ADD twice int GENERATED ALWAYS AS (id * 2) STORED; "
-                )
-            }
-            5 => {
-                _ = write!(
-                    text,
-                    "CREATE MATERIALIZED VIEW {place}.m{number} AS SELECT count(*) FROM {name}; ALTER DEFAULT PRIVILEGES IN SCHEMA {place} GRANT SELECT ON TABLES TO reader; "
-                )
-            }
-            6 => {
-                _ = write!(
-                    text,
-                    "SELECT lo_from_bytea({}, 'bytes'); CREATE DOMAIN {place}.d{number} AS int CHECK (VALUE > 0); ",
-                    1000 + number
-                )
-            }
-            _ => {
-                _ = write!(
-                    text,
-                    "CREATE SEQUENCE {place}.q{number} START 7; SELECT nextval('{place}.q{number}'); CREATE STATISTICS {place}.s{number} ON id, \"c 0\" FROM {name}; "
-                )
-            }
-        }
+        let (names, values, rows) = (names.join(", "), values.join(", "), dice.roll(300));
+        text += &format!("CREATE {logged} TABLE {name} (id serial PRIMARY KEY{listed}); ");
+        text += &format!("INSERT INTO {name} ({names}) SELECT {values} FROM generate_series(1, {rows}) n; ");
+        text += &match dice.roll(8) {
+            0 => format!("CREATE INDEX ON {name} (\"c 0\"); COMMENT ON TABLE {name} IS 'it''s'; "),
+            1 => format!("CREATE VIEW {place}.v{number} AS SELECT id FROM {name}; GRANT SELECT ON {place}.v{number} TO reader; "),
+            2 => format!(
+                "CREATE FUNCTION {place}.f{number}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$; \
+                 CREATE TRIGGER x BEFORE UPDATE ON {name} FOR EACH ROW EXECUTE FUNCTION {place}.f{number}(); "
+            ),
+            3 => format!(
+                "ALTER TABLE {name} ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON {name} TO reader USING (id > 1); \
+                 GRANT ALL ON {name} TO reader WITH GRANT OPTION; "
+            ),
+            4 => format!(
+                "ALTER TABLE {name} ADD parent int REFERENCES {name}, ADD s public.state DEFAULT 'a', \
+                 ADD twice int GENERATED ALWAYS AS (id * 2) STORED; "
+            ),
+            5 => format!(
+                "CREATE MATERIALIZED VIEW {place}.m{number} AS SELECT count(*) FROM {name}; \
+                 ALTER DEFAULT PRIVILEGES IN SCHEMA {place} GRANT SELECT ON TABLES TO reader; "
+            ),
+            6 => format!("SELECT lo_from_bytea({}, 'bytes'); CREATE DOMAIN {place}.d{number} AS int CHECK (VALUE > 0); ", 1000 + number),
+            _ => format!(
+                "CREATE SEQUENCE {place}.q{number} START 7; SELECT nextval('{place}.q{number}'); \
+                 CREATE STATISTICS {place}.s{number} ON id, \"c 0\" FROM {name}; "
+            ),
+        };
     }
     text
 }

@@ -238,3 +238,65 @@ fn a_table_that_needs_what_the_role_cannot_make_is_told_before_anything_is_touch
     let superuser = store_at(&server.url("zync"));
     staged(&superuser, &context, &set, Road::SideCopy);
 }
+
+/// The database itself, as the server's own client sees it.
+fn database(server: &lab::Postgres) -> String {
+    psql(
+        server,
+        "postgres",
+        "SELECT pg_get_userbyid(datdba), datconnlimit, datacl, shobj_description(oid, 'pg_database'), pg_encoding_to_char(encoding), datcollate, \
+           (SELECT string_agg(setrole::regrole || ' ' || setconfig::text, ', ' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid) \
+         FROM pg_database d WHERE datname = 'zync'",
+    )
+}
+
+#[test]
+fn a_database_that_was_dropped_or_made_anew_gets_its_properties_back() {
+    let (server, _) = server(true);
+    psql(
+        &server,
+        "postgres",
+        "ALTER DATABASE zync SET search_path = more, public; ALTER DATABASE zync SET TimeZone = 'Europe/Rome'; ALTER ROLE zync IN DATABASE zync SET work_mem = '7MB'; \
+         ALTER DATABASE zync CONNECTION LIMIT 33; REVOKE ALL ON DATABASE zync FROM PUBLIC; GRANT CONNECT ON DATABASE zync TO reader; COMMENT ON DATABASE zync IS 'ours'",
+    );
+    let store = store_at(&server.url("zync"));
+    let set = take(&store);
+    let (wanted, tables) = (database(&server), privileges(&server));
+    for (again, run) in [("", "01jd0000000000000001"), ("CREATE DATABASE zync;", "01jd0000000000000002")] {
+        psql(&server, "postgres", &format!("DROP DATABASE zync; {again}"));
+        let (context, ear) = context(run);
+        let place = staged(&store, &context, &set, Road::SideCopy);
+        store.cut_over(&context, &place).unwrap();
+        store.discard(&context, &place, Discard::Previous).unwrap();
+        assert_eq!((database(&server), privileges(&server)), (wanted.clone(), tables.clone()), "{again}");
+        let told = ear.0.lock().unwrap().join("; ");
+        let words = [
+            "owner (zync instead of postgres)",
+            "connection limit (33 instead of -1)",
+            "setting search_path",
+            "work_mem of role zync",
+            "rights on the database",
+            "comment",
+        ];
+        assert!(words.iter().all(|word| told.contains(word) != again.is_empty()), "{told}");
+        assert!(!told.contains("Rome"), "{told}");
+    }
+}
+
+#[test]
+fn a_set_of_a_server_13_taken_by_a_newer_client_goes_to_a_role_that_is_no_superuser() {
+    let old = lab::Postgres::start_version(lab::PostgresVersion::V13, &[]).unwrap();
+    psql(&old, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE DATABASE zync OWNER zync");
+    psql(&old, "zync", "SET ROLE zync; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) VALUES ('one')");
+    let set = take(&super::versions::store_with(&old.url_as("zync", "zync", "zync"), lab::PostgresVersion::Own));
+    for right in ["CREATEDB", ""] {
+        let new = lab::Postgres::start(&[]).unwrap();
+        psql(&new, "postgres", &format!("CREATE ROLE zync LOGIN {right} PASSWORD 'zync'; CREATE DATABASE zync OWNER zync"));
+        let store = store_at(&new.url_as("zync", "zync", "zync"));
+        let (context, _) = context("01jd0000000000000001");
+        let road = store.look(&context).unwrap().road;
+        let place = staged(&store, &context, &set, road);
+        store.cut_over(&context, &place).unwrap();
+        assert_eq!(psql(&new, "zync", "INSERT INTO t (v) VALUES ('two'); SELECT max(id) FROM t"), "2", "{road:?}");
+    }
+}
