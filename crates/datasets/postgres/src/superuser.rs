@@ -6,7 +6,7 @@
 
 use std::io::{Read, Write};
 
-use plan::ports::{Context, Program, StopFlag};
+use plan::ports::{Context, Event, Program, StopFlag};
 use plan::{Error, Result};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -86,7 +86,11 @@ impl Drop for Loan {
     fn drop(&mut self) {
         // Also after a signal. What cannot be dropped now can log in for some hours, and is dropped by the next loan.
         let context = Context { stop: StopFlag::default(), ..self.context.clone() };
-        drop(run(&context, &self.programs, self.user, &format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role))));
+        if let Err(error) = run(&context, &self.programs, self.user, &format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role))) {
+            let text =
+                format!("the role {} could not be dropped: {}; it can log in for {HOURS_MAX} hours at most", self.role, error.chain());
+            context.watch.see(Event::Warning(&text));
+        }
     }
 }
 

@@ -300,3 +300,38 @@ fn a_set_of_a_server_13_taken_by_a_newer_client_goes_to_a_role_that_is_no_superu
         assert_eq!(psql(&new, "zync", "INSERT INTO t (v) VALUES ('two'); SELECT max(id) FROM t"), "2", "{road:?}");
     }
 }
+
+#[test]
+fn what_others_own_goes_back_to_them_by_a_role_that_may_be_them() {
+    for right in ["CREATEDB", ""] {
+        let server = lab::Postgres::start(&[]).unwrap();
+        psql(
+            &server,
+            "postgres",
+            &format!(
+                "CREATE ROLE other; CREATE ROLE zync LOGIN {right} PASSWORD 'zync' IN ROLE other; CREATE ROLE reader; CREATE DATABASE zync OWNER zync"
+            ),
+        );
+        psql(
+            &server,
+            "zync",
+            "SET ROLE zync; CREATE TABLE t (id serial PRIMARY KEY); CREATE SCHEMA more; CREATE TABLE more.u (a int); INSERT INTO more.u VALUES (7); CREATE SCHEMA theirs; RESET ROLE; \
+             CREATE TABLE others (id serial PRIMARY KEY, \"a b\" text); INSERT INTO others VALUES (1, 'x'); CREATE FUNCTION f(text, int DEFAULT 3) RETURNS int LANGUAGE sql AS 'SELECT 1'; \
+             CREATE TYPE kind AS ENUM ('a'); CREATE VIEW v AS SELECT * FROM others; CREATE TABLE theirs.w (k kind); GRANT SELECT ON others TO reader, zync; \
+             ALTER TABLE others OWNER TO other; ALTER FUNCTION f(text, int) OWNER TO other; ALTER TYPE kind OWNER TO other; ALTER VIEW v OWNER TO other; ALTER TABLE more.u OWNER TO other; \
+             ALTER SCHEMA theirs OWNER TO other; ALTER TABLE theirs.w OWNER TO other",
+        );
+        let store = store_at(&server.url_as("zync", "zync", "zync"));
+        let wanted = text(&server, "zync");
+        let set = take(&store);
+        assert_eq!(set.1.problems, []);
+        psql(&server, "zync", "DELETE FROM others");
+        let (context, ear) = context("01jd0000000000000001");
+        let road = store.look(&context).unwrap().road;
+        let place = staged(&store, &context, &set, road);
+        store.cut_over(&context, &place).unwrap();
+        store.discard(&context, &place, Discard::Previous).unwrap();
+        same(&wanted, &text(&server, "zync"));
+        assert_eq!(*ear.0.lock().unwrap(), Vec::<String>::new(), "{road:?}");
+    }
+}
