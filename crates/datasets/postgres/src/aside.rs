@@ -15,6 +15,7 @@ use crate::sql::{literal, of_the_user};
 const OUT: &str = include_str!("aside/out.sql");
 const BACK: &str = include_str!("aside/back.sql");
 const DROP: &str = include_str!("aside/drop.sql");
+const EXTENSIONS: &str = include_str!("aside/extensions.sql");
 const MOVE: &str = include_str!("aside/move.sql");
 
 /// What is aside.
@@ -54,6 +55,11 @@ pub(crate) fn out(context: &Context, data_set: DataSetName, what: What, is_fresh
     let tag = Tag::of(context, data_set, what.role(), "", None);
     let json = serde_json::to_string(&tag).map_err(|error| Error::failed("write the mark of what is moved aside").because(error))?;
     Ok(script(OUT, what, &context.run).replace("@tag@", &literal(&json)).replace("@fresh@", if is_fresh { "true" } else { "false" }))
+}
+
+/// Drops the extensions that the run's load made.
+pub(crate) fn drop_extensions(run: &RunId) -> String {
+    script(EXTENSIONS, What::Before, run)
 }
 
 /// Moves it back, into a database whose schemas have nothing of those names.
@@ -101,13 +107,13 @@ pub(crate) struct Aside {
     pub(crate) tag: Tag,
 }
 
-/// What is aside in the database that a session is in, whosever; with the text of its mark.
+/// What is aside in the database that a session is in, whosever, in the order in which it was moved.
 ///
 /// # Errors
 /// The server's.
 pub(crate) fn all(session: &mut Session) -> Result<Vec<Aside>> {
     let query = "SELECT nspname::text, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname ~ '^kept__(before|stage)_[0-9a-z]{10}_0$' \
-         AND obj_description(oid, 'pg_namespace') IS NOT NULL ORDER BY 1";
+         AND obj_description(oid, 'pg_namespace') IS NOT NULL ORDER BY oid";
     let rows = session.rows(query, "list what is aside")?;
     let found = rows.iter().filter_map(|row| {
         let (name, text): (String, String) = (row.get(0), row.get(1));
@@ -116,6 +122,17 @@ pub(crate) fn all(session: &mut Session) -> Result<Vec<Aside>> {
         Some(Aside { what, text, tag })
     });
     Ok(found.collect())
+}
+
+/// Whether a name is one that something was given when it was moved aside: publications, servers and the like have no schema that says so.
+pub(crate) fn is_name(name: &str) -> bool {
+    let Some((name, number)) = name.rsplit_once('_') else { return false };
+    let Some((name, short)) = name.rsplit_once('_') else { return false };
+    let is_short = short.len() == 10 && short.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+    is_short
+        && !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && (name.ends_with("__before") || name.ends_with("__stage"))
 }
 
 /// Notes by how much the census of what was restored may differ.

@@ -9,6 +9,7 @@ use plan::ports::{Context, Event};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::aside;
 use crate::contents::Entry;
 use crate::rights::Rights;
 use crate::sql::identifier;
@@ -180,6 +181,15 @@ impl<'a> Omissions<'a> {
     pub(crate) fn edit(&mut self, entry: &mut Entry) -> Result<()> {
         let kind = entry.kind().to_owned();
         let rights = self.rights;
+        if matches!(kind.as_str(), "PUBLICATION" | "SERVER" | "FOREIGN DATA WRAPPER" | "EVENT TRIGGER" | "USER MAPPING")
+            && aside::is_name(&entry.name())
+        {
+            // Of a run that was not settled when the backup was taken.
+            self.tolerance.fewer(entry);
+            self.there.insert(entry.id);
+            entry.leave_out();
+            return Ok(());
+        }
         if rights.has(&kind, &entry.name()) {
             self.stays.push(label(entry));
             self.there.insert(entry.id);

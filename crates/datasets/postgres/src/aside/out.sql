@@ -14,6 +14,7 @@ BEGIN
   EXECUTE format('COMMENT ON SCHEMA %I IS %L', kept, tag || '{"live": ""}');
   EXECUTE format('CREATE TABLE %I.renamed (kind text, was text, name text)', kept);
   EXECUTE format('CREATE TABLE %I.statements (place bigint GENERATED ALWAYS AS IDENTITY, statement text)', kept);
+  EXECUTE format('CREATE TABLE %I.extensions AS SELECT extname::text AS name FROM pg_extension', kept);
   EXECUTE format('CREATE TABLE %I.objects (loid oid, at bigint, data bytea)', kept);
 
   -- Names that a database has once.

@@ -107,6 +107,7 @@ fn in_place_what_is_the_superusers_stays_and_undo_moves_everything_back() {
     // What is aside is no part of the next backup.
     let again = take(&store);
     assert_eq!(set.1.evidence.collections, again.1.evidence.collections);
+    assert!(again.1.problems.iter().all(|problem| set.1.problems.contains(problem)), "{:?}", again.1.problems);
     assert!(store.kept_bytes(&context, &place).unwrap() > 0);
     // Called again, it loads again, and the previous data is still the one before the run.
     prove(&store, &context, &staged_again(&store, &context, &set, &place), &set.1);
@@ -334,4 +335,36 @@ fn what_others_own_goes_back_to_them_by_a_role_that_may_be_them() {
         same(&wanted, &text(&server, "zync"));
         assert_eq!(*ear.0.lock().unwrap(), Vec::<String>::new(), "{road:?}");
     }
+}
+
+#[test]
+fn an_extension_that_the_load_made_is_no_hindrance_to_undo_and_runs_are_taken_back_in_their_order() {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE DATABASE zync OWNER zync");
+    psql(
+        &server,
+        "zync",
+        "SET ROLE zync; CREATE EXTENSION pgcrypto; CREATE TYPE span AS RANGE (subtype = float8); CREATE TABLE t (v span); INSERT INTO t VALUES ('[1,2]'); CREATE PUBLICATION p FOR TABLE t",
+    );
+    let store = store_at(&server.url_as("zync", "zync", "zync"));
+    let set = take(&store);
+    psql(&server, "zync", "DROP EXTENSION pgcrypto; TRUNCATE t");
+    let before = text(&server, "zync");
+    let ((first, _), (second, _)) = (context("01jd0000000000000001"), context("01jd0000000000000002"));
+    let place = staged(&store, &first, &set, Road::InPlace);
+    store.stage(&first, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap();
+    prove(&store, &first, &place, &set.1);
+    // Beside the extension the range's functions are nobody's to move: the second run is refused, unless the extension is gone.
+    psql(&server, "zync", "DROP EXTENSION pgcrypto");
+    let later = staged(&store, &second, &set, Road::InPlace);
+    let error = store.undo(&first, &place).unwrap_err();
+    assert!(error.class() == plan::Class::NeedsPerson && error.to_string().contains("01jd0000000000000002"), "{error:?}");
+    let kept = take(&store);
+    staged(&store_at(&server.url("copy")), &first, &kept, Road::SideCopy);
+    assert_eq!(psql(&server, "copy__stage_0000000001", "SELECT pubname FROM pg_publication"), "p");
+    for (context, place) in [(&second, &later), (&first, &place)] {
+        assert_eq!(store.undo(context, place).unwrap(), Undone::PreviousIsLive);
+        store.discard(context, place, Discard::Staged).unwrap();
+    }
+    same(&before, &text(&server, "zync"));
 }
