@@ -78,7 +78,7 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Done)
         }
         Action::Prove { data_set, reserved } => {
-            let evidence = prove(hands, *data_set, place_of(run, *reserved)?, kept_of(run, *data_set)?)?;
+            let evidence = prove(hands, *data_set, place_of(run, *reserved)?, kept_of(run, *data_set)?, run.is_in_place(*reserved))?;
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
         Action::NoteWriters { data_sets } => Ok(Output::Noted { noted: hands.writers.note(&hands.context, data_sets)? }),
@@ -136,7 +136,13 @@ pub(crate) fn stage(hands: &Hands, data_set: DataSetName, place: &Place, kept: &
     })
 }
 
-pub(crate) fn prove(hands: &Hands, data_set: DataSetName, place: &Place, kept: &KeptDataSet) -> Result<plan::evidence::Evidence> {
+pub(crate) fn prove(
+    hands: &Hands,
+    data_set: DataSetName,
+    place: &Place,
+    kept: &KeptDataSet,
+    is_in_place: bool,
+) -> Result<plan::evidence::Evidence> {
     let store = hands.data_set(data_set)?;
     let found = hands.watched(data_set, Verb::Prove, Some(kept.bytes), || store.prove(&hands.context, place, kept))?;
     let differences = kept.evidence.differences(&found);
@@ -146,7 +152,10 @@ pub(crate) fn prove(hands: &Hands, data_set: DataSetName, place: &Place, kept: &
     let shown = differences.len().min(10);
     let error = Error::failed(format!("what was staged of {data_set} does not equal the set: {} differences", differences.len()));
     let error = differences.into_iter().take(shown).fold(error, Error::hint);
-    Err(error.hint("The live data was not swapped. `resume` stages again; `undo` drops what was staged."))
+    Err(error.hint(match is_in_place {
+        true => "It is what is live now. `resume` loads it again; `undo` puts the previous data back.",
+        false => "The live data was not swapped. `resume` stages again; `undo` drops what was staged.",
+    }))
 }
 
 fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl FnOnce()) -> Result<KeptDataSet> {

@@ -294,7 +294,7 @@ fn put_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> R
 fn load_safety_copy(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
     let kept = safety_copy_of(hands, run, data_set)?;
     stage(hands, data_set, place, &kept)?;
-    if let Err(error) = prove(hands, data_set, place, &kept) {
+    if let Err(error) = prove(hands, data_set, place, &kept, true) {
         hands.context.stop.check()?;
         let text = format!("{data_set} is put back from its safety copy, and reading it back gives something else: {error:?}");
         hands.context.watch.see(Event::Warning(&text));

@@ -15,6 +15,7 @@ use crate::sql::{literal, of_the_user};
 const OUT: &str = include_str!("aside/out.sql");
 const BACK: &str = include_str!("aside/back.sql");
 const DROP: &str = include_str!("aside/drop.sql");
+const EXTENSIONS: &str = include_str!("aside/extensions.sql");
 const MOVE: &str = include_str!("aside/move.sql");
 
 /// What is aside.
@@ -46,14 +47,19 @@ fn script(text: &str, what: What, run: &RunId) -> String {
     of_the_user(&text.replace("@move@", MOVE).replace("@word@", what.word()).replace("@short@", run.short()))
 }
 
-/// Moves all that is live aside.
+/// Moves all that is live aside. `is_fresh`: what is left is as a new database, for a set to be loaded; else it is bare, for something to be moved back.
 ///
 /// # Errors
 /// Never in practice: when the mark cannot be written as JSON.
-pub(crate) fn out(context: &Context, data_set: DataSetName, what: What) -> Result<String> {
+pub(crate) fn out(context: &Context, data_set: DataSetName, what: What, is_fresh: bool) -> Result<String> {
     let tag = Tag::of(context, data_set, what.role(), "", None);
     let json = serde_json::to_string(&tag).map_err(|error| Error::failed("write the mark of what is moved aside").because(error))?;
-    Ok(script(OUT, what, &context.run).replace("@tag@", &literal(&json)))
+    Ok(script(OUT, what, &context.run).replace("@tag@", &literal(&json)).replace("@fresh@", if is_fresh { "true" } else { "false" }))
+}
+
+/// Drops the extensions that the run's load made.
+pub(crate) fn drop_extensions(run: &RunId) -> String {
+    script(EXTENSIONS, What::Before, run)
 }
 
 /// Moves it back, into a database whose schemas have nothing of those names.
@@ -88,6 +94,45 @@ pub(crate) fn find(session: &mut Session, what: What, run: &RunId) -> Result<Opt
         ))),
         None => Err(Error::needs_person(format!("schema {name} does not say whose it is: nothing was changed"))),
     }
+}
+
+/// Something that is aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Aside {
+    /// What it is.
+    pub(crate) what: What,
+    /// Its mark, as it stands there.
+    pub(crate) text: String,
+    /// The same.
+    pub(crate) tag: Tag,
+}
+
+/// What is aside in the database that a session is in, whosever, in the order in which it was moved.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn all(session: &mut Session) -> Result<Vec<Aside>> {
+    let query = "SELECT nspname::text, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname ~ '^kept__(before|stage)_[0-9a-z]{10}_0$' \
+         AND obj_description(oid, 'pg_namespace') IS NOT NULL ORDER BY oid";
+    let rows = session.rows(query, "list what is aside")?;
+    let found = rows.iter().filter_map(|row| {
+        let (name, text): (String, String) = (row.get(0), row.get(1));
+        let tag = Tag::read(&text)?;
+        let what = [What::Before, What::Stage].into_iter().find(|what| kept(*what, &tag.threescale_backup.run) == name)?;
+        Some(Aside { what, text, tag })
+    });
+    Ok(found.collect())
+}
+
+/// Whether a name is one that something was given when it was moved aside: publications, servers and the like have no schema that says so.
+pub(crate) fn is_name(name: &str) -> bool {
+    let Some((name, number)) = name.rsplit_once('_') else { return false };
+    let Some((name, short)) = name.rsplit_once('_') else { return false };
+    let is_short = short.len() == 10 && short.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase());
+    is_short
+        && !number.is_empty()
+        && number.bytes().all(|byte| byte.is_ascii_digit())
+        && (name.ends_with("__before") || name.ends_with("__stage"))
 }
 
 /// Notes by how much the census of what was restored may differ.

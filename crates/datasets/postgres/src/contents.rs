@@ -33,7 +33,8 @@ pub(crate) struct Entry {
     section: i64,
     /// The statements that make it.
     pub(crate) definition: Text,
-    drop: Text,
+    /// The statement that drops it.
+    pub(crate) drop: Text,
     copy: Text,
     /// The schema that it is in.
     pub(crate) namespace: Text,

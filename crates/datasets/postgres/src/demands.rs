@@ -8,6 +8,7 @@ use plan::ports::{Problem, Road, Severity};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::aside;
 use crate::contents::Entry;
 use crate::rights::Rights;
 use crate::rules::{holds_rows, label, only_superuser, some};
@@ -52,6 +53,9 @@ impl Survey {
     /// Looks at an entry.
     pub(crate) fn see(&mut self, entry: &Entry) {
         let kind = entry.kind();
+        if aside::is_name(&entry.name()) {
+            return;
+        }
         let owner = Entry::text(&entry.owner).filter(|owner| !owner.is_empty());
         let is_extension = kind == "EXTENSION";
         if is_extension {
@@ -77,6 +81,8 @@ impl Survey {
         match (kind, owner) {
             ("DEFAULT ACL", Some(owner)) => drop(self.demands.defaults_of.insert(owner.to_owned())),
             ("ACL" | "EXTENSION" | "COMMENT" | "TABLE DATA", _) | (_, None) => {}
+            // Its owner is a superuser, if it is made at all.
+            _ if only_superuser(entry) => {}
             // Of a server before version 15 it is the superuser's, and stays the target's own.
             ("SCHEMA", _) if entry.name() == "public" => {}
             (_, Some(owner)) => drop(self.demands.owners.insert(owner.to_owned())),

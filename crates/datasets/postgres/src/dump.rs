@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use plan::error::During;
 use plan::evidence::{Evidence, Tally};
 use plan::ids::DataSetName;
-use plan::ports::{Context, Dump, Event, Part, Road, Verb, Verdict};
+use plan::ports::{Context, Dump, Event, Part, Road, Severity, Verb, Verdict};
 use plan::{Class, Error, Result};
 
 use crate::address::Address;
@@ -50,6 +50,8 @@ pub(crate) struct PostgresDump {
     survey: Survey,
     /// What our role may make on the server that is backed up.
     rights: Rights,
+    /// Who owns the database.
+    owner: String,
     before: Positions,
     consistent_at: Timestamp,
     /// What comes before the stream.
@@ -96,6 +98,7 @@ impl PostgresDump {
             contents: Contents::new(),
             survey: Survey::default(),
             rights,
+            owner: properties.owner.clone(),
             before,
             consistent_at,
             properties: Some(Part::bytes(format!("{name}.database.json"), json)),
@@ -153,7 +156,7 @@ impl Dump for PostgresDump {
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict> {
-        let Self { mut exporter, counting, mut evidence, contents, survey, rights, before, consistent_at, ended, .. } = *self;
+        let Self { mut exporter, counting, mut evidence, contents, survey, rights, owner, before, consistent_at, ended, .. } = *self;
         if !ended {
             return Err(Error::failed("the dump was asked for its verdict before its end"));
         }
@@ -162,7 +165,11 @@ impl Dump for PostgresDump {
         }
         let demands = survey.end();
         demands.put_into(&mut evidence)?;
-        let problems = demands.problems(&rights);
+        let mut problems = demands.problems(&rights);
+        if !rights.may_be(&owner) {
+            // A role for backups only: another one restores.
+            problems.iter_mut().for_each(|problem| problem.severity = Severity::Note);
+        }
         evidence.collections = counting.finish()?;
         for table in digest::unlogged_on_a_standby(&mut exporter)? {
             evidence.warnings.push(format!("{} is unlogged: it has no rows on a standby, and is kept empty", table.collection()));

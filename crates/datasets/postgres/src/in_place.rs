@@ -46,6 +46,11 @@ impl Loading<'_> {
     pub(crate) fn in_place(&self) -> Result<()> {
         let mut session = Session::open(self.address)?;
         let server = Server::read(&mut session)?;
+        let run = &self.context.run;
+        let is_again = aside::find(&mut session, What::Before, run)?.is_some();
+        if is_again {
+            session.run(&aside::drop_extensions(run), "drop the extensions that an earlier call made")?;
+        }
         let rights = Rights::read(&mut session, &server)?.beside_what_is_there(&mut session)?;
         if let Some(live) = Properties::read(&mut session, &self.address.database, server.major)? {
             let differing = self.archive.properties()?.differences(&live);
@@ -55,11 +60,9 @@ impl Loading<'_> {
         }
         let mut omissions = Omissions::of(&rights);
         omissions.tolerance = staying(&rights, &facts::list(&self.kept.evidence, facts::EXTENSIONS)?);
-        let run = &self.context.run;
-        let is_again = aside::find(&mut session, What::Before, run)?.is_some();
         // What an earlier call of this run loaded is not the previous data.
         let (what, then) = if is_again { (What::Stage, aside::drop(What::Stage, run)) } else { (What::Before, String::new()) };
-        let out = aside::out(self.context, self.data_set, what)?;
+        let out = aside::out(self.context, self.data_set, what, true)?;
         let clearing = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
         let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
         // A session that stays does harm only when it holds a lock; the wait for locks is bounded, too.
@@ -171,15 +174,27 @@ impl Aside<'_> {
             let is_previous = aside::find(&mut session, What::Stage, run)?.is_some() || aside::fingerprint(&mut session)? == fingerprint;
             return Ok(if is_previous { Undone::PreviousIsLive } else { Undone::NothingThere });
         }
+        self.refuse_out_of_order(&mut session)?;
         let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
         if cleared.is_err() {
             self.context.stop.check()?;
         }
-        let out = aside::out(self.context, self.data_set, What::Stage)?;
-        let statements = format!("BEGIN; {out} {} COMMIT", aside::back(What::Before, run));
+        let out = aside::out(self.context, self.data_set, What::Stage, false)?;
+        let (extensions, back) = (aside::drop_extensions(run), aside::back(What::Before, run));
+        let statements = format!("BEGIN; {extensions} {out} {back} COMMIT");
         session.run(&statements, "put the previous data back (all is as it was)")?;
         mark::remove(&mut session, self.context)?;
         Ok(Undone::PreviousIsLive)
+    }
+
+    /// What a later run moved aside is what this one had put there.
+    fn refuse_out_of_order(&self, session: &mut Session) -> Result<()> {
+        let all = aside::all(session)?.into_iter().filter(|aside| aside.what == What::Before);
+        let later = all.skip_while(|aside| aside.tag.threescale_backup.run != self.context.run).nth(1);
+        let Some(later) = later else { return Ok(()) };
+        let owner = later.tag.threescale_backup.owner();
+        Err(Error::needs_person(format!("{owner} replaced the data after run {}: nothing was changed", self.context.run))
+            .hint(format!("Take that run back first, or settle it: `undo {}`.", later.tag.threescale_backup.run)))
     }
 
     /// Drops what is aside.

@@ -5,6 +5,7 @@ use plan::{Class, Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
+use crate::aside::{self, Aside, What};
 use crate::blockers;
 use crate::mark::{self, InPlace, Tag};
 use crate::place::{Role, role_of};
@@ -21,6 +22,8 @@ enum Handle {
     Tag(Found),
     /// The mark of a load in place, as it stood there.
     InPlace(String),
+    /// What a load in place moved aside, by its mark as it stood there.
+    Aside(String),
 }
 
 /// A database of a run.
@@ -77,7 +80,22 @@ pub(crate) fn list(address: &Address) -> Result<Vec<Leftover>> {
             handle: handle(&of)?,
         });
     }
-    if let Some(in_place) = in_place(address)? {
+    let (mark_in_place, moved_aside) = within(address)?;
+    for Aside { what, text, tag } in moved_aside {
+        let (holds, words) = match what {
+            What::Before => (Holds::Previous, "what was live before a restore in place"),
+            What::Stage => (Holds::Staged, "what a restore in place loaded, before it was undone"),
+        };
+        found.push(Leftover {
+            what: format!("schemas aside in database {live}: {words}"),
+            run: tag.threescale_backup.run.to_string(),
+            installation: Some(tag.threescale_backup.installation),
+            holds,
+            bytes: None,
+            handle: handle(&Handle::Aside(text))?,
+        });
+    }
+    if let Some(in_place) = mark_in_place {
         found.push(Leftover {
             what: format!("schema {} in database {live}: the mark of a load in place that has not ended", mark::SCHEMA),
             run: in_place.run(),
@@ -108,11 +126,11 @@ fn size(session: &mut Session, oid: u32) -> Result<Option<u64>> {
 }
 
 /// None also when the live database is not there or takes no sessions: then nothing can be seen in it.
-fn in_place(address: &Address) -> Result<Option<InPlace>> {
+fn within(address: &Address) -> Result<(Option<InPlace>, Vec<Aside>)> {
     match Session::open(address) {
-        Ok(mut session) => InPlace::find(&mut session),
+        Ok(mut session) => Ok((InPlace::find(&mut session)?, aside::all(&mut session)?)),
         Err(error) if error.class() == Class::Transient => Err(error),
-        Err(_) => Ok(None),
+        Err(_) => Ok((None, Vec::new())),
     }
 }
 
@@ -130,6 +148,17 @@ pub(crate) fn remove(address: &Address, leftover: &Leftover) -> Result<()> {
                 None => Ok(()),
                 Some(found) if found.text == text => mark::drop_schema(&mut session),
                 Some(_) => Err(changed(leftover)),
+            };
+        }
+        Handle::Aside(text) => {
+            let mut session = Session::open(address)?;
+            let all = aside::all(&mut session)?;
+            return match all.into_iter().find(|aside| aside.text == text) {
+                // Gone, or marked anew.
+                None => Ok(()),
+                Some(Aside { what, tag, .. }) => {
+                    session.run(&format!("BEGIN; {} COMMIT", aside::drop(what, &tag.threescale_backup.run)), "drop what is aside")
+                }
             };
         }
         Handle::Database(found) | Handle::Tag(found) => found,

@@ -6,7 +6,7 @@
 
 use std::io::{Read, Write};
 
-use plan::ports::{Context, Program, StopFlag};
+use plan::ports::{Context, Event, Program, StopFlag};
 use plan::{Error, Result};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -41,7 +41,7 @@ pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Addre
     if !programs.superuser {
         return Ok(None);
     }
-    let ask = "SELECT (SELECT system_identifier FROM pg_control_system()), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n";
+    let ask = "SELECT (SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n";
     for user in ["", "postgres"] {
         let Ok(said) = run(context, programs, user, ask) else {
             context.stop.check()?;
@@ -50,7 +50,9 @@ pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Addre
         if let Some((identifier, name)) = said.trim_end().split_once('|') {
             // The pod may be another server's: several behind one name.
             let mut session = Session::open_maintenance(address)?;
-            let row = session.row("SELECT system_identifier::text FROM pg_control_system()", "ask for the cluster's identifier")?;
+            // A copy of a data folder has the same identifier, and not the same moment of its start.
+            let query = "SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()";
+            let row = session.row(query, "ask for the cluster's identifier")?;
             return Ok((row.get::<_, &str>(0) == identifier).then(|| (name.to_owned(), user)));
         }
     }
@@ -84,7 +86,11 @@ impl Drop for Loan {
     fn drop(&mut self) {
         // Also after a signal. What cannot be dropped now can log in for some hours, and is dropped by the next loan.
         let context = Context { stop: StopFlag::default(), ..self.context.clone() };
-        drop(run(&context, &self.programs, self.user, &format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role))));
+        if let Err(error) = run(&context, &self.programs, self.user, &format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role))) {
+            let text =
+                format!("the role {} could not be dropped: {}; it can log in for {HOURS_MAX} hours at most", self.role, error.chain());
+            context.watch.see(Event::Warning(&text));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod beside;
 mod cut_over;
 mod faults;
+mod generated;
 mod in_place;
 mod marks;
 mod network;
@@ -13,6 +14,7 @@ mod rights;
 mod round_trip;
 mod settings;
 mod standby;
+mod superuser;
 mod tls;
 mod versions;
 

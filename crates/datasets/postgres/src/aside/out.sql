@@ -1,17 +1,20 @@
 -- Moves all that is in the database's schemas aside, without touching a row: `@word@` is `before` or `stage`, `@short@` the end of the run's id, `@tag@` its mark as JSON.
--- Schemas of our own are renamed. What is in another's schema (`public` before version 15), or beside an extension, moves one by one. Extensions and what is not ours stay.
+-- `@fresh@` says whether a set is loaded next, which needs a `public`. Schemas of our own are renamed. What is in another's schema (`public` before version 15), or beside an extension, moves one by one. Extensions and what is not ours stay.
 DO $aside$
 DECLARE
   item record; what text; place text; tag jsonb := @tag@; home oid;
   kept text := 'kept__@word@_@short@_0';
   at bigint; piece bytea;
   is_new bool := false;
+  -- What everybody may in `public` of a new database, and what pg_dump takes for granted.
+  everybody text := CASE WHEN current_setting('server_version_num')::int >= 150000 THEN 'USAGE' ELSE 'ALL' END;
 BEGIN
   SET LOCAL search_path = pg_catalog;
   EXECUTE format('CREATE SCHEMA %I', kept);
   EXECUTE format('COMMENT ON SCHEMA %I IS %L', kept, tag || '{"live": ""}');
   EXECUTE format('CREATE TABLE %I.renamed (kind text, was text, name text)', kept);
   EXECUTE format('CREATE TABLE %I.statements (place bigint GENERATED ALWAYS AS IDENTITY, statement text)', kept);
+  EXECUTE format('CREATE TABLE %I.extensions AS SELECT extname::text AS name FROM pg_extension', kept);
   EXECUTE format('CREATE TABLE %I.objects (loid oid, at bigint, data bytea)', kept);
 
   -- Names that a database has once.
@@ -37,8 +40,7 @@ BEGIN
 
   FOR item IN
     SELECT n.oid, nspname::text AS name, obj_description(n.oid, 'pg_namespace') AS comment,
-        pg_has_role(nspowner, 'USAGE') AND NOT EXISTS (SELECT 1 FROM pg_extension WHERE extnamespace = n.oid) AS is_ours, pg_get_userbyid(nspowner) AS owner,
-        coalesce((SELECT i.initprivs FROM pg_init_privs i WHERE i.classoid = 'pg_namespace'::regclass AND i.objoid = n.oid), acldefault('n', nspowner)) AS initial
+        pg_has_role(nspowner, 'USAGE') AND NOT EXISTS (SELECT 1 FROM pg_extension WHERE extnamespace = n.oid) AS is_ours, pg_get_userbyid(nspowner) AS owner
       FROM pg_namespace n
       WHERE @user_schemas@ AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
   LOOP
@@ -47,12 +49,10 @@ BEGIN
     IF item.is_ours THEN
       EXECUTE format('ALTER SCHEMA %I RENAME TO %I', item.name, place);
       EXECUTE format('COMMENT ON SCHEMA %I IS %L', place, tag || jsonb_build_object('live', item.name, 'comment', item.comment));
-      IF item.name = 'public' THEN
+      IF item.name = 'public' AND @fresh@ THEN
         -- As a new database has it.
         EXECUTE 'CREATE SCHEMA public';
-        FOR what IN SELECT format('GRANT %s ON SCHEMA public TO %s', privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) FROM aclexplode(item.initial) LOOP
-          EXECUTE what;
-        END LOOP;
+        EXECUTE format('GRANT %s ON SCHEMA public TO PUBLIC', everybody);
         EXECUTE format('COMMENT ON SCHEMA public IS %L', 'standard public schema');
         EXECUTE format('ALTER SCHEMA public OWNER TO %I', item.owner);
         is_new := true;
@@ -104,12 +104,10 @@ BEGIN
   END LOOP;
 
   -- Rights on `public`, and its comment, when it is ours to change.
-  FOR item IN SELECT n.oid, nspowner, pg_get_userbyid(nspowner) AS owner, coalesce(nspacl, acldefault('n', nspowner)) AS acl, obj_description(n.oid, 'pg_namespace') AS comment,
-        coalesce((SELECT i.initprivs FROM pg_init_privs i WHERE i.classoid = 'pg_namespace'::regclass AND i.objoid = n.oid), acldefault('n', nspowner)) AS initial
+  FOR item IN SELECT n.oid, nspowner, pg_get_userbyid(nspowner) AS owner, coalesce(nspacl, acldefault('n', nspowner)) AS acl, obj_description(n.oid, 'pg_namespace') AS comment
       FROM pg_namespace n WHERE nspname = 'public' AND pg_has_role(nspowner, 'USAGE') AND NOT is_new
   LOOP
-    EXECUTE format('INSERT INTO %I.statements (statement) SELECT DISTINCT format(''REVOKE ALL ON SCHEMA public FROM %%s'', '
-      'CASE grantee WHEN 0 THEN ''PUBLIC'' ELSE quote_ident(pg_get_userbyid(grantee)) END) FROM aclexplode($1)', kept) USING item.initial;
+    EXECUTE format('INSERT INTO %I.statements (statement) VALUES (''REVOKE ALL ON SCHEMA public FROM PUBLIC''), (%L)', kept, format('REVOKE ALL ON SCHEMA public FROM %I', item.owner));
     EXECUTE format('INSERT INTO %I.statements (statement) SELECT format(''GRANT %%s ON SCHEMA public TO %%s%%s'', privilege_type, '
       'CASE grantee WHEN 0 THEN ''PUBLIC'' ELSE quote_ident(pg_get_userbyid(grantee)) END, CASE WHEN is_grantable AND grantee <> $2 THEN '' WITH GRANT OPTION'' END) FROM aclexplode($1)', kept)
       USING item.acl, item.nspowner;
@@ -118,9 +116,8 @@ BEGIN
     FOR place IN SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END FROM aclexplode(item.acl) LOOP
       EXECUTE format('REVOKE ALL ON SCHEMA public FROM %s', place);
     END LOOP;
-    FOR what IN SELECT format('GRANT %s ON SCHEMA public TO %s', privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END) FROM aclexplode(item.initial) LOOP
-      EXECUTE what;
-    END LOOP;
+    EXECUTE format('GRANT ALL ON SCHEMA public TO %I', item.owner);
+    EXECUTE format('GRANT %s ON SCHEMA public TO PUBLIC', everybody);
   END LOOP;
 END
 $aside$;

@@ -47,7 +47,7 @@ fn a_role_without_createdb_gets_exactly_the_set() {
     );
     let place = staged(&store, &context, &set, Road::InPlace);
     store.cut_over(&context, &place).unwrap();
-    assert!(store.kept_bytes(&context, &place).unwrap() > 1 << 20);
+    assert!(store.kept_bytes(&context, &place).unwrap() > 1 << 16);
     store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     same(&before, &text(&server, "zync"));
 }

@@ -27,6 +27,7 @@ fn lives(version: PostgresVersion, road: Road) {
     psql(&server, "zync", "DROP TABLE parents CASCADE; CREATE TABLE intruder (); DROP SCHEMA \"Odd schema\" CASCADE");
     let place = staged(&store, &context, &set, road);
     store.cut_over(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     same(&before, &text(&server, "zync"));
 }
 
