@@ -7,6 +7,7 @@ use crate::address::Address;
 use crate::clients::Finder;
 use crate::fits;
 use crate::identity;
+use crate::limits;
 use crate::mark::InPlace;
 use crate::server::Server;
 use crate::session::Session;
@@ -49,6 +50,9 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     let (owner, owned): (String, bool) = (row.get(1), row.get(2));
     let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
+    let limits = limits::problems(session)?;
+    backup_problems.extend(limits.iter().cloned());
+    restore_problems.extend(limits);
     unreadable(session, &mut backup_problems)?;
     let mut why_not = side_copy_problem(&server, &owner, owned, address);
     if why_not.is_some()

@@ -9,6 +9,7 @@ mod generated;
 mod in_place;
 mod marks;
 mod network;
+mod patience;
 mod pooler;
 mod rights;
 mod round_trip;
