@@ -46,6 +46,7 @@ mod statements;
 mod store;
 mod superuser;
 mod swap;
+mod through_psql;
 mod view;
 
 pub use address::{Address, Host};

@@ -154,8 +154,16 @@ fn common(server: &Server, finder: Finder<'_>) -> Vec<Problem> {
         problems
             .push(Problem::new(Severity::Degrades, format!("PostgreSQL {} was never tried: this program knows 13 to 18", server.major)));
     }
-    if let Err(error) = finder.find(server.major, server.major) {
-        problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
+    match finder.find(server.major, server.major) {
+        Err(error) => problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" "))),
+        Ok(clients) if clients.major > server.major => {
+            let text = format!(
+                "pg_dump is {}, the server {}: what is backed up with it is restored with pg_restore {} or newer only",
+                clients.version, server.version, clients.major
+            );
+            problems.push(Problem::new(Severity::Note, text).way_out(format!("Install postgresql-client-{}.", server.major)));
+        }
+        Ok(_) => {}
     }
     problems
 }
