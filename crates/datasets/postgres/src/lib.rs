@@ -32,6 +32,7 @@ mod look;
 mod mark;
 mod place;
 mod pooler;
+mod privileges;
 mod properties;
 mod restore;
 mod rights;

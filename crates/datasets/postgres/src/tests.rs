@@ -11,6 +11,7 @@ mod marks;
 mod network;
 mod patience;
 mod pooler;
+mod privileges;
 mod rights;
 mod round_trip;
 mod settings;
