@@ -12,6 +12,9 @@ use plan::error::During;
 use plan::{Error, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
+/// How long the children of a killed server may take to go.
+const CHILDREN_LIMIT: Duration = Duration::from_secs(10);
+
 type Order = (Command, Sender<std::io::Result<Child>>);
 
 static STARTER: OnceLock<Sender<Order>> = OnceLock::new();
@@ -71,9 +74,14 @@ impl Process {
         let children = children(self.child.id());
         drop(self.child.kill());
         drop(self.child.wait());
-        for child in children.into_iter().filter_map(|id| Pid::from_raw(id.cast_signed())) {
+        for child in children.iter().filter_map(|id| Pid::from_raw(id.cast_signed())) {
             // It may have ended already.
             kill_process(child, Signal::KILL).unwrap_or_default();
+        }
+        // What they share must be free before the server is started again.
+        let end = Instant::now() + CHILDREN_LIMIT;
+        while children.iter().any(|id| is_alive(*id)) && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 
@@ -95,6 +103,10 @@ pub(crate) fn mortal(program: &std::path::Path) -> Result<Command> {
     let mut command = children::command(crate::programs::find("setpriv")?);
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     Ok(command)
+}
+
+fn is_alive(id: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn children(id: u32) -> Vec<u32> {

@@ -56,9 +56,9 @@ impl Clients {
         }
     }
 
-    /// Whether they restore into a server: `pg_restore` 17 and later says `SET transaction_timeout`, which servers before 17 do not know.
-    pub(crate) const fn restore_into(&self, server_major: u32) -> bool {
-        self.major < 17 || server_major >= 17
+    /// Whether `pg_restore` may speak to the server itself: 17 and later says `SET transaction_timeout`, which servers before 17 do not know.
+    pub(crate) const fn restores_directly(&self) -> bool {
+        self.major < 17 || self.server_major >= 17
     }
 
     /// The programs to use for a server: of its own major version, else of the next newer one that is here. Older ones cannot read its catalogue; much
@@ -159,18 +159,15 @@ impl Finder<'_> {
     /// # Errors
     /// [`plan::Class::Refused`] when there are none, with what to install; that of the place when those beside the server cannot be asked.
     pub(crate) fn find(self, wanted: u32, server_major: u32) -> Result<Clients> {
-        self.look(wanted, server_major).map(|clients| Clients { server_major, ..clients })
-    }
-
-    fn look(self, wanted: u32, server_major: u32) -> Result<Clients> {
-        let here = Clients::for_major(self.programs.own.as_deref(), wanted);
+        let serving = |clients| Clients { server_major, ..clients };
+        let here = Clients::for_major(self.programs.own.as_deref(), wanted).map(serving);
         let Some(programs) = &self.programs.beside else { return here };
-        if here.as_ref().is_ok_and(|clients| clients.restore_into(server_major)) {
+        if here.as_ref().is_ok_and(Clients::restores_directly) {
             return here;
         }
-        let there = self.beside(programs);
+        let there = self.beside(programs).map(serving);
         match (here, there) {
-            (_, Ok(there)) if there.major >= wanted && there.restore_into(server_major) => Ok(there),
+            (_, Ok(there)) if there.major >= wanted && there.restores_directly() => Ok(there),
             (Ok(here), _) => Ok(here),
             (Err(error), Ok(there)) => Err(error.hint(format!("Those in {} are {}.", programs.remote.place(), there.version))),
             (Err(error), Err(other)) => {

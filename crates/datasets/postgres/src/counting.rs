@@ -12,6 +12,7 @@ use plan::{Error, Result};
 
 use crate::address::Address;
 use crate::digest::{self, LARGE_OBJECTS, Table};
+use crate::failure::has_code;
 use crate::session::Session;
 use crate::sql::literal;
 
@@ -46,6 +47,8 @@ pub(crate) struct Order {
     pub(crate) snapshot: Option<String>,
     /// The tables.
     pub(crate) tables: Vec<Table>,
+    /// How many connections there can be.
+    pub(crate) sessions_max: usize,
     /// For the events. A dump counts rows by the way: its progress is bytes.
     pub(crate) data_set: DataSetName,
     /// [`Verb::Dump`] or [`Verb::Prove`].
@@ -58,15 +61,19 @@ impl Counting {
     /// # Errors
     /// When a connection cannot be had, or the snapshot is gone.
     pub(crate) fn start(context: &Context, order: Order) -> Result<Self> {
-        let Order { address, snapshot, mut tables, data_set, verb } = order;
+        let Order { address, snapshot, mut tables, sessions_max, data_set, verb } = order;
         tables.sort_by_key(|table| std::cmp::Reverse(table.size_bytes));
         let queue: VecDeque<_> = std::iter::once(Task::LargeObjects).chain(tables.into_iter().map(Task::Table)).collect();
-        let workers = context.workers.clamp(1, queue.len());
+        let workers = context.workers.min(sessions_max).clamp(1, queue.len());
         let given_up = StopFlag::default();
         let shared = Arc::new(Shared { queue: Mutex::new(queue), tallies: Mutex::default(), given_up });
         let mut counting = Self { threads: Vec::new(), shared: Arc::clone(&shared) };
-        for _ in 0..workers {
-            let mut session = Session::open(&address)?;
+        for number in 0..workers {
+            let mut session = match Session::open(&address) {
+                // Somebody else has come in between: fewer do it, too.
+                Err(error) if number > 0 && has_code(&error, "53300") => break,
+                opened => opened?,
+            };
             if let Some(snapshot) = &snapshot {
                 enter(&mut session, snapshot)?;
             }

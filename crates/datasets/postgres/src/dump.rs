@@ -3,7 +3,6 @@
 //! `pg_dump`'s output is cut into parts; a part leaves only when more bytes follow it or `pg_dump` has ended well, so that a broken stream
 //! never looks like a finished one.
 
-use std::collections::BTreeSet;
 use std::io::Read;
 
 use jiff::Timestamp;
@@ -11,7 +10,7 @@ use plan::error::During;
 use plan::evidence::{Evidence, Tally};
 use plan::ids::DataSetName;
 use plan::ports::{Context, Dump, Event, Part, Road, Severity, Verb, Verdict};
-use plan::{Class, Error, Result};
+use plan::{Error, Result};
 
 use crate::address::Address;
 use crate::census::Functions;
@@ -20,27 +19,27 @@ use crate::clients::Finder;
 use crate::contents::Contents;
 use crate::counting::{Counting, Order};
 use crate::demands::Survey;
-use crate::digest::{self, Table};
+use crate::digest;
 use crate::facts;
+use crate::guard::Guard;
+use crate::limits;
 use crate::properties::Properties;
 use crate::rights::Rights;
 use crate::sequences::{self, Positions};
 use crate::server::Server;
 use crate::session::Session;
+use crate::view::View;
 use crate::{aside, census, place};
 
 /// Size of a part: bounds the memory, and is what the repository's engine reads at once.
 const PART_BYTES: usize = 8 << 20;
-
-/// How often the tables are listed again when one was created or dropped between the listing and the snapshot.
-const LISTINGS: usize = 5;
 
 /// A dump of one database.
 pub(crate) struct PostgresDump {
     context: Context,
     data_set: DataSetName,
     /// Holds the snapshot and the locks on all tables.
-    exporter: Session,
+    guard: Guard,
     pg_dump: Box<dyn Running>,
     stdout: Box<dyn Read + Send>,
     counting: Counting,
@@ -70,27 +69,29 @@ impl PostgresDump {
         let mut exporter = Session::open(address)?;
         let server = Server::read(&mut exporter)?;
         let clients = finder.find(server.major, server.major)?;
-        let View { tables, snapshot, consistent_at } = View::open(&mut exporter)?;
+        let rights = Rights::of_restore(&mut exporter, &server, Road::SideCopy, address, finder)?;
+        let sessions_max = limits::counters_of_dump(&mut exporter)?;
+        let View { tables, snapshot, consistent_at } = View::open(&mut exporter, &context.stop)?;
         let properties = Properties::read(&mut exporter, &address.database, server.major)?;
         let properties = properties.ok_or_else(|| Error::failed("the database vanished"))?;
         let mut evidence = Evidence { objects: census::take(&mut exporter, Functions::OfPeople)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
         let before = sequences::positions(&mut exporter)?;
-        let rights = Rights::of_restore(&mut exporter, &server, Road::SideCopy, address, finder)?;
         let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])
             .and(aside::patterns(&mut exporter)?.into_iter().map(|pattern| format!("--exclude-schema={pattern}")))
             .and([format!("--snapshot={snapshot}"), "--dbname".to_owned(), crate::sql::connection_string(&address.database)])
             .read();
+        let guard = Guard::over(exporter);
         let mut pg_dump = clients.start(context, address, &call)?;
         let stdout = pg_dump.stdout()?;
-        let order = Order { address: address.clone(), snapshot: Some(snapshot), tables, data_set, verb: Verb::Dump };
-        let counting = Counting::start(context, order)?;
+        let order = Order { address: address.clone(), snapshot: Some(snapshot), tables, sessions_max, data_set, verb: Verb::Dump };
+        let counting = guard.explain(Counting::start(context, order))?;
         let json = serde_json::to_vec_pretty(&properties).during(|| "write the database's properties".to_owned())?;
         let name = place::file_name(&address.database);
         Ok(Self {
             context: context.clone(),
             data_set,
-            exporter,
+            guard,
             pg_dump,
             stdout,
             counting,
@@ -152,11 +153,15 @@ impl Dump for PostgresDump {
         if let Some(part) = self.properties.take() {
             return Ok(Some(part));
         }
-        if self.ended { Ok(None) } else { self.read_part() }
+        if self.ended {
+            return Ok(None);
+        }
+        let part = self.read_part();
+        self.guard.explain(part)
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict> {
-        let Self { mut exporter, counting, mut evidence, contents, survey, rights, owner, before, consistent_at, ended, .. } = *self;
+        let Self { guard, counting, mut evidence, contents, survey, rights, owner, before, consistent_at, ended, .. } = *self;
         if !ended {
             return Err(Error::failed("the dump was asked for its verdict before its end"));
         }
@@ -170,7 +175,8 @@ impl Dump for PostgresDump {
             // A role for backups only: another one restores.
             problems.iter_mut().for_each(|problem| problem.severity = Severity::Note);
         }
-        evidence.collections = counting.finish()?;
+        evidence.collections = guard.explain(counting.finish())?;
+        let mut exporter = guard.end()?;
         for table in digest::unlogged_on_a_standby(&mut exporter)? {
             evidence.warnings.push(format!("{} is unlogged: it has no rows on a standby, and is kept empty", table.collection()));
             evidence.collections.insert(table.collection(), Tally::default());
@@ -179,50 +185,4 @@ impl Dump for PostgresDump {
         sequences::record(&mut evidence, &before, &after)?;
         Ok(Verdict { evidence, consistent_at, problems })
     }
-}
-
-/// The consistent view of a database.
-struct View {
-    tables: Vec<Table>,
-    snapshot: String,
-    consistent_at: Timestamp,
-}
-
-impl View {
-    /// Locks every table against `TRUNCATE`, `ALTER` and `DROP` first (ACCESS SHARE: readers and writers go on) and exports the snapshot then: a table truncated
-    /// between snapshot and lock would look empty, whatever the isolation level.
-    fn open(session: &mut Session) -> Result<Self> {
-        for _ in 0..LISTINGS {
-            let listed = digest::tables(session)?;
-            session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "begin the dump's transaction")?;
-            match lock(session, &listed) {
-                Ok(()) => {}
-                // 42P01, 3F000: dropped since the listing. Everything else is classed otherwise.
-                Err(error) if error.class() == Class::Failed => {
-                    session.run("ROLLBACK", "roll the dump's transaction back")?;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            let snapshot = session.row("SELECT pg_export_snapshot()", "export the snapshot")?.get(0);
-            let consistent_at = Timestamp::now();
-            let tables = digest::tables(session)?;
-            let names = |tables: &[Table]| tables.iter().map(Table::quoted).collect::<BTreeSet<_>>();
-            if names(&tables).is_subset(&names(&listed)) {
-                return Ok(Self { tables, snapshot, consistent_at });
-            }
-            session.run("ROLLBACK", "roll the dump's transaction back")?;
-        }
-        Err(Error::transient("tables are created and dropped all the time: no consistent view can be had")
-            .hint("Take the backup when no migration runs."))
-    }
-}
-
-fn lock(session: &mut Session, tables: &[Table]) -> Result<()> {
-    for some in tables.chunks(500) {
-        let names: Vec<_> = some.iter().map(Table::quoted).collect();
-        session
-            .run(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")), "lock the tables against changes of their structure")?;
-    }
-    Ok(())
 }

@@ -8,6 +8,11 @@ pub(crate) fn wants_no_encryption(error: &Error) -> bool {
     text.contains("SQLSTATE 28000") && text.contains("SSL encryption")
 }
 
+/// Whether the server gave that SQLSTATE.
+pub(crate) fn has_code(error: &Error, code: &str) -> bool {
+    error.chain().contains(&format!("(SQLSTATE {code})"))
+}
+
 /// An error of the driver, classed by its SQLSTATE (PostgreSQL manual, appendix A).
 pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error {
     let what = what.into();
@@ -28,6 +33,8 @@ pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error 
     };
     let code = server.code().code();
     let class = match code {
+        // Not the machine's memory: its own table of locks.
+        "53200" if server.message().contains("shared memory") => Class::Refused,
         "28P01" | "28000" | "3D000" | "42501" | "0LP01" => Class::Refused,
         "40001" | "40P01" | "55P03" | "55006" | "57P01" | "57P02" | "57P03" | "57P04" | "53300" => Class::Transient,
         "57014" => Class::Interrupted,

@@ -63,11 +63,6 @@ fn versions(server: &Server, kept: &Evidence, finder: Finder<'_>) -> Result<Vec<
         Err(error) => {
             problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
         }
-        Ok(clients) if !clients.restore_into(server.major) => {
-            let text = format!("pg_restore {} does not restore into PostgreSQL {}", clients.version, server.version);
-            let way_out = format!("Install postgresql-client-{} and take the backup with it, or restore into 17 or newer.", server.major);
-            problems.push(Problem::new(Severity::Blocks, text).way_out(way_out));
-        }
         Ok(clients) => {
             let used = |place| {
                 Problem::new(Severity::Note, format!("pg_restore {} in {place} is used: none on this machine fits", clients.version))

@@ -6,7 +6,6 @@
 //! Meanwhile the database bears a mark. It goes in the same transaction; after a kill it stays, and says that nobody ended the run.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
@@ -16,17 +15,15 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::aside::{self, What};
 use crate::blockers;
-use crate::child::{Call, of_stream};
 use crate::facts;
 use crate::mark::{self, Tag};
 use crate::properties::Properties;
-use crate::restore::verdict;
 use crate::rights::Rights;
 use crate::rules::{EXTENSIONS_PARTS, Omissions, Tolerance};
 use crate::server::Server;
 use crate::session::Session;
-use crate::sql::connection_string;
 use crate::stage::Loading;
+use crate::through_psql::Script;
 
 /// How long sessions of others may take to go.
 const CLEARING_WAIT: Duration = Duration::from_secs(10);
@@ -63,7 +60,9 @@ impl Loading<'_> {
         // What an earlier call of this run loaded is not the previous data.
         let (what, then) = if is_again { (What::Stage, aside::drop(What::Stage, run)) } else { (What::Before, String::new()) };
         let out = aside::out(self.context, self.data_set, what, true)?;
-        let clearing = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
+        let first = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
+        let what = "replace the contents of the live database (it is as it was)";
+        let script = Script { first: &first, in_one_transaction: true, what };
         let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
         // A session that stays does harm only when it holds a lock; the wait for locks is bounded, too.
         if let Err(error) = cleared {
@@ -72,7 +71,7 @@ impl Loading<'_> {
         }
         mark::put(&mut session, self.context, self.data_set, &self.address.database)?;
         drop(session);
-        let replaced = self.replace(&mut omissions, &clearing);
+        let replaced = self.through_psql(self.address, &mut omissions, &script);
         let mut session = match Session::open(self.address) {
             Ok(session) => session,
             Err(error) => return replaced.and(Err(error)),
@@ -88,51 +87,6 @@ impl Loading<'_> {
         }
         session.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))
     }
-
-    fn replace(&self, omissions: &mut Omissions<'_>, clearing: &str) -> Result<()> {
-        let what = "replace the contents of the live database (it is as it was)";
-        let call = Call::new("psql", ["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"])
-            .and(["--dbname".to_owned(), connection_string(&self.address.database)])
-            .fed();
-        let mut psql = self.clients.start(self.context, self.address, &call)?;
-        let call =
-            Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--single-transaction", "--file=-"]).fed().read().offline();
-        let mut pg_restore = self.clients.start(self.context, self.address, &call)?;
-        let (archive_in, mut statements) = (pg_restore.stdin()?, pg_restore.stdout()?);
-        let mut into = psql.stdin()?;
-        let (poured, written) = std::thread::scope(|scope| {
-            let pouring = scope.spawn(|| self.archive.pour(self.context, self.data_set, omissions, archive_in));
-            let written = copy(clearing, &mut statements, &mut into);
-            drop(statements);
-            if written.is_err() {
-                // Nobody reads any more: with pg_restore the pouring ends, too.
-                pg_restore.stop();
-            }
-            (pouring.join(), written)
-        });
-        let poured = poured.map_err(|_| Error::failed("the thread that reads the repository panicked"))??;
-        let converted = verdict(poured, pg_restore.wait(), "read the archive");
-        if written.is_ok() {
-            converted?;
-        }
-        // Without its end psql goes without a COMMIT, as long as it has not got one.
-        let written = match written {
-            Ok(()) => into.end(),
-            Err(error) => {
-                drop(into);
-                Err(of_stream(error, what))
-            }
-        };
-        verdict(written, psql.wait(), what)?;
-        Ok(())
-    }
-}
-
-/// Sends the clearing statements, then all that comes. Errors are those of the pipe to `psql`; a broken pipe from `pg_restore` shows in its exit status.
-fn copy(clearing: &str, statements: &mut impl Read, into: &mut impl Write) -> std::io::Result<()> {
-    into.write_all(clearing.as_bytes())?;
-    std::io::copy(statements, into)?;
-    into.flush()
 }
 
 /// What stays, whatever the set has.

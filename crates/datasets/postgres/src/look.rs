@@ -7,7 +7,9 @@ use crate::address::Address;
 use crate::clients::Finder;
 use crate::fits;
 use crate::identity;
+use crate::limits;
 use crate::mark::InPlace;
+use crate::privileges::{self, For};
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::literal;
@@ -40,25 +42,28 @@ pub(crate) fn object_id(session: &mut Session, database: &str) -> Result<Option<
 fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result<Findings> {
     let server = Server::read(session)?;
     let row = session.row(
-        "SELECT pg_database_size(oid), pg_get_userbyid(datdba)::text, pg_has_role(current_user, datdba, 'USAGE'), pg_encoding_to_char(encoding)::text, \
+        "SELECT pg_database_size(oid), pg_get_userbyid(datdba)::text, pg_encoding_to_char(encoding)::text, \
                 (SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND relnamespace IN \
                     (SELECT n.oid FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')) \
          FROM pg_database WHERE datname = current_database()",
         "look at the database",
     )?;
-    let (owner, owned): (String, bool) = (row.get(1), row.get(2));
+    let owner: String = row.get(1);
     let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
-    unreadable(session, &mut backup_problems)?;
-    let mut why_not = side_copy_problem(&server, &owner, owned, address);
-    if why_not.is_some()
+    let limits = limits::problems(session)?;
+    backup_problems.extend(limits.iter().cloned());
+    restore_problems.extend(limits);
+    backup_problems.extend(privileges::missing(session, &server, For::Backup)?);
+    let mut why_not = privileges::missing(session, &server, For::SideCopy)?;
+    if !why_not.is_empty()
         && let Some(name) = finder.superuser(address)?
     {
-        why_not = None;
+        why_not.clear();
         restore_problems.push(lent(&name, &server));
     }
-    standing_in_the_way(session, &server, why_not.is_none(), &mut restore_problems)?;
-    let road = if why_not.is_none() { Road::SideCopy } else { Road::InPlace };
+    standing_in_the_way(session, &server, why_not.is_empty(), &mut restore_problems)?;
+    let road = if why_not.is_empty() { Road::SideCopy } else { Road::InPlace };
     if road == Road::InPlace {
         restore_problems.extend(fits::obstacles(session)?);
     }
@@ -69,11 +74,11 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
         identity: identity::of(session, &address.database)?,
         half_loaded_by: InPlace::find(session)?.map(|found| found.run()),
         size_bytes: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
-        count: u64::try_from(row.get::<_, i64>(4)).ok(),
+        count: u64::try_from(row.get::<_, i64>(3)).ok(),
         backup_problems,
         restore_problems,
         road,
-        facts: facts(&server, finder, &[("owner", owner), ("encoding", row.get(3))]),
+        facts: facts(&server, finder, &[("owner", owner), ("encoding", row.get(2))]),
     })
 }
 
@@ -150,48 +155,18 @@ fn common(server: &Server, finder: Finder<'_>) -> Vec<Problem> {
         problems
             .push(Problem::new(Severity::Degrades, format!("PostgreSQL {} was never tried: this program knows 13 to 18", server.major)));
     }
-    if let Err(error) = finder.find(server.major, server.major) {
-        problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" ")));
+    match finder.find(server.major, server.major) {
+        Err(error) => problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(error.hints().join(" "))),
+        Ok(clients) if clients.major > server.major => {
+            let text = format!(
+                "pg_dump is {}, the server {}: what is backed up with it is restored with pg_restore {} or newer only",
+                clients.version, server.version, clients.major
+            );
+            problems.push(Problem::new(Severity::Note, text).way_out(format!("Install postgresql-client-{}.", server.major)));
+        }
+        Ok(_) => {}
     }
     problems
-}
-
-fn side_copy_problem(server: &Server, owner: &str, owned: bool, address: &Address) -> Option<Problem> {
-    let role = crate::sql::identifier(&server.role);
-    if !server.create_database {
-        let text =
-            format!("role {:?} may not create databases: the set replaces the live data in place, with the writers stopped", server.role);
-        return Some(Problem::new(Severity::Degrades, text).way_out(format!("ALTER ROLE {role} CREATEDB")));
-    }
-    if !owned {
-        let text = format!(
-            "role {:?} does not own the database, {owner:?} does: only an owner renames, so the set replaces the live data in place",
-            server.role
-        );
-        return Some(Problem::new(Severity::Degrades, text).way_out(format!("GRANT {} TO {role}", crate::sql::identifier(owner))));
-    }
-    Session::open_maintenance(address).err().map(|error| {
-        let text = format!("no database to rename from: {}; the set replaces the live data in place", error.chain());
-        Problem::new(Severity::Degrades, text).way_out(error.hints().join(" "))
-    })
-}
-
-fn unreadable(session: &mut Session, problems: &mut Vec<Problem>) -> Result<()> {
-    let query = crate::sql::of_the_user(
-        "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p', 'S') AND c.relpersistence <> 't' AND @user_schemas@ \
-           AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT') AND NOT row_security_active(c.oid)) \
-         ORDER BY 1 LIMIT 5",
-    );
-    let rows = session.rows(&query, "look which tables can be read")?;
-    if !rows.is_empty() {
-        let names: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        problems.push(
-            Problem::new(Severity::Blocks, format!("not all can be read: {} …", names.join(", ")))
-                .way_out("Use the owner of the tables, or grant the role pg_read_all_data (14 and later) and BYPASSRLS."),
-        );
-    }
-    Ok(())
 }
 
 fn standing_in_the_way(session: &mut Session, server: &Server, swap: bool, problems: &mut Vec<Problem>) -> Result<()> {

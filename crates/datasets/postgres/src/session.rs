@@ -73,7 +73,7 @@ impl Session {
         };
         let waiting = line.as_ref().map(Line::waiting);
         let token = Token::new();
-        let connected = config(address, mode, line.as_ref()).options(&token.option()).connect(connector.clone());
+        let connected = config(address, mode, &token, line.as_ref()).connect(connector.clone());
         let client = connected.map_err(|error| explained(line.as_ref(), pooler::classed(error, address, what())))?;
         drop(waiting);
         let mut session = Self { client, connector, parting: None, line };
@@ -194,16 +194,15 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
 }
 
 /// The host's name is what a certificate is compared with; where to connect to is the line's door.
-fn config(address: &Address, mode: SslMode, line: Option<&Line>) -> Config {
+fn config(address: &Address, mode: SslMode, token: &Token, line: Option<&Line>) -> Config {
     let mut config = Config::new();
     config.user(&address.user).dbname(&address.database).application_name(APPLICATION);
     match line {
         Some(line) => config.hostaddr(IpAddr::V4(Ipv4Addr::LOCALHOST)).port(line.port()),
         None => config.port(address.port),
     };
-    if let Some(options) = address.options() {
-        config.options(&options);
-    }
+    let options: Vec<_> = std::iter::once(token.option()).chain(address.options()).collect();
+    config.options(&options.join(" "));
     if let Some(password) = &address.password {
         config.password(password.expose_secret());
     }

@@ -20,6 +20,7 @@ use crate::server::Server;
 use crate::session::Session;
 use crate::sql::{connection_string, identifier};
 use crate::swap;
+use crate::through_psql::Script;
 
 /// What a restore works with.
 pub(crate) struct Loading<'a> {
@@ -108,6 +109,9 @@ impl Loading<'_> {
 
     fn load(&self, side: &Address, omissions: &mut Omissions<'_>) -> Result<()> {
         let what = "load the dump into the side database";
+        if !self.clients.restores_directly() {
+            return self.through_psql(side, omissions, &Script { first: "", in_one_transaction: false, what });
+        }
         let call = Call::new("pg_restore", ["--format=custom", "--exit-on-error", "--no-password"])
             .and(["--dbname".to_owned(), connection_string(&side.database)])
             .fed();

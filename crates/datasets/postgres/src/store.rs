@@ -26,7 +26,7 @@ use crate::session::Session;
 use crate::stage::Loading;
 use crate::superuser::Loan;
 use crate::swap::{Hook, Swap};
-use crate::{census, digest, fits, identity, leftovers, lock, look, sequences};
+use crate::{census, digest, fits, identity, leftovers, limits, lock, look, sequences};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -169,7 +169,14 @@ impl DataSet for PostgresStore {
         let address = side.address.with_database(name);
         let mut session = Session::open(&address)?;
         let tables = digest::tables(&mut session)?;
-        let order = Order { address, snapshot: None, tables, data_set: self.name, verb: Verb::Prove };
+        let order = Order {
+            address,
+            snapshot: None,
+            tables,
+            sessions_max: limits::sessions_left(&mut session)?,
+            data_set: self.name,
+            verb: Verb::Prove,
+        };
         let counting = Counting::start(context, order)?;
         let mut evidence = Evidence { objects: census::take(&mut session, Functions::of(&kept.evidence))?, ..Evidence::default() };
         let tag = match databases.road {

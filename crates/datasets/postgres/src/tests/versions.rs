@@ -84,3 +84,27 @@ fn a_set_of_13_goes_into_the_machines_own_version() {
 fn a_set_of_13_goes_into_18() {
     moves(PostgresVersion::V13, PostgresVersion::V18, PostgresVersion::V18);
 }
+
+#[test]
+fn programs_newer_than_the_server_are_told_and_their_sets_go_back() {
+    let server = server_with_data(PostgresVersion::Own);
+    let (context, _) = context("01jd0000000000000001");
+    for (programs, road) in
+        [(PostgresVersion::V17, Road::SideCopy), (PostgresVersion::V18, Road::SideCopy), (PostgresVersion::V18, Road::InPlace)]
+    {
+        let store = store_with(&server.url("zync"), programs);
+        let before = text(&server, "zync");
+        let problems = store.look(&context).unwrap().backup_problems;
+        let told = |problem: &&plan::ports::Problem| problem.text.contains("pg_restore 1") && problem.way_out.is_some();
+        assert!(problems.iter().any(|problem| told(&problem)), "{problems:?}");
+        let set = take(&store);
+        psql(&server, "zync", "DROP TABLE parents CASCADE; CREATE TABLE intruder (); DROP SCHEMA \"Odd schema\" CASCADE");
+        let place = staged(&store, &context, &set, road);
+        store.cut_over(&context, &place).unwrap();
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+        same(&before, &text(&server, "zync"));
+    }
+    // With programs of the server's own version there is nothing to tell.
+    let store = store_with(&server.url("zync"), PostgresVersion::Own);
+    assert_eq!(store.look(&context).unwrap().backup_problems, []);
+}

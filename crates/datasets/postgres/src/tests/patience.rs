@@ -1,0 +1,186 @@
+//! The application goes on: no lock of a backup makes it wait, whatever else happens in its database. And limits of the server are told for what they are.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+/// One row per statement of an application that reads and writes one table, timed from outside.
+struct Application {
+    over: Arc<AtomicBool>,
+    thread: std::thread::JoinHandle<Duration>,
+}
+
+impl Application {
+    fn start(url: &str) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let mut client = postgres::Client::connect(url, postgres::NoTls).unwrap();
+        let ended = Arc::clone(&over);
+        let thread = std::thread::spawn(move || {
+            let mut slowest = Duration::ZERO;
+            while !ended.load(Ordering::SeqCst) {
+                let began = Instant::now();
+                client.batch_execute("UPDATE tenants SET v = v + 1 WHERE id = 1; SELECT * FROM tenants WHERE id = 2").unwrap();
+                slowest = slowest.max(began.elapsed());
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            slowest
+        });
+        Self { over, thread }
+    }
+
+    fn slowest(self) -> Duration {
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
+}
+
+fn server() -> lab::Postgres {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(&server, "postgres", "CREATE DATABASE zync");
+    let data = "CREATE TABLE tenants (id int PRIMARY KEY, v int); INSERT INTO tenants SELECT n, 0 FROM generate_series(1, 1000) n; \
+                CREATE TABLE a_first (id int); CREATE TABLE z_last (id int); CREATE TABLE big (v text); \
+                INSERT INTO big SELECT repeat(md5(n::text), 100) FROM generate_series(1, 20000) n";
+    psql(&server, "zync", data);
+    server
+}
+
+/// A session of somebody else.
+fn client(server: &lab::Postgres) -> postgres::Client {
+    postgres::Client::connect(&server.url("zync"), postgres::NoTls).unwrap()
+}
+
+#[test]
+fn a_change_of_a_table_during_a_dump_ends_the_dump_and_not_the_application() {
+    let server = server();
+    let store = store_at(&server.url("zync"));
+    let (context, _) = context("01jdbackup0000000000");
+    let mut dump = store.dump(&context).unwrap();
+    // As a repository that is slow: the dump stays open.
+    dump.next_part().unwrap();
+    let application = Application::start(&server.url("zync"));
+    let began = Instant::now();
+    client(&server).batch_execute("ALTER TABLE tenants ADD COLUMN more text DEFAULT 'x'").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "the change itself waited {:?}", began.elapsed());
+    let error = pull(dump).map(drop).unwrap_err();
+    assert_eq!(error.class(), plan::Class::Transient, "{error:?}");
+    assert!(error.to_string().contains("tenants") && error.hints().iter().any(|hint| hint.contains("migration")), "{error:?}");
+    let slowest = application.slowest();
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'threescale-backup%'";
+    until("our sessions are gone", || psql(&server, "postgres", left) == "0");
+    take(&store);
+}
+
+#[test]
+fn who_changes_another_table_for_long_makes_the_backup_wait_and_not_the_application() {
+    let server = server();
+    let store = store_at(&server.url("zync"));
+    // Somebody reads for long, somebody wants to change what he reads, and the backup comes behind.
+    let (mut reader, mut writer) = (client(&server), client(&server));
+    reader.batch_execute("BEGIN; SELECT * FROM z_last").unwrap();
+    let changing = std::thread::spawn(move || writer.batch_execute("ALTER TABLE z_last ADD COLUMN b int").unwrap());
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'";
+    until("the change waits", || psql(&server, "zync", waits) == "1");
+    let application = Application::start(&server.url("zync"));
+    let (context, _) = context("01jdbackup0000000000");
+    let taking = std::thread::spawn(move || pull(store.dump(&context).unwrap()).unwrap());
+    // The backup has come to z_last, and holds the others.
+    let behind = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE NOT l.granted AND a.application_name LIKE 'threescale-backup%'";
+    until("the backup waits", || psql(&server, "zync", behind) != "0");
+    // Another change, of a table that the backup holds.
+    let began = Instant::now();
+    client(&server).batch_execute("ALTER TABLE tenants ADD COLUMN b int").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    reader.batch_execute("COMMIT").unwrap();
+    changing.join().unwrap();
+    let (_, verdict) = taking.join().unwrap();
+    assert_eq!(verdict.evidence.collections["public.tenants"].count, 1000);
+    let slowest = application.slowest();
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+#[test]
+fn a_backup_and_a_staging_make_nobody_wait() {
+    let server = server();
+    let store = store_at(&server.url("zync"));
+    // Idle in a transaction, with locks.
+    let mut idle = client(&server);
+    idle.batch_execute("BEGIN; UPDATE a_first SET id = 2; SELECT count(*) FROM big").unwrap();
+    let application = Application::start(&server.url("zync"));
+    let set = take(&store);
+    let (context, _) = context("01jd0000000000000001");
+    staged(&store, &context, &set, Road::SideCopy);
+    let slowest = application.slowest();
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+}
+
+#[test]
+fn three_sessions_are_enough_and_doctor_tells_when_there_are_fewer() {
+    let server = server();
+    psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync' CREATEDB CONNECTION LIMIT 3; ALTER DATABASE zync OWNER TO zync");
+    psql(
+        &server,
+        "zync",
+        "ALTER TABLE tenants OWNER TO zync; ALTER TABLE a_first OWNER TO zync; ALTER TABLE z_last OWNER TO zync; ALTER TABLE big OWNER TO zync",
+    );
+    let store = store_at(&server.url_as("zync", "zync", "zync"));
+    let (mut context, _) = context("01jdbackup0000000000");
+    context.workers = 8;
+    let limits = || {
+        let findings = store.look(&context).unwrap();
+        findings.backup_problems.into_iter().filter(|problem| problem.text.contains("sessions")).collect::<Vec<_>>()
+    };
+    let gone = || psql(&server, "postgres", "SELECT count(*) FROM pg_stat_activity WHERE usename = 'zync'") == "0";
+    assert_eq!(limits(), []);
+    until("the doctor has gone", gone);
+    let (memory, verdict) = pull(store.dump(&context).unwrap()).unwrap();
+    until("the backup has gone", gone);
+    let kept = kept(&memory, verdict);
+    let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
+    until("nobody is there", gone);
+    store.stage(&context, &place, Arc::new(memory), &kept).unwrap();
+    until("nobody is there", gone);
+    prove(&store, &context, &place, &kept);
+    until("nobody is there", gone);
+    psql(&server, "postgres", "ALTER ROLE zync CONNECTION LIMIT 2");
+    let found = limits();
+    assert!(found.len() == 1 && found[0].severity == plan::ports::Severity::Blocks && found[0].text.contains("2 of 2"), "{found:?}");
+    until("the doctor has gone", gone);
+    let error = store.dump(&context).map(drop).unwrap_err();
+    assert!(error.to_string().contains("3 sessions"), "{error:?}");
+    // The database's own limit.
+    psql(&server, "postgres", "ALTER ROLE zync CONNECTION LIMIT -1; ALTER DATABASE zync CONNECTION LIMIT 1");
+    assert!(limits().iter().any(|problem| problem.text.contains("database \"zync\" can have 1 of 1")), "{:?}", limits());
+}
+
+#[test]
+fn more_tables_than_the_server_can_lock_are_told_with_the_setting() {
+    let server = with_locks(lab::Postgres::start(&["-c", "max_connections=10"]).unwrap(), "10");
+    psql(&server, "postgres", "CREATE DATABASE zync");
+    for from in [0, 200, 400, 600, 800, 1000] {
+        let make = format!("SELECT format('CREATE TABLE t%s ()', n) FROM generate_series({from}, {}) n \\gexec", from + 199);
+        psql(&server, "zync", &make);
+    }
+    let store = store_at(&server.url("zync"));
+    let (context, _) = context("01jdbackup0000000000");
+    let error = store.dump(&context).map(drop).unwrap_err();
+    assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
+    assert!(error.hints().iter().any(|hint| hint.contains("max_locks_per_transaction")), "{error:?}");
+    let problems = store.look(&context).unwrap().backup_problems;
+    let told = problems.iter().find(|problem| problem.text.contains("locks")).unwrap();
+    let way_out = told.way_out.clone().unwrap();
+    // What it says is enough.
+    let number: String = way_out.split("max_locks_per_transaction = ").nth(1).unwrap().chars().take_while(char::is_ascii_digit).collect();
+    drop(store);
+    let server = with_locks(server, &number);
+    take(&store_at(&server.url("zync")));
+}
+
+/// The same server, started anew.
+fn with_locks(mut server: lab::Postgres, number: &str) -> lab::Postgres {
+    server.stop().unwrap();
+    let file = server.folder().join("data/postgresql.auto.conf");
+    std::fs::write(&file, format!("max_locks_per_transaction = {number}\n")).unwrap();
+    server.start_again().unwrap();
+    server
+}
