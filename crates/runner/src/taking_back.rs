@@ -3,7 +3,7 @@
 //! Undo needs no proof and makes nothing anew that may refuse: what is put back was kept. What one store cannot do stops nothing else; it is told at the end, and
 //! the run stays open for another `undo`. Where a store knows nothing of the run, a person is asked: the others are put back, nothing is dropped, no writer starts.
 
-use plan::ids::DataSetName;
+use plan::ids::{DataSetName, SetId};
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Discard, Event, Noted, Place, Undone, Verb, WriterGroup};
@@ -25,8 +25,8 @@ enum WayBack {
     StartWriters(StepId),
     /// The swap is reversed.
     SwapBack(DataSetName, StepId),
-    /// The live data was replaced: what was kept of it goes back, else its safety copy.
-    PutBack(DataSetName, StepId),
+    /// The live data was replaced: what its store kept goes back, or else its safety copy. The place, and the step that replaced it.
+    PutBack(DataSetName, StepId, StepId),
     /// The staged copy is removed.
     RemoveStaged(DataSetName, StepId),
 }
@@ -37,7 +37,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::StartWriters { noted, .. } => run.has_cut_over().then_some(WayBack::StopWriters(*noted)),
         Action::StopWriters { noted } => Some(WayBack::StartWriters(*noted)),
         Action::CutOver { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
-        Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved)),
+        Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Dump { .. }
         | Action::WriteManifest
@@ -135,7 +135,7 @@ impl Taking<'_> {
             WayBack::StopWriters(noted) => hands.writers.stop(&hands.context, noted_of(run, noted)?),
             WayBack::StartWriters(noted) => start_again(hands, run, noted_of(run, noted)?),
             WayBack::SwapBack(data_set, reserved) => swap_back(hands, run, data_set, place_of(run, reserved)?),
-            WayBack::PutBack(data_set, reserved) => put_back(hands, run, data_set, place_of(run, reserved)?),
+            WayBack::PutBack(data_set, reserved, staged) => put_back(hands, run, data_set, place_of(run, reserved)?, staged),
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
@@ -276,18 +276,40 @@ fn start_again(hands: &Hands, run: &Run, noted: &Noted) -> Result<()> {
 }
 
 /// What was kept in the store needs no safety copy. That the restored data cannot be removed afterwards is told, and changes nothing.
-fn put_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
+fn put_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place, staged: StepId) -> Result<()> {
     let store = hands.data_set(data_set)?;
     if !store.keeps_previous(place) {
         return load_safety_copy(hands, run, data_set, place);
     }
-    swap_back(hands, run, data_set, place)?;
+    let taken = hands.watched(data_set, Verb::Undo, None, || store.undo(&hands.context, place)).and_then(|found| match found {
+        Undone::PreviousIsLive => Ok(()),
+        // It was put back by an earlier call that died, or nothing was replaced yet: a load writes its record first.
+        Undone::NothingThere if run.output(staged).is_none() => Ok(()),
+        Undone::NothingThere => Err(Error::needs_person(format!(
+            "the store of {data_set} knows nothing of run {}, which the journal says replaced its data in place",
+            run.plan.run
+        ))
+        .hint("Look whether this is the store that the run was made for, and whether somebody else took the run back or settled it.")),
+    });
+    taken.map_err(|error| match safety_set(run) {
+        Some(set) => error.hint(format!("The safety copy that was taken before is another way back: `restore {set}`.")),
+        None => error,
+    })?;
     if let Err(error) = store.discard(&hands.context, place, Discard::Staged) {
         let text = format!("{data_set} is put back; what was restored could not be removed: {}", error.chain());
         hands.context.watch.see(Event::Warning(&text));
     }
     tidy_one(hands, data_set, place);
     Ok(())
+}
+
+/// The set with the safety copies of a run.
+fn safety_set(run: &Run) -> Option<&SetId> {
+    let copies = run.plan.steps.iter().filter(|step| matches!(step.action, Action::SafetyCopy { .. }));
+    copies.into_iter().find_map(|step| match run.output(step.id) {
+        Some(Output::Set { set }) => Some(set),
+        _ => None,
+    })
 }
 
 /// What is live after it is the safety copy, or the load has failed. A proof that differs is told and changes nothing: there is nothing better to load.
@@ -304,12 +326,7 @@ fn load_safety_copy(hands: &Hands, run: &Run, data_set: DataSetName, place: &Pla
 }
 
 fn safety_copy_of(hands: &Hands, run: &Run, data_set: DataSetName) -> Result<KeptDataSet> {
-    let copies = run.plan.steps.iter().filter(|step| matches!(step.action, Action::SafetyCopy { .. }));
-    let set = copies.into_iter().find_map(|step| match run.output(step.id) {
-        Some(Output::Set { set }) => Some(set),
-        _ => None,
-    });
-    let set = set.ok_or_else(|| Error::needs_person("the journal names no safety copy, though data was replaced in place"))?;
+    let set = safety_set(run).ok_or_else(|| Error::needs_person("the journal names no safety copy, though data was replaced in place"))?;
     let manifests = hands.repository.manifests()?;
     let manifest = manifests.iter().find(|manifest| manifest.set == *set);
     let kept = manifest.and_then(|manifest| manifest.data_sets.get(&data_set)).cloned();

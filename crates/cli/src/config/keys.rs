@@ -138,11 +138,11 @@ pub(crate) static SECTIONS: &[Section] = &[
             PASSWORD,
             Key::new(
                 "log-bin",
-                Kind::Word(&["auto", "always", "never"]),
-                "\"auto\"",
-                "MySQL: whether loads are written to the binary log.",
+                Kind::Word(&["always", "auto", "never"]),
+                "\"always\"",
+                "MySQL: whether restores are written to the binary log. Without, a replica that is down and a recovery to a point in time lack them; auto: only when a replica can be seen.",
             )
-            .or("auto"),
+            .or("always"),
             CLIENT_FOLDER,
             LOCK_WAIT,
             ABSENT,

@@ -50,10 +50,10 @@ fn mysql(name: DataSetName, section: &DatabaseSection, patience: &Patience) -> R
         options.lock_wait_seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
     }
     options.log_bin = match section.log_bin.as_deref() {
-        None | Some("auto") => mysql_data_set::LogBin::Auto,
-        Some("always") => mysql_data_set::LogBin::Always,
+        None | Some("always") => mysql_data_set::LogBin::Always,
+        Some("auto") => mysql_data_set::LogBin::Auto,
         Some("never") => mysql_data_set::LogBin::Never,
-        Some(other) => return Err(Error::refused(format!("log-bin = {other:?} is not known")).hint("It is auto, always or never.")),
+        Some(other) => return Err(Error::refused(format!("log-bin = {other:?} is not known")).hint("It is always, auto or never.")),
     };
     Ok(Arc::new(mysql_data_set::MysqlStore::new(name, address, options)))
 }

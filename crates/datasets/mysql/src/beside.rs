@@ -7,9 +7,9 @@ use plan::ports::Mark;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::place::{Schemas, Side};
-use crate::quote;
-use crate::record::{self, Document, State};
+use crate::place::{self, Room, Schemas, Side};
+use crate::record::{Document, Record, State};
+use crate::schema::read as schema;
 use crate::session::Session;
 
 /// The schemas of one run.
@@ -21,6 +21,9 @@ pub(crate) struct Beside {
     pub(crate) stage: Option<String>,
     /// The schema of the record and of the previous tables.
     pub(crate) before: Option<String>,
+    /// The tables and views of the run in the live schema: previous views, and where it may make no schema all the rest.
+    #[serde(default)]
+    pub(crate) within: Vec<String>,
     /// How far it came; `None` without a record, or when that may not be read.
     pub(crate) state: Option<State>,
     /// Whose it is; `None` for runs of 0.1.0.
@@ -38,6 +41,19 @@ impl Beside {
     /// Whether a swap is half done: tables or objects of the live database may be missing.
     pub(crate) fn is_half_way(&self) -> bool {
         matches!(self.state, Some(State::Saved | State::Swapped | State::Undoing))
+    }
+
+    /// Its record, when there is one, or may be.
+    pub(crate) fn record(&self, live: &str) -> Option<Record> {
+        let within = Record::within(live, &self.short);
+        let is_within = self.within.iter().any(|name| name == within.key());
+        if is_within { Some(within) } else { self.before.as_ref().map(|before| Record::in_schema(before)) }
+    }
+
+    /// Whether it may hold a staged copy.
+    pub(crate) fn has_staged(&self, live: &str) -> bool {
+        let room = Room::within(live, Side::Stage, &self.short);
+        self.stage.is_some() || self.within.iter().any(|name| room.has(name))
     }
 
     /// Its owner, for messages.
@@ -63,10 +79,15 @@ pub(crate) fn list(session: &mut Session, live: &str) -> Result<Vec<Beside>> {
             Side::Before => run.before = Some(name),
         }
     }
+    for (name, _) in schema::all_names(session, live)? {
+        let Some(short) = place::run_of(&name) else { continue };
+        let run = runs.entry(short.to_owned()).or_insert_with(|| Beside { short: short.to_owned(), ..Beside::default() });
+        run.within.push(name);
+    }
     let mut found = Vec::new();
     for mut run in runs.into_values() {
-        if let Some(before) = &run.before {
-            let documents = documents(session, before)?;
+        if let Some(record) = run.record(live) {
+            let documents = documents(session, &record)?;
             // Long names are cut: schemas of another database of the same beginning are not ours.
             if documents.database.is_some_and(|database| !database.eq_ignore_ascii_case(live)) {
                 continue;
@@ -87,10 +108,9 @@ struct Documents {
 }
 
 /// The small documents of a record, as far as they are there and may be read.
-fn documents(session: &mut Session, before: &str) -> Result<Documents> {
+fn documents(session: &mut Session, record: &Record) -> Result<Documents> {
     let small = [Document::State, Document::Mark, Document::Covered, Document::Database].map(|document| format!("'{}'", document.name()));
-    let table = quote::qualified(before, record::TABLE);
-    let sql = format!("SELECT name, content FROM {table} WHERE name IN ({}) ORDER BY name, piece", small.join(", "));
+    let sql = format!("SELECT name, content FROM {} WHERE name IN ({}) ORDER BY name, piece", record.table(), small.join(", "));
     let mut pieces = BTreeMap::<String, Vec<u8>>::new();
     for record in session.rows_if_possible("read the record of a run", &sql)?.unwrap_or_default() {
         pieces.entry(record.text(0)?).or_default().extend(record.bytes(1).unwrap_or_default());

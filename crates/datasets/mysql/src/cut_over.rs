@@ -1,20 +1,26 @@
 //! The swap and its way back.
 //!
-//! What the live database has is saved in the record before anything is dropped. Tables move in ONE `RENAME TABLE`, which the server does wholly or not at all; so
-//! from where the tables are one sees whether it was done. Everything else is asked for before it is done. So both verbs can be interrupted anywhere and called again.
+//! What the live database has is saved in the record before anything is dropped. Tables and views move in ONE `RENAME TABLE`, which the server does wholly or not at
+//! all; so from where they are one sees whether it was done. Everything else is asked for before it is done. So both verbs can be interrupted anywhere and called
+//! again. An object that cannot be made stops neither: it is told and stays in the record.
+//!
+//! A restore in place is the same swap with nothing staged: the previous tables are moved away first, then the set is loaded where they were.
 
+mod constraints;
 mod cover;
+pub(crate) mod in_place;
+mod pointing;
 mod swap;
 
 use std::collections::BTreeSet;
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, Road, Undone};
+use plan::ports::{Context, Event, Road, Undone};
 use plan::{Class, Error, Result};
 
 use crate::blockers;
 use crate::mark;
-use crate::objects;
+use crate::objects::{self, Unmade};
 use crate::place::Schemas;
 use crate::quote;
 use crate::record::{Document, Record, State, drop_schema};
@@ -22,9 +28,11 @@ use crate::schema::{Objects, Schema, read};
 use crate::server::{Kind, Server};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
-use swap::Tables;
+use swap::{Moves, Rooms};
 
 pub(crate) use cover::uncover;
+pub(crate) use pointing::problems as foreign_keys;
+pub(crate) use swap::drop_within;
 
 /// What both verbs work with.
 struct Swap<'a> {
@@ -38,8 +46,11 @@ struct Swap<'a> {
 
 impl<'a> Swap<'a> {
     fn open(store: &MysqlStore, context: &'a Context, schemas: &'a Schemas) -> Result<Self> {
-        let mut session = store.restoring(Talk::Text, schemas, Some(&schemas.live))?;
+        let mut session = store.restoring(Talk::Text, schemas, None)?;
         session.be_patient();
+        if read::exists(&mut session, &schemas.live)? {
+            session.enter(&schemas.live)?;
+        }
         let kind = Server::ask(&mut session)?.kind;
         Ok(Self { session, context, data_set: store.name, schemas, record: Record::at(schemas), kind })
     }
@@ -59,15 +70,76 @@ impl<'a> Swap<'a> {
 
     /// This run is not live, or no longer.
     fn uncover(&mut self) -> Result<()> {
-        uncover(&mut self.session, &self.schemas.live, &self.schemas.before, &self.context.run)
+        uncover(&mut self.session, &self.schemas.live, &self.record, &self.context.run)
     }
 
     fn state(&mut self, state: State) -> Result<()> {
         self.record.write_state(&mut self.session, state)
     }
 
-    fn create(&mut self, objects: &Objects) -> Result<()> {
-        objects::create_missing(&mut self.session, self.context, self.kind, &self.schemas.live, objects)
+    /// The tables that a cut-over brings; none in place, where they are loaded after it.
+    fn staged<'b>(&self, set: &'b Objects) -> &'b [String] {
+        if self.schemas.road == Road::InPlace { &[] } else { &set.tables }
+    }
+
+    /// The state in which nothing of the live database is touched yet.
+    fn before_the_swap(&self) -> State {
+        if self.schemas.road == Road::InPlace { State::Staging } else { State::Staged }
+    }
+
+    /// Makes what is not there. What cannot be made is told, and its definition stays in the record.
+    fn make(&mut self, objects: &Objects, of: Document) -> Result<()> {
+        let watch = &self.context.watch;
+        let unmade =
+            objects::make_missing(&mut self.session, &mut |text| watch.see(Event::Warning(text)), self.kind, &self.schemas.live, objects)?;
+        for one in &unmade {
+            let text = format!("{}. Its definition is in {} (name = '{}')", one.text(), self.record.table(), of.name());
+            watch.see(Event::Warning(&text));
+        }
+        // What an earlier call could not put back is dropped no more.
+        let mut all = if of == Document::NotPutBack {
+            self.record.read::<Vec<Unmade>>(&mut self.session, of)?.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        all.retain(|told| objects.all().all(|object| (object.kind, &object.name) != (told.object.kind, &told.object.name)));
+        all.extend(unmade);
+        if all.is_empty() { self.record.remove(&mut self.session, of) } else { self.record.write(&mut self.session, of, &all) }
+    }
+
+    /// A database that is not there is made, with the set's character set. The record says that there was none.
+    fn make_database(&mut self, set: &Objects) -> Result<()> {
+        if read::exists(&mut self.session, &self.schemas.live)? {
+            return Ok(());
+        }
+        self.record.write(&mut self.session, Document::Absent, &true)?;
+        self.create_database(set)
+    }
+
+    fn create_database(&mut self, objects: &Objects) -> Result<()> {
+        let sql = format!(
+            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
+            quote::name(&self.schemas.live),
+            objects.charset,
+            objects.collation
+        );
+        self.session.run("make the database, which is not there", &sql)?;
+        self.session.enter(&self.schemas.live)
+    }
+
+    /// After an undo: where there was no database there is none again, unless somebody put something into it.
+    fn drop_database_that_was_absent(&mut self) -> Result<()> {
+        if self.record.read::<bool>(&mut self.session, Document::Absent)? != Some(true) {
+            return Ok(());
+        }
+        let live = &self.schemas.live;
+        if read::all_names(&mut self.session, live)?.is_empty() && objects::existing(&mut self.session, live)?.is_empty() {
+            self.session.run("drop the database that was not there", &format!("DROP DATABASE IF EXISTS {}", quote::name(live)))?;
+        } else {
+            let text = format!("there was no database {live:?} before this run; it stays, because somebody put something into it");
+            self.context.watch.see(Event::Warning(&text));
+        }
+        self.record.remove(&mut self.session, Document::Absent)
     }
 
     /// Saves what the live database has now, together with what was saved before: an earlier call may have dropped some of it already.
@@ -79,19 +151,20 @@ impl<'a> Swap<'a> {
             let dropped = |of: &[crate::schema::Object]| {
                 of.iter().filter(|object| !has.contains(&(object.kind, object.name.clone()))).cloned().collect::<Vec<_>>()
             };
-            // What was dropped goes first where order matters; views are tried in any order.
+            // What was dropped goes first where order matters.
             now.routines.extend(dropped(&saved.routines));
             now.views.extend(dropped(&saved.views));
             now.triggers = in_saved_order(&saved, dropped(&saved.triggers).into_iter().chain(now.triggers).collect());
             now.events.extend(dropped(&saved.events));
             (now.charset, now.collation) = (saved.charset, saved.collation);
         }
+        constraints::note(self)?;
         self.record.write_with_state(&mut self.session, Document::Live, &now, State::Saved)?;
         Ok(now)
     }
 
     /// After a swap that could not be had: what was dropped comes back, the state is what it was, and the error names who is in the way.
-    fn give_up(&mut self, error: Error, objects: &Objects, state: State) -> Error {
+    fn give_up(&mut self, error: Error, objects: &Objects, of: Document, state: State) -> Error {
         if error.class() == Class::Interrupted || !self.session.is_alive() {
             // Stopped, or the server is gone: the next call goes on from the record.
             return error;
@@ -99,7 +172,8 @@ impl<'a> Swap<'a> {
         let busy = (error.class() == Class::Transient)
             .then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
         let is_beside = !matches!(state, State::Swapped | State::Done);
-        let restored = self.create(objects).and_then(|()| if is_beside { self.uncover() } else { Ok(()) }).and_then(|()| self.state(state));
+        let restored =
+            self.make(objects, of).and_then(|()| if is_beside { self.uncover() } else { Ok(()) }).and_then(|()| self.state(state));
         let error = match busy {
             Some(busy) => busy.because(error),
             None => error,
@@ -131,15 +205,20 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
         Some(State::Staging) => {
             return Err(Error::failed("there is no whole staged copy to cut over to").hint("Stage and prove again."));
         }
-        Some(State::Undoing) => return Err(Error::failed("an undo of this run is half-way").hint("Finish it with `undo`.")),
+        Some(State::Undoing) => return Err(half_undone()),
         Some(State::Done) => return drop_if_empty(&mut swap),
         Some(state @ (State::Staged | State::Undone | State::Saved)) => move_in(&mut swap, state)?,
         Some(State::Swapped) => {}
     }
     let set = swap.set()?;
-    swap.create(&set)?;
+    pointing::put_right(&mut swap)?;
+    swap.make(&set, Document::NotMade)?;
     swap.state(State::Done)?;
     drop_if_empty(&mut swap)
+}
+
+fn half_undone() -> Error {
+    Error::failed("an undo of this run is half-way").hint("Finish it with `undo`.")
 }
 
 /// Somebody else ended the run, or this is another server.
@@ -152,88 +231,112 @@ fn nothing_there(swap: &Swap<'_>) -> Error {
 /// Until the tables are swapped.
 fn move_in(swap: &mut Swap<'_>, state: State) -> Result<()> {
     let set = swap.set()?;
-    let tables = Tables::read(&mut swap.session, swap.schemas)?;
-    if state == State::Saved && tables.are_swapped(&swap.live()?, &set) {
+    let staged = swap.staged(&set).to_vec();
+    let rooms = Rooms::read(&mut swap.session, swap.schemas)?;
+    if state == State::Saved && rooms.are_swapped(&swap.live()?, &staged) {
         return swap.state(State::Swapped);
     }
-    if let Some(missing) = tables.not_staged(&set) {
+    if let Some(missing) = rooms.not_staged(&staged) {
         let text = format!("the staged copy of run {} lacks table {missing:?}: nothing was changed", swap.context.run);
         return Err(Error::needs_person(text).hint(format!("Somebody changed schema {:?}. Restore again.", swap.schemas.stage)));
     }
-    mark::refuse_half_loaded(&mut swap.session, &swap.schemas.live)?;
+    if swap.schemas.road == Road::SideCopy {
+        mark::refuse_half_loaded(&mut swap.session, &swap.schemas.live)?;
+    }
     cover::refuse_strangers(swap)?;
+    pointing::refuse_immovable(swap)?;
+    swap.make_database(&set)?;
     swap::probe(&mut swap.session, &swap.schemas.live)?;
     let live = swap.save()?;
     cover::cover(swap)?;
-    let moved = objects::drop_all(&mut swap.session, &swap.schemas.live).and_then(|()| {
-        let staged = &set.tables;
-        swap::rename(
-            &mut swap.session,
-            &[(&swap.schemas.live, &swap.schemas.before, &live.tables), (&swap.schemas.stage, &swap.schemas.live, staged)],
-        )
+    let moved = objects::drop_all_but_views(&mut swap.session, &swap.schemas.live).and_then(|()| {
+        let schemas = swap.schemas;
+        let mut moves = Moves::default();
+        moves.add(&schemas.live(), &schemas.kept(), &live.tables);
+        moves.add(&schemas.live(), &schemas.kept_views(), rooms.live_views(&live.views));
+        moves.add(&schemas.aside(), &schemas.live(), &staged);
+        moves.run(&mut swap.session)
     });
     if let Err(error) = moved {
-        let state = if state == State::Saved { State::Staged } else { state };
-        return Err(swap.give_up(error, &live, state));
+        let state = if state == State::Saved { swap.before_the_swap() } else { state };
+        return Err(swap.give_up(error, &live, Document::NotPutBack, state));
     }
     swap.state(State::Swapped)
 }
 
 /// Takes a cut-over back, as far as it came. Without a record nothing was swapped here, by this run: that is said.
 pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> Result<Undone> {
-    if schemas.road == Road::InPlace {
-        return Err(Error::needs_person("a restore in place has no previous data beside it")
+    if !schemas.keeps_previous() {
+        return Err(Error::needs_person("a restore in place by release 0.1.0 has no previous data beside it")
             .hint("Restore the safety copy that was taken before it."));
     }
     let mut swap = Swap::open(store, context, schemas)?;
     let state = match swap.came_to()? {
         None => return Ok(Undone::NothingThere),
-        Some(State::Staging | State::Staged | State::Undone) => return swap.uncover().map(|()| Undone::PreviousIsLive),
+        Some(State::Staging | State::Staged | State::Undone) => {
+            swap.uncover()?;
+            return in_place::unmark(&mut swap).map(|()| Undone::PreviousIsLive);
+        }
         Some(state) => state,
     };
     cover::refuse_covered(&mut swap)?;
     let (set, live) = (swap.set()?, swap.live()?);
-    let tables = Tables::read(&mut swap.session, schemas)?;
-    if state == State::Saved && !tables.are_swapped(&live, &set) {
-        swap.create(&live)?;
-        swap.uncover()?;
-        return swap.state(State::Staged).map(|()| Undone::PreviousIsLive);
+    if !read::exists(&mut swap.session, &schemas.live)? {
+        // Dropped after the cut-over, or by an earlier call of this.
+        swap.create_database(&live)?;
     }
-    if !(state == State::Undoing && tables.are_swapped_back(&live)) {
-        if let Some(missing) = tables.not_kept(&live) {
-            let text = format!("what run {} replaced lacks table {missing:?}: nothing was changed", context.run);
-            return Err(Error::needs_person(text).hint(format!("Somebody changed schema {:?}.", schemas.before)));
+    let rooms = Rooms::read(&mut swap.session, schemas)?;
+    let is_swapped = state != State::Saved || rooms.are_swapped(&live, swap.staged(&set));
+    if is_swapped {
+        if state != State::Undoing || !rooms.are_swapped_back(&live) {
+            move_out(&mut swap, &rooms, state, &set, &live)?;
         }
-        mark::refuse_half_loaded(&mut swap.session, &schemas.live)?;
-        move_out(&mut swap, state, &set, &live)?;
+        constraints::put_back(&mut swap)?;
+        pointing::put_right(&mut swap)?;
     }
-    swap.create(&live)?;
+    swap.make(&live, Document::NotPutBack)?;
     swap.uncover()?;
-    swap.state(State::Undone).map(|()| Undone::PreviousIsLive)
+    in_place::unmark(&mut swap)?;
+    swap.drop_database_that_was_absent()?;
+    let state = if is_swapped { State::Undone } else { swap.before_the_swap() };
+    swap.state(state).map(|()| Undone::PreviousIsLive)
 }
 
 /// Until the previous tables are live again.
-fn move_out(swap: &mut Swap<'_>, state: State, set: &Objects, live: &Objects) -> Result<()> {
+fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects, live: &Objects) -> Result<()> {
+    if let Some(missing) = rooms.not_kept(live) {
+        let text = format!("what run {} replaced lacks table {missing:?}: nothing was changed", swap.context.run);
+        return Err(Error::needs_person(text).hint(format!("Somebody changed schema {:?}.", swap.schemas.kept().schema)));
+    }
+    if swap.schemas.road == Road::SideCopy {
+        mark::refuse_half_loaded(&mut swap.session, &swap.schemas.live)?;
+    }
     swap::probe(&mut swap.session, &swap.schemas.live)?;
     swap.state(State::Undoing)?;
-    let sql = format!(
-        "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
-        quote::name(&swap.schemas.stage),
-        set.charset,
-        set.collation
-    );
-    swap.session.run("make the schema for the restored data", &sql)?;
+    if !swap.schemas.is_within() {
+        let sql = format!(
+            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
+            quote::name(&swap.schemas.stage),
+            set.charset,
+            set.collation
+        );
+        swap.session.run("make the schema for the restored data", &sql)?;
+    }
     // Everything that is live now goes, also what was made since the cut-over.
     let restored = read::table_names(&mut swap.session, &swap.schemas.live)?;
     let moved = objects::drop_all(&mut swap.session, &swap.schemas.live).and_then(|()| {
-        let (schemas, session) = (swap.schemas, &mut swap.session);
-        swap::rename(session, &[(&schemas.live, &schemas.stage, &restored), (&schemas.before, &schemas.live, &live.tables)])
+        let schemas = swap.schemas;
+        let mut moves = Moves::default();
+        moves.add(&schemas.live(), &schemas.aside(), &restored);
+        moves.add(&schemas.kept(), &schemas.live(), &live.tables);
+        moves.add(&schemas.kept_views(), &schemas.live(), rooms.kept_views(&live.views));
+        moves.run(&mut swap.session)
     });
     match moved {
         Ok(()) => Ok(()),
         Err(error) => {
             let state = if state == State::Undoing { State::Swapped } else { state };
-            Err(swap.give_up(error, set, state))
+            Err(swap.give_up(error, set, Document::NotMade, state))
         }
     }
 }

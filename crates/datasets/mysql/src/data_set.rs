@@ -68,6 +68,10 @@ impl DataSet for MysqlStore {
         cut_over::undo(self, context, &self.schemas(place)?)
     }
 
+    fn keeps_previous(&self, place: &Place) -> bool {
+        self.schemas(place).is_ok_and(|schemas| schemas.keeps_previous())
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         discard::discard(self, context, &self.schemas(place)?, what)
     }

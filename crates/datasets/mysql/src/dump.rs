@@ -20,6 +20,7 @@ use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
 use plan::{Error, Result};
 
 use crate::chunk;
+use crate::objects;
 use crate::schema::{Schema, lines, needs, read};
 use crate::session::Session;
 use crate::store::MysqlStore;
@@ -273,7 +274,9 @@ impl Dump for MysqlDump {
         self.guard.rows("end the view", "SELECT 1").map_err(|error| self.lookout.explain(error))?;
         let mut evidence = std::mem::take(&mut self.evidence);
         evidence.facts.insert("longest-row-bytes".into(), self.longest_row_bytes.to_string());
-        Ok(Verdict { evidence, consistent_at: self.consistent_at, problems: Vec::new() })
+        let broken = objects::broken::list(&mut self.reader, &self.schema.objects.database, &self.schema.objects)?;
+        let problems = broken.iter().map(objects::broken::in_a_set).collect();
+        Ok(Verdict { evidence, consistent_at: self.consistent_at, problems })
     }
 }
 

@@ -4,10 +4,12 @@ use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, StoreKind};
 
+use crate::cut_over;
 use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
 use crate::quote;
+use crate::reserve;
 use crate::rights;
 use crate::server::{Kind, Server, Version};
 use crate::session::{Session, Talk};
@@ -15,7 +17,7 @@ use crate::store::MysqlStore;
 
 /// Everything in the way.
 pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
-    let mut session = store.session(Talk::Text, Some(&store.address.database))?;
+    let (mut session, _) = store.session_if_there(Talk::Text)?;
     let server = Server::ask(&mut session)?;
     let mut problems = Vec::new();
     match &kept.kind {
@@ -37,10 +39,10 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     problems.extend(privileges(store, &grants, road));
     let live = &store.address.database;
     problems.extend(owned::protected(&mut session, &server, &grants, live)?);
-    if road == Road::SideCopy {
-        // The way back from the cut-over needs the live routines too.
-        problems.extend(owned::hidden_routines(&mut session, &server, &grants, live)?);
-    }
+    // The way back needs the live routines too.
+    problems.extend(owned::hidden_routines(&mut session, &server, &grants, live)?);
+    problems.extend(reserve::binary_log(store, &mut session, &server)?);
+    problems.extend(cut_over::foreign_keys(&mut session, &grants, live)?);
     problems.extend(database(store, kept));
     problems.push(Problem::new(
         Severity::Note,

@@ -5,11 +5,14 @@ use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::beside::{self, Beside};
-use crate::cut_over::uncover;
+use crate::cut_over::{drop_within, uncover};
+use crate::discard;
 use crate::local_infile;
 use crate::mark;
+use crate::objects::Unmade;
+use crate::place::{self, Room, Side};
 use crate::quote;
-use crate::record::{Record, State, TABLE, drop_schema};
+use crate::record::{Document, Record, State, TABLE, drop_schema};
 use crate::schema::read;
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
@@ -30,21 +33,22 @@ pub(crate) fn list(store: &MysqlStore) -> Result<Vec<Leftover>> {
     let mut session = store.session(Talk::Text, None)?;
     let mut found = Vec::new();
     for run in beside::list(&mut session, live)? {
-        let names: Vec<&str> = [&run.stage, &run.before].into_iter().flatten().map(String::as_str).collect();
-        let holds = holds(&mut session, &run)?;
+        let schemas: Vec<&str> = [&run.stage, &run.before].into_iter().flatten().map(String::as_str).collect();
+        let holds = holds(&mut session, live, &run)?;
         let note = match holds {
             Holds::Staged => "a staged copy",
             Holds::Previous => "what was live before a cut-over",
+            Holds::Mark if keeps_definitions(&mut session, live, &run)? => "definitions of objects that an undo could not put back",
             Holds::Mark => "a record without data",
             Holds::Unknown if run.is_half_way() => "a swap that is half done",
             Holds::Unknown => "no readable record says what it is",
         };
         found.push(Leftover {
-            what: format!("schema {}: {note}", names.join(" and ")),
+            what: format!("{}: {note}", places(live, &run)),
             run: run.run(),
             installation: run.mark.as_ref().map(|mark| mark.installation.clone()),
             holds,
-            bytes: bytes(&mut session, &names)?,
+            bytes: Some(discard::bytes(&mut session, &schemas, live, &run.short)?),
             handle: handle(&Handle::Schemas(Box::new(run)))?,
         });
     }
@@ -65,34 +69,38 @@ fn handle(handle: &Handle) -> Result<serde_json::Value> {
     serde_json::to_value(handle).map_err(|error| Error::failed("write what was found").because(error))
 }
 
-fn holds(session: &mut Session, run: &Beside) -> Result<Holds> {
+/// `schema system__before_… and 3 tables and views of database system`.
+fn places(live: &str, run: &Beside) -> String {
+    let schemas: Vec<&str> = [&run.stage, &run.before].into_iter().flatten().map(String::as_str).collect();
+    let schemas = (!schemas.is_empty()).then(|| format!("schema {}", schemas.join(" and ")));
+    let within = run.within.first().map(|first| format!("{first} and the like in database {live} ({})", run.within.len()));
+    [schemas, within].into_iter().flatten().collect::<Vec<_>>().join(" and ")
+}
+
+fn keeps_definitions(session: &mut Session, live: &str, run: &Beside) -> Result<bool> {
+    let Some(record) = run.record(live).filter(|_| run.state.is_some()) else { return Ok(false) };
+    Ok(record.read::<Vec<Unmade>>(session, Document::NotPutBack)?.is_some_and(|all| !all.is_empty()))
+}
+
+fn holds(session: &mut Session, live: &str, run: &Beside) -> Result<Holds> {
     Ok(match run.state {
         Some(State::Done) => Holds::Previous,
         Some(State::Saved | State::Swapped | State::Undoing) => Holds::Unknown,
-        Some(State::Staging | State::Staged | State::Undone) if run.stage.is_some() => Holds::Staged,
+        Some(State::Staging | State::Staged | State::Undone) if run.has_staged(live) => Holds::Staged,
         Some(State::Staging | State::Staged | State::Undone) => Holds::Mark,
         None if is_empty(session, run)? => Holds::Mark,
         None => Holds::Unknown,
     })
 }
 
-/// Whether schemas without a record hold nothing: they were just made, or are all but dropped.
+/// Whether what has no record holds nothing: it was just made, or is all but dropped.
 fn is_empty(session: &mut Session, run: &Beside) -> Result<bool> {
     for schema in [&run.stage, &run.before].into_iter().flatten() {
         if read::table_names(session, schema)?.iter().any(|name| name != TABLE) {
             return Ok(false);
         }
     }
-    Ok(true)
-}
-
-fn bytes(session: &mut Session, schemas: &[&str]) -> Result<Option<u64>> {
-    let names: Vec<String> = schemas.iter().map(|name| quote::text(name)).collect();
-    let sql = format!(
-        "SELECT CAST(COALESCE(SUM(DATA_LENGTH + INDEX_LENGTH), 0) AS UNSIGNED) FROM information_schema.TABLES WHERE TABLE_SCHEMA IN ({})",
-        names.join(", ")
-    );
-    Ok(session.rows("read sizes", &sql)?.first().map(|record| record.number(0)))
+    Ok(run.within.iter().all(|name| *name == place::record_within(&run.short)))
 }
 
 /// Removes one.
@@ -126,25 +134,29 @@ fn changed(leftover: &Leftover) -> Error {
 }
 
 fn remove_schemas(session: &mut Session, live: &str, run: &Beside, leftover: &Leftover) -> Result<()> {
-    let names: Vec<&String> = [&run.stage, &run.before].into_iter().flatten().collect();
-    match holds(session, run)? {
+    match holds(session, live, run)? {
         Holds::Unknown if run.is_half_way() => {
             return Err(Error::needs_person(format!("{} may hold what the live database lacks: nothing was removed", leftover.what))
                 .hint(format!("`resume {0}` or `undo {0}` with the run's journal ends the swap.", run.run())));
         }
         Holds::Unknown => {
-            let drops: Vec<String> = names.iter().map(|name| format!("DROP DATABASE {};", quote::name(name))).collect();
-            return Err(Error::needs_person(format!("nobody can say what is in {}: nothing was removed", names[0]))
+            let drops: Vec<String> =
+                [&run.stage, &run.before].into_iter().flatten().map(|name| format!("DROP DATABASE {};", quote::name(name))).collect();
+            return Err(Error::needs_person(format!("nobody can say what is in {}: nothing was removed", places(live, run)))
                 .hint(format!("Look into it. When it is not needed: {}", drops.join(" "))));
         }
         Holds::Staged | Holds::Previous | Holds::Mark => {}
     }
-    if let (Some(before), Some(state)) = (&run.before, run.state) {
-        local_infile::put_back(session, &Record::in_schema(before))?;
+    if let (Some(record), Some(state)) = (run.record(live), run.state) {
+        local_infile::put_back(session, &record)?;
         if let (Some(mark), true) = (&run.mark, state != State::Done) {
-            uncover(session, live, before, &mark.run)?;
+            uncover(session, live, &record, &mark.run)?;
         }
     }
+    for side in [Side::Stage, Side::Before] {
+        drop_within(session, &Room::within(live, side, &run.short))?;
+    }
     // The record goes last, so that a crash leaves it with what is left.
-    names.into_iter().try_for_each(|name| drop_schema(session, name))
+    [&run.stage, &run.before].into_iter().flatten().try_for_each(|name| drop_schema(session, name))?;
+    Record::within(live, &run.short).drop_with_schema(session)
 }

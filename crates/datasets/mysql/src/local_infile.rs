@@ -1,18 +1,17 @@
 //! `local_infile` of the server: switched on for a load where that may be, and given back the value that it had.
 
 use plan::Result;
-use plan::ports::Road;
 
 use crate::place::Schemas;
 use crate::record::{Document, Record};
 use crate::session::Session;
 
-/// Whether the server takes local files; switches that on where it may, noting the old value first. In place it is not touched: there is no record.
+/// Whether the server takes local files; switches that on where it may, noting the old value first. Without a record (release 0.1.0, in place) it is not touched.
 pub(crate) fn open(session: &mut Session, schemas: &Schemas, record: &Record) -> Result<bool> {
     if session.variable("GLOBAL.local_infile")?.as_deref() == Some("1") {
         return Ok(true);
     }
-    if schemas.road == Road::InPlace {
+    if !schemas.keeps_previous() {
         return Ok(false);
     }
     record.write(session, Document::LocalInfile, &false)?;

@@ -6,11 +6,13 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 use crate::beside::{self, Beside};
 use crate::identity;
 use crate::mark;
+use crate::objects;
 use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
 use crate::quote;
 use crate::rights;
+use crate::schema::read;
 use crate::server::{Server, has_replicas};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
@@ -21,13 +23,24 @@ const LONG_SECONDS: u64 = 60;
 /// Looks.
 pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     let database = &store.address.database;
-    let mut session = store.session(Talk::Text, Some(database))?;
+    let (mut session, is_there) = store.session_if_there(Talk::Text)?;
     let server = Server::ask(&mut session)?;
     let grants = Grants::ask(&mut session, server.kind)?;
     let mut backup = rights::reading(&grants, &server, database);
     let (road, mut restore) = rights::writing(&grants, &Schemas::of(database, &context.run, Road::SideCopy, true));
+    if !is_there {
+        let text = format!("there is no database {database:?} on {}", store.address.server());
+        let way_out = "Check the database in the address. If it was dropped, `restore` makes it again.";
+        backup.push(Problem::new(Severity::Blocks, text.clone()).way_out(way_out));
+        restore.push(Problem::new(Severity::Degrades, format!("{text}: the restore makes it, with the set's character set and collation")));
+    }
     backup.extend(owned::hidden_routines(&mut session, &server, &grants, database)?);
     restore.extend(owned::protected(&mut session, &server, &grants, database)?);
+    // What may not be read is told above.
+    if let Ok(objects) = read::objects(&mut session, database) {
+        let broken = objects::broken::list(&mut session, database, &objects)?;
+        restore.extend(broken.iter().filter_map(objects::broken::in_a_plan));
+    }
     let long = long_transactions(&mut session)?;
     backup.extend(
         long.iter().map(|text| {

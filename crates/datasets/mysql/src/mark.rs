@@ -58,6 +58,17 @@ fn replaced_by(found: &Found, live: &str) -> Error {
         .hint(format!("`resume {run}` or `undo {run}` with its journal ends it; `abandon {run}` removes its mark."))
 }
 
+/// Nobody else is replacing the live database.
+///
+/// # Errors
+/// [`plan::Class::NeedsPerson`] when another run has marked it.
+pub(crate) fn refuse_another(session: &mut Session, context: &Context, live: &str) -> Result<()> {
+    match find(session, live)? {
+        Some(found) if !is_of(&found, context) => Err(replaced_by(&found, live)),
+        _ => Ok(()),
+    }
+}
+
 /// Marks the live database as being replaced by this run.
 ///
 /// # Errors

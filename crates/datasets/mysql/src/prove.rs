@@ -9,6 +9,7 @@ use plan::ports::{Context, Event, Road, Verb};
 use plan::{Error, Result};
 
 use crate::chunk::{self, Chunk};
+use crate::objects::Unmade;
 use crate::place::Schemas;
 use crate::record::{Document, Record};
 use crate::schema::{Schema, lines, read};
@@ -21,6 +22,7 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
     let target = schemas.target();
     let mut session = store.session(Talk::Text, Some(target))?;
     let server = Server::ask(&mut session)?;
+    let unmade = not_made(&mut session, schemas)?;
     let (mut schema, wanted) = match schemas.road {
         Road::SideCopy => {
             let set: Schema = Record::at(schemas).need(&mut session, Document::Set)?;
@@ -29,7 +31,13 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
             staged.objects = set.objects.clone();
             (staged, Some(set))
         }
-        Road::InPlace => (read::schema(&mut session, &server, target)?, None),
+        Road::InPlace => {
+            let mut live = read::schema(&mut session, &server, target)?;
+            let set = if schemas.keeps_previous() { Record::at(schemas).read(&mut session, Document::Set)? } else { None };
+            // Told, and in the record: they are not there, and all else is.
+            live.objects.add(unmade.iter().map(|one| &one.object));
+            (live, set)
+        }
     };
     for table in &mut schema.tables {
         // Fresh tables have no estimates yet; the set knows how many rows there should be.
@@ -42,10 +50,19 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
     if let Some(wanted) = &wanted {
         evidence.warnings = differences(context, wanted, &schema);
     }
+    evidence.warnings.extend(unmade.iter().map(Unmade::text));
     let tallies = read_all(store, context, target, &schema)?;
     evidence.collections.extend(schema.tables.iter().map(|table| table.name.clone()).zip(tallies));
     evidence.facts.insert("version".into(), server.version.to_string());
     Ok(evidence)
+}
+
+/// The objects of the set that the server refuses, as the load found.
+fn not_made(session: &mut Session, schemas: &Schemas) -> Result<Vec<Unmade>> {
+    if !schemas.keeps_previous() {
+        return Ok(Vec::new());
+    }
+    Ok(Record::at(schemas).read(session, Document::NotMade)?.unwrap_or_default())
 }
 
 /// Names the definitions that differ: a digest alone says only that they do.

@@ -1,4 +1,4 @@
-//! The record of a cut-over, in a table of the `before` schema: what the set brings, what the live database had, and how far the swap came.
+//! The record of a cut-over, in a table of the `before` schema (where there is none, of the live one): what the set brings, what the live database had, and how far the swap came.
 //!
 //! It is written before anything is dropped, so that a cut-over or an undo that was interrupted anywhere can go on, without the repository.
 
@@ -8,7 +8,7 @@ use plan::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::place::Schemas;
+use crate::place::{self, Schemas};
 use crate::quote;
 use crate::schema::read;
 use crate::session::Session;
@@ -54,6 +54,16 @@ pub(crate) enum Document {
     Database,
     /// The run that was swapped in over this one: what is live is not this run's. Written by that run.
     Covered,
+    /// What of the set the server refuses, with the definitions.
+    NotMade,
+    /// What of the previous objects could not be put back, with the definitions: the only place that has them.
+    NotPutBack,
+    /// Foreign keys and checks of the previous tables that gave up their names for those of the set.
+    Constraints,
+    /// Foreign keys that are being made again: one of them may be dropped and not added.
+    Pointing,
+    /// There was no database.
+    Absent,
 }
 
 impl Document {
@@ -67,30 +77,59 @@ impl Document {
             Self::Mark => "mark",
             Self::Database => "database",
             Self::Covered => "covered",
+            Self::NotMade => "not-made",
+            Self::NotPutBack => "not-put-back",
+            Self::Constraints => "constraints",
+            Self::Pointing => "pointing",
+            Self::Absent => "absent",
         }
     }
 }
 
 /// The record of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
-    before: String,
+    schema: String,
+    name: String,
     table: String,
 }
 
 impl Record {
     /// The record at a place.
     pub(crate) fn at(schemas: &Schemas) -> Self {
-        Self::in_schema(&schemas.before)
+        if schemas.is_within() { Self::within(&schemas.live, schemas.short()) } else { Self::in_schema(&schemas.before) }
     }
 
     /// The record in a schema for previous data.
     pub(crate) fn in_schema(before: &str) -> Self {
-        Self { before: before.to_owned(), table: quote::qualified(before, TABLE) }
+        Self::named(before, TABLE.to_owned())
     }
 
-    /// Makes the schema and the table, if they are not there, and says whose they are.
+    /// The record of a run that keeps its data within the live schema.
+    pub(crate) fn within(live: &str, short: &str) -> Self {
+        Self::named(live, place::record_within(short))
+    }
+
+    fn named(schema: &str, name: String) -> Self {
+        Self { schema: schema.to_owned(), table: quote::qualified(schema, &name), name }
+    }
+
+    /// Its table, quoted, for messages and statements.
+    pub(crate) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// What tells it from those of other runs on the live database.
+    pub(crate) fn key(&self) -> &str {
+        if self.name == TABLE { &self.schema } else { &self.name }
+    }
+
+    /// Makes the table, and the schema that is for it, if they are not there, and says whose they are.
     pub(crate) fn create(&self, session: &mut Session, mark: &Mark, live: &str) -> Result<()> {
-        session.run("make the schema for the previous data", &format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.before)))?;
+        if self.name == TABLE {
+            session
+                .run("make the schema for the previous data", &format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.schema)))?;
+        }
         let sql = format!(
             "CREATE TABLE IF NOT EXISTS {} (name VARCHAR(16) CHARACTER SET ascii NOT NULL, piece INT NOT NULL, content LONGBLOB NOT NULL, \
              PRIMARY KEY (name, piece)) ENGINE = InnoDB",
@@ -108,15 +147,21 @@ impl Record {
     fn check_owner(&self, session: &mut Session, run: &RunId) -> Result<()> {
         match self.read::<Mark>(session, Document::Mark)? {
             Some(mark) if mark.run != *run => {
-                Err(Error::needs_person(format!("schema {:?} is of {}, not of run {run}: nothing was changed", self.before, mark.owner())))
+                Err(Error::needs_person(format!("{} is of {}, not of run {run}: nothing was changed", self.table, mark.owner())))
             }
             _ => Ok(()),
         }
     }
 
+    fn is_there(&self, session: &mut Session) -> Result<bool> {
+        let (schema, name) = (quote::text(&self.schema), quote::text(&self.name));
+        let sql = format!("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {name}");
+        Ok(!session.rows("look for the record of the cut-over", &sql)?.is_empty())
+    }
+
     /// How far the run came; `None` when there is no record.
     pub(crate) fn state(&self, session: &mut Session) -> Result<Option<State>> {
-        if !read::table_names(session, &self.before)?.iter().any(|name| name == TABLE) {
+        if !self.is_there(session)? {
             return Ok(None);
         }
         self.read(session, Document::State)
@@ -142,16 +187,15 @@ impl Record {
             return Ok(None);
         }
         let bytes = pieces.iter().filter_map(|record| record.bytes(0)).collect::<Vec<_>>().concat();
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| {
-            Error::needs_person(format!("the record of the cut-over in schema {:?} is damaged", self.before)).because(error)
-        })
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| Error::needs_person(format!("the record of the cut-over, {}, is damaged", self.table)).because(error))
     }
 
     /// Reads a document that must be there.
     pub(crate) fn need<T: DeserializeOwned>(&self, session: &mut Session, document: Document) -> Result<T> {
-        self.read(session, document)?.ok_or_else(|| {
-            Error::needs_person(format!("the record of the cut-over in schema {:?} lacks {:?}", self.before, document.name()))
-        })
+        self.read(session, document)?
+            .ok_or_else(|| Error::needs_person(format!("the record of the cut-over, {}, lacks {:?}", self.table, document.name())))
     }
 
     /// Writes a state.
@@ -183,6 +227,14 @@ impl Record {
     /// Removes a document.
     pub(crate) fn remove(&self, session: &mut Session, document: Document) -> Result<()> {
         session.run("write the record of the cut-over", &format!("DELETE FROM {} WHERE name = '{}'", self.table, document.name())).map(drop)
+    }
+
+    /// Drops the record, and the schema that is for it with what is still in it.
+    pub(crate) fn drop_with_schema(&self, session: &mut Session) -> Result<()> {
+        if self.name == TABLE {
+            return drop_schema(session, &self.schema);
+        }
+        session.run("drop the record of the cut-over", &format!("DROP TABLE IF EXISTS {}", self.table)).map(drop)
     }
 
     fn put<T: Serialize>(&self, session: &mut Session, document: Document, content: &T) -> Result<()> {

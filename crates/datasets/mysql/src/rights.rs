@@ -80,7 +80,11 @@ pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>
             .way_out(format!("GRANT ALL ON {pattern}.* TO {user}")),
         );
     }
-    let missing: Vec<&str> = grants.missing(&LOAD, &schemas.live).into_iter().chain(grants.missing(&OBJECTS, &schemas.live)).collect();
+    let mut missing: Vec<&str> = grants.missing(&LOAD, &schemas.live).into_iter().chain(grants.missing(&OBJECTS, &schemas.live)).collect();
+    if road == Road::InPlace {
+        // The record is within the live schema.
+        missing.extend(grants.missing(&RECORD, &schemas.live));
+    }
     if !missing.is_empty() {
         let (list, schema) = (missing.join(", "), quote::name(&schemas.live));
         problems.push(

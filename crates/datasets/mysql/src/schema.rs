@@ -53,6 +53,19 @@ impl Objects {
     pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &Object> {
         self.routines.iter().chain(&self.views).chain(&self.triggers).chain(&self.events)
     }
+
+    /// Adds objects to those of their kinds.
+    pub(crate) fn add<'a>(&mut self, objects: impl IntoIterator<Item = &'a Object>) {
+        for object in objects {
+            let of_kind = match object.kind {
+                ObjectKind::Procedure | ObjectKind::Function => &mut self.routines,
+                ObjectKind::View => &mut self.views,
+                ObjectKind::Trigger => &mut self.triggers,
+                ObjectKind::Event => &mut self.events,
+            };
+            of_kind.push(object.clone());
+        }
+    }
 }
 
 /// The kinds of objects.

@@ -43,9 +43,9 @@ pub(crate) mod code {
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
     pub(crate) const NO_SUCH_DEFINER: u16 = 1449;
     pub(crate) const ACCESS_DENIED_SOCKET: u16 = 1698;
-    /// The user may not.
+    /// The user may not: on the schema, the table, a column (1143), a routine (1370), at all.
     pub(crate) const fn is_denied(code: u16) -> bool {
-        matches!(code, SPECIFIC_ACCESS_DENIED | DB_ACCESS_DENIED | ACCESS_DENIED | TABLE_ACCESS_DENIED)
+        matches!(code, SPECIFIC_ACCESS_DENIED | DB_ACCESS_DENIED | ACCESS_DENIED | TABLE_ACCESS_DENIED | 1143 | 1370)
     }
 
     /// The server or the connection went away, or has no room: the same call may work later.
@@ -133,6 +133,25 @@ impl Session {
         self.asker.iter().for_each(|asker| asker.be_patient());
     }
 
+    /// Makes a database this session's default.
+    pub(crate) fn enter(&mut self, database: &str) -> Result<()> {
+        self.rows("choose the database", &format!("USE {}", crate::quote::name(database))).map(drop)
+    }
+
+    /// Makes the address's database this session's default, if it is there.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when this user may not use it.
+    pub(crate) fn enter_if_there(&mut self, address: &Address) -> Result<bool> {
+        let _waiting = self.waiting();
+        match self.conn.query_drop(format!("USE {}", crate::quote::name(&address.database))) {
+            Ok(()) => Ok(true),
+            Err(mysql::Error::MySqlError(refusal)) if refusal.code == code::UNKNOWN_DATABASE => Ok(false),
+            Err(error @ mysql::Error::MySqlError(_)) => Err(login_error(address, error)),
+            Err(error) => Err(self.failure("choose the database", error)),
+        }
+    }
+
     /// The server is waited for, as long as that lives.
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         self.line.as_ref().map(Line::waiting)
@@ -182,11 +201,36 @@ impl Session {
         }
     }
 
+    /// Like [`Self::attempt`], of a statement that may be refused for good: what the server has against it.
+    ///
+    /// # Errors
+    /// When the same call may work later: a lock, a lost connection.
+    pub(crate) fn refusal(&mut self, what: &str, sql: &str) -> Result<Option<mysql::MySqlError>> {
+        match self.attempt(what, sql)? {
+            Ok(_) => Ok(None),
+            Err(error) if code::PASSING.contains(&error.code) => Err(query_error(what, mysql::Error::MySqlError(error))),
+            Err(error) => Ok(Some(error)),
+        }
+    }
+
     /// All rows of a small result.
     pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Answer>> {
         let _waiting = self.waiting();
         let rows: Vec<Row> = self.conn.query(sql).map_err(|error| self.failure(what, error))?;
         Ok(rows.into_iter().map(Answer).collect())
+    }
+
+    /// What the server has against a statement that only reads.
+    ///
+    /// # Errors
+    /// When the same call may work later: a lock, a lost connection.
+    pub(crate) fn refused(&mut self, what: &str, sql: &str) -> Result<Option<mysql::MySqlError>> {
+        let _waiting = self.waiting();
+        match self.conn.query::<Row, _>(sql) {
+            Ok(_) => Ok(None),
+            Err(mysql::Error::MySqlError(refusal)) if !code::PASSING.contains(&refusal.code) => Ok(Some(refusal)),
+            Err(error) => Err(self.failure(what, error)),
+        }
     }
 
     /// All rows of a small result; none when the server refuses.
@@ -296,9 +340,9 @@ fn login_error(address: &Address, error: mysql::Error) -> Error {
             code::DB_ACCESS_DENIED => Error::refused(format!("user {:?} may not use the database", address.user))
                 .because(error)
                 .hint(format!("GRANT ALL ON {}.* TO that user.", crate::quote::name(&address.database))),
-            code::UNKNOWN_DATABASE => {
-                Error::refused(format!("no such database on {place}")).because(error).hint("Check the database in the address.")
-            }
+            code::UNKNOWN_DATABASE => Error::refused(format!("there is no database {:?} on {place}", address.database))
+                .because(error)
+                .hint("Check the database in the address. If it was dropped, `restore` makes it again."),
             _ => Error::transient(format!("{place} does not accept the connection")).because(error),
         },
         mysql::Error::TlsError(_) => Error::refused(format!("no TLS connection with {place}"))

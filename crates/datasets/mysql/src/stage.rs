@@ -1,7 +1,7 @@
 //! Loads a snapshot: tables, rows by N loaders, then secondary keys, then foreign keys.
 //!
-//! Beside the live database no trigger, event, routine or view is made: a trigger would rewrite rows, an event would fire before its time. They are saved in
-//! the record and made at the cut-over. In place they come last, and the database bears a mark meanwhile.
+//! Beside the live database triggers, events, routines and views are only tried, when the rows are in, and dropped again: an event would fire before its time, and
+//! whoever swaps must not meet them. They are saved in the record and made at the cut-over. In place they come last, and the database bears a mark meanwhile.
 
 mod rows;
 
@@ -9,9 +9,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plan::ports::{Context, Entry, Mark, MarkRole, Road, Snapshot};
+use plan::ports::{Context, Entry, Event, Mark, MarkRole, Road, Snapshot};
 use plan::{Error, Result};
 
+use crate::cut_over::in_place;
 use crate::dump::SCHEMA_PATH;
 use crate::load::Definitions;
 use crate::local_infile;
@@ -20,8 +21,8 @@ use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
 use crate::record::{Document, Record, State, drop_schema};
-use crate::schema::{FORMAT, Schema, read};
-use crate::server::Server;
+use crate::schema::{FORMAT, Objects, Schema, read};
+use crate::server::{Kind, Server};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 
@@ -29,24 +30,25 @@ use crate::store::MysqlStore;
 pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn Snapshot) -> Result<()> {
     let schema = schema_of(snapshot)?;
     let record = Record::at(schemas);
-    let mut session = store.restoring(Talk::Text, schemas, Some(&schemas.live))?;
+    let mut session = store.restoring(Talk::Text, schemas, None)?;
     let server = Server::ask(&mut session)?;
     match schemas.road {
         Road::SideCopy => prepare_side(&mut session, schemas, &record, &schema, &Mark::of(context, store.name, MarkRole::Previous))?,
+        Road::InPlace if schemas.keeps_previous() => in_place::begin(store, context, schemas, &schema)?,
         Road::InPlace => {
             mark::put(store, &mut session, context, schemas)?;
             clear_live(&mut session, schemas, &schema)?;
         }
     }
     let definitions: Vec<Definitions> = schema.tables.iter().map(Definitions::of).collect::<Result<_>>()?;
-    session.run("choose the schema", &format!("USE {}", quote::name(schemas.target())))?;
+    session.enter(schemas.target())?;
     for (table, definition) in schema.tables.iter().zip(&definitions) {
         context.stop.check()?;
         session.run(&format!("make table {:?}", table.name), &definition.create)?;
     }
     let local = !store.options.insert_only && local_infile::open(&mut session, schemas, &record)?;
     let loaded = load(store, context, schemas, snapshot, &schema, local);
-    let put_back = if schemas.road == Road::SideCopy { local_infile::put_back(&mut session, &record) } else { Ok(()) };
+    let put_back = if schemas.keeps_previous() { local_infile::put_back(&mut session, &record) } else { Ok(()) };
     loaded.and(put_back)?;
     add_keys(store, context, schemas, &schema, &definitions)?;
     for (table, definition) in schema.tables.iter().zip(&definitions) {
@@ -56,12 +58,30 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
         }
     }
     match schemas.road {
-        Road::SideCopy => record.write_state(&mut session, State::Staged),
+        Road::SideCopy => {
+            try_objects(&mut session, context, server.kind, schemas, &record, &schema.objects)?;
+            record.write_state(&mut session, State::Staged)
+        }
+        Road::InPlace if schemas.keeps_previous() => in_place::end(store, context, schemas),
         Road::InPlace => {
-            objects::create_missing(&mut session, context, server.kind, &schemas.live, &schema.objects)?;
+            // A load of release 0.1.0 that is taken back: what cannot be made is in the set only.
+            let watch = &context.watch;
+            let mut tell = |text: &str| watch.see(Event::Warning(text));
+            let unmade = objects::make_missing(&mut session, &mut tell, server.kind, &schemas.live, &schema.objects)?;
+            unmade.iter().for_each(|one| tell(&one.text()));
             mark::remove(&mut session, context, &schemas.live)
         }
     }
+}
+
+/// Finds out, while all is as it was, which objects this server will refuse at the cut-over. Told now, and kept in the record for the proof.
+fn try_objects(session: &mut Session, context: &Context, kind: Kind, schemas: &Schemas, record: &Record, objects: &Objects) -> Result<()> {
+    let unmade = objects::try_all(session, kind, &schemas.stage, objects)?;
+    for one in &unmade {
+        let text = format!("{}. All else goes back; its definition stays in the set and in {}", one.text(), record.table());
+        context.watch.see(Event::Warning(&text));
+    }
+    record.write(session, Document::NotMade, &unmade)
 }
 
 /// The schema that a snapshot holds.
@@ -92,7 +112,7 @@ fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schem
     record.create(session, mark, &schemas.live)?;
     record.write_with_state(session, Document::Set, schema, State::Staging)?;
     drop_schema(session, &schemas.stage)?;
-    let (charset, collation) = read::defaults(session, &schemas.live)?;
+    let (charset, collation) = (&schema.objects.charset, &schema.objects.collation);
     let sql = format!("CREATE DATABASE {} CHARACTER SET {charset} COLLATE {collation}", quote::name(&schemas.stage));
     session.run("make the schema for the staged copy", &sql).map(drop).map_err(|error| {
         error.hint(format!(
@@ -102,7 +122,7 @@ fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schem
     })
 }
 
-/// In place: everything of the live database goes.
+/// In place, for places of release 0.1.0, which keep nothing: everything of the live database goes.
 fn clear_live(session: &mut Session, schemas: &Schemas, schema: &Schema) -> Result<()> {
     objects::drop_all(session, &schemas.live)?;
     for table in read::table_names(session, &schemas.live)? {

@@ -11,11 +11,11 @@ use crate::session::{Hook, Session, Talk};
 /// Whether a restore is written to the server's binary log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LogBin {
-    /// Not when the server has no replicas and the privilege is there: it is quicker, and nobody reads the log.
+    /// Always: replicas that are down now, or are made later from a copy and the log, and a recovery to a point in time get what the server gets.
     #[default]
-    Auto,
-    /// Always.
     Always,
+    /// Not when no replica can be seen and the privilege is there: it is quicker, and nobody reads the log now.
+    Auto,
     /// Never; refused where the privilege is missing.
     Never,
 }
@@ -37,7 +37,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { log_bin: LogBin::Auto, lock_wait_seconds: 30, chunk_bytes: chunk::CHUNK_BYTES, insert_only: false, hook: None }
+        Self { log_bin: LogBin::Always, lock_wait_seconds: 30, chunk_bytes: chunk::CHUNK_BYTES, insert_only: false, hook: None }
     }
 }
 
@@ -58,6 +58,13 @@ impl MysqlStore {
     /// A new session.
     pub(crate) fn session(&self, talk: Talk, database: Option<&str>) -> Result<Session> {
         Session::open(&self.address, talk, database, self.options.hook.clone())
+    }
+
+    /// A new session, with the database as its default if that is there: somebody may have dropped it.
+    pub(crate) fn session_if_there(&self, talk: Talk) -> Result<(Session, bool)> {
+        let mut session = self.session(talk, None)?;
+        let is_there = session.enter_if_there(&self.address)?;
+        Ok((session, is_there))
     }
 
     /// A session of a restore: bounded waits, and in the binary log only when the whole run is.

@@ -3,10 +3,13 @@
 
 mod consistency;
 mod crash;
+mod elsewhere;
 mod fidelity;
+mod in_place;
 mod kit;
 mod marks;
 mod network;
+mod objects;
 mod outage;
 mod privileges;
 mod ranges;

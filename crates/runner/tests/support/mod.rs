@@ -45,7 +45,12 @@ fn evidence(text: &str) -> Evidence {
 }
 
 fn is_live(place: &Place) -> bool {
-    place.0 == "live"
+    place.0 == "live" || keeps(place)
+}
+
+/// In place, and what is replaced is kept all the same: the system database does that.
+fn keeps(place: &Place) -> bool {
+    place.0 == "live, kept"
 }
 
 impl DataSet for FakeDataSet {
@@ -70,12 +75,18 @@ impl DataSet for FakeDataSet {
         Ok(Box::new(FakeDump { text: Some(text.clone()), evidence: evidence(&text) }))
     }
     fn reserve(&self, _: &Context, _: &KeptDataSet, road: Road) -> Result<Place> {
-        Ok(Place(if road == Road::InPlace { "live".into() } else { "side".into() }))
+        Ok(Place(match road {
+            Road::InPlace if self.name == DataSetName::SystemDatabase => "live, kept".into(),
+            Road::InPlace => "live".into(),
+            Road::SideCopy => "side".into(),
+        }))
     }
     fn stage(&self, _: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _: &KeptDataSet) -> Result<()> {
         let text = String::from_utf8(snapshot.read_all(&snapshot.find(Path::new("text"))?)?).unwrap();
         let mut data = self.data.lock().unwrap();
-        if is_live(place) {
+        if keeps(place) && data.before.is_none() {
+            data.before = Some(std::mem::replace(&mut data.live, text));
+        } else if is_live(place) {
             data.live = text;
         } else {
             assert_eq!(data.before, None, "staged over the previous data");
@@ -86,6 +97,9 @@ impl DataSet for FakeDataSet {
     fn prove(&self, _: &Context, place: &Place, _: &KeptDataSet) -> Result<Evidence> {
         let data = self.data.lock().unwrap();
         Ok(evidence(if is_live(place) { &data.live } else { data.side.as_deref().unwrap_or("") }))
+    }
+    fn keeps_previous(&self, place: &Place) -> bool {
+        keeps(place)
     }
     fn cut_over(&self, _: &Context, _: &Place) -> Result<()> {
         let mut data = self.data.lock().unwrap();
@@ -106,7 +120,7 @@ impl DataSet for FakeDataSet {
         Ok(if data.side.is_some() { Undone::PreviousIsLive } else { Undone::NothingThere })
     }
     fn discard(&self, _: &Context, place: &Place, what: Discard) -> Result<()> {
-        if is_live(place) {
+        if is_live(place) && !keeps(place) {
             return Ok(());
         }
         if self.faults.lock().unwrap().discard == Some(self.name) {

@@ -13,8 +13,8 @@ pub(crate) struct Definition {
     pub(crate) keys: Vec<String>,
     /// `CONSTRAINT … FOREIGN KEY …`.
     pub(crate) foreign_keys: Vec<String>,
-    /// Number of `CHECK` constraints of their own.
-    pub(crate) checks: u64,
+    /// `CHECK` constraints of their own; they stay in the `CREATE`.
+    pub(crate) checks: Vec<String>,
 }
 
 enum Part {
@@ -28,8 +28,12 @@ enum Part {
 pub(crate) fn cut(statement: &str, keep: impl Fn(&str) -> bool) -> Result<Definition> {
     let odd = || Error::failed("a table's definition has an unknown form").hint("Please report this with the output of SHOW CREATE TABLE.");
     let open = scan(statement, 0, |depth, byte| depth == 1 && byte == b'(').ok_or_else(odd)?;
-    let mut definition =
-        Definition { create: statement.get(..=open).ok_or_else(odd)?.to_owned(), keys: Vec::new(), foreign_keys: Vec::new(), checks: 0 };
+    let mut definition = Definition {
+        create: statement.get(..=open).ok_or_else(odd)?.to_owned(),
+        keys: Vec::new(),
+        foreign_keys: Vec::new(),
+        checks: Vec::new(),
+    };
     let mut stays = Vec::new();
     let mut at = open + 1;
     loop {
@@ -39,7 +43,7 @@ pub(crate) fn cut(statement: &str, keep: impl Fn(&str) -> bool) -> Result<Defini
             Part::Key if !keep(item) => definition.keys.push(item.to_owned()),
             Part::ForeignKey => definition.foreign_keys.push(item.to_owned()),
             Part::Check => {
-                definition.checks += 1;
+                definition.checks.push(item.to_owned());
                 stays.push(item);
             }
             Part::Stays | Part::Key => stays.push(item),
@@ -159,7 +163,7 @@ mod tests {
         let cut = cut(ODD, |_| false).unwrap();
         assert_eq!(cut.keys, ["UNIQUE KEY `u` (`KEY `(3))", "KEY `f` (((`id` + 1))) /*!80000 INVISIBLE */"]);
         assert_eq!(cut.foreign_keys, ["CONSTRAINT `FOREIGN KEY` FOREIGN KEY (`id`) REFERENCES `b` (`id`) ON DELETE CASCADE"]);
-        assert_eq!(cut.checks, 1);
+        assert_eq!(cut.checks, ["CONSTRAINT `a``b` CHECK ((`id` <> ','))"]);
         assert!(cut.create.contains("`KEY ` enum('a,b',')','it''s') DEFAULT 'a,b',\n"));
         assert!(cut.create.contains("CONSTRAINT `a``b` CHECK ((`id` <> ','))\n) ENGINE=InnoDB COMMENT='x)'\n/*!50100 PARTITION"));
         assert_eq!(key_name("UNIQUE KEY `a``b` (`c`)"), "a`b");

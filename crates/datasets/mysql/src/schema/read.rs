@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::session::Session;
 
 pub(crate) use objects::objects;
-pub(crate) use tables::table_names;
+pub(crate) use tables::{create_table, table_names};
 
 /// The whole schema of a database, through a session that has it as its default (views are then shown without its name).
 pub(crate) fn schema(session: &mut Session, server: &Server, database: &str) -> Result<Schema> {
@@ -53,4 +53,11 @@ pub(crate) fn defaults(session: &mut Session, database: &str) -> Result<(String,
 pub(crate) fn exists(session: &mut Session, database: &str) -> Result<bool> {
     let sql = format!("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = {}", quote::text(database));
     Ok(!session.rows("look for a schema", &sql)?.is_empty())
+}
+
+/// Every table and view of a schema, whoever made it: name, and whether it is a view.
+pub(crate) fn all_names(session: &mut Session, database: &str) -> Result<Vec<(String, bool)>> {
+    let sql =
+        format!("SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} ORDER BY 1", quote::text(database));
+    session.rows("list tables and views", &sql)?.iter().map(|record| Ok((record.text(0)?, record.text(1)?.contains("VIEW")))).collect()
 }

@@ -60,20 +60,23 @@ fn case(kind: MysqlKind) -> Case {
     Case { server, place, context, restored, live }
 }
 
-/// A store that stops before its `limit`-th changing statement, as if killed there.
-fn dying(server: &Mysql, limit: usize) -> (MysqlStore, Arc<AtomicUsize>) {
-    let ran = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&ran);
-    let hook =
-        move |_: &str| -> Result<()> { if counter.fetch_add(1, Ordering::SeqCst) >= limit { Err(Error::interrupted()) } else { Ok(()) } };
-    let options = Options { lock_wait_seconds: 2, hook: Some(Arc::new(hook)), ..Options::default() };
-    (store_with(server, "system", options), ran)
+/// Stops before the `limit`-th changing statement, as if killed there.
+pub(super) fn hook_that_dies(limit: usize) -> crate::session::Hook {
+    let ran = AtomicUsize::new(0);
+    Arc::new(move |_: &str| -> Result<()> {
+        if ran.fetch_add(1, Ordering::SeqCst) >= limit { Err(Error::interrupted()) } else { Ok(()) }
+    })
+}
+
+/// A store that stops before its `limit`-th changing statement.
+fn dying(server: &Mysql, limit: usize) -> MysqlStore {
+    store_with(server, "system", Options { lock_wait_seconds: 2, hook: Some(hook_that_dies(limit)), ..Options::default() })
 }
 
 /// Interrupts a verb at every statement, calling it again each time, until it ends; every call gets one statement further than the one before.
 fn interrupted_everywhere(server: &Mysql, mut verb: impl FnMut(&MysqlStore) -> Result<()>) -> usize {
     for limit in 0..200 {
-        let (store, _) = dying(server, limit);
+        let store = dying(server, limit);
         match verb(&store) {
             Ok(()) => return limit,
             Err(error) => assert_eq!(error.class(), Class::Interrupted, "{error:?}"),
@@ -89,12 +92,12 @@ fn a_cut_over_and_an_undo_killed_after_any_statement_go_on() {
         // Once from the beginning for every crash point: killed there, then called again whole.
         let mut points = 0;
         for limit in 0..200 {
-            let (dying_store, _) = dying(&case.server, limit);
+            let dying_store = dying(&case.server, limit);
             let whole = store(&case.server, "system");
             let first = dying_store.cut_over(&case.context, &case.place);
             whole.cut_over(&case.context, &case.place).unwrap();
             assert_same(&case.restored, &all_of(&case.server, "system"), &format!("cut over after a crash at {limit}"));
-            let (dying_store, _) = dying(&case.server, limit);
+            let dying_store = dying(&case.server, limit);
             let second = dying_store.undo(&case.context, &case.place);
             whole.undo(&case.context, &case.place).unwrap();
             assert_same(&case.live, &all_of(&case.server, "system"), &format!("undo after a crash at {limit}"));
@@ -106,7 +109,7 @@ fn a_cut_over_and_an_undo_killed_after_any_statement_go_on() {
         assert!(points > 20, "{points} crash points");
         // A cut-over that was killed anywhere can be taken back instead.
         for limit in 0..points {
-            let (dying_store, _) = dying(&case.server, limit);
+            let dying_store = dying(&case.server, limit);
             let whole = store(&case.server, "system");
             drop(dying_store.cut_over(&case.context, &case.place));
             whole.undo(&case.context, &case.place).unwrap();
@@ -130,7 +133,7 @@ fn a_half_way_cut_over_is_not_discarded() {
         let schemas = Schemas::from_place(&case.place, "system").unwrap();
         let (mut before_it, mut half_way) = (0, 0);
         for limit in 0..200 {
-            let (dying_store, _) = dying(&case.server, limit);
+            let dying_store = dying(&case.server, limit);
             let ended = dying_store.cut_over(&case.context, &case.place).is_ok();
             let mut session = store.restoring(Talk::Text, &schemas, None).unwrap();
             match Record::at(&schemas).state(&mut session).unwrap().unwrap() {

@@ -189,7 +189,18 @@ fn different_rows(store: &MysqlStore, place: &Place, held: &Held) -> Vec<String>
     different
 }
 
-/// Everything that a server says about a database: definitions, and checksums of the rows.
+/// Whether a table or view in the live database is what a run keeps there.
+fn is_of_a_run(name: &str) -> bool {
+    name.starts_with("__before_") || name.starts_with("__stage_") || name == "threescale_backup_mark"
+}
+
+/// What runs keep in the live database.
+pub(super) fn kept_within(server: &Mysql, database: &str) -> Vec<String> {
+    let names: Vec<(String, String)> = root(server, Some(database)).query("SHOW FULL TABLES").unwrap();
+    names.into_iter().map(|(name, _)| name).filter(|name| is_of_a_run(name)).collect()
+}
+
+/// Everything that a server says about a database: definitions, and checksums of the rows; not what runs keep in it.
 pub(super) fn all_of(server: &Mysql, database: &str) -> BTreeMap<String, String> {
     let mut conn = root(server, None);
     let mut all = BTreeMap::new();
@@ -197,7 +208,7 @@ pub(super) fn all_of(server: &Mysql, database: &str) -> BTreeMap<String, String>
     all.insert("database".into(), text(&shown, 1));
     conn.query_drop(format!("USE `{database}`")).unwrap();
     let tables: Vec<(String, String)> = conn.query("SHOW FULL TABLES").unwrap();
-    for (name, kind) in tables {
+    for (name, kind) in tables.into_iter().filter(|(name, _)| !is_of_a_run(name)) {
         let quoted = format!("`{}`", name.replace('`', "``"));
         let shown: Row = conn.query_first(format!("SHOW CREATE TABLE {quoted}")).unwrap().unwrap();
         all.insert(format!("{kind} {name}"), without_implied_charset(&text(&shown, 1)));

@@ -73,7 +73,6 @@ fn a_user_without_create_restores_in_place() {
         assert!(beside.iter().any(|problem| problem.severity == Severity::Blocks && problem.text.contains("beside")), "{beside:?}");
         let place = stage(&store, &context, &held, &kept, Road::InPlace);
         store.cut_over(&context, &place).unwrap();
-        assert_eq!(store.undo(&context, &place).unwrap_err().class(), Class::NeedsPerson);
         let after = all_of(&server, "system");
         assert!(before.keys().eq(after.keys()), "{after:?}");
         // Definers are this user's now; everything else is the same.
@@ -198,23 +197,28 @@ fn trust_in_creators_of_functions_is_asked_for_before_the_cut_over() {
 }
 
 #[test]
-fn the_binary_log_is_left_out_only_without_replicas() {
+fn the_binary_log_has_a_restore_unless_somebody_says_otherwise() {
     let server = server(MysqlKind::Mariadb, &["--log-bin=log", "--server-id=1"]);
     let mut conn = root(&server, None);
     run(&mut conn, "CREATE DATABASE `system`;;\nUSE `system`");
     run(&mut conn, SCHEMA);
     let context = context("1");
-    let store = store(&server, "system");
-    let (held, kept) = keep(&store, &context);
     let position = |conn: &mut mysql::Conn| conn.query_first::<String, _>("SELECT @@GLOBAL.gtid_binlog_pos").unwrap().unwrap();
-    let before = position(&mut conn);
-    let place = stage(&store, &context, &held, &kept, Road::SideCopy);
-    store.cut_over(&context, &place).unwrap();
-    assert_eq!(before, position(&mut conn), "nothing was logged");
-    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
-    let options = Options { log_bin: crate::LogBin::Always, ..Options::default() };
-    let store = super::kit::store_with(&server, "system", options);
-    let place = stage(&store, &context, &held, &kept, Road::SideCopy);
-    store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
-    assert_ne!(before, position(&mut conn), "everything was logged");
+    let (held, kept) = keep(&store(&server, "system"), &context);
+    for (log_bin, is_logged, severity) in [
+        (None, true, Severity::Note),
+        (Some(crate::LogBin::Auto), false, Severity::Degrades),
+        (Some(crate::LogBin::Never), false, Severity::Degrades),
+    ] {
+        let options = Options::default();
+        let store = super::kit::store_with(&server, "system", Options { log_bin: log_bin.unwrap_or(options.log_bin), ..options });
+        let told = store.fits(&context, &kept, Road::SideCopy).unwrap();
+        let told = told.iter().find(|problem| problem.text.contains("binary log")).unwrap();
+        assert_eq!(told.severity, severity, "{told:?}");
+        let before = position(&mut conn);
+        let place = stage(&store, &context, &held, &kept, Road::SideCopy);
+        store.cut_over(&context, &place).unwrap();
+        assert_eq!(before != position(&mut conn), is_logged, "{log_bin:?}");
+        store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    }
 }

@@ -22,8 +22,13 @@ fn a_wrong_login_is_refused_without_the_password() {
         let error = MysqlStore::new(plan::ids::DataSetName::SystemDatabase, address, Options::default()).look(&context("1")).unwrap_err();
         assert_eq!(error.class(), Class::Refused);
         assert!(!format!("{error:?} {}", error.chain()).contains("hunter2"));
-        let error = store(&server, "nothing").look(&context("1")).unwrap_err();
-        assert_eq!(error.class(), Class::Refused, "{error:?}");
+        let nothing = store(&server, "nothing");
+        let told = nothing.look(&context("1")).unwrap().backup_problems;
+        assert!(
+            told.iter().any(|problem| problem.severity == Severity::Blocks && problem.text.contains("no database \"nothing\"")),
+            "{told:?}"
+        );
+        assert_eq!(try_keep(&nothing, &context("1")).map(drop).unwrap_err().class(), Class::Refused);
     }
     let address = Address::parse("mysql2://root:hunter2@127.0.0.1:1/system").unwrap();
     let error = MysqlStore::new(plan::ids::DataSetName::SystemDatabase, address, Options::default()).look(&context("1")).unwrap_err();

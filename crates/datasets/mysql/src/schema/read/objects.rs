@@ -2,6 +2,7 @@
 
 use plan::{Error, Result};
 
+use crate::place;
 use crate::quote;
 use crate::schema::{Object, ObjectKind, Objects};
 use crate::session::Session;
@@ -67,7 +68,15 @@ fn refuse_others(session: &mut Session, database: &str) -> Result<()> {
 fn list(session: &mut Session, database: &str, kind: ObjectKind, select: &str, order: &str) -> Result<Vec<Object>> {
     let sql = format!("SELECT {select} = {} ORDER BY {order}", quote::text(database));
     let listed = session.rows("list views, triggers, routines and events", &sql)?;
-    listed.iter().map(|record| object(session, database, kind, &record.text(0)?, record.text(1)?, record.maybe(2)?)).collect()
+    let mut objects = Vec::new();
+    for record in &listed {
+        let name = record.text(0)?;
+        // Views that a run keeps are no objects of the application.
+        if !place::is_ours(&name) {
+            objects.push(object(session, database, kind, &name, record.text(1)?, record.maybe(2)?)?);
+        }
+    }
+    Ok(objects)
 }
 
 fn object(

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use plan::{Error, Result};
 
-use crate::mark;
+use crate::place;
 use crate::quote;
 use crate::schema::{Column, ForeignKey, Key, KeyPart, Table, definition};
 use crate::session::{Answer, Session};
 
-/// Names of the base tables, sorted by file name; not the mark of a load in place, which is no data.
+/// Names of the base tables, sorted by file name; not those that runs have made, which are no data of the application.
 pub(crate) fn table_names(session: &mut Session, database: &str) -> Result<Vec<String>> {
     Ok(list(session, database)?.into_iter().map(|listed| listed.name).collect())
 }
@@ -24,13 +24,15 @@ struct Listed {
 fn list(session: &mut Session, database: &str) -> Result<Vec<Listed>> {
     let sql = format!(
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, AVG_ROW_LENGTH, DATA_LENGTH FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW') AND TABLE_NAME <> '{}'",
-        quote::text(database),
-        mark::TABLE
+         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')",
+        quote::text(database)
     );
     let mut tables = Vec::new();
     for record in session.rows("list the tables", &sql)? {
         let name = record.text(0)?;
+        if place::is_ours(&name) {
+            continue;
+        }
         match record.text(1)?.as_str() {
             "BASE TABLE" => {}
             other => {
@@ -53,12 +55,9 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
     let partitions = partitions(session, database)?;
     let mut tables = Vec::new();
     for listed in list(session, database)? {
-        let sql = format!("SHOW CREATE TABLE {}", quote::qualified(database, &listed.name));
-        let shown = session.rows("read a table's definition", &sql)?;
-        let create = shown.first().map_or(Ok(String::new()), |record| record.text(1))?;
-        let checks = definition::cut(&create, |_| true)
-            .map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?
-            .checks;
+        let create = create_table(session, database, &listed.name)?;
+        let cut = definition::cut(&create, |_| true);
+        let checks = cut.map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?.checks.len() as u64;
         tables.push(Table {
             columns: columns.remove(&listed.name).unwrap_or_default(),
             keys: keys.remove(&listed.name).unwrap_or_default(),
@@ -73,6 +72,12 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
         });
     }
     Ok(tables)
+}
+
+/// `SHOW CREATE TABLE`.
+pub(crate) fn create_table(session: &mut Session, database: &str, table: &str) -> Result<String> {
+    let shown = session.rows("read a table's definition", &format!("SHOW CREATE TABLE {}", quote::qualified(database, table)))?;
+    shown.first().map_or(Ok(String::new()), |record| record.text(1))
 }
 
 fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {

@@ -1,0 +1,163 @@
+//! Foreign keys that follow a table when it is renamed, or that name a table which is not there.
+//!
+//! The server keeps a foreign key with the table that it refers to: after a swap, those of other schemas point into the room of the tables that were moved away, and
+//! those to a table that is not there point into the schema that they were loaded in. They are made again towards the live database, without a look at the rows, as
+//! a load does it. Each is in the record while it is dropped and not yet added.
+
+use std::collections::BTreeSet;
+
+use plan::ports::{Event, Problem, Severity};
+use plan::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use super::Swap;
+use crate::place::{self, Room, Schemas};
+use crate::privileges::Grants;
+use crate::quote;
+use crate::record::Document;
+use crate::schema::{definition, read};
+use crate::session::Session;
+
+/// What making a foreign key again needs on its table.
+const NEEDS: [&str; 2] = ["ALTER", "REFERENCES"];
+
+/// A foreign key that does not point where it should.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stray {
+    /// Its table, qualified and quoted.
+    table: String,
+    name: String,
+    /// The definition, towards the live database.
+    definition: String,
+}
+
+/// A foreign key as the server lists it.
+struct Listed {
+    schema: String,
+    table: String,
+    name: String,
+    other_schema: String,
+    other_table: String,
+}
+
+/// All foreign keys into some schemas that this user may see.
+fn into(session: &mut Session, schemas: &[&str]) -> Result<Vec<Listed>> {
+    let schemas: Vec<String> = schemas.iter().map(|schema| quote::text(schema)).collect();
+    let sql = format!(
+        "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
+         FROM information_schema.KEY_COLUMN_USAGE WHERE REFERENCED_TABLE_SCHEMA IN ({}) ORDER BY 1, 2, 3",
+        schemas.join(", ")
+    );
+    let of = |record: &crate::session::Answer| {
+        Ok(Listed {
+            schema: record.text(0)?,
+            table: record.text(1)?,
+            name: record.text(2)?,
+            other_schema: record.text(3)?,
+            other_table: record.text(4)?,
+        })
+    };
+    session.rows("look for foreign keys from elsewhere", &sql)?.iter().map(of).collect()
+}
+
+/// Makes again what points into a room of this run, or was being made again when an earlier call ended. One that the server refuses is told.
+pub(super) fn put_right(swap: &mut Swap<'_>) -> Result<()> {
+    let mut strays: Vec<Stray> = swap.record.read(&mut swap.session, Document::Pointing)?.unwrap_or_default();
+    let found = find(swap)?;
+    strays.extend(
+        found
+            .into_iter()
+            .filter(|stray| strays.iter().all(|known| (&known.table, &known.name) != (&stray.table, &stray.name)))
+            .collect::<Vec<_>>(),
+    );
+    if strays.is_empty() {
+        return Ok(());
+    }
+    swap.record.write(&mut swap.session, Document::Pointing, &strays)?;
+    for stray in strays {
+        let drop = format!("ALTER TABLE {} DROP FOREIGN KEY {}", stray.table, quote::name(&stray.name));
+        let add = format!("ALTER TABLE {} ADD {}", stray.table, stray.definition);
+        // It may be dropped already.
+        swap.session.refusal("drop a foreign key that points elsewhere", &drop)?;
+        if let Some(refusal) = swap.session.refusal("make a foreign key again", &add)? {
+            let text = format!("foreign key {:?} of {} could not be made again: {refusal}. Do it by hand: {add}", stray.name, stray.table);
+            swap.context.watch.see(Event::Warning(&text));
+        }
+    }
+    swap.record.remove(&mut swap.session, Document::Pointing)
+}
+
+/// Foreign keys of tables that are no run's own, into a room of this run.
+fn find(swap: &mut Swap<'_>) -> Result<Vec<Stray>> {
+    let schemas = swap.schemas;
+    let rooms = [schemas.kept(), schemas.aside()];
+    let names = own_names(swap)?;
+    let all = into(&mut swap.session, &[&schemas.live, &schemas.stage, &schemas.before])?;
+    let mut strays = Vec::new();
+    for key in all.into_iter().filter(|key| !is_of_a_run(&schemas.live, &key.schema, &key.table)) {
+        let Some(table) = rooms.iter().find_map(|room| own_name(room, &names, &key)) else { continue };
+        let items = definition::cut(&read::create_table(&mut swap.session, &key.schema, &key.table)?, |_| true)?.foreign_keys;
+        let Some(item) = items.into_iter().find(|item| definition::key_name(item) == key.name) else { continue };
+        let wanted = format!(" REFERENCES {} (", quote::qualified(&schemas.live, &table));
+        let (far, near) = (quote::qualified(&key.other_schema, &key.other_table), quote::name(&key.other_table));
+        let pointed = item.replacen(&format!(" REFERENCES {far} ("), &wanted, 1);
+        let definition = if pointed == item { item.replacen(&format!(" REFERENCES {near} ("), &wanted, 1) } else { pointed };
+        strays.push(Stray { table: quote::qualified(&key.schema, &key.table), name: key.name, definition });
+    }
+    Ok(strays)
+}
+
+/// The names of the tables that the rooms of this run may have.
+fn own_names(swap: &mut Swap<'_>) -> Result<BTreeSet<String>> {
+    let (set, live) = (swap.set()?, swap.live()?);
+    Ok(set.tables.into_iter().chain(live.tables).collect())
+}
+
+/// The name that the table had, or will have, in the live database.
+fn own_name(room: &Room, names: &BTreeSet<String>, key: &Listed) -> Option<String> {
+    if !room.schema.eq_ignore_ascii_case(&key.other_schema) || !room.has(&key.other_table) {
+        return None;
+    }
+    // In a schema of its own it has its own name, also when it is not there at all.
+    if room.is_whole() {
+        return Some(key.other_table.clone());
+    }
+    names.iter().find(|name| room.name(name) == key.other_table).cloned()
+}
+
+/// Whether a table is a run's own: it is moved with all others that it refers to.
+fn is_of_a_run(live: &str, schema: &str, table: &str) -> bool {
+    Schemas::side_of(live, schema).is_some() || (schema.eq_ignore_ascii_case(live) && place::is_ours(table))
+}
+
+/// Foreign keys of other schemas into the live database: what becomes of them.
+pub(crate) fn problems(session: &mut Session, grants: &Grants, live: &str) -> Result<Vec<Problem>> {
+    let keys = into(session, &[live])?.into_iter();
+    let keys = keys.filter(|key| !key.schema.eq_ignore_ascii_case(live) && !is_of_a_run(live, &key.schema, &key.table));
+    Ok(keys.map(|key| problem(&key, grants)).collect())
+}
+
+fn problem(key: &Listed, grants: &Grants) -> Problem {
+    let (table, other) = (quote::qualified(&key.schema, &key.table), quote::qualified(&key.other_schema, &key.other_table));
+    let text = format!("foreign key {:?} of {table} refers to {other}", key.name);
+    let missing = grants.missing(&NEEDS, &key.schema);
+    if missing.is_empty() {
+        let text = format!("{text}: the cut-over makes it again towards the restored table, without a look at the rows of {table}");
+        return Problem::new(Severity::Note, text);
+    }
+    let list = missing.join(", ");
+    Problem::new(Severity::Blocks, format!("{text}, and {} may not make it again: it would follow the previous table away", grants.user))
+        .way_out(format!("GRANT {list} ON {}.* TO {}", quote::name(&key.schema), grants.user))
+}
+
+/// That every foreign key from elsewhere can be made again.
+///
+/// # Errors
+/// [`plan::Class::Refused`] before anything is changed.
+pub(super) fn refuse_immovable(swap: &mut Swap<'_>) -> Result<()> {
+    let grants = Grants::ask(&mut swap.session, swap.kind)?;
+    let problems = problems(&mut swap.session, &grants, &swap.schemas.live)?;
+    let Some(first) = problems.into_iter().find(|problem| problem.severity == Severity::Blocks) else { return Ok(()) };
+    let error = Error::refused(format!("{}: nothing was changed", first.text));
+    Err(first.way_out.into_iter().fold(error, |error, way_out| error.hint(format!("{way_out}."))))
+}
