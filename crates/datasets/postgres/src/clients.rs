@@ -145,13 +145,15 @@ pub(crate) struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The superuser's name, when one is at hand in the server's pod.
+    /// The superuser's name, when one is at hand in the server's pod. Where that cannot be asked there is none for a plan.
     ///
     /// # Errors
-    /// When the server cannot be asked.
+    /// When the operator wants to stop.
     pub(crate) fn superuser(self, address: &Address) -> Result<Option<String>> {
         let Some(programs) = self.programs.superuser() else { return Ok(None) };
-        Ok(superuser::find(self.context, programs, address)?.map(|(name, _)| name))
+        let found = superuser::find(self.context, programs, address);
+        self.context.stop.check()?;
+        Ok(found.ok().flatten().map(|(name, _)| name))
     }
 
     /// Programs of at least the major version `wanted`, for a server: those of this machine when they fit, else those beside the server.

@@ -36,16 +36,24 @@ pub(crate) struct Loan {
     context: Context,
 }
 
-/// The superuser's name, as whom to log in for it; `None` when no superuser of the server at the address is at hand.
+/// The superuser's name, and as whom to log in for it; `None` when no superuser of the server at the address is at hand.
+///
+/// # Errors
+/// When that cannot be asked: the pod cannot be reached, or lets nobody in without a password.
 pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Address) -> Result<Option<(String, &'static str)>> {
     if !programs.superuser {
         return Ok(None);
     }
     let ask = "SELECT (SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n";
+    let mut failed = None;
     for user in ["", "postgres"] {
-        let Ok(said) = run(context, programs, user, ask) else {
-            context.stop.check()?;
-            continue;
+        let said = match run(context, programs, user, ask) {
+            Ok(said) => said,
+            Err(error) => {
+                context.stop.check()?;
+                failed = Some(error);
+                continue;
+            }
         };
         if let Some((identifier, name)) = said.trim_end().split_once('|') {
             // The pod may be another server's: several behind one name.
@@ -56,7 +64,7 @@ pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Addre
             return Ok((row.get::<_, &str>(0) == identifier).then(|| (name.to_owned(), user)));
         }
     }
-    Ok(None)
+    failed.map_or(Ok(None), Err)
 }
 
 impl Loan {

@@ -147,6 +147,7 @@ fn slowly(version: PostgresVersion, road: Road) {
     store.stage(&context, &place, Arc::new(Slow(memory, limit)), &kept).unwrap();
     prove(&store, &context, &place, &kept);
     store.cut_over(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
     same(&before, &text(&server, "zync"));
 }
 
