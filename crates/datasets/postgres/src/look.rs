@@ -10,6 +10,7 @@ use crate::identity;
 use crate::limits;
 use crate::mark::InPlace;
 use crate::privileges::{self, For};
+use crate::rights::Rights;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::literal;
@@ -55,6 +56,7 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     backup_problems.extend(limits.iter().cloned());
     restore_problems.extend(limits);
     backup_problems.extend(privileges::missing(session, &server, For::Backup)?);
+    backup_problems.extend(Rights::of_restore(session, &server, Road::SideCopy, address, finder)?.problem(session, &owner)?);
     let mut why_not = privileges::missing(session, &server, For::SideCopy)?;
     if !why_not.is_empty()
         && let Some(name) = finder.superuser(address)?

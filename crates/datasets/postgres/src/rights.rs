@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use plan::Result;
-use plan::ports::Road;
+use plan::ports::{Problem, Road, Severity};
 
 use crate::address::Address;
 use crate::clients::Finder;
 use crate::look;
+use crate::rules::some;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::of_the_user;
@@ -30,6 +31,19 @@ const THERE: &str = "SELECT 'EXTENSION', extname::text FROM pg_extension \
      UNION ALL SELECT 'PROCEDURAL LANGUAGE', lanname FROM pg_language WHERE oid >= 16384 \
      UNION ALL SELECT 'CAST', format('CAST (%s AS %s)', format_type(castsource, NULL), format_type(casttarget, NULL)) FROM pg_cast \
        WHERE oid >= 16384 AND castsource < 16384 AND casttarget < 16384";
+
+/// Objects of the live database that only a superuser makes; of the extensions, the rights say which.
+const SUPERUSERS: &str = "SELECT 'extension', extname::text FROM pg_extension WHERE extname <> 'plpgsql' \
+     UNION ALL SELECT 'event trigger', evtname FROM pg_event_trigger o WHERE NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_event_trigger'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
+     UNION ALL SELECT 'publication', pubname FROM pg_publication WHERE puballtables \
+     UNION ALL SELECT 'access method', amname FROM pg_am o WHERE oid >= 16384 AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_am'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
+     UNION ALL SELECT 'foreign data wrapper', fdwname FROM pg_foreign_data_wrapper o WHERE NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_foreign_data_wrapper'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
+     UNION ALL SELECT 'operator family', opfname FROM pg_opfamily o WHERE oid >= 16384 AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_opfamily'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
+     UNION ALL SELECT 'function', o.oid::regprocedure::text FROM pg_proc o JOIN pg_language l ON l.oid = prolang \
+       WHERE o.oid >= 16384 AND lanname IN ('c', 'internal') AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
+       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.oid AND d.deptype = 'i') \
+     UNION ALL SELECT DISTINCT 'default privileges of', pg_get_userbyid(defaclrole) FROM pg_default_acl WHERE NOT pg_has_role(defaclrole, 'USAGE') \
+     ORDER BY 1, 2";
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
@@ -106,6 +120,27 @@ impl Rights {
     fn of_superuser(mut self, name: String) -> Self {
         self.roles.values_mut().for_each(|may_be| *may_be = true);
         Self { role: name, is_superuser: true, owns_public: true, ..self }
+    }
+
+    /// What is live and this role could not bring back, as far as the catalogue tells it without a dump.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) fn problem(&self, session: &mut Session, owner: &str) -> Result<Option<Problem>> {
+        if self.is_superuser {
+            return Ok(None);
+        }
+        let rows = session.rows(SUPERUSERS, "look at what only a superuser makes")?;
+        let found = rows.iter().map(|row| -> (&str, &str) { (row.get(0), row.get(1)) });
+        let found = found.filter(|(kind, name)| *kind != "extension" || !self.may_make_extension(name));
+        let names: Vec<String> = found.map(|(kind, name)| format!("{kind} {name}")).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        // A role for backups only: another one restores.
+        let severity = if self.may_be(owner) { Severity::Degrades } else { Severity::Note };
+        let text = format!("role {:?} may not make {}: a restore by it leaves them out", self.role, some(names.iter().map(String::as_str)));
+        Ok(Some(Problem::new(severity, text).way_out("Restore with the address of a superuser, or let one make them afterwards.")))
     }
 
     /// Adds an extension that turned out to be one that the role may make (the superusers of hosted servers are none by name).

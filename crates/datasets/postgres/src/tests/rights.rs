@@ -88,6 +88,10 @@ fn in_place_what_is_the_superusers_stays_and_undo_moves_everything_back() {
     let (context, ear) = context("01jd0000000000000001");
     let found = store.look(&context).unwrap();
     assert_eq!(found.road, Road::InPlace);
+    let early = found.backup_problems.iter().find(|problem| problem.severity == Severity::Degrades).unwrap();
+    for words in ["extension pg_stat_statements", "event trigger watch", "publication everything", "default privileges of postgres"] {
+        assert!(early.text.contains(words) && !early.text.contains("pgcrypto"), "{words}: {early:?}");
+    }
     let problems = store.fits(&context, &set.1, Road::InPlace).unwrap();
     assert!(problems.iter().any(|problem| problem.text.contains("event triggers watch")), "{problems:?}");
     assert!(found.restore_problems.iter().all(|problem| problem.severity < Severity::Blocks), "{found:?}");
