@@ -9,6 +9,7 @@ use crate::address::Address;
 use crate::blockers;
 use crate::child::Call;
 use crate::clients::Clients;
+use crate::demands::Demands;
 use crate::facts;
 use crate::mark::Tag;
 use crate::place::Databases;
@@ -30,6 +31,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) data_set: DataSetName,
     /// The live database's address.
     pub(crate) address: &'a Address,
+    /// The application's role, where the address is a lent superuser's.
+    pub(crate) own: Option<&'a Address>,
     /// Programs that can talk to the server and read the archive.
     pub(crate) clients: &'a Clients,
     /// The parts.
@@ -63,9 +66,9 @@ impl Loading<'_> {
         if !facts::list(&self.kept.evidence, facts::SCHEMAS)?.contains("public") {
             loaded.run("DROP SCHEMA public", "drop the schema that the set does not have")?;
         }
-        let rights = self.rights(&mut loaded, &server)?;
+        let (loader, rights) = self.loader(&side, &mut loaded, &server)?;
         let mut omissions = Omissions::of(&rights);
-        self.load(&side, &mut omissions)?;
+        self.load(&loader, &mut omissions)?;
         omissions.tell(self.context, self.data_set);
         session.run(&Tag { tolerance: omissions.tolerance, ..tag }.put_on(stage)?, "mark the side database")?;
         // pg_restore brings no statistics before version 18: without them the first minutes after the cut-over would be slow ones.
@@ -87,6 +90,20 @@ impl Loading<'_> {
             }
             created => created,
         }
+    }
+
+    /// As whom the set is loaded, and what he may make: the statements of a set run as a superuser only where they need one.
+    fn loader(&self, side: &Address, loaded: &mut Session, server: &Server) -> Result<(Address, Rights)> {
+        if let (Some(own), Some(demands)) = (self.own, Demands::of(&self.kept.evidence)?) {
+            let own = own.with_database(&side.database);
+            let mut session = Session::open(&own)?;
+            let as_own = Server::read(&mut session)?;
+            let rights = Rights::read(&mut session, &as_own)?;
+            if demands.problems(&rights).is_empty() {
+                return Ok((own, rights));
+            }
+        }
+        Ok((side.clone(), self.rights(loaded, server)?))
     }
 
     /// What our role may make in the side database: an extension is tried, for the superusers of hosted servers are none by name.

@@ -78,10 +78,10 @@ impl PostgresStore {
             if !look::may_swap(&mut session, &self.address.database)?
                 && let Some(loan) = Loan::take(context, programs, &self.address)?
             {
-                return Ok(Side { address: loan.address.clone(), _loan: Some(loan) });
+                return Ok(Side { address: loan.address.clone(), loan: Some(loan) });
             }
         }
-        Ok(Side { address: self.address.clone(), _loan: None })
+        Ok(Side { address: self.address.clone(), loan: None })
     }
 
     fn swap<T>(&self, context: &Context, place: &Place, verb: impl FnOnce(&mut Swap<'_>) -> Result<T>) -> Result<T> {
@@ -96,7 +96,7 @@ impl PostgresStore {
 /// An address, and what must live as long as it is used.
 struct Side {
     address: Address,
-    _loan: Option<Loan>,
+    loan: Option<Loan>,
 }
 
 impl DataSet for PostgresStore {
@@ -142,7 +142,7 @@ impl DataSet for PostgresStore {
         let databases = Databases::read(place)?;
         let side = match databases.road {
             Road::SideCopy => self.side(context)?,
-            Road::InPlace => Side { address: self.address.clone(), _loan: None },
+            Road::InPlace => Side { address: self.address.clone(), loan: None },
         };
         let mut session = match databases.road {
             Road::SideCopy => Session::open_maintenance(&side.address)?,
@@ -152,7 +152,8 @@ impl DataSet for PostgresStore {
         drop(session);
         let clients = fits::clients(&server, &kept.evidence, self.programs.finder(context))?;
         let archive = Archive::new(snapshot, kept);
-        let loading = Loading { context, data_set: self.name, address: &side.address, clients: &clients, archive, kept };
+        let own = side.loan.is_some().then_some(&self.address);
+        let loading = Loading { context, data_set: self.name, address: &side.address, own, clients: &clients, archive, kept };
         match databases.road {
             Road::SideCopy => loading.beside(&databases),
             Road::InPlace => loading.in_place(),
@@ -164,7 +165,7 @@ impl DataSet for PostgresStore {
         let name = if databases.road == Road::SideCopy { &databases.stage } else { &databases.live };
         let side = match databases.road {
             Road::SideCopy => self.side(context)?,
-            Road::InPlace => Side { address: self.address.clone(), _loan: None },
+            Road::InPlace => Side { address: self.address.clone(), loan: None },
         };
         let address = side.address.with_database(name);
         let mut session = Session::open(&address)?;

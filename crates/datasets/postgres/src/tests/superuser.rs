@@ -70,6 +70,25 @@ fn in_3scales_own_pod_the_side_copy_is_the_road_and_the_superusers_objects_come_
 }
 
 #[test]
+fn what_needs_no_superuser_is_loaded_by_the_role_itself() {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE DATABASE zync OWNER zync");
+    // The text of a set is run by whoever loads it: this one says who that was.
+    psql(
+        &server,
+        "zync",
+        "SET ROLE zync; CREATE TABLE who (name text, loaded_by text GENERATED ALWAYS AS (name) STORED); INSERT INTO who VALUES ('x'); \
+          CREATE FUNCTION who() RETURNS text LANGUAGE sql AS 'SELECT session_user::text'; CREATE MATERIALIZED VIEW loader AS SELECT who() AS name",
+    );
+    let store = store_in(&server, pod(&server), true);
+    let (context, _) = context("01jd0000000000000001");
+    let set = take(&store);
+    let place = staged(&store, &context, &set, Road::SideCopy);
+    store.cut_over(&context, &place).unwrap();
+    assert_eq!(psql(&server, "zync", "SELECT name FROM loader"), "zync");
+}
+
+#[test]
 fn the_superuser_of_another_server_is_not_asked_and_none_is_where_it_is_not_3scales_pod() {
     let servers = [(); 2].map(|()| {
         let server = lab::Postgres::start(&[]).unwrap();
