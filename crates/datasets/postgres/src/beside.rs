@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use plan::ports::{Context, Input, Process, Program, Remote};
-use plan::{Class, Error, Result};
+use plan::{Error, Result};
 use secrecy::SecretString;
 
 use crate::address::Address;
-use crate::child::{Call, Running, SETTINGS, has_lost_the_server, of_stream};
+use crate::child::{Call, Running, SETTINGS, class_of, of_stream};
 
 /// Finds the programs as the images have them: in `PATH`, by the shell's start file of software collections, or in a folder of a version's own.
 pub(crate) const FIND: &str = r#"
@@ -139,7 +139,7 @@ impl Running for Beside {
         if ended.status == 0 {
             return Ok(ended.said);
         }
-        let class = if has_lost_the_server(&ended.said) { Class::Transient } else { Class::Failed };
+        let class = class_of(&ended.said);
         let failure = Error::new(class, format!("{} failed (exit status {}) in {}", self.name, ended.status, self.place));
         Err(if ended.said.trim().is_empty() { failure } else { failure.hint(ended.said.trim().to_owned()) })
     }

@@ -183,7 +183,7 @@ impl Running for Child {
         if status.success() {
             return Ok(said);
         }
-        let class = if has_lost_the_server(&said) { Class::Transient } else { Class::Failed };
+        let class = class_of(&said);
         let failure = Error::new(class, format!("{} failed ({status})", self.name));
         let failure = if said.trim().is_empty() { failure } else { failure.hint(said.trim().to_owned()) };
         Err(match &self.line {
@@ -255,9 +255,13 @@ const LOST: [&str; 9] = [
     "the database system is ",
 ];
 
-/// Whether that is why a program failed.
-pub(crate) fn has_lost_the_server(said: &str) -> bool {
-    LOST.iter().any(|words| said.contains(words))
+/// What a program's failure means, by what it said.
+pub(crate) fn class_of(said: &str) -> Class {
+    // The server's own hint names the setting.
+    if said.contains("out of shared memory") {
+        return Class::Refused;
+    }
+    if LOST.iter().any(|words| said.contains(words)) { Class::Transient } else { Class::Failed }
 }
 
 /// Reads to the end, so that the child never blocks on a full pipe, and keeps the beginning.

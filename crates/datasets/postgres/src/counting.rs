@@ -13,6 +13,7 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::digest::{self, LARGE_OBJECTS, Table};
 use crate::failure::has_code;
+use crate::long_rows;
 use crate::session::Session;
 use crate::sql::literal;
 
@@ -59,7 +60,7 @@ impl Counting {
     /// Starts counting on up to `context.workers` connections.
     ///
     /// # Errors
-    /// When a connection cannot be had, or the snapshot is gone.
+    /// When a connection cannot be had, the snapshot is gone, or it has rows that cannot be dumped.
     pub(crate) fn start(context: &Context, order: Order) -> Result<Self> {
         let Order { address, snapshot, mut tables, sessions_max, data_set, verb } = order;
         tables.sort_by_key(|table| std::cmp::Reverse(table.size_bytes));
@@ -76,6 +77,9 @@ impl Counting {
             };
             if let Some(snapshot) = &snapshot {
                 enter(&mut session, snapshot)?;
+                if number == 0 {
+                    long_rows::refuse(&mut session, &context.stop)?;
+                }
             }
             let (shared, context) = (Arc::clone(&shared), context.clone());
             counting.threads.push(std::thread::spawn(move || work(&mut session, &shared, &context, data_set, verb)));

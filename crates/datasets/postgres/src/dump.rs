@@ -82,10 +82,10 @@ impl PostgresDump {
             .and([format!("--snapshot={snapshot}"), "--dbname".to_owned(), crate::sql::connection_string(&address.database)])
             .read();
         let guard = Guard::over(exporter);
-        let mut pg_dump = clients.start(context, address, &call)?;
-        let stdout = pg_dump.stdout()?;
         let order = Order { address: address.clone(), snapshot: Some(snapshot), tables, sessions_max, data_set, verb: Verb::Dump };
         let counting = guard.explain(Counting::start(context, order))?;
+        let mut pg_dump = clients.start(context, address, &call)?;
+        let stdout = pg_dump.stdout()?;
         let json = serde_json::to_vec_pretty(&properties).during(|| "write the database's properties".to_owned())?;
         let name = place::file_name(&address.database);
         Ok(Self {

@@ -19,10 +19,11 @@ const GLANCE: Duration = Duration::from_millis(100);
 const OURS: &str = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usesysid IS NOT NULL \
      AND (application_name = '$NAME$' OR application_name LIKE '$NAME$ %') AND usename = session_user";
 
+/// Sessions alone: what a standby replays waits as long as its `max_standby_streaming_delay` lets it, and nobody queues behind.
 const WAITING: &str = "WITH ours AS ($OURS$) \
      SELECT w.pid, w.relation::regclass::text, coalesce(a.usename::text, '?'), coalesce(nullif(a.application_name, ''), '?') \
      FROM pg_locks w JOIN pg_locks h ON h.locktype = 'relation' AND h.granted AND h.database = w.database AND h.relation = w.relation \
-     LEFT JOIN pg_stat_activity a ON a.pid = w.pid \
+     JOIN pg_stat_activity a ON a.pid = w.pid AND a.usesysid IS NOT NULL \
      WHERE w.locktype = 'relation' AND NOT w.granted AND w.mode = 'AccessExclusiveLock' \
        AND h.pid IN (SELECT pid FROM ours) AND w.pid NOT IN (SELECT pid FROM ours) LIMIT 1";
 

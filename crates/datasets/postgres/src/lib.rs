@@ -28,6 +28,7 @@ mod in_place;
 mod leftovers;
 mod limits;
 mod lock;
+mod long_rows;
 mod look;
 mod mark;
 mod place;

@@ -184,3 +184,24 @@ fn with_locks(mut server: lab::Postgres, number: &str) -> lab::Postgres {
     server.start_again().unwrap();
     server
 }
+
+#[test]
+fn a_row_that_pg_dump_cannot_read_is_named_before_the_dump_begins() {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(&server, "postgres", "CREATE DATABASE zync");
+    // 540 MB are 1.08 GB as text.
+    psql(
+        &server,
+        "zync",
+        "CREATE TABLE files (id int, data bytea); INSERT INTO files VALUES (1, 'x'), (2, convert_to(repeat('x', 540000000), 'UTF8'))",
+    );
+    let store = store_at(&server.url("zync"));
+    let (context, _) = context("01jdbackup0000000000");
+    let error = store.dump(&context).map(drop).unwrap_err();
+    assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
+    assert!(error.to_string().contains("1 rows of public.files"), "{error:?}");
+    let find = error.hints()[0].split("found by: ").nth(1).unwrap().to_owned();
+    assert_eq!(psql(&server, "zync", &find), psql(&server, "zync", "SELECT ctid FROM files WHERE id = 2"));
+    psql(&server, "zync", "UPDATE files SET data = 'y' WHERE id = 2");
+    take(&store);
+}
