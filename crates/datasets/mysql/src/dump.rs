@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use plan::evidence::{Evidence, Tally};
-use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
+use plan::ports::{Context, Dump, Event, Part, Problem, Verb, Verdict};
 use plan::{Error, Result};
 
 use crate::chunk;
@@ -46,6 +46,7 @@ pub(crate) struct MysqlDump {
     evidence: Evidence,
     consistent_at: jiff::Timestamp,
     reader: Session,
+    problems: Vec<Problem>,
     guard: Session,
     lookout: Lookout,
     /// Holds MariaDB's backup stage.
@@ -65,7 +66,8 @@ pub(crate) struct MysqlDump {
 
 /// Opens the view and starts the workers.
 pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> {
-    let View { workers, planner, guard, reader, schema, consistent_at, mut facts, warnings, lookout, stage } = view::open(store, context)?;
+    let View { workers, planner, guard, reader, schema, consistent_at, mut facts, warnings, problems, lookout, stage } =
+        view::open(store, context)?;
     let schema = Arc::new(schema);
     facts.insert("counted-by".into(), "the rows that passed, and COUNT(*) in the same view".into());
     let mut evidence = Evidence { facts, warnings, objects: lines::counts(&schema), ..Evidence::default() };
@@ -91,6 +93,7 @@ pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> 
         evidence,
         consistent_at,
         reader,
+        problems,
         guard,
         lookout,
         stage,
@@ -270,12 +273,13 @@ impl Dump for MysqlDump {
         if self.failed || !self.rest.as_ref().is_some_and(Vec::is_empty) {
             return Err(Error::failed("the dump is not whole"));
         }
-        self.compare_definitions()?;
-        self.guard.rows("end the view", "SELECT 1").map_err(|error| self.lookout.explain(error))?;
+        self.compare_definitions()
+            .and_then(|()| self.guard.rows("end the view", "SELECT 1"))
+            .map_err(|error| self.lookout.explain(error))?;
         let mut evidence = std::mem::take(&mut self.evidence);
         evidence.facts.insert("longest-row-bytes".into(), self.longest_row_bytes.to_string());
         let broken = objects::broken::list(&mut self.reader, &self.schema.objects.database, &self.schema.objects)?;
-        let problems = broken.iter().map(objects::broken::in_a_set).collect();
+        let problems = std::mem::take(&mut self.problems).into_iter().chain(broken.iter().map(objects::broken::in_a_set)).collect();
         Ok(Verdict { evidence, consistent_at: self.consistent_at, problems })
     }
 }

@@ -128,6 +128,22 @@ impl Session {
         Ok(())
     }
 
+    /// What a load needs besides: rows and definitions that an older rule, or a session without rules, let in. Where the user may not set one of them, the
+    /// server says so at the object that needs it.
+    pub(crate) fn allow_what_was_allowed(&mut self) -> Result<()> {
+        self.set("SESSION foreign_key_checks = 0, unique_checks = 0")?;
+        for setting in [
+            "check_constraint_checks = 0",
+            "innodb_strict_mode = 0",
+            "restrict_fk_on_non_standard_key = 0",
+            "system_versioning_alter_history = 'KEEP'",
+            "system_versioning_insert_history = 1",
+        ] {
+            self.set_if_possible(&format!("SESSION {setting}"))?;
+        }
+        Ok(())
+    }
+
     /// A signal waits for the statements of this session: they are short, and better not torn.
     pub(crate) fn be_patient(&self) {
         self.asker.iter().for_each(|asker| asker.be_patient());
@@ -318,8 +334,16 @@ impl Answer {
 
     /// A cell by its column's name, in any case.
     pub(crate) fn named(&self, name: &str) -> Result<Option<String>> {
-        let found = self.0.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name));
-        found.map_or(Ok(None), |index| self.maybe(index))
+        self.position(name).map_or(Ok(None), |index| self.maybe(index))
+    }
+
+    /// The bytes of a cell by its column's name, in any case.
+    pub(crate) fn bytes_named(&self, name: &str) -> Option<&[u8]> {
+        self.position(name).and_then(|index| self.bytes(index))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.0.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name))
     }
 
     fn column(&self, index: usize) -> String {

@@ -10,6 +10,7 @@ mod kit;
 mod marks;
 mod network;
 mod objects;
+mod odd;
 mod outage;
 mod privileges;
 mod ranges;
