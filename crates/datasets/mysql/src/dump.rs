@@ -19,6 +19,7 @@ use plan::evidence::{Evidence, Tally};
 use plan::ports::{Context, Dump, Event, Part, Problem, Verb, Verdict};
 use plan::{Error, Result};
 
+use crate::address::MAX_PACKET_BYTES;
 use crate::chunk;
 use crate::objects;
 use crate::schema::{Schema, lines, needs, read};
@@ -190,6 +191,10 @@ impl MysqlDump {
                 Ok(None)
             }
             Piece::Rows(_) => Err(Error::failed("a worker counted where it was to read")),
+            Piece::Failed(error) if error.class() == plan::Class::Refused => {
+                let index = current.table;
+                Err(self.name_large_row(index, error))
+            }
             Piece::Failed(error) => Err(error),
         }
     }
@@ -210,6 +215,24 @@ impl MysqlDump {
             Order::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// A row that is too large to be taken, by its key.
+    fn name_large_row(&mut self, index: usize, error: Error) -> Error {
+        let Ok(table) = table(&self.schema, index) else { return error };
+        let lengths: Vec<String> =
+            table.kept_columns().map(|column| format!("COALESCE(LENGTH({}), 0)", quote::name(&column.name))).collect();
+        let key = chunk::order(table).map_or_else(|| "'no key'".to_owned(), |(_, key)| key);
+        let from = quote::qualified(&self.schema.objects.database, &table.name);
+        let sql =
+            format!("SELECT CONCAT_WS(', ', {key}) FROM {from} WHERE {} > {} LIMIT 1", lengths.join(" + "), MAX_PACKET_BYTES - (1 << 20));
+        let found = self.reader.value("look for the row", &sql).ok().flatten();
+        let error = error
+            .hint("Rows of 3scale have a few MiB at most: shorten or delete it, or leave its table out by moving it to another database.");
+        match found {
+            Some(key) => error.hint(format!("It is the row of table {:?} with the key {key}.", table.name)),
+            None => error,
+        }
     }
 
     /// The rows that passed against the server's own count, in the same view: what cuts a result short does not cut that.

@@ -13,7 +13,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Row, Value};
 use plan::{Class, Error, Result};
 
-use crate::address::Address;
+use crate::address::{Address, MAX_PACKET_BYTES};
 use crate::asker::Asker;
 use crate::secure::EndsTls;
 
@@ -392,6 +392,10 @@ pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
         mysql::Error::MySqlError(refusal) if code::PASSING.contains(&refusal.code) => Class::Transient,
         // What our own reader said, handed through by the library.
         mysql::Error::IoError(broken) if let Some(own) = plan::error::inside(broken) => own.class(),
+        // The library gives its own error no other name.
+        mysql::Error::CodecError(broken) if format!("{broken:?}") == "PacketTooLarge" => {
+            return Error::refused(format!("{what}: one of them is larger than {} MiB", MAX_PACKET_BYTES >> 20)).because(error);
+        }
         mysql::Error::IoError(_) | mysql::Error::CodecError(_) | mysql::Error::DriverError(_) => {
             let hint = "The connection was lost; the server may have been restarted. The same call may work later.";
             return Error::transient(what).because(error).hint(hint);

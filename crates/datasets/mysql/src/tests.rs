@@ -5,6 +5,7 @@ mod consistency;
 mod crash;
 mod elsewhere;
 mod fidelity;
+mod generated;
 mod in_place;
 mod kit;
 mod marks;

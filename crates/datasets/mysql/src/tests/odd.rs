@@ -300,6 +300,23 @@ fn partial_revokes_take_away_and_know_no_patterns() {
 }
 
 #[test]
+fn a_row_that_is_too_large_is_refused_at_once_by_its_key() {
+    for kind in [MysqlKind::Mysql, MysqlKind::Mariadb] {
+        let options = ["--max-allowed-packet=128M", "--loose-innodb-log-file-size=768M", "--loose-innodb-redo-log-capacity=1G"];
+        let server = server(kind, &options);
+        let mut conn = root(&server, None);
+        run(
+            &mut conn,
+            "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE big (a INT, b INT, v LONGTEXT, PRIMARY KEY (a, b));;\n\
+             INSERT INTO big VALUES (1, 1, 'x'), (7, 8, REPEAT('x', 49 << 20)), (9, 9, REPEAT('y', 20 << 20))",
+        );
+        let error = super::kit::try_keep(&store(&server, "system"), &context("1")).map(drop).unwrap_err();
+        assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
+        assert!(error.hints().iter().any(|hint| hint.contains("\"big\" with the key 7, 8")), "{error:?}");
+    }
+}
+
+#[test]
 fn what_is_not_kept_is_told_by_the_backup() {
     let server = server(MysqlKind::Mysql, &[]);
     let mut conn = root(&server, None);
