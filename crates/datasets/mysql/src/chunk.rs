@@ -39,6 +39,10 @@ pub(crate) fn cut(
     chunk_bytes: u64,
     mut give: impl FnMut(Chunk) -> Result<()>,
 ) -> Result<()> {
+    if table.engine.eq_ignore_ascii_case("MRG_MyISAM") {
+        // Its rows are those of the tables that it unites.
+        return Ok(());
+    }
     let rows_per_chunk = rows_per_chunk(table, chunk_bytes);
     let Some(key) = key::choose(table) else { return give(Chunk { condition: None }) };
     if table.estimated_rows < rows_per_chunk / 2 {

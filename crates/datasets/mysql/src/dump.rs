@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use plan::evidence::{Evidence, Tally};
-use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
+use plan::ports::{Context, Dump, Event, Part, Problem, Verb, Verdict};
 use plan::{Error, Result};
 
+use crate::address::MAX_PACKET_BYTES;
 use crate::chunk;
 use crate::objects;
 use crate::schema::{Schema, lines, needs, read};
@@ -46,6 +47,7 @@ pub(crate) struct MysqlDump {
     evidence: Evidence,
     consistent_at: jiff::Timestamp,
     reader: Session,
+    problems: Vec<Problem>,
     guard: Session,
     lookout: Lookout,
     /// Holds MariaDB's backup stage.
@@ -65,7 +67,8 @@ pub(crate) struct MysqlDump {
 
 /// Opens the view and starts the workers.
 pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> {
-    let View { workers, planner, guard, reader, schema, consistent_at, mut facts, warnings, lookout, stage } = view::open(store, context)?;
+    let View { workers, planner, guard, reader, schema, consistent_at, mut facts, warnings, problems, lookout, stage } =
+        view::open(store, context)?;
     let schema = Arc::new(schema);
     facts.insert("counted-by".into(), "the rows that passed, and COUNT(*) in the same view".into());
     let mut evidence = Evidence { facts, warnings, objects: lines::counts(&schema), ..Evidence::default() };
@@ -91,6 +94,7 @@ pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> 
         evidence,
         consistent_at,
         reader,
+        problems,
         guard,
         lookout,
         stage,
@@ -187,6 +191,10 @@ impl MysqlDump {
                 Ok(None)
             }
             Piece::Rows(_) => Err(Error::failed("a worker counted where it was to read")),
+            Piece::Failed(error) if error.class() == plan::Class::Refused => {
+                let index = current.table;
+                Err(self.name_large_row(index, error))
+            }
             Piece::Failed(error) => Err(error),
         }
     }
@@ -207,6 +215,24 @@ impl MysqlDump {
             Order::Failed(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// A row that is too large to be taken, by its key.
+    fn name_large_row(&mut self, index: usize, error: Error) -> Error {
+        let Ok(table) = table(&self.schema, index) else { return error };
+        let lengths: Vec<String> =
+            table.kept_columns().map(|column| format!("COALESCE(LENGTH({}), 0)", quote::name(&column.name))).collect();
+        let key = chunk::order(table).map_or_else(|| "'no key'".to_owned(), |(_, key)| key);
+        let from = quote::qualified(&self.schema.objects.database, &table.name);
+        let sql =
+            format!("SELECT CONCAT_WS(', ', {key}) FROM {from} WHERE {} > {} LIMIT 1", lengths.join(" + "), MAX_PACKET_BYTES - (1 << 20));
+        let found = self.reader.value("look for the row", &sql).ok().flatten();
+        let error = error
+            .hint("Rows of 3scale have a few MiB at most: shorten or delete it, or leave its table out by moving it to another database.");
+        match found {
+            Some(key) => error.hint(format!("It is the row of table {:?} with the key {key}.", table.name)),
+            None => error,
+        }
     }
 
     /// The rows that passed against the server's own count, in the same view: what cuts a result short does not cut that.
@@ -270,12 +296,13 @@ impl Dump for MysqlDump {
         if self.failed || !self.rest.as_ref().is_some_and(Vec::is_empty) {
             return Err(Error::failed("the dump is not whole"));
         }
-        self.compare_definitions()?;
-        self.guard.rows("end the view", "SELECT 1").map_err(|error| self.lookout.explain(error))?;
+        self.compare_definitions()
+            .and_then(|()| self.guard.rows("end the view", "SELECT 1"))
+            .map_err(|error| self.lookout.explain(error))?;
         let mut evidence = std::mem::take(&mut self.evidence);
         evidence.facts.insert("longest-row-bytes".into(), self.longest_row_bytes.to_string());
         let broken = objects::broken::list(&mut self.reader, &self.schema.objects.database, &self.schema.objects)?;
-        let problems = broken.iter().map(objects::broken::in_a_set).collect();
+        let problems = std::mem::take(&mut self.problems).into_iter().chain(broken.iter().map(objects::broken::in_a_set)).collect();
         Ok(Verdict { evidence, consistent_at: self.consistent_at, problems })
     }
 }

@@ -32,6 +32,7 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
         }
     }
     problems.extend(collations(&mut session, kept, &server)?);
+    problems.extend(server.misspelled(&store.address.database));
     problems.extend(names(kept, &server));
     problems.extend(packet(kept, &server));
     let grants = Grants::ask(&mut session, server.kind)?;
@@ -86,11 +87,14 @@ fn other_kind(kept: &KeptDataSet, server: &Server) -> Problem {
 }
 
 fn collations(session: &mut Session, kept: &KeptDataSet, server: &Server) -> Result<Option<Problem>> {
-    let found = session.rows("read the collations", "SELECT COLLATION_NAME FROM information_schema.COLLATIONS")?;
+    // MariaDB lists its newest collations without their character set, and elsewhere with it.
+    let full_names = "SELECT FULL_COLLATION_NAME FROM information_schema.COLLATION_CHARACTER_SET_APPLICABILITY";
+    let found = match session.rows_if_possible("read the collations", full_names)? {
+        Some(found) => found,
+        None => session.rows("read the collations", "SELECT COLLATION_NAME FROM information_schema.COLLATIONS")?,
+    };
     let full = |name: &str| name.strip_prefix("utf8_").map_or_else(|| name.to_owned(), |rest| format!("utf8mb3_{rest}"));
-    let mut has: Vec<String> = found.iter().map(|record| record.text(0).map(|name| full(&name))).collect::<Result<_>>()?;
-    // MariaDB lists its newest collations without their character set.
-    has.extend(has.iter().filter(|name| name.starts_with("uca1400")).map(|name| format!("utf8mb4_{name}")).collect::<Vec<_>>());
+    let has: Vec<String> = found.iter().map(|record| record.text(0).map(|name| full(&name))).collect::<Result<_>>()?;
     let missing: Vec<&str> =
         fact(kept, "collations").unwrap_or_default().split(',').filter(|name| !name.is_empty() && !has.contains(&full(name))).collect();
     Ok((!missing.is_empty()).then(|| {
@@ -141,10 +145,9 @@ fn privileges(store: &MysqlStore, grants: &Grants, road: Road) -> Vec<Problem> {
     if road == Road::SideCopy && open == Road::InPlace {
         // Said as a way out of the road, not as a slower one.
         problems.retain(|problem| !problem.text.contains("in place"));
-        let pattern = quote::name(&format!("{}\\_\\_%", probe.live.replace('_', "\\_")));
         problems.push(
             Problem::new(Severity::Blocks, format!("{} may not make schemas beside {}", grants.user, quote::name(&probe.live)))
-                .way_out(format!("GRANT ALL ON {pattern}.* TO {}, or restore in place.", grants.user)),
+                .way_out(format!("{}, or restore in place.", rights::way_out_beside(grants, &probe.live))),
         );
     }
     if road == Road::InPlace {

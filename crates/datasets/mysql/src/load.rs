@@ -24,18 +24,21 @@ impl Definitions {
         Ok(Self { create: cut.create, keys: cut.keys, foreign_keys: cut.foreign_keys })
     }
 
-    /// `ALTER TABLE` that adds all keys that were left out; `None` when there are none.
-    pub(crate) fn add_keys(&self, table: &str) -> Option<String> {
-        add(table, &self.keys)
+    /// The `ALTER TABLE`s that add all keys that were left out. One for each FULLTEXT key: InnoDB makes no two of them at a time (MySQL error 1795).
+    pub(crate) fn add_keys(&self, table: &str) -> Vec<String> {
+        let (alone, together): (Vec<&String>, Vec<&String>) = self.keys.iter().partition(|key| key.starts_with("FULLTEXT "));
+        add(table, &together).into_iter().chain(alone.into_iter().filter_map(|key| add(table, &[key]))).collect()
     }
 
-    /// `ALTER TABLE` that adds the foreign keys.
-    pub(crate) fn add_foreign_keys(&self, table: &str) -> Option<String> {
-        add(table, &self.foreign_keys)
+    /// `ALTER TABLE` that adds the foreign keys. `homeless` says of which tables they name that they are not there, and where they would be: named with their
+    /// schema, they mean the same wherever this table goes.
+    pub(crate) fn add_foreign_keys(&self, table: &str, homeless: impl Fn(&str) -> Option<String>) -> Option<String> {
+        let items: Vec<String> = self.foreign_keys.iter().map(|item| definition::refer(item, &homeless)).collect();
+        add(table, &items.iter().collect::<Vec<_>>())
     }
 }
 
-fn add(table: &str, items: &[String]) -> Option<String> {
+fn add(table: &str, items: &[&String]) -> Option<String> {
     let items: Vec<String> = items.iter().map(|item| format!("ADD {item}")).collect();
     (!items.is_empty()).then(|| format!("ALTER TABLE {table}\n  {}", items.join(",\n  ")))
 }
@@ -43,6 +46,10 @@ fn add(table: &str, items: &[String]) -> Option<String> {
 /// Keys that the table cannot be without while it is loaded: the one that AUTO_INCREMENT needs, and, without a primary key, the unique keys: the first
 /// one over NOT NULL columns is what InnoDB orders the table by.
 fn needed_keys(table: &Table) -> Vec<String> {
+    if table.engine.eq_ignore_ascii_case("MRG_MyISAM") {
+        // It must look like the tables that it unites whenever it is opened, and has no rows of its own to wait for.
+        return table.keys.iter().map(|key| key.name.clone()).collect();
+    }
     let auto = table.columns.iter().find(|column| is_auto(column)).map(|column| column.name.clone());
     let has_primary = table.keys.iter().any(|key| key.name == "PRIMARY");
     let for_auto = |leading_only: bool| {
@@ -109,7 +116,7 @@ pub(crate) fn literal(column: &Column, cell: Option<&[u8]>) -> String {
         // Without an exponent it would be an exact number, which knows no -0.
         "float" | "double" if !bytes.contains(&b'e') => format!("{}e0", String::from_utf8_lossy(bytes)),
         "float" | "double" => String::from_utf8_lossy(bytes).into_owned(),
-        "enum" if column.load.is_some() => String::from_utf8_lossy(bytes).into_owned(),
+        "enum" | "set" if column.load.is_some() => String::from_utf8_lossy(bytes).into_owned(),
         "json" | "uuid" | "inet4" | "inet6" | "date" | "time" | "datetime" | "timestamp" => text(),
         _ => quote::bytes(bytes, "binary"),
     }

@@ -41,6 +41,11 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         let broken = objects::broken::list(&mut session, database, &objects)?;
         restore.extend(broken.iter().filter_map(objects::broken::in_a_plan));
     }
+    for text in read::others(&mut session, database)? {
+        let problem = Problem::new(Severity::Blocks, text).way_out("Drop it or replace it by an ordinary table; 3scale makes none.");
+        backup.push(problem.clone());
+        restore.push(problem);
+    }
     let long = long_transactions(&mut session)?;
     backup.extend(
         long.iter().map(|text| {

@@ -10,6 +10,10 @@ use crate::session::Session;
 /// Privileges on everything and on schemas.
 pub(crate) struct Grants {
     lines: Vec<Grant>,
+    /// What partial revokes (MySQL 8.0.16) take away again.
+    revoked: Vec<Grant>,
+    /// With partial revokes, `_` and `%` in a schema's name are themselves.
+    literal: bool,
     /// `'user'@'host'`, for statements that people run.
     pub(crate) user: String,
 }
@@ -31,11 +35,14 @@ impl Grants {
             Some(roles) if kind == Kind::Mysql => format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}"),
             _ => "SHOW GRANTS".to_owned(),
         };
-        let mut lines = Vec::new();
+        let literal = session.variable("GLOBAL.partial_revokes")?.as_deref() == Some("1");
+        let (mut lines, mut revoked) = (Vec::new(), Vec::new());
         for record in session.rows("read the privileges", &sql)? {
-            lines.extend(parse(&record.text(0)?));
+            let line = record.text(0)?;
+            lines.extend(parse(&line, "GRANT ", " TO "));
+            revoked.extend(parse(&line, "REVOKE ", " FROM "));
         }
-        Ok(Self { lines, user })
+        Ok(Self { lines, revoked, literal, user })
     }
 
     /// Whether a privilege is there for everything.
@@ -45,7 +52,16 @@ impl Grants {
 
     /// Whether a privilege is there for a whole schema.
     pub(crate) fn on(&self, privilege: &str, schema: &str) -> bool {
-        self.lines.iter().any(|line| line.schema.as_ref().is_none_or(|pattern| matches(pattern, schema)) && line.has(privilege))
+        let names = |line: &Grant| {
+            line.schema.as_ref().is_some_and(|pattern| if self.literal { pattern == schema } else { matches(pattern, schema) })
+        };
+        let on_schema = self.lines.iter().any(|line| names(line) && line.has(privilege));
+        on_schema || self.everywhere(privilege) && !self.revoked.iter().any(|line| names(line) && line.has(privilege))
+    }
+
+    /// Whether a pattern in the name of a schema means more than one schema.
+    pub(crate) const fn knows_patterns(&self) -> bool {
+        !self.literal
     }
 
     /// Those of several privileges that are missing on a schema.
@@ -63,11 +79,11 @@ impl Grant {
     }
 }
 
-/// `GRANT SELECT, INSERT (a, b) ON `x`.* TO …`; lines about single tables, routines, roles and proxies give nothing for a whole schema.
-fn parse(line: &str) -> Option<Grant> {
-    let rest = line.strip_prefix("GRANT ")?;
+/// `GRANT SELECT, INSERT (a, b) ON `x`.* TO …`, or `REVOKE … FROM …`; lines about single tables, routines, roles and proxies give nothing for a whole schema.
+fn parse(line: &str, verb: &str, whom: &str) -> Option<Grant> {
+    let rest = line.strip_prefix(verb)?;
     let (privileges, rest) = rest.split_once(" ON ")?;
-    let (object, _) = rest.split_once(" TO ")?;
+    let (object, _) = rest.split_once(whom)?;
     let schema = match object {
         "*.*" => None,
         _ => Some(object.strip_suffix(".*")?.trim_matches('`').replace("``", "`")),
@@ -120,11 +136,11 @@ mod tests {
 
     #[test]
     fn a_grant_on_a_table_is_not_one_on_the_schema() {
-        assert!(parse("GRANT SELECT ON `a`.`b` TO `u`@`%`").is_none());
-        let grant = parse("GRANT SELECT, INSERT (`x`, `y`), LOCK TABLES ON `a`.* TO `u`@`%`").unwrap();
+        assert!(parse("GRANT SELECT ON `a`.`b` TO `u`@`%`", "GRANT ", " TO ").is_none());
+        let grant = parse("GRANT SELECT, INSERT (`x`, `y`), LOCK TABLES ON `a`.* TO `u`@`%`", "GRANT ", " TO ").unwrap();
         assert!(grant.has("SELECT") && grant.has("LOCK TABLES") && !grant.has("INSERT"));
-        let dynamic = parse("GRANT SHOW_ROUTINE,SYSTEM_USER ON *.* TO `u`@`%`").unwrap();
+        let dynamic = parse("GRANT SHOW_ROUTINE,SYSTEM_USER ON *.* TO `u`@`%`", "GRANT ", " TO ").unwrap();
         assert!(dynamic.has("SHOW_ROUTINE") && dynamic.has("SYSTEM_USER") && !dynamic.has("SUPER"));
-        assert!(parse("GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*X'").unwrap().has("SUPER"));
+        assert!(parse("GRANT ALL PRIVILEGES ON *.* TO `u`@`%` IDENTIFIED BY PASSWORD '*X'", "GRANT ", " TO ").unwrap().has("SUPER"));
     }
 }

@@ -20,7 +20,7 @@ const OBJECTS: [&str; 6] = ["CREATE VIEW", "SHOW VIEW", "TRIGGER", "CREATE ROUTI
 /// What is missing for reading; the blocking ones would make a set incomplete without a word.
 pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<Problem> {
     let (user, schema) = (&grants.user, quote::name(database));
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = server.misspelled(database).into_iter().collect();
     let missing = grants.missing(&READ, database);
     if !missing.is_empty() {
         let list = missing.join(", ");
@@ -45,19 +45,28 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
         }
     };
     let lock = grants.on("LOCK TABLES", database);
-    let otherwise = if lock { "the view is taken under read locks on every table" } else { "the dump uses one connection only" };
-    degrade(grants.everywhere("RELOAD"), otherwise, "RELOAD");
     match server.kind {
         Kind::Mysql => {
-            degrade(grants.everywhere("BACKUP_ADMIN"), "views and routines are not protected from changes during the dump", "BACKUP_ADMIN");
+            degrade(
+                grants.everywhere("BACKUP_ADMIN"),
+                "a migration that comes during a dump ends it, instead of waiting for it",
+                "BACKUP_ADMIN",
+            );
             degrade(grants.everywhere("REPLICATION CLIENT"), "the position in the binary log is not recorded", "REPLICATION CLIENT");
         }
         Kind::Mariadb => {
+            let otherwise = if lock { "the view is taken under read locks on every table" } else { "the dump uses one connection only" };
+            let text = format!("{otherwise}, and a migration that comes during a dump ends it");
+            degrade(grants.everywhere("RELOAD"), &text, "RELOAD");
             let may = ["BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"].iter().any(|privilege| grants.everywhere(privilege));
             degrade(may, "the position in the binary log is not recorded", "BINLOG MONITOR");
         }
     }
     degrade(grants.everywhere("PROCESS"), "blocking connections cannot be named", "PROCESS");
+    if server.kind == Kind::Mysql && !lock {
+        let text = format!("{user} lacks LOCK TABLES on {schema}: the dump uses one connection only");
+        problems.push(Problem::new(Severity::Degrades, text).way_out(format!("GRANT LOCK TABLES ON {schema}.* TO {user}")));
+    }
     problems
 }
 
@@ -71,13 +80,13 @@ pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>
         .collect();
     let road = if side.is_empty() { Road::SideCopy } else { Road::InPlace };
     if road == Road::InPlace {
-        let pattern = quote::name(&format!("{}\\_\\_%", schemas.live.replace('_', "\\_")));
+        let way_out = way_out_beside(grants, &schemas.live);
         problems.push(
             Problem::new(
                 Severity::Degrades,
                 format!("{user} may not make schemas beside {}: a restore has to go in place", quote::name(&schemas.live)),
             )
-            .way_out(format!("GRANT ALL ON {pattern}.* TO {user}")),
+            .way_out(way_out),
         );
     }
     let mut missing: Vec<&str> = grants.missing(&LOAD, &schemas.live).into_iter().chain(grants.missing(&OBJECTS, &schemas.live)).collect();
@@ -103,4 +112,15 @@ pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>
         );
     }
     (road, problems)
+}
+
+/// The grant that lets a user make schemas beside a database.
+pub(crate) fn way_out_beside(grants: &Grants, live: &str) -> String {
+    let user = &grants.user;
+    if grants.knows_patterns() {
+        let pattern = quote::name(&format!("{}\\_\\_%", live.replace('_', "\\_")));
+        return format!("GRANT ALL ON {pattern}.* TO {user}");
+    }
+    let list = LOAD.iter().chain(&RECORD).copied().collect::<Vec<_>>().join(", ");
+    format!("GRANT {list} ON *.* TO {user} (partial_revokes is ON: there a pattern names no schemas)")
 }

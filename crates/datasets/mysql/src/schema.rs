@@ -4,8 +4,10 @@
 
 pub(crate) mod definition;
 pub(crate) mod lines;
+pub(crate) mod literals;
 pub(crate) mod needs;
 pub(crate) mod read;
+pub(crate) mod told;
 
 use serde::{Deserialize, Serialize};
 
@@ -156,6 +158,9 @@ pub(crate) struct Column {
     pub(crate) default: Option<String>,
     /// `auto_increment`, `INVISIBLE`, `STORED GENERATED`…
     pub(crate) extra: String,
+    /// The expression of a generated column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) generation: Option<String>,
     /// What is selected for a dump; absent for generated columns, whose values are not kept.
     pub(crate) select: Option<String>,
     /// What is assigned on load from the user variable `@cell`; absent when the cell is assigned as it is.
@@ -170,6 +175,9 @@ pub(crate) struct Key {
     /// `BTREE`, `FULLTEXT`, `SPATIAL`…
     pub(crate) index_type: String,
     pub(crate) parts: Vec<KeyPart>,
+    /// Whether the optimizer may not use it (`INVISIBLE`, `IGNORED`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unseen: bool,
 }
 
 /// A part of a key.

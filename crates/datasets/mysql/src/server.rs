@@ -1,7 +1,7 @@
 //! What the server is: kind, version, settings that matter. Changes nothing.
 
 use plan::Result;
-use plan::ports::StoreKind;
+use plan::ports::{Problem, Severity, StoreKind};
 use serde::{Deserialize, Serialize};
 
 use crate::session::Session;
@@ -78,6 +78,15 @@ impl Server {
             lower_case_table_names: u8::try_from(number(session.variable("GLOBAL.lower_case_table_names")?)).unwrap_or(0),
             max_allowed_packet_bytes: number(session.variable("GLOBAL.max_allowed_packet")?),
             log_bin: number(session.variable("GLOBAL.log_bin")?) == 1,
+        })
+    }
+
+    /// A name that is not as the server keeps it: what it lists of that schema would not be found.
+    pub(crate) fn misspelled(&self, database: &str) -> Option<Problem> {
+        let lower = database.to_lowercase();
+        (self.lower_case_table_names == 1 && lower != database).then(|| {
+            let text = format!("the server keeps names in lower case (lower_case_table_names = 1), and the address names {database:?}");
+            Problem::new(Severity::Blocks, text).way_out(format!("Write the database as {lower:?} in the address"))
         })
     }
 

@@ -13,7 +13,7 @@ use mysql::prelude::Queryable;
 use mysql::{Conn, Row, Value};
 use plan::{Class, Error, Result};
 
-use crate::address::Address;
+use crate::address::{Address, MAX_PACKET_BYTES};
 use crate::asker::Asker;
 use crate::secure::EndsTls;
 
@@ -124,6 +124,22 @@ impl Session {
                 let is = found.get(*name).map(String::as_str).unwrap_or_default();
                 error.hint(format!("{name} is {is:?} on the server, and this session needs {value:?}: SET GLOBAL {name} = DEFAULT, or a user who may set it."))
             })?;
+        }
+        Ok(())
+    }
+
+    /// What a load needs besides: rows and definitions that an older rule, or a session without rules, let in. Where the user may not set one of them, the
+    /// server says so at the object that needs it.
+    pub(crate) fn allow_what_was_allowed(&mut self) -> Result<()> {
+        self.set("SESSION foreign_key_checks = 0, unique_checks = 0")?;
+        for setting in [
+            "check_constraint_checks = 0",
+            "innodb_strict_mode = 0",
+            "restrict_fk_on_non_standard_key = 0",
+            "system_versioning_alter_history = 'KEEP'",
+            "system_versioning_insert_history = 1",
+        ] {
+            self.set_if_possible(&format!("SESSION {setting}"))?;
         }
         Ok(())
     }
@@ -318,8 +334,16 @@ impl Answer {
 
     /// A cell by its column's name, in any case.
     pub(crate) fn named(&self, name: &str) -> Result<Option<String>> {
-        let found = self.0.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name));
-        found.map_or(Ok(None), |index| self.maybe(index))
+        self.position(name).map_or(Ok(None), |index| self.maybe(index))
+    }
+
+    /// The bytes of a cell by its column's name, in any case.
+    pub(crate) fn bytes_named(&self, name: &str) -> Option<&[u8]> {
+        self.position(name).and_then(|index| self.bytes(index))
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.0.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name))
     }
 
     fn column(&self, index: usize) -> String {
@@ -368,6 +392,10 @@ pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
         mysql::Error::MySqlError(refusal) if code::PASSING.contains(&refusal.code) => Class::Transient,
         // What our own reader said, handed through by the library.
         mysql::Error::IoError(broken) if let Some(own) = plan::error::inside(broken) => own.class(),
+        // The library gives its own error no other name.
+        mysql::Error::CodecError(broken) if format!("{broken:?}") == "PacketTooLarge" => {
+            return Error::refused(format!("{what}: one of them is larger than {} MiB", MAX_PACKET_BYTES >> 20)).because(error);
+        }
         mysql::Error::IoError(_) | mysql::Error::CodecError(_) | mysql::Error::DriverError(_) => {
             let hint = "The connection was lost; the server may have been restarted. The same call may work later.";
             return Error::transient(what).because(error).hint(hint);

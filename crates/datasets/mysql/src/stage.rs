@@ -53,7 +53,8 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
     add_keys(store, context, schemas, &schema, &definitions)?;
     for (table, definition) in schema.tables.iter().zip(&definitions) {
         context.stop.check()?;
-        if let Some(statement) = definition.add_foreign_keys(&quote::name(&table.name)) {
+        let homeless = |name: &str| schema.tables.iter().all(|table| table.name != name).then(|| schemas.live.clone());
+        if let Some(statement) = definition.add_foreign_keys(&quote::name(&table.name), homeless) {
             session.run(&format!("add the foreign keys of table {:?}", table.name), &statement)?;
         }
     }
@@ -182,7 +183,7 @@ fn add_keys(store: &MysqlStore, context: &Context, schemas: &Schemas, schema: &S
             context.stop.check()?;
             let index = next.fetch_add(1, Ordering::Relaxed);
             let (Some(table), Some(definition)) = (schema.tables.get(index), definitions.get(index)) else { return Ok(()) };
-            if let Some(statement) = definition.add_keys(&quote::name(&table.name)) {
+            for statement in definition.add_keys(&quote::name(&table.name)) {
                 session.run(&format!("add the keys of table {:?}", table.name), &statement)?;
             }
         }

@@ -71,7 +71,7 @@ impl MysqlStore {
     pub(crate) fn restoring(&self, talk: Talk, schemas: &Schemas, database: Option<&str>) -> Result<Session> {
         let mut session = self.session(talk, database)?;
         session.set(&format!("SESSION lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}", self.options.lock_wait_seconds))?;
-        session.set("SESSION foreign_key_checks = 0, unique_checks = 0")?;
+        session.allow_what_was_allowed()?;
         if !schemas.logged {
             session.set("SESSION sql_log_bin = 0")?;
         }

@@ -72,8 +72,12 @@ impl ChunkKey {
 
 /// The primary key, or the first unique key that serves.
 pub(crate) fn choose(table: &Table) -> Option<ChunkKey> {
-    let usable: Vec<ChunkKey> =
-        table.keys.iter().filter(|key| key.unique && key.index_type == "BTREE").filter_map(|key| beginning(table, key)).collect();
+    let usable: Vec<ChunkKey> = table
+        .keys
+        .iter()
+        .filter(|key| key.unique && !key.unseen && key.index_type == "BTREE")
+        .filter_map(|key| beginning(table, key))
+        .collect();
     // The primary key comes first in the list, and reading in its order reads the table in its own order.
     usable.into_iter().next()
 }

@@ -26,6 +26,7 @@ const TABLES: usize = 60;
 /// The two threads; they end with the value.
 pub(super) struct Lookout {
     gave_way: Arc<AtomicBool>,
+    victims: Arc<Mutex<Vec<u32>>>,
     stop: Option<Sender<()>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -42,6 +43,7 @@ impl Lookout {
         let (stop, stopped) = bounded(0);
         let since: Arc<Mutex<Option<Instant>>> = Arc::default();
         let gave_way: Arc<AtomicBool> = Arc::default();
+        let victims = Arc::new(Mutex::new(victims));
         let id = probe.id();
         let (begun, ended) = (Arc::clone(&since), stopped.clone());
         let probing = thread::spawn(move || {
@@ -54,13 +56,13 @@ impl Lookout {
                 set(&begun, None);
             }
         });
-        let gives_way = Arc::clone(&gave_way);
+        let (gives_way, held) = (Arc::clone(&gave_way), Arc::clone(&victims));
         let watching = thread::spawn(move || {
             while !is_over(&stopped, Duration::from_millis(100)) {
                 let late = since.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|since| since.elapsed() > PATIENCE);
                 if late && waits(&mut control, id) {
                     gives_way.store(true, Ordering::SeqCst);
-                    for victim in victims.iter().chain([&id]) {
+                    for victim in held.lock().unwrap_or_else(PoisonError::into_inner).iter().chain([&id]) {
                         // Gone already is as good.
                         drop(control.rows_if_possible("give the locks back", &format!("KILL {victim}")));
                     }
@@ -68,7 +70,12 @@ impl Lookout {
                 }
             }
         });
-        Ok(Self { gave_way, stop: Some(stop), threads: vec![probing, watching] })
+        Ok(Self { gave_way, victims, stop: Some(stop), threads: vec![probing, watching] })
+    }
+
+    /// Another connection that holds locks.
+    pub(super) fn also(&self, id: u32) {
+        self.victims.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 
     /// What an error means when the dump gave way.

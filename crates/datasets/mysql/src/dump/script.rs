@@ -91,13 +91,14 @@ fn tables(schema: &Schema, definitions: &[Definitions]) -> String {
 
 fn keys(schema: &Schema, definitions: &[Definitions]) -> String {
     let mut text = String::from("SET NAMES utf8mb4;\n");
-    for add in [Definitions::add_keys, Definitions::add_foreign_keys] {
-        for (table, definition) in schema.tables.iter().zip(definitions) {
-            if let Some(statement) = add(definition, &quote::name(&table.name)) {
-                text.push_str(&statement);
-                text.push_str(";\n");
-            }
-        }
+    let named = |table: &crate::schema::Table| quote::name(&table.name);
+    let keys = schema.tables.iter().zip(definitions).flat_map(|(table, definition)| definition.add_keys(&named(table)));
+    // Loaded straight into its database: what is not there is not there either.
+    let foreign =
+        schema.tables.iter().zip(definitions).filter_map(|(table, definition)| definition.add_foreign_keys(&named(table), |_| None));
+    for statement in keys.chain(foreign) {
+        text.push_str(&statement);
+        text.push_str(";\n");
     }
     text
 }

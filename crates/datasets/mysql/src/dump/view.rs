@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use plan::ports::{Context, Severity};
+use plan::ports::{Context, Problem, Severity};
 use plan::{Class, Error, Result};
 
 use super::lookout::Lookout;
@@ -17,7 +17,7 @@ use crate::owned;
 use crate::privileges::Grants;
 use crate::quote;
 use crate::rights;
-use crate::schema::{Schema, read};
+use crate::schema::{Schema, read, told};
 use crate::server::{Kind, Server};
 use crate::session::{Session, Talk, code};
 use crate::store::MysqlStore;
@@ -43,6 +43,7 @@ pub(super) struct View {
     pub(super) consistent_at: Timestamp,
     pub(super) facts: BTreeMap<String, String>,
     pub(super) warnings: Vec<String>,
+    pub(super) problems: Vec<Problem>,
 }
 
 /// Opens the view.
@@ -67,6 +68,7 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
     let mut hands = Hands { server: &server, locker: &mut reader, control: &mut guard, workers: &mut workers };
     let moment = moment::begin(&mut hands, context, database, &tables, limit).map_err(|error| lookout.explain(error))?;
     let stage = if server.kind == Kind::Mariadb { block_ddl(store, &mut reader)? } else { None };
+    stage.iter().for_each(|stage| lookout.also(stage.id()));
     for new in read::table_names(&mut reader, database)?.into_iter().filter(|name| !tables.contains(name)).collect::<Vec<_>>() {
         hold(&mut guard, database, &new)?;
         tables.push(new);
@@ -87,7 +89,8 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
     };
     facts.insert("definitions-protected-by".into(), by.into());
     warnings.extend(outside_of_the_view(&schema));
-    Ok(View { workers, planner, guard, stage, lookout, reader, schema, consistent_at: moment.at, facts, warnings })
+    let problems = told::problems(&mut reader, &schema)?;
+    Ok(View { problems, workers, planner, guard, stage, lookout, reader, schema, consistent_at: moment.at, facts, warnings })
 }
 
 /// What may not be seen would be left out without a word: such a dump is refused.

@@ -103,6 +103,50 @@ pub(crate) fn key_name(item: &str) -> String {
     name
 }
 
+/// The moment that a TIMESTAMP column has by default, as the definition writes it.
+pub(crate) fn moment_of(create: &str, column: &str) -> Option<String> {
+    let start = format!("{} timestamp", crate::quote::name(column));
+    let line = create.lines().map(str::trim_start).find(|line| line.starts_with(&start))?;
+    let (_, moment) = line.split_once(" DEFAULT '")?;
+    moment.split_once('\'').map(|(moment, _)| moment.to_owned())
+}
+
+/// A foreign key whose table is named with the schema that `home` gives; as it is when that gives none, or a schema is named already.
+pub(crate) fn refer(item: &str, home: impl Fn(&str) -> Option<String>) -> String {
+    const WORD: &str = " REFERENCES ";
+    // Outside of quotes: a column may be called like this.
+    let Some(at) = outside(item, WORD) else { return item.to_owned() };
+    let (head, rest) = item.split_at(at + WORD.len());
+    let Some(end) = end_of_name(rest) else { return item.to_owned() };
+    let (name, tail) = rest.split_at(end);
+    match home(&key_name(name)).filter(|_| !tail.starts_with('.')) {
+        Some(schema) => format!("{head}{}.{rest}", crate::quote::name(&schema)),
+        None => item.to_owned(),
+    }
+}
+
+/// Where a word begins outside of quotes.
+fn outside(text: &str, word: &str) -> Option<usize> {
+    let mut start = 0;
+    while let Some(at) = scan(text, start, |_, byte| byte == b' ') {
+        if text.get(at..).is_some_and(|rest| rest.starts_with(word)) {
+            return Some(at);
+        }
+        start = at + 1;
+    }
+    None
+}
+
+/// Length of the name in backticks that a text begins with.
+fn end_of_name(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while bytes.get(at) == Some(&b'`') {
+        at = end_of_quote(bytes, at)? + 1;
+    }
+    (at > 0).then_some(at)
+}
+
 /// Finds the first byte outside of quotes that `wanted` accepts, from `start`; depth counts parentheses, that byte's own included.
 fn scan(text: &str, start: usize, wanted: impl Fn(i32, u8) -> bool) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -174,6 +218,18 @@ mod tests {
         let cut = cut(ODD, |_| true).unwrap();
         assert!(cut.keys.is_empty() && cut.create.contains("UNIQUE KEY `u`"));
         assert!(!cut.create.contains("FOREIGN KEY ("));
+    }
+
+    #[test]
+    fn a_foreign_key_to_what_is_not_there_is_told_where_it_would_be() {
+        let home = |table: &str| (table == "gone`s").then(|| "live".to_owned());
+        let key = "CONSTRAINT ` REFERENCES ` FOREIGN KEY (`a`) REFERENCES `gone``s` (`id`) ON DELETE CASCADE";
+        assert_eq!(refer(key, home), "CONSTRAINT ` REFERENCES ` FOREIGN KEY (`a`) REFERENCES `live`.`gone``s` (`id`) ON DELETE CASCADE");
+        for as_it_is in
+            ["FOREIGN KEY (`a`) REFERENCES `there` (`id`)", "FOREIGN KEY (`a`) REFERENCES `s`.`gone``s` (`id`)", "KEY `a` (`b`)"]
+        {
+            assert_eq!(refer(as_it_is, home), as_it_is);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::server::Server;
 use crate::session::Session;
 
 pub(crate) use objects::objects;
-pub(crate) use tables::{create_table, table_names};
+pub(crate) use tables::{create_table, json_text, others, table_names};
 
 /// The whole schema of a database, through a session that has it as its default (views are then shown without its name).
 pub(crate) fn schema(session: &mut Session, server: &Server, database: &str) -> Result<Schema> {

@@ -66,17 +66,23 @@ fn load_data(session: &mut Session, schema: &str, table: &Table, rows: u64) -> R
 fn insert(session: &mut Session, schema: &str, table: &Table, bytes: &[u8], rows: u64) -> Result<()> {
     let start = load::insert_into(schema, table);
     let columns: Vec<_> = table.kept_columns().collect();
+    let taken = session.variable("max_allowed_packet")?.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
+    let limit = INSERT_BYTES.min(taken / 2);
     session.run("begin a part", "START TRANSACTION")?;
     let (mut statement, mut held, mut affected) = (start.clone(), 0, 0);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         let cells = if columns.is_empty() { Vec::new() } else { row::cells(line.strip_suffix(b"\n").unwrap_or(line))? };
         let values: Vec<String> = columns.iter().zip(&cells).map(|(column, cell)| load::literal(column, cell.as_deref())).collect();
+        let values = format!("({})", values.join(","));
+        if held > 0 && statement.len() + values.len() >= limit {
+            affected += flush(session, table, &mut statement, &start, &mut held)?;
+        }
         if held > 0 {
             statement.push(',');
         }
-        statement.push_str(&format!("({})", values.join(",")));
+        statement.push_str(&values);
         held += 1;
-        if statement.len() >= INSERT_BYTES {
+        if statement.len() >= limit {
             affected += flush(session, table, &mut statement, &start, &mut held)?;
         }
     }

@@ -4,8 +4,9 @@ use plan::{Error, Result};
 
 use crate::place;
 use crate::quote;
+use crate::schema::literals::{self, Writing};
 use crate::schema::{Object, ObjectKind, Objects};
-use crate::session::Session;
+use crate::session::{Answer, Session};
 
 /// All objects of a database.
 pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> {
@@ -89,27 +90,39 @@ fn object(
 ) -> Result<Object> {
     let word = kind.word();
     let sql = format!("SHOW CREATE {} {}", kind.keyword(), quote::qualified(database, name));
-    let shown = session.rows(&format!("read the definition of {word} {name:?}"), &sql)?;
-    let record = shown.first().ok_or_else(|| Error::failed(format!("{word} {name:?} vanished while it was read")))?;
-    let statement = match kind {
-        ObjectKind::View => record.named("Create View")?,
-        ObjectKind::Trigger => record.named("SQL Original Statement")?,
-        ObjectKind::Procedure => record.named("Create Procedure")?,
-        ObjectKind::Function => record.named("Create Function")?,
-        ObjectKind::Event => record.named("Create Event")?,
+    let mut show = |results: &str| -> Result<Answer> {
+        session.set(&format!("SESSION character_set_results = {results}"))?;
+        let shown = session.rows(&format!("read the definition of {word} {name:?}"), &sql)?;
+        session.set("SESSION character_set_results = utf8mb4")?;
+        shown.into_iter().next().ok_or_else(|| Error::failed(format!("{word} {name:?} vanished while it was read")))
     };
+    let column = match kind {
+        ObjectKind::View => "Create View",
+        ObjectKind::Trigger => "SQL Original Statement",
+        ObjectKind::Procedure => "Create Procedure",
+        ObjectKind::Function => "Create Function",
+        ObjectKind::Event => "Create Event",
+    };
+    // As it is, in the character set of the client that made it.
+    let record = show("binary")?;
+    let client = record.named("character_set_client")?.unwrap_or_else(|| "utf8mb4".into());
     // The server shows NULL to those who may list a routine but not read it: a backup without it would be silently incomplete.
-    let create = statement.filter(|text| !text.is_empty()).ok_or_else(|| {
+    let raw = record.bytes_named(column).filter(|text| !text.is_empty()).ok_or_else(|| {
         Error::failed(format!("the definition of {word} {name:?} is not shown to this user"))
             .hint("GRANT SHOW_ROUTINE ON *.* (MySQL) or SHOW CREATE ROUTINE (MariaDB), or SELECT ON mysql.*, to this user; or log in as the definer.")
     })?;
+    let converted = if raw.is_ascii() || client.starts_with("utf8") { None } else { Some(show("utf8mb4")?) };
+    let shown = converted.as_ref().and_then(|record| record.bytes_named(column)).unwrap_or(raw);
+    // In these a byte of a character may look like a quote: only what the server makes of them can be read.
+    let raw = if ["big5", "cp932", "gb18030", "gbk", "sjis"].contains(&client.as_str()) { shown } else { raw };
+    let create = literals::text(raw, shown, Writing::of(&record.named("sql_mode")?.unwrap_or_default()));
     Ok(Object {
         kind,
         name: name.to_owned(),
         definer,
         create,
         sql_mode: record.named("sql_mode")?,
-        character_set_client: record.named("character_set_client")?.unwrap_or_else(|| "utf8mb4".into()),
+        character_set_client: client,
         collation_connection: record.named("collation_connection")?.unwrap_or_else(|| "utf8mb4_general_ci".into()),
         database_collation: record.named("Database Collation")?,
         time_zone,

@@ -6,6 +6,7 @@ use plan::{Error, Result};
 
 use crate::place;
 use crate::quote;
+use crate::schema::literals::{self, Writing};
 use crate::schema::{Column, ForeignKey, Key, KeyPart, Table, definition};
 use crate::session::{Answer, Session};
 
@@ -33,18 +34,29 @@ fn list(session: &mut Session, database: &str) -> Result<Vec<Listed>> {
         if place::is_ours(&name) {
             continue;
         }
-        match record.text(1)?.as_str() {
-            "BASE TABLE" => {}
-            other => {
-                return Err(Error::failed(format!("{name:?} is a {}, which cannot be kept", other.to_ascii_lowercase()))
-                    .hint("Drop it or replace it by an ordinary table; 3scale makes none."));
-            }
+        if record.text(1)? != "BASE TABLE" {
+            return Err(unkeepable(&name, &record.text(1)?).hint("Drop it or replace it by an ordinary table; 3scale makes none."));
         }
         let row_bytes = record.number(4).max(record.number(5) / record.number(3).max(1));
         tables.push(Listed { name, engine: record.text(2)?, rows: record.number(3), row_bytes });
     }
     tables.sort_unstable_by_key(|listed| quote::file_name(&listed.name));
     Ok(tables)
+}
+
+/// What looks like a table and cannot be kept: sequences and system-versioned tables of MariaDB. Told before a backup or a restore begins.
+pub(crate) fn others(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
+         AND TABLE_TYPE NOT IN ('BASE TABLE', 'VIEW', 'SYSTEM VIEW') ORDER BY 1",
+        quote::text(database)
+    );
+    let found = session.rows("look for sequences and versioned tables", &sql)?;
+    found.iter().map(|record| Ok(unkeepable(&record.text(0)?, &record.text(1)?).chain())).collect()
+}
+
+fn unkeepable(name: &str, kind: &str) -> Error {
+    Error::failed(format!("{name:?} is a {}, which cannot be kept", kind.to_ascii_lowercase()))
 }
 
 /// All base tables.
@@ -58,8 +70,13 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
         let create = create_table(session, database, &listed.name)?;
         let cut = definition::cut(&create, |_| true);
         let checks = cut.map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?.checks.len() as u64;
+        let mut columns = columns.remove(&listed.name).unwrap_or_default();
+        for column in columns.iter_mut().filter(|column| column.data_type == "timestamp") {
+            // MySQL lists it as it was written, in whatever time zone that was; the definition is in this session's.
+            column.default = definition::moment_of(&create, &column.name).or(column.default.take());
+        }
         tables.push(Table {
-            columns: columns.remove(&listed.name).unwrap_or_default(),
+            columns,
             keys: keys.remove(&listed.name).unwrap_or_default(),
             foreign_keys: foreign_keys.remove(&listed.name).unwrap_or_default(),
             partitions: partitions.get(&listed.name).copied().unwrap_or(0),
@@ -77,13 +94,15 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
 /// `SHOW CREATE TABLE`.
 pub(crate) fn create_table(session: &mut Session, database: &str, table: &str) -> Result<String> {
     let shown = session.rows("read a table's definition", &format!("SHOW CREATE TABLE {}", quote::qualified(database, table)))?;
-    shown.first().map_or(Ok(String::new()), |record| record.text(1))
+    let shown = shown.first().and_then(|record| record.bytes(1)).unwrap_or_default();
+    // MariaDB writes a binary default as it is, which may be no text.
+    Ok(literals::text(shown, shown, Writing::default()))
 }
 
 fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
     let sql = format!(
-        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_DEFAULT, EXTRA \
-         FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_DEFAULT, EXTRA, \
+         GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
         quote::text(database)
     );
     let mut columns = BTreeMap::<String, Vec<Column>>::new();
@@ -102,9 +121,9 @@ fn column(record: &Answer) -> Result<Column> {
         // A FLOAT is shown with 6 digits, FLOAT(M,D) and DOUBLE(M,D) with D: as a product they are shown exactly (and -0 stays).
         "float" | "double" => (format!("{quoted} * 1e0"), None),
         // With an empty member, '' would stand for two values: keep the number.
-        "enum" if has_empty_member(&column_type) => (format!("{quoted} + 0"), Some("@cell + 0")),
-        // These take text, not bytes without a character set.
-        "json" => (quoted, Some("CONVERT(@cell USING utf8mb4)")),
+        "enum" | "set" if has_empty_member(&column_type) => (format!("{quoted} + 0"), Some("@cell + 0")),
+        // Numbers within are taken from text as DOUBLE, whatever they were: they are kept as they will come back. These take text, not bytes without a character set.
+        "json" => (format!("CAST({} AS JSON)", json_text(&quoted)), Some("CONVERT(@cell USING utf8mb4)")),
         "uuid" | "inet4" | "inet6" => (quoted, Some("CONVERT(@cell USING utf8mb4)")),
         _ => (quoted, None),
     };
@@ -115,22 +134,33 @@ fn column(record: &Answer) -> Result<Column> {
         nullable: record.text(4)? == "YES",
         charset: record.maybe(5)?,
         collation: record.maybe(6)?,
-        default: record.maybe(7)?,
+        default: record.bytes(7).map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
         extra,
+        generation: record.maybe(9)?.filter(|text| generated && !text.is_empty()),
         select: (!generated).then_some(select),
         load: load.map(str::to_owned),
     })
 }
 
+/// The text of a JSON value, by its column's quoted name.
+pub(crate) fn json_text(quoted: &str) -> String {
+    format!("CAST({quoted} AS CHAR CHARACTER SET utf8mb4)")
+}
+
 fn has_empty_member(column_type: &str) -> bool {
-    column_type.starts_with("enum(''") && !column_type.starts_with("enum('''")
-        || column_type.contains(",'',")
-        || column_type.ends_with(",'')")
+    let members = column_type.split_once('(').map_or(column_type, |(_, members)| members);
+    members.starts_with("''") && !members.starts_with("'''") || column_type.contains(",'',") || column_type.ends_with(",'')")
 }
 
 fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Key>>> {
+    // Who is ignored by the optimizer cannot be asked for by name.
+    let unseen = ["IS_VISIBLE = 'NO'", "IGNORED = 'YES'"].into_iter().find(|unseen| {
+        let probe = format!("SELECT {unseen} FROM information_schema.STATISTICS LIMIT 0");
+        session.rows_if_possible("look which keys the optimizer may use", &probe).is_ok_and(|answer| answer.is_some())
+    });
+    let unseen = unseen.unwrap_or("0");
     let sql = format!(
-        "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, INDEX_TYPE, COLUMN_NAME, SUB_PART, COLLATION FROM information_schema.STATISTICS \
+        "SELECT TABLE_NAME, INDEX_NAME, NON_UNIQUE, INDEX_TYPE, COLUMN_NAME, SUB_PART, COLLATION, {unseen} FROM information_schema.STATISTICS \
          WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, INDEX_NAME <> 'PRIMARY', INDEX_NAME, SEQ_IN_INDEX",
         quote::text(database)
     );
@@ -145,7 +175,13 @@ fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Ke
         };
         match of_table.last_mut() {
             Some(key) if key.name == name => key.parts.push(part),
-            _ => of_table.push(Key { name, unique: record.number(2) == 0, index_type: record.text(3)?, parts: vec![part] }),
+            _ => of_table.push(Key {
+                name,
+                unique: record.number(2) == 0,
+                index_type: record.text(3)?,
+                parts: vec![part],
+                unseen: record.number(7) == 1,
+            }),
         }
     }
     Ok(keys)
@@ -198,7 +234,7 @@ mod tests {
 
     #[test]
     fn an_empty_member_of_an_enum_is_seen() {
-        for with in ["enum('')", "enum('','a')", "enum('a','','b')", "enum('a','')"] {
+        for with in ["set('','a')", "set('a','')", "enum('')", "enum('','a')", "enum('a','','b')", "enum('a','')"] {
             assert!(has_empty_member(with), "{with}");
         }
         for without in ["enum('a')", "enum('''','a')", "enum('a,''','b')"] {

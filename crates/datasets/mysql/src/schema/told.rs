@@ -1,0 +1,137 @@
+//! What of a schema will not go back, or not as it was: found while it is dumped, and told in the set.
+
+use plan::Result;
+use plan::ports::{Problem, Severity};
+
+use super::{Column, Schema, Table, read};
+use crate::quote;
+use crate::server::Kind;
+use crate::session::Session;
+
+/// Engines whose tables were loaded, moved and read back in tests.
+const ENGINES: [&str; 8] = ["innodb", "myisam", "memory", "aria", "archive", "csv", "blackhole", "mrg_myisam"];
+/// Functions whose result depends on the session's time zone.
+const BY_ZONE: [&str; 2] = ["from_unixtime", "unix_timestamp"];
+
+/// All of it. Reads rows only of tables that have a stored column which may depend on the time zone.
+pub(crate) fn problems(session: &mut Session, schema: &Schema) -> Result<Vec<Problem>> {
+    let mut problems: Vec<Problem> = schema.tables.iter().filter_map(engine).collect();
+    problems.extend(histograms(session, schema)?);
+    problems.extend(routine_privileges(session, schema)?);
+    for table in &schema.tables {
+        problems.extend(by_zone(session, schema, table)?);
+        problems.extend(json_numbers(session, schema, table)?);
+    }
+    Ok(problems)
+}
+
+fn engine(table: &Table) -> Option<Problem> {
+    (!ENGINES.contains(&table.engine.to_ascii_lowercase().as_str())).then(|| {
+        Problem::new(Severity::Blocks, format!("table {:?} has engine {}, which a restore cannot make", table.name, table.engine))
+            .way_out(format!("ALTER TABLE {} ENGINE = InnoDB, or drop it; 3scale has no such table", quote::name(&table.name)))
+    })
+}
+
+fn histograms(session: &mut Session, schema: &Schema) -> Result<Option<Problem>> {
+    let database = quote::text(&schema.objects.database);
+    let sql = match schema.server.kind {
+        Kind::Mysql => format!("SELECT COUNT(*) FROM information_schema.COLUMN_STATISTICS WHERE SCHEMA_NAME = {database}"),
+        Kind::Mariadb => format!("SELECT COUNT(*) FROM mysql.column_stats WHERE db_name = {database} AND hist_size > 0"),
+    };
+    let count = session.rows_if_possible("look for histograms", &sql)?.and_then(|rows| rows.first().map(|row| row.number(0))).unwrap_or(0);
+    Ok((count > 0).then(|| {
+        Problem::new(Severity::Note, format!("histograms of {count} columns are statistics and are not kept"))
+            .way_out("After a restore: ANALYZE TABLE … UPDATE HISTOGRAM ON … (MySQL), ANALYZE TABLE … PERSISTENT FOR ALL (MariaDB).")
+    }))
+}
+
+/// Privileges on single routines go with the routine when it is dropped, as a restore has to.
+fn routine_privileges(session: &mut Session, schema: &Schema) -> Result<Option<Problem>> {
+    let sql = format!(
+        "SELECT Proc_priv, Routine_type, Routine_name, User, Host FROM mysql.procs_priv WHERE Db = {} ORDER BY 3, 4, 5",
+        quote::text(&schema.objects.database)
+    );
+    let Some(found) = session.rows_if_possible("look for privileges on routines", &sql)?.filter(|found| !found.is_empty()) else {
+        return Ok(None);
+    };
+    let grants: Result<Vec<String>> = found
+        .iter()
+        .map(|record| {
+            let privileges = record.text(0)?.to_uppercase().replace("GRANT", "GRANT OPTION").replace(',', ", ");
+            let routine = quote::qualified(&schema.objects.database, &record.text(2)?);
+            Ok(format!(
+                "GRANT {privileges} ON {} {routine} TO {}@{}",
+                record.text(1)?,
+                quote::name(&record.text(3)?),
+                quote::name(&record.text(4)?)
+            ))
+        })
+        .collect();
+    let text = format!("{} privileges on single routines are lost when a restore makes the routines anew", found.len());
+    Ok(Some(Problem::new(Severity::Degrades, text).way_out(format!("After a restore: {}", grants?.join("; ")))))
+}
+
+/// Rows in whose stored columns the server wrote what it would not write in UTC, in which they are loaded.
+fn by_zone(session: &mut Session, schema: &Schema, table: &Table) -> Result<Option<Problem>> {
+    let suspects: Vec<&Column> = table.columns.iter().filter(|column| depends_on_zone(table, column)).collect();
+    if suspects.is_empty() {
+        return Ok(None);
+    }
+    let differ: Vec<String> = suspects
+        .iter()
+        .filter_map(|column| Some(format!("NOT ({} <=> ({}))", quote::name(&column.name), column.generation.as_deref()?)))
+        .collect();
+    let from = quote::qualified(&schema.objects.database, &table.name);
+    let sql = format!("SELECT COUNT(*) FROM {from} WHERE {}", differ.join(" OR "));
+    let names: Vec<&str> = suspects.iter().map(|column| column.name.as_str()).collect();
+    let rows = session.rows_if_possible("compare stored columns with their expressions", &sql)?;
+    let text = match rows.and_then(|rows| rows.first().map(|row| row.number(0))) {
+        Some(0) => return Ok(None),
+        Some(rows) => {
+            format!("{rows} rows of table {:?} hold in {} what was computed in another time zone than UTC", table.name, names.join(", "))
+        }
+        None => format!("{} of table {:?} depend on the time zone in which a row was written", names.join(", "), table.name),
+    };
+    Ok(Some(
+        Problem::new(Severity::Degrades, format!("{text}: a restore computes them in UTC"))
+            .way_out("After a restore, in the application's time zone: UPDATE the column that they are computed from."),
+    ))
+}
+
+/// JSON values whose text another server reads as another value: `1.50` of a DECIMAL comes back as the DOUBLE `1.5`.
+fn json_numbers(session: &mut Session, schema: &Schema, table: &Table) -> Result<Option<Problem>> {
+    let columns: Vec<&str> = table.kept_columns().filter(|column| column.data_type == "json").map(|column| column.name.as_str()).collect();
+    if columns.is_empty() {
+        return Ok(None);
+    }
+    let differ: Vec<String> = columns
+        .iter()
+        .map(|column| {
+            let text = read::json_text(&quote::name(column));
+            format!("{text} COLLATE utf8mb4_bin <> {} COLLATE utf8mb4_bin", read::json_text(&format!("CAST({text} AS JSON)")))
+        })
+        .collect();
+    let from = quote::qualified(&schema.objects.database, &table.name);
+    let sql = format!("SELECT COUNT(*) FROM {from} WHERE {}", differ.join(" OR "));
+    let rows = session.rows_if_possible("look for JSON values that text does not hold", &sql)?;
+    let rows = rows.and_then(|rows| rows.first().map(|row| row.number(0))).unwrap_or(0);
+    Ok((rows > 0).then(|| {
+        let text = format!(
+            "{rows} rows of table {:?} hold in {} JSON numbers of type DECIMAL: they come back as DOUBLE, 1.50 as 1.5",
+            table.name,
+            columns.join(", ")
+        );
+        Problem::new(Severity::Degrades, text)
+            .way_out("Nothing to do where the application reads them as numbers. JSON has no DECIMAL of its own.")
+    }))
+}
+
+/// Stored, and made of a TIMESTAMP or by a function of the time zone.
+fn depends_on_zone(table: &Table, column: &Column) -> bool {
+    let Some(expression) = column.generation.as_ref().map(|text| text.to_ascii_lowercase()) else { return false };
+    let stored = ["STORED", "PERSISTENT"].iter().any(|word| column.extra.to_ascii_uppercase().contains(word));
+    let stamps = || table.columns.iter().filter(|other| other.data_type == "timestamp");
+    stored
+        && (BY_ZONE.iter().any(|function| expression.contains(function))
+            || stamps().any(|stamp| expression.contains(&quote::name(&stamp.name).to_ascii_lowercase())))
+}

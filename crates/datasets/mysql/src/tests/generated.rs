@@ -1,0 +1,275 @@
+//! Random schemas and rows: dumped, staged, swapped in, undone; what the server's own dump client and checksums say is the same. The seed is printed; give it
+//! in `THREESCALE_BACKUP_SEED` to see a failure again.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use lab::{Mysql, MysqlKind};
+use mysql::prelude::Queryable;
+use mysql::{Conn, Row};
+use plan::ports::{DataSet, Discard, Road};
+
+use super::kit::{SERVERS, context, keep, root, run, server, stage, store_with};
+use crate::Options;
+
+/// Schemas for each server.
+const ROUNDS: u64 = 6;
+
+/// xorshift64*: the tests of a seed are the same everywhere.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[usize::try_from(self.below(of.len() as u64)).unwrap()]
+    }
+
+    fn hit(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+}
+
+/// A column's type, and expressions for its values.
+const TYPES: [(&str, &[&str]); 26] = [
+    ("TINYINT", &["-128", "0", "127"]),
+    ("BIGINT UNSIGNED", &["0", "18446744073709551615", "42"]),
+    ("INT ZEROFILL", &["7", "0"]),
+    ("DECIMAL(30,10)", &["-12345678901234567890.0123456789", "0", "1.5"]),
+    ("FLOAT", &["1e-38", "3.4e38", "-0.1", "16777217"]),
+    ("DOUBLE", &["0.1", "-1e308", "2.2250738585072014e-308"]),
+    ("BIT(17)", &["b'10101010101010101'", "0", "b'11111111111111111'"]),
+    ("CHAR(9)", &["'a'", "''", "' é '", "'ẞ'"]),
+    ("CHAR(9) CHARACTER SET latin1", &["'é'", "'a '"]),
+    ("VARCHAR(40) COLLATE utf8mb4_bin", &["'tab\\tline\\nback\\\\slash'", "'\\\\N'", "'😀'", "''"]),
+    ("VARCHAR(40) CHARACTER SET utf8mb3", &["'é'", "'x'"]),
+    ("TEXT", &["REPEAT('long ', 300)", "'short'", "''"]),
+    ("MEDIUMTEXT CHARACTER SET ucs2", &["'é'", "'plain'"]),
+    ("BINARY(6)", &["X'000102'", "X'FFFEFDFCFBFA'"]),
+    ("VARBINARY(30)", &["X'00095C0A0D1A'", "''"]),
+    ("BLOB", &["REPEAT(X'005C09', 100)", "X'FF'"]),
+    ("DATE", &["'2024-02-29'", "'0000-00-00'", "'2024-00-31'"]),
+    ("TIME(3)", &["'-838:59:59.000'", "'00:00:00.001'"]),
+    ("DATETIME(6)", &["'9999-12-31 23:59:59.999999'", "'0000-00-00 00:00:00'"]),
+    ("TIMESTAMP(2) NULL", &["'2024-03-31 01:30:00.25'", "'2038-01-19 03:14:07'"]),
+    ("YEAR", &["2155", "0"]),
+    ("ENUM('','a','é,''b')", &["1", "2", "3"]),
+    ("SET('','x','y','z')", &["0", "1", "5", "15"]),
+    ("SET('a','b')", &["0", "3"]),
+    ("JSON", &["'{\"a\": [1, 2.5, null], \"é\": \"\\\\u0001\"}'", "'null'", "'[]'"]),
+    ("POINT", &["ST_GeomFromText('POINT(1 -2.5)')"]),
+];
+
+/// Types that may be in an ordinary key, with what stands in the key.
+fn in_a_key(name: &str, kind: &str) -> Option<String> {
+    if kind.contains("JSON") || kind.contains("POINT") {
+        None
+    } else if kind.contains("TEXT") || kind.contains("BLOB") {
+        Some(format!("`{name}`(7)"))
+    } else {
+        Some(format!("`{name}`"))
+    }
+}
+
+struct Made {
+    name: String,
+    columns: Vec<(String, usize)>,
+}
+
+fn table(dice: &mut Dice, number: usize, mariadb: bool, before: &[Made]) -> (String, Made) {
+    let name = format!("{}{number}", dice.one(&["t", "select ", "Ünder_", "a`b", "x.y"]));
+    let columns: Vec<(String, usize)> = (0..=dice.below(6))
+        .map(|at| {
+            let kind = usize::try_from(dice.below(TYPES.len() as u64)).unwrap();
+            (format!("{}{at}", dice.one(&["c", "key ", "ö"])), kind)
+        })
+        .collect();
+    let mut items = Vec::new();
+    let key = dice.below(4);
+    items.push(match key {
+        0 => "`id` INT NOT NULL AUTO_INCREMENT".to_owned(),
+        1 => "`id` BIGINT NOT NULL".to_owned(),
+        2 => "`id` VARCHAR(20) NOT NULL".to_owned(),
+        _ => "`id` INT".to_owned(),
+    });
+    for (column, kind) in &columns {
+        let extra = if dice.hit(6) { " COMMENT 'it''s (a, b) \\\\'" } else { "" };
+        let invisible = if dice.hit(8) { " INVISIBLE" } else { "" };
+        items.push(format!("`{column}` {}{invisible}{extra}", TYPES[*kind].0));
+    }
+    if dice.hit(2) {
+        let how = dice.one(&["VIRTUAL", "STORED"]);
+        items.push(format!("`gen` VARCHAR(40) GENERATED ALWAYS AS (CONCAT(`id`, '-x''')) {how}"));
+        if dice.hit(2) {
+            items.push("KEY `on gen` (`gen`)".into());
+        }
+    }
+    match key {
+        3 => {}
+        2 if dice.hit(2) => items.push("UNIQUE KEY `only` (`id`)".into()),
+        _ => items.push("PRIMARY KEY (`id`)".into()),
+    }
+    for (at, (column, kind)) in columns.iter().enumerate() {
+        if let Some(part) = in_a_key(column, TYPES[*kind].0).filter(|_| dice.hit(3)) {
+            let descending = if dice.hit(4) && !part.ends_with(')') { " DESC" } else { "" };
+            items.push(format!("KEY `k{at}` ({part}{descending}, `id`)"));
+        }
+        if TYPES[*kind].0 == "TEXT" && dice.hit(2) {
+            items.push(format!("FULLTEXT KEY `f{at}` (`{column}`)"));
+        }
+    }
+    if dice.hit(3) {
+        items.push(format!("CONSTRAINT `check {number}` CHECK (`id` <> '-1')"));
+    }
+    let partitioned = key == 1 && dice.hit(2) && !items.iter().any(|item| item.starts_with("FULLTEXT"));
+    if let Some(parent) = before.iter().find(|made| made.name.starts_with('t')).filter(|_| key < 2 && !partitioned && dice.hit(2)) {
+        items.push(format!(
+            "`parent` INT, CONSTRAINT `fk {number}` FOREIGN KEY (`parent`) REFERENCES `{}` (`id`) ON DELETE SET NULL",
+            parent.name
+        ));
+    }
+    let options = if partitioned {
+        " PARTITION BY HASH (`id`) PARTITIONS 3"
+    } else {
+        dice.one(&["", " ROW_FORMAT=COMPRESSED", " COMMENT='a;b'", " ROW_FORMAT=DYNAMIC CHARSET=latin1", " AUTO_INCREMENT=77"])
+    };
+    let options = if options.contains("AUTO") && key != 0 { "" } else { options };
+    let engine = if mariadb && dice.hit(8) && !items.iter().any(|item| item.contains("FOREIGN") || item.contains("INVISIBLE")) {
+        " ENGINE=MyISAM"
+    } else {
+        " ENGINE=InnoDB"
+    };
+    let engine = if options.contains("COMPRESSED") { " ENGINE=InnoDB" } else { engine };
+    let sql = format!("CREATE TABLE `{}` ({}){engine}{options}", name.replace('`', "``"), items.join(", "));
+    (sql, Made { name, columns })
+}
+
+fn rows(dice: &mut Dice, conn: &mut Conn, made: &Made) {
+    for id in 0..dice.below(30) {
+        let values: Vec<String> = made
+            .columns
+            .iter()
+            .map(|(_, kind)| if dice.hit(5) { "NULL".to_owned() } else { dice.one(TYPES[*kind].1).to_owned() })
+            .collect();
+        let names: Vec<String> = made.columns.iter().map(|(name, _)| format!(", `{name}`")).collect();
+        let values: Vec<String> = values.iter().map(|value| format!(", {value}")).collect();
+        let sql = format!("INSERT INTO `{}` (`id`{}) VALUES ({}{})", made.name.replace('`', "``"), names.concat(), id + 1, values.concat());
+        conn.query_drop(&sql).unwrap_or_else(|error| panic!("{error}\n{sql}"));
+    }
+}
+
+fn objects(dice: &mut Dice, conn: &mut Conn, made: &[Made]) {
+    for (at, table) in made.iter().enumerate() {
+        let name = table.name.replace('`', "``");
+        if dice.hit(2) {
+            run(conn, &format!("CREATE VIEW `view {at}` AS SELECT `id`, 'é\\\\' AS `x y` FROM `{name}` WHERE `id` > '0'"));
+        }
+        if dice.hit(2) {
+            let mode = dice.one(&["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "", "PIPES_AS_CONCAT"]);
+            run(
+                conn,
+                &format!(
+                    "SET SESSION sql_mode = '{mode}';;\nCREATE TRIGGER `tr {at}` BEFORE INSERT ON `{name}` FOR EACH ROW SET @seen = 'ü'"
+                ),
+            );
+            run(conn, "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'");
+        }
+    }
+    if dice.hit(2) {
+        run(conn, "CREATE PROCEDURE `p é`(IN a VARCHAR(9)) SELECT CONCAT(a, 'é')");
+    }
+}
+
+/// What the server's own programs say: its dump client about everything, its checksums about the rows.
+fn oracle(server: &Mysql) -> BTreeMap<String, String> {
+    let mut command: Command = server.dump_client();
+    command.args(["--no-data", "--routines", "--triggers", "--skip-comments", "--skip-dump-date", "--force", "system"]);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("CREATE TABLE"), "{}", String::from_utf8_lossy(&output.stderr));
+    // MySQL notes whether a column's character set was written out, which the collation says too.
+    let text = text.lines().map(|line| {
+        line.split(" CHARACTER SET ").map(|piece| piece.split_once(" COLLATE").map_or(piece, |(_, rest)| rest)).collect::<String>()
+    });
+    let mut all = BTreeMap::from([("definitions".to_owned(), text.collect::<Vec<_>>().join("\n"))]);
+    let mut conn = root(server, Some("system"));
+    let tables: Vec<String> =
+        conn.query("SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'system' AND TABLE_TYPE = 'BASE TABLE'").unwrap();
+    for table in tables {
+        let sum: Row = conn.query_first(format!("CHECKSUM TABLE `{}` EXTENDED", table.replace('`', "``"))).unwrap().unwrap();
+        all.insert(format!("rows of {table}"), format!("{sum:?}"));
+    }
+    all
+}
+
+fn one_life(server: &Mysql, seed: u64) {
+    let mut dice = Dice(seed | 1);
+    let mut conn = root(server, None);
+    let charset = dice.one(&["utf8mb4", "latin1", "utf8mb3"]);
+    run(
+        &mut conn,
+        &format!(
+            "DROP DATABASE IF EXISTS `system`;;\nCREATE DATABASE `system` CHARACTER SET {charset};;\nUSE `system`;;\nSET SESSION sql_mode = 'ALLOW_INVALID_DATES', time_zone = '{}'",
+            dice.one(&["+00:00", "-07:00", "+05:45"])
+        ),
+    );
+    let mut made = Vec::new();
+    for number in 0..=dice.below(5) {
+        let (sql, table) = table(&mut dice, usize::try_from(number).unwrap(), server.kind().is_mariadb(), &made);
+        // Not every combination is one that the server takes: those are left out.
+        if conn.query_drop(&sql).is_ok() {
+            rows(&mut dice, &mut conn, &table);
+            made.push(table);
+        }
+    }
+    if made.is_empty() {
+        return;
+    }
+    objects(&mut dice, &mut conn, &made);
+    let before = oracle(server);
+    let options = Options { chunk_bytes: 200 + dice.below(2000), insert_only: dice.hit(2), ..Options::default() };
+    let (store, context) = (store_with(server, "system", options), context("1"));
+    let (held, kept) = keep(&store, &context);
+    run(&mut conn, "CREATE TABLE newer (id INT PRIMARY KEY);;\nINSERT INTO newer VALUES (1)");
+    let changed = oracle(server);
+    let place = stage(&store, &context, &held, &kept, Road::SideCopy);
+    assert_eq!(changed, oracle(server), "seed {seed}: staging touches nothing");
+    store.cut_over(&context, &place).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+    let after = oracle(server);
+    for (name, text) in &before {
+        assert_eq!(Some(text), after.get(name), "seed {seed}: {name}");
+    }
+    assert_eq!(before.len(), after.len(), "seed {seed}");
+    store.undo(&context, &place).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
+    assert_eq!(changed, oracle(server), "seed {seed}: after the undo");
+    store.discard(&context, &place, Discard::Staged).unwrap();
+}
+
+#[test]
+fn random_schemas_live_through_a_restore_and_its_undo() {
+    let given = std::env::var("THREESCALE_BACKUP_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let first = given.unwrap_or_else(|| u64::from(std::process::id()) * 1_000_003);
+    std::thread::scope(|scope| {
+        for kind in SERVERS {
+            scope.spawn(move || {
+                let options: &[&str] =
+                    if kind == MysqlKind::Mysql { &["--local-infile=1", "--log-bin-trust-function-creators=1"] } else { &[] };
+                let server = server(kind, options);
+                let rounds = if given.is_some() { 1 } else { ROUNDS };
+                for seed in first..first + rounds {
+                    println!("{kind:?}: THREESCALE_BACKUP_SEED={seed}");
+                    one_life(&server, seed);
+                }
+            });
+        }
+    });
+}
