@@ -107,7 +107,7 @@ const CASES: [(&str, Option<bool>, &str); 19] = [
 
 /// Latin-1 in a statement: no text for this program's own client, so the server's client sends it.
 fn as_latin1(server: &Mysql) {
-    let script = b"SET NAMES latin1;\nCREATE VIEW v1 AS SELECT _latin1'\xe9' AS b, '\xe9' AS c;\nCREATE TRIGGER tl BEFORE INSERT ON t FOR EACH ROW SET @x = CONCAT('\xe9', _latin1'\xe9\\'');\nCREATE PROCEDURE p1() SELECT '\xe9', _latin1'\xe9';\nCREATE FUNCTION f1() RETURNS TEXT CHARSET latin1 DETERMINISTIC RETURN _latin1'\xe9';\n";
+    let script = b"SET NAMES latin1;\nCREATE VIEW v1 AS SELECT _latin1'\xe9' AS b, '\xe9' AS c;\nCREATE TRIGGER tl BEFORE INSERT ON t FOR EACH ROW SET @x = CONCAT('\xe9', _latin1'\xe9\\'');\nCREATE PROCEDURE p1() SELECT '\xe9' AS a, _latin1'\xe9' AS b;\nCREATE FUNCTION f1() RETURNS TEXT CHARSET latin1 DETERMINISTIC RETURN _latin1'\xe9';\n";
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();
     let input = std::fs::File::open(file.path()).unwrap();
