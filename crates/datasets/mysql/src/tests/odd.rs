@@ -121,7 +121,7 @@ fn as_bytes(server: &Mysql) -> BTreeMap<String, String> {
     conn.query_drop("SET NAMES binary").unwrap();
     let mut all = BTreeMap::new();
     let columns: Vec<(String, String)> = conn
-        .query("SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'system' ORDER BY TABLE_NAME, ORDINAL_POSITION")
+        .query("SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'system' AND TABLE_NAME NOT LIKE '\\_\\_before%' ORDER BY TABLE_NAME, ORDINAL_POSITION")
         .unwrap();
     for (table, column) in columns {
         let sql = format!("SELECT HEX(`{column}`), `{column}` + 0 FROM `{table}` ORDER BY 1, 2");
@@ -129,7 +129,7 @@ fn as_bytes(server: &Mysql) -> BTreeMap<String, String> {
         all.insert(format!("{table}.{column}"), format!("{rows:?}"));
     }
     for (kind, list) in [
-        ("VIEW", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'system'"),
+        ("VIEW", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'system' AND TABLE_NAME NOT LIKE '\\_\\_before%'"),
         ("TRIGGER", "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'system'"),
         (
             "PROCEDURE",
