@@ -107,7 +107,7 @@ const CASES: [(&str, Option<bool>, &str); 19] = [
 
 /// Latin-1 in a statement: no text for this program's own client, so the server's client sends it.
 fn as_latin1(server: &Mysql) {
-    let script = b"SET NAMES latin1;\nCREATE VIEW v1 AS SELECT _latin1'\xe9' AS b, '\xe9' AS c;\nCREATE TRIGGER tl BEFORE INSERT ON t FOR EACH ROW SET @x = CONCAT('\xe9', _latin1'\xe9\\'');\nCREATE PROCEDURE p1() SELECT '\xe9', _latin1'\xe9';\nCREATE FUNCTION f1() RETURNS TEXT CHARSET latin1 DETERMINISTIC RETURN _latin1'\xe9';\n";
+    let script = b"SET NAMES latin1;\nCREATE VIEW v1 AS SELECT _latin1'\xe9' AS b, '\xe9' AS c;\nCREATE TRIGGER tl BEFORE INSERT ON t FOR EACH ROW SET @x = CONCAT('\xe9', _latin1'\xe9\\'');\nCREATE PROCEDURE p1() SELECT '\xe9' AS a, _latin1'\xe9' AS b;\nCREATE FUNCTION f1() RETURNS TEXT CHARSET latin1 DETERMINISTIC RETURN _latin1'\xe9';\n";
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), script).unwrap();
     let input = std::fs::File::open(file.path()).unwrap();
@@ -121,7 +121,7 @@ fn as_bytes(server: &Mysql) -> BTreeMap<String, String> {
     conn.query_drop("SET NAMES binary").unwrap();
     let mut all = BTreeMap::new();
     let columns: Vec<(String, String)> = conn
-        .query("SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'system' ORDER BY TABLE_NAME, ORDINAL_POSITION")
+        .query("SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'system' AND TABLE_NAME NOT LIKE '\\_\\_before%' ORDER BY TABLE_NAME, ORDINAL_POSITION")
         .unwrap();
     for (table, column) in columns {
         let sql = format!("SELECT HEX(`{column}`), `{column}` + 0 FROM `{table}` ORDER BY 1, 2");
@@ -129,7 +129,7 @@ fn as_bytes(server: &Mysql) -> BTreeMap<String, String> {
         all.insert(format!("{table}.{column}"), format!("{rows:?}"));
     }
     for (kind, list) in [
-        ("VIEW", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'system'"),
+        ("VIEW", "SELECT TABLE_NAME FROM information_schema.VIEWS WHERE TABLE_SCHEMA = 'system' AND TABLE_NAME NOT LIKE '\\_\\_before%'"),
         ("TRIGGER", "SELECT TRIGGER_NAME FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = 'system'"),
         (
             "PROCEDURE",
