@@ -22,6 +22,7 @@ use plan::{Error, Result};
 use crate::address::MAX_PACKET_BYTES;
 use crate::chunk;
 use crate::objects;
+use crate::quote;
 use crate::schema::{Schema, lines, needs, read};
 use crate::session::Session;
 use crate::store::MysqlStore;
