@@ -88,7 +88,9 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         let reason = format!("all is proven; from here the installation does not serve{how}");
         last = vec![steps.add(Action::StopWriters { noted }, vec![noted], reason)];
     }
-    let in_place: Vec<_> = targets.iter().filter(|(_, target)| target.road == Road::InPlace).map(|(name, _)| *name).collect();
+    // Where there is no live data, there is nothing to take a copy of.
+    let replaces = |target: &Target| target.road == Road::InPlace && !target.findings.is_gone;
+    let in_place: Vec<_> = targets.iter().filter(|(_, target)| replaces(target)).map(|(name, _)| *name).collect();
     if !in_place.is_empty() {
         let action = Action::SafetyCopy { data_sets: in_place };
         last = vec![steps.add(action, last, "what is replaced in place is kept in the repository first")];

@@ -99,6 +99,23 @@ fn what_is_replaced_in_place_has_a_safety_copy_taken_with_the_writers_stopped() 
 }
 
 #[test]
+fn of_what_is_gone_there_is_nothing_to_copy_first() {
+    let mut gone = target(Road::InPlace);
+    gone.findings.is_gone = true;
+    let targets = [(DataSetName::SystemDatabase, gone), (DataSetName::SystemRedis, target(Road::InPlace))];
+    for (targets, copied) in [(&targets[..], vec![DataSetName::SystemRedis]), (&targets[..1], Vec::new())] {
+        let targets = targets.iter().cloned().collect();
+        let plan = plan_restore(RunId("r".into()), SetId("s".into()), targets, &Around::just(WritersAre::Stopped));
+        plan.check().unwrap();
+        let copies = plan.steps.iter().filter_map(|step| match &step.action {
+            Action::SafetyCopy { data_sets } => Some(data_sets.clone()),
+            _ => None,
+        });
+        assert_eq!(copies.flatten().collect::<Vec<_>>(), copied);
+    }
+}
+
+#[test]
 fn a_rehearsal_stages_and_proves_and_does_nothing_else() {
     let targets = DataSetName::ALL.into_iter().map(|name| (name, target(Road::SideCopy))).collect();
     let plan = plan_rehearsal(RunId("r".into()), SetId("s".into()), targets);

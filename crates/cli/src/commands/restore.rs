@@ -268,6 +268,10 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
             Road::SideCopy => ("beside, then swap", "kept until `settle`"),
             Road::InPlace => ("in place", "replaced, after a safety copy"),
         };
+        let there = match planned.findings.is_gone {
+            true => "nothing: it is made".to_owned(),
+            false => format!("{}, {fate}", bytes(planned.findings.size_bytes)),
+        };
         table.row([
             name.to_string(),
             kept.store.clone(),
@@ -275,7 +279,7 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
             bytes(kept.bytes),
             count(kept.evidence.count()),
             road.to_owned(),
-            format!("{}, {fate}", bytes(planned.findings.size_bytes)),
+            there,
         ]);
     }
     lines.push(table.render());

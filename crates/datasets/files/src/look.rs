@@ -98,6 +98,7 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
         address: path.display().to_string(),
         identity: identity(&tree)?,
         half_loaded_by: half_loaded_by(&runs::list(&tree)?),
+        is_gone: false,
         size_bytes: extent.size_bytes,
         count: extent.whole.then_some(extent.entries),
         backup_problems,

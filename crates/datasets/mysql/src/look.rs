@@ -85,6 +85,7 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         address: store.address.to_string(),
         identity: identity::of(&mut session, &server, database)?,
         half_loaded_by: half_loaded_by(&mut session, database)?,
+        is_gone: !is_there,
         size_bytes,
         count: Some(rows),
         backup_problems: backup,

@@ -20,6 +20,7 @@ pub(crate) fn look(context: &Context, objects: &dyn Objects) -> Result<Findings>
         address: format!("namespace {}", objects.namespace()),
         identity: identity(objects),
         half_loaded_by: None,
+        is_gone: false,
         size_bytes: 0,
         count: None,
         backup_problems: rights::missing(objects, &kinds.all, &rights::READS)?,

@@ -128,6 +128,9 @@ pub struct Findings {
     /// Such a store is not backed up, whoever began that run and wherever its journal is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub half_loaded_by: Option<String>,
+    /// Whether there is no live data at all: the database was dropped. There is nothing to back up, and nothing that a restore could lose.
+    #[serde(default)]
+    pub is_gone: bool,
     /// Approximate size of the live data, as the store tells it.
     pub size_bytes: u64,
     /// Approximate number of elements (rows, keys, files), when cheap to know.

@@ -9,6 +9,7 @@ pub fn findings() -> Findings {
         address: "place".into(),
         identity: None,
         half_loaded_by: None,
+        is_gone: false,
         size_bytes: 1,
         count: None,
         backup_problems: Vec::new(),

@@ -287,6 +287,7 @@ pub fn findings() -> Findings {
         address: "nowhere".into(),
         identity: Some("the one".into()),
         half_loaded_by: None,
+        is_gone: false,
         size_bytes: 0,
         count: None,
         backup_problems: Vec::new(),

@@ -183,6 +183,7 @@ pub(super) fn look(there: &There, context: &Context, options: &Options) -> Resul
         address,
         identity: options.identity.clone(),
         half_loaded_by,
+        is_gone: false,
         size_bytes: seen.size_bytes,
         count: whole.then_some(seen.entries),
         backup_problems,

@@ -133,8 +133,35 @@ fn is_of_a_run(live: &str, schema: &str, table: &str) -> bool {
 /// Foreign keys of other schemas into the live database: what becomes of them.
 pub(crate) fn problems(session: &mut Session, grants: &Grants, live: &str) -> Result<Vec<Problem>> {
     let keys = into(session, &[live])?.into_iter();
-    let keys = keys.filter(|key| !key.schema.eq_ignore_ascii_case(live) && !is_of_a_run(live, &key.schema, &key.table));
-    Ok(keys.map(|key| problem(&key, grants)).collect())
+    let keys: Vec<Listed> =
+        keys.filter(|key| !key.schema.eq_ignore_ascii_case(live) && !is_of_a_run(live, &key.schema, &key.table)).collect();
+    let unseen = unseen(session, live)?.into_iter().filter(|schema| keys.iter().all(|key| key.schema != *schema));
+    let unseen = unseen.map(|schema| {
+        let (user, schema, live) = (&grants.user, quote::name(&schema), quote::name(live));
+        let text = format!(
+            "tables of {schema}, which {user} may not see, have foreign keys into {live}: they would follow the previous tables away"
+        );
+        Problem::new(Severity::Blocks, text).way_out(format!("GRANT SELECT, {} ON {schema}.* TO {user}", NEEDS.join(", ")))
+    });
+    Ok(keys.iter().map(|key| problem(key, grants)).chain(unseen).collect())
+}
+
+/// Schemas of other tables with foreign keys into the live database, as InnoDB itself knows them: to those with `PROCESS`, it shows what they may not see. Names with
+/// characters that a file's name writes otherwise are not found so.
+fn unseen(session: &mut Session, live: &str) -> Result<BTreeSet<String>> {
+    let mut schemas = BTreeSet::new();
+    for table in ["INNODB_FOREIGN", "INNODB_SYS_FOREIGN"] {
+        let sql =
+            format!("SELECT FOR_NAME FROM information_schema.{table} WHERE SUBSTRING_INDEX(REF_NAME, '/', 1) = {}", quote::text(live));
+        for record in session.rows_if_possible("look for foreign keys that are not shown", &sql)?.unwrap_or_default() {
+            let name = record.text(0)?;
+            let Some((schema, table)) = name.split_once('/') else { continue };
+            if !schema.eq_ignore_ascii_case(live) && !is_of_a_run(live, schema, table) {
+                schemas.insert(schema.to_owned());
+            }
+        }
+    }
+    Ok(schemas)
 }
 
 fn problem(key: &Listed, grants: &Grants) -> Problem {

@@ -153,5 +153,11 @@ fn foreign_keys_that_may_not_be_made_again_stop_the_cut_over_before_anything_is_
         assert!(error.class() == Class::Refused && error.chain().contains("of_account"), "{error:?}");
         assert_same(&old, &all_of(&server, "system"), "nothing was touched");
         drop(try_keep(&super::kit::store(&server, "system"), &context).unwrap());
+        // Of a schema that this user may not see at all, InnoDB tells.
+        run(&mut conn, "REVOKE SELECT ON reports.* FROM app@'%';;\nGRANT PROCESS ON *.* TO app@'%'");
+        let told = store.fits(&context, &kept, Road::SideCopy).unwrap();
+        let blocks = told.iter().find(|problem| problem.severity == Severity::Blocks && problem.text.contains("`reports`")).unwrap();
+        assert_eq!(blocks.way_out.as_deref(), Some("GRANT SELECT, ALTER, REFERENCES ON `reports`.* TO 'app'@'%'"));
+        assert_eq!(store.cut_over(&context, &place).unwrap_err().class(), Class::Refused);
     }
 }

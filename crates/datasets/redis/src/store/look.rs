@@ -29,6 +29,7 @@ impl RedisStore {
                 .join(", "),
             identity: None,
             half_loaded_by: None,
+            is_gone: false,
             size_bytes: 0,
             count: Some(0),
             backup_problems: Vec::new(),
