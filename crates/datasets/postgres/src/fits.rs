@@ -10,6 +10,7 @@ use crate::aside;
 use crate::clients::{Clients, Finder};
 use crate::demands::Demands;
 use crate::facts;
+use crate::look;
 use crate::rights::Rights;
 use crate::server::Server;
 use crate::session::Session;
@@ -24,9 +25,16 @@ pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, finder
         return Ok(vec![Problem::new(Severity::Blocks, text).way_out("Give the address of a server of the same kind.")]);
     }
     let mut session = match Session::open(address) {
-        Err(error) if error.class() == Class::Refused && road == Road::SideCopy => Session::open_maintenance(address)?,
+        Err(error) if error.class() == Class::Refused => match Session::open_maintenance(address) {
+            Ok(session) => session,
+            Err(_) => return Err(error),
+        },
         opened => opened?,
     };
+    if road == Road::InPlace && look::object_id(&mut session, &address.database)?.is_none() {
+        let text = format!("there is no database {:?}: nothing can be replaced in place", address.database);
+        return Ok(vec![Problem::new(Severity::Blocks, text).way_out("Leave out --in-place: beside, the restore makes it.")]);
+    }
     let server = Server::read(&mut session)?;
     let mut problems = versions(&server, &kept.evidence, finder)?;
     problems.extend(extensions(&mut session, &kept.evidence)?);

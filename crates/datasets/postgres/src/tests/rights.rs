@@ -270,6 +270,13 @@ fn a_database_that_was_dropped_or_made_anew_gets_its_properties_back() {
     for (again, run) in [("", "01jd0000000000000001"), ("CREATE DATABASE zync;", "01jd0000000000000002")] {
         psql(&server, "postgres", &format!("DROP DATABASE zync; {again}"));
         let (context, ear) = context(run);
+        if again.is_empty() {
+            let problems = store.fits(&context, &set.1, Road::InPlace).unwrap();
+            assert!(
+                problems.iter().any(|problem| problem.severity == Severity::Blocks && problem.text.contains("no database")),
+                "{problems:?}"
+            );
+        }
         let place = staged(&store, &context, &set, Road::SideCopy);
         store.cut_over(&context, &place).unwrap();
         store.discard(&context, &place, Discard::Previous).unwrap();

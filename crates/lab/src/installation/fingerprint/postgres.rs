@@ -17,9 +17,9 @@ const DEFINITIONS: [(&str, &str); 8] = [
     ("table", "SELECT relname, relpersistence, pg_get_userbyid(relowner), coalesce(reloptions::text, ''), coalesce(obj_description(oid), '') FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"),
     ("index", "SELECT indexname, md5(indexdef) FROM pg_indexes WHERE schemaname = 'public'"),
     ("constraint", "SELECT conrelid::regclass || '.' || conname, md5(pg_get_constraintdef(oid)) FROM pg_constraint WHERE connamespace = 'public'::regnamespace"),
-    ("trigger", "SELECT tgrelid::regclass || '.' || tgname, md5(pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal"),
+    ("trigger", "SELECT tgrelid::regclass || '.' || tgname, md5(pg_get_triggerdef(oid)) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)"),
     ("function", "SELECT oid::regprocedure, md5(pg_get_functiondef(oid)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace"),
-    ("enum", "SELECT enumtypid::regtype, string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum GROUP BY 1"),
+    ("enum", "SELECT enumtypid::regtype, string_agg(enumlabel, ',' ORDER BY enumsortorder) FROM pg_enum JOIN pg_type t ON t.oid = enumtypid WHERE typnamespace = 'public'::regnamespace GROUP BY 1"),
     ("database", "SELECT 'default', pg_encoding_to_char(encoding), datcollate, datctype, pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"),
 ];
 
