@@ -76,7 +76,7 @@ impl PostgresDump {
         let properties = properties.ok_or_else(|| Error::failed("the database vanished"))?;
         let mut evidence = Evidence { objects: census::take(&mut exporter, Functions::OfPeople)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
-        let before = sequences::positions(&mut exporter)?;
+        let before = sequences::positions(&mut exporter, i64::MIN)?;
         let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])
             .and(aside::patterns(&mut exporter)?.into_iter().map(|pattern| format!("--exclude-schema={pattern}")))
             .and([format!("--snapshot={snapshot}"), "--dbname".to_owned(), crate::sql::connection_string(&address.database)])
@@ -181,7 +181,7 @@ impl Dump for PostgresDump {
             evidence.warnings.push(format!("{} is unlogged: it has no rows on a standby, and is kept empty", table.collection()));
             evidence.collections.insert(table.collection(), Tally::default());
         }
-        let after = sequences::positions(&mut exporter)?;
+        let after = sequences::positions(&mut exporter, i64::MAX)?;
         sequences::record(&mut evidence, &before, &after)?;
         Ok(Verdict { evidence, consistent_at, problems })
     }

@@ -17,13 +17,15 @@ pub(crate) type Positions = BTreeMap<String, i64>;
 
 /// Reads where every sequence stands.
 ///
+/// `unseen` stands for that of an unlogged one on a standby, where it cannot be read (of a table of its kind, which is kept empty): it may stand anywhere.
+///
 /// # Errors
 /// The server's.
-pub(crate) fn positions(session: &mut Session) -> Result<Positions> {
+pub(crate) fn positions(session: &mut Session, unseen: i64) -> Result<Positions> {
     let query = of_the_user(
-        "SELECT n.nspname::text, c.relname::text, s.seqincrement FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+        "SELECT n.nspname::text, c.relname::text, s.seqincrement, c.relpersistence = 'u' AND pg_is_in_recovery() FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_sequence s ON s.seqrelid = c.oid \
-         WHERE c.relpersistence <> 't' AND NOT (c.relpersistence = 'u' AND pg_is_in_recovery()) AND @user_schemas@ \
+         WHERE c.relpersistence <> 't' AND @user_schemas@ \
            AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') \
          ORDER BY 1, 2",
     );
@@ -31,6 +33,10 @@ pub(crate) fn positions(session: &mut Session) -> Result<Positions> {
     let mut positions = Positions::new();
     for sequence in list {
         let (schema, name, increment): (String, String, i64) = (sequence.get(0), sequence.get(1), sequence.get(2));
+        if sequence.get(3) {
+            positions.insert(format!("sequence {schema}.{name}"), unseen);
+            continue;
+        }
         let query = format!("SELECT last_value, is_called FROM {}.{}", identifier(&schema), identifier(&name));
         let row = session.row(&query, &format!("read the sequence {schema}.{name}"))?;
         let (last, called): (i64, bool) = (row.get(0), row.get(1));

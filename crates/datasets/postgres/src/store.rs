@@ -187,7 +187,7 @@ impl DataSet for PostgresStore {
         if let Some(tag) = tag {
             tag.tolerance.apply(&kept.evidence.objects, &mut evidence.objects);
         }
-        let positions = sequences::positions(&mut session)?;
+        let positions = sequences::positions(&mut session, 0)?;
         evidence.collections = counting.finish()?;
         sequences::compare(&kept.evidence, &positions, &mut evidence)?;
         Ok(evidence)

@@ -9,7 +9,7 @@ fn a_standby_is_backed_up_with_unlogged_tables_that_are_empty() {
     psql(
         &primary,
         "zync",
-        "CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE UNLOGGED TABLE que_lockers (pid int PRIMARY KEY); INSERT INTO que_lockers VALUES (1)",
+        "CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE UNLOGGED TABLE que_lockers (pid int PRIMARY KEY, id serial); INSERT INTO que_lockers VALUES (1)",
     );
     let standby = primary.standby().unwrap();
     let set = take(&store_at(&standby.url("zync")));
