@@ -45,7 +45,7 @@ fn main() {
                 finished_at: at,
                 frozen: false,
                 safety_for: None,
-                installation: Some(InstallationId::named(&format!("installation-{}", number % installations))),
+                installation: Some(InstallationId::named(format!("installation-{}", number % installations))),
                 left_out: std::collections::BTreeMap::new(),
                 absent: Vec::new(),
                 data_sets,
