@@ -1,4 +1,4 @@
-//! Random schemas and rows: dumped, staged, swapped in, undone; what the server's own dump client says is the same. The seed is printed; give it
+//! Random schemas and rows: dumped, staged, swapped in, undone; what the server's own dump client says is the same. The seed is in the name of the thread that fails; give it
 //! in `THREESCALE_BACKUP_SEED` to see a failure again.
 
 use std::process::Command;
@@ -8,7 +8,7 @@ use mysql::Conn;
 use mysql::prelude::Queryable;
 use plan::ports::{DataSet, Discard, Road};
 
-use super::kit::{SERVERS, context, keep, root, run, server, stage, store_with};
+use super::kit::{Heard, SERVERS, context, keep, root, run, server, stage, store_with};
 use crate::Options;
 
 /// Schemas for each server.
@@ -173,7 +173,8 @@ fn objects(dice: &mut Dice, conn: &mut Conn, made: &[Made]) {
             run(conn, &format!("CREATE VIEW `view {at}` AS SELECT `id`, 'é\\\\' AS `x y` FROM `{name}` WHERE `id` > '0'"));
         }
         if dice.hit(2) {
-            let mode = dice.one(&["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "", "PIPES_AS_CONCAT"]);
+            // Not NO_BACKSLASH_ESCAPES: MySQL keeps the expression of a generated column with a backslash before its quote, and cannot read it itself in that mode.
+            let mode = dice.one(&["ANSI_QUOTES", "", "PIPES_AS_CONCAT"]);
             run(
                 conn,
                 &format!(
@@ -262,14 +263,16 @@ fn one_life(server: &Mysql, seed: u64) {
     objects(&mut dice, &mut conn, &made);
     let before = oracle(server);
     let options = Options { chunk_bytes: 200 + dice.below(2000), insert_only: dice.hit(2), ..Options::default() };
-    let (store, context) = (store_with(server, "system", options), context("1"));
+    let heard = std::sync::Arc::new(Heard::default());
+    let context = plan::ports::Context { watch: heard.clone(), ..context("1") };
+    let store = store_with(server, "system", options);
     let (held, kept) = keep(&store, &context);
     run(&mut conn, "CREATE TABLE newer (id INT PRIMARY KEY);;\nINSERT INTO newer VALUES (1)");
     let changed = oracle(server);
     let place = stage(&store, &context, &held, &kept, Road::SideCopy);
     assert_same(&changed, &oracle(server), &format!("seed {seed}: staging touches nothing"));
     store.cut_over(&context, &place).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
-    assert_same(&before, &oracle(server), &format!("seed {seed}: after the cut-over"));
+    assert_same(&before, &oracle(server), &format!("seed {seed}: after the cut-over; told: {:?}", heard.0.lock().unwrap()));
     store.undo(&context, &place).unwrap_or_else(|error| panic!("seed {seed}: {error:?}"));
     assert_same(&changed, &oracle(server), &format!("seed {seed}: after the undo"));
     store.discard(&context, &place, Discard::Staged).unwrap();
@@ -281,16 +284,17 @@ fn random_schemas_live_through_a_restore_and_its_undo() {
     let first = given.unwrap_or_else(|| u64::from(std::process::id()) * 1_000_003);
     std::thread::scope(|scope| {
         for kind in SERVERS {
-            scope.spawn(move || {
-                let options: &[&str] =
-                    if kind == MysqlKind::Mysql { &["--local-infile=1", "--log-bin-trust-function-creators=1"] } else { &[] };
-                let server = server(kind, options);
-                let rounds = if given.is_some() { 1 } else { ROUNDS };
-                for seed in first..first + rounds {
-                    println!("{kind:?}: THREESCALE_BACKUP_SEED={seed}");
-                    one_life(&server, seed);
-                }
-            });
+            scope.spawn(move || lives(kind, first, if given.is_some() { 1 } else { ROUNDS }));
         }
     });
+}
+
+fn lives(kind: MysqlKind, first: u64, rounds: u64) {
+    let options: &[&str] = if kind == MysqlKind::Mysql { &["--local-infile=1", "--log-bin-trust-function-creators=1"] } else { &[] };
+    let server = server(kind, options);
+    for seed in first..first + rounds {
+        // The thread's name is in whatever it says when it fails.
+        let thread = std::thread::Builder::new().name(format!("{kind:?}, THREESCALE_BACKUP_SEED={seed}"));
+        std::thread::scope(|scope| thread.spawn_scoped(scope, || one_life(&server, seed)).unwrap().join().unwrap());
+    }
 }
