@@ -307,6 +307,9 @@ fn launch(
             "fsync=off",
             "-c",
             "max_connections=50",
+            // In its folder: a server that is killed leaves nothing in the machine's shared memory.
+            "-c",
+            "dynamic_shared_memory_type=mmap",
         ])
         .args(["-c", &format!("port={port}"), "-c", &format!("unix_socket_directories={}", folder.display())])
         .args(options);

@@ -8,9 +8,9 @@ use plan::evidence;
 use plan::ids::{DataSetName, SetId};
 use plan::journal::Run;
 use plan::manifest::{self, KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Event, Keep, Noted, Place, Repository, Synchronise, Verb, Writers};
+use plan::ports::{Context, DataSet, Event, Keep, Noted, Place, Problem, Repository, Road, Severity, Synchronise, Verb, Writers};
 use plan::step::{Action, Output, Step, StepId};
-use plan::{Error, Plan, Result};
+use plan::{Error, Plan, Restorable, Result};
 
 use crate::views::Views;
 
@@ -213,6 +213,7 @@ fn safety_copy(hands: &Hands, run: &Run, data_sets: &[DataSetName]) -> Result<Ou
     let mut kept = BTreeMap::new();
     for name in data_sets {
         let mut copy = dump(hands, &set, *name, || ())?;
+        refuse_useless(hands, run, *name, &copy)?;
         copy.evidence.facts.insert(evidence::SAFETY_COPY.to_owned(), run.plan.run.to_string());
         kept.insert(*name, copy);
     }
@@ -220,6 +221,21 @@ fn safety_copy(hands: &Hands, run: &Run, data_sets: &[DataSetName]) -> Result<Ou
     let manifest = Manifest { frozen: run.holds_writers(), safety_for, ..manifest(hands, &run.plan, set.clone(), started_at, kept) };
     hands.repository.write_manifest(&manifest)?;
     Ok(Output::Set { set })
+}
+
+/// Where the safety copy is the only way back, it must be one: what could not be loaded again is not replaced.
+fn refuse_useless(hands: &Hands, run: &Run, data_set: DataSetName, copy: &KeptDataSet) -> Result<()> {
+    if Restorable::of(&copy.problems) != Restorable::No {
+        return Ok(());
+    }
+    let store = hands.data_set(data_set)?;
+    let place = store.reserve(&hands.context, kept_of(run, data_set)?, Road::InPlace)?;
+    if store.keeps_previous(&place) {
+        return Ok(());
+    }
+    let error = Error::failed(format!("{data_set} is not replaced in place: its safety copy could not go back"));
+    let error = copy.problems.iter().filter(|problem| problem.severity == Severity::Blocks).map(Problem::sentence).fold(error, Error::hint);
+    Err(error.hint("The live data was not touched."))
 }
 
 fn manifest(hands: &Hands, plan: &Plan, set: SetId, started_at: Timestamp, data_sets: BTreeMap<DataSetName, KeptDataSet>) -> Manifest {

@@ -112,3 +112,26 @@ fn a_store_that_knows_nothing_of_the_run_asks_for_a_person_and_nothing_is_droppe
     assert_eq!(done.journal().run().state, RunState::Abandoned);
     assert_eq!(runner::undo(&done.journal(), &done.world.hands()).unwrap_err().class(), Class::Refused);
 }
+
+#[test]
+fn where_the_safety_copy_is_the_only_way_back_it_must_be_one() {
+    let run = |useless: DataSetName| {
+        let (world, manifest) = World::new();
+        let (before, lines) = (world.live(), Arc::new(Mutex::new(Vec::new())));
+        *world.faults.lock().unwrap() = Faults { restorable: Some(useless), ..Faults::default() };
+        let store = DyingStore { lines: Arc::clone(&lines), lives: usize::MAX };
+        let outcome = runner::run(&Journal::begin(Box::new(store), restore(&manifest, &[useless])).unwrap(), &world.hands());
+        (Done { world, lines, before }, outcome)
+    };
+    let (done, outcome) = run(FAULTY);
+    let error = outcome.unwrap_err();
+    assert!(error.chain().contains("its safety copy could not go back"), "{error:?}");
+    assert!(error.hints().iter().any(|hint| hint == "a table would be refused."), "{error:?}");
+    assert_eq!(done.world.data[&FAULTY].lock().unwrap().live, "damaged zync-database");
+    runner::undo(&done.journal(), &done.world.hands()).unwrap();
+    assert_eq!(done.world.live(), done.before);
+    assert!(done.world.writers_run());
+
+    // The system database keeps what it replaces: its safety copy is a second way back only.
+    run(DataSetName::SystemDatabase).1.unwrap();
+}

@@ -84,7 +84,8 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
     let folder = tempfile::tempdir().unwrap();
     let files = Tls::make(folder.path()).unwrap();
     let service = Service::start();
-    for shown in Shown::ALL {
+    // What OpenSSL's clients take beyond the web's rules (version 1, names in the subject) this one's service cannot even show.
+    for shown in [Shown::Right, Shown::OtherHost, Shown::Expired, Shown::SelfSigned, Shown::OtherCa] {
         let front = Front::before(service.port(), &files.showing(shown));
         let location = |ca: bool| {
             at(&service, |s3| {

@@ -36,6 +36,8 @@ pub struct Faults {
     pub discard: Option<DataSetName>,
     /// It is another store than it was.
     pub identity: Option<DataSetName>,
+    /// What is dumped could not be loaded again.
+    pub restorable: Option<DataSetName>,
 }
 
 fn evidence(text: &str) -> Evidence {
@@ -72,7 +74,9 @@ impl DataSet for FakeDataSet {
     }
     fn dump(&self, _: &Context) -> Result<Box<dyn Dump>> {
         let text = self.data.lock().unwrap().live.clone();
-        Ok(Box::new(FakeDump { text: Some(text.clone()), evidence: evidence(&text) }))
+        let is_useless = self.faults.lock().unwrap().restorable == Some(self.name);
+        let problems = is_useless.then(|| Problem::new(Severity::Blocks, "a table would be refused")).into_iter().collect();
+        Ok(Box::new(FakeDump { text: Some(text.clone()), evidence: evidence(&text), problems }))
     }
     fn reserve(&self, _: &Context, _: &KeptDataSet, road: Road) -> Result<Place> {
         Ok(Place(match road {
@@ -142,6 +146,7 @@ impl DataSet for FakeDataSet {
 struct FakeDump {
     text: Option<String>,
     evidence: Evidence,
+    problems: Vec<Problem>,
 }
 
 impl Dump for FakeDump {
@@ -149,7 +154,7 @@ impl Dump for FakeDump {
         Ok(self.text.take().map(|text| Part::bytes("text", text.into_bytes())))
     }
     fn finish(self: Box<Self>) -> Result<Verdict> {
-        Ok(Verdict { evidence: self.evidence, consistent_at: Timestamp::UNIX_EPOCH, problems: Vec::new() })
+        Ok(Verdict { evidence: self.evidence, consistent_at: Timestamp::UNIX_EPOCH, problems: self.problems })
     }
 }
 

@@ -139,7 +139,8 @@ fn a_backup_ends_wherever_the_network_stops_or_breaks() {
     let all = scene.proxy.passed();
     assert!(all > 5_000_000, "{all}");
     for trouble in [Trouble::Freeze, Trouble::Cut] {
-        for part in [10, 9_000, all / 3, all * 2 / 3, all - 200] {
+        // How often the dump's guard looks differs from time to time: the last bytes of one dump are not those of the next.
+        for part in [10, 9_000, all / 3, all * 2 / 3, all - all / 20] {
             scene.proxy.trouble_after(part, trouble);
             let error = scene.dump(&store).err().unwrap();
             assert_eq!(error.class(), Class::Transient, "{trouble:?} after {part} of {all}: {error:?}");
