@@ -1,10 +1,10 @@
 //! One change at a time for an installation, from wherever: the lock of this machine or of the cluster's namespace, and the one of the system database, which every
 //! machine sees that reaches it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, Held};
+use plan::ports::{Context, DataSet, Held};
 use plan::{Class, Error, Policies, Result};
 use runner::{Lock, State};
 
@@ -13,6 +13,9 @@ use crate::join::Installation;
 
 /// How often what is waited for is tried again.
 const TRY_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a lock in a store may outlive the run that held it: the server, or who forwards its port, notices some seconds later that a killed program is gone.
+const DEAD_MAX: Duration = Duration::from_secs(10);
 
 /// Held while a command changes an installation.
 pub(crate) struct Locks {
@@ -29,7 +32,7 @@ fn try_to_take(app: &App, state: &State, installation: &dyn Installation, contex
     let journals = state.lock(&context.installation)?;
     let system = DataSetName::SystemDatabase;
     let store = if installation.names().contains(&system) {
-        match installation.data_set(system, Policies::default()).and_then(|store| store.lock(context)) {
+        match installation.data_set(system, Policies::default()).and_then(|store| lock_of_store(app, store.as_ref(), context)) {
             Ok(held) => held,
             Err(error) if error.class() == Class::Locked => return Err(error),
             // The verbs that need it say it better; others may go on without it.
@@ -43,6 +46,17 @@ fn try_to_take(app: &App, state: &State, installation: &dyn Installation, contex
         None
     };
     Ok(Locks { _journals: journals, _store: store })
+}
+
+/// Whoever holds it may be dead.
+fn lock_of_store(app: &App, store: &dyn DataSet, context: &Context) -> Result<Option<Box<dyn Held>>> {
+    let begin = Instant::now();
+    loop {
+        match store.lock(context) {
+            Err(error) if error.class() == Class::Locked && begin.elapsed() < DEAD_MAX => app.pause(TRY_EVERY)?,
+            other => return other,
+        }
+    }
 }
 
 /// Tries until it is not locked any more, when `--wait` says so.

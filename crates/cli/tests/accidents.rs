@@ -4,6 +4,9 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use support::{World, assert_equal, text};
 
 const ONLY: [&str; 2] = ["--only", "system-database"];
@@ -49,4 +52,28 @@ fn a_restore_in_place_that_is_killed_is_undone_by_what_was_kept() {
         assert_equal(&world.fingerprint(), &damaged, "after the undo");
         assert_eq!(sql(&world, "SHOW DATABASES LIKE 'system%'"), "system\n", "killed at line {lines}");
     }
+}
+
+#[test]
+fn the_lock_that_a_dead_run_leaves_for_seconds_is_waited_for_and_a_living_ones_is_told() {
+    let world = World::start(1 << 20);
+    let lock = "CONCAT('threescale-backup:', LEFT(SHA2('system', 256), 40))";
+    let hold = |seconds: u32| {
+        let mut client = world.installation.mysql.client();
+        let holder =
+            client.args(["-e", &format!("SELECT GET_LOCK({lock}, 0); SELECT SLEEP({seconds})")]).stdout(Stdio::null()).spawn().unwrap();
+        let limit = Instant::now() + Duration::from_secs(30);
+        while sql(&world, &format!("SELECT IS_USED_LOCK({lock}) IS NULL")).trim() == "1" {
+            assert!(Instant::now() < limit, "nobody holds the lock");
+        }
+        holder
+    };
+    let mut dying = hold(3);
+    world.ok(&[&["backup"][..], &ONLY].concat());
+    assert!(dying.wait().unwrap().success());
+    let mut living = hold(120);
+    let said = world.refused(11, &[&["backup"][..], &ONLY].concat());
+    assert!(said.contains("another run holds the lock of the database") && said.contains("--wait"), "{said}");
+    living.kill().unwrap();
+    living.wait().unwrap();
 }
