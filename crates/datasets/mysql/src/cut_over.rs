@@ -117,13 +117,7 @@ impl<'a> Swap<'a> {
     }
 
     fn create_database(&mut self, objects: &Objects) -> Result<()> {
-        let sql = format!(
-            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
-            quote::name(&self.schemas.live),
-            objects.charset,
-            objects.collation
-        );
-        self.session.run("make the database, which is not there", &sql)?;
+        create_schema(&mut self.session, "make the database, which is not there", &self.schemas.live, objects)?;
         self.session.enter(&self.schemas.live)
     }
 
@@ -314,13 +308,7 @@ fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects,
     swap::probe(&mut swap.session, &swap.schemas.live)?;
     swap.state(State::Undoing)?;
     if !swap.schemas.is_within() {
-        let sql = format!(
-            "CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {} COLLATE {}",
-            quote::name(&swap.schemas.stage),
-            set.charset,
-            set.collation
-        );
-        swap.session.run("make the schema for the restored data", &sql)?;
+        create_schema(&mut swap.session, "make the schema for the restored data", &swap.schemas.stage, set)?;
     }
     // Everything that is live now goes, also what was made since the cut-over.
     let restored = read::table_names(&mut swap.session, &swap.schemas.live)?;
@@ -339,6 +327,13 @@ fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects,
             Err(swap.give_up(error, set, Document::NotMade, state))
         }
     }
+}
+
+/// With the character set and collation of the objects that go into it.
+fn create_schema(session: &mut Session, what: &str, schema: &str, objects: &Objects) -> Result<()> {
+    let Objects { charset, collation, .. } = objects;
+    let sql = format!("CREATE DATABASE IF NOT EXISTS {} CHARACTER SET {charset} COLLATE {collation}", quote::name(schema));
+    session.run(what, &sql).map(drop)
 }
 
 /// The side schema has nothing left after the swap.

@@ -25,6 +25,9 @@ const ANSWER_MAX_BYTES: u64 = 4096;
 const PSQL: &str = "unset PGUSER PGPASSWORD PGHOSTADDR PGOPTIONS PGDATABASE PGSERVICE PGSSLMODE; export PGPORT=\"$1\"; [ -z \"$2\" ] || export PGUSER=\"$2\"; \
      exec psql -X -q -A -t -w -v ON_ERROR_STOP=1 -d postgres";
 
+/// What tells a running server from all others: a copy of a data folder has the same identifier, and not the same moment of its start.
+const SERVER: &str = "SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()";
+
 /// An address whose sessions act as the superuser.
 pub(crate) struct Loan {
     /// Where to log in, and as whom.
@@ -44,10 +47,10 @@ pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Addre
     if !programs.superuser {
         return Ok(None);
     }
-    let ask = "SELECT (SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n";
+    let ask = format!("SELECT ({SERVER}), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n");
     let mut failed = None;
     for user in ["", "postgres"] {
-        let said = match run(context, programs, user, ask) {
+        let said = match run(context, programs, user, &ask) {
             Ok(said) => said,
             Err(error) => {
                 context.stop.check()?;
@@ -58,9 +61,7 @@ pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Addre
         if let Some((identifier, name)) = said.trim_end().split_once('|') {
             // The pod may be another server's: several behind one name.
             let mut session = Session::open_maintenance(address)?;
-            // A copy of a data folder has the same identifier, and not the same moment of its start.
-            let query = "SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()";
-            let row = session.row(query, "ask for the cluster's identifier")?;
+            let row = session.row(SERVER, "ask for the cluster's identifier")?;
             return Ok((row.get::<_, &str>(0) == identifier).then(|| (name.to_owned(), user)));
         }
     }
