@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
 use plan::ports::{StopFlag, Watch};
+use plan::words::printable;
 use plan::{Error, Result};
 use serde::Serialize;
 
@@ -54,7 +55,7 @@ impl Output {
     pub(crate) fn line(&self, text: &str) -> Result<()> {
         match (self.results, self.json) {
             (true, true) => Ok(()),
-            (true, false) => write_out(&format!("{text}\n")),
+            (true, false) => write_out(&format!("{}\n", printable(text))),
             (false, _) => {
                 self.note(text);
                 Ok(())
@@ -66,20 +67,20 @@ impl Output {
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
             // When standard error is gone there is nobody to tell.
-            drop(writeln!(io::stderr().lock(), "{text}"));
+            drop(writeln!(io::stderr().lock(), "{}", printable(text)));
         }
     }
 
     /// A line of another program of ours, on standard error: it was as quiet as it was told to be.
     #[expect(clippy::unused_self, reason = "nothing is printed but through it")]
     pub(crate) fn line_of_log(&self, text: &str) {
-        drop(writeln!(io::stderr().lock(), "{text}"));
+        drop(writeln!(io::stderr().lock(), "{}", printable(text)));
     }
 
     /// A line of another program's result, on standard output.
     #[expect(clippy::unused_self, reason = "nothing is printed but through it")]
     pub(crate) fn raw_line(&self, text: &str) -> Result<()> {
-        write_out(&format!("{text}\n"))
+        write_out(&format!("{}\n", printable(text)))
     }
 
     /// The JSON document, in JSON mode.

@@ -39,6 +39,11 @@ fn the_commands_tell_what_is_there_and_touch_nothing() {
     let kept = world.ok(&["forget", "--keep-last", "1", "--yes"]);
     assert!(kept.contains(&format!("keep    {set}")) && kept.contains("protected: before the move"), "{kept}");
     assert!(kept.contains(&format!("forget  {partial}")) && kept.contains("last 1: newer sets fill it"), "{kept}");
+    // A note cannot act on a terminal, nor look like a line of ours.
+    world.ok(&["protect", &set[..20], "--note", "\u{1b}[2Jgone\nforget  everything"]);
+    for told in [world.ok(&["list"]), world.ok(&["forget", "--keep-last", "1"])] {
+        assert!(told.contains("protected: \\u{1b}[2Jgone\\nforget  everything") && !told.contains('\u{1b}'), "{told:?}");
+    }
     world.ok(&["unprotect", &set]);
     world.refused(2, &["unprotect", &set]);
     world.refused(2, &["forget", "--keep-last", "1", "--now"]);

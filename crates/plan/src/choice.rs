@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use crate::ids::DataSetName;
 use crate::manifest::Manifest;
+use crate::words::counted;
 use crate::{Error, InstallationId, Result};
 
 /// Sets named in one message; more are counted.
@@ -340,10 +341,6 @@ pub fn others_line(others: &BTreeMap<InstallationId, usize>, whose: &Whose) -> O
     let sets = counted(others.values().sum(), "set", "sets");
     let installations = counted(others.len(), "other installation", "other installations");
     Some(format!("{sets} of {installations}: {}; `threescale-backup list --all-installations` shows them", join(&names)))
-}
-
-fn counted(count: usize, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 fn join(names: &BTreeSet<String>) -> String {

@@ -15,6 +15,7 @@ pub mod needs;
 pub mod ports;
 pub mod step;
 pub mod tree_order;
+pub mod words;
 
 mod backup_plan;
 mod planned;

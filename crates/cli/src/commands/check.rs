@@ -1,6 +1,7 @@
 //! `check`: the repository, and whether every set in it is whole.
 
 use plan::ids::{DataSetName, SetId};
+use plan::words::counted;
 use plan::{Error, Result};
 use repository::{CheckReport, ReadData};
 use serde::Serialize;
@@ -90,8 +91,8 @@ fn print(report: &CheckReport) -> String {
     lines.extend(report.problems.iter().map(|problem| format!("problem: {problem}")));
     lines.extend(report.notes.iter().map(|note| format!("note: {note}")));
     lines.push(format!(
-        "{} sets, {} packs of {}; {} packs read ({})",
-        report.sets.len(),
+        "{}, {} packs of {}; {} packs read ({})",
+        counted(report.sets.len(), "set", "sets"),
         count(report.packs),
         bytes(report.pack_bytes),
         count(report.packs_read),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use plan::ids::DataSetName;
 use plan::ports::{Findings, Problem, Repository, Road, Severity};
+use plan::words::counted;
 use plan::{Class, Error, Result};
 use serde::Serialize;
 
@@ -60,7 +61,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
         );
     }
     let repository = match app.repository(&config).and_then(|repository| repository.manifests()) {
-        Ok(manifests) => Finding::Fine(format!("{} sets", manifests.len())),
+        Ok(manifests) => Finding::Fine(counted(manifests.len(), "set", "sets")),
         Err(error) => note(error),
     };
     let writers =
@@ -104,9 +105,8 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
         .filter(|problem| problem.severity == Severity::Blocks)
         .count();
     if blocking > 0 {
-        return Err(
-            Error::refused(format!("{blocking} things stand in the way of a backup")).hint("They are named above, each with the way out.")
-        );
+        return Err(Error::refused(format!("{} in the way of a backup", counted(blocking, "thing stands", "things stand")))
+            .hint("They are named above, each with the way out."));
     }
     Ok(())
 }
@@ -139,12 +139,12 @@ fn print(document: &DoctorDocument) -> String {
                 lines.extend(findings.restore_problems.iter().map(|problem| tell(name.as_str(), "restore: ", problem)));
             }
             Finding::Fine(text) => lines.push(format!("  {name}: {text}")),
-            Finding::Failed { error, hints, .. } => lines.push(format!("  {name}: FAILED: {error} {}", hints.join(" "))),
+            Finding::Failed { error, hints, .. } => lines.push(failed(&format!("  {name}"), error, hints)),
         }
     }
     let own = |what: &str, finding: &Finding| match finding {
         Finding::Fine(text) => format!("{what}: {text}"),
-        Finding::Failed { error, hints, .. } => format!("{what}: FAILED: {error} {}", hints.join(" ")),
+        Finding::Failed { error, hints, .. } => failed(what, error, hints),
         Finding::Found(_) => String::new(),
     };
     let tail = [own("repository", &document.repository), own("writers", &document.writers)];
@@ -152,6 +152,11 @@ fn print(document: &DoctorDocument) -> String {
     let facts = document.installation.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
     let runs = document.runs.iter().map(|line| format!("runs: {line}")).collect();
     [facts, vec![table.render(), String::new()], lines, tail.to_vec(), runs].concat().join("\n")
+}
+
+fn failed(what: &str, error: &str, hints: &[String]) -> String {
+    let hints: String = hints.iter().map(|hint| format!(" {hint}")).collect();
+    format!("{what}: FAILED: {}.{hints}", error.trim_end_matches('.'))
 }
 
 fn tell(name: &str, verb: &str, problem: &Problem) -> String {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{Span, Timestamp, Zoned};
 use plan::ids::SetId;
+use plan::words::counted;
 use plan::{Error, InstallationId, Result};
 use repository::{BACKUP_HOURS_MAX, ForgetOptions, ForgetReport, JudgedSet, PruneReport, Retention, Space, Whose};
 use serde::Serialize;
@@ -203,9 +204,9 @@ fn print(report: &ForgetReport) -> String {
 fn summary(report: &ForgetReport) -> String {
     let mut lines = report.prune.as_ref().map(|prune| prune_lines(prune, report.is_applied)).unwrap_or_default();
     let counts = if report.is_applied {
-        format!("{} sets kept, {} forgotten; done", report.kept.len(), report.removed.len())
+        format!("{} kept, {} forgotten; done", counted(report.kept.len(), "set", "sets"), report.removed.len())
     } else {
-        format!("{} sets would be kept, {} forgotten; nothing is touched yet", report.kept.len(), report.removed.len())
+        format!("{} would be kept, {} forgotten; nothing is touched yet", counted(report.kept.len(), "set", "sets"), report.removed.len())
     };
     lines.push(counts);
     lines.join("\n")

@@ -7,6 +7,7 @@ use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
 use plan::ports::{Leftover, Repository};
 use plan::step::{Action, Output as StepOutput};
+use plan::words::counted;
 use plan::{Error, InstallationId, Policies, Purpose, Result};
 use runner::{Hands, Report, State};
 use serde::Serialize;
@@ -75,7 +76,11 @@ pub(crate) fn runs(app: &App) -> Result<()> {
     let traces = telling.traces(&seen.known, &seen.left, &here);
     let others = state.all()?.iter().filter(|(_, run)| run.as_ref().is_ok_and(|run| !run.is_of(&here))).count();
     if others > 0 {
-        telling.reminders.push(format!("Of other installations {others} journals are in {} too.", state.place()));
+        telling.reminders.push(format!(
+            "Of other installations {} in {} too.",
+            counted(others, "journal is", "journals are"),
+            state.place()
+        ));
     }
     if telling.documents.is_empty() {
         app.output.note("There were no runs of this installation yet.");

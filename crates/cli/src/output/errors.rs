@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io::{self, Write};
 
 use plan::Error;
+use plan::words::printable;
 use serde::Serialize;
 
 /// An error as `--json` tells it, on standard error.
@@ -35,7 +36,7 @@ pub(crate) fn print_error(error: &Error, json: bool) {
         drop(writeln!(stderr, "{}", serde_json::to_string(&error_document(error)).unwrap_or_default()));
         return;
     }
-    drop(writeln!(stderr, "{}", error_text(error)));
+    drop(writeln!(stderr, "{}", printable(&error_text(error))));
 }
 
 /// What failed, because of what, and the way out, a line each.

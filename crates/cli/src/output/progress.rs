@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use plan::ids::DataSetName;
 use plan::ports::{Event, Verb, Watch};
+use plan::words::printable;
 
 use super::format::{bytes, count, duration_ms, rate};
 
@@ -162,7 +163,7 @@ impl Watch for Bars {
 impl Bars {
     fn say(&self, text: &str) {
         // When standard error is gone there is nobody to tell.
-        drop(self.all.println(text.trim_end()));
+        drop(self.all.println(printable(text.trim_end())));
     }
 }
 
@@ -171,5 +172,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn tell(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{text}"));
+    drop(writeln!(io::stderr().lock(), "{}", printable(text)));
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use plan::ports::StopFlag;
+use plan::words::printable;
 use plan::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -22,7 +23,7 @@ pub(super) fn ask(question: &str, stop: &StopFlag) -> Result<Option<bool>> {
     if tcflush(io::stdin(), QueueSelector::IFlush).is_err() {
         return Ok(None);
     }
-    drop(write!(io::stderr().lock(), "{question} [yes/no] "));
+    drop(write!(io::stderr().lock(), "{} [yes/no] ", printable(question)));
     let answer = read_line(stop).inspect_err(|_| drop(writeln!(io::stderr().lock())))?;
     Ok(Some(answer.trim().eq_ignore_ascii_case("yes")))
 }

@@ -1,5 +1,7 @@
 //! A plain table: columns as wide as their widest cell, numbers to the right.
 
+use plan::words::in_one_line;
+
 /// Rows of text.
 #[derive(Default)]
 pub(crate) struct Table {
@@ -12,7 +14,8 @@ impl Table {
     }
 
     pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
-        self.rows.push(cells.into());
+        let cells: Vec<String> = cells.into();
+        self.rows.push(cells.iter().map(|cell| in_one_line(cell).into_owned()).collect());
     }
 
     /// Lines without a trailing line feed.

@@ -7,6 +7,7 @@ use plan::Result;
 use plan::ids::{DataSetName, SetId};
 use plan::needs::{NEED, Need, PROTECTION, Protection, parse};
 use plan::ports::{Record, Silent, StopFlag};
+use plan::words::in_one_line;
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{FileType, Id};
 
@@ -76,7 +77,7 @@ impl Known {
         }
         for record in records_of(open, PROTECTION)? {
             let Protection { note, .. } = parse(&record, PROTECTION)?;
-            let why = if note.is_empty() { "protected".to_owned() } else { format!("protected: {note}") };
+            let why = if note.is_empty() { "protected".to_owned() } else { format!("protected: {}", in_one_line(&note)) };
             held.0.entry(SetId(record.name)).or_default().push(why);
         }
         Ok(held)
