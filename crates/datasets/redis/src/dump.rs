@@ -30,7 +30,7 @@ pub(crate) use files::{BIG_VALUES, Big, FUNCTIONS};
 const PAYLOAD_MAX_BYTES: u64 = 512 << 20;
 
 /// How a server is read.
-enum Road {
+enum Reading {
     View(Box<crate::replication::View>),
     Scan(Box<Connection>),
 }
@@ -38,7 +38,7 @@ enum Road {
 /// A server whose view is open.
 struct Opened {
     server: Server,
-    road: Road,
+    reading: Reading,
     now_ms: u64,
     consistent_at: Timestamp,
 }
@@ -50,8 +50,8 @@ fn open(at: &ServerAt, limits: &Limits) -> Result<Opened> {
     refuse_half_loaded(&mut connection, at)?;
     let now_ms = server_time_ms(&mut connection)?;
     match open_view(&at.address, limits)? {
-        Asked::View(view) => Ok(Opened { server, now_ms, consistent_at: view.consistent_at, road: Road::View(view) }),
-        Asked::Forbidden => Ok(Opened { server, now_ms, consistent_at: Timestamp::now(), road: Road::Scan(Box::new(connection)) }),
+        Asked::View(view) => Ok(Opened { server, now_ms, consistent_at: view.consistent_at, reading: Reading::View(view) }),
+        Asked::Forbidden => Ok(Opened { server, now_ms, consistent_at: Timestamp::now(), reading: Reading::Scan(Box::new(connection)) }),
     }
 }
 
@@ -164,9 +164,9 @@ impl Maker {
     fn server(&self, at: &ServerAt, opened: Opened, base_ms: u64, files: Files, evidence: &mut Evidence) -> Result<Files> {
         let databases = at.databases.iter().map(|named| Database::new(named.database, base_ms, self.rules(named))).collect();
         let mut pass = Pass::new(&self.context, self.data_set, Verb::Dump, databases, opened.now_ms);
-        let (mut files, road) = match opened.road {
-            Road::View(view) => (pass.by_replication(*view, files)?, "replication"),
-            Road::Scan(mut connection) => {
+        let (mut files, road) = match opened.reading {
+            Reading::View(view) => (pass.by_replication(*view, files)?, "replication"),
+            Reading::Scan(mut connection) => {
                 let files = pass.by_scan(&mut connection, &opened.server, files)?;
                 refuse_half_loaded(&mut connection, at)?;
                 (files, "scan")

@@ -9,6 +9,7 @@
 
 mod address;
 mod connection;
+mod data_set;
 mod dump;
 mod pass;
 mod queues;

@@ -1,8 +1,9 @@
 //! The RDB format (`src/rdb.h`, `src/rdb.c` of Redis 2.6 to 8.8 and of Valkey): read as a stream, written per logical database.
 //!
 //! Nothing here talks to a server. Nothing holds a value: its bytes pass through a [`source::Tap`], and what they mean is told to a
-//! [`value::Absorb`]; only packed nodes (ziplists, listpacks; kilobytes by nature) are held one at a time.
+//! [`absorb::Absorb`]; only packed nodes (ziplists, listpacks; kilobytes by nature) are held one at a time.
 
+pub(crate) mod absorb;
 pub(crate) mod crc64;
 pub(crate) mod packed;
 pub(crate) mod source;

@@ -1,4 +1,4 @@
-//! The data set: logical databases by name, on one or several servers, and the verbs of its life.
+//! The store: logical databases by name, on one or several servers; and, beneath, what each verb does to them.
 
 mod claim;
 mod discard;
@@ -18,20 +18,16 @@ mod swap;
 mod transaction;
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use plan::evidence::Evidence;
 use plan::ids::DataSetName;
-use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::Context;
 use plan::{Error, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
 
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
-use crate::dump::RedisDump;
 use crate::server::Server;
 
 /// Settings that hardly ever need a change.
@@ -164,67 +160,4 @@ impl RedisStore {
 fn twice(name: DataSetName, address: &Address) -> Error {
     Error::refused(format!("database {address} is named twice for {name}"))
         .hint("Storage and queues must be different logical databases: give each its own number.")
-}
-
-impl DataSet for RedisStore {
-    fn name(&self) -> DataSetName {
-        self.name
-    }
-
-    fn kind(&self) -> Result<StoreKind> {
-        Ok(StoreKind::Redis)
-    }
-
-    fn look(&self, context: &Context) -> Result<Findings> {
-        self.look_at(context)
-    }
-
-    fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
-        self.fits_into(context, kept, road)
-    }
-
-    fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
-        drop(self.connect_all(context)?);
-        Ok(Box::new(RedisDump::begin(self, context)?))
-    }
-
-    fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
-        self.reserve_place(context, kept, road)
-    }
-
-    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
-        self.stage_into(context, &self.placed(place)?.for_set(kept), &snapshot, kept)
-    }
-
-    fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
-        self.prove_at(context, &self.placed(place)?.for_set(kept), kept)
-    }
-
-    fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        self.swap_in(context, &self.placed(place)?)
-    }
-
-    fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        self.swap_back(context, &self.placed(place)?)
-    }
-
-    fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
-        self.discard_at(context, &self.placed(place)?, what)
-    }
-
-    fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.tidy_at(context, &self.placed(place)?)
-    }
-
-    fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
-        self.kept_bytes_at(context, &self.placed(place)?)
-    }
-
-    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
-        self.find_leftovers(context)
-    }
-
-    fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
-        self.remove_left(context, leftover)
-    }
 }

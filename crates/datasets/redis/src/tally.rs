@@ -11,7 +11,8 @@ use plan::digest::MultisetDigest;
 use plan::evidence::Tally;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::rdb::value::{Absorb, Shape};
+use crate::rdb::absorb::Absorb;
+use crate::rdb::value::Shape;
 
 /// Elements up to this size are hashed at once, longer ones as a stream.
 const AT_ONCE_BYTES: usize = 64 << 10;

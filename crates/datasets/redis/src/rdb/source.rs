@@ -4,8 +4,8 @@ use std::io::Read;
 
 use plan::{Error, Result};
 
+use super::absorb::Absorb;
 use super::crc64::crc64;
-use super::value::Absorb;
 
 /// How much is read at a time.
 const BUFFER_BYTES: usize = 128 << 10;

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use plan::{Error, Result};
 
+use super::absorb::Absorb;
 use super::packed::{Packed, intset, listpack, ziplist, zipmap};
 use super::source::{Source, Tap};
 use super::{Dialect, Format};
@@ -57,46 +58,6 @@ impl Shape {
     pub(crate) const fn is_unordered(self) -> bool {
         matches!(self, Self::Set | Self::SortedSet | Self::Hash)
     }
-}
-
-/// Is told the pieces of a value in canonical form.
-pub(crate) trait Absorb {
-    /// Whether it wants to know: when not, packed nodes are skipped unread.
-    const WANTS: bool;
-
-    /// A string of that many bytes follows by [`Absorb::bytes`].
-    fn begin(&mut self, length: u64) -> Result<()>;
-
-    /// Bytes of the string.
-    fn bytes(&mut self, bytes: &[u8]);
-
-    /// A whole string.
-    fn piece(&mut self, bytes: &[u8]) -> Result<()> {
-        self.begin(bytes.len() as u64)?;
-        self.bytes(bytes);
-        Ok(())
-    }
-
-    /// A number: a score (its bits), a counter, an id.
-    fn number(&mut self, number: u64) {
-        self.bytes(&number.to_le_bytes());
-    }
-
-    /// An element of an unordered collection ends here; `expires_ms` is the absolute expiry of a hash field.
-    fn end_element(&mut self, expires_ms: Option<u64>) {
-        let _unused = expires_ms;
-    }
-}
-
-/// Wants nothing.
-impl Absorb for () {
-    const WANTS: bool = false;
-
-    fn begin(&mut self, _length: u64) -> Result<()> {
-        Ok(())
-    }
-
-    fn bytes(&mut self, _bytes: &[u8]) {}
 }
 
 /// Reads the value of a key.
