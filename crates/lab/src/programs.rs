@@ -36,6 +36,12 @@ pub(crate) fn find_newest(name: &str) -> Result<PathBuf> {
     own.filter(|file| is_program(file)).ok_or_else(|| missing(&format!("{name} of the newest version")))
 }
 
+/// The server of Redis 6.2: of its private prefix only.
+pub(crate) fn find_redis6() -> Result<PathBuf> {
+    let own = prefix("THREESCALE_BACKUP_REDIS6_PREFIX", "redis6").map(|prefix| prefix.join("bin/redis-server"));
+    own.filter(|file| is_program(file)).ok_or_else(|| missing("redis-server of Redis 6.2"))
+}
+
 /// A program of MariaDB 11.8: of its private prefix only.
 pub(crate) fn find_newer_mariadb(name: &str) -> Result<PathBuf> {
     let own = prefix("THREESCALE_BACKUP_MARIADB_PREFIX", "mariadb").map(|prefix| prefix.join("bin").join(name));

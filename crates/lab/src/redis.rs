@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::folder::Folder;
 use crate::port::Port;
 use crate::process::mortal;
-use crate::programs::{find, find_newest};
+use crate::programs::{find, find_newest, find_redis6};
 use crate::server::{Kind, Reach, Server, password, write_private};
 
 /// Which server.
@@ -19,10 +19,17 @@ use crate::server::{Kind, Reach, Server, password, write_private};
 pub enum RedisKind {
     /// Redis as this machine has it (7.0 on Debian 12).
     Redis,
+    /// Redis 6.2, as 3scale 2.14 and 2.15 ship it. It has no TLS.
+    Redis6,
     /// The newest Redis of the private prefix (see `scripts/install-test-deps`).
     NewestRedis,
     /// Valkey of the private prefix.
     Valkey,
+}
+
+impl RedisKind {
+    /// All, from the oldest.
+    pub const ALL: [Self; 4] = [Self::Redis6, Self::Redis, Self::NewestRedis, Self::Valkey];
 }
 
 /// A running server. Ends with the value.
@@ -159,6 +166,7 @@ fn client(folder: &Path, password: &str) -> Command {
 fn program(kind: RedisKind) -> Result<PathBuf> {
     match kind {
         RedisKind::Redis => find("redis-server"),
+        RedisKind::Redis6 => find_redis6(),
         RedisKind::NewestRedis => find_newest("redis-server"),
         RedisKind::Valkey => find_newest("valkey-server"),
     }
@@ -169,10 +177,13 @@ fn launch(kind: RedisKind, folder: &Path, port: u16, uses_tls: bool, reach: Reac
     std::fs::create_dir_all(&data).during(|| format!("make {}", data.display()))?;
     let mut command = mortal(&program(kind)?)?;
     let number = if reach == Reach::Socket { "0".to_owned() } else { port.to_string() };
+    command.arg(folder.join(SETTINGS_FILE)).args(["--bind", "127.0.0.1", "--save", ""]);
+    // Redis 6.2 allows DEBUG to everybody, and this one was built without TLS: it would stop at these words.
+    if kind != RedisKind::Redis6 {
+        command.args(["--enable-debug-command", "local"]).args(["--tls-port", if uses_tls { &number } else { "0" }]);
+    }
     command
-        .arg(folder.join(SETTINGS_FILE))
-        .args(["--bind", "127.0.0.1", "--save", "", "--enable-debug-command", "local"])
-        .args(if uses_tls { ["--port", "0", "--tls-port", &number] } else { ["--port", &number, "--tls-port", "0"] })
+        .args(["--port", if uses_tls { "0" } else { &number }])
         .arg("--unixsocket")
         .arg(folder.join("sock"))
         .arg("--dir")

@@ -102,7 +102,7 @@ fn redis_with_a_password_keeps_its_data_through_stop_and_kill() {
 }
 
 #[test]
-fn redis_comes_in_three_kinds() {
+fn redis_comes_in_four_kinds() {
     let version = |kind, name: &str| {
         let mut server = Redis::start_kind(kind, &["--appendonly", "yes"]).unwrap();
         output(server.client().args(["SET", "a", "b"]));
@@ -113,6 +113,7 @@ fn redis_comes_in_three_kinds() {
         info.lines().find_map(|line| line.strip_prefix(&format!("{name}_version:"))).unwrap().trim().to_owned()
     };
     let major = |version: String| version.split('.').next().unwrap().parse::<u32>().unwrap();
+    assert!(version(RedisKind::Redis6, "redis").starts_with("6.2."));
     assert_eq!(major(version(RedisKind::Redis, "redis")), 7);
     assert!(major(version(RedisKind::NewestRedis, "redis")) >= 8);
     assert!(major(version(RedisKind::Valkey, "valkey")) >= 8);
