@@ -83,17 +83,18 @@ impl Installed {
             Command::new("sh").args(["-c", &format!("{node} sh -c 'rm -rf {folder} && install -d -m 0777 {folder}'")]).status().unwrap();
         assert!(made.success(), "{made}");
         let mut manifest = String::new();
-        for file in ["rbac-backup", "rbac-restore", "repository", "backup", "restore"] {
+        for file in ["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"] {
             let path = format!("{}/../deploy/manifests/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
             manifest.push_str("---\n");
             manifest.push_str(&std::fs::read_to_string(path).unwrap());
         }
         // OpenShift gives a pod the user and the group that the installation's files have.
-        let confined = "{runAsNonRoot: true, runAsUser: 1000700000, runAsGroup: 0, fsGroup: 1000700000,";
+        let confined: String =
+            ["runAsNonRoot: true", "runAsUser: 1000700000", "runAsGroup: 0", "fsGroup: 1000700000"].join("\n            ");
         let manifest = manifest
             .replace("namespace: threescale}", &format!("namespace: {}}}", place.namespace))
-            .replace("image: threescale-backup:latest", &format!("image: {image}"))
-            .replace("{runAsNonRoot: true,", confined);
+            .replace("image: \"threescale-backup:latest\"", &format!("image: {image}"))
+            .replace("runAsNonRoot: true", &confined);
         let has_v1 = place.kubectl.run(&["get", "cronjobs.v1.batch"], b"").status.success();
         let manifest = if has_v1 { manifest } else { manifest.replace("apiVersion: batch/v1\n", "apiVersion: batch/v1beta1\n") };
         let persistent = format!(

@@ -73,6 +73,14 @@ fn the_chart_and_the_manifests_grant_the_same() {
 }
 
 #[test]
+fn the_chart_is_valid_for_every_version_and_gives_the_manifests() {
+    let check = std::process::Command::new(deploy().join("../scripts/chart")).arg("check").output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout);
+    assert!(check.status.success(), "{said}{}", String::from_utf8_lossy(&check.stderr));
+    assert!(said.ends_with("all valid\n"), "{said}");
+}
+
+#[test]
 fn a_backup_may_not_change_the_installation() {
     let granted = granted(&manifest("manifests/rbac-backup.yaml", "Role")["rules"]);
     let writes: BTreeSet<_> =
@@ -83,7 +91,7 @@ fn a_backup_may_not_change_the_installation() {
 
 #[test]
 fn the_pods_run_as_anybody_without_capabilities_and_write_to_volumes_only() {
-    for path in ["manifests/backup.yaml", "manifests/restore.yaml"] {
+    for path in ["manifests/backup.yaml", "manifests/check.yaml", "manifests/restore.yaml", "manifests-s3/backup.yaml"] {
         let cron_job = manifest(path, "CronJob");
         let pod = &cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"];
         assert_eq!(pod["securityContext"]["runAsNonRoot"], true);

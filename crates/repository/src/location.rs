@@ -1,5 +1,6 @@
 //! Where a repository is. Never shows a key.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use plan::ports::StopFlag;
@@ -26,10 +27,8 @@ pub struct S3 {
     pub endpoint: Option<String>,
     /// Region; `us-east-1` where the service does not care.
     pub region: String,
-    /// Access key.
-    pub access_key_id: SecretString,
-    /// Secret key.
-    pub secret_access_key: SecretString,
+    /// Who asks.
+    pub credentials: Credentials,
     /// `https://host/bucket/key` rather than `https://bucket.host/key`. Most services that are not Amazon's want it.
     pub path_style: bool,
     /// How long a request that fails is tried again, with growing pauses. 90 is a good value.
@@ -38,6 +37,22 @@ pub struct S3 {
     pub ca_file: Option<PathBuf>,
     /// Raised by a signal: a request that is under way then has a few seconds.
     pub stop: StopFlag,
+}
+
+/// By what the service knows who asks.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A key that was made for it.
+    Keys {
+        /// The key's id.
+        id: SecretString,
+        /// The key.
+        secret: SecretString,
+    },
+    /// What the cluster gives the pod, by the variables that Amazon's own clients read: `AWS_ROLE_ARN` and `AWS_WEB_IDENTITY_TOKEN_FILE` (IRSA, OpenShift with STS), or
+    /// `AWS_CONTAINER_CREDENTIALS_FULL_URI` and `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` (EKS Pod Identity). Exchanged for keys that end by themselves. Here
+    /// are those variables of the environment that begin with `AWS_`.
+    WorkloadIdentity(BTreeMap<String, String>),
 }
 
 impl Location {
@@ -108,8 +123,7 @@ mod tests {
             prefix: String::new(),
             endpoint: None,
             region: "us-east-1".into(),
-            access_key_id: "AKIAVISIBLE".into(),
-            secret_access_key: "hunter2-secret".into(),
+            credentials: Credentials::Keys { id: "AKIAVISIBLE".into(), secret: "hunter2-secret".into() },
             path_style: true,
             retry_seconds: 90,
             ca_file: None,

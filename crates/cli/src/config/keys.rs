@@ -25,6 +25,13 @@ const S3: SubTable = SubTable {
     keys: &[
         Key::new("endpoint", Kind::Text, "\"https://minio.example.com\"", "Only for what is not Amazon's."),
         Key::new("region", Kind::Text, "\"eu-central-1\"", "The bucket's region.").or("us-east-1"),
+        Key::new(
+            "credentials",
+            Kind::Word(&["keys", "workload-identity"]),
+            "\"workload-identity\"",
+            "keys: the two below; workload-identity: the role that the cluster gives the pod (IRSA, EKS Pod Identity, OpenShift with STS).",
+        )
+        .or("keys"),
         Key::new("access-key-id", Kind::Secret, "\"AKIA…\"", "The key's id."),
         Key::new("secret-access-key", Kind::Secret, "\"…\"", "The key."),
         Key::new("path-style", Kind::Truth, "true", "true: bucket in the path; false: bucket in the host name.")

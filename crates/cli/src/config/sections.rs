@@ -20,6 +20,8 @@ pub(crate) struct RepositorySection {
 pub(crate) struct S3Section {
     pub endpoint: Option<String>,
     pub region: Option<String>,
+    /// `keys`, or `workload-identity`.
+    pub credentials: Option<String>,
     pub access_key_id: Option<SecretString>,
     pub secret_access_key: Option<SecretString>,
     /// PEM file with the CAs of the service; those of this machine when absent.

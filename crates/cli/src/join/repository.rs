@@ -2,7 +2,7 @@
 
 use plan::ports::StopFlag;
 use plan::{Error, Result};
-use repository::{Location, S3};
+use repository::{Credentials, Location, S3};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::{Config, S3Section};
@@ -31,6 +31,22 @@ fn s3(section: S3Section, stop: &StopFlag) -> Result<S3> {
         let failed = |error| Error::refused(format!("failed to read [repository.s3] ca-file {}", file.display())).because(error);
         std::fs::metadata(file).map_err(failed)?;
     }
+    let credentials = match (section.credentials.as_deref().unwrap_or("keys"), section.access_key_id, section.secret_access_key) {
+        ("keys", id, secret) => Credentials::Keys {
+            id: id.ok_or_else(|| missing("access-key-id"))?,
+            secret: secret.ok_or_else(|| missing("secret-access-key"))?,
+        },
+        (_, None, None) => Credentials::WorkloadIdentity(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter(|(name, _)| name.starts_with("AWS_"))
+                .collect(),
+        ),
+        _ => {
+            return Err(Error::refused("[repository.s3] has keys, and credentials = \"workload-identity\"")
+                .hint("Leave out access-key-id and secret-access-key, or credentials."));
+        }
+    };
     Ok(S3 {
         bucket: String::new(),
         prefix: String::new(),
@@ -40,7 +56,6 @@ fn s3(section: S3Section, stop: &StopFlag) -> Result<S3> {
         ca_file: section.ca_file,
         stop: stop.clone(),
         region: section.region.unwrap_or_else(|| "us-east-1".to_owned()),
-        access_key_id: section.access_key_id.ok_or_else(|| missing("access-key-id"))?,
-        secret_access_key: section.secret_access_key.ok_or_else(|| missing("secret-access-key"))?,
+        credentials,
     })
 }

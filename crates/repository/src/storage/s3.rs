@@ -3,6 +3,7 @@
 //! Every listing is whole or an error. Requests are tried again as long as that may help (`request.rs`), and not when it cannot.
 //! `config` is created only when there is none.
 
+mod credentials;
 mod request;
 
 use std::future::Future;
@@ -16,7 +17,6 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path;
 use object_store::{Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
-use secrecy::ExposeSecret as _;
 use tokio::runtime::Runtime;
 
 use super::{Seen, Storage};
@@ -44,24 +44,32 @@ impl Bucket {
             .with_read_timeout(Duration::from_secs(60))
             .with_connect_timeout(Duration::from_secs(10))
             .with_allow_http(true);
+        if !speaks_tls(s3) {
+            // An image need not have any.
+            client = client.with_no_system_certificates(true);
+        }
         for certificate in authorities(s3)? {
             client = client.with_no_system_certificates(true).with_root_certificate(certificate);
         }
         // Here, where what cannot get better is known.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let mut builder = AmazonS3Builder::new()
+        let builder = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
             .with_region(&s3.region)
-            .with_access_key_id(s3.access_key_id.expose_secret())
-            .with_secret_access_key(s3.secret_access_key.expose_secret())
             .with_virtual_hosted_style_request(!s3.path_style)
             .with_client_options(client)
             .with_retry(retry);
+        let mut builder = credentials::add(builder, &s3.credentials)?;
         if let Some(endpoint) = &s3.endpoint {
             builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
         }
         let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-            plan::Error::refused("settings of the S3 repository do not work").because(error)
+            let error = plan::Error::refused("settings of the S3 repository do not work").because(error);
+            if speaks_tls(s3) && s3.ca_file.is_none() {
+                error.hint("Where this machine has no certificates of CAs, install them (Debian: ca-certificates), or name a file with them as ca-file in [repository.s3].")
+            } else {
+                error
+            }
         };
         let store = builder.build().map_err(|error| refused(error.into()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -147,10 +155,14 @@ impl Bucket {
     }
 }
 
+fn speaks_tls(s3: &S3) -> bool {
+    !s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"))
+}
+
 /// The CAs of the service, when it has its own.
 fn authorities(s3: &S3) -> plan::Result<Vec<Certificate>> {
     let Some(file) = &s3.ca_file else { return Ok(Vec::new()) };
-    if s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
+    if !speaks_tls(s3) {
         return Err(plan::Error::refused("[repository.s3] has a ca-file, and an endpoint without TLS")
             .hint("Write endpoint = \"https://…\", or leave ca-file out."));
     }

@@ -14,6 +14,7 @@ mod prune;
 mod records;
 mod restic;
 mod s3;
+mod s3_role;
 mod s3_tls;
 mod scene;
 mod sets;

@@ -10,7 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use plan::Class;
 use plan::ports::{Repository as _, StopFlag};
-use repository::{Location, Retention, RusticRepository, S3};
+use repository::{Credentials, Location, Retention, RusticRepository, S3};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 
@@ -110,8 +110,7 @@ impl Service {
             prefix: String::new(),
             endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
             region: "us-east-1".into(),
-            access_key_id: "AKIATEST".into(),
-            secret_access_key: "s3-secret-key".into(),
+            credentials: Credentials::Keys { id: "AKIATEST".into(), secret: "s3-secret-key".into() },
             path_style: true,
             retry_seconds: 1,
             ca_file: None,
@@ -167,7 +166,7 @@ fn a_service_that_is_not_there_is_transient() {
     let Location::S3(s3) = service.location() else { unreachable!() };
     let nowhere = Location::S3(S3 { endpoint: Some("http://127.0.0.1:9".into()), ..s3.clone() });
     fails(&RusticRepository::open(&nowhere, &password()).unwrap_err());
-    let stranger = Location::S3(S3 { secret_access_key: "other".into(), ..s3 });
+    let stranger = Location::S3(S3 { credentials: Credentials::Keys { id: "AKIATEST".into(), secret: "other".into() }, ..s3 });
     let error = RusticRepository::open(&stranger, &password()).unwrap_err();
     assert_eq!(error.class(), Class::Refused, "{error:?}");
     assert!(error_text(&error).contains("secret-access-key"), "{error:?}");

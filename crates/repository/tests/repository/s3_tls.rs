@@ -9,7 +9,7 @@ use std::time::Duration;
 use lab::{Shown, Tls};
 use plan::Class;
 use plan::ports::Repository as _;
-use repository::{Location, RusticRepository, S3};
+use repository::{Credentials, Location, RusticRepository, S3};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -17,13 +17,13 @@ use crate::s3::Service;
 use crate::scene::*;
 
 /// TLS before a service; counts connections.
-struct Front {
-    port: u16,
+pub(crate) struct Front {
+    pub(crate) port: u16,
     connections: Arc<AtomicU64>,
 }
 
 impl Front {
-    fn before(service: u16, files: &Tls) -> Self {
+    pub(crate) fn before(service: u16, files: &Tls) -> Self {
         let (certificate, key) = files.server();
         let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
@@ -70,6 +70,10 @@ fn carry(client: TcpStream, service: u16, config: Arc<rustls::ServerConfig>) -> 
             Err(error) => return Err(error),
         }
     }
+}
+
+fn keys(id: &str, secret: &str) -> Credentials {
+    Credentials::Keys { id: id.into(), secret: secret.into() }
 }
 
 fn at(service: &Service, change: impl FnOnce(&mut S3)) -> Location {
@@ -144,8 +148,8 @@ fn what_cannot_get_better_is_refused_at_once_with_a_way_out() {
     let service = Service::start();
     let plain = Service::start();
     let cases: [(&str, &str, Location); 5] = [
-        ("another secret key", "secret-access-key", at(&service, |s3| s3.secret_access_key = "other".into())),
-        ("another access key", "access-key-id", at(&service, |s3| s3.access_key_id = "AKIAOTHER".into())),
+        ("another secret key", "secret-access-key", at(&service, |s3| s3.credentials = keys("AKIATEST", "other"))),
+        ("another access key", "access-key-id", at(&service, |s3| s3.credentials = keys("AKIAOTHER", "s3-secret-key"))),
         ("no such bucket", "bucket", at(&service, |s3| s3.bucket = "absent".into())),
         ("no TLS there", "http://", at(&service, |s3| s3.endpoint = Some(format!("https://127.0.0.1:{}", plain.port())))),
         ("no such host", "endpoint", at(&service, |s3| s3.endpoint = Some("http://no-such-host.invalid:9000".into()))),

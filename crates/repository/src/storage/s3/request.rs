@@ -126,6 +126,13 @@ fn hint(error: &StoreError, text: &str) -> Option<&'static str> {
             "The service does not accept the keys, or they may not do this: check access-key-id and secret-access-key in [repository.s3], and the bucket's policy.",
         );
     }
+    // Not of the bucket, but of the service that gives keys for a role: its errors are in no class of their own.
+    let of_tokens = ["InvalidIdentityToken", "IDPRejectedClaim", "IDPCommunicationError", "ExpiredToken"];
+    if matches!(error, StoreError::Generic { .. }) && (has(&["status code: 403"]) || has(&of_tokens)) {
+        return Some(
+            "The role that the cluster gives this pod is not accepted: check the role's trust policy, and the annotations of the service account.",
+        );
+    }
     if tls::is_untrusted(error) || has(&["invalid peer certificate"]) {
         return Some(
             "The service's certificate is not trusted: name the PEM file of the CA that it comes from with ca-file in [repository.s3]; the host in endpoint must be the one that the certificate names.",
