@@ -27,6 +27,7 @@ use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Pr
 use plan::{Error, Result};
 
 use self::dump::RemoteDump;
+use self::lend::Of;
 use self::place::There;
 use self::swap::{Status, Swapping, Words, folder, nothing_staged};
 use crate::Options;
@@ -120,7 +121,7 @@ impl DataSet for RemoteFilesStore {
         let found = runs::of(&self.there, context, &spot)?.0.ok_or_else(|| nothing_staged(&self.there, &spot))?;
         let target = if found.is_proven_live(spot.road)? { ".".to_owned() } else { format!("{}/{STAGE}", folder(&spot)) };
         let there = There { root: format!("{}/{target}", self.there.root), ..self.there.clone() };
-        let mut found = lend::while_lent(&self.there, context, &spot, &target, |modes| {
+        let mut found = lend::while_lent(&self.there, context, &spot, (&target, Of::All), |modes| {
             Ok(RemoteDump::start(&there, context, Verb::Prove, false)?.with_modes(modes).drain()?.evidence)
         })?;
         prove::account(&mut found, &staged, kept);

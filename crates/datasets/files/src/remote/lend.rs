@@ -15,17 +15,35 @@ const SCRIPT: &str = concat!(include_str!("enter.sh"), include_str!("lend.sh"));
 /// The modes that a set has, by path, of what was opened.
 pub(super) type Modes = HashMap<Vec<u8>, u32>;
 
+/// What is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Files and folders.
+    All,
+    /// Folders only. A file that was opened looks changed: the time of its inode's change is that of the opening.
+    Folders,
+}
+
+impl Of {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Folders => "folders",
+        }
+    }
+}
+
 /// Does something while all of a folder (relative to the root) can be read by its owner.
 pub(super) fn while_lent<T>(
     there: &There,
     context: &Context,
     spot: &Spot,
-    target: &str,
+    (target, what_of): (&str, Of),
     work: impl FnOnce(Modes) -> Result<T>,
 ) -> Result<T> {
     let what = format!("open what its owner may not read in {}", there.address());
     let ask = |what: &str, verb: &str| there.ask(context, what, SCRIPT, &[&there.root, target, &folder(spot), verb]);
-    let modes = parse(&ask(&what, "open")?).ok_or_else(|| Error::failed(format!("{what}: the list is not what find writes")))?;
+    let modes = parse(&ask(&what, what_of.word())?, target).ok_or_else(|| Error::failed(format!("{what}: the list is not what find writes")))?;
     let is_lent = !modes.is_empty();
     let done = work(modes);
     if is_lent {
@@ -35,12 +53,12 @@ pub(super) fn while_lent<T>(
 }
 
 /// Records of depth, mode and path, each ended by NUL.
-fn parse(bytes: &[u8]) -> Option<Modes> {
+fn parse(bytes: &[u8], target: &str) -> Option<Modes> {
     let mut modes = Modes::new();
     for record in bytes.split(|byte| *byte == 0).filter(|record| !record.is_empty()) {
         let mut fields = record.splitn(3, |byte| *byte == b' ').skip(1);
         let mode = u32::from_str_radix(std::str::from_utf8(fields.next()?).ok()?, 8).ok()?;
-        modes.insert(fields.next()?.strip_prefix(b"./")?.to_vec(), mode);
+        modes.insert(fields.next()?.strip_prefix(target.as_bytes())?.strip_prefix(b"/")?.to_vec(), mode);
     }
     Some(modes)
 }

@@ -10,7 +10,7 @@ use plan::ports::{Context, Entry, EntryKind, Event, Road, Snapshot, Verb};
 use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 
-use super::lend;
+use super::lend::{self, Of};
 use super::pack;
 use super::place::{There, broken};
 use super::swap::{Status, Words, folder};
@@ -77,7 +77,7 @@ pub(super) fn stage(
     there.feed(context, &what, EXTRACT, &[&there.root, &target, owner], |to| staging.write(to))?;
     staging.advance(0, 0, true);
     let count = || owners(&there.ask(context, &what, OWNERS, &[&there.root, &target])?);
-    let found = lend::while_lent(there, context, spot, &target, |_| count())?;
+    let found = lend::while_lent(there, context, spot, (&target, Of::Folders), |_| count())?;
     let staged = staging.finish(kept, &found);
     staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
     let steps = Words::new(there, spot);

@@ -5,6 +5,7 @@ use plan::ids::DataSetName;
 use plan::ports::{Context, Event, Road};
 use plan::{Error, Result};
 
+use super::lend::{Of, while_lent};
 use super::place::There;
 use super::runs;
 use super::stream::root_meta;
@@ -82,7 +83,17 @@ impl Hands for Swapping<'_> {
             return Ok(Ok(()));
         }
         self.context.stop.check()?;
-        steps.iter().try_fold(Words::new(self.there, self.spot), Words::step)?.try_run(self.context, what)
+        let run = |steps: &[Step]| steps.iter().try_fold(Words::new(self.there, self.spot), Words::step)?.try_run(self.context, what);
+        // What was changed is looked for in all folders, also those that their owner may not enter.
+        let looked_at = steps.iter().position(|step| matches!(step, Step::Since(_))).map_or(0, |at| at + 1);
+        let (looks, rest) = steps.split_at(looked_at);
+        if !looks.is_empty() {
+            let done = while_lent(self.there, self.context, self.spot, (".", Of::Folders), |_| run(looks))?;
+            if done.is_err() {
+                return Ok(done);
+            }
+        }
+        run(rest)
     }
 }
 

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::steps::{SINCE, told_since};
 use crate::hook::Hook;
+use crate::lent::Lent;
 use crate::run_folder::{RunFolder, failed};
 use crate::times::nanoseconds;
 use crate::walk::Walk;
@@ -31,13 +32,31 @@ struct Kept {
 /// Moves what changed after `time` (seconds with a fraction).
 pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()> {
     let time_ns = nanoseconds(time).ok_or_else(|| Error::needs_person(format!("the time of the cut-over is none: {time:?}")))?;
+    let lent = Lent::default();
+    let kept = move_newer(run, time_ns, context, &lent);
+    lent.give_back(&run.root);
+    let kept = kept?;
+    if kept.files + kept.folders > 0 {
+        let text = told_since(kept.files, kept.folders, &kept.named, &run.place().display().to_string(), run.spot.run.as_str());
+        context.watch.see(Event::Warning(&text));
+    }
+    Ok(())
+}
+
+fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<Kept> {
     let (mut kept, mut to): (Kept, Option<Tree>) = (Kept::default(), None);
-    for found in Walk::new(Arc::clone(&run.root), Hook::default()) {
+    for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
         let found = match found {
             Ok(found) => found,
             Err(missed) if is_vanished(&missed.error) => continue,
-            Err(missed) => return Err(failed(&run.root.place_of(&missed.path), "look at", missed.error)),
+            // An undo does not end for it.
+            Err(missed) => {
+                let place = run.root.place_of(&missed.path);
+                let text = format!("{} could not be looked at ({}): what was made in it since goes with the restored copy", place.display(), missed.error);
+                context.watch.see(Event::Warning(&text));
+                continue;
+            }
         };
         let place = || run.root.place_of(&found.path);
         let stat = stat_entry(&*found.folder, &found.name).map_err(|error| failed(&place(), "look at", error))?;
@@ -62,11 +81,7 @@ pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()>
             }
         }
     }
-    if kept.files + kept.folders > 0 {
-        let text = told_since(kept.files, kept.folders, &kept.named, &run.place().display().to_string(), run.spot.run.as_str());
-        context.watch.see(Event::Warning(&text));
-    }
-    Ok(())
+    Ok(kept)
 }
 
 fn changed_ns(stat: &Stat) -> i128 {
