@@ -126,6 +126,35 @@ pub fn grant_owner(at: impl AsFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
+/// Opens a file for reading whose owner may not read it, by his right to change that: its mode is another for that instant.
+///
+/// # Errors
+/// The system's; also when the name is no file.
+pub fn open_by_owner(at: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let held = openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let stat = fstat(&held)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(Errno::ACCESS.into());
+    }
+    let (path, mode) = (path_of(&held), stat.st_mode & 0o7777);
+    chmodat(CWD, &path, Mode::from_raw_mode(mode | 0o400), AtFlags::empty())?;
+    let opened = openat(CWD, &path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
+    chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    Ok(opened?)
+}
+
+/// Sets the mode of a folder by its name in another, when it is the one of this inode.
+///
+/// # Errors
+/// The system's; also when the name is no folder.
+pub fn set_folder_mode(at: impl AsFd, name: &OsStr, inode: u64, mode: u32) -> io::Result<()> {
+    let held = openat(at, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    if fstat(&held)?.st_ino == inode {
+        chmodat(CWD, path_of(&held), Mode::from_raw_mode(mode), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
 /// A path to something that is held but not open: it leads to that very thing, whatever its name means by now.
 fn path_of(held: &OwnedFd) -> PathBuf {
     Path::new("/proc/self/fd").join(held.as_raw_fd().to_string())

@@ -45,11 +45,15 @@ pub struct Evidence {
     pub warnings: Vec<String>,
 }
 
+/// The fact of how many elements a data set has, where its collections count each from several sides: a file's content, mode, owner and time.
+pub const ELEMENTS: &str = "entries";
+
 impl Evidence {
-    /// Elements of all collections together.
+    /// Elements: as the data set counts them itself, else those of all collections together.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.collections.values().map(|tally| tally.count).sum()
+        let counted = self.facts.get(ELEMENTS).and_then(|text| text.parse().ok());
+        counted.unwrap_or_else(|| self.collections.values().map(|tally| tally.count).sum())
     }
 
     /// Names what differs between this evidence and `found`: collections and objects, not facts or warnings.

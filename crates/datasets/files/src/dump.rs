@@ -19,10 +19,11 @@ use plan::{Error, Result};
 use rustix::fs::fstat;
 
 use self::content::LargeFile;
-use self::order::Slot;
-use self::read::{Item, Kind};
+use self::read::{Item, Kind, Slot};
 use self::window::Window;
 use crate::hook::Hook;
+use crate::lent::Lent;
+use crate::mounts;
 use crate::root::RootMeta;
 use crate::tallied::{FirstNames, Tallied};
 use beneath::Tree;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) tree: Arc<Tree>,
     pub(crate) hook: Hook,
     pub(crate) skip_unreadable: bool,
+    /// A proof reads what its owner may not read by his right to change that, for that long. A backup changes nothing.
+    pub(crate) lent: Option<Lent>,
     pub(crate) window: Window,
     walk_ended: AtomicBool,
     tally: Mutex<Tallied>,
@@ -74,15 +77,21 @@ impl FilesDump {
         let stat = fstat(&root_fd).map_err(|error| crate::look::cannot_open(path, error.into()))?;
         let xattrs = read_xattrs(&root_fd).map_err(|error| crate::look::cannot_open(path, error))?;
         let root = RootMeta::new(&Meta { xattrs, ..meta_of(&stat, false) });
+        let mounts = mounts::below(&tree)?;
         let shared = Arc::new(Shared {
             tree,
             hook,
             skip_unreadable,
+            lent: (verb == Verb::Prove).then(Lent::default),
             window: Window::default(),
             walk_ended: AtomicBool::new(false),
             tally: Mutex::default(),
         });
-        let (slots, threads) = order::start(&shared, &context.stop, context.workers.max(1), identity_device(&stat))?;
+        // What is mounted inside is part of what the application sees, so it is read; but renames cannot move it.
+        for path in mounts {
+            shared.notice("mount-points", &path, "another volume is mounted here; its files are in the backup");
+        }
+        let (slots, threads) = order::start(&shared, &context.stop, context.workers.max(1))?;
         Ok(Self {
             context: context.clone(),
             verb,
@@ -121,6 +130,7 @@ impl FilesDump {
         let size_bytes = item.kind.size_bytes();
         let shared = Arc::clone(&self.shared);
         let mut tally = shared.tally();
+        tally.clamp(&item.path, &mut item.meta);
         let first = self.first_names.meet(&item.path, &mut item.meta, size_bytes, &mut tally.notices);
         let Item { path, meta, kind, allocated_bytes, .. } = item;
         tally.arrive(&path, &meta, size_bytes, first.as_deref(), matches!(kind, Kind::Symlink(_)));
@@ -177,10 +187,6 @@ impl FilesDump {
     }
 }
 
-const fn identity_device(stat: &rustix::fs::Stat) -> u64 {
-    stat.st_dev
-}
-
 impl Dump for FilesDump {
     fn next_part(&mut self) -> Result<Option<Part>> {
         if self.ended {
@@ -207,6 +213,9 @@ impl Drop for FilesDump {
         for thread in self.threads.drain(..) {
             // A panic of a thread was already seen as a slot that nobody filled.
             drop(thread.join());
+        }
+        if let Some(lent) = &self.shared.lent {
+            lent.give_back(&self.shared.tree);
         }
     }
 }

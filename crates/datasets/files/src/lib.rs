@@ -11,7 +11,9 @@
 mod census;
 mod dump;
 mod hook;
+mod lent;
 mod look;
+mod mounts;
 mod notices;
 mod prove;
 mod remote;
@@ -23,6 +25,7 @@ mod space;
 mod stage;
 mod swap;
 mod tallied;
+mod times;
 mod walk;
 
 #[cfg(test)]
@@ -46,7 +49,8 @@ use crate::run_folder::{RunFolder, Spot};
 use crate::runs::{Mark, WholeDump};
 use crate::space::{Need, Volume, measure};
 use crate::stage::{STAGE, STAGED, Staged};
-use crate::swap::Phase;
+use crate::swap::Swapping;
+use crate::swap::steps::{self, Hands, Step};
 use beneath::Tree;
 
 /// What an operator may choose.
@@ -80,16 +84,15 @@ impl FilesStore {
 
     /// Removes what an earlier staging of this run left.
     fn clear(&self, context: &Context, run: &RunFolder) -> Result<()> {
-        runs::read(run)?.check_own(&run.spot, self.name)?;
-        match swap::phase(run)? {
-            None | Some(Phase::Undone) => {}
-            Some(phase) => {
-                return Err(Error::failed(format!("the swap of the files has begun already ({phase:?}): nothing is staged over it"))
-                    .hint("Run resume or undo first."));
-            }
-        }
+        let found = runs::read(run)?;
+        found.check_own(&run.spot, self.name)?;
+        found.check_stage()?;
         run.remove_file(STAGED)?;
         remove::remove(&run.root, &run.spot.inside(STAGE), &context.stop)
+    }
+
+    fn swapping<'a>(&'a self, context: &'a Context, root: &'a Arc<Tree>, spot: &'a Spot) -> Swapping<'a> {
+        Swapping { context, data_set: self.name, root, spot, hook: &self.hook }
     }
 }
 
@@ -107,7 +110,7 @@ impl DataSet for FilesStore {
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
-        look::look(&self.path, context)
+        look::look(&self.path, context, self.options.skip_unreadable)
     }
 
     fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
@@ -135,6 +138,7 @@ impl DataSet for FilesStore {
             None => spot.check_tree(look::identity(&root)?.as_deref(), &self.path.display().to_string())?,
         }
         if spot.road == Road::SideCopy {
+            mounts::check(&root)?;
             Need::of(kept).check(&Volume::of(&root)?, &self.path)?;
         }
         let run = RunFolder::create(&root, &spot)?;
@@ -149,35 +153,25 @@ impl DataSet for FilesStore {
         };
         let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
         let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
-        let target = match (spot.road, swap::phase(&run)?) {
-            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => root,
-            (Road::SideCopy, None | Some(Phase::Undone)) => Arc::new(run.tree(STAGE)?),
-            (Road::SideCopy, Some(_)) => {
-                return Err(
-                    Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first.")
-                );
-            }
-        };
+        let target = if runs::read(&run)?.is_proven_live(spot.road)? { root } else { Arc::new(run.tree(STAGE)?) };
         let mut found = prove::read_back(context, target, self.hook.clone())?;
         prove::account(&mut found, &staged, kept);
         Ok(found)
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        swap::cut_over(context, self.name, &self.root()?, &Spot::from_place(place)?, &self.hook)
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        steps::cut_over(&self.swapping(context, &root, &spot))
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        swap::undo(context, self.name, &self.root()?, &Spot::from_place(place)?, &self.hook)
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        steps::undo(&self.swapping(context, &root, &spot))
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
-        let Some(run) = RunFolder::open(&root, &spot)? else {
-            return root::keeping_time(&root, || swap::remove_own_folder(&root));
-        };
-        swap::close(&run, self.name, what)?;
-        remove_run(context, &root, &spot)
+        steps::discard(&self.swapping(context, &root, &spot), what)
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
@@ -208,15 +202,6 @@ impl DataSet for FilesStore {
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
         let root = self.root()?;
         let Some(spot) = runs::to_remove(leftover, runs::list(&root)?)? else { return Ok(()) };
-        remove_run(context, &root, &spot)
+        self.swapping(context, &root, &spot).act("remove what a run left in", &[Step::Remove { keeps: false }])?
     }
-}
-
-/// Removes a run's folder: first the data in it, last what tells of it.
-fn remove_run(context: &Context, root: &Arc<Tree>, spot: &Spot) -> Result<()> {
-    for name in swap::FOLDERS {
-        remove::remove(root, &spot.inside(name), &context.stop)?;
-    }
-    remove::remove(root, &spot.folder(), &context.stop)?;
-    root::keeping_time(root, || swap::remove_own_folder(root))
 }

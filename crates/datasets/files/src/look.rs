@@ -1,7 +1,7 @@
 //! Looks at a live tree and says what stands in the way of a backup or a restore. Changes nothing.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, accessat, fstat, fstatvfs};
 
+use crate::mounts::{self, chattr, is_fixed, shell_word};
 use crate::root::is_mount_root;
 use crate::runs::{self, half_loaded_by};
 use crate::space::{Need, Volume, file_system, measure};
@@ -40,7 +41,7 @@ pub(crate) fn identity(root: &Tree) -> Result<Option<String>> {
 }
 
 /// Looks at the live tree.
-pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
+pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Result<Findings> {
     let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
     let volume = Volume::of(&tree)?;
     let extent = measure(Arc::clone(&tree), &context.stop, LOOK_LIMIT)?;
@@ -57,10 +58,30 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
                 .way_out("Run as the owner of the files or as root."),
         );
     }
+    if let Some(path) = &extent.first_unreadable {
+        let place = tree.place_of(path);
+        let text = format!("{} files cannot be read by this user, one of them {}", extent.unreadable, place.display());
+        let problem = Problem::new(if skip_unreadable { Severity::Degrades } else { Severity::Blocks }, text);
+        backup_problems.push(problem.way_out(format!("Run as root; or as their owner: chmod u+r -- {}", shell_word(&place))));
+    }
+    if is_fixed(&*tree, "".as_ref()) {
+        restore_problems.push(Problem::new(Severity::Blocks, format!("{} cannot be changed", path.display())).way_out(chattr(path)));
+    }
+    if let Some(first) = &extent.first_fixed {
+        let place = tree.place_of(first);
+        let text = format!("{} entries can be neither replaced nor removed, one of them {}", extent.fixed, place.display());
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(chattr(&place)));
+    }
+    let mounts = mounts::below(&tree)?;
+    if let Some(first) = mounts.first() {
+        let text = format!("{} other volumes are mounted in the folder, one of them at {}", mounts.len(), tree.place_of(first).display());
+        let way_out = "They are backed up and replaced as folders of the tree, if the set has them; unmount them to keep them out of it.";
+        restore_problems.push(Problem::new(Severity::Note, text).way_out(way_out));
+    }
     if volume.read_only {
         restore_problems
             .push(Problem::new(Severity::Blocks, format!("{} is mounted read-only", path.display())).way_out("Mount it for writing."));
-    } else if accessat(&*tree, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err() {
+    } else if !may_write(&tree) {
         restore_problems.push(
             Problem::new(Severity::Blocks, format!("this user may not write into {}", path.display()))
                 .way_out("Run as the owner of the folder or as root."),
@@ -92,7 +113,7 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
             format!("at least {} entries and {} bytes, within {} s", extent.entries, extent.size_bytes, LOOK_LIMIT.as_secs()),
         ));
     }
-    let road = road(&volume, extent.allocated_bytes, extent.mounted_at_top, &mut facts);
+    let road = road(&volume, extent.allocated_bytes, mounts.first(), &mut facts);
     Ok(Findings {
         store: "folder".to_owned(),
         address: path.display().to_string(),
@@ -108,13 +129,22 @@ pub(crate) fn look(path: &Path, context: &Context) -> Result<Findings> {
     })
 }
 
-fn road(volume: &Volume, live_bytes: u64, mounted_at_top: bool, facts: &mut Vec<(String, String)>) -> Road {
+/// Whether this user may write into the root, or may give himself the right to: its owner.
+fn may_write(tree: &Tree) -> bool {
+    let is_owner = fstat(tree).is_ok_and(|stat| stat.st_uid == rustix::process::geteuid().as_raw());
+    is_owner || accessat(tree, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_ok()
+}
+
+fn road(volume: &Volume, live_bytes: u64, mounted: Option<&PathBuf>, facts: &mut Vec<(String, String)>) -> Road {
     let mut in_place = |why: &str| {
         facts.push(("in-place-because".to_owned(), why.to_owned()));
         Road::InPlace
     };
-    if mounted_at_top {
-        return in_place("another volume is mounted in the folder, and renames cannot move a mount point");
+    if let Some(point) = mounted {
+        return in_place(&format!(
+            "another volume is mounted in the folder, at {}, and renames cannot move a mount point",
+            point.display()
+        ));
     }
     if volume.free_bytes < live_bytes {
         return in_place("there is no space for a second copy");

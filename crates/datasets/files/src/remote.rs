@@ -8,6 +8,7 @@
 
 mod complaints;
 mod dump;
+mod lend;
 mod look;
 mod pack;
 mod place;
@@ -26,14 +27,15 @@ use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Pr
 use plan::{Error, Result};
 
 use self::dump::RemoteDump;
+use self::lend::Of;
 use self::place::There;
-use self::swap::{Status, Steps, folder, nothing_staged};
+use self::swap::{Status, Swapping, Words, folder, nothing_staged};
 use crate::Options;
 use crate::prove;
 use crate::run_folder::Spot;
 use crate::runs::{self as rules, Mark, WholeDump};
 use crate::stage::STAGE;
-use crate::swap::Phase;
+use crate::swap::steps::{self, Hands, Step};
 
 const KEPT: &str = include_str!("remote/kept.sh");
 
@@ -49,6 +51,10 @@ impl RemoteFilesStore {
     #[must_use]
     pub fn new(name: DataSetName, remote: Arc<dyn Remote>, path_in_container: String, options: Options) -> Self {
         Self { name, there: There { remote, root: path_in_container }, options }
+    }
+
+    fn swapping<'a>(&'a self, context: &'a Context, spot: &'a Spot) -> Swapping<'a> {
+        Swapping { there: &self.there, context, data_set: self.name, spot }
     }
 }
 
@@ -91,13 +97,16 @@ impl DataSet for RemoteFilesStore {
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         let spot = Spot::from_place(place)?;
         let (found, all) = runs::of(&self.there, context, &spot)?;
+        let is_there = found.is_some();
         rules::refuse_half(&all, &spot)?;
         match found {
-            Some(found) => found.check_own(&spot, self.name)?,
+            Some(found) => found.check_own(&spot, self.name).and_then(|()| found.check_stage())?,
             None => spot.check_tree(self.options.identity.as_deref(), &self.there.root)?,
         }
         if spot.road == Road::SideCopy {
-            stage::clear(&self.there, context, &spot)?;
+            if is_there {
+                Words::new(&self.there, &spot).then(&["clear"]).run(context, "make room for the staged files in")?;
+            }
             look::check_space(&self.there, context, kept)?;
         } else {
             look::check_tools(&self.there, context)?;
@@ -108,33 +117,27 @@ impl DataSet for RemoteFilesStore {
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         let spot = Spot::from_place(place)?;
         let status = Status::ask(&self.there, context, &spot)?;
-        let phase = status.phase();
         let staged = status.staged.ok_or_else(|| nothing_staged(&self.there, &spot))?;
-        let root = match (spot.road, phase) {
-            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => self.there.root.clone(),
-            (Road::SideCopy, None | Some(Phase::Undone)) => format!("{}/{}/{STAGE}", self.there.root, folder(&spot)),
-            (Road::SideCopy, Some(_)) => {
-                return Err(
-                    Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first.")
-                );
-            }
-        };
-        let target = There { root, ..self.there.clone() };
-        let mut found = RemoteDump::start(&target, context, Verb::Prove, false)?.drain()?.evidence;
+        let found = runs::of(&self.there, context, &spot)?.0.ok_or_else(|| nothing_staged(&self.there, &spot))?;
+        let target = if found.is_proven_live(spot.road)? { ".".to_owned() } else { format!("{}/{STAGE}", folder(&spot)) };
+        let there = There { root: format!("{}/{target}", self.there.root), ..self.there.clone() };
+        let mut found = lend::while_lent(&self.there, context, &spot, (&target, Of::All), |modes| {
+            Ok(RemoteDump::start(&there, context, Verb::Prove, false)?.with_modes(modes).drain()?.evidence)
+        })?;
         prove::account(&mut found, &staged, kept);
         Ok(found)
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        swap::cut_over(&self.there, context, self.name, &Spot::from_place(place)?)
+        steps::cut_over(&self.swapping(context, &Spot::from_place(place)?))
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        swap::undo(&self.there, context, self.name, &Spot::from_place(place)?)
+        steps::undo(&self.swapping(context, &Spot::from_place(place)?))
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
-        swap::discard(&self.there, context, self.name, &Spot::from_place(place)?, what)
+        steps::discard(&self.swapping(context, &Spot::from_place(place)?), what)
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
@@ -155,6 +158,6 @@ impl DataSet for RemoteFilesStore {
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
         let Some(spot) = rules::to_remove(leftover, runs::list(&self.there, context)?)? else { return Ok(()) };
-        swap::remove(&self.there, context, Steps::new(&self.there, &spot))
+        self.swapping(context, &spot).act("remove what a run left in", &[Step::Remove { keeps: false }])?
     }
 }

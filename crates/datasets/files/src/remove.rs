@@ -10,6 +10,7 @@ use plan::ports::StopFlag;
 use rustix::fs::{AtFlags, FileType, fstat, unlinkat};
 use rustix::io::Errno;
 
+use crate::mounts::is_mounted;
 use crate::run_folder::failed;
 use beneath::{Names, Tree, grant_owner, open_folder, stat_entry};
 
@@ -67,7 +68,7 @@ fn unlink_or_open(at: impl AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
         unlinkat(&at, name, AtFlags::empty())?;
         return Ok(None);
     }
-    if stat.st_dev != fstat(&at)?.st_dev {
+    if stat.st_dev != fstat(&at)?.st_dev || is_mounted(&at, name) {
         return Err(Errno::BUSY.into());
     }
     grant_owner(&at, name)?;

@@ -8,11 +8,12 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use plan::ports::Meta;
-use rustix::fs::{fstat, futimens};
+use rustix::fs::{Mode, fchmod, fstat, futimens};
 use serde::{Deserialize, Serialize};
 
-use beneath::{Tree, stat_entry};
-use beneath::{meta_of, mtime_ns, read_xattrs, timestamps, write_meta};
+use beneath::{Tree, meta_of, mtime_ns, read_xattrs, stat_entry, timestamps, write_meta};
+
+use crate::times::seconds;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,9 +53,7 @@ impl RootMeta {
 
     /// The time alone.
     pub(crate) fn time_word(&self) -> String {
-        let mtime_ns: i128 = self.mtime_ns.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0);
-        let (sign, total) = if mtime_ns < 0 { ("-", -mtime_ns) } else { ("", mtime_ns) };
-        format!("{sign}{}.{:09}", total / 1_000_000_000, total % 1_000_000_000)
+        seconds(self.mtime_ns.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0))
     }
 
     fn meta(&self) -> Meta {
@@ -90,12 +89,24 @@ impl RootMeta {
 /// Does something at a root that shall not show in its time: making and removing the program's own folder.
 pub(crate) fn keeping_time<T>(tree: &Tree, work: impl FnOnce() -> plan::Result<T>) -> plan::Result<T> {
     let before = fstat(tree);
-    let done = work()?;
+    let done = held_open(tree, false, work)?;
     if let Ok(before) = before {
         // Without the right to do so the time is the smaller matter.
         futimens(tree, &timestamps(mtime_ns(&before))).ok();
     }
     Ok(done)
+}
+
+/// Changes names at a root whose owner may have taken the right to do so away from himself: it is given for that long. `sets_mode`: the work ends with a mode of its own.
+pub(crate) fn held_open<T>(tree: &Tree, sets_mode: bool, work: impl FnOnce() -> plan::Result<T>) -> plan::Result<T> {
+    let mode = fstat(tree).map(|stat| stat.st_mode & 0o7777).unwrap_or(0o700);
+    // Whoever is not its owner may not; what follows tells.
+    let is_opened = mode & 0o700 != 0o700 && fchmod(tree, Mode::from_raw_mode(mode | 0o700)).is_ok();
+    let done = work();
+    if is_opened && !(sets_mode && done.is_ok()) {
+        fchmod(tree, Mode::from_raw_mode(mode)).ok();
+    }
+    done
 }
 
 /// Whether something is mounted exactly here.

@@ -5,9 +5,11 @@
 //! | `stage/` | the staged copy; after an undo again |
 //! | `before/` | the previous data after a cut-over |
 //! | `late/` | what a writer made at the root in the middle of a swap |
+//! | `since/` | what was made or changed after a cut-over, when that was undone |
 //! | `mark.json` | whose it is: installation, run, data set, road (`runs`) |
 //! | `staged.json` | staging is complete, and what the target could not hold |
 //! | `swap.json` | the phase of the swap: the only truth about how far it came |
+//! | `opened` | a folder whose mode is changed for the instant of its rename |
 
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,15 +20,20 @@ use plan::error::During;
 use plan::ids::RunId;
 use plan::ports::{Place, Road};
 use plan::{Error, Result};
-use rustix::fs::{Mode, OFlags, fchmod, fsync, mkdirat, openat, renameat};
+use rustix::fs::{FileType, Mode, OFlags, fchmod, fstat, fsync, mkdirat, openat, renameat};
 use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use beneath::{Tree, identity_of, mtime_ns, open_folder, read_xattrs};
+
+use crate::mounts::chattr;
 use crate::root::keeping_time;
+use crate::times::seconds;
 use crate::walk::OWN_FOLDER;
-use beneath::read_xattrs;
-use beneath::{Tree, identity_of, open_folder};
+
+/// The largest file of a run that is read: what this program writes is some kilobytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a [`Place`] of this data set says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,21 +169,43 @@ impl RunFolder {
 
     /// Writes a value so that a crash leaves the old or the new one, on stable storage when this returns.
     pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+        let bytes = serde_json::to_vec(value).during(|| format!("write down {name}"))?;
+        self.write_bytes(name, &bytes)
+    }
+
+    /// As [`RunFolder::write`].
+    pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let write = || -> io::Result<()> {
             let draft = format!("{name}.new");
             // Always a new file: one that is there may be a further name of something outside.
-            match rustix::fs::unlinkat(&self.fd, &draft, rustix::fs::AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file = std::fs::File::from(openat(&self.fd, &draft, flags, Mode::RUSR | Mode::WUSR)?);
-            file.write_all(&serde_json::to_vec(value)?)?;
+            let mut file = self.new_file(&draft)?;
+            file.write_all(bytes)?;
             file.sync_all()?;
             renameat(&self.fd, &draft, &self.fd, name)?;
             Ok(fsync(&self.fd)?)
         };
         write().map_err(|error| failed(&self.place().join(name), "write", error))
+    }
+
+    fn new_file(&self, name: &str) -> io::Result<std::fs::File> {
+        match rustix::fs::unlinkat(&self.fd, name, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(std::fs::File::from(openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?))
+    }
+
+    /// Makes an empty file and tells the time that the volume gave it: seconds, nanoseconds.
+    pub(crate) fn touch(&self, name: &str) -> Result<(i64, u64)> {
+        let made = self.new_file(name).and_then(|file| Ok(fstat(file)?));
+        made.map(|stat| (stat.st_mtime, stat.st_mtime_nsec)).map_err(|error| failed(&self.place().join(name), "make", error))
+    }
+
+    /// When a file inside was written, in seconds with a fraction; one nanosecond before, so that all that came later is newer.
+    pub(crate) fn changed_at(&self, name: &str) -> Result<Option<String>> {
+        let found = beneath::stat_entry(&self.fd, name.as_ref()).map_err(|error| failed(&self.place().join(name), "look at", error))?;
+        Ok(found.map(|stat| seconds(mtime_ns(&stat) - 1)))
     }
 
     /// Reads a value back; `None` when it was never written.
@@ -193,8 +222,12 @@ impl RunFolder {
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
         let read = || -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
-            match openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
-                Ok(fd) => std::fs::File::from(fd).read_to_end(&mut bytes).map(|_| bytes),
+            // Whoever owns the tree may have put a pipe there, or more than memory holds.
+            match openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
+                Ok(fd) if FileType::from_raw_mode(fstat(&fd)?.st_mode) == FileType::RegularFile => {
+                    std::fs::File::from(fd).take(FILE_BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes)
+                }
+                Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file")),
                 Err(Errno::NOENT) => Ok(bytes),
                 Err(error) => Err(error.into()),
             }
@@ -238,6 +271,10 @@ pub(crate) fn failed(place: &Path, verb: &str, error: io::Error) -> Error {
             "The file system of the target allows shorter names than the one that was backed up: restore onto a volume of the same kind.",
         ),
         Some(Errno::ROFS) => Some("The volume is mounted read-only: mount it for writing."),
+        Some(Errno::PERM) if rustix::process::geteuid().is_root() => {
+            let way_out = format!("lsattr shows why. {}", chattr(place));
+            return Error::failed(format!("{verb} {}", place.display())).because(error).hint(way_out);
+        }
         Some(Errno::ACCESS | Errno::PERM) => Some("Run as the owner of the files or as root."),
         Some(Errno::BUSY) => Some("Something is mounted there: unmount it, or restore in place."),
         _ => None,

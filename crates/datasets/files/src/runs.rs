@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_folder::{RunFolder, Spot, failed};
 use crate::stage::{STAGE, STAGED};
-use crate::swap::{BEFORE, LATE, Phase, SWAP, Swap};
+use crate::swap::steps::{BEFORE, LATE, Phase, SINCE, SWAP, Swap};
 use crate::walk::OWN_FOLDER;
 
 /// Name of the file of the mark.
@@ -56,48 +56,60 @@ pub(crate) struct Found {
     /// Its name: the run.
     pub(crate) run: String,
     pub(crate) mark: Option<Mark>,
-    pub(crate) phase: Option<Phase>,
-    pub(crate) order: u64,
+    pub(crate) swap: Option<Swap>,
+    /// When `swap.json` was written, by the volume's clock, in seconds with a fraction.
+    pub(crate) swapped_at: Option<String>,
     /// Whether there is `staged.json`.
     pub(crate) is_staged: bool,
     /// Whether there is a staged copy, previous data, or what a writer made in the middle of a swap: their folders.
     pub(crate) has_stage: bool,
     pub(crate) has_before: bool,
     pub(crate) has_late: bool,
+    /// Whether there is what was made after a cut-over that was undone.
+    pub(crate) has_since: bool,
 }
 
 impl Found {
     /// From the texts of the files, and the names that are there.
-    pub(crate) fn new(run: &str, mark: &[u8], swap: &[u8], there: &[&str]) -> Result<Self> {
+    pub(crate) fn new(run: &str, mark: &[u8], swap: &[u8], swapped_at: Option<String>, there: &[&str]) -> Result<Self> {
         let damaged = |name: &str, error: serde_json::Error| {
             Error::needs_person(format!("{OWN_FOLDER}/{run}/{name} is damaged")).because(error).hint("Nothing was touched.")
         };
         let mark = if mark.is_empty() { None } else { Some(serde_json::from_slice(mark).map_err(|error| damaged(MARK, error))?) };
-        let swap: Option<Swap> =
-            if swap.is_empty() { None } else { Some(serde_json::from_slice(swap).map_err(|error| damaged(SWAP, error))?) };
+        let swap = if swap.is_empty() { None } else { Some(serde_json::from_slice(swap).map_err(|error| damaged(SWAP, error))?) };
         Ok(Self {
             run: run.to_owned(),
             mark,
-            phase: swap.as_ref().map(|swap| swap.phase),
-            order: swap.map_or(0, |swap| swap.order),
+            swap,
+            swapped_at,
             is_staged: there.contains(&STAGED),
             has_stage: there.contains(&STAGE),
             has_before: there.contains(&BEFORE),
             has_late: there.contains(&LATE),
+            has_since: there.contains(&SINCE),
         })
+    }
+
+    /// How far its swap came; `None` before a cut-over.
+    pub(crate) fn phase(&self) -> Option<Phase> {
+        self.swap.as_ref().map(|swap| swap.phase)
+    }
+
+    fn order(&self) -> u64 {
+        self.swap.as_ref().map_or(0, |swap| swap.order)
     }
 
     /// Whether the live data is neither the old nor the new while this is so.
     pub(crate) fn is_half(&self) -> bool {
         let in_place = self.mark.as_ref().is_some_and(|mark| mark.role == Role::InPlace);
-        self.phase.is_some_and(Phase::is_half) || (in_place && !self.is_staged)
+        self.phase().is_some_and(Phase::is_half) || (in_place && !self.is_staged)
     }
 
     fn holds(&self) -> Holds {
-        match self.phase {
+        match self.phase() {
             Some(Phase::Swapped | Phase::Discarding) => Holds::Previous,
             Some(phase) if phase.is_half() => Holds::Previous,
-            _ if self.has_late => Holds::Previous,
+            _ if self.has_late || self.has_since => Holds::Previous,
             _ if self.has_stage || self.is_staged && self.mark.as_ref().is_none_or(|mark| mark.role == Role::Beside) => Holds::Staged,
             _ if self.has_before => Holds::Unknown,
             _ => Holds::Mark,
@@ -116,9 +128,29 @@ impl Found {
         }
     }
 
+    /// Refuses to stage over a swap.
+    pub(crate) fn check_stage(&self) -> Result<()> {
+        match self.phase() {
+            None | Some(Phase::Undone) => Ok(()),
+            Some(phase) => Err(Error::failed(format!("the swap of the files has begun already ({phase:?}): nothing is staged over it"))
+                .hint("Run resume or undo first.")),
+        }
+    }
+
+    /// Whether a proof reads the live tree, or the staged copy.
+    pub(crate) fn is_proven_live(&self, road: Road) -> Result<bool> {
+        match (road, self.phase()) {
+            (Road::InPlace, _) | (Road::SideCopy, Some(Phase::Swapped)) => Ok(true),
+            (Road::SideCopy, None | Some(Phase::Undone)) => Ok(false),
+            (Road::SideCopy, Some(_)) => {
+                Err(Error::failed("the swap of the files is half-way: there is nothing whole to prove").hint("Run resume or undo first."))
+            }
+        }
+    }
+
     /// What an undo finds that has nothing to swap back; `None`: it has.
     pub(crate) fn undone(&self) -> Result<Option<Undone>> {
-        match self.phase {
+        match self.phase() {
             None if self.has_stage || self.is_staged => Ok(Some(Undone::PreviousIsLive)),
             None => Ok(Some(Undone::NothingThere)),
             Some(Phase::Undone | Phase::DroppingStaged) => Ok(Some(Undone::PreviousIsLive)),
@@ -137,7 +169,7 @@ impl Found {
                 Error::failed(format!("the files are half replaced by run {run}: nothing is removed")).hint("Run resume or undo first.")
             );
         }
-        match (self.phase, what) {
+        match (self.phase(), what) {
             (Some(Phase::Swapped | Phase::Discarding), Discard::Staged) => {
                 Err(Error::needs_person(format!("{OWN_FOLDER}/{run} holds the previous files of run {run}"))
                     .hint("They were swapped and not swapped back: this may be the only copy, so nothing was dropped.")
@@ -161,14 +193,14 @@ pub(crate) fn refuse_half(runs: &[Found], own: &Spot) -> Result<()> {
 
 /// The order of the next swap: above all whose previous data is still kept.
 pub(crate) fn next_order(runs: &[Found], own: &Spot) -> u64 {
-    let others = runs.iter().filter(|run| run.run != own.run.as_str() && run.phase == Some(Phase::Swapped));
-    others.map(|run| run.order + 1).max().unwrap_or(0)
+    let others = runs.iter().filter(|run| run.run != own.run.as_str() && run.phase() == Some(Phase::Swapped));
+    others.map(|run| run.order() + 1).max().unwrap_or(0)
 }
 
 /// What another run has replaced since is not taken away from under it: its own undo would then put back what this one restored.
 pub(crate) fn check_newest(runs: &[Found], own: &Spot, order: u64) -> Result<()> {
     refuse_half(runs, own)?;
-    let later = runs.iter().find(|run| run.run != own.run.as_str() && run.phase == Some(Phase::Swapped) && run.order > order);
+    let later = runs.iter().find(|run| run.run != own.run.as_str() && run.phase() == Some(Phase::Swapped) && run.order() > order);
     match later {
         None => Ok(()),
         Some(later) => Err(Error::needs_person(format!("run {} has replaced the files since run {} did", later.run, own.run))
@@ -216,7 +248,7 @@ impl Dump for WholeDump {
 /// For people and for [`plan::ports::DataSet::remove_leftover`].
 pub(crate) fn leftover(found: &Found, place: &str, bytes: Option<u64>) -> Leftover {
     Leftover {
-        what: format!("folder {place}/{OWN_FOLDER}/{}", found.run),
+        what: format!("folder {place}/{OWN_FOLDER}/{}{}", found.run, found.kept_by_nobody_else()),
         run: found.run.clone(),
         installation: found.mark.as_ref().map(|mark| mark.installation.clone()),
         holds: found.holds(),
@@ -226,9 +258,18 @@ pub(crate) fn leftover(found: &Found, place: &str, bytes: Option<u64>) -> Leftov
 }
 
 impl Found {
+    /// What is in it that was made after the set and after the data that it replaced.
+    fn kept_by_nobody_else(&self) -> &'static str {
+        match (self.has_since, self.has_late) {
+            (true, _) => " (with since/: what was made or changed after its cut-over, until its undo)",
+            (false, true) => " (with late/: what was made in the middle of its swap)",
+            (false, false) => "",
+        }
+    }
+
     /// What must not have changed between finding and removing.
     fn state(&self) -> String {
-        format!("{:?}, {:?}", self.phase, self.mark.as_ref().map(|mark| mark.role))
+        format!("{:?}, {:?}", self.phase(), self.mark.as_ref().map(|mark| mark.role))
     }
 }
 
@@ -236,7 +277,7 @@ impl Found {
 pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<Spot>> {
     let text = |field: &str| leftover.handle.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
     let Some(found) = runs.into_iter().find(|found| found.run == text("run")) else { return Ok(None) };
-    if found.phase.is_some_and(Phase::is_half) {
+    if found.phase().is_some_and(Phase::is_half) {
         return Err(Error::needs_person(format!("{} holds live files: its swap is half-way", leftover.what))
             .hint(format!("`undo {}` puts them back where they belong. Nothing was removed.", found.run)));
     }
@@ -276,12 +317,13 @@ pub(crate) fn list(root: &Arc<Tree>) -> Result<Vec<Found>> {
 /// What a run's folder says.
 pub(crate) fn read(run: &RunFolder) -> Result<Found> {
     let mut there = Vec::new();
-    for name in [STAGED, STAGE, BEFORE, LATE] {
+    for name in [STAGED, STAGE, BEFORE, LATE, SINCE] {
         if run.has(name)? {
             there.push(name);
         }
     }
-    Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, &there)
+    let swapped_at = run.changed_at(SWAP)?;
+    Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, swapped_at, &there)
 }
 
 #[cfg(test)]
@@ -289,7 +331,7 @@ mod tests {
     use super::*;
 
     fn found(mark: &str, swap: &str, there: &[&str]) -> Found {
-        Found::new("01j", mark.as_bytes(), swap.as_bytes(), there).unwrap_or_else(|error| panic!("{error:?}"))
+        Found::new("01j", mark.as_bytes(), swap.as_bytes(), None, there).unwrap_or_else(|error| panic!("{error:?}"))
     }
 
     fn swap(phase: &str) -> String {

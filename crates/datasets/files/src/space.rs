@@ -2,15 +2,17 @@
 
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use plan::evidence::ELEMENTS;
 use plan::manifest::KeptDataSet;
 use plan::ports::StopFlag;
 use plan::{Error, Result};
-use rustix::fs::{FileType, fstat, fstatfs, fstatvfs};
+use rustix::fs::{Access, AtFlags, FileType, accessat, fstatfs, fstatvfs};
 
 use crate::hook::Hook;
+use crate::mounts::is_fixed;
 use crate::run_folder::failed;
 use crate::walk::Walk;
 use beneath::allocated_bytes;
@@ -53,7 +55,7 @@ impl Need {
         let bytes = fact("allocated-bytes").unwrap_or(kept.bytes);
         Self {
             bytes: bytes.saturating_add(bytes / 100),
-            inodes: fact("entries").unwrap_or(kept.parts).saturating_add(8),
+            inodes: fact(ELEMENTS).unwrap_or(kept.parts).saturating_add(8),
             longest_name_bytes: fact("longest-name-bytes").unwrap_or(0),
         }
     }
@@ -78,23 +80,26 @@ impl Need {
 }
 
 /// What a bounded walk found.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Extent {
     pub(crate) allocated_bytes: u64,
     pub(crate) size_bytes: u64,
     pub(crate) entries: u64,
     /// Whether the walk came to its end in time.
     pub(crate) whole: bool,
-    /// Another volume is mounted at an entry of the root.
-    pub(crate) mounted_at_top: bool,
     /// Entries that could not be looked at.
     pub(crate) missed: u64,
+    /// Files that this user may not read, and the first of them.
+    pub(crate) unreadable: u64,
+    pub(crate) first_unreadable: Option<PathBuf>,
+    /// Entries that can be neither moved nor removed ([`is_fixed`]), and the first of them.
+    pub(crate) fixed: u64,
+    pub(crate) first_fixed: Option<PathBuf>,
 }
 
 /// Walks a tree for no longer than `limit`.
 pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Duration) -> Result<Extent> {
     let begun = Instant::now();
-    let device = fstat(&*tree).map_or(0, |stat| stat.st_dev);
     let mut extent = Extent { whole: true, ..Extent::default() };
     for found in Walk::new(tree, Hook::default()) {
         stop.check()?;
@@ -115,10 +120,18 @@ pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Durati
         };
         extent.entries += 1;
         extent.allocated_bytes += allocated_bytes(&stat);
-        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind == FileType::RegularFile {
             extent.size_bytes += u64::try_from(stat.st_size).unwrap_or(0);
+            if accessat(&*found.folder, &found.name, Access::READ_OK, AtFlags::EACCESS).is_err() {
+                extent.unreadable += 1;
+                extent.first_unreadable.get_or_insert_with(|| found.path.clone());
+            }
         }
-        extent.mounted_at_top |= stat.st_dev != device && found.path.components().count() == 1;
+        if matches!(kind, FileType::RegularFile | FileType::Directory) && is_fixed(&*found.folder, &found.name) {
+            extent.fixed += 1;
+            extent.first_fixed.get_or_insert(found.path);
+        }
     }
     Ok(extent)
 }

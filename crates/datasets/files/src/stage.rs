@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use self::clear::Clearing;
 use crate::census::add_attribute;
+use crate::mounts;
 use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, failed};
@@ -68,6 +69,7 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     let in_place = run.spot.road == Road::InPlace;
     if in_place {
         check_all(context, &**snapshot)?;
+        mounts::check_in_place(&run.root, &**snapshot, &context.stop)?;
     }
     // Before the first change: in place it tells every reader that the data is half replaced.
     run.write(MARK, mark)?;
@@ -113,10 +115,7 @@ impl Staging<'_> {
 
     /// An error about an entry, with the way out.
     pub(crate) fn failed(&self, path: &Path, fault: Fault) -> Error {
-        match fault {
-            Fault::There(doing, error) => failed(&self.tree.place_of(path), doing, error),
-            Fault::Here(error) => error,
-        }
+        failed_at(&self.tree.place_of(path), fault)
     }
 
     /// Notes what of an entry's metadata could not be set.
@@ -197,6 +196,14 @@ impl Staging<'_> {
             }
         }
         clearing.map_or(Ok(()), Clearing::finish)
+    }
+}
+
+/// An error about an entry at a place, with the way out.
+pub(crate) fn failed_at(place: &Path, fault: Fault) -> Error {
+    match fault {
+        Fault::There(doing, error) => failed(place, doing, error),
+        Fault::Here(error) => error,
     }
 }
 

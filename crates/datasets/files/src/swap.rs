@@ -1,194 +1,101 @@
-//! The cut-over and its undo: renames of the entries at the root, on one volume. No content is read or written.
-//!
-//! How far a swap came is told by one file, `swap.json`, written before each phase; every phase is a loop "move all that is still there", so it
-//! can be begun again after a crash at any rename. What a writer makes at the root meanwhile is never overwritten: it goes to `late/`.
-//!
-//! ```text
-//! (none) → taking-out → putting-in → swapped            cut_over
-//!             ↓              ↓           ↓
-//!             ↓          undo-taking-out ←              undo
-//!             └→ undo-putting-back ← ↓ → undone         (as none)
-//! ```
+//! The cut-over and its undo over a mounted tree: renames of the entries at the root, on one volume. No content is read or written. What is done when is told by
+//! [`steps`].
+
+mod opened;
+mod since;
+pub(crate) mod steps;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, Discard, Event, Road, Undone};
+use plan::ports::{Context, Event};
 use plan::{Class, Error, Result};
 use rustix::fs::{RenameFlags, fstat, fsync, renameat, renameat_with};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 
+use self::steps::{BEFORE, Hands, KEPT, LATE, SINCE, SWAP, Seen, Step};
 use crate::hook::{Hook, Moment};
-use crate::root::RootMeta;
+use crate::mounts;
+use crate::remove::remove;
+use crate::root::{self, RootMeta};
 use crate::run_folder::{RunFolder, Spot, failed};
-use crate::runs;
-use crate::stage::{STAGE, STAGED, Staged};
+use crate::runs::{self, MARK};
+use crate::stage::{STAGE, STAGED};
 use crate::walk::{OWN_FOLDER, data_names};
 use beneath::{Tree, stat_entry};
 
-/// Name of the folder of the previous data.
-pub(crate) const BEFORE: &str = "before";
-/// Name of the folder of what a writer made in the middle of a swap.
-pub(crate) const LATE: &str = "late";
-/// The folders that a run may have.
-pub(crate) const FOLDERS: [&str; 3] = [BEFORE, STAGE, LATE];
-/// Name of the file of the phase.
-pub(crate) const SWAP: &str = "swap.json";
 /// How often the root is looked at again for what a writer made meanwhile.
 const ROUNDS: u32 = 20;
+/// How long the volume's clock may stand still.
+const TICK_MAX: Duration = Duration::from_secs(3);
 
-/// How far a swap came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Phase {
-    /// Live entries go to `before/`.
-    TakingOut,
-    /// Staged entries go to the root.
-    PuttingIn,
-    /// The restored data is live.
-    Swapped,
-    /// Entries of the root go to `stage/`.
-    UndoTakingOut,
-    /// Entries of `before/` go to the root.
-    UndoPuttingBack,
-    /// The previous data is live again.
-    Undone,
-    /// The previous data is being removed: there is nothing to swap any more.
-    Discarding,
-    /// The staged copy is being removed; the previous data is live.
-    DroppingStaged,
+/// See the module.
+pub(crate) struct Swapping<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) data_set: DataSetName,
+    pub(crate) root: &'a Arc<Tree>,
+    pub(crate) spot: &'a Spot,
+    pub(crate) hook: &'a Hook,
 }
 
-impl Phase {
-    /// Whether live data is neither the old nor the new.
-    pub(crate) const fn is_half(self) -> bool {
-        matches!(self, Self::TakingOut | Self::PuttingIn | Self::UndoTakingOut | Self::UndoPuttingBack)
+impl Hands for Swapping<'_> {
+    fn see(&self) -> Result<Seen> {
+        let run = RunFolder::open(self.root, self.spot)?;
+        let place = self.root.place_of(&self.spot.folder());
+        Ok(Seen {
+            data_set: self.data_set,
+            spot: self.spot.clone(),
+            place: place.display().to_string(),
+            all: runs::list(self.root)?,
+            staged: run.as_ref().map(|run| run.read(STAGED)).transpose()?.flatten(),
+            root: RootMeta::of(self.root).map_err(|error| failed(&place, "look above", error))?,
+        })
+    }
+
+    fn act(&self, _what: &str, steps: &[Step]) -> Result<Result<()>> {
+        let Some(run) = RunFolder::open(self.root, self.spot)? else {
+            return Ok(root::keeping_time(self.root, || remove_own_folder(self.root)));
+        };
+        let acting = Acting { run, context: self.context, hook: self.hook };
+        let sets_mode = steps.iter().any(|step| matches!(step, Step::Root(_))) && !root::is_mount_root(self.root).unwrap_or(true);
+        Ok(root::held_open(self.root, sets_mode, || {
+            opened::put_back(&acting.run)?;
+            steps.iter().try_for_each(|step| acting.step(step))
+        }))
     }
 }
 
-/// What is noted of a swap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Swap {
-    pub(crate) phase: Phase,
-    /// The root's own metadata before the cut-over.
-    pub(crate) root_before: RootMeta,
-    /// Counts up with each swap of this tree whose previous data is still kept.
-    #[serde(default)]
-    pub(crate) order: u64,
-}
-
-/// The phase of a run's swap; `None` before a cut-over.
-pub(crate) fn phase(run: &RunFolder) -> Result<Option<Phase>> {
-    Ok(run.read::<Swap>(SWAP)?.map(|swap| swap.phase))
-}
-
-struct Swapping<'a> {
-    run: &'a RunFolder,
+struct Acting<'a> {
+    run: RunFolder,
     context: &'a Context,
     hook: &'a Hook,
-    swap: Swap,
 }
 
-/// Swaps the staged copy and the live data.
-pub(crate) fn cut_over(context: &Context, data_set: DataSetName, root: &Arc<Tree>, spot: &Spot, hook: &Hook) -> Result<()> {
-    if spot.road == Road::InPlace {
-        return Ok(());
-    }
-    let gone = || runs::gone(&root.place_of(&spot.folder()).display().to_string(), spot);
-    let run = RunFolder::open(root, spot)?.ok_or_else(gone)?;
-    runs::read(&run)?.check_own(spot, data_set)?;
-    let swap = match run.read::<Swap>(SWAP)? {
-        Some(swap) => swap,
-        None => {
-            let root_before = RootMeta::of(root).map_err(|error| failed(&run.place(), "look above", error))?;
-            Swap { phase: Phase::Undone, root_before, order: 0 }
+impl Acting<'_> {
+    fn step(&self, step: &Step) -> Result<()> {
+        match step {
+            Step::Movable => self.check_movable(),
+            Step::Enter(swap) => {
+                self.sync()?;
+                self.hook.at(Moment::Moving, Path::new(SWAP)).map_err(|error| failed(&self.run.place(), "swap", error))?;
+                self.run.write(SWAP, swap)
+            }
+            Step::Take(to) => self.take_out(to),
+            Step::Put(from) => self.put_in(from),
+            Step::Root(wanted) => self.root_meta(wanted),
+            Step::Tick => self.tick(),
+            Step::Since(time) => since::keep(&self.run, time, self.context),
+            Step::Remove { keeps } => self.remove(*keeps),
         }
-    };
-    let mut swapping = Swapping { run: &run, context, hook, swap };
-    match swapping.swap.phase {
-        Phase::Swapped => return Ok(()),
-        Phase::Undone => {
-            run.read::<Staged>(STAGED)?.ok_or_else(gone)?;
-            let all = runs::list(root)?;
-            runs::refuse_half(&all, spot)?;
-            swapping.swap.order = runs::next_order(&all, spot);
-            swapping.check_mounts()?;
-            swapping.context.stop.check()?;
-            swapping.enter(Phase::TakingOut)?;
-        }
-        Phase::TakingOut | Phase::PuttingIn => {}
-        Phase::UndoTakingOut | Phase::UndoPuttingBack => {
-            return Err(Error::failed("an undo of the files has begun and is not finished").hint("Run undo again."));
-        }
-        Phase::Discarding | Phase::DroppingStaged => return Err(gone()),
-    }
-    if swapping.swap.phase == Phase::TakingOut {
-        if let Err(error) = swapping.take_out(BEFORE) {
-            return Err(swapping.give_up(error));
-        }
-        swapping.enter(Phase::PuttingIn)?;
-    }
-    swapping.put_in(STAGE)?;
-    let staged = run.read::<Staged>(STAGED)?.unwrap_or_default();
-    swapping.root_meta(staged.root.as_ref())?;
-    swapping.enter(Phase::Swapped)
-}
-
-/// Takes a cut-over back, as far as it came.
-pub(crate) fn undo(context: &Context, data_set: DataSetName, root: &Arc<Tree>, spot: &Spot, hook: &Hook) -> Result<Undone> {
-    if spot.road == Road::InPlace {
-        return Err(Error::needs_person("files that were replaced in place cannot be swapped back")
-            .hint("Restore the safety copy that was taken before (it is a set of its own, see list)."));
-    }
-    let Some(run) = RunFolder::open(root, spot)? else { return Ok(Undone::NothingThere) };
-    let found = runs::read(&run)?;
-    found.check_own(spot, data_set)?;
-    if let Some(undone) = found.undone()? {
-        return Ok(undone);
-    }
-    let Some(swap) = run.read::<Swap>(SWAP)? else { return Ok(Undone::NothingThere) };
-    let mut swapping = Swapping { run: &run, context, hook, swap };
-    match swapping.swap.phase {
-        Phase::Swapped => {
-            runs::check_newest(&runs::list(root)?, spot, found.order)?;
-            swapping.enter(Phase::UndoTakingOut)?;
-        }
-        Phase::PuttingIn => swapping.enter(Phase::UndoTakingOut)?,
-        Phase::TakingOut => swapping.enter(Phase::UndoPuttingBack)?,
-        Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => {}
-    }
-    if swapping.swap.phase == Phase::UndoTakingOut {
-        swapping.take_out(STAGE)?;
-        swapping.enter(Phase::UndoPuttingBack)?;
-    }
-    swapping.put_back()?;
-    Ok(Undone::PreviousIsLive)
-}
-
-/// Forbids every later swap. Refuses half-way, and what is not what is to go.
-pub(crate) fn close(run: &RunFolder, data_set: DataSetName, what: Discard) -> Result<()> {
-    let found = runs::read(run)?;
-    found.check_own(&run.spot, data_set)?;
-    let (Some(phase), Some(swap)) = (found.dropping(what)?, run.read::<Swap>(SWAP)?) else { return Ok(()) };
-    run.write(SWAP, &Swap { phase, ..swap })
-}
-
-impl Swapping<'_> {
-    /// Notes a phase, after all renames of the one before are on stable storage.
-    fn enter(&mut self, phase: Phase) -> Result<()> {
-        self.sync()?;
-        self.hook.at(Moment::Moving, Path::new("swap.json")).map_err(|error| failed(&self.run.place(), "swap", error))?;
-        self.swap.phase = phase;
-        self.run.write(SWAP, &self.swap)
     }
 
     fn sync(&self) -> Result<()> {
-        let folders = [BEFORE, STAGE, LATE].into_iter().map(|name| self.run.spot.inside(name));
+        let folders = [BEFORE, STAGE, LATE, SINCE].into_iter().map(|name| self.run.spot.inside(name));
         for folder in folders.chain([Path::new("").to_owned()]) {
             match self.run.root.folder(&folder) {
                 Ok(fd) => fsync(&fd).map_err(|error| failed(&self.run.root.place_of(&folder), "sync", error.into()))?,
@@ -199,23 +106,18 @@ impl Swapping<'_> {
         Ok(())
     }
 
-    /// Renames cannot move a mount point: found before anything is moved.
-    fn check_mounts(&self) -> Result<()> {
+    /// What renames cannot move is found before anything is moved.
+    fn check_movable(&self) -> Result<()> {
         let root = &*self.run.root;
-        let look = || -> io::Result<Option<OsString>> {
-            let device = fstat(root)?.st_dev;
-            for name in data_names(root)? {
-                if stat_entry(root, &name)?.is_some_and(|stat| stat.st_dev != device) {
-                    return Ok(Some(name));
-                }
+        mounts::check(root)?;
+        let here = OsString::new();
+        for name in [here].into_iter().chain(self.names(root, Path::new(""))?) {
+            if mounts::is_fixed(root, &name) {
+                let place = root.place_of(name.as_ref());
+                return Err(Error::refused(format!("{} cannot be moved", place.display())).hint(mounts::chattr(&place)));
             }
-            Ok(None)
-        };
-        match look().map_err(|error| failed(&root.place_of(Path::new("")), "list", error))? {
-            None => Ok(()),
-            Some(name) => Err(Error::refused(format!("another volume is mounted at {}", root.place_of(name.as_ref()).display()))
-                .hint("Unmount it, or restore with --in-place.")),
         }
+        Ok(())
     }
 
     /// Root → a folder of the run, until the root stays empty.
@@ -227,7 +129,7 @@ impl Swapping<'_> {
                 return Ok(());
             }
             for name in names {
-                self.move_entry(&name, &self.run.root, &to, &self.run.root)?;
+                self.move_entry(&name, &self.run.root, &to)?;
             }
         }
         let left = self.names(&self.run.root, Path::new(""))?;
@@ -246,24 +148,9 @@ impl Swapping<'_> {
     fn put_in(&self, from_name: &str) -> Result<()> {
         let from = self.run.make(from_name)?;
         for name in self.names(&from, &self.run.spot.inside(from_name))? {
-            self.move_entry(&name, &from, &self.run.root, &self.run.root)?;
+            self.move_entry(&name, &from, &self.run.root)?;
         }
         Ok(())
-    }
-
-    fn put_back(&mut self) -> Result<()> {
-        self.put_in(BEFORE)?;
-        let before = self.swap.root_before.clone();
-        self.root_meta(Some(&before))?;
-        self.enter(Phase::Undone)
-    }
-
-    /// Nothing was put in yet: puts back what was taken out, so that an error means that nothing changed.
-    fn give_up(&mut self, error: Error) -> Error {
-        match self.enter(Phase::UndoPuttingBack).and_then(|()| self.put_back()) {
-            Ok(()) => error.hint("Nothing was changed: all files are where they were."),
-            Err(worse) => error.hint(format!("Putting back what was moved failed too ({}): run undo.", worse.chain())),
-        }
     }
 
     fn names(&self, folder: impl AsFd, relative: &Path) -> Result<Vec<OsString>> {
@@ -271,52 +158,99 @@ impl Swapping<'_> {
     }
 
     /// Moves one entry; what stands in its way goes to `late/`, or the entry itself when it is the one at the root.
-    fn move_entry(&self, name: &OsStr, from: impl AsFd, to: impl AsFd, root: &Tree) -> Result<()> {
-        let place = || root.place_of(name.as_ref());
+    fn move_entry(&self, name: &OsStr, from: impl AsFd, to: impl AsFd) -> Result<()> {
+        let place = || self.run.root.place_of(name.as_ref());
         self.hook.at(Moment::Moving, name.as_ref()).map_err(|error| failed(&place(), "move", error))?;
+        let moved = |done| match done {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(failed(&place(), "move", io::Error::from(error))),
+        };
         match rename_new(&from, &to, name, name) {
-            Ok(()) => Ok(()),
-            Err(Errno::NOENT) => Ok(()),
             Err(Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR) => {
-                self.set_aside(name, root)?;
-                match rename_new(&from, &to, name, name) {
-                    Ok(()) | Err(Errno::NOENT) => Ok(()),
-                    Err(error) => Err(failed(&place(), "move", error.into())),
-                }
+                self.set_aside(name)?;
+                moved(rename_new(&from, &to, name, name))
             }
-            Err(error) => Err(failed(&place(), "move", error.into())),
+            // A folder that is moved is changed, so its owner must be allowed to write into it.
+            Err(Errno::ACCESS) => opened::with(&self.run, &from, name, || moved(rename_new(&from, &to, name, name))),
+            done => moved(done),
         }
     }
 
-    fn set_aside(&self, name: &OsStr, root: &Tree) -> Result<()> {
+    fn set_aside(&self, name: &OsStr) -> Result<()> {
+        let root = &self.run.root;
         let late = self.run.make(LATE)?;
         let place = root.place_of(name.as_ref());
-        let text = format!(
-            "{} was made in the middle of the swap; it is kept in {} until settle",
-            place.display(),
-            self.run.place().join(LATE).display()
-        );
+        let text = steps::told_late(&place.display().to_string(), &self.run.place().join(LATE).display().to_string());
         self.context.watch.see(Event::Warning(&text));
         for number in 0..1000_u32 {
             // A name of its own, not the old one with a suffix: that may be too long already.
             let aside = if number == 0 { name.to_owned() } else { OsString::from(format!("late-{number}")) };
-            match rename_new(root, &late, name, &aside) {
-                Ok(()) | Err(Errno::NOENT) => return Ok(()),
-                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR) => {}
-                Err(error) => return Err(failed(&place, "move", error.into())),
+            let rename = || match rename_new(root, &late, name, &aside) {
+                Ok(()) | Err(Errno::NOENT) => Ok(true),
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::ISDIR | Errno::NOTDIR) => Ok(false),
+                Err(error) => Err(error),
+            };
+            let done = match rename() {
+                Err(Errno::ACCESS) => {
+                    opened::with(&self.run, root, name, || rename().map_err(|error| failed(&place, "move", error.into())))?
+                }
+                done => done.map_err(|error| failed(&place, "move", error.into()))?,
+            };
+            if done {
+                return Ok(());
             }
         }
         Err(Error::failed(format!("somebody keeps making {}", place.display())).hint("Stop the writers, then resume or undo."))
     }
 
-    fn root_meta(&self, wanted: Option<&RootMeta>) -> Result<()> {
-        let Some(wanted) = wanted else { return Ok(()) };
+    fn root_meta(&self, wanted: &RootMeta) -> Result<()> {
         let root = &self.run.root;
         let left = wanted.put_back(root).map_err(|error| failed(&root.place_of(Path::new("")), "set the metadata of", error))?;
         if let Some(text) = left {
             self.context.watch.see(Event::Warning(&text));
         }
         Ok(())
+    }
+
+    /// The clock of some volumes moves in steps of milliseconds, of few in seconds.
+    fn tick(&self) -> Result<()> {
+        const NAME: &str = "tick";
+        let last = fstat(&self.run.root).map(|stat| (stat.st_ctime, stat.st_ctime_nsec));
+        let last = last.map_err(|error| failed(&self.run.place(), "look above", error.into()))?;
+        let begun = Instant::now();
+        while begun.elapsed() < TICK_MAX && self.run.touch(NAME)? <= last {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.run.remove_file(NAME)
+    }
+
+    /// First the data, last what tells of it. The mark goes before the folder: without it nobody takes what is left for a half replacement.
+    fn remove(&self, keeps: bool) -> Result<()> {
+        let (root, spot, stop) = (&self.run.root, &self.run.spot, &self.context.stop);
+        for name in [BEFORE, STAGE].into_iter().chain(KEPT.into_iter().filter(|_| !keeps)) {
+            remove(root, &spot.inside(name), stop)?;
+        }
+        if keeps && self.holds_kept()? {
+            return self.run.remove_file(STAGED);
+        }
+        self.run.remove_file(MARK)?;
+        remove(root, &spot.folder(), stop)?;
+        root::keeping_time(root, || remove_own_folder(root))
+    }
+
+    /// Whether there is what nobody can make again. Empty folders are none.
+    fn holds_kept(&self) -> Result<bool> {
+        let mut holds = false;
+        for name in KEPT.into_iter().map(|name| self.run.spot.inside(name)) {
+            holds |= match self.run.root.folder(&name) {
+                Ok(folder) => {
+                    beneath::Names::read(&folder).map_err(|error| failed(&self.run.root.place_of(&name), "list", error))?.peek().is_some()
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => return Err(failed(&self.run.root.place_of(&name), "open", error)),
+            };
+        }
+        Ok(holds)
     }
 }
 
@@ -333,7 +267,7 @@ fn rename_new(from: impl AsFd, to: impl AsFd, name: &OsStr, new_name: &OsStr) ->
 }
 
 /// Removes `.threescale-backup/` when nothing is left in it.
-pub(crate) fn remove_own_folder(root: &Tree) -> Result<()> {
+fn remove_own_folder(root: &Tree) -> Result<()> {
     match rustix::fs::unlinkat(root, OWN_FOLDER, rustix::fs::AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
         Err(error) => Err(failed(&root.place_of(OWN_FOLDER.as_ref()), "remove", error.into())),

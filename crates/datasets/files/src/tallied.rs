@@ -5,13 +5,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use plan::evidence::Evidence;
+use plan::evidence::{ELEMENTS, Evidence};
 use plan::ports::{Meta, Verdict};
 use plan::{Error, Result};
 
 use crate::census::Census;
 use crate::notices::Notices;
 use crate::root::RootMeta;
+use crate::times::clamp;
 
 /// What was counted.
 #[derive(Default)]
@@ -28,6 +29,13 @@ pub(crate) struct Tallied {
 }
 
 impl Tallied {
+    /// Puts a time that no set can hold to the nearest one, and tells.
+    pub(crate) fn clamp(&mut self, path: &Path, meta: &mut Meta) {
+        if clamp(meta) {
+            self.notices.about("odd-times", path, "its time of change is not in the years 1 to 9999; kept as the nearest that is");
+        }
+    }
+
     /// An entry passes; `first` is the first name of the file that it is a further name of.
     pub(crate) fn arrive(&mut self, path: &Path, meta: &Meta, size_bytes: u64, first: Option<&Path>, is_symlink: bool) {
         self.entries += 1;
@@ -54,7 +62,7 @@ impl Tallied {
         let mut fact = |name: &str, value: String| evidence.facts.insert(name.to_owned(), value);
         fact("bytes", self.bytes.to_string());
         fact("allocated-bytes", self.allocated_bytes.to_string());
-        fact("entries", self.entries.to_string());
+        fact(ELEMENTS, self.entries.to_string());
         fact("longest-name-bytes", self.longest_name_bytes.to_string());
         fact("root", root.to_json());
         for (kind, count) in self.notices.counts() {

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod changing;
+mod closed;
 mod hostile;
 mod in_place;
 mod marks;
+mod mounted;
+mod odd;
 mod over_there;
 mod pod_broken;
 mod pod_round_trip;
@@ -13,6 +16,7 @@ mod random;
 mod refusals;
 mod round_trip;
 mod scale;
+mod since;
 mod swapping;
 
 use std::collections::BTreeMap;

@@ -7,9 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FileType, Stat, fstat};
+use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, fstat};
 
 use crate::hook::{Hook, Moment};
+use crate::lent::Lent;
 use beneath::{Names, Tree, identity, open_folder, stat_entry};
 
 /// The program's own folder at the root of a tree: never part of the data.
@@ -27,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) kind: FileType,
     /// For folders: the folder itself.
     pub(crate) opened: Option<OwnedFd>,
+    /// The mode of a folder that was opened by its owner's right.
+    pub(crate) lent_mode: Option<u32>,
 }
 
 /// What could not be looked at.
@@ -48,6 +51,7 @@ struct Frame {
 pub(crate) struct Walk {
     tree: Arc<Tree>,
     hook: Hook,
+    lent: Option<Lent>,
     frames: Vec<Frame>,
     failed: Option<Missed>,
 }
@@ -55,10 +59,15 @@ pub(crate) struct Walk {
 impl Walk {
     /// Begins at the root of the tree, which is not itself yielded.
     pub(crate) fn new(tree: Arc<Tree>, hook: Hook) -> Self {
-        let mut walk = Self { tree, hook, frames: Vec::new(), failed: None };
+        let mut walk = Self { tree, hook, lent: None, frames: Vec::new(), failed: None };
         let root = walk.tree.folder(Path::new("")).and_then(|folder| walk.enter(PathBuf::new(), folder));
         walk.failed = root.err().map(|error| Missed { path: PathBuf::new(), error });
         walk
+    }
+
+    /// Opens folders that their owner may not list, by his right to change that.
+    pub(crate) fn lending(self, lent: Option<Lent>) -> Self {
+        Self { lent, ..self }
     }
 
     fn enter(&mut self, path: PathBuf, folder: OwnedFd) -> io::Result<()> {
@@ -86,6 +95,17 @@ impl Walk {
         Ok(folder)
     }
 
+    /// A folder that can be listed but not entered counts as closed too: nothing in it can be looked at.
+    fn open(&self, found: &Found) -> io::Result<(OwnedFd, Option<u32>)> {
+        let opened = open_folder(&*found.folder, &found.name);
+        let Some(lent) = &self.lent else { return Ok((opened?, None)) };
+        match opened {
+            Ok(opened) if accessat(&opened, ".", Access::EXEC_OK, AtFlags::EACCESS).is_ok() => Ok((opened, None)),
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+            _ => lent.open(&found.path, &*found.folder, &found.name).map(|(opened, mode)| (opened, Some(mode))),
+        }
+    }
+
     fn find(&mut self, path: &Path, name: OsString, kind: FileType) -> io::Result<Option<Found>> {
         let folder = self.top_folder()?;
         let kind = if kind == FileType::Unknown {
@@ -96,9 +116,10 @@ impl Walk {
         if self.frames.len() == 1 && kind == FileType::Directory && is_not_data(&name, &stat_entry(&*folder, &name)?) {
             return Ok(None);
         }
-        let mut found = Found { path: path.to_owned(), folder, name, kind, opened: None };
+        let mut found = Found { path: path.to_owned(), folder, name, kind, opened: None, lent_mode: None };
         if kind == FileType::Directory {
-            let opened = open_folder(&*found.folder, &found.name)?;
+            let (opened, lent_mode) = self.open(&found)?;
+            found.lent_mode = lent_mode;
             found.opened = Some(opened.try_clone()?);
             self.enter(found.path.clone(), opened)?;
         }

@@ -6,21 +6,31 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use plan::Result;
+use crossbeam_channel::{Receiver, Sender};
 use plan::ports::Meta;
+use plan::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::order::{Job, cannot_read};
 use super::{SMALL_BYTES, Shared};
 use crate::hook::Moment;
+use crate::mounts::shell_word;
 use crate::walk::Found;
-use beneath::{allocated_bytes, meta_of, mtime_ns, read_xattrs, read_xattrs_at};
-use beneath::{is_vanished, stat_entry};
+use beneath::{allocated_bytes, is_vanished, meta_of, mtime_ns, open_by_owner, read_xattrs, read_xattrs_at, stat_entry};
 
 /// How often a small file is read again when it changed meanwhile.
 const READINGS: u32 = 3;
+
+/// Where a reader puts what it read; `None` when the entry is left out.
+pub(super) type Slot = Receiver<Result<Option<Item>>>;
+
+/// An entry to be read.
+pub(super) struct Job {
+    pub(super) sequence: u64,
+    pub(super) found: Found,
+    pub(super) slot: Sender<Result<Option<Item>>>,
+}
 
 /// What was read of an entry.
 pub(super) struct Item {
@@ -74,6 +84,24 @@ pub(super) fn read_entry(shared: &Shared, job: &Job) -> Result<Option<Item>> {
     }
 }
 
+/// What an unreadable entry means: an error, or a notice when the operator wants that.
+pub(super) fn cannot_read(shared: &Shared, path: &Path, error: std::io::Error) -> Option<Error> {
+    if shared.skip_unreadable && !path.as_os_str().is_empty() {
+        shared.notice("unreadable", path, &format!("could not be read ({error}); left out"));
+        return None;
+    }
+    let place = shared.tree.place_of(path);
+    let failed = Error::failed(format!("read {}", place.display())).because(error);
+    if shared.lent.is_some() {
+        return Some(failed.hint("What was restored cannot be read back, so it is not proven. Run as root, or as the owner of the files."));
+    }
+    Some(failed.hint(format!(
+        "A backup without this file would not be complete. Give this program's user the right to read it (as its owner: chmod u+r -- {}), or move it away; \
+         or leave out what cannot be read, with a warning, by the option skip-unreadable.",
+        shell_word(&place)
+    )))
+}
+
 fn item(found: &Found, meta: Meta, kind: Kind, allocated_bytes: u64) -> Item {
     Item { path: found.path.clone(), meta, kind, allocated_bytes, held_bytes: 0 }
 }
@@ -81,7 +109,8 @@ fn item(found: &Found, meta: Meta, kind: Kind, allocated_bytes: u64) -> Item {
 fn read_folder(found: &Found) -> io::Result<Item> {
     let folder = found.opened.as_ref().ok_or(Errno::NOENT)?;
     let stat = fstat(folder)?;
-    let meta = Meta { xattrs: read_xattrs(folder)?, ..meta_of(&stat, false) };
+    let mut meta = Meta { xattrs: read_xattrs(folder)?, ..meta_of(&stat, false) };
+    meta.mode = found.lent_mode.unwrap_or(meta.mode);
     Ok(item(found, meta, Kind::Folder, allocated_bytes(&stat)))
 }
 
@@ -105,11 +134,12 @@ fn replaced(shared: &Shared, path: &Path) -> Option<Item> {
     None
 }
 
-fn open_file(found: &Found) -> io::Result<File> {
+fn open_file(shared: &Shared, found: &Found) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     // Reading shall leave no trace; only the owner may ask for that.
     let fd = match openat(&*found.folder, &found.name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => openat(&*found.folder, &found.name, flags, Mode::empty())?,
+        Err(Errno::ACCESS) if shared.lent.is_some() => open_by_owner(&*found.folder, &found.name)?,
         other => other?,
     };
     Ok(File::from(fd))
@@ -122,7 +152,7 @@ pub(super) fn state_of(stat: &Stat) -> (i64, i128, i64, i64) {
 
 fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
     let found = &job.found;
-    let mut file = open_file(found)?;
+    let mut file = open_file(shared, found)?;
     let mut before = fstat(&file)?;
     if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
         return Ok(replaced(shared, &found.path));
@@ -156,7 +186,7 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
         }
         reading = READINGS.min(reading + 1);
         // The name may mean another file by now (written beside and renamed, as careful writers do): that one is whole.
-        file = open_file(found)?;
+        file = open_file(shared, found)?;
         before = fstat(&file)?;
         if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
             shared.window.leave(held_bytes);

@@ -17,6 +17,7 @@ use plan::{Error, Result};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::complaints::{self, Folders};
+use super::lend::Modes;
 use super::place::{There, broken};
 use super::stream::{self, Identities, Stream, identities, meta_of};
 use super::unpack::{Header, Unpack};
@@ -97,6 +98,7 @@ pub(super) struct RemoteDump {
     identities: Identities,
     first_names: FirstNames,
     folders: Folders,
+    modes: Modes,
     last: PathBuf,
     progress: (u64, u64),
     ended: bool,
@@ -120,10 +122,16 @@ impl RemoteDump {
             identities,
             first_names: FirstNames::default(),
             folders: Folders::default(),
+            modes: Modes::default(),
             last: PathBuf::new(),
             progress: (0, 0),
             ended: false,
         })
+    }
+
+    /// Of entries that were opened for this reading: the modes that they have else.
+    pub(super) fn with_modes(self, modes: Modes) -> Self {
+        Self { modes, ..self }
     }
 
     /// Reads everything, and gives the verdict.
@@ -203,11 +211,13 @@ impl RemoteDump {
         if let Some((device, inode, links)) = self.identities.remove(name_of(&header.path)).filter(|_| is_file) {
             (meta.identity, meta.links) = (Some((device, inode)), links);
         }
+        meta.mode = self.modes.remove(name_of(&header.path)).unwrap_or(meta.mode);
         let tallied = &mut state.tallied;
         if matches!(header.kind, b'3' | b'4') {
             tallied.notices.about("devices", &path, "a device file; left out");
             return Ok(None);
         }
+        tallied.clamp(&path, &mut meta);
         let first = self.first_names.meet(&path, &mut meta, header.size_bytes, &mut tallied.notices);
         tallied.arrive(&path, &meta, header.size_bytes, first.as_deref(), header.kind == b'2');
         let content = match header.kind {

@@ -9,6 +9,7 @@ use plan::{Error, Result};
 use super::place::{There, broken, program};
 use super::runs;
 use crate::Options;
+use crate::mounts::chattr;
 use crate::runs::half_loaded_by;
 use crate::space::{Need, Volume};
 
@@ -26,7 +27,6 @@ struct Seen {
     size_bytes: u64,
     allocated_bytes: u64,
     unreadable: u64,
-    mounted_at_top: bool,
     /// Exit status of the counting; 124 when its time was over.
     ended: Option<i32>,
 }
@@ -54,13 +54,12 @@ impl Seen {
             (Some("end"), Some(status)) => self.ended = status.parse().ok(),
             (Some(kind), Some(size)) => {
                 let mut number = || words.next().and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-                let (blocks, depth, device) = (number(), number(), number());
+                let blocks = number();
                 self.entries += 1;
                 self.allocated_bytes += blocks * 512;
                 if kind == "f" {
                     self.size_bytes += size.parse().unwrap_or(0);
                 }
-                self.mounted_at_top |= depth == 1 && self.word("device").parse() != Ok(device);
             }
             _ => {}
         }
@@ -155,10 +154,18 @@ pub(super) fn look(there: &There, context: &Context, options: &Options) -> Resul
         let text = "the pod's user is not root: owners that differ from it cannot be set, a warning will name how many";
         restore_problems.push(Problem::new(Severity::Note, text));
     }
-    if seen.mounted_at_top {
-        let text = "another volume is mounted in the folder, and through a pod it can be neither swapped nor replaced";
-        restore_problems
-            .push(Problem::new(Severity::Blocks, text).way_out("Restore with the volume mounted: run threescale-backup in the cluster."));
+    if !seen.word("mount").is_empty() {
+        let text = format!(
+            "another volume is mounted in the folder, at {}, and through a pod it can be neither swapped nor replaced",
+            seen.word("mount")
+        );
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(
+            "Unmount it (take it out of the pod's volume mounts), or restore with the volume mounted: run threescale-backup in the cluster.",
+        ));
+    }
+    if !seen.word("fixed").is_empty() {
+        let text = format!("{} in {address} can be neither replaced nor removed", seen.word("fixed"));
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(chattr(seen.word("fixed").as_ref())));
     }
     let mut facts: Vec<(String, String)> = ["file-system", "tar"]
         .into_iter()

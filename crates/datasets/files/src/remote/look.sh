@@ -14,8 +14,21 @@ printf 'file-system %s\n' "$(stat -f -c %T . 2>/dev/null)"
 if [ -w . ] && [ -x . ]; then echo 'writable yes'; else echo 'writable no'; fi
 printf 'device %s\n' "$(stat -c %d . 2>/dev/null)"
 printf 'above %s\n' "$(stat -c %d .. 2>/dev/null)"
+here=$(pwd -P)
+here=${here%/}
+while read -r _ _ _ _ point _; do
+    case $point in
+    *\\*) point=$(printf '%b' "$(printf '%s' "$point" | sed 's/\\/\\0/g')") ;;
+    esac
+    case $point in
+    "$here"/*) printf 'mount %s\n' "$(printf '%s' "${point#"$here"/}" | tr '\n' '?')" ;;
+    esac
+done </proc/self/mountinfo
+if [ "$2" != 0 ] && command -v lsattr >/dev/null; then
+    timeout "$2" lsattr -Ra . 2>/dev/null | grep -E '^[-a-zA-Z]*[ia][-a-zA-Z]* \./' | grep -v '/\.\.$' | head -n 1 | sed 's/^[^ ]*/fixed/'
+fi
 echo
 [ "$2" = 0 ] && exit 0
 timeout "$2" find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o \
-    -printf '%y %s %b %d %D\n' -type f ! -readable -printf 'u\n'
+    -printf '%y %s %b\n' -type f ! -readable -printf 'u\n'
 echo "end $?"

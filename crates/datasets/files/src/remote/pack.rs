@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::unpack::{BLOCK_BYTES, Header};
+use crate::times::seconds;
 
 /// Writes the header of an entry. Its content and [`padding`] come next.
 pub(super) fn header(to: &mut impl Write, header: &Header) -> io::Result<()> {
@@ -35,12 +36,6 @@ pub(super) fn padding(to: &mut impl Write, size_bytes: u64) -> io::Result<()> {
 /// Ends the archive.
 pub(super) fn end(to: &mut impl Write) -> io::Result<()> {
     to.write_all(&[0; 2 * BLOCK_BYTES])
-}
-
-/// A time as `tar` and `touch` read it: `-1.500000000`.
-pub(super) fn seconds(mtime_ns: i128) -> String {
-    let (sign, total) = if mtime_ns < 0 { ("-", -mtime_ns) } else { ("", mtime_ns) };
-    format!("{sign}{}.{:09}", total / 1_000_000_000, total % 1_000_000_000)
 }
 
 /// A record's length counts its own digits.

@@ -13,6 +13,9 @@ const WRITE_BYTES: usize = 128 << 10;
 /// Of what a program says, as much as an error shows.
 const SHOWN_CHARS: usize = 600;
 
+/// Runs a script that comes as input: a whole one, or none.
+const READ_AND_RUN: &str = r#"script=$(cat) && eval "$script""#;
+
 /// The exit statuses of this crate's scripts. Those of `tar`, `find` and a shell are below.
 pub(super) const NO_ROOT: i32 = 71;
 
@@ -50,6 +53,12 @@ impl There {
         Ok((bytes, process.finish()?))
     }
 
+    /// As [`There::try_ask`], for a script that is too long for a command: it goes there as input.
+    pub(super) fn try_ask_long(&self, context: &Context, what: &str, script: &str, arguments: &[&str]) -> Result<(Vec<u8>, Ended)> {
+        let lines = program(script, &[]).command.into_iter().nth(2).unwrap_or_default();
+        self.try_feed(context, what, READ_AND_RUN, arguments, |to| to.write_all(lines.as_bytes()).map_err(|error| broken(what, error)))
+    }
+
     /// Runs a script that reads what `write` writes; gives what it wrote.
     pub(super) fn feed(
         &self,
@@ -59,6 +68,20 @@ impl There {
         arguments: &[&str],
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<Vec<u8>> {
+        let (bytes, ended) = self.try_feed(context, what, script, arguments, write)?;
+        self.success(ended, what)?;
+        Ok(bytes)
+    }
+
+    /// The same, for a script whose exit status says something.
+    fn try_feed(
+        &self,
+        context: &Context,
+        what: &str,
+        script: &str,
+        arguments: &[&str],
+        write: impl FnOnce(&mut dyn Write) -> Result<()>,
+    ) -> Result<(Vec<u8>, Ended)> {
         let mut process = self.remote.start(context, &program(script, arguments).with_input())?;
         let input = process.input().ok_or_else(|| Error::failed(format!("{what}: there is no way in")))?;
         let mut feed = Feed { to: BufWriter::with_capacity(WRITE_BYTES, input), broke: false };
@@ -75,10 +98,7 @@ impl There {
             Err(error) => return Err(error),
         };
         match (arrived, answer(&mut *process, what)) {
-            (Ok(()), Ok(bytes)) => {
-                self.success(process.finish()?, what)?;
-                Ok(bytes)
-            }
+            (Ok(()), Ok(bytes)) => Ok((bytes, process.finish()?)),
             (Err(error), Ok(_)) if error.class() != Class::Transient => {
                 // A program that gave up says why; its silence leaves what was seen here. After a broken connection its complaint is a consequence.
                 let said = process.finish().ok().and_then(|ended| self.success(ended, what).err());
@@ -114,7 +134,10 @@ fn way_out(said: &str) -> Option<&'static str> {
         ("Disk quota", "Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
         ("Read-only file system", "The volume is mounted read-only: mount it for writing."),
         ("Permission denied", "The pod's user has no right to it: let it run as the owner of the files."),
-        ("Operation not permitted", "The pod's user has no right to it: let it run as the owner of the files."),
+        (
+            "Operation not permitted",
+            "The pod's user has no right to it: let it run as the owner of the files. Where it is, or root: lsattr shows files that chattr -i -a must free.",
+        ),
         ("File name too long", "Restore with the volume mounted: the pod's tar cannot make paths that long."),
     ];
     ways.iter().find(|(text, _)| said.contains(text)).map(|(_, way)| *way)

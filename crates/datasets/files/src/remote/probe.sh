@@ -1,8 +1,4 @@
-# What the volume keeps: unpacks one file into the run's folder, and packs it again. Arguments: root, the run's folder.
-export LC_ALL=C
-unset TAR_OPTIONS POSIXLY_CORRECT CDPATH
-cd -P -- "$1" || exit 71
-cd -P -- "./$2" || exit 70
+# After enter.sh, in the run's folder: what the volume keeps: unpacks one file and packs it again.
 rm -rf -- ./probe
 # What cannot be set shows in what is read back.
 tar --extract --file=- --same-permissions --numeric-owner --no-same-owner --xattrs '--xattrs-include=*' 2>/dev/null

@@ -1,4 +1,5 @@
-# What the folders of runs say. Arguments: root, "sizes" or "". For each, ended by NUL: its name, mark.json, swap.json, the names that are in it, kilobytes.
+# What the folders of runs say. Arguments: root, "sizes" or "". For each, ended by NUL: its name, mark.json, swap.json,
+# when that was written, the names that are in it, kilobytes.
 export LC_ALL=C
 unset CDPATH DU_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE POSIXLY_CORRECT
 cd -P -- "$1" || exit 71
@@ -16,11 +17,13 @@ for name in *; do
     printf '%s\0' "$name"
     for file in mark.json swap.json; do
         if [ -f "./$name/$file" ] && [ ! -L "./$name/$file" ]; then
-            cat -- "./$name/$file" || exit 70
+            timeout 60 head -c 1048576 -- "./$name/$file" || exit 70
         fi
         printf '\0'
     done
-    for part in staged.json stage before late; do
+    stat -c %.9Y -- "./$name/swap.json" 2>/dev/null
+    printf '\0'
+    for part in staged.json stage before late since; do
         if [ -e "./$name/$part" ]; then
             printf '%s ' "$part"
         fi

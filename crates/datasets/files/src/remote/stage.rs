@@ -10,9 +10,10 @@ use plan::ports::{Context, Entry, EntryKind, Event, Road, Snapshot, Verb};
 use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 
+use super::lend::{self, Of};
 use super::pack;
 use super::place::{There, broken};
-use super::swap::{Status, Steps, folder};
+use super::swap::{Status, Words, folder};
 use super::unpack::{Header, Unpack};
 use crate::census::{Census, add_attribute};
 use crate::dump::SMALL_BYTES;
@@ -21,11 +22,10 @@ use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::{MARK, Mark};
 use crate::stage::{STAGE, STAGED, Staged, check_all, check_entry};
-use crate::swap::Phase;
 
-const EXTRACT: &str = include_str!("extract.sh");
-const PROBE: &str = include_str!("probe.sh");
-const OWNERS: &str = include_str!("owners.sh");
+const EXTRACT: &str = concat!(include_str!("enter.sh"), include_str!("extract.sh"));
+const PROBE: &str = concat!(include_str!("enter.sh"), include_str!("probe.sh"));
+const OWNERS: &str = concat!(include_str!("enter.sh"), include_str!("owners.sh"));
 /// The place's `tar` unpacks by whole paths, which the kernel limits to 4095 bytes.
 const PATH_BYTES_MAX: usize = 3900;
 /// Warnings that are kept with the staged copy, and their length.
@@ -37,24 +37,6 @@ const CLASSES: [&str; 3] = ["user.", "trusted.", "system.posix_acl_"];
 
 /// Entries by owner and group.
 type Owners = BTreeMap<(u32, u32), u64>;
-
-/// Removes what an earlier staging of this run left.
-pub(super) fn clear(there: &There, context: &Context, spot: &Spot) -> Result<()> {
-    let status = Status::ask(there, context, spot)?;
-    check_phase(&status)?;
-    if status.present {
-        Steps::new(there, spot).then(&["clear"]).run(context, "make room for the staged files in")?;
-    }
-    Ok(())
-}
-
-fn check_phase(status: &Status) -> Result<()> {
-    match status.phase() {
-        None | Some(Phase::Undone) => Ok(()),
-        Some(phase) => Err(Error::failed(format!("the swap of the files has begun already ({phase:?}): nothing is staged over it"))
-            .hint("Run resume or undo first.")),
-    }
-}
 
 /// Stages into the run's folder, or (in place) instead of the live data.
 pub(super) fn stage(
@@ -69,16 +51,15 @@ pub(super) fn stage(
         check_all(context, snapshot)?;
     }
     let status = Status::ask(there, context, spot)?;
-    check_phase(&status)?;
-    let time = super::stream::root_meta(there, context)?.time_word();
     // The mark comes before the first change: in place it tells every reader that the data is half replaced.
-    let steps = Steps::new(there, spot).then(&["make", &time]).write(MARK, mark)?.then(&["clear"]);
+    let steps = Words::new(there, spot).then(&["movable", "make"]).write(MARK, mark)?.then(&["clear"]);
     steps.run(context, "make room for the staged files in")?;
     let (staged, settable) = probe(there, context, spot)?;
     // Not before the place has shown that it can be written.
-    let (step, target) = if in_place { ("empty", ".".to_owned()) } else { (STAGE, format!("{}/{STAGE}", folder(spot))) };
+    let (step, target) =
+        if in_place { (["empty"].as_slice(), ".".to_owned()) } else { ([STAGE].as_slice(), format!("{}/{STAGE}", folder(spot))) };
     context.stop.check()?;
-    Steps::new(there, spot).then(&[step]).run(context, "make room for the staged files in")?;
+    Words::new(there, spot).then(step).run(context, "make room for the staged files in")?;
     let mut staging = Staging {
         context,
         snapshot,
@@ -95,11 +76,12 @@ pub(super) fn stage(
     let owner = if status.user == 0 { "--same-owner" } else { "--no-same-owner" };
     there.feed(context, &what, EXTRACT, &[&there.root, &target, owner], |to| staging.write(to))?;
     staging.advance(0, 0, true);
-    let found = owners(&there.ask(context, &what, OWNERS, &[&there.root, &target])?)?;
+    let count = || owners(&there.ask(context, &what, OWNERS, &[&there.root, &target])?);
+    let found = lend::while_lent(there, context, spot, (&target, Of::Folders), |_| count())?;
     let staged = staging.finish(kept, &found);
     staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
-    let steps = Steps::new(there, spot);
-    let steps = if in_place { steps.root(staged.root.as_ref()) } else { steps };
+    let steps = Words::new(there, spot);
+    let steps = if in_place { steps.root(staged.root.as_ref()).then(&["door"]) } else { steps };
     steps.write(STAGED, &staged)?.run(context, "finish the staged files in")
 }
 

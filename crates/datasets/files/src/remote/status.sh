@@ -1,5 +1,4 @@
-# How far a run came. Arguments: root, the run's folder. Writes the user's id, "present" or "absent", swap.json,
-# staged.json, each ended by NUL.
+# How far a run came. Arguments: root, the run's folder. Writes the user's id and staged.json, each ended by NUL.
 export LC_ALL=C
 unset CDPATH
 cd -P -- "$1" || exit 71
@@ -11,17 +10,14 @@ for folder in .threescale-backup "$2"; do
     fi
 done
 if [ ! -d "$2" ]; then
-    printf 'absent\0\0\0'
+    printf '\0'
     exit 0
 fi
 if [ "$(stat -c %d .)" != "$(stat -c %d "$2")" ]; then
     printf '%s is on another volume than the data: nothing may be mounted at .threescale-backup\n' "$2" >&2
     exit 70
 fi
-printf 'present\0'
-for file in swap.json staged.json; do
-    if [ -e "$2/$file" ]; then
-        cat -- "$2/$file" || exit 70
-    fi
-    printf '\0'
-done
+if [ -f "$2/staged.json" ] && [ ! -L "$2/staged.json" ]; then
+    timeout 60 head -c 1048576 -- "$2/staged.json" || exit 70
+fi
+printf '\0'

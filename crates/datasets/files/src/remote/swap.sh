@@ -1,35 +1,85 @@
 # Changes a run's folder and the root, by steps. Arguments: root, the run's folder, then steps with their arguments. Ends at the first that fails.
-#   make TIME            makes the run's folder, for its owner only; the root keeps its time
+#   make                 makes the run's folder, for its owner only; the root keeps its time
 #   clear                removes what was staged
-#   empty                removes all data at the root (in place only)
+#   empty                removes all data at the root (in place only); as root the tree is closed to its owner before
 #   stage                makes the folder for the staged copy
 #   write FILE TEXT      writes a file of the run so that a crash leaves the old or the new
-#   mounts               fails when another volume is mounted at an entry of the root
+#   movable              fails when another volume is mounted below the root, or what is at it cannot be renamed
 #   take FOLDER          all data at the root goes into a folder of the run, until the root stays empty
 #   put FOLDER           all that is in a folder of the run goes to the root
 #   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time
-#   remove TIME          removes the run's folder with all that is in it; the root keeps its time
+#   door                 opens the tree to its owner again
+#   tick                 waits until the volume's clock is past all that was done
+#   since TIME           what was changed at the root after this time goes to since/, by its path
+#   remove keeps|all     removes the run's folder, but for late/ and since/ when they are kept; the root keeps its time
 # What somebody made at the root meanwhile is never overwritten: it goes to late/, and "late NAME" is written, ended by NUL.
-# Every step may be begun again after a crash at any point in it.
+# Every step may be begun again after a crash at any point in it. The run's folder is held open and reached by what it is, not by its name: whoever owns
+# the tree may put something else there.
 export LC_ALL=C
 unset CDPATH POSIXLY_CORRECT
-root=$1
-run=$2
+name=$2
+cd -P -- "$1" || exit 71
 shift 2
-cd -P -- "$root" || exit 71
-case $run in
+here=$(pwd -P)
+here=${here%/}
+exec 8<.
+case $name in
 .threescale-backup/?*) ;;
 *) exit 70 ;;
 esac
+run=$name
 
 fail() {
     printf '%s\n' "$1" >&2
     exit "${2:-70}"
 }
 
+# The owner of the root may have taken the right to write from himself.
+closed=
+if [ ! -w . ]; then
+    closed=$(stat -c %a .)
+    chmod u+rwx . 2>/dev/null || closed=
+fi
+trap '[ -z "$closed" ] || chmod -- "00$closed" /proc/self/fd/8/.' EXIT
+
+# mounts: what is mounted below the root.
+mounts() {
+    while read -r _ _ _ _ point _; do
+        case $point in
+        *\\*) point=$(printf '%b' "$(printf '%s' "$point" | sed 's/\\/\\0/g')") ;;
+        esac
+        case $point in
+        "$here"/*) printf '%s\n' "${point#"$here"/}" ;;
+        esac
+    done </proc/self/mountinfo
+}
+
+# hold: the run's folder is what is open as 9 from now on.
+hold() {
+    [ ! -L .threescale-backup ] && [ ! -L "$name" ] || fail "$name is a symbolic link"
+    [ -d "$name" ] || return 0
+    cd -P -- "$name" || exit 70
+    [ "$(pwd -P)" = "$here/$name" ] || fail "$name leads elsewhere"
+    exec 9<.
+    cd -P /proc/self/fd/8 || exit 70
+    run=/proc/self/fd/9
+    [ -O "$run/." ] || owned || fail "$name belongs to another user"
+    point=$(mounts | grep '^\.threescale-backup/')
+    [ -z "$point" ] || fail "$point" 21
+    alone
+}
+
+# Where root is nobody: what this user makes there belongs to whom the folder does.
+owned() {
+    mkdir -m 700 -- "$run/own" 2>/dev/null
+    [ "$(stat -c %u -- "$run/own")" = "$(stat -c %u -- "$run/.")" ]
+    status=$?
+    rmdir -- "$run/own"
+    return $status
+}
+
 # A call whose connection broke may go on here: no two at a time.
 alone() {
-    [ -d "$run" ] || return 0
     waited=0
     while read -r host pid 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
         grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
@@ -37,7 +87,8 @@ alone() {
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1
     done
-    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work" || fail "write into $run"
+    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work" || fail "write into $name"
+    shut
 }
 
 # data FOLDER ACTION...: what is data in it.
@@ -57,10 +108,11 @@ private() {
     [ -d "$1" ] || mkdir -m 700 -- "$1" || fail "make $1"
 }
 
-# discard FOLDER: whatever the modes in it. Never follows a link or leaves the volume.
+# discard FOLDER: whatever the modes in it. Never follows a link or leaves the volume. Root needs no right of an owner's.
 discard() {
     [ -e "$1" ] || [ -L "$1" ] || return 0
-    find "$1" -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} \; || fail "remove $1"
+    [ ! -L "$1" ] || { rm -f -- "$1" && return; }
+    [ "$(id -u)" = 0 ] || find "$1" -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} \; || fail "remove $1"
     rm -rf --one-file-system -- "$1" || fail "remove $1"
 }
 
@@ -73,10 +125,29 @@ write() {
     stable "$run"
 }
 
-# One entry that did not move with the others: FROM TO LATE. The entry of that name at the root is the one that came late.
+# shut: closes the folder that was opened for its rename, wherever it is. "opened" holds its mode and inode, then its name.
+shut() {
+    [ -s "$run/opened" ] || return 0
+    { read -r mode inode && folder=$(cat; echo .); } <"$run/opened"
+    folder=${folder%.}
+    for at in . "$run/before" "$run/stage" "$run/late"; do
+        [ "$(stat -c %i -- "$at/$folder" 2>/dev/null)" != "$inode" ] || chmod -- "00$mode" "$at/$folder" || fail "set the mode of $folder"
+    done
+    rm -f -- "$run/opened"
+}
+
+# One entry that did not move with the others: FROM TO RUN. The entry of that name at the root is the one that came late.
 one='
-    from=$1 to=$2 late=$3
-    name=${from##*/}
+    from=$1 to=$2 run=$3
+    late=$run/late name=${from##*/}
+    # A folder that is moved is changed: its owner must be allowed to write into it.
+    move() {
+        if [ -d "$1" ] && [ ! -L "$1" ] && [ ! -w "$1" ]; then
+            printf "%s %s\n%s" "$(stat -c %a -- "$1")" "$(stat -c %i -- "$1")" "${1##*/}" >"$run/opened.new" || exit 1
+            mv -f -- "$run/opened.new" "$run/opened" && chmod u+w -- "$1" || exit 1
+        fi
+        mv -nT -- "$1" "$2" || exit 1
+    }
     [ -e "$from" ] || [ -L "$from" ] || exit 0
     if [ -e "$to/$name" ] || [ -L "$to/$name" ]; then
         if [ "$to" = . ]; then aside=./$name; else aside=$from; fi
@@ -87,19 +158,25 @@ one='
             as=late-$number
             [ "$number" -lt 1000 ] || exit 1
         done
-        mv -nT -- "$aside" "$late/$as" || exit 1
+        move "$aside" "$late/$as"
         printf "late %s\0" "$name"
     fi
     if [ -e "$from" ] || [ -L "$from" ]; then
-        mv -nT -- "$from" "$to/$name" || exit 1
+        move "$from" "$to/$name"
         if [ -e "$from" ] || [ -L "$from" ]; then exit 1; fi
     fi
 '
 
-# move FROM TO: all data. What stands in the way is met one by one.
+# move FROM TO: all data. What stands in the way is met one by one; of folders that were opened for it one at a time.
 move() {
     data "$1" -exec mv -n -t "$2" -- {} + 2>/dev/null
-    data "$1" -exec sh -c "$one" one {} "$2" "$run/late" \;
+    while [ -n "$(data "$1" -printf x -quit)" ]; do
+        data "$1" -exec sh -c "$one" one {} "$2" "$run" \; -quit || return
+        shut
+        left=$(data "$1" -printf x | wc -c)
+        [ "$left" != "$was" ] || return 0
+        was=$left
+    done
 }
 
 take() {
@@ -111,7 +188,7 @@ take() {
             data . -printf '%f\n' | head -n 5 >&2
             exit 20
         fi
-        move . "$run/$1" || fail "list the root"
+        was= move . "$run/$1" || fail "list the root"
     done
     stable "$run/$1"
     stable .
@@ -119,39 +196,86 @@ take() {
 
 put() {
     private "$run/$1"
-    move "$run/$1" . || fail "list $run/$1"
-    [ -z "$(data "$run/$1" -printf x -quit)" ] || fail "$(data "$run/$1" -printf '%p could not be moved' -quit)"
+    was= move "$run/$1" . || fail "list $name/$1"
+    [ -z "$(data "$run/$1" -printf x -quit)" ] || fail "$(data "$run/$1" -printf '%f could not be moved' -quit)"
     stable "$run/$1"
     stable .
 }
 
 root() {
     if [ "$(stat -c %d .)" != "$(stat -c %d ..)" ] || [ "$(stat -c %i .)" = "$(stat -c %i ..)" ]; then
-        [ "$(stat -c '%a %u %g' .)" = "$1 $2 $3" ] || printf 'root\0'
+        [ -e "$run/door" ] || [ "$(stat -c '%a %u %g' .)" = "$1 $2 $3" ] || printf 'root\0'
     else
         # Five digits: fewer leave the set-group bit of a folder as it is.
         { chown -- "$2:$3" . && chmod -- "00$1" .; } 2>/dev/null || printf 'root\0'
+        closed=
+        rm -f -- "$run/door"
     fi
     touch -m -d "@$4" . 2>/dev/null || :
 }
 
-alone
+# Root unpacks into a tree that nobody else can enter. What the root was is noted before.
+close_door() {
+    [ "$(id -u)" = 0 ] || return 0
+    [ -s "$run/door" ] || write door "$(stat -c '%a %u:%g' .)"
+    chown 0:0 . 2>/dev/null && chmod 700 .
+}
+
+door() {
+    [ -s "$run/door" ] || return 0
+    read -r mode owner <"$run/door" || [ -n "$owner" ] || fail "read $name/door"
+    chown -- "$owner" . && chmod -- "00$mode" . || fail "give the root back to $owner"
+    rm -f -- "$run/door"
+}
+
+# What is newer, one folder's names at a time, in that folder: TO ROOT NAME...
+since='
+    to=$1 here=$2
+    shift 2
+    at=$(pwd -P; echo .)
+    at=${at%??}
+    case $at/ in
+    "$here"/*) ;;
+    *) exit 1 ;;
+    esac
+    mkdir -p -m 700 -- "$to" "$to${at#"$here"}" || exit 1
+    for name; do
+        as=$to${at#"$here"}/${name#./}
+        if [ -d "$name" ] && [ ! -L "$name" ]; then
+            mkdir -p -m 700 -- "$as" && printf "folder\0"
+        else
+            if [ -e "$as" ] || [ -L "$as" ]; then mv -nT -- "$as" "${as%/*}/since-$(stat -c %i -- "$as")" || exit 1; fi
+            mv -nT -- "$name" "$as" && printf "since %s\0" "${at#"$here"}/${name#./}"
+        fi
+    done
+'
+
+newer() {
+    time=$1
+    shift
+    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o \
+        -newerct "@$time" \( ! -type d -o -newermt "@$time" \) "$@"
+}
+
+hold
 while [ $# -gt 0 ]; do
     step=$1
     shift
     case $step in
     make)
-        [ -d .threescale-backup ] || { private .threescale-backup && { touch -m -d "@$1" . 2>/dev/null || :; }; }
-        private "$run"
-        alone
-        shift
+        time=$(stat -c %.9Y .)
+        private .threescale-backup
+        private "$name"
+        hold
+        touch -m -d "@$time" . 2>/dev/null || :
         ;;
     clear)
         rm -f -- "$run/staged.json" || fail "remove staged.json"
         discard "$run/stage"
         ;;
     empty)
-        find . -xdev -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found \) -prune -o \
+        close_door
+        [ "$(id -u)" = 0 ] || find . -xdev -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found \) -prune -o \
             -type d ! -perm -u=rwx -exec chmod u+rwx {} \; || fail "empty the root"
         data . -exec rm -rf --one-file-system -- {} + || fail "empty the root"
         [ -z "$(data . -printf x -quit)" ] || fail "$(data . -printf '%f could not be removed' -quit)"
@@ -161,11 +285,12 @@ while [ $# -gt 0 ]; do
         write "$1" "$2"
         shift 2
         ;;
-    mounts)
-        device=$(stat -c %d .)
-        # Numbers only: names may hold anything.
-        if [ "$(data . -printf '%D\n' | sort -u | grep -cvx "$device")" -gt 0 ]; then
-            fail "$(data . -type d -exec sh -c '[ "$(stat -c %d -- "$2")" = "$1" ] || printf %s "$2"' at "$device" {} \;)" 21
+    movable)
+        point=$(mounts)
+        [ -z "$point" ] || fail "$point" 21
+        if command -v lsattr >/dev/null; then
+            fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[^ ]*[ia][^ ]* ' | head -n 1)
+            [ -z "$fixed" ] || fail "${fixed#* }" 23
         fi
         ;;
     take)
@@ -180,12 +305,38 @@ while [ $# -gt 0 ]; do
         root "$1" "$2" "$3" "$4"
         shift 4
         ;;
+    door) door ;;
+    tick)
+        tries=0
+        while rm -f -- "$run/tick" && : >"$run/tick" && [ -z "$(find "$run/tick" -newermc .)" ] && [ "$tries" -lt 50 ]; do
+            tries=$((tries + 1))
+            sleep 0.02 2>/dev/null || sleep 1
+        done
+        rm -f -- "$run/tick"
+        ;;
+    since)
+        newer "$1" -execdir sh -c "$since" since "$run/since" "$here" {} + || fail "keep what was changed since"
+        [ -z "$(newer "$1" ! -type d -print -quit)" ] || fail "$(newer "$1" ! -type d -printf '%P could not be kept' -quit)"
+        shift
+        ;;
     remove)
-        # First: without it nobody takes what is left for a half replacement.
-        rm -f -- "$run/mark.json" || fail "remove mark.json"
-        discard "$run"
+        time=$(stat -c %.9Y .)
+        [ "$run" = "$name" ] || {
+            door
+            discard "$run/before"
+            discard "$run/stage"
+            if [ "$1" = keeps ] && [ -n "$(find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
+                rm -f -- "$run/staged.json" "$run/at-work"
+            else
+                # First: without it nobody takes what is left for a half replacement.
+                rm -f -- "$run/mark.json" || fail "remove mark.json"
+                discard "$run/late"
+                discard "$run/since"
+                rm -rf --one-file-system -- "$name" || fail "remove $name"
+            fi
+        }
         rmdir .threescale-backup 2>/dev/null
-        touch -m -d "@$1" . 2>/dev/null || :
+        touch -m -d "@$time" . 2>/dev/null || :
         shift
         ;;
     *) fail "no such step: $step" ;;

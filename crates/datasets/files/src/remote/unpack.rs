@@ -5,6 +5,8 @@
 
 use std::io::{self, Read};
 
+use crate::times::nanoseconds;
+
 /// Everything in a tar stream comes in blocks of this size.
 pub(super) const BLOCK_BYTES: usize = 512;
 /// The largest extended header: extended attributes have 64 KiB each, paths have no limit of their own.
@@ -230,7 +232,7 @@ fn parse(mut bytes: &[u8]) -> io::Result<Extended> {
             b"size" => extended.size_bytes = Some(digits(value).ok_or_else(odd)?),
             b"uid" => extended.uid = Some(digits(value).ok_or_else(odd)?),
             b"gid" => extended.gid = Some(digits(value).ok_or_else(odd)?),
-            b"mtime" => extended.mtime_ns = Some(nanoseconds(value).ok_or_else(odd)?),
+            b"mtime" => extended.mtime_ns = Some(std::str::from_utf8(value).ok().and_then(nanoseconds).ok_or_else(odd)?),
             _ if key.starts_with(b"GNU.sparse.") => return Err(damaged("a sparse file")),
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
@@ -245,14 +247,4 @@ fn parse(mut bytes: &[u8]) -> io::Result<Extended> {
 
 fn digits<T: std::str::FromStr>(bytes: &[u8]) -> Option<T> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
-}
-
-/// `-1.5`: seconds and a fraction of any length.
-fn nanoseconds(value: &[u8]) -> Option<i128> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    let total = seconds.parse::<i128>().ok()? * 1_000_000_000 + fraction.parse::<i128>().ok()?;
-    Some(if negative { -total } else { total })
 }

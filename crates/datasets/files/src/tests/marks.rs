@@ -119,7 +119,8 @@ fn of_two_restores_the_newer_one_is_undone_first() {
             assert_eq!(store.undo(context, place).unwrap(), Undone::PreviousIsLive);
             store.discard(context, place, Discard::Staged).unwrap();
         }
-        assert_eq!((outside(&target), target.join(".threescale-backup").exists()), (before, false));
+        assert_eq!((outside(&target), target.join(".threescale-backup/01two").exists()), (before, false));
+        assert_eq!(std::fs::read(target.join(".threescale-backup/01one/since/since")).unwrap(), b"one");
     }
 }
 

@@ -146,20 +146,6 @@ fn what_a_writer_makes_in_the_middle_is_kept_aside() {
 }
 
 #[test]
-fn a_mount_at_the_top_is_refused_before_anything_moves() {
-    let (_guard, source, target) = trees();
-    shell(&target, "mkdir volume; mount -t tmpfs tmpfs volume");
-    let (memory, kept) = backup(&source);
-    let blocks = pod(&target).look(&context()).unwrap().restore_problems.iter().any(|problem| problem.text.contains("another volume"));
-    let place = stage_into(&pod(&target), &memory, &kept, Road::SideCopy);
-    let before = outside(&target);
-    let error = pod(&target).cut_over(&context(), &place).unwrap_err();
-    let same = outside(&target) == before;
-    shell(&target, "umount -l volume");
-    assert!(blocks && same && error.class() == plan::Class::Refused, "{error:?}");
-}
-
-#[test]
 fn two_calls_are_never_at_work_at_a_time() {
     let (_guard, source, target) = trees();
     let (memory, kept) = backup(&source);

@@ -7,10 +7,10 @@ use plan::ports::Severity;
 use super::*;
 
 /// A small tmpfs, gone at the end.
-struct Small(PathBuf);
+pub(super) struct Small(PathBuf);
 
 impl Small {
-    fn mount(at: &Path, options: &str) -> Self {
+    pub(super) fn mount(at: &Path, options: &str) -> Self {
         shell(at, &format!("mount -t tmpfs -o {options} tmpfs ."));
         Self(at.to_owned())
     }

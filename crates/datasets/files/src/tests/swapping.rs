@@ -140,19 +140,6 @@ fn what_a_writer_makes_in_the_middle_is_kept_aside() {
 }
 
 #[test]
-fn files_made_after_the_cut_over_go_with_the_restored_data() {
-    let (_guard, source, target) = trees();
-    let before = outside(&target);
-    let (memory, kept) = backup(&source);
-    let place = stage(&target, &memory, &kept, Road::SideCopy);
-    store(&target).cut_over(&context(), &place).unwrap();
-    write(target.join("uploaded"), "since");
-    store(&target).undo(&context(), &place).unwrap();
-    assert_eq!(outside(&target), before);
-    assert_eq!(std::fs::read(target.join(".threescale-backup/01jrun/stage/uploaded")).unwrap(), b"since");
-}
-
-#[test]
 fn a_place_of_another_hand_is_not_followed() {
     let (_guard, _, target) = trees();
     for run in ["", "..", "a/b", "/etc"] {

@@ -1,0 +1,258 @@
+//! What a cut-over, its undo and a removal do, by how far the swap came: pure rules, for the mounted tree and for one in a pod.
+//!
+//! How far a swap came is told by one file, `swap.json`, written before each phase; every phase is a loop "move all that is still there", so it can be begun
+//! again after a crash at any rename. What a writer makes at the root meanwhile is never overwritten: it goes to `late/`.
+//!
+//! ```text
+//! (none) → taking-out → putting-in → swapped            cut_over
+//!             ↓              ↓           ↓
+//!             ↓          undo-taking-out ←              undo
+//!             └→ undo-putting-back ← ↓ → undone         (as none)
+//! ```
+
+use plan::ids::DataSetName;
+use plan::ports::{Discard, Road, Undone};
+use plan::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::root::RootMeta;
+use crate::run_folder::Spot;
+use crate::runs::{self, Found};
+use crate::stage::{STAGE, Staged};
+
+/// Name of the folder of the previous data.
+pub(crate) const BEFORE: &str = "before";
+/// Name of the folder of what a writer made in the middle of a swap.
+pub(crate) const LATE: &str = "late";
+/// Name of the folder of what was made or changed after the cut-over, when that was undone.
+pub(crate) const SINCE: &str = "since";
+/// The folders that hold what nobody can make again: they outlive an undo.
+pub(crate) const KEPT: [&str; 2] = [LATE, SINCE];
+/// Name of the file of the phase.
+pub(crate) const SWAP: &str = "swap.json";
+
+/// How far a swap came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Phase {
+    /// Live entries go to `before/`.
+    TakingOut,
+    /// Staged entries go to the root.
+    PuttingIn,
+    /// The restored data is live.
+    Swapped,
+    /// What was made since goes to `since/`, all else of the root to `stage/`.
+    UndoTakingOut,
+    /// Entries of `before/` go to the root.
+    UndoPuttingBack,
+    /// The previous data is live again.
+    Undone,
+    /// The previous data is being removed: there is nothing to swap any more.
+    Discarding,
+    /// The staged copy is being removed; the previous data is live.
+    DroppingStaged,
+}
+
+impl Phase {
+    /// Whether live data is neither the old nor the new.
+    pub(crate) const fn is_half(self) -> bool {
+        matches!(self, Self::TakingOut | Self::PuttingIn | Self::UndoTakingOut | Self::UndoPuttingBack)
+    }
+}
+
+/// What is noted of a swap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Swap {
+    pub(crate) phase: Phase,
+    /// The root's own metadata before the cut-over.
+    pub(crate) root_before: RootMeta,
+    /// Counts up with each swap of this tree whose previous data is still kept.
+    #[serde(default)]
+    pub(crate) order: u64,
+    /// While a finished cut-over is undone: when it was finished, by the volume's clock, in seconds with a fraction. Whatever changed later is not of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) swapped_at: Option<String>,
+}
+
+/// One act on the tree. Each may be begun again after a crash at any point in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Refuses when a mount point, or what cannot be renamed, is among the data.
+    Movable,
+    /// Notes how far the swap came, when all that was done before is on stable storage.
+    Enter(Swap),
+    /// All data at the root goes into a folder of the run, until the root stays empty.
+    Take(&'static str),
+    /// All that is in a folder of the run goes to the root.
+    Put(&'static str),
+    /// The root's own metadata.
+    Root(RootMeta),
+    /// Waits until the volume's clock is past all that was done: what is made from now on is newer.
+    Tick,
+    /// What was changed at the root at this time or later goes to `since/`, by its path.
+    Since(String),
+    /// Removes what the run left, but for [`KEPT`] where `keeps` and they hold anything.
+    Remove { keeps: bool },
+}
+
+/// What is known before a verb begins.
+pub(crate) struct Seen {
+    pub(crate) data_set: DataSetName,
+    pub(crate) spot: Spot,
+    /// The run's folder, for people.
+    pub(crate) place: String,
+    /// All runs' folders.
+    pub(crate) all: Vec<Found>,
+    pub(crate) staged: Option<Staged>,
+    /// The root's own metadata now.
+    pub(crate) root: RootMeta,
+}
+
+impl Seen {
+    fn found(&self) -> Result<Option<&Found>> {
+        let found = self.all.iter().find(|found| found.run == self.spot.run.as_str());
+        found.map(|found| found.check_own(&self.spot, self.data_set)).transpose()?;
+        Ok(found)
+    }
+
+    /// What a cut-over does; nothing when it is done.
+    pub(crate) fn cut_over(&self) -> Result<Vec<Step>> {
+        let gone = || runs::gone(&self.place, &self.spot);
+        if self.spot.road == Road::InPlace {
+            return Ok(Vec::new());
+        }
+        let found = self.found()?.ok_or_else(gone)?;
+        let new = || Swap { phase: Phase::Undone, root_before: self.root.clone(), order: 0, swapped_at: None };
+        let swap = found.swap.clone().unwrap_or_else(new);
+        let mut steps = Vec::new();
+        let begin = match swap.phase {
+            Phase::Swapped => return Ok(steps),
+            Phase::Undone => {
+                self.staged.as_ref().ok_or_else(gone)?;
+                runs::refuse_half(&self.all, &self.spot)?;
+                Swap { phase: Phase::TakingOut, order: runs::next_order(&self.all, &self.spot), swapped_at: None, ..swap }
+            }
+            Phase::TakingOut | Phase::PuttingIn => swap,
+            Phase::UndoTakingOut | Phase::UndoPuttingBack => {
+                return Err(Error::failed("an undo of the files has begun and is not finished").hint("Run undo again."));
+            }
+            Phase::Discarding | Phase::DroppingStaged => return Err(gone()),
+        };
+        let enter = |phase| Step::Enter(Swap { phase, ..begin.clone() });
+        if found.phase().is_none_or(|phase| phase == Phase::Undone) {
+            steps.extend([Step::Movable, enter(Phase::TakingOut)]);
+        }
+        if begin.phase == Phase::TakingOut {
+            steps.extend([Step::Take(BEFORE), enter(Phase::PuttingIn)]);
+        }
+        steps.push(Step::Put(STAGE));
+        steps.extend(self.staged.as_ref().and_then(|staged| staged.root.clone()).map(Step::Root));
+        steps.extend([Step::Tick, enter(Phase::Swapped)]);
+        Ok(steps)
+    }
+
+    /// What an undo does, or what it found when there is nothing to swap back.
+    pub(crate) fn undo(&self) -> Result<std::result::Result<Vec<Step>, Undone>> {
+        if self.spot.road == Road::InPlace {
+            return Err(Error::needs_person("files that were replaced in place cannot be swapped back")
+                .hint("Restore the safety copy that was taken before (it is a set of its own, see list)."));
+        }
+        let Some(found) = self.found()? else { return Ok(Err(Undone::NothingThere)) };
+        if let Some(undone) = found.undone()? {
+            return Ok(Err(undone));
+        }
+        let Some(swap) = &found.swap else { return Ok(Err(Undone::NothingThere)) };
+        let mut swap = swap.clone();
+        let mut steps = Vec::new();
+        match swap.phase {
+            Phase::Swapped => {
+                runs::check_newest(&self.all, &self.spot, swap.order)?;
+                swap.swapped_at.clone_from(&found.swapped_at);
+                steps.extend([Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
+            }
+            Phase::PuttingIn => steps.push(Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })),
+            Phase::TakingOut => steps.push(Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })),
+            Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => {}
+        }
+        if matches!(swap.phase, Phase::PuttingIn | Phase::Swapped | Phase::UndoTakingOut) {
+            steps.extend(swap.swapped_at.clone().map(Step::Since));
+            steps.extend([Step::Take(STAGE), Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })]);
+        }
+        steps.extend(put_back(&swap));
+        Ok(Ok(steps))
+    }
+
+    /// After a cut-over that failed while it took out: puts back what was taken, so that the error means that nothing changed. `None` when it came further.
+    pub(crate) fn give_up(&self) -> Option<Vec<Step>> {
+        let swap = self.found().ok()??.swap.as_ref().filter(|swap| swap.phase == Phase::TakingOut)?;
+        let mut steps = vec![Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })];
+        steps.extend(put_back(swap));
+        Some(steps)
+    }
+
+    /// What the removal of what the run left does. Refuses half-way, and what is not what is to go.
+    pub(crate) fn discard(&self, what: Discard) -> Result<Vec<Step>> {
+        let Some(found) = self.found()? else { return Ok(Vec::new()) };
+        let mut steps = Vec::new();
+        if let (Some(phase), Some(swap)) = (found.dropping(what)?, &found.swap) {
+            steps.push(Step::Enter(Swap { phase, ..swap.clone() }));
+        }
+        steps.push(Step::Remove { keeps: what == Discard::Staged });
+        Ok(steps)
+    }
+}
+
+fn put_back(swap: &Swap) -> [Step; 3] {
+    [Step::Put(BEFORE), Step::Root(swap.root_before.clone()), Step::Enter(Swap { phase: Phase::Undone, swapped_at: None, ..swap.clone() })]
+}
+
+/// Who carries steps out.
+pub(crate) trait Hands {
+    /// What is there now.
+    fn see(&self) -> Result<Seen>;
+
+    /// Carries steps out in their order, and ends at the first that fails. The outer error: nobody knows whether it is at work still.
+    fn act(&self, what: &str, steps: &[Step]) -> Result<Result<()>>;
+}
+
+/// Swaps the staged copy and the live data.
+pub(crate) fn cut_over(hands: &dyn Hands) -> Result<()> {
+    let steps = hands.see()?.cut_over()?;
+    let Err(error) = hands.act("swap the files in", &steps)? else { return Ok(()) };
+    let Some(steps) = hands.see().ok().and_then(|seen| seen.give_up()) else { return Err(error) };
+    Err(match hands.act("put back the files in", &steps).and_then(|done| done) {
+        Ok(()) => error.hint("Nothing was changed: all files are where they were."),
+        Err(worse) => error.hint(format!("Putting back what was moved failed too ({}): run undo.", worse.chain())),
+    })
+}
+
+/// Takes a cut-over back, as far as it came.
+pub(crate) fn undo(hands: &dyn Hands) -> Result<Undone> {
+    match hands.see()?.undo()? {
+        Ok(steps) => hands.act("swap back the files in", &steps)?.map(|()| Undone::PreviousIsLive),
+        Err(undone) => Ok(undone),
+    }
+}
+
+/// Removes what the run left, when it is what is to go.
+pub(crate) fn discard(hands: &dyn Hands, what: Discard) -> Result<()> {
+    hands.act("remove what this run left in", &hands.see()?.discard(what)?)?
+}
+
+/// What is told of a swap's end: once, for both ways.
+pub(crate) fn told_late(name: &str, late: &str) -> String {
+    format!("{name} was made in the middle of the swap; it is kept in {late} until `settle`, or after an undo `abandon`")
+}
+
+/// What is told when something was made or changed after a cut-over that is undone.
+pub(crate) fn told_since(files: u64, folders: u64, named: &[String], place: &str, run: &str) -> String {
+    let named = if named.is_empty() {
+        String::new()
+    } else {
+        format!(" ({}{})", named.join(", "), if files > named.len() as u64 { ", …" } else { "" })
+    };
+    format!(
+        "made or changed since the cut-over: {files} files{named}, and {folders} folders in which something was made, changed or removed. They are not in the data \
+         that is live again; they are kept in {place}/{SINCE} until `abandon {run} --remove --drop-previous` removes them"
+    )
+}

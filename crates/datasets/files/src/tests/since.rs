@@ -1,0 +1,162 @@
+//! What was made, changed or removed after a cut-over is kept beside when that is undone, told with its folder, and goes only when somebody says so.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use plan::ports::{Holds, Undone};
+
+use super::over_there::pod;
+use super::*;
+
+fn ways(path: &Path) -> [Box<dyn DataSet>; 2] {
+    [Box::new(store(path)), Box::new(pod(path))]
+}
+
+fn trees() -> (TempDir, PathBuf, PathBuf) {
+    let (guard, source, target) = folders();
+    shell(
+        &source,
+        "mkdir -p a/b/c odd$'\\n'x/y; echo a > a/f; echo deep > a/b/c/deep; echo gone > a/b/gone; echo o > odd$'\\n'x/y/o; echo new > c; ln -s c d; mkdir -m 555 closed
+         echo t > closed/t; touch -d '2040-01-01' a/b/c/deep a/b c; touch -d @1000000.5 .",
+    );
+    shell(&target, "mkdir a x; echo old > a/g; echo old > c; touch -d @2000000.5 .");
+    (guard, source, target)
+}
+
+fn warned(watch: &Warned) -> Vec<String> {
+    watch.0.lock().unwrap().clone()
+}
+
+fn watched() -> (Context, Arc<Warned>) {
+    let watch = Arc::new(Warned::default());
+    (Context { watch: Arc::clone(&watch) as Arc<dyn Watch>, ..context() }, watch)
+}
+
+#[test]
+fn what_was_made_since_the_cut_over_is_kept_beside_and_told() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = (outside(&target), outside_root(&target));
+        let (memory, kept) = backup(&source);
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        // An upload with an old time, one over a restored file, one whose time is set back, a new folder, a removed file, names of any bytes.
+        shell(
+            &target,
+            "echo up > a/b/up; touch -d @5 a/b/up; echo changed > a/b/c/deep; touch -d '2040-01-01' a/b/c/deep; rm a/b/gone; mkdir -p new/n; mkdir empty
+             echo n > new/n/$'n\\n'; ln -s somewhere new/link; mkfifo new/pipe; chmod 600 c; mv odd$'\\n'x/y/o odd$'\\n'x/y/renamed; chown 7:8 new; chmod 750 new",
+        );
+        let live = |path: &str| String::from_utf8_lossy(&shell(&target, &format!("cat {path}"))).into_owned();
+        let (context, watch) = watched();
+        assert_eq!(store.undo(&context, &place).unwrap(), Undone::PreviousIsLive);
+        assert_eq!((outside(&target), outside_root(&target)), before, "way {way}");
+        store.discard(&context, &place, Discard::Staged).unwrap();
+        assert_eq!((outside(&target), outside_root(&target)), before, "way {way}");
+
+        let own = target.join(".threescale-backup/01jrun");
+        let mut names: Vec<_> = std::fs::read_dir(&own).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["mark.json", "since", "swap.json"], "way {way}");
+        let found = shell(&own.join("since"), "find . -mindepth 1 -printf '%y %p\\0' | sort -z | tr '\\0\\n' '\\n?'");
+        let wanted = "d ./a\nd ./a/b\nd ./a/b/c\nd ./empty\nd ./new\nd ./new/n\nd ./odd?x\nd ./odd?x/y\nf ./a/b/c/deep\nf ./a/b/up\nf ./c\nf ./new/n/n?\nf ./odd?x/y/renamed\nl ./new/link\np ./new/pipe\n";
+        assert_eq!(String::from_utf8_lossy(&found), wanted, "way {way}");
+        assert_eq!(
+            (live(".threescale-backup/01jrun/since/a/b/up"), live(".threescale-backup/01jrun/since/a/b/c/deep")),
+            ("up\n".to_owned(), "changed\n".to_owned())
+        );
+        if way == 0 {
+            assert_eq!(String::from_utf8_lossy(&shell(&own.join("since"), "stat -c '%a %u %g' new")), "750 7 8\n");
+        }
+
+        let told = warned(&watch);
+        let told: Vec<_> = told.iter().filter(|text| text.contains("since the cut-over")).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("7 files") && told[0].contains("/.threescale-backup/01jrun/since"), "{told:?}");
+        assert!(told[0].contains("`abandon 01jrun --remove --drop-previous`"), "{told:?}");
+
+        // Whoever looks finds it, and it goes only when somebody says so.
+        assert_eq!(store.undo(&context, &place).unwrap(), Undone::PreviousIsLive);
+        store.discard(&context, &place, Discard::Staged).unwrap();
+        for way in &all {
+            let left = way.leftovers(&context).unwrap();
+            assert_eq!(left.len(), 1);
+            assert!(left[0].what.contains("since/") && left[0].holds == Holds::Previous, "{left:?}");
+        }
+        let left = store.leftovers(&context).unwrap();
+        store.remove_leftover(&context, &left[0]).unwrap();
+        assert!(!target.join(".threescale-backup").exists());
+        assert_eq!((outside(&target), outside_root(&target)), before);
+    }
+}
+
+#[test]
+fn where_nothing_was_made_since_nothing_is_kept() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = outside(&target);
+        let (memory, kept) = backup(&source);
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        // Reading changes nothing.
+        shell(&target, "find . -type f -exec cat {} + > /dev/null");
+        let (context, watch) = watched();
+        store.undo(&context, &place).unwrap();
+        let found = store.prove(&context, &place, &kept).unwrap();
+        assert_eq!(kept.evidence.differences(&found), Vec::<String>::new(), "the staged copy is whole again");
+        store.discard(&context, &place, Discard::Staged).unwrap();
+        assert_eq!((outside(&target), target.join(".threescale-backup").exists()), (before, false), "way {way}: {:?}", warned(&watch));
+        assert_eq!(warned(&watch), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_undo_that_broke_while_it_kept_goes_on_and_keeps_all() {
+    let (guard, source, target) = trees();
+    let before = outside(&target);
+    let (memory, kept) = backup(&source);
+    let place = stage(&target, &memory, &kept, Road::SideCopy);
+    store(&target).cut_over(&context(), &place).unwrap();
+    shell(&target, "for n in 1 2 3 4 5 6; do mkdir -p up/$n; echo $n > up/$n/f; done");
+    // The script is killed at the fourth of them.
+    let shims = guard.path().join("shims");
+    std::fs::create_dir(&shims).unwrap();
+    write(
+        shims.join("mv"),
+        "#!/bin/sh\ncase \"$*\" in *since*) [ \"$(ls -d $(dirname $0)/n* 2>/dev/null | wc -l)\" -lt 3 ] || kill -9 0; mktemp $(dirname $0)/nXXXXXX >/dev/null ;; esac\nexec /bin/mv \"$@\"\n",
+    );
+    shell(&shims, "chmod +x mv");
+    let broken = super::over_there::pod_of(&target, super::over_there::LocalRemote { shims: Some(shims), ..Default::default() });
+    assert!(broken.undo(&context(), &place).is_err());
+    write(target.join("up/7"), "meanwhile");
+    for _ in 0..2 {
+        assert_eq!(store(&target).undo(&context(), &place).unwrap(), Undone::PreviousIsLive);
+    }
+    assert_eq!(outside(&target), before);
+    store(&target).discard(&context(), &place, Discard::Staged).unwrap();
+    let all = shell(&target, "cd .threescale-backup/01jrun/since; find . -type f | sort | xargs cat");
+    assert_eq!(String::from_utf8_lossy(&all), "1\n2\n3\n4\n5\n6\nmeanwhile");
+}
+
+#[test]
+fn what_came_in_the_middle_of_a_swap_outlives_its_undo() {
+    let (_guard, source, target) = trees();
+    let before = outside(&target);
+    let (memory, kept) = backup(&source);
+    let place = stage(&target, &memory, &kept, Road::SideCopy);
+    let (at, seen) = (target.clone(), std::sync::atomic::AtomicU32::new(0));
+    let racing = hooked(&target, move |moment, path| {
+        if moment == Moment::Moving && path == Path::new("c") && seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 1 {
+            write(at.join("c"), "a writer's");
+        }
+        Ok(())
+    });
+    racing.cut_over(&context(), &place).unwrap();
+    store(&target).undo(&context(), &place).unwrap();
+    store(&target).discard(&context(), &place, Discard::Staged).unwrap();
+    assert_eq!(outside(&target), before);
+    assert_eq!(std::fs::read(target.join(".threescale-backup/01jrun/late/c")).unwrap(), b"a writer's");
+    store(&target).discard(&context(), &place, Discard::Previous).unwrap();
+    assert!(!target.join(".threescale-backup").exists());
+}
