@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, DataSet, Findings, Problem, Shelf, Snapshot, StopFlag, Synchronise, Writers};
+use plan::ports::{Context, DataSet, Findings, Problem, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
 pub(crate) use configured::{not_configured, nothing_configured, told_missing};
@@ -106,6 +106,30 @@ pub(crate) fn first_identity(
         }
     }
     None
+}
+
+/// Data sets that are the same data, wholly or in part, whichever are wanted this time: neither may be backed up or replaced. A store that cannot be asked now is
+/// passed over.
+pub(crate) fn twice(installation: &dyn Installation, context: &Context, found: &BTreeMap<DataSetName, Findings>) -> Vec<Problem> {
+    let there = installation.names();
+    let mut seen: BTreeMap<String, (DataSetName, String)> = BTreeMap::new();
+    let mut problems: BTreeMap<(DataSetName, String), Problem> = BTreeMap::new();
+    for name in DataSetName::STORES.into_iter().filter(|name| there.contains(name)) {
+        let ask = || installation.data_set(name, Policies::default()).and_then(|store| store.parts(context)).unwrap_or_default();
+        let known = found.get(&name).and_then(|findings| findings.identity.clone());
+        for (part, here) in known.map_or_else(ask, |identity| BTreeMap::from([(identity.clone(), identity)])) {
+            let Some((other, there)) = seen.get(&part) else {
+                seen.insert(part, (name, here));
+                continue;
+            };
+            if *other != name {
+                let text = format!("{other} and {name} are the same data: {there} and {here} are one database");
+                let way_out = "Give each a database of its own in the configuration, as 3scale's Secrets have them.";
+                problems.insert((name, here), Problem::new(Severity::Blocks, text).way_out(way_out));
+            }
+        }
+    }
+    problems.into_values().collect()
 }
 
 /// The data sets that the installation has and that are not among these, each with the reason.

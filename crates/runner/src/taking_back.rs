@@ -6,7 +6,7 @@
 use plan::ids::{DataSetName, SetId};
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Discard, Event, Noted, Place, Undone, Verb, WriterGroup};
+use plan::ports::{Discard, Event, Noted, Place, Road, Undone, Verb, WriterGroup};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Result};
 
@@ -29,6 +29,8 @@ enum WayBack {
     PutBack(DataSetName, StepId, StepId),
     /// The staged copy is removed.
     RemoveStaged(DataSetName, StepId),
+    /// What was claimed and not used is given back.
+    Release(DataSetName),
 }
 
 /// `None`: there is nothing to take back.
@@ -39,9 +41,10 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::CutOver { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
+        Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
         Action::Dump { .. }
         | Action::WriteManifest
-        | Action::Reserve { .. }
+        | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
@@ -125,7 +128,7 @@ impl Taking<'_> {
         match way {
             WayBack::StartWriters(_) => self.data_is_back,
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) => true,
+            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::Release(_) => true,
         }
     }
 
@@ -139,6 +142,7 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
+            WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }
     }
 

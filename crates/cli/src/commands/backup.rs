@@ -74,7 +74,9 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
         can_stop_writers: hands.writers.can_stop(),
         ..Wanted::new(run, runner::new_set_id())
     };
-    let plan = plan_backup(wanted, found);
+    let twice = join::twice(installation.as_ref(), &hands.context, &found);
+    let mut plan = plan_backup(wanted, found);
+    plan.problems.extend(twice);
     for (name, problem) in plan.all_problems().filter(|(_, problem)| problem.severity == plan::ports::Severity::Degrades) {
         app.output.note(&format!("warning: {}{}", name.map(|name| format!("{name}: ")).unwrap_or_default(), problem.text));
     }

@@ -78,9 +78,12 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             Err(error) => note(error),
         };
     let runs = super::runs::standing(app, &config, installation.as_ref());
+    let known = data_sets.iter().filter_map(|(name, finding)| Some((*name, found(finding)?.clone()))).collect();
+    let mut problems = installation.problems();
+    problems.extend(join::twice(installation.as_ref(), &context, &known));
     let document = DoctorDocument {
         installation: installation.facts(),
-        problems: installation.problems(),
+        problems,
         data_sets,
         not_configured: join::not_configured(&config),
         absent: config.absent(),

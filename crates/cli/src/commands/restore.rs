@@ -180,6 +180,7 @@ fn prepare(
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
     plan.installation = Some(join::identified(installation, &context, &found));
+    plan.problems.extend(join::twice(installation, &context, &found));
     if args.only.only.is_empty() {
         let there: Vec<_> = installation.names().into_iter().filter(|name| !is_declined(args, *name)).collect();
         plan.problems.extend(origin::lacking(&there, &manifest));

@@ -1,6 +1,7 @@
 //! A data set that is reached through the platform: it shows where it really is, not the end of a forwarded port on this machine, and keeps the way open.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::evidence::Evidence;
@@ -52,6 +53,12 @@ impl DataSet for Reached {
         self.explained(self.inner.identity(context))
     }
 
+    fn parts(&self, context: &Context) -> Result<BTreeMap<String, String>> {
+        let parts = self.explained(self.inner.parts(context))?;
+        // The end of a forwarded port says nothing to people.
+        Ok(parts.into_keys().map(|part| (part, self.address.clone())).collect())
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         let mut findings = self.explained(self.inner.look(context))?;
         findings.address.clone_from(&self.address);
@@ -69,6 +76,10 @@ impl DataSet for Reached {
 
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
         self.explained(self.inner.reserve(context, kept, road))
+    }
+
+    fn release(&self, context: &Context) -> Result<()> {
+        self.explained(self.inner.release(context))
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The verbs of the data set: each leads into the part of the store that knows it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plan::Result;
@@ -20,6 +21,10 @@ impl DataSet for RedisStore {
         Ok(StoreKind::Redis)
     }
 
+    fn parts(&self, context: &Context) -> Result<BTreeMap<String, String>> {
+        self.parts_of_servers(context)
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         self.look_at(context)
     }
@@ -35,6 +40,10 @@ impl DataSet for RedisStore {
 
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
         self.reserve_place(context, kept, road)
+    }
+
+    fn release(&self, context: &Context) -> Result<()> {
+        self.release_claims(context)
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {

@@ -16,6 +16,7 @@ mod prove;
 mod stage;
 mod swap;
 mod transaction;
+mod twice;
 
 use std::fmt;
 use std::time::Duration;
@@ -146,8 +147,9 @@ impl RedisStore {
             let mut connection = self.connect(context, at)?;
             let server = Server::ask(&mut connection)?;
             for (other, _, known) in &all {
-                let same = !server.field("run_id").is_empty() && server.field("run_id") == known.field("run_id");
-                if same && at.databases.iter().any(|named| other.databases.iter().any(|twin| twin.database == named.database)) {
+                if twice::is_same(&server, known)
+                    && at.databases.iter().any(|named| other.databases.iter().any(|twin| twin.database == named.database))
+                {
                     return Err(twice(self.name, &at.address));
                 }
             }

@@ -1,5 +1,6 @@
 //! A data set and its verbs: dump → keep → stage → prove → cut over → settle | undo.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -165,6 +166,15 @@ pub trait DataSet: Send + Sync {
         Ok(None)
     }
 
+    /// What tells each part of the store from all others as long as it runs, whatever the address by which it is reached, and how it is called here. Two data
+    /// sets that have one in common are the same data twice. Quick.
+    ///
+    /// # Errors
+    /// As [`DataSet::look`].
+    fn parts(&self, context: &Context) -> Result<BTreeMap<String, String>> {
+        Ok(self.identity(context)?.into_iter().map(|identity| (identity.clone(), identity)).collect())
+    }
+
     /// Looks at the live store. Changes nothing.
     ///
     /// # Errors
@@ -183,11 +193,21 @@ pub trait DataSet: Send + Sync {
     /// When the view cannot be had.
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>>;
 
-    /// Chooses where the staged copy will be. Changes nothing.
+    /// Chooses where the staged copy will be. Where others could choose the same it is claimed at once, by a mark that names the run and the data set; nothing
+    /// else is changed. Called again by the same run after a crash it finds what it claimed.
     ///
     /// # Errors
-    /// When no place is free.
+    /// When no place is free: nothing is claimed then.
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place>;
+
+    /// Gives back what [`DataSet::reserve`] claimed for the run and nothing was loaded into: also when the place itself never came into the journal. Nothing
+    /// there is fine.
+    ///
+    /// # Errors
+    /// When a claim cannot be removed.
+    fn release(&self, _context: &Context) -> Result<()> {
+        Ok(())
+    }
 
     /// Loads a snapshot into the place, after clearing what an earlier call left there. With [`Road::SideCopy`] the live data is not touched; with
     /// [`Road::InPlace`] it is replaced.

@@ -1,4 +1,4 @@
-//! How a load begins and ends: a side database is claimed, or the live one marked, before the first key; and what was loaded is called whole in one
+//! How a load begins and ends: a side database is claimed when it is chosen, the live one marked before its first key goes; and what was loaded is called whole in one
 //! transaction.
 
 use plan::ports::{Context, Event};
@@ -12,19 +12,30 @@ use super::transaction::{Commands, command, transaction};
 use crate::connection::{Connection, Reply};
 use crate::server::Server;
 
+/// Claims an empty database: of several that try at once one gets it. `false` when it has gone to another, or is not empty any more.
+pub(crate) fn claim(connection: &mut Connection, marks: &Marks<'_>, spot: &Spot, side: u32) -> Result<bool> {
+    connection.select(side)?;
+    let claimed = marks.text(spot, Role::Claimed, 0)?;
+    if connection.call(&[b"SET", MARK.as_bytes(), claimed.as_bytes(), b"NX"])? == Reply::Nil {
+        return Ok(false);
+    }
+    if connection.call(&[b"DBSIZE"])?.number() == Some(1) {
+        return Ok(true);
+    }
+    connection.call(&[b"DEL", MARK.as_bytes()])?;
+    Ok(false)
+}
+
 /// Clears what this run left, and nothing else; marks the database before it gets its first key.
 pub(crate) fn prepare(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &Spot) -> Result<()> {
     let Some(side) = spot.side else { return prepare_in_place(connection, at, marks, spot) };
     match marks.holds(connection, spot, side)? {
         Holds::Previous => Err(Error::needs_person(format!("the cut-over of {} has been done already", spot.name))
             .hint("Undo it first: what is at the place now is the previous data.")),
+        // The claim went with the server's memory.
         Holds::Nothing => {
-            // One of several that try gets it; who is late sees whose it is.
-            let claimed = marks.text(spot, Role::Claimed, 0)?;
-            let answer = connection.call(&[b"SET", MARK.as_bytes(), claimed.as_bytes(), b"NX"])?;
-            let holds = marks.holds(connection, spot, side)?;
-            if answer == Reply::Nil || holds != Holds::Claimed {
-                return Err(foreign(at, side, &holds));
+            if !claim(connection, marks, spot, side)? {
+                return Err(foreign(at, side, &marks.holds(connection, spot, side)?));
             }
             begin(connection, at, marks, spot, side)
         }

@@ -7,7 +7,7 @@ use super::RedisStore;
 use super::mark::{Holds, MARK, Marks};
 use super::place::{Method, Placed, Spot, foreign};
 use super::swap::State;
-use super::transaction::{Commands, command, settle_writes, transaction};
+use super::transaction::{Commands, clear, command, settle_writes};
 use crate::connection::Connection;
 
 impl RedisStore {
@@ -103,7 +103,7 @@ fn drop_sides(context: &Context, state: &mut State<'_>, marks: &Marks<'_>) -> Re
         };
         commands.extend([command(&["SELECT", &side.to_string()]), command_of]);
     }
-    transaction(&mut state.connection, &commands)
+    clear(&mut state.connection, &commands)
 }
 
 fn forget_left_out(connection: &mut Connection, placed: &Placed, spots: &[Spot]) -> Result<()> {

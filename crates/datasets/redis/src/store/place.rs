@@ -5,7 +5,8 @@
 //! | in the side database | means |
 //! |---|---|
 //! | no key at all | nothing is there |
-//! | a mark `claimed` or `loading` | a load has begun |
+//! | a mark `claimed` | it was chosen: one `SET … NX`, so that of several who choose at once one gets it |
+//! | a mark `loading` | a load has begun |
 //! | a mark `staged` | the staged copy is whole |
 //! | a mark `previous` | the cut-over is done, this is the previous data |
 //! | keys, or a mark, of others | it is somebody else's: never touched |
@@ -24,8 +25,10 @@ use plan::ports::{Context, Place, Road};
 use plan::{Error, Queues, Result};
 use serde::{Deserialize, Serialize};
 
-use super::mark::{Holds, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING};
-use super::{RedisStore, ServerAt};
+use super::claim::claim;
+use super::mark::{Holds, MARK, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, read};
+use super::transaction::{clear, command};
+use super::{Named, RedisStore, ServerAt};
 use crate::CLIENT_NAME;
 use crate::connection::{Connection, Reply};
 use crate::queues::Rules;
@@ -191,42 +194,74 @@ impl RedisStore {
             .hint("Put the addresses of the configuration back as they were, then resume or undo."))
     }
 
-    /// Chooses the side databases: empty ones, from the highest number down. Changes nothing.
+    /// Chooses the side databases, and claims them. In place nothing is changed.
     pub(crate) fn reserve_place(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
-        let mut taken: BTreeSet<(String, u32)> = BTreeSet::new();
-        let (mut servers, mut known) = (Vec::new(), Vec::new());
-        for (at, mut connection, server) in self.connect_all(context)? {
-            known.push(Known { run_id: server.field("run_id").to_owned(), address: self.known_as(at) });
-            let mut free = match road {
-                Road::SideCopy => free_databases(&mut connection, at)?,
-                Road::InPlace => Vec::new(),
-            };
-            free.retain(|database| !taken.contains(&(server.field("run_id").to_owned(), *database)));
-            // Backend and System may share a server and choose at the same time: the mark would tell, but both are to go.
-            if self.name == DataSetName::SystemRedis && free.len() >= BACKEND_DATABASES + at.databases.len() {
-                free.truncate(free.len() - BACKEND_DATABASES);
-            }
-            let mut spots = Vec::new();
-            for named in &at.databases {
-                let side = match road {
-                    Road::SideCopy => Some(free.pop().ok_or_else(|| no_room(at))?),
-                    Road::InPlace => None,
-                };
-                taken.extend(side.map(|side| (server.field("run_id").to_owned(), side)));
-                spots.push(Spot { name: named.name.clone(), live: named.database, side });
-            }
-            servers.push(spots);
-        }
+        let mut servers = self.connect_all(context)?;
+        let known = servers.iter().map(|(at, _, server)| Known { run_id: server.field("run_id").to_owned(), address: self.known_as(at) });
+        let known = known.collect();
         let method = if road == Road::InPlace { self.in_place_method(context)?.0 } else { Method::Restore };
         let (queues, namespace) = (self.options.queues, self.options.namespace.clone());
-        let placed = Placed { road, run: context.run.to_string(), servers, method, queues, namespace, marked: true, known };
+        let run = context.run.to_string();
+        let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, known };
+        let marks = self.marks(context, &placed);
+        let chosen: Result<_> = servers.iter_mut().map(|(at, connection, _)| choose(at, connection, &marks)).collect();
+        placed.servers = chosen.inspect_err(|_| {
+            // Best effort: an undo looks for claims again.
+            drop(self.release_claims(context));
+        })?;
         let value = serde_json::to_value(&placed).map_err(|error| Error::failed("write the place").because(error))?;
         Ok(Place(value))
     }
+
+    /// Gives back what this run claimed and did not use.
+    pub(crate) fn release_claims(&self, context: &Context) -> Result<()> {
+        for (at, mut connection, server) in self.connect_all(context)? {
+            let beside = |number: &u32| at.databases.iter().all(|named| named.database != *number);
+            for number in (0..1024).filter(|number| server.keys(*number).0 > 0).filter(beside) {
+                connection.select(number)?;
+                connection.call(&[b"WATCH", MARK.as_bytes()])?;
+                let is_claim = |mark: &Mark| (mark.run.as_str(), mark.data_set, mark.role) == (&context.run.0, self.name, Role::Claimed);
+                match read(&mut connection, MARK)? {
+                    // Whatever else is in it came from somebody else.
+                    Seen::Mark(mark) if is_claim(&mark) => clear(&mut connection, &vec![command(&["DEL", MARK])])?,
+                    _ => connection.call(&[b"UNWATCH"]).map(drop)?,
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
-/// Storage and queues.
-const BACKEND_DATABASES: usize = 2;
+/// The databases of a server with their side databases: what the run has claimed already, or else empty ones, from the highest number down.
+fn choose(at: &ServerAt, connection: &mut Connection, marks: &Marks<'_>) -> Result<Vec<Spot>> {
+    let bare = |named: &Named| Spot { name: named.name.clone(), live: named.database, side: None };
+    if marks.placed.road == Road::InPlace {
+        return Ok(at.databases.iter().map(bare).collect());
+    }
+    let mut free = free_databases(connection, at)?;
+    let mut spots = Vec::new();
+    for mut spot in at.databases.iter().map(bare) {
+        let mut side = claimed(connection, marks, &spot)?;
+        while side.is_none() {
+            let next = free.pop().ok_or_else(|| no_room(at))?;
+            side = claim(connection, marks, &spot, next)?.then_some(next);
+        }
+        spot.side = side;
+        spots.push(spot);
+    }
+    Ok(spots)
+}
+
+/// The database that an earlier call claimed.
+fn claimed(connection: &mut Connection, marks: &Marks<'_>, spot: &Spot) -> Result<Option<u32>> {
+    let server = Server::ask(connection)?;
+    for number in (0..1024).filter(|number| server.keys(*number).0 > 0 && *number != spot.live) {
+        if marks.holds(connection, spot, number)? == Holds::Claimed {
+            return Ok(Some(number));
+        }
+    }
+    Ok(None)
+}
 
 fn no_room(at: &ServerAt) -> Error {
     Error::refused(format!("{} has not enough empty logical databases for a copy beside the live data", at.address.endpoint()))

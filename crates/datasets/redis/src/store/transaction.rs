@@ -31,6 +31,23 @@ pub(crate) fn transaction(connection: &mut Connection, commands: &Commands) -> R
     }
 }
 
+/// Runs commands that take keys away, in one transaction. Where the memory is full the server queues nothing (`processCommand` in `src/server.c`), and would not
+/// for ever: there they are run one after the other, which it does not refuse. Each must be harmless without those after it.
+pub(crate) fn clear(connection: &mut Connection, commands: &Commands) -> Result<()> {
+    match transaction(connection, commands) {
+        Err(error) if is_full(&error) => commands.iter().try_for_each(|arguments| {
+            let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+            connection.call(&arguments).map(drop)
+        }),
+        outcome => outcome,
+    }
+}
+
+/// Whether a server refused a command because it has reached `maxmemory`.
+pub(crate) fn is_full(error: &Error) -> bool {
+    error.chain().contains("\"OOM ")
+}
+
 /// Waits until what was written is in the AOF, and starts a save where there are save points but no AOF, so that it survives a restart.
 pub(crate) fn settle_writes(connection: &mut Connection, server: &Server) -> Result<()> {
     let now = Server::ask(connection)?;

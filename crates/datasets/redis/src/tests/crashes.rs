@@ -60,6 +60,24 @@ fn a_crash_anywhere_in_the_stage_is_mended_by_the_next_call() {
 }
 
 #[test]
+fn a_crash_anywhere_in_the_choice_leaves_nothing_that_the_run_cannot_give_back() {
+    let (server, set, _, damaged) = small_server();
+    let store = store(&server);
+    at_every_command(
+        &server,
+        |store| store.reserve(&context("r"), &set.kept, Road::SideCopy).map(drop),
+        |commands, _| {
+            if commands % 2 == 0 {
+                store.reserve(&context("r"), &set.kept, Road::SideCopy).unwrap();
+                assert_eq!(store.leftovers(&context("x")).unwrap().len(), 2, "what was claimed is found, not left behind");
+            }
+            store.release(&context("r")).unwrap();
+            assert_eq!(digest(&server), damaged);
+        },
+    );
+}
+
+#[test]
 fn a_crash_anywhere_in_the_cut_over_and_the_undo_is_mended_by_the_next_call() {
     let (server, set, before, damaged) = small_server();
     let store = store(&server);

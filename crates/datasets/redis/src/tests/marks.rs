@@ -190,16 +190,44 @@ fn a_database_that_another_data_set_of_the_same_run_has_claimed_is_not_taken_fro
     let server = Redis::start(&["--databases", "5"]).unwrap();
     let (backend, system, backend_set, system_set) = shared(&server);
     let place_s = system.reserve(&context("r"), &system_set.kept, Road::SideCopy).unwrap();
-    let place_b = stage(&backend, &backend_set, "r", Road::SideCopy).unwrap();
-    assert!(side_databases(&place_b).contains(&side_databases(&place_s)[0]), "there is no room for both");
-    let late = system.stage(&context("r"), &place_s, Arc::clone(&system_set.snapshot) as Arc<dyn Snapshot>, &system_set.kept);
-    let error = late.unwrap_err();
-    assert!(error.class() == Class::NeedsPerson && error.to_string().contains("backend-redis"), "{error:?}");
-    assert_eq!(system.undo(&context("r"), &place_s).unwrap(), Undone::NothingThere);
-    system.discard(&context("r"), &place_s, Discard::Staged).unwrap();
-    assert_eq!(differences(&backend, &backend_set, &place_b, "r"), Vec::<String>::new());
-    backend.cut_over(&context("r"), &place_b).unwrap();
-    assert_eq!(say(&mut connect(&server, 0), "DBSIZE").number(), Some(20));
+    let error = backend.reserve(&context("r"), &backend_set.kept, Road::SideCopy).unwrap_err();
+    assert!(error.class() == Class::Refused && error.to_string().contains("not enough empty"), "there is no room for both: {error:?}");
+    let system_marks = backend.leftovers(&context("x")).unwrap().len();
+    assert_eq!(system_marks, 0, "what it had claimed it gave back");
+    system.stage(&context("r"), &place_s, Arc::clone(&system_set.snapshot) as Arc<dyn Snapshot>, &system_set.kept).unwrap();
+    system.cut_over(&context("r"), &place_s).unwrap();
+    assert_eq!(say(&mut connect(&server, 2), "GET system").text(), "1");
+    // One that knows the place of the other by mistake does nothing to it.
+    let wrong = Place(json!({"road": "side-copy", "run": "r", "marked": true, "servers": [[
+        {"name": "storage", "live": 0, "side": side_databases(&place_s)[0]}, {"name": "queues", "live": 1, "side": 3},
+    ]]}));
+    assert_eq!(backend.undo(&context("r"), &wrong).unwrap(), Undone::NothingThere);
+    backend.discard(&context("r"), &wrong, Discard::Previous).unwrap();
+    assert_eq!(backend.cut_over(&context("r"), &wrong).unwrap_err().class(), Class::NeedsPerson);
+    backend.release(&context("r")).unwrap();
+    assert_eq!(system.undo(&context("r"), &place_s).unwrap(), Undone::PreviousIsLive);
+    assert_eq!(say(&mut connect(&server, 2), "GET system").text(), "2");
+}
+
+#[test]
+fn data_sets_that_choose_at_once_get_databases_of_their_own() {
+    let server = Redis::start(&[]).unwrap();
+    let (backend, system, backend_set, system_set) = shared(&server);
+    for round in 0..30 {
+        let run = format!("r{round}");
+        let (one, two) = std::thread::scope(|scope| {
+            let one = scope.spawn(|| backend.reserve(&context(&run), &backend_set.kept, Road::SideCopy).unwrap());
+            let two = scope.spawn(|| system.reserve(&context(&run), &system_set.kept, Road::SideCopy).unwrap());
+            (one.join().unwrap(), two.join().unwrap())
+        });
+        assert!(side_databases(&one).iter().all(|side| !side_databases(&two).contains(side)), "{one:?} {two:?}");
+        let again = backend.reserve(&context(&run), &backend_set.kept, Road::SideCopy).unwrap();
+        assert_eq!(side_databases(&again), side_databases(&one), "after a crash the same run finds what it has claimed");
+        backend.release(&context(&run)).unwrap();
+        assert_eq!((backend.leftovers(&context("x")).unwrap().len(), system.leftovers(&context("x")).unwrap().len()), (0, 1));
+        system.release(&context(&run)).unwrap();
+        assert_eq!(system.leftovers(&context("x")).unwrap(), Vec::new());
+    }
 }
 
 #[test]

@@ -1,0 +1,224 @@
+//! Backend and System on one Redis server, as of an installation with an external one: each keeps its databases, whatever is killed when. Compared from outside, by
+//! `redis-cli`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use lab::Redis;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How often the campaign interrupts; more with `THREESCALE_TEST_INTERRUPTIONS`.
+const INTERRUPTIONS: u64 = 6;
+
+/// A logical database in one text: every key with its type, its expiry and what the server dumps of it.
+const PICTURE: &str = "local keys = redis.call('KEYS', '*') table.sort(keys) local told = {} \
+    for _, key in ipairs(keys) do told[#told + 1] = key .. redis.call('TYPE', key).ok .. redis.call('PTTL', key) .. redis.sha1hex(redis.call('DUMP', key)) end \
+    if #keys < 4 then return table.concat(told, ' ') end \
+    return #keys .. ' ' .. redis.sha1hex(table.concat(told))";
+
+type Picture = BTreeMap<u32, String>;
+
+struct World {
+    server: Redis,
+    home: TempDir,
+}
+
+impl World {
+    fn start(options: &[&str]) -> Self {
+        let (server, home) = (Redis::start(options).unwrap(), tempfile::tempdir().unwrap());
+        std::fs::write(home.path().join("key"), "a password\n").unwrap();
+        let world = Self { server, home };
+        let url = |database| world.server.url(database);
+        world.configure(&[url(0), url(1), url(2)]);
+        world.ok(&["init"]);
+        world
+    }
+
+    /// Storage, queues, System.
+    fn configure(&self, urls: &[String; 3]) {
+        let [storage, queues, system] = urls;
+        let text = format!(
+            "[installation]\nname = \"one\"\n[repository]\nurl = {:?}\npassword-file = {:?}\n[platform]\nkind = \"direct\"\n[system-database]\nabsent = true\n\
+             [system-storage]\nabsent = true\n[zync-database]\nabsent = true\n[backend-redis]\nstorage-url = {storage:?}\nqueues-url = {queues:?}\n\
+             [system-redis]\nurl = {system:?}\n[writers]\nstop = \"true\"\nstart = \"true\"\nstopped = \"true\"\n",
+            self.path("repository"),
+            self.path("key"),
+        );
+        std::fs::write(self.path("config.toml"), text).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = support::program(arguments);
+        command.env("THREESCALE_BACKUP_CONFIG", self.path("config.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", self.path("state"));
+        command.env("THREESCALE_BACKUP_QUEUES", "keep");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}\n{}", output.status, support::text(&output.stderr));
+        support::text(&output.stdout)
+    }
+
+    /// Expects exit code 2; gives all that was said.
+    fn refused(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = support::text(&output.stdout) + &support::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}\n{said}");
+        said
+    }
+
+    fn runs(&self) -> Vec<String> {
+        let Ok(folder) = std::fs::read_dir(self.path("state/runs")) else { return Vec::new() };
+        let mut runs: Vec<_> = folder.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        runs.sort();
+        runs
+    }
+
+    /// The newest run's last record.
+    fn last_record(&self) -> String {
+        let path = self.path("state/runs").join(format!("{}.jsonl", self.runs().last().unwrap()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let last = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).next_back();
+        last.unwrap()["record"].as_str().unwrap().to_owned()
+    }
+
+    fn cli(&self, database: u32, arguments: &[&str]) -> String {
+        let output = self.server.client().args(["-n", &database.to_string()]).args(arguments).output().unwrap();
+        let said = support::text(&output.stdout).trim().to_owned();
+        assert!(output.status.success() && !said.starts_with("ERR"), "{arguments:?}: {said}");
+        said
+    }
+
+    fn picture(&self) -> Picture {
+        (0..16).map(|database| (database, self.cli(database, &["EVAL", PICTURE, "0"]))).collect()
+    }
+
+    /// So many keys in every database, of which each says whose it is.
+    fn fill(&self, keys: u32, word: &str) {
+        for (database, whose) in [(0, "storage"), (1, "queues"), (2, "system")] {
+            let script = format!(
+                "for number = 1, {keys} do redis.call('SET', '{whose}:' .. number, '{word} ' .. string.rep('x', number % 100)) end \
+                 redis.call('RPUSH', '{whose}:list', '{word}')"
+            );
+            self.cli(database, &["FLUSHDB"]);
+            self.cli(database, &["EVAL", &script, "0"]);
+        }
+    }
+
+    /// Starts the program and interrupts it after that time. `false` when it ended before.
+    fn interrupt(&self, arguments: &[&str], after: Duration, signal: Signal) -> bool {
+        let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while begun.elapsed() < after {
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
+            std::thread::yield_now();
+        }
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        child.wait().unwrap();
+        true
+    }
+}
+
+#[test]
+fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed() {
+    let rounds = std::env::var("THREESCALE_TEST_INTERRUPTIONS").map_or(INTERRUPTIONS, |text| text.parse().unwrap());
+    let seed = std::env::var("THREESCALE_TEST_SEED").map_or(20_261_129, |text| text.parse().unwrap());
+    println!("seed {seed}");
+    let world = World::start(&["--appendonly", "yes"]);
+    world.fill(4000, "good");
+    let good = world.picture();
+    world.ok(&["backup"]);
+    world.fill(3000, "bad");
+    let bad = world.picture();
+    assert!((0..3).all(|database| good[&database] != bad[&database]));
+    let begun = Instant::now();
+    world.ok(&["restore", "latest", "--yes"]);
+    let whole = begun.elapsed();
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.picture(), bad, "not interrupted at all");
+    let mut random = seed;
+    for round in 0..rounds {
+        random = u64::wrapping_add(u64::wrapping_mul(random, 6_364_136_223_846_793_005), 1_442_695_040_888_963_407);
+        // The first fifth is spent before there is a run.
+        let after = whole.mul_f64(0.15 + 0.85 * ((random >> 33) as f64 / f64::from(1u32 << 31)));
+        let signal = if round % 2 == 0 { Signal::KILL } else { Signal::INT };
+        let runs = world.runs().len();
+        world.interrupt(&["restore", "latest", "--yes"], after, signal);
+        let when = format!("round {round}, seed {seed}: {signal:?} after {after:?} of {whole:?}");
+        if world.runs().len() == runs {
+            assert_eq!(world.picture(), bad, "{when}, before it began");
+            continue;
+        }
+        if round % 4 < 2 {
+            if world.last_record() != "finished" {
+                world.ok(&["resume", "--yes"]);
+            }
+            let live = world.picture().into_iter().filter(|(database, _)| *database < 3).collect::<Picture>();
+            assert!(live.iter().all(|(database, picture)| good[database] == *picture), "{when}, resumed: {live:?}");
+        }
+        world.ok(&["undo", "--yes"]);
+        assert_eq!(world.picture(), bad, "{when}, undone");
+    }
+    world.ok(&["restore", "latest", "--yes"]);
+    world.ok(&["settle", "--yes"]);
+    assert_eq!(world.picture(), good, "settled: nothing is left in any database");
+}
+
+#[test]
+fn the_same_database_in_two_data_sets_is_refused_under_whatever_address() {
+    let mut world = World::start(&[]);
+    world.fill(10, "good");
+    world.ok(&["backup"]);
+    let before = world.picture();
+    let replica_of =
+        ["--replicaof", &format!("127.0.0.1 {}", world.server.port()), "--masterauth", world.server.password()].map(str::to_owned);
+    let replica = Redis::start(&replica_of.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let limit = Instant::now() + Duration::from_secs(60);
+    let linked =
+        || support::text(&replica.client().args(["INFO", "replication"]).output().unwrap().stdout).contains("master_link_status:up");
+    while !linked() {
+        assert!(Instant::now() < limit, "the replica does not follow");
+        std::thread::yield_now();
+    }
+    let server = &world.server;
+    let by_name = server.url(1).replace("127.0.0.1", "localhost");
+    for (system, what) in
+        [(server.url(0), "the same address"), (server.socket_url(0), "a socket"), (by_name, "a name"), (replica.url(1), "a replica")]
+    {
+        world.configure(&[server.url(0), server.url(1), system]);
+        let commands: [&[&str]; 5] = [
+            &["doctor"],
+            &["backup"],
+            &["backup", "--only", "system-redis"],
+            &["plan", "latest"],
+            &["restore", "latest", "--yes", "--only", "backend-redis"],
+        ];
+        for command in commands {
+            let said = world.refused(command);
+            assert!(said.contains("backend-redis and system-redis are the same data"), "{what}, {command:?}: {said}");
+        }
+    }
+    assert_eq!(world.picture(), before);
+    drop(replica);
+    world.configure(&[world.server.url(0), world.server.url(1), world.server.socket_url(2)]);
+    world.ok(&["doctor"]);
+    world.server.stop().unwrap();
+}
