@@ -43,7 +43,8 @@ pub(super) fn while_lent<T>(
 ) -> Result<T> {
     let what = format!("open what its owner may not read in {}", there.address());
     let ask = |what: &str, verb: &str| there.ask(context, what, SCRIPT, &[&there.root, target, &folder(spot), verb]);
-    let modes = parse(&ask(&what, what_of.word())?, target).ok_or_else(|| Error::failed(format!("{what}: the list is not what find writes")))?;
+    let modes =
+        parse(&ask(&what, what_of.word())?, target).ok_or_else(|| Error::failed(format!("{what}: the list is not what find writes")))?;
     let is_lent = !modes.is_empty();
     let done = work(modes);
     if is_lent {

@@ -53,7 +53,11 @@ fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) ->
             // An undo does not end for it.
             Err(missed) => {
                 let place = run.root.place_of(&missed.path);
-                let text = format!("{} could not be looked at ({}): what was made in it since goes with the restored copy", place.display(), missed.error);
+                let text = format!(
+                    "{} could not be looked at ({}): what was made in it since goes with the restored copy",
+                    place.display(),
+                    missed.error
+                );
                 context.watch.see(Event::Warning(&text));
                 continue;
             }
