@@ -81,6 +81,12 @@ fn the_chart_is_valid_for_every_version_and_gives_the_manifests() {
 }
 
 #[test]
+fn the_chart_installs_the_image_of_this_version() {
+    let chart = &documents("chart/Chart.yaml")[0];
+    assert_eq!((&chart["appVersion"], &chart["version"]), (&env!("CARGO_PKG_VERSION").into(), &env!("CARGO_PKG_VERSION").into()));
+}
+
+#[test]
 fn a_backup_may_not_change_the_installation() {
     let granted = granted(&manifest("manifests/rbac-backup.yaml", "Role")["rules"]);
     let writes: BTreeSet<_> =

@@ -11,6 +11,8 @@ use crate::object::{Key, Object};
 pub(crate) const APPS: &str = "apps.3scale.net";
 /// The group of what the operator makes inside 3scale.
 pub(crate) const CAPABILITIES: &str = "capabilities.3scale.net";
+/// Digests of Secrets, by which the operator sees that one was changed (3scale-operator, `component/hash_secret.go`).
+const HASHES_OF_THE_OPERATOR: &str = "hashed-secret-data";
 const ROUTES: &str = "route.openshift.io";
 
 pub(crate) fn secrets() -> ObjectKind {
@@ -47,6 +49,7 @@ pub(crate) fn reference_only(key: &Key) -> Option<&'static str> {
     match (key.group.as_str(), key.kind.as_str()) {
         (ROUTES, _) => Some("zync makes the Routes from the restored data"),
         (APPS, "APIManagerBackup" | "APIManagerRestore") => Some("the operator would run it again"),
+        ("", "Secret") if key.name == HASHES_OF_THE_OPERATOR => Some("the operator notes there what the Secrets of this installation were"),
         (CAPABILITIES, "ProxyConfigPromote") => Some("the operator would promote again; what was promoted is in the database"),
         _ => None,
     }

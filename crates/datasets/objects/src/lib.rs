@@ -22,6 +22,7 @@ mod look;
 mod notes;
 mod object;
 mod place;
+mod release;
 mod rights;
 mod sealed;
 mod stage;

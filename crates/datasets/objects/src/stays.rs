@@ -16,7 +16,7 @@ const OF_THE_DATA: [&str; 3] = ["NAMESPACE", "SECRET_KEY_BASE", "ZYNC_AUTHENTICA
 /// Entries of ConfigMap `system-environment` about the installation itself.
 const OF_THE_INSTALLATION: [&str; 2] = ["AMP_RELEASE", "FILE_UPLOAD_STORAGE"];
 /// Fields of an APIManager that say where the data lives.
-const FIELDS: [&str; 8] = [
+const FIELDS: [&str; 13] = [
     "spec/externalComponents",
     "spec/highAvailability",
     "spec/system/fileStorage",
@@ -25,11 +25,26 @@ const FIELDS: [&str; 8] = [
     "spec/system/databaseSpec",
     "spec/system/redisResources",
     "spec/zync/databaseResources",
+    // Whether the addresses are spoken to by TLS: a flag that does not go with its address makes the operator's preflight refuse.
+    "spec/system/systemDatabaseTLSEnabled",
+    "spec/system/systemRedisTLSEnabled",
+    "spec/backend/backendRedisTLSEnabled",
+    "spec/backend/queuesRedisTLSEnabled",
+    "spec/zync/zyncDatabaseTLSEnabled",
 ];
+/// What the operator notes on an APIManager about the installation that it keeps there. An operator of another release takes the set's for what is installed, and
+/// refuses to reconcile (3scale-operator, `apimanager_controller.go`, `version_compare.go`).
+const NOTES_OF_THE_OPERATOR: [&str; 3] =
+    [crate::release::INSTALLED, "apps.3scale.net/threescale-operator-version", "apps.3scale.net/apimanager-confirmed-requirements-version"];
 
-/// The object of the set as it is applied: unchanged when there is none, else with what stays taken from the one that is there.
+/// The object of the set as it is applied: with what stays taken from the one that is there, and without what is nobody's to put back.
 pub(crate) fn with_what_stays(key: &Key, set: &Value, live: Option<&Value>) -> Value {
     let mut body = set.clone();
+    if key.is_apimanager() {
+        for note in NOTES_OF_THE_OPERATOR {
+            take_at(&mut body, live.unwrap_or(&Value::Null), &["metadata", "annotations", note].map(str::to_owned));
+        }
+    }
     if let Some(live) = live {
         take(key, &mut body, live);
     }

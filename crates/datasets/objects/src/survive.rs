@@ -2,6 +2,7 @@
 //!
 //! The dump writes facts; `fits` compares them with the target, before anything is touched.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use plan::Result;
@@ -13,12 +14,14 @@ use crate::Policy;
 use crate::collect::{Collected, wildcard_domain};
 use crate::digest;
 use crate::object::Object;
+use crate::release;
 
 const SALT: &str = "digest-salt";
 const NAMESPACE: &str = "namespace";
 const WILDCARD_DOMAIN: &str = "wildcard-domain";
 const SUPERDOMAIN: &str = "superdomain";
 const RELEASE: &str = "release";
+const API_USER: &str = "backend-internal-api-username";
 const REDIS_NAMESPACE: &str = "system-redis-namespace";
 const NAMES_NAMESPACE: &str = "names-namespace";
 const WITHOUT_ID: &str = "without-id";
@@ -91,7 +94,8 @@ pub(crate) struct Target<'a> {
     pub found: &'a Collected,
 }
 
-/// Writes what a later `fits` compares with. Never the content of a Secret, but for the key prefix of system-redis, which is none.
+/// Writes what a later `fits` compares with. Never the content of a Secret, but for what is none: the key prefix of system-redis, and the name by which System and
+/// Backend know each other.
 pub(crate) fn write_facts(evidence: &mut Evidence, namespace: &str, collected: &Collected) -> Result<()> {
     let salt = digest::salt()?;
     let facts = &mut evidence.facts;
@@ -101,7 +105,8 @@ pub(crate) fn write_facts(evidence: &mut Evidence, namespace: &str, collected: &
     let plain = [
         (WILDCARD_DOMAIN, domain.map(str::to_owned)),
         (SUPERDOMAIN, environment("THREESCALE_SUPERDOMAIN")),
-        (RELEASE, environment("AMP_RELEASE")),
+        (RELEASE, release::release(collected)),
+        (API_USER, secret_value(collected, "backend-internal-api", "username").and_then(|value| String::from_utf8(value).ok())),
         (REDIS_NAMESPACE, secret_value(collected, "system-redis", "NAMESPACE").and_then(|value| String::from_utf8(value).ok())),
     ];
     facts.extend(plain.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
@@ -127,8 +132,9 @@ pub(crate) fn compare(evidence: &Evidence, target: &Target<'_>) -> Vec<Problem> 
     let mut problems = Vec::new();
     problems.extend(apimanager(evidence, target));
     problems.extend(domains(evidence, target));
-    problems.extend(release(evidence, target));
+    problems.extend(other_release(evidence, target));
     problems.extend(redis_namespace(evidence, target));
+    problems.extend(api_user(evidence, target));
     let salt = evidence.facts.get(SALT).map_or("", String::as_str);
     for row in &ROWS {
         if let Some(kept) = evidence.facts.get(&format!("digest.{}/{}", row.secret, row.key)) {
@@ -209,15 +215,13 @@ fn domains(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
     )))
 }
 
-fn release(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
-    let (kept, here) = evidence.facts.get(RELEASE).zip(environment(target.found, "AMP_RELEASE"))?;
-    if *kept == here {
+fn other_release(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
+    let (kept, here) = evidence.facts.get(RELEASE).zip(release::release(target.found))?;
+    let order = release::compare(kept, &here);
+    if *kept == here || order == Some(Ordering::Equal) {
         return None;
     }
-    let numbers = |release: &str| release.split('.').map(str::parse).collect::<Result<Vec<u32>, _>>().ok();
-    if let (Some(newer), Some(older)) = (numbers(kept), numbers(&here))
-        && newer > older
-    {
+    if order == Some(Ordering::Greater) {
         return Some(
             Problem::new(
                 Severity::Blocks,
@@ -248,8 +252,28 @@ fn redis_namespace(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> 
         Policy::Overwrite if evidence.facts.contains_key(REDIS_NAMESPACE) => {
             Problem::new(Severity::Note, format!("{text}; it will be overwritten"))
         }
+        _ if !release::has_redis_namespace(release::release(target.found).as_deref()) => {
+            Problem::new(Severity::Note, format!("{text} up to 3scale 2.13; the release here does not read it"))
+        }
         _ => Problem::new(Severity::Blocks, format!("{text}, so System would not see its jobs"))
             .way_out("Use --objects overwrite where this release still reads NAMESPACE, or leave the data set system-redis out."),
+    })
+}
+
+/// The name goes with the password, which is compared by its digest.
+fn api_user(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
+    let kept = evidence.facts.get(API_USER)?;
+    let here = secret_value(target.found, "backend-internal-api", "username")?;
+    if kept.as_bytes() == here {
+        return None;
+    }
+    let text = format!("username of Secret backend-internal-api is {:?}, the set's is {kept:?}", String::from_utf8_lossy(&here));
+    Some(match target.policy {
+        Policy::Overwrite => Problem::new(Severity::Note, format!("{text}; it will be overwritten")),
+        Policy::Missing => Problem::new(
+            Severity::Note,
+            format!("{text}: System and Backend share it, and the password: both must be restarted when one is changed"),
+        ),
     })
 }
 

@@ -115,7 +115,7 @@ impl Cluster {
         let installation = Installation {
             namespace: self.namespace().to_owned(),
             era: era(&workloads),
-            release: entry("AMP_RELEASE").map(str::to_owned),
+            release: api_manager.as_ref().and_then(noted_release).or_else(|| entry("AMP_RELEASE").map(str::to_owned)),
             system_database: databases::system(&secrets),
             system_storage: files::system(self, &workloads, &objects, entry("FILE_UPLOAD_STORAGE"), self.storage_spec()?.as_ref()),
             zync_database: databases::zync(&secrets, &objects),
@@ -171,6 +171,11 @@ fn era(workloads: &[FoundWorkload]) -> Era {
     } else {
         Era::External
     }
+}
+
+/// The release that the operator notes as installed, since 2.8; AMP_RELEASE is written up to 2.11 only.
+fn noted_release(api_manager: &Value) -> Option<String> {
+    api_manager["metadata"]["annotations"]["apps.3scale.net/apimanager-threescale-version"].as_str().map(str::to_owned)
 }
 
 fn read_api_manager(object: &Value) -> ApiManager {

@@ -56,7 +56,7 @@ fn releases_and_key_prefixes_are_compared() {
     let (_, kept) = backup(&source);
     let target = installation("source");
     target.add(secret("system-redis", &json!({}), &[("URL", "redis://system-redis:6379/1"), ("NAMESPACE", "threescale")]));
-    assert_eq!(about(&problems(&target, Policy::Missing, &kept), "NAMESPACE of Secret system-redis").severity, Severity::Blocks);
+    assert_eq!(about(&problems(&target, Policy::Missing, &kept), "NAMESPACE of Secret system-redis").severity, Severity::Note);
     for (release, severity) in [("2.14", Severity::Blocks), ("2.16", Severity::Note)] {
         let target = installation("source");
         target.change("configmaps", "system-environment", |object| object["data"]["AMP_RELEASE"] = release.into());
@@ -153,4 +153,97 @@ fn short_values_have_no_digest_in_a_manifest() {
     assert_eq!(kept.evidence.facts["digest.system-app/SECRET_KEY_BASE"].len(), 8);
     let found = problems(&source, Policy::Missing, &kept);
     assert_eq!(about(&found, "password of Secret backend-internal-api is too short").severity, Severity::Note);
+}
+
+const NOTES: [&str; 3] = [
+    "apps.3scale.net/apimanager-threescale-version",
+    "apps.3scale.net/threescale-operator-version",
+    "apps.3scale.net/apimanager-confirmed-requirements-version",
+];
+
+/// As an operator of this release notes it; newer ones no longer write AMP_RELEASE.
+fn of_release(namespace: &str, release: &str) -> Arc<Server> {
+    let server = installation(namespace);
+    server.change("configmaps", "system-environment", |object| _ = object["data"].as_object_mut().unwrap().remove("AMP_RELEASE"));
+    server.change("apimanagers", "apimanager-sample", |object| {
+        for note in NOTES {
+            object["metadata"]["annotations"][note] = release.into();
+        }
+    });
+    server.add(secret("hashed-secret-data", &json!({"app": "3scale-api-management"}), &[("system-seed", release)]));
+    server
+}
+
+#[test]
+fn what_the_operator_noted_never_goes_back_and_stays_the_targets() {
+    let source = of_release("source", "2.14.0");
+    source.change("apimanagers", "apimanager-sample", |object| object["spec"]["system"]["systemDatabaseTLSEnabled"] = true.into());
+    let (memory, kept) = backup(&source);
+    // Into nothing: an operator that found 2.14 noted would refuse to install its own release.
+    let nothing = Server::new("source");
+    cut_over_with(&nothing, Policy::Missing, &memory, &kept);
+    let annotations = nothing.get_now("apimanagers", "apimanager-sample").unwrap()["metadata"]["annotations"].clone();
+    assert!(NOTES.iter().all(|note| annotations.get(note).is_none()), "{annotations}");
+    assert!(nothing.get_now("secrets", "hashed-secret-data").is_none());
+    assert!(nothing.get_now("secrets", "system-seed").is_some());
+    // Over an installation of another release.
+    let newer = of_release("source", "2.16.1");
+    newer.change("apimanagers", "apimanager-sample", |object| {
+        object["spec"]["system"]["systemRedisTLSEnabled"] = true.into();
+        object["spec"]["backend"] = json!({"queuesRedisTLSEnabled": true});
+    });
+    cut_over_with(&newer, Policy::Overwrite, &memory, &kept);
+    let apimanager = newer.get_now("apimanagers", "apimanager-sample").unwrap();
+    assert!(NOTES.iter().all(|note| apimanager["metadata"]["annotations"][*note] == "2.16.1"), "{apimanager}");
+    let spec = &apimanager["spec"];
+    assert!(spec["system"].get("systemDatabaseTLSEnabled").is_none(), "{spec}");
+    assert_eq!((&spec["system"]["systemRedisTLSEnabled"], &spec["backend"]["queuesRedisTLSEnabled"]), (&true.into(), &true.into()));
+    let hashes = newer.get_now("secrets", "hashed-secret-data").unwrap();
+    assert_eq!(hashes["data"]["system-seed"], STANDARD.encode("2.16.1"));
+}
+
+fn cut_over_with(target: &Arc<Server>, policy: Policy, memory: &Arc<Memory>, kept: &KeptDataSet) {
+    let store = store(target, policy);
+    let place = stage(&store, memory, kept);
+    store.cut_over(&context(), &place).unwrap();
+}
+
+#[test]
+fn the_release_is_the_one_that_the_operator_notes() {
+    let (_, kept) = backup(&of_release("source", "2.15.0"));
+    assert_eq!(kept.evidence.facts["release"], "2.15.0");
+    for (release, severity) in [("2.14.2", Some(Severity::Blocks)), ("2.15.3", None), ("2.16.0", Some(Severity::Note))] {
+        let found = problems(&of_release("source", release), Policy::Missing, &kept);
+        let told = found.iter().find(|problem| problem.text.contains("the set is of 3scale 2.15.0"));
+        assert_eq!(told.map(|problem| problem.severity), severity, "{found:?}");
+    }
+}
+
+#[test]
+fn a_key_prefix_that_the_release_does_not_read_blocks_nothing() {
+    let with_prefix = |release: &str, prefix: &str| {
+        let server = of_release("source", release);
+        server.add(secret("system-redis", &json!({}), &[("URL", "redis://system-redis:6379/1"), ("NAMESPACE", prefix)]));
+        server
+    };
+    let (_, kept) = backup(&with_prefix("2.13.0", "old"));
+    for (release, severity) in [("2.13.1", Severity::Blocks), ("2.14.0", Severity::Note), ("2.16.0", Severity::Note)] {
+        let found = problems(&with_prefix(release, ""), Policy::Missing, &kept);
+        assert_eq!(about(&found, "NAMESPACE of Secret system-redis").severity, severity, "{release}");
+    }
+}
+
+#[test]
+fn the_name_by_which_system_and_backend_know_each_other_is_compared() {
+    let with = |name: &str| {
+        let server = installation("source");
+        server.add(secret("backend-internal-api", &json!({}), &[("username", name), ("password", "a-l0ng-rand0m-passw0rd")]));
+        server
+    };
+    let (_, kept) = backup(&with("3scale_api_user"));
+    assert_eq!(problems(&with("3scale_api_user"), Policy::Missing, &kept), []);
+    assert_eq!(
+        about(&problems(&with("other"), Policy::Missing, &kept), "username of Secret backend-internal-api").severity,
+        Severity::Note
+    );
 }
