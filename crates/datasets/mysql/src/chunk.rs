@@ -93,7 +93,7 @@ fn dense_range(session: &mut Session, schema: &str, table: &Table, key: &ChunkKe
         return Ok(None);
     }
     let name = quote::name(&column.name);
-    let sql = format!("SELECT MIN({name}), MAX({name}) FROM {}", quote::qualified(schema, &table.name));
+    let sql = format!("SELECT MIN({name}), MAX({name}) FROM {}", table.source(schema));
     let ends = session.rows("read the ends of a key", &sql)?;
     let end = |index| ends.first().and_then(|record| record.maybe(index).ok().flatten()).and_then(|text| text.parse::<i128>().ok());
     let (Some(first), Some(last)) = (end(0), end(1)) else { return Ok(Some(Dense { first: 0, last: -1, width: 1 })) };

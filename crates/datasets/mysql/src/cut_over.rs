@@ -8,6 +8,7 @@
 
 mod constraints;
 mod cover;
+mod defaults;
 pub(crate) mod in_place;
 mod pointing;
 mod swap;
@@ -205,6 +206,7 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
         Some(State::Swapped) => {}
     }
     let set = swap.set()?;
+    defaults::put_right(&mut swap)?;
     pointing::put_right(&mut swap)?;
     swap.make(&set, Document::NotMade)?;
     swap.state(State::Done)?;
@@ -309,6 +311,10 @@ fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects,
     swap.state(State::Undoing)?;
     if !swap.schemas.is_within() {
         create_schema(&mut swap.session, "make the schema for the restored data", &swap.schemas.stage, set)?;
+    }
+    if swap.schemas.road == Road::SideCopy {
+        let set: Schema = swap.record.need(&mut swap.session, Document::Set)?;
+        defaults::drop_stand_ins(swap, &set)?;
     }
     // Everything that is live now goes, also what was made since the cut-over.
     let restored = read::table_names(&mut swap.session, &swap.schemas.live)?;

@@ -224,7 +224,7 @@ impl MysqlDump {
         let lengths: Vec<String> =
             table.kept_columns().map(|column| format!("COALESCE(LENGTH({}), 0)", quote::name(&column.name))).collect();
         let key = chunk::order(table).map_or_else(|| "'no key'".to_owned(), |(_, key)| key);
-        let from = quote::qualified(&self.schema.objects.database, &table.name);
+        let from = table.source(&self.schema.objects.database);
         let sql =
             format!("SELECT CONCAT_WS(', ', {key}) FROM {from} WHERE {} > {} LIMIT 1", lengths.join(" + "), MAX_PACKET_BYTES - (1 << 20));
         let found = self.reader.value("look for the row", &sql).ok().flatten();

@@ -11,6 +11,7 @@ use crate::privileges::Grants;
 use crate::quote;
 use crate::reserve;
 use crate::rights;
+use crate::schema::read;
 use crate::server::{Kind, Server, Version};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
@@ -44,6 +45,7 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     problems.extend(owned::hidden_routines(&mut session, &server, &grants, live)?);
     problems.extend(reserve::binary_log(store, &mut session, &server)?);
     problems.extend(cut_over::foreign_keys(&mut session, &grants, live)?);
+    problems.extend(defaults_within(&mut session, &grants, live, road)?);
     problems.extend(database(store, kept));
     problems.push(Problem::new(
         Severity::Note,
@@ -154,6 +156,19 @@ fn privileges(store: &MysqlStore, grants: &Grants, road: Road) -> Vec<Problem> {
         problems.retain(|problem| !problem.text.contains("in place"));
     }
     problems
+}
+
+/// Tables whose defaults a sequence makes cannot be changed while that is elsewhere, as it would be where the previous tables are kept within the database.
+fn defaults_within(session: &mut Session, grants: &Grants, live: &str, road: Road) -> Result<Option<Problem>> {
+    let probe = Schemas::of(live, &plan::ids::RunId("0000000000".into()), Road::SideCopy, true);
+    if road != Road::InPlace || rights::writing(grants, &probe).0 == Road::SideCopy || !read::has_sequence_defaults(session, live)? {
+        return Ok(None);
+    }
+    let text = format!(
+        "live tables have defaults that a sequence makes (NEXT VALUE FOR): they can be kept only in a schema beside {}",
+        quote::name(live)
+    );
+    Ok(Some(Problem::new(Severity::Blocks, text).way_out(rights::way_out_beside(grants, live))))
 }
 
 fn database(store: &MysqlStore, kept: &KeptDataSet) -> Option<Problem> {

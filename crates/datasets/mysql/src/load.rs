@@ -109,7 +109,11 @@ pub(crate) fn insert_into(schema: &str, table: &Table) -> String {
 
 /// A cell as a literal for that `INSERT`.
 pub(crate) fn literal(column: &Column, cell: Option<&[u8]>) -> String {
-    let Some(bytes) = cell else { return "NULL".into() };
+    let bytes = match cell {
+        Some(bytes) => bytes,
+        None if column.is_row_end() => return column.load.as_deref().unwrap_or("@cell").replace("@cell", "NULL"),
+        None => return "NULL".into(),
+    };
     let text = || quote::bytes(bytes, "utf8mb4");
     match column.data_type.as_str() {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" | "decimal" | "year" => String::from_utf8_lossy(bytes).into_owned(),

@@ -41,8 +41,8 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         let broken = objects::broken::list(&mut session, database, &objects)?;
         restore.extend(broken.iter().filter_map(objects::broken::in_a_plan));
     }
-    for text in read::others(&mut session, database)? {
-        let problem = Problem::new(Severity::Blocks, text).way_out("Drop it or replace it by an ordinary table; 3scale makes none.");
+    for (text, way_out) in read::others(&mut session, database)? {
+        let problem = Problem::new(Severity::Blocks, text).way_out(way_out);
         backup.push(problem.clone());
         restore.push(problem);
     }

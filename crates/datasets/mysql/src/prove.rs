@@ -71,8 +71,7 @@ fn not_made(session: &mut Session, schemas: &Schemas) -> Result<Vec<Unmade>> {
 
 /// Names the definitions that differ: a digest alone says only that they do.
 fn differences(context: &Context, wanted: &Schema, found: &Schema) -> Vec<String> {
-    let (wanted, found): (BTreeSet<_>, BTreeSet<_>) =
-        (lines::lines(wanted).into_iter().collect(), lines::lines(found).into_iter().collect());
+    let (wanted, found): (BTreeSet<_>, BTreeSet<_>) = (lines::all(wanted).into_iter().collect(), lines::all(found).into_iter().collect());
     let missing = wanted.difference(&found).map(|line| format!("the set has, and the staged copy has not: {line}"));
     let more = found.difference(&wanted).map(|line| format!("the staged copy has, and the set has not: {line}"));
     let differences: Vec<String> = missing.chain(more).take(10).collect();

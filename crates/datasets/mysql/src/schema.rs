@@ -11,10 +11,15 @@ pub(crate) mod told;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quote;
 use crate::server::Server;
 
-/// The format of `schema.json`.
-pub(crate) const FORMAT: u32 = 1;
+/// The newest format of `schema.json`: with sequences, or tables that keep their history. Without them it is written as the first one, which release 0.1.0 reads.
+pub(crate) const FORMAT: u32 = 2;
+const FIRST_FORMAT: u32 = 1;
+/// How MariaDB writes the "expression" of the columns that say from when, and until when, a row was.
+pub(crate) const ROW_START: &str = "ROW START";
+pub(crate) const ROW_END: &str = "ROW END";
 
 /// Everything but the rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +32,34 @@ pub(crate) struct Schema {
     pub(crate) tables: Vec<Table>,
     /// What is not a table.
     pub(crate) objects: Objects,
+    /// Sequences of MariaDB.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) sequences: Vec<Sequence>,
+}
+
+/// A sequence of MariaDB: a table of one row, whose columns say how it goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sequence {
+    pub(crate) name: String,
+    /// `SHOW CREATE SEQUENCE`.
+    pub(crate) create: String,
+    /// Its row: the next value that is in no cache first. Read after the moment of the view, so no row has a value that it will give.
+    pub(crate) row: Vec<String>,
+}
+
+impl Schema {
+    /// Of its parts.
+    pub(crate) fn new(server: Server, tables: Vec<Table>, objects: Objects, sequences: Vec<Sequence>) -> Self {
+        let is_new = !sequences.is_empty() || tables.iter().any(|table| table.versioned);
+        Self { format: if is_new { FORMAT } else { FIRST_FORMAT }, server, tables, objects, sequences }
+    }
+}
+
+impl Sequence {
+    /// The statement that lets it go on where it was; `name` is quoted.
+    pub(crate) fn go_on(&self, name: &str) -> String {
+        format!("INSERT INTO {name} VALUES ({})", self.row.join(", "))
+    }
 }
 
 /// What belongs to a database and is not a table: created last, dropped first.
@@ -38,7 +71,7 @@ pub(crate) struct Objects {
     pub(crate) charset: String,
     /// Its default collation.
     pub(crate) collation: String,
-    /// Names of the base tables.
+    /// Names of the base tables and sequences: what moves in a swap.
     pub(crate) tables: Vec<String>,
     /// Procedures and functions.
     pub(crate) routines: Vec<Object>,
@@ -139,6 +172,9 @@ pub(crate) struct Table {
     pub(crate) partitions: u64,
     /// Number of CHECK constraints in the definition.
     pub(crate) checks: u64,
+    /// Whether it keeps its history (MariaDB, `WITH SYSTEM VERSIONING`), which is read and loaded with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) versioned: bool,
     /// The server's estimates, for the plan of chunks only.
     pub(crate) estimated_rows: u64,
     pub(crate) average_row_bytes: u64,
@@ -215,6 +251,12 @@ impl Table {
         if list.is_empty() { "''".into() } else { list.join(", ") }
     }
 
+    /// What its rows are selected from: of a table that keeps its history, with that.
+    pub(crate) fn source(&self, schema: &str) -> String {
+        let name = quote::qualified(schema, &self.name);
+        if self.versioned { format!("{name} FOR SYSTEM_TIME ALL") } else { name }
+    }
+
     /// Whether its rows are those of the consistent view: tables of other engines are read as they are at the moment of reading.
     pub(crate) fn is_in_the_view(&self) -> bool {
         self.engine.eq_ignore_ascii_case("InnoDB")
@@ -230,6 +272,11 @@ impl Column {
     /// Whether the server computes the values.
     pub(crate) fn is_generated(&self) -> bool {
         self.select.is_none()
+    }
+
+    /// Whether it says until when a row of a table that keeps its history was.
+    pub(crate) fn is_row_end(&self) -> bool {
+        self.generation.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(ROW_END))
     }
 
     /// Whether `SELECT *` leaves it out.

@@ -42,6 +42,11 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
     }
     let definitions: Vec<Definitions> = schema.tables.iter().map(Definitions::of).collect::<Result<_>>()?;
     session.enter(schemas.target())?;
+    // Before the tables whose defaults they make.
+    for sequence in &schema.sequences {
+        session.run(&format!("make sequence {:?}", sequence.name), &sequence.create)?;
+        session.run(&format!("let sequence {:?} go on", sequence.name), &sequence.go_on(&quote::name(&sequence.name)))?;
+    }
     for (table, definition) in schema.tables.iter().zip(&definitions) {
         context.stop.check()?;
         session.run(&format!("make table {:?}", table.name), &definition.create)?;

@@ -6,6 +6,7 @@ mod crash;
 mod elsewhere;
 mod fidelity;
 mod generated;
+mod history;
 mod in_place;
 mod kit;
 mod marks;

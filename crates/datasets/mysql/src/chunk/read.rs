@@ -5,7 +5,6 @@ use plan::Result;
 use plan::evidence::Tally;
 
 use super::Chunk;
-use crate::quote;
 use crate::row;
 use crate::schema::Table;
 use crate::session::Session;
@@ -22,7 +21,7 @@ pub(crate) struct Counted {
 
 /// The statement that reads a chunk. In the order of the key, so that equal data gives equal parts.
 fn statement(schema: &str, table: &Table, chunk: &Chunk) -> String {
-    let from = quote::qualified(schema, &table.name);
+    let from = table.source(schema);
     let list = table.select_list();
     let condition = chunk.condition.as_ref().map_or_else(String::new, |condition| format!(" WHERE {condition}"));
     match super::order(table) {
@@ -33,7 +32,7 @@ fn statement(schema: &str, table: &Table, chunk: &Chunk) -> String {
 
 /// What the server itself counts, in the transaction of the session.
 pub(crate) fn count(session: &mut Session, schema: &str, table: &Table) -> Result<u64> {
-    let counted = session.rows("count the rows", &format!("SELECT COUNT(*) FROM {}", quote::qualified(schema, &table.name)))?;
+    let counted = session.rows("count the rows", &format!("SELECT COUNT(*) FROM {}", table.source(schema)))?;
     Ok(counted.first().map_or(0, |record| record.number(0)))
 }
 

@@ -24,8 +24,7 @@ pub(super) fn walk(
     mut give: impl FnMut(Boundary) -> Result<()>,
 ) -> Result<()> {
     let list = key.list();
-    let sql =
-        format!("SELECT {list} FROM {} FORCE INDEX ({}) ORDER BY {list}", quote::qualified(schema, &table.name), quote::name(&key.index));
+    let sql = format!("SELECT {list} FROM {} FORCE INDEX ({}) ORDER BY {list}", table.source(schema), quote::name(&key.index));
     let smallest = (rows_per_chunk - rows_per_chunk / QUARTERS).max(1);
     let one_in = u32::try_from(rows_per_chunk / QUARTERS).unwrap_or(u32::MAX).max(1);
     let mut since = 0;

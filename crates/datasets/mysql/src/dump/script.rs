@@ -81,6 +81,12 @@ fn tables(schema: &Schema, definitions: &[Definitions]) -> String {
         schema.objects.charset,
         schema.objects.collation
     );
+    if schema.tables.iter().any(|table| table.versioned) {
+        text.push_str("SET SESSION system_versioning_insert_history = 1, system_versioning_alter_history = 'KEEP';\n");
+    }
+    for sequence in &schema.sequences {
+        let _written = writeln!(text, "{};\n{};", sequence.create, sequence.go_on(&quote::name(&sequence.name)));
+    }
     for definition in definitions {
         // A line that begins with a client command's name would be taken for it only outside of a statement.
         text.push_str(&definition.create);

@@ -98,7 +98,8 @@ fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> 
     let grants = Grants::ask(session, server.kind)?;
     let problems =
         rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
-    let mut blocking = problems.filter(|problem| problem.severity == Severity::Blocks).peekable();
+    let others = read::others(session, database)?.into_iter().map(|(text, way_out)| Problem::new(Severity::Blocks, text).way_out(way_out));
+    let mut blocking = problems.chain(others).filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());
     Err(blocking.filter_map(|problem| problem.way_out).fold(error, |error, way_out| error.hint(format!("{way_out}."))))

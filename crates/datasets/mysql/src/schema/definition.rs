@@ -125,6 +125,29 @@ pub(crate) fn refer(item: &str, home: impl Fn(&str) -> Option<String>) -> String
     }
 }
 
+/// A text without a quoted qualifier (`` `db`. ``) where one stands before a name in backticks, outside of texts in quotes.
+pub(crate) fn without_qualifier(text: &str, qualifier: &str) -> String {
+    let (bytes, mut out, mut kept, mut at) = (text.as_bytes(), String::new(), 0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let Some(end) = matches!(byte, b'\'' | b'"' | b'`').then(|| end_of_quote(bytes, at)).flatten() else {
+            at += 1;
+            continue;
+        };
+        // A doubled backtick goes on with the name: that is another one.
+        let rest = text.get(at..).unwrap_or_default();
+        let is_begin = at == 0 || bytes.get(at - 1) != Some(&b'`');
+        if byte == b'`' && is_begin && rest.strip_prefix(qualifier).is_some_and(|rest| rest.starts_with('`')) {
+            out.push_str(text.get(kept..at).unwrap_or_default());
+            at += qualifier.len();
+            kept = at;
+        } else {
+            at = end + 1;
+        }
+    }
+    out.push_str(text.get(kept..).unwrap_or_default());
+    out
+}
+
 /// Where a word begins outside of quotes.
 fn outside(text: &str, word: &str) -> Option<usize> {
     let mut start = 0;

@@ -11,9 +11,18 @@ use super::{Column, ForeignKey, Key, Schema, Table};
 /// The collection of [`plan::evidence::Evidence`] that holds the digest over all lines.
 pub(crate) const COLLECTION: &str = "(definitions)";
 
-/// One line for every column, key, and foreign key, sorted.
+/// One line for every column, key, foreign key and sequence, sorted. Not where a sequence goes on, which changes while it is dumped.
 pub(crate) fn lines(schema: &Schema) -> Vec<String> {
-    let mut lines: Vec<String> = schema.tables.iter().flat_map(of_table).collect();
+    let sequences = schema.sequences.iter().map(|sequence| format!("{}: sequence {}", sequence.name, sequence.create));
+    let mut lines: Vec<String> = schema.tables.iter().flat_map(of_table).chain(sequences).collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// All that a restored database must have again: with where each sequence goes on.
+pub(crate) fn all(schema: &Schema) -> Vec<String> {
+    let places = schema.sequences.iter().map(|sequence| format!("{}: goes on at {}", sequence.name, sequence.row.join(", ")));
+    let mut lines: Vec<String> = lines(schema).into_iter().chain(places).collect();
     lines.sort_unstable();
     lines
 }
@@ -21,7 +30,7 @@ pub(crate) fn lines(schema: &Schema) -> Vec<String> {
 /// Count and digest of the lines.
 pub(crate) fn tally(schema: &Schema) -> Tally {
     let mut tally = Tally::default();
-    lines(schema).iter().for_each(|line| tally.add(line.as_bytes()));
+    all(schema).iter().for_each(|line| tally.add(line.as_bytes()));
     tally
 }
 
@@ -29,7 +38,8 @@ pub(crate) fn tally(schema: &Schema) -> Tally {
 pub(crate) fn counts(schema: &Schema) -> BTreeMap<String, u64> {
     let count = |of: fn(&Table) -> usize| schema.tables.iter().map(of).sum::<usize>() as u64;
     let objects = &schema.objects;
-    BTreeMap::from([
+    let sequences = (!schema.sequences.is_empty()).then(|| ("sequences".to_owned(), schema.sequences.len() as u64));
+    let all = BTreeMap::from([
         ("tables".to_owned(), schema.tables.len() as u64),
         ("columns".to_owned(), count(|table| table.columns.len())),
         ("indexes".to_owned(), count(|table| table.keys.len())),
@@ -40,7 +50,8 @@ pub(crate) fn counts(schema: &Schema) -> BTreeMap<String, u64> {
         ("triggers".to_owned(), objects.triggers.len() as u64),
         ("routines".to_owned(), objects.routines.len() as u64),
         ("events".to_owned(), objects.events.len() as u64),
-    ])
+    ]);
+    all.into_iter().chain(sequences).collect()
 }
 
 fn of_table(table: &Table) -> Vec<String> {
@@ -48,8 +59,13 @@ fn of_table(table: &Table) -> Vec<String> {
     let columns = table.columns.iter().enumerate().map(|(at, column)| format!("{name}: column {at} {}", of_column(column)));
     let keys = table.keys.iter().map(|key| format!("{name}: key {}", of_key(key)));
     let foreign_keys = table.foreign_keys.iter().map(|key| format!("{name}: foreign key {}", of_foreign_key(key)));
-    let own =
-        format!("{name}: table engine {}, {} partitions, {} checks", table.engine.to_ascii_lowercase(), table.partitions, table.checks);
+    let own = format!(
+        "{name}: table engine {}, {} partitions, {} checks{}",
+        table.engine.to_ascii_lowercase(),
+        table.partitions,
+        table.checks,
+        if table.versioned { ", versioned" } else { "" }
+    );
     columns.chain(keys).chain(foreign_keys).chain([own]).collect()
 }
 

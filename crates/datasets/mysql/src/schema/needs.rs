@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::{Column, ObjectKind, Schema};
 use crate::server::{Kind, Version};
 
+/// The first MariaDB that takes rows with the time when they were (`system_versioning_insert_history`).
+pub(crate) const HISTORY_IS_TAKEN: Version = Version(10, 11, 0);
+
 /// Collations of the database, its columns and objects.
 pub(crate) fn collations(schema: &Schema) -> BTreeSet<String> {
     let objects = &schema.objects;
@@ -22,6 +25,9 @@ pub(crate) fn oldest_version(schema: &Schema) -> Option<(Version, String)> {
             let place = format!("column {}.{}", table.name, column.name);
             needs.extend(version_of(schema.server.kind, column).map(|version| (version, place)));
         }
+        if table.versioned {
+            needs.push((HISTORY_IS_TAKEN, format!("the history of table {}, which older ones do not take", table.name)));
+        }
         if schema.server.kind == Kind::Mysql && table.keys.iter().flat_map(|key| &key.parts).any(|part| part.column.is_none()) {
             needs.push((Version(8, 0, 13), format!("a key over an expression of {}", table.name)));
         }
@@ -29,6 +35,9 @@ pub(crate) fn oldest_version(schema: &Schema) -> Option<(Version, String)> {
             needs.push((Version(8, 0, 16), format!("a CHECK constraint of {}", table.name)));
         }
     }
+    // Others than BIGINT are named by their type.
+    let typed = schema.sequences.iter().filter(|sequence| sequence.create.contains("` as "));
+    needs.extend(typed.map(|sequence| (Version(11, 5, 0), format!("the type of sequence {}", sequence.name))));
     needs.into_iter().max_by_key(|(version, _)| *version)
 }
 
@@ -70,6 +79,7 @@ pub(crate) fn obstacles(schema: &Schema) -> Vec<String> {
             obstacles.push(format!("table {} uses options of MariaDB only", table.name));
         }
     }
+    obstacles.extend(schema.sequences.iter().map(|sequence| format!("there is a sequence, {}", sequence.name)));
     obstacles
         .extend(collations(schema).into_iter().filter(|name| is_foreign_collation(kind, name)).map(|name| format!("collation {name}")));
     let is_risky =

@@ -1,40 +1,46 @@
 //! Reads a schema from a server. Changes nothing.
 
 mod objects;
+mod sequences;
 mod tables;
+mod versioned;
 
 use plan::Result;
 
-use super::{FORMAT, Objects, Schema};
+use super::{Objects, Schema};
 use crate::quote;
 use crate::server::Server;
 use crate::session::Session;
 
 pub(crate) use objects::objects;
-pub(crate) use tables::{create_table, json_text, others, table_names};
+pub(crate) use sequences::{has_defaults as has_sequence_defaults, is_next_value};
+pub(crate) use tables::{create_table, json_text, table_names};
+pub(crate) use versioned::others;
 
 /// The whole schema of a database, through a session that has it as its default (views are then shown without its name).
 pub(crate) fn schema(session: &mut Session, server: &Server, database: &str) -> Result<Schema> {
     let objects = objects(session, database)?;
     let tables = tables::tables(session, database)?;
-    Ok(Schema { format: FORMAT, server: server.clone(), tables, objects })
+    let sequences = sequences::read(session, database)?;
+    Ok(Schema::new(server.clone(), tables, objects, sequences))
 }
 
 /// Tables only, as a proof of a side schema needs them.
 pub(crate) fn tables_only(session: &mut Session, server: &Server, database: &str) -> Result<Schema> {
     let tables = tables::tables(session, database)?;
+    let sequences = sequences::read(session, database)?;
     let (charset, collation) = defaults(session, database)?;
     let objects = Objects {
         database: database.to_owned(),
         charset,
         collation,
-        tables: tables.iter().map(|table| table.name.clone()).collect(),
+        tables: table_names(session, database)?,
         routines: Vec::new(),
         views: Vec::new(),
         triggers: Vec::new(),
         events: Vec::new(),
     };
-    Ok(Schema { format: FORMAT, server: server.clone(), tables, objects })
+    Ok(Schema::new(server.clone(), tables, objects, sequences))
 }
 
 /// Default character set and collation of a database.

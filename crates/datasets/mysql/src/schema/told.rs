@@ -3,6 +3,7 @@
 use plan::Result;
 use plan::ports::{Problem, Severity};
 
+use super::needs::HISTORY_IS_TAKEN;
 use super::{Column, Schema, Table, read};
 use crate::quote;
 use crate::server::Kind;
@@ -16,6 +17,7 @@ const BY_ZONE: [&str; 2] = ["from_unixtime", "unix_timestamp"];
 /// All of it. Reads rows only of tables that have a stored column which may depend on the time zone.
 pub(crate) fn problems(session: &mut Session, schema: &Schema) -> Result<Vec<Problem>> {
     let mut problems: Vec<Problem> = schema.tables.iter().filter_map(engine).collect();
+    problems.extend(schema.tables.iter().filter_map(|table| history(schema, table)));
     problems.extend(histograms(session, schema)?);
     problems.extend(routine_privileges(session, schema)?);
     for table in &schema.tables {
@@ -29,6 +31,18 @@ fn engine(table: &Table) -> Option<Problem> {
     (!ENGINES.contains(&table.engine.to_ascii_lowercase().as_str())).then(|| {
         Problem::new(Severity::Blocks, format!("table {:?} has engine {}, which a restore cannot make", table.name, table.engine))
             .way_out(format!("ALTER TABLE {} ENGINE = InnoDB, or drop it; 3scale has no such table", quote::name(&table.name)))
+    })
+}
+
+/// Rows with the time when they were go back to the servers that take them.
+fn history(schema: &Schema, table: &Table) -> Option<Problem> {
+    (table.versioned && schema.server.version < HISTORY_IS_TAKEN).then(|| {
+        let text = format!(
+            "the history of table {:?} goes back to MariaDB {HISTORY_IS_TAKEN} and newer only; this is {}",
+            table.name, schema.server.version
+        );
+        Problem::new(Severity::Blocks, text)
+            .way_out(format!("Upgrade the server, or ALTER TABLE {} DROP SYSTEM VERSIONING (its history goes)", quote::name(&table.name)))
     })
 }
 
@@ -81,7 +95,7 @@ fn by_zone(session: &mut Session, schema: &Schema, table: &Table) -> Result<Opti
         .iter()
         .filter_map(|column| Some(format!("NOT ({} <=> ({}))", quote::name(&column.name), column.generation.as_deref()?)))
         .collect();
-    let from = quote::qualified(&schema.objects.database, &table.name);
+    let from = table.source(&schema.objects.database);
     let sql = format!("SELECT COUNT(*) FROM {from} WHERE {}", differ.join(" OR "));
     let names: Vec<&str> = suspects.iter().map(|column| column.name.as_str()).collect();
     let rows = session.rows_if_possible("compare stored columns with their expressions", &sql)?;
@@ -111,7 +125,7 @@ fn json_numbers(session: &mut Session, schema: &Schema, table: &Table) -> Result
             format!("{text} COLLATE utf8mb4_bin <> {} COLLATE utf8mb4_bin", read::json_text(&format!("CAST({text} AS JSON)")))
         })
         .collect();
-    let from = quote::qualified(&schema.objects.database, &table.name);
+    let from = table.source(&schema.objects.database);
     let sql = format!("SELECT COUNT(*) FROM {from} WHERE {}", differ.join(" OR "));
     let rows = session.rows_if_possible("look for JSON values that text does not hold", &sql)?;
     let rows = rows.and_then(|rows| rows.first().map(|row| row.number(0))).unwrap_or(0);

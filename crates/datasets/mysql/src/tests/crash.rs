@@ -25,6 +25,13 @@ CREATE PROCEDURE p() SELECT 1;;
 CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2030-01-01 00:00:00' DISABLE DO SELECT 1
 ";
 
+/// MariaDB only: defaults that a sequence makes name a schema, and are put right after the swap.
+const SEQUENCE: &str = "
+CREATE SEQUENCE s;;
+CREATE TABLE numbered (id INT PRIMARY KEY DEFAULT NEXTVAL(s), n INT DEFAULT (NEXTVAL(s) + 1));;
+INSERT INTO numbered () VALUES (), ()
+";
+
 const CHANGES: &str = "
 DROP TRIGGER fill;;
 CREATE TRIGGER fill BEFORE INSERT ON accounts FOR EACH ROW SET NEW.n = 99;;
@@ -51,6 +58,9 @@ fn case(kind: MysqlKind) -> Case {
     let mut conn = root(&server, None);
     run(&mut conn, "CREATE DATABASE `system` CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci;;\nUSE `system`");
     run(&mut conn, OLD);
+    if kind.is_mariadb() {
+        run(&mut conn, SEQUENCE);
+    }
     let restored = all_of(&server, "system");
     let (store, context) = (store(&server, "system"), context("1"));
     let (held, kept) = keep(&store, &context);

@@ -2,21 +2,35 @@
 
 use std::collections::BTreeMap;
 
-use plan::{Error, Result};
+use plan::Result;
 
+use super::versioned;
 use crate::place;
 use crate::quote;
 use crate::schema::literals::{self, Writing};
 use crate::schema::{Column, ForeignKey, Key, KeyPart, Table, definition};
 use crate::session::{Answer, Session};
 
-/// Names of the base tables, sorted by file name; not those that runs have made, which are no data of the application.
+/// Names of the base tables and sequences, sorted by file name; not those that runs have made, which are no data of the application.
 pub(crate) fn table_names(session: &mut Session, database: &str) -> Result<Vec<String>> {
-    Ok(list(session, database)?.into_iter().map(|listed| listed.name).collect())
+    names_of(session, database, "NOT IN ('VIEW', 'SYSTEM VIEW')")
+}
+
+/// Names of those whose type fulfils a condition.
+pub(super) fn names_of(session: &mut Session, database: &str, condition: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND TABLE_TYPE {condition}",
+        quote::text(database)
+    );
+    let names = session.rows("list the tables", &sql)?.iter().map(|record| record.text(0)).collect::<Result<Vec<_>>>()?;
+    let mut names: Vec<String> = names.into_iter().filter(|name| !place::is_ours(name)).collect();
+    names.sort_unstable_by_key(|name| quote::file_name(name));
+    Ok(names)
 }
 
 struct Listed {
     name: String,
+    versioned: bool,
     engine: String,
     rows: u64,
     row_bytes: u64,
@@ -25,7 +39,7 @@ struct Listed {
 fn list(session: &mut Session, database: &str) -> Result<Vec<Listed>> {
     let sql = format!(
         "SELECT TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS, AVG_ROW_LENGTH, DATA_LENGTH FROM information_schema.TABLES \
-         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE NOT IN ('VIEW', 'SYSTEM VIEW')",
+         WHERE TABLE_SCHEMA = {} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')",
         quote::text(database)
     );
     let mut tables = Vec::new();
@@ -34,29 +48,12 @@ fn list(session: &mut Session, database: &str) -> Result<Vec<Listed>> {
         if place::is_ours(&name) {
             continue;
         }
-        if record.text(1)? != "BASE TABLE" {
-            return Err(unkeepable(&name, &record.text(1)?).hint("Drop it or replace it by an ordinary table; 3scale makes none."));
-        }
         let row_bytes = record.number(4).max(record.number(5) / record.number(3).max(1));
-        tables.push(Listed { name, engine: record.text(2)?, rows: record.number(3), row_bytes });
+        let versioned = record.text(1)? == "SYSTEM VERSIONED";
+        tables.push(Listed { name, versioned, engine: record.text(2)?, rows: record.number(3), row_bytes });
     }
     tables.sort_unstable_by_key(|listed| quote::file_name(&listed.name));
     Ok(tables)
-}
-
-/// What looks like a table and cannot be kept: sequences and system-versioned tables of MariaDB. Told before a backup or a restore begins.
-pub(crate) fn others(session: &mut Session, database: &str) -> Result<Vec<String>> {
-    let sql = format!(
-        "SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
-         AND TABLE_TYPE NOT IN ('BASE TABLE', 'VIEW', 'SYSTEM VIEW') ORDER BY 1",
-        quote::text(database)
-    );
-    let found = session.rows("look for sequences and versioned tables", &sql)?;
-    found.iter().map(|record| Ok(unkeepable(&record.text(0)?, &record.text(1)?).chain())).collect()
-}
-
-fn unkeepable(name: &str, kind: &str) -> Error {
-    Error::failed(format!("{name:?} is a {}, which cannot be kept", kind.to_ascii_lowercase()))
 }
 
 /// All base tables.
@@ -75,6 +72,7 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
             // MySQL lists it as it was written, in whatever time zone that was; the definition is in this session's.
             column.default = definition::moment_of(&create, &column.name).or(column.default.take());
         }
+        columns.extend(if listed.versioned { versioned::unnamed(&columns) } else { Vec::new() });
         tables.push(Table {
             columns,
             keys: keys.remove(&listed.name).unwrap_or_default(),
@@ -84,6 +82,7 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
             engine: listed.engine,
             create,
             checks,
+            versioned: listed.versioned,
             estimated_rows: listed.rows,
             average_row_bytes: listed.row_bytes,
         });
@@ -96,7 +95,7 @@ pub(crate) fn create_table(session: &mut Session, database: &str, table: &str) -
     let shown = session.rows("read a table's definition", &format!("SHOW CREATE TABLE {}", quote::qualified(database, table)))?;
     let shown = shown.first().and_then(|record| record.bytes(1)).unwrap_or_default();
     // MariaDB writes a binary default as it is, which may be no text.
-    Ok(literals::text(shown, shown, Writing::default()))
+    Ok(versioned::without_home(&literals::text(shown, shown, Writing::default()), database))
 }
 
 fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
@@ -107,16 +106,20 @@ fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec
     );
     let mut columns = BTreeMap::<String, Vec<Column>>::new();
     for record in session.rows("read the columns", &sql)? {
-        columns.entry(record.text(0)?).or_default().push(column(&record)?);
+        columns.entry(record.text(0)?).or_default().push(column(&record, database)?);
     }
     Ok(columns)
 }
 
-fn column(record: &Answer) -> Result<Column> {
+fn column(record: &Answer, database: &str) -> Result<Column> {
     let (name, data_type, column_type, extra) = (record.text(1)?, record.text(2)?.to_ascii_lowercase(), record.text(3)?, record.text(8)?);
     let quoted = quote::name(&name);
     // `DEFAULT_GENERATED` of MySQL is an expression as default, not a generated column.
-    let generated = ["VIRTUAL GENERATED", "STORED GENERATED", "PERSISTENT"].iter().any(|word| extra.to_ascii_uppercase().contains(word));
+    let expression = record.maybe(9)?.unwrap_or_default();
+    let of_row = versioned::select(&name, &expression);
+    let generated = of_row.is_none()
+        && ["VIRTUAL GENERATED", "STORED GENERATED", "PERSISTENT"].iter().any(|word| extra.to_ascii_uppercase().contains(word));
+    let is_of_row = of_row.is_some();
     let (select, load) = match data_type.as_str() {
         // A FLOAT is shown with 6 digits, FLOAT(M,D) and DOUBLE(M,D) with D: as a product they are shown exactly (and -0 stays).
         "float" | "double" => (format!("{quoted} * 1e0"), None),
@@ -125,7 +128,7 @@ fn column(record: &Answer) -> Result<Column> {
         // Numbers within are taken from text as DOUBLE, whatever they were: they are kept as they will come back. These take text, not bytes without a character set.
         "json" => (format!("CAST({} AS JSON)", json_text(&quoted)), Some("CONVERT(@cell USING utf8mb4)")),
         "uuid" | "inet4" | "inet6" => (quoted, Some("CONVERT(@cell USING utf8mb4)")),
-        _ => (quoted, None),
+        _ => (of_row.unwrap_or(quoted), versioned::load(&expression)),
     };
     Ok(Column {
         name,
@@ -134,9 +137,9 @@ fn column(record: &Answer) -> Result<Column> {
         nullable: record.text(4)? == "YES",
         charset: record.maybe(5)?,
         collation: record.maybe(6)?,
-        default: record.bytes(7).map(|bytes| String::from_utf8_lossy(bytes).into_owned()),
+        default: record.bytes(7).map(|bytes| versioned::without_home(&String::from_utf8_lossy(bytes), database)),
         extra,
-        generation: record.maybe(9)?.filter(|text| generated && !text.is_empty()),
+        generation: Some(expression).filter(|text| (generated || is_of_row) && !text.is_empty()),
         select: (!generated).then_some(select),
         load: load.map(str::to_owned),
     })
