@@ -289,7 +289,9 @@ while [ $# -gt 0 ]; do
         point=$(mounts)
         [ -z "$point" ] || fail "$point" 21
         if command -v lsattr >/dev/null; then
-            fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[^ ]*[ia][^ ]* ' | head -n 1)
+            # A name may hold a line end: what follows it does not look like this.
+            fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[-A-Za-z]{16,} \.(/|$)' |
+                grep -E '^[^ ]*[ia]' | head -n 1)
             [ -z "$fixed" ] || fail "${fixed#* }" 23
         fi
         ;;
