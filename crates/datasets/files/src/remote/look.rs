@@ -1,12 +1,12 @@
 //! Looks at a tree in a place, and says what stands in the way. Changes nothing.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
 
-use super::place::{There, broken, program};
+use super::place::{There, broken, program, read_record};
 use super::runs;
 use crate::Options;
 use crate::mounts::chattr;
@@ -70,9 +70,10 @@ fn see(there: &There, context: &Context, seconds: u32) -> Result<Seen> {
     let what = format!("look at {}", there.address());
     let mut process = there.remote.start(context, &program(SCRIPT, &[&there.root, &seconds.to_string()]))?;
     let output = process.output().ok_or_else(|| Error::failed(format!("{what}: no output")))?;
-    let (mut seen, mut in_head) = (Seen::default(), true);
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line.map_err(|error| broken(&what, error))?;
+    let (mut seen, mut in_head, mut line) = (Seen::default(), true, Vec::new());
+    let mut output = BufReader::new(output);
+    while read_record(&mut output, b'\n', &mut line).map_err(|error| broken(&what, error))? {
+        context.stop.check()?;
         let line = String::from_utf8_lossy(&line);
         if line.is_empty() {
             in_head = false;
@@ -83,6 +84,7 @@ fn see(there: &There, context: &Context, seconds: u32) -> Result<Seen> {
             seen.line(&line);
         }
     }
+    drop(output);
     there.success(process.finish()?, &what)?;
     tools(there, &seen)?;
     Ok(seen)
