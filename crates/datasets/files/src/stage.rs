@@ -77,6 +77,7 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     let tree = if in_place { Arc::clone(&run.root) } else { Arc::new(Tree::of(run.make(STAGE)?, run.place().join(STAGE))) };
     let target = tree.place_of(Path::new(""));
     let probed = write::probe(run)?;
+    run.keep_room()?;
     let staging = Staging {
         context,
         tree,

@@ -132,8 +132,8 @@ impl There {
 
 fn way_out(said: &str) -> Option<&'static str> {
     let ways = [
-        ("No space left", "Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
-        ("Disk quota", "Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
+        ("No space left", "Free space or inodes on the volume (or enlarge it). `runs` says how to go on."),
+        ("Disk quota", "Free space or inodes on the volume (or enlarge it). `runs` says how to go on."),
         ("Read-only file system", "The volume is mounted read-only: mount it for writing."),
         ("Permission denied", "The pod's user has no right to it: let it run as the owner of the files."),
         (
