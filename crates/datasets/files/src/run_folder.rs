@@ -299,6 +299,10 @@ pub(crate) fn failed(place: &Path, verb: &str, error: io::Error) -> Error {
         Some(Errno::NAMETOOLONG) => Some(
             "The file system of the target allows shorter names than the one that was backed up: restore onto a volume of the same kind.",
         ),
+        Some(Errno::EXIST) => Some(
+            "Something of that name is there: somebody made it meanwhile, or this file system takes names for the same that differ in their case only \
+             (restore onto one that does not).",
+        ),
         Some(Errno::ROFS) => Some("The volume is mounted read-only: mount it for writing."),
         Some(Errno::PERM) if rustix::process::geteuid().is_root() => {
             let way_out = format!("lsattr shows why. {}", chattr(place));

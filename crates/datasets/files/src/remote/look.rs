@@ -8,6 +8,7 @@ use plan::{Error, Result};
 
 use super::place::{There, broken, program, read_record};
 use super::runs;
+use super::stage::{PATH_BYTES_MAX, WITH_THE_VOLUME};
 use crate::Options;
 use crate::mounts::chattr;
 use crate::runs::half_loaded_by;
@@ -213,6 +214,11 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
     if need.longest_name_bytes > volume.name_bytes_max {
         let text = format!("a name in the set has {} bytes, the volume allows {}", need.longest_name_bytes, volume.name_bytes_max);
         problems.push(Problem::new(Severity::Blocks, text).way_out("Restore onto a volume of the same kind of file system."));
+    }
+    if need.longest_path_bytes > PATH_BYTES_MAX as u64 {
+        let text =
+            format!("a path in the set has {} bytes: the tar over there makes none of more than {PATH_BYTES_MAX}", need.longest_path_bytes);
+        problems.push(Problem::new(Severity::Blocks, text).way_out(WITH_THE_VOLUME));
     }
     if let Some(sockets) = kept.evidence.collections.get("sockets").filter(|sockets| sockets.count > 0) {
         let text = format!("{} sockets of the set cannot be made through a pod; their programs make them anew", sockets.count);
