@@ -19,6 +19,7 @@ pub use attributes::{allocated_bytes, is_data, meta_of, mtime_ns, read_xattrs, r
 pub use links::Links;
 pub use metadata::{SET_ID_BITS, Unset, grant_owner, is_as_wanted, open_by_owner, set_folder_mode, write_meta, write_time};
 pub use names::Names;
+pub use resolve::forget_openat2;
 pub use tree::{Tree, identity, identity_of, is_vanished, open_folder, stat_entry};
 pub use write::{NewFile, fill};
 pub use writer::{Fault, LARGE_BYTES, Meter, Writer};

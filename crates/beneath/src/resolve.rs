@@ -21,6 +21,12 @@ const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::C
 /// Whether the kernel was found not to have the call: it is not asked each time.
 static IS_MISSING: AtomicBool = AtomicBool::new(false);
 
+/// For tests of other crates: from now on this process takes the kernel for one that lacks `openat2`.
+#[doc(hidden)]
+pub fn forget_openat2() {
+    IS_MISSING.store(true, Ordering::Relaxed);
+}
+
 /// How folders are opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Way {

@@ -8,6 +8,8 @@
 
 mod complaints;
 mod dump;
+#[cfg(test)]
+mod fuzz;
 mod lend;
 mod look;
 mod pack;

@@ -9,6 +9,7 @@
 //! | `mark.json` | whose it is: installation, run, data set, road (`runs`) |
 //! | `staged.json` | staging is complete, and what the target could not hold |
 //! | `swap.json` | the phase of the swap: the only truth about how far it came |
+//! | `room` | nothing: it gives its room to what is written when the volume is full |
 //! | `opened` | a folder whose mode is changed for the instant of its rename |
 
 use std::io::{self, Read, Write};
@@ -32,6 +33,9 @@ use crate::root::keeping_time;
 use crate::times::seconds;
 use crate::walk::OWN_FOLDER;
 
+/// Name of the file that keeps room.
+pub(crate) const ROOM: &str = "room";
+const ROOM_BYTES: u32 = 64 << 10;
 /// The largest file of a run that is read: what this program writes is some kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -177,14 +181,37 @@ impl RunFolder {
     pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let write = || -> io::Result<()> {
             let draft = format!("{name}.new");
-            // Always a new file: one that is there may be a further name of something outside.
-            let mut file = self.new_file(&draft)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
+            match self.draft(&draft, bytes) {
+                // A full volume must be undone and settled all the same.
+                Err(error) if is_full(&error) && self.give_room()? => self.draft(&draft, bytes)?,
+                drafted => drafted?,
+            }
             renameat(&self.fd, &draft, &self.fd, name)?;
             Ok(fsync(&self.fd)?)
         };
         write().map_err(|error| failed(&self.place().join(name), "write", error))
+    }
+
+    /// Always a new file: one that is there may be a further name of something outside.
+    fn draft(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = self.new_file(name)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
+    /// Keeps some room on the volume, for what is written when it is full.
+    pub(crate) fn keep_room(&self) -> Result<()> {
+        // No holes, and nothing that compresses to them.
+        let bytes: Vec<u8> = (0..ROOM_BYTES).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        self.draft(ROOM, &bytes).map_err(|error| failed(&self.place().join(ROOM), "write", error))
+    }
+
+    fn give_room(&self) -> io::Result<bool> {
+        match rustix::fs::unlinkat(&self.fd, ROOM, rustix::fs::AtFlags::empty()) {
+            Ok(()) => fsync(&self.fd).map(|()| true).map_err(Into::into),
+            Err(Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn new_file(&self, name: &str) -> io::Result<std::fs::File> {
@@ -261,14 +288,20 @@ fn make_private(at: impl AsFd, name: &str) -> io::Result<()> {
     Ok(fchmod(&folder, Mode::RWXU)?)
 }
 
+fn is_full(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::DQUOT))
+}
+
 /// An error about a path, with the way out of the usual causes.
 pub(crate) fn failed(place: &Path, verb: &str, error: io::Error) -> Error {
     let hint = match Errno::from_io_error(&error) {
-        Some(Errno::NOSPC | Errno::DQUOT) => {
-            Some("Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo.")
-        }
+        Some(Errno::NOSPC | Errno::DQUOT) => Some("Free space or inodes on the volume (or enlarge it). `runs` says how to go on."),
         Some(Errno::NAMETOOLONG) => Some(
             "The file system of the target allows shorter names than the one that was backed up: restore onto a volume of the same kind.",
+        ),
+        Some(Errno::EXIST) => Some(
+            "Something of that name is there: somebody made it meanwhile, or this file system takes names for the same that differ in their case only \
+             (restore onto one that does not).",
         ),
         Some(Errno::ROFS) => Some("The volume is mounted read-only: mount it for writing."),
         Some(Errno::PERM) if rustix::process::geteuid().is_root() => {

@@ -46,6 +46,7 @@ pub(crate) struct Need {
     pub(crate) bytes: u64,
     pub(crate) inodes: u64,
     pub(crate) longest_name_bytes: u64,
+    pub(crate) longest_path_bytes: u64,
 }
 
 impl Need {
@@ -57,6 +58,7 @@ impl Need {
             bytes: bytes.saturating_add(bytes / 100),
             inodes: fact(ELEMENTS).unwrap_or(kept.parts).saturating_add(8),
             longest_name_bytes: fact("longest-name-bytes").unwrap_or(0),
+            longest_path_bytes: fact("longest-path-bytes").unwrap_or(0),
         }
     }
 

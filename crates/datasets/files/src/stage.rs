@@ -27,6 +27,7 @@ use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, failed};
 use crate::runs::{MARK, Mark};
+use crate::times::Span;
 
 /// Name of the file that says that staging is complete.
 pub(crate) const STAGED: &str = "staged.json";
@@ -42,6 +43,9 @@ pub(crate) struct Staged {
     pub(crate) holds_modes: bool,
     /// Whether it keeps times to the nanosecond.
     pub(crate) holds_times: bool,
+    /// Entries whose time is outside of what the file system keeps.
+    #[serde(default)]
+    pub(crate) times_unset: u64,
     /// Extended attributes that could not be set.
     pub(crate) xattrs_unset: Tally,
     /// Entries of the set that could not be made, as the census would have counted them: sockets, where the copy was made by `tar`.
@@ -53,12 +57,16 @@ pub(crate) struct Staged {
     pub(crate) warnings: Vec<String>,
 }
 
+/// What is told of a time that the target does not keep.
+pub(crate) const NOT_KEPT: &str = "its time of change is not one that this file system keeps; it has the nearest that is";
+
 /// A staging at work.
 pub(crate) struct Staging<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tree: Arc<Tree>,
     pub(crate) snapshot: &'a dyn Snapshot,
     pub(crate) in_place: bool,
+    span: Span,
     outcome: Mutex<(Staged, Notices)>,
     bytes: AtomicU64,
     items: AtomicU64,
@@ -76,12 +84,14 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     // By what is open already: a name may lead elsewhere by now.
     let tree = if in_place { Arc::clone(&run.root) } else { Arc::new(Tree::of(run.make(STAGE)?, run.place().join(STAGE))) };
     let target = tree.place_of(Path::new(""));
-    let probed = write::probe(run)?;
+    let (probed, span) = write::probe(run)?;
+    run.keep_room()?;
     let staging = Staging {
         context,
         tree,
         snapshot: &**snapshot,
         in_place,
+        span,
         outcome: Mutex::new((probed, Notices::default())),
         bytes: AtomicU64::new(0),
         items: AtomicU64::new(0),
@@ -120,7 +130,8 @@ impl Staging<'_> {
 
     /// Notes what of an entry's metadata could not be set.
     pub(crate) fn note(&self, path: &Path, meta: &Meta, unset: &Unset) {
-        if !unset.owner && unset.xattrs.is_empty() {
+        let lacks_time = self.span.lacks(meta.mtime_ns);
+        if !unset.owner && unset.xattrs.is_empty() && !lacks_time {
             return;
         }
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,6 +141,10 @@ impl Staging<'_> {
                 notices.about("owners", path, "its owner could not be set, nor those of others; they belong to this user now");
             }
             staged.owners_unset += 1;
+        }
+        if lacks_time {
+            staged.times_unset += 1;
+            notices.about("odd-times", path, NOT_KEPT);
         }
         for (name, value) in unset.xattrs.iter().filter_map(|index| meta.xattrs.get(*index)) {
             add_attribute(&mut staged.xattrs_unset, path, name, value);

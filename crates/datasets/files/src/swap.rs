@@ -23,7 +23,7 @@ use crate::hook::{Hook, Moment};
 use crate::mounts;
 use crate::remove::remove;
 use crate::root::{self, RootMeta};
-use crate::run_folder::{RunFolder, Spot, failed};
+use crate::run_folder::{ROOM, RunFolder, Spot, failed};
 use crate::runs::{self, MARK};
 use crate::stage::{STAGE, STAGED};
 use crate::walk::{OWN_FOLDER, data_names};
@@ -231,7 +231,7 @@ impl Acting<'_> {
             remove(root, &spot.inside(name), stop)?;
         }
         if keeps && self.holds_kept()? {
-            return self.run.remove_file(STAGED);
+            return [STAGED, ROOM].into_iter().try_for_each(|name| self.run.remove_file(name));
         }
         self.run.remove_file(MARK)?;
         remove(root, &spot.folder(), stop)?;

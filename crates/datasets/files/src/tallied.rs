@@ -25,6 +25,7 @@ pub(crate) struct Tallied {
     pub(crate) allocated_bytes: u64,
     pub(crate) entries: u64,
     pub(crate) longest_name_bytes: usize,
+    pub(crate) longest_path_bytes: usize,
     pub(crate) ended_at: Option<Timestamp>,
 }
 
@@ -40,6 +41,7 @@ impl Tallied {
     pub(crate) fn arrive(&mut self, path: &Path, meta: &Meta, size_bytes: u64, first: Option<&Path>, is_symlink: bool) {
         self.entries += 1;
         self.bytes += size_bytes;
+        self.longest_path_bytes = self.longest_path_bytes.max(path.as_os_str().len());
         self.longest_name_bytes = self.longest_name_bytes.max(path.file_name().map_or(0, OsStr::len));
         match first {
             Some(first) => self.census.hard_link(path, first),
@@ -64,6 +66,7 @@ impl Tallied {
         fact("allocated-bytes", self.allocated_bytes.to_string());
         fact(ELEMENTS, self.entries.to_string());
         fact("longest-name-bytes", self.longest_name_bytes.to_string());
+        fact("longest-path-bytes", self.longest_path_bytes.to_string());
         fact("root", root.to_json());
         for (kind, count) in self.notices.counts() {
             fact(kind, count.to_string());

@@ -3,6 +3,7 @@
 
 mod changing;
 mod closed;
+mod full;
 mod hostile;
 mod in_place;
 mod marks;

@@ -6,6 +6,26 @@ use plan::ports::Meta;
 const FIRST_NS: i128 = -62_135_596_800 * 1_000_000_000;
 const LAST_NS: i128 = 253_402_207_200 * 1_000_000_000;
 
+/// The first and the last time that a volume keeps, of those that a set can hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    pub(crate) first_ns: i128,
+    pub(crate) last_ns: i128,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { first_ns: FIRST_NS, last_ns: LAST_NS }
+    }
+}
+
+impl Span {
+    /// Whether a volume gives an entry another time than this.
+    pub(crate) fn lacks(self, mtime_ns: Option<i128>) -> bool {
+        mtime_ns.is_some_and(|mtime_ns| !(self.first_ns..=self.last_ns).contains(&mtime_ns))
+    }
+}
+
 /// As `tar`, `touch` and `find` read it: `-1.500000000`.
 pub(crate) fn seconds(time_ns: i128) -> String {
     let (sign, total) = if time_ns < 0 { ("-", -time_ns) } else { ("", time_ns) };

@@ -1,13 +1,14 @@
 //! Looks at a tree in a place, and says what stands in the way. Changes nothing.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufReader;
 
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
 
-use super::place::{There, broken, program};
+use super::place::{There, broken, program, read_record};
 use super::runs;
+use super::stage::{PATH_BYTES_MAX, WITH_THE_VOLUME};
 use crate::Options;
 use crate::mounts::chattr;
 use crate::runs::half_loaded_by;
@@ -70,9 +71,10 @@ fn see(there: &There, context: &Context, seconds: u32) -> Result<Seen> {
     let what = format!("look at {}", there.address());
     let mut process = there.remote.start(context, &program(SCRIPT, &[&there.root, &seconds.to_string()]))?;
     let output = process.output().ok_or_else(|| Error::failed(format!("{what}: no output")))?;
-    let (mut seen, mut in_head) = (Seen::default(), true);
-    for line in BufReader::new(output).split(b'\n') {
-        let line = line.map_err(|error| broken(&what, error))?;
+    let (mut seen, mut in_head, mut line) = (Seen::default(), true, Vec::new());
+    let mut output = BufReader::new(output);
+    while read_record(&mut output, b'\n', &mut line).map_err(|error| broken(&what, error))? {
+        context.stop.check()?;
         let line = String::from_utf8_lossy(&line);
         if line.is_empty() {
             in_head = false;
@@ -83,6 +85,7 @@ fn see(there: &There, context: &Context, seconds: u32) -> Result<Seen> {
             seen.line(&line);
         }
     }
+    drop(output);
     there.success(process.finish()?, &what)?;
     tools(there, &seen)?;
     Ok(seen)
@@ -211,6 +214,11 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
     if need.longest_name_bytes > volume.name_bytes_max {
         let text = format!("a name in the set has {} bytes, the volume allows {}", need.longest_name_bytes, volume.name_bytes_max);
         problems.push(Problem::new(Severity::Blocks, text).way_out("Restore onto a volume of the same kind of file system."));
+    }
+    if need.longest_path_bytes > PATH_BYTES_MAX as u64 {
+        let text =
+            format!("a path in the set has {} bytes: the tar over there makes none of more than {PATH_BYTES_MAX}", need.longest_path_bytes);
+        problems.push(Problem::new(Severity::Blocks, text).way_out(WITH_THE_VOLUME));
     }
     if let Some(sockets) = kept.evidence.collections.get("sockets").filter(|sockets| sockets.count > 0) {
         let text = format!("{} sockets of the set cannot be made through a pod; their programs make them anew", sockets.count);

@@ -25,7 +25,7 @@ while read -r _ _ _ _ point _; do
     esac
 done </proc/self/mountinfo
 if [ "$2" != 0 ] && command -v lsattr >/dev/null; then
-    timeout "$2" lsattr -Ra . 2>/dev/null | grep -E '^[-a-zA-Z]*[ia][-a-zA-Z]* \./' | grep -v '/\.\.$' | head -n 1 | sed 's/^[^ ]*/fixed/'
+    timeout "$2" lsattr -Ra . 2>/dev/null | grep -E '^[-A-Za-z]{16,} \./' | grep -E '^[^ ]*[ia]' | grep -v '/\.\.$' | head -n 1 | sed 's/^[^ ]*/fixed/'
 fi
 echo
 [ "$2" = 0 ] && exit 0

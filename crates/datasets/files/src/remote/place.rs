@@ -1,6 +1,6 @@
 //! The place where the programs run, and the errors that come from there.
 
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufRead, BufWriter, Read, Write};
 use std::sync::Arc;
 
 use plan::ports::{Context, Ended, Input, Process, Program, Remote};
@@ -8,6 +8,8 @@ use plan::{Class, Error, Result};
 
 /// What an answer that is held in memory may have.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// What a record of a list may have: a path of a tree of ten thousand levels, and more.
+const RECORD_BYTES_MAX: u64 = 8 << 20;
 /// Bytes that are written at a time.
 const WRITE_BYTES: usize = 128 << 10;
 /// Of what a program says, as much as an error shows.
@@ -130,8 +132,8 @@ impl There {
 
 fn way_out(said: &str) -> Option<&'static str> {
     let ways = [
-        ("No space left", "Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
-        ("Disk quota", "Free space or inodes on the volume (or enlarge it), then resume; or discard this run with undo."),
+        ("No space left", "Free space or inodes on the volume (or enlarge it). `runs` says how to go on."),
+        ("Disk quota", "Free space or inodes on the volume (or enlarge it). `runs` says how to go on."),
         ("Read-only file system", "The volume is mounted read-only: mount it for writing."),
         ("Permission denied", "The pod's user has no right to it: let it run as the owner of the files."),
         (
@@ -152,6 +154,21 @@ fn answer(process: &mut dyn Process, what: &str) -> Result<Vec<u8>> {
         return Err(Error::failed(format!("{what}: the answer has more than {ANSWER_BYTES_MAX} bytes")));
     }
     Ok(bytes)
+}
+
+/// Reads up to a byte that ends a record, without it; false at the end of the stream. A record that has no end is damage, and not kept in memory.
+pub(super) fn read_record(from: &mut impl BufRead, end: u8, record: &mut Vec<u8>) -> io::Result<bool> {
+    record.clear();
+    from.take(RECORD_BYTES_MAX).read_until(end, record)?;
+    if record.last() == Some(&end) {
+        record.pop();
+        return Ok(true);
+    }
+    match record.len() as u64 {
+        0 => Ok(false),
+        RECORD_BYTES_MAX => Err(io::Error::new(io::ErrorKind::InvalidData, format!("a record of more than {RECORD_BYTES_MAX} bytes"))),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// An error of a stream: the one that the platform put into it, or the stream's own.

@@ -21,13 +21,16 @@ use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::{MARK, Mark};
-use crate::stage::{STAGE, STAGED, Staged, check_all, check_entry};
+use crate::stage::{NOT_KEPT, STAGE, STAGED, Staged, check_all, check_entry};
+use crate::times::Span;
 
 const EXTRACT: &str = concat!(include_str!("enter.sh"), include_str!("extract.sh"));
 const PROBE: &str = concat!(include_str!("enter.sh"), include_str!("probe.sh"));
 const OWNERS: &str = concat!(include_str!("enter.sh"), include_str!("owners.sh"));
 /// The place's `tar` unpacks by whole paths, which the kernel limits to 4095 bytes.
-const PATH_BYTES_MAX: usize = 3900;
+pub(super) const PATH_BYTES_MAX: usize = 3900;
+/// The way out where `tar` cannot do it.
+pub(super) const WITH_THE_VOLUME: &str = "Restore with the volume mounted: run threescale-backup in the cluster.";
 /// Warnings that are kept with the staged copy, and their length.
 const WARNINGS: (usize, usize) = (40, 400);
 const SETGID: u32 = 0o2000;
@@ -52,9 +55,9 @@ pub(super) fn stage(
     }
     let status = Status::ask(there, context, spot)?;
     // The mark comes before the first change: in place it tells every reader that the data is half replaced.
-    let steps = Words::new(there, spot).then(&["movable", "make"]).write(MARK, mark)?.then(&["clear"]);
+    let steps = Words::new(there, spot).then(&["movable", "make"]).write(MARK, mark)?.then(&["clear", "room"]);
     steps.run(context, "make room for the staged files in")?;
-    let (staged, settable) = probe(there, context, spot)?;
+    let (staged, settable, span) = probe(there, context, spot)?;
     // Not before the place has shown that it can be written.
     let (step, target) =
         if in_place { (["empty"].as_slice(), ".".to_owned()) } else { ([STAGE].as_slice(), format!("{}/{STAGE}", folder(spot))) };
@@ -65,6 +68,7 @@ pub(super) fn stage(
         snapshot,
         user: status.user,
         settable,
+        span,
         links: Links::default(),
         staged,
         notices: Notices::default(),
@@ -91,6 +95,7 @@ struct Staging<'a> {
     snapshot: &'a dyn Snapshot,
     user: u32,
     settable: Vec<&'static str>,
+    span: Span,
     links: Links,
     staged: Staged,
     notices: Notices,
@@ -120,6 +125,10 @@ impl Staging<'_> {
         } else {
             self.take_xattrs(entry, &mut header);
         }
+        if self.span.lacks(entry.meta.mtime_ns) {
+            self.staged.times_unset += 1;
+            self.notices.about("odd-times", &entry.path, NOT_KEPT);
+        }
         let key = (entry.meta.uid.unwrap_or(self.user), entry.meta.gid.unwrap_or(0));
         *self.owners.entry(key).or_default() += 1;
         let lost = |error| broken(&format!("write {}", entry.path.display()), error);
@@ -147,9 +156,9 @@ impl Staging<'_> {
             }
         };
         let mut path = super::dump::raw_path(&entry.path);
-        if path.len() > PATH_BYTES_MAX {
+        if entry.path.as_os_str().len() > PATH_BYTES_MAX {
             return Err(Error::failed(format!("a path in the set has {} bytes: the tar over there cannot make it", path.len()))
-                .hint("Restore with the volume mounted: run threescale-backup in the cluster."));
+                .hint(WITH_THE_VOLUME));
         }
         if kind == b'5' {
             path.push(b'/');
@@ -247,7 +256,7 @@ impl Staging<'_> {
 }
 
 /// Finds out what the volume keeps of modes, times and extended attributes.
-fn probe(there: &There, context: &Context, spot: &Spot) -> Result<(Staged, Vec<&'static str>)> {
+fn probe(there: &There, context: &Context, spot: &Spot) -> Result<(Staged, Vec<&'static str>, Span)> {
     let what = format!("write into {}", there.address());
     // An access list with a user of its own: the group's bits are its mask, which is the group's right here.
     let acl = [
@@ -271,18 +280,25 @@ fn probe(there: &There, context: &Context, spot: &Spot) -> Result<(Staged, Vec<&
         ],
         ..Header::default()
     };
+    let all = Span::default();
+    let timed = |name: &[u8], mtime_ns| Header { path: [b"./", name].concat(), kind: b'0', mode: 0o600, mtime_ns, ..Header::default() };
     let write = |to: &mut dyn Write| {
         let mut to = to;
-        pack::header(&mut to, &sent).and_then(|()| pack::end(&mut to)).map_err(|error| broken(&what, error))
+        let entries = [sent.clone(), timed(b"probe-first", all.first_ns), timed(b"probe-last", all.last_ns)];
+        let sent = entries.iter().try_for_each(|entry| pack::header(&mut to, entry));
+        sent.and_then(|()| pack::end(&mut to)).map_err(|error| broken(&what, error))
     };
     let bytes = there.feed(context, &what, PROBE, &[&there.root, &folder(spot)], write)?;
-    let back = Unpack::new(bytes.as_slice()).next().map_err(|error| broken(&what, error))?.unwrap_or_default();
+    let mut tar = Unpack::new(bytes.as_slice());
+    let mut next = || tar.next().map_err(|error| broken(&what, error)).map(Option::unwrap_or_default);
+    let (back, first, last) = (next()?, next()?, next()?);
+    let span = Span { first_ns: first.mtime_ns, last_ns: last.mtime_ns };
     let settable = CLASSES.into_iter().filter(|class| {
         let of = |header: &Header| header.xattrs.iter().find(|(name, _)| name.starts_with(class)).cloned();
         of(&back).is_some() && of(&back) == of(&sent)
     });
     let staged = Staged { holds_modes: back.mode == sent.mode, holds_times: back.mtime_ns == sent.mtime_ns, ..Staged::default() };
-    Ok((staged, settable.collect()))
+    Ok((staged, settable.collect(), span))
 }
 
 /// Lines of `uniq -c`: count, owner, group.

@@ -6,13 +6,17 @@ use std::io::{BufRead, BufReader, Read};
 use plan::ports::{Context, Meta, Process};
 use plan::{Error, Result};
 
-use super::place::{There, broken, program};
+use super::place::{There, broken, program, read_record};
 use super::unpack::{Header, Unpack};
 use crate::root::RootMeta;
 use beneath::is_data;
 
 const PACK: &str = include_str!("pack.sh");
 const LINKS: &str = include_str!("links.sh");
+
+/// What the names of files with several may take in memory, and what each takes beside its path.
+const IDENTITIES_BYTES_MAX: usize = 256 << 20;
+const EACH_BYTES: usize = 96;
 
 pub(super) type Stream = BufReader<Box<dyn Read + Send>>;
 /// Device, inode and number of names, by path.
@@ -77,20 +81,22 @@ pub(super) fn identities(there: &There, context: &Context) -> Result<(u64, Ident
     let what = format!("list the files with several names in {}", there.address());
     let mut process = there.remote.start(context, &program(LINKS, &[&there.root]))?;
     let mut stream = BufReader::new(process.output().ok_or_else(|| Error::failed(format!("{what}: no output")))?);
-    let (mut kilobytes, mut identities, mut record) = (None, Identities::new(), Vec::new());
-    while stream.read_until(0, &mut record).map_err(|error| broken(&what, error))? > 0 {
-        let text = record.strip_suffix(&[0]).unwrap_or_default();
+    let (mut kilobytes, mut identities, mut record, mut held_bytes) = (None, Identities::new(), Vec::new(), 0);
+    while read_record(&mut stream, 0, &mut record).map_err(|error| broken(&what, error))? {
         if kilobytes.is_none() {
-            kilobytes = Some(std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).unwrap_or(0));
-        } else {
-            let mut fields = text.splitn(4, |byte| *byte == b' ');
-            let mut number = || fields.next().and_then(|field| std::str::from_utf8(field).ok()?.parse::<u64>().ok());
-            let (Some(device), Some(inode), Some(links), Some(path)) = (number(), number(), number(), fields.next()) else {
-                return Err(Error::failed(format!("{what}: the list is not what find writes")));
-            };
-            identities.insert(path.to_vec(), (device, inode, links));
+            kilobytes = Some(std::str::from_utf8(&record).ok().and_then(|text| text.parse().ok()).unwrap_or(0));
+            continue;
         }
-        record.clear();
+        let mut fields = record.splitn(4, |byte| *byte == b' ');
+        let mut number = || fields.next().and_then(|field| std::str::from_utf8(field).ok()?.parse::<u64>().ok());
+        let (Some(device), Some(inode), Some(links), Some(path)) = (number(), number(), number(), fields.next()) else {
+            return Err(Error::failed(format!("{what}: the list is not what find writes")));
+        };
+        held_bytes += path.len() + EACH_BYTES;
+        if held_bytes > IDENTITIES_BYTES_MAX {
+            return Err(Error::failed(format!("{what}: the names of more than {} files do not fit into memory", identities.len())));
+        }
+        identities.insert(path.to_vec(), (device, inode, links));
     }
     drop(stream);
     there.success(process.finish()?, &what)?;

@@ -1,5 +1,6 @@
 # Changes a run's folder and the root, by steps. Arguments: root, the run's folder, then steps with their arguments. Ends at the first that fails.
 #   make                 makes the run's folder, for its owner only; the root keeps its time
+#   room                 keeps some room on the volume, for what is written when it is full
 #   clear                removes what was staged
 #   empty                removes all data at the root (in place only); as root the tree is closed to its owner before
 #   stage                makes the folder for the staged copy
@@ -87,7 +88,8 @@ alone() {
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1
     done
-    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work" || fail "write into $name"
+    write at-work "$(uname -n) $$
+"
     shut
 }
 
@@ -119,7 +121,8 @@ discard() {
 write() {
     # Always a new file: one that is there may lead elsewhere.
     rm -f -- "$run/$1.new" || fail "write $1"
-    printf '%s' "$2" >"$run/$1.new" || fail "write $1"
+    # A full volume must be undone and settled all the same.
+    printf '%s' "$2" 2>/dev/null >"$run/$1.new" || { rm -- "$run/room" && printf '%s' "$2" >"$run/$1.new"; } || fail "write $1: no room"
     stable "$run/$1.new"
     mv -f -- "$run/$1.new" "$run/$1" || fail "write $1"
     stable "$run"
@@ -269,6 +272,7 @@ while [ $# -gt 0 ]; do
         hold
         touch -m -d "@$time" . 2>/dev/null || :
         ;;
+    room) head -c 65536 /dev/urandom >"$run/room" || fail "write into $name" ;;
     clear)
         rm -f -- "$run/staged.json" || fail "remove staged.json"
         discard "$run/stage"
@@ -289,7 +293,9 @@ while [ $# -gt 0 ]; do
         point=$(mounts)
         [ -z "$point" ] || fail "$point" 21
         if command -v lsattr >/dev/null; then
-            fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[^ ]*[ia][^ ]* ' | head -n 1)
+            # A name may hold a line end: what follows it does not look like this.
+            fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[-A-Za-z]{16,} \.(/|$)' |
+                grep -E '^[^ ]*[ia]' | head -n 1)
             [ -z "$fixed" ] || fail "${fixed#* }" 23
         fi
         ;;
@@ -326,7 +332,7 @@ while [ $# -gt 0 ]; do
             discard "$run/before"
             discard "$run/stage"
             if [ "$1" = keeps ] && [ -n "$(find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
-                rm -f -- "$run/staged.json" "$run/at-work"
+                rm -f -- "$run/staged.json" "$run/at-work" "$run/room"
             else
                 # First: without it nobody takes what is left for a half replacement.
                 rm -f -- "$run/mark.json" || fail "remove mark.json"

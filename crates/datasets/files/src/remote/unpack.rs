@@ -9,6 +9,8 @@ use crate::times::nanoseconds;
 
 /// Everything in a tar stream comes in blocks of this size.
 pub(super) const BLOCK_BYTES: usize = 512;
+/// Zeros behind the end of an archive: `tar` fills its last record, which the largest blocking factor makes this large.
+const END_BYTES_MAX: usize = 16 << 20;
 /// The largest extended header: extended attributes have 64 KiB each, paths have no limit of their own.
 const EXTENDED_BYTES_MAX: u64 = 8 << 20;
 
@@ -133,15 +135,17 @@ impl<R: Read> Unpack<R> {
         self.read_whole()
     }
 
-    /// After the first block of zeros: there is nothing but zeros, up to the end of the stream.
+    /// After the first block of zeros: there is nothing but zeros, up to the end of the stream, which comes soon.
     fn end(&mut self) -> io::Result<()> {
-        let mut blocks = 0;
+        let mut bytes = 0;
         let mut rest = [0; BLOCK_BYTES];
         loop {
             match self.from.read(&mut rest) {
-                Ok(0) if blocks == 0 => return Err(damaged("the archive has no end")),
+                Ok(0) if bytes == 0 => return Err(damaged("the archive has no end")),
                 Ok(0) => return Ok(()),
-                Ok(read) if rest.get(..read).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0)) => blocks += 1,
+                Ok(read) if bytes < END_BYTES_MAX && rest.get(..read).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0)) => {
+                    bytes += read
+                }
                 Ok(_) => return Err(damaged("something stands behind the end of the archive")),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -185,8 +189,10 @@ fn plain(block: &[u8; BLOCK_BYTES]) -> io::Result<Header> {
         u32::try_from(number(field(block, start, length))?).map_err(|_| damaged("a number that is too large"))
     };
     let (prefix, name) = (text(field(block, 345, 155)), text(field(block, 0, 100)));
-    let is_posix = field(block, 257, 6) == b"ustar\0";
-    let path = if is_posix && !prefix.is_empty() { [prefix, name].join(&b'/') } else { name.to_vec() };
+    if field(block, 257, 6) != b"ustar\0" {
+        return Err(damaged("a header of another format than POSIX's"));
+    }
+    let path = if prefix.is_empty() { name.to_vec() } else { [prefix, name].join(&b'/') };
     let kind = field(block, 156, 1).first().copied().unwrap_or(0);
     Ok(Header {
         path,

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::{Staged, Staging};
 use crate::run_folder::{RunFolder, failed};
+use crate::times::Span;
 
 /// Contents are compared in pieces of this size.
 const PIECE_BYTES: usize = 1 << 20;
@@ -95,18 +96,22 @@ fn unreadable(entry: &Entry, error: io::Error) -> Error {
     Error::failed(format!("read {} from the repository", entry.path.display())).because(error)
 }
 
-/// Finds out what the file system keeps: some (SMB, FAT) have modes of their own, some have coarse times.
-pub(super) fn probe(run: &RunFolder) -> Result<Staged> {
+/// Finds out what the file system keeps: some (SMB, FAT) have modes of their own, some have coarse times, some none after 2038 or 2446.
+pub(super) fn probe(run: &RunFolder) -> Result<(Staged, Span)> {
     const NAME: &str = "probe";
     const MTIME_NS: i128 = 1_234_567_891_123_456_789;
     run.remove_file(NAME)?;
-    let ask = || -> io::Result<Staged> {
+    let ask = || -> io::Result<(Staged, Span)> {
         let file = openat(run, NAME, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC, Mode::RUSR | Mode::WUSR)?;
         // Refusals show in what is read back.
         fchmod(&file, Mode::from_raw_mode(0o751)).ok();
         futimens(&file, &timestamps(MTIME_NS)).ok();
         let stat = fstat(&file)?;
-        Ok(Staged { holds_modes: stat.st_mode & 0o7777 == 0o751, holds_times: mtime_ns(&stat) == MTIME_NS, ..Staged::default() })
+        let staged = Staged { holds_modes: stat.st_mode & 0o7777 == 0o751, holds_times: mtime_ns(&stat) == MTIME_NS, ..Staged::default() };
+        let kept =
+            |wanted_ns| futimens(&file, &timestamps(wanted_ns)).and_then(|()| fstat(&file)).map_or(wanted_ns, |stat| mtime_ns(&stat));
+        let all = Span::default();
+        Ok((staged, Span { first_ns: kept(all.first_ns), last_ns: kept(all.last_ns) }))
     };
     let staged = ask().map_err(|error| failed(&run.place(), "write into", error))?;
     run.remove_file(NAME)?;

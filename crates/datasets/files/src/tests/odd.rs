@@ -42,3 +42,31 @@ fn a_backup_and_a_look_count_the_same() {
         }
     }
 }
+
+#[test]
+fn times_that_the_target_does_not_keep_are_told_and_do_not_stop_a_restore() {
+    let (_guard, source, target) = folders();
+    let _small = Small::mount(&source, "size=4m");
+    // ext4 keeps none after 2446.
+    shell(
+        &source,
+        "mkdir d; echo f > d/f; echo g > g; ln -s x l; touch -d @99999999999 d/f; touch -h -d @99999999998 l; touch -d @-99999999 g",
+    );
+    if !shell(&target, "stat -f -c %T .").starts_with(b"ext") {
+        // Other file systems keep them all: then nothing is to be told.
+        return;
+    }
+    for (memory, kept) in [backup(&source), pod_backup(&source)] {
+        for store in [Box::new(store(&target)) as Box<dyn DataSet>, Box::new(pod(&target))] {
+            let place = stage_into(&*store, &memory, &kept, Road::SideCopy);
+            let found = store.prove(&context(), &place, &kept).unwrap();
+            let told: Vec<_> = found.warnings.iter().filter(|text| text.contains("the times of 2 entries")).collect();
+            assert_eq!(told.len(), 1, "{:?}", found.warnings);
+            assert!(found.warnings.iter().any(|text| text.contains("\"d/f\": its time of change")), "{:?}", found.warnings);
+            store.cut_over(&context(), &place).unwrap();
+            assert_eq!(shell(&target, "stat -c %Y d/f g"), b"15032385535\n-99999999\n");
+            store.undo(&context(), &place).unwrap();
+            store.discard(&context(), &place, Discard::Staged).unwrap();
+        }
+    }
+}
