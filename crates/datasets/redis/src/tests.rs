@@ -9,5 +9,6 @@ mod kinds;
 mod leftovers;
 mod marks;
 mod queues;
+mod rights;
 mod rounds;
 mod scene;
