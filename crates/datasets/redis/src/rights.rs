@@ -118,6 +118,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::Restore, "dbsize", Keys::None, With(&["DBSIZE"])),
     right(For::Restore, "flushdb", Keys::None, With(&["FLUSHDB", "x"])),
     right(For::Restore, "watch", Keys::Own, With(&["WATCH", "KEY"])),
+    right(For::Restore, "unwatch", Keys::None, With(&["UNWATCH"])),
     right(For::Restore, "exec", Keys::None, With(&["EXEC"])),
     right(For::Restore, "discard", Keys::None, With(&["DISCARD"])),
     right(For::Restore, "multi", Keys::None, Last(&["MULTI"])),
@@ -135,7 +136,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::WhereAllowed, "client|setname", Keys::None, Not),
     right(For::WhereAllowed, "client|list", Keys::None, Not),
     right(For::WhereAllowed, "acl|whoami", Keys::None, Not),
-    right(For::WhereAllowed, "debug|digest-value", Keys::All, Not),
+    right(For::WhereAllowed, "memory|usage", Keys::All, Not),
     right(For::WhereAllowed, "bgsave", Keys::None, Not),
     right_on(For::WhereAllowed, On::From7, "waitaof", Keys::None, Not),
     // Of connections that have not logged in, and of everybody.
