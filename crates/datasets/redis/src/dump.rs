@@ -21,6 +21,7 @@ use crate::replication::{Asked, open_view};
 use crate::server::Server;
 use crate::store::functions::note_libraries;
 use crate::store::mark::{HALF, OLD_HALF, half_loaded_by};
+use crate::store::modules::note_modules;
 use crate::store::{Named, RedisStore, ServerAt};
 use crate::tally::Buckets;
 use files::Files;
@@ -180,6 +181,7 @@ impl Maker {
                 return Err(half_loaded(named, at, &by));
             }
         }
+        note_modules(&opened.server, &pass.modules, &mut evidence.facts);
         note_server(at, &opened.server, &pass, road, evidence);
         if road == "scan" {
             self.scanned_functions(at, &opened.server, &mut pass)?;

@@ -12,6 +12,7 @@ mod leftovers;
 mod loader;
 mod look;
 pub(crate) mod mark;
+pub(crate) mod modules;
 mod place;
 mod prove;
 mod stage;

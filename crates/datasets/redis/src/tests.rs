@@ -8,6 +8,7 @@ mod file_road;
 mod kinds;
 mod leftovers;
 mod marks;
+mod modules;
 mod queues;
 mod rights;
 mod rounds;

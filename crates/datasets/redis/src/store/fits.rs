@@ -4,6 +4,7 @@ use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Problem, Road, Severity};
 
+use super::modules::modules_fit;
 use super::place::free_databases;
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
@@ -37,11 +38,7 @@ impl RedisStore {
                 }
             }
             state_problems(at, &server, &mut problems);
-            if number("module-keys") > 0 && server.modules().is_empty() {
-                let text =
-                    format!("the set has {} values of modules, {} has no module loaded", number("module-keys"), at.address.endpoint());
-                problems.push(Problem::new(Severity::Blocks, text).way_out("Load the same modules."));
-            }
+            modules_fit(at, &server, facts, &mut problems);
             if number("functions") > 0 {
                 self.functions_fit(context, at, &server, facts, &mut problems)?;
             }
