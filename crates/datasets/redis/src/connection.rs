@@ -33,6 +33,9 @@ pub(crate) struct Limits {
     pub(crate) stops: Vec<StopFlag>,
     /// For tests of crashes: how many commands may still be sent.
     pub(crate) crash: Option<Crash>,
+    /// For the connections of tests: commands that this program never sends.
+    #[cfg(test)]
+    pub(crate) any_command: bool,
 }
 
 /// Pretends that the program dies around its n-th command.
@@ -54,12 +57,14 @@ pub(crate) struct Connection {
     output: Vec<u8>,
     /// Set by any failure: nothing read later could be told from an earlier reply.
     broken: bool,
+    /// A command that the list of rights does not have: nothing is sent any more.
+    unlisted: Option<String>,
 }
 
 impl Connection {
     fn over(stream: open::Stream, peer: String, limits: Limits) -> Self {
         let input = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Self { stream, peer, limits, input, position: 0, end: 0, output: Vec::with_capacity(BUFFER_BYTES), broken: false }
+        Self { stream, peer, limits, input, position: 0, end: 0, output: Vec::with_capacity(BUFFER_BYTES), broken: false, unlisted: None }
     }
 
     /// The server, without secrets.
@@ -90,18 +95,34 @@ impl Connection {
 
     /// Selects a logical database.
     pub(crate) fn select(&mut self, database: u32) -> Result<()> {
-        self.call(&[b"SELECT", database.to_string().as_bytes()]).map(drop)
+        match self.ask(&[b"SELECT", database.to_string().as_bytes()])? {
+            Reply::Error(text) => Err(reply::no_database(database, &self.peer, &text)),
+            _ => Ok(()),
+        }
     }
 
-    /// Adds a command to the pending output.
+    /// Adds a command to the pending output. A command that is not in the list of rights ([`crate::rights`]) is never sent.
     pub(crate) fn push(&mut self, arguments: &[&[u8]]) {
-        self.push_head(arguments.len());
+        let name = arguments.first().copied().unwrap_or_default();
+        if !self.may_send(name, arguments.get(1).copied()) {
+            self.unlisted.get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
+        }
+        push_number(&mut self.output, b'*', arguments.len() as u64);
         arguments.iter().for_each(|argument| self.push_argument(argument));
     }
 
-    /// Begins a command of that many arguments.
-    pub(crate) fn push_head(&mut self, arguments: usize) {
-        push_number(&mut self.output, b'*', arguments as u64);
+    /// Begins a `RESTORE` of that many words; the others follow by [`Connection::push_argument`].
+    pub(crate) fn push_restore(&mut self, words: usize) {
+        push_number(&mut self.output, b'*', words as u64);
+        self.push_argument(b"RESTORE");
+    }
+
+    fn may_send(&self, name: &[u8], second: Option<&[u8]>) -> bool {
+        #[cfg(test)]
+        if self.limits.any_command {
+            return true;
+        }
+        crate::rights::is_listed(name, second)
     }
 
     /// Adds one argument.
@@ -272,6 +293,9 @@ impl Connection {
     }
 
     fn usable(&self) -> Result<()> {
+        if let Some(name) = &self.unlisted {
+            return Err(Error::failed(format!("{name} is not in the list of commands: it was not sent to {}", self.peer)));
+        }
         if self.broken { Err(Error::transient(format!("the connection to {} is broken", self.peer))) } else { Ok(()) }
     }
 

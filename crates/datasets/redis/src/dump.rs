@@ -19,7 +19,9 @@ use crate::pass::{Database, Pass, server_time_ms};
 use crate::queues::{FACT, Rules};
 use crate::replication::{Asked, open_view};
 use crate::server::Server;
+use crate::store::functions::note_libraries;
 use crate::store::mark::{HALF, OLD_HALF, half_loaded_by};
+use crate::store::modules::note_modules;
 use crate::store::{Named, RedisStore, ServerAt};
 use crate::tally::Buckets;
 use files::Files;
@@ -179,10 +181,13 @@ impl Maker {
                 return Err(half_loaded(named, at, &by));
             }
         }
+        note_modules(&opened.server, &pass.modules, &mut evidence.facts);
         note_server(at, &opened.server, &pass, road, evidence);
         if road == "scan" {
             self.scanned_functions(at, &opened.server, &mut pass)?;
         }
+        let mut connection = Connection::open(&at.address, &self.limits)?;
+        note_libraries(&mut connection, &pass.functions, &mut evidence.facts)?;
         files.functions.append(&mut pass.functions);
         for (named, database) in at.databases.iter().zip(pass.databases) {
             for (queue, jobs) in &database.queues {

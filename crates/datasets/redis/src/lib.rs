@@ -15,6 +15,7 @@ mod pass;
 mod queues;
 mod rdb;
 mod replication;
+mod rights;
 mod scan;
 mod server;
 mod store;

@@ -11,6 +11,7 @@ use crate::MARKER_PREFIX;
 use crate::connection::Connection;
 use crate::queues::{Class, Rules};
 use crate::rdb::Format;
+use crate::rdb::module::type_name;
 use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
@@ -85,7 +86,7 @@ impl Database {
         let Some(class) = self.rules.left_out(key) else { return };
         self.left_out += 1;
         if class == Class::Jobs {
-            note_queue(&mut self.queues, printable(key), self.tally.length());
+            note_counted(&mut self.queues, printable(key), self.tally.length());
         }
     }
 }
@@ -105,6 +106,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) functions: Vec<Vec<u8>>,
     pub(crate) module_aux: u64,
     pub(crate) module_keys: u64,
+    /// Values of modules, by the name of their type.
+    pub(crate) modules: BTreeMap<String, u64>,
     pub(crate) largest: u64,
     told: (u64, u64),
     done: (u64, u64),
@@ -123,6 +126,7 @@ impl<'a> Pass<'a> {
             functions: Vec::new(),
             module_aux: 0,
             module_keys: 0,
+            modules: BTreeMap::new(),
             largest: 0,
             told: (0, 0),
             done: (0, 0),
@@ -212,6 +216,9 @@ impl<'a> Pass<'a> {
         let read = value(source, head.kind, format, &mut database.tally);
         read.map_err(|error| error.during(format!("read the key {:?} of database {}", printable(&head.key), database.number)))?;
         database.tally.end_key();
+        if let Some(id) = database.tally.module {
+            note_counted(&mut self.modules, type_name(id), 1);
+        }
         database.note(&head.key);
         source.tap_off()?;
         let raw_bytes = source.offset() - from;
@@ -256,12 +263,12 @@ pub(crate) fn server_time_ms(connection: &mut Connection) -> Result<u64> {
     }
 }
 
-/// Names of queues of one database that are told apart; 3scale has eleven.
-const QUEUES_MAX: usize = 500;
+/// Names (of queues of one database, of types of modules) that are told apart; 3scale has eleven queues.
+const NAMES_MAX: usize = 500;
 
-/// Adds the length of a queue. Memory stays bounded whatever the names are.
-pub(crate) fn note_queue(queues: &mut BTreeMap<String, u64>, name: String, length: u64) {
-    let name = if queues.len() < QUEUES_MAX || queues.contains_key(&name) { name } else { "(others)".to_owned() };
+/// Adds to what is counted by name. Memory stays bounded whatever the names are.
+pub(crate) fn note_counted(queues: &mut BTreeMap<String, u64>, name: String, length: u64) {
+    let name = if queues.len() < NAMES_MAX || queues.contains_key(&name) { name } else { "(others)".to_owned() };
     *queues.entry(name).or_default() += length;
 }
 

@@ -55,7 +55,7 @@ impl Server {
         (field("keys").unwrap_or(0), field("expires").unwrap_or(0))
     }
 
-    fn is_valkey(&self) -> bool {
+    pub(crate) fn is_valkey(&self) -> bool {
         self.info.contains_key("valkey_version")
     }
 

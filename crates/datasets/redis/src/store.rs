@@ -1,16 +1,18 @@
 //! The store: logical databases by name, on one or several servers; and, beneath, what each verb does to them.
 
+mod allowed;
 mod claim;
 mod discard;
 mod file_load;
 mod file_road;
 mod fits;
-mod functions;
+pub(crate) mod functions;
 mod left_out;
 mod leftovers;
 mod loader;
 mod look;
 pub(crate) mod mark;
+pub(crate) mod modules;
 mod place;
 mod prove;
 mod stage;
@@ -133,6 +135,8 @@ impl RedisStore {
             idle: self.options.idle_timeout,
             stops: vec![context.stop.clone()],
             crash: self.options.crash.clone(),
+            #[cfg(test)]
+            any_command: false,
         }
     }
 

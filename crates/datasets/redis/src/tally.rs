@@ -69,6 +69,10 @@ pub(crate) struct DatabaseTally {
     whole: Hash,
     element: Hash,
     shape: Shape,
+    /// Whether what comes is an element of a collection without order.
+    unordered: bool,
+    /// Type of the key that has just ended, when it is a module's.
+    pub(crate) module: Option<u64>,
     key: Vec<u8>,
     expires_ms: Option<u64>,
     pieces: u64,
@@ -113,6 +117,8 @@ impl DatabaseTally {
             whole: Hash::default(),
             element: Hash::default(),
             shape: Shape::String,
+            unordered: false,
+            module: None,
             key: Vec::new(),
             expires_ms: None,
             pieces: 0,
@@ -126,6 +132,7 @@ impl DatabaseTally {
     /// A key begins; its value is absorbed next.
     pub(crate) fn begin_key(&mut self, key: &[u8], shape: Shape, expires_ms: Option<u64>) {
         (self.shape, self.expires_ms) = (shape, expires_ms);
+        (self.unordered, self.module) = (shape.is_unordered(), None);
         (self.pieces, self.elements, self.lasting, self.latest_field_ms) = (0, 0, 0, 0);
         self.sum = MultisetDigest::default();
         self.key.clear();
@@ -147,7 +154,7 @@ impl DatabaseTally {
 
     /// The key ends.
     pub(crate) fn end_key(&mut self) {
-        if self.shape.is_unordered() {
+        if self.unordered {
             self.whole.push(&self.lasting.to_le_bytes());
             self.whole.push(&self.sum.value().to_le_bytes());
         }
@@ -174,7 +181,15 @@ impl Absorb for DatabaseTally {
     }
 
     fn bytes(&mut self, bytes: &[u8]) {
-        if self.shape.is_unordered() { self.element.push(bytes) } else { self.whole.push(bytes) }
+        if self.unordered { self.element.push(bytes) } else { self.whole.push(bytes) }
+    }
+
+    fn module(&mut self, id: u64) {
+        self.module = Some(id);
+    }
+
+    fn unordered(&mut self) {
+        self.unordered = true;
     }
 
     fn end_element(&mut self, expires_ms: Option<u64>) {

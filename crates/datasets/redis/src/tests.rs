@@ -8,6 +8,8 @@ mod file_road;
 mod kinds;
 mod leftovers;
 mod marks;
+mod modules;
 mod queues;
+mod rights;
 mod rounds;
 mod scene;

@@ -65,6 +65,24 @@ pub(crate) fn refusal(text: &str) -> Error {
     }
 }
 
+/// Why a logical database cannot be selected.
+pub(crate) fn no_database(database: u32, peer: &str, text: &str) -> Error {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("cluster mode") {
+        return Error::refused(format!("{peer} is in cluster mode: it has database 0 only, not {database}"))
+            .hint("3scale does not support cluster mode. Give the address of a server that is not in cluster mode.");
+    }
+    if lower.contains("out of range") || lower.contains("invalid db index") {
+        return Error::refused(format!("{peer} has no logical database {database}: the server answered {text:?}"))
+            .hint("Correct the number in the address. `redis-cli CONFIG GET databases` says how many there are, counted from 0; more need `databases` in redis.conf and a restart.");
+    }
+    if text.starts_with("NOPERM") && lower.contains("access database") {
+        return Error::refused(format!("database {database} of {peer} is not allowed to the user"))
+            .hint(format!("Give it: ACL SETUSER … db={database}"));
+    }
+    refusal(text).during(format!("SELECT {database} at {peer}"))
+}
+
 /// Whether the refusal says that the command is forbidden to this user or not there at all (renamed, managed service, old server).
 pub(crate) fn is_forbidden(text: &str) -> bool {
     text.starts_with("NOPERM")

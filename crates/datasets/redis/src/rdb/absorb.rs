@@ -29,6 +29,14 @@ pub(crate) trait Absorb {
     fn end_element(&mut self, expires_ms: Option<u64>) {
         let _unused = expires_ms;
     }
+
+    /// The value is one of a module; `id` holds its type's name and the version of its encoding.
+    fn module(&mut self, id: u64) {
+        let _unused = id;
+    }
+
+    /// What follows are elements whose order means nothing.
+    fn unordered(&mut self) {}
 }
 
 /// Wants nothing.

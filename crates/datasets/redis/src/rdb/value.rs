@@ -5,6 +5,7 @@ use std::io::Read;
 use plan::{Error, Result};
 
 use super::absorb::Absorb;
+use super::module;
 use super::packed::{Packed, intset, listpack, ziplist, zipmap};
 use super::source::{Source, Tap};
 use super::{Dialect, Format};
@@ -84,7 +85,7 @@ pub(crate) fn value<R: Read, T: Tap, A: Absorb>(source: &mut Source<R, T>, kind:
             source.string(absorb)?;
             end(absorb, None)
         }),
-        7 => module(source, absorb),
+        7 => module::value(source, absorb),
         9..=13 | 16 | 17 | 20 => packed(source, kind, absorb),
         14 => repeat(source, |source| packed(source, 10, absorb)),
         18 => repeat(source, |source| match source.length()? {
@@ -228,28 +229,6 @@ fn expiring_hash<R: Read, T: Tap, A: Absorb>(source: &mut Source<R, T>, kind: u8
         source.string(absorb)?;
         end(absorb, expires)
     })
-}
-
-/// A module's value: opaque, kept as it is (`rdbLoadCheckModuleValue`).
-fn module<R: Read, T: Tap, A: Absorb>(source: &mut Source<R, T>, absorb: &mut A) -> Result<()> {
-    absorb.number(source.length()?);
-    module_data(source, absorb)
-}
-
-/// What a module wrote, up to its end mark.
-pub(super) fn module_data<R: Read, T: Tap, A: Absorb>(source: &mut Source<R, T>, absorb: &mut A) -> Result<()> {
-    loop {
-        let opcode = source.length()?;
-        absorb.number(opcode);
-        match opcode {
-            0 => return Ok(()),
-            1 | 2 => absorb.number(source.length()?),
-            3 => absorb.bytes(&source.exact::<4>()?),
-            4 => absorb.bytes(&source.exact::<8>()?),
-            5 => source.string(absorb)?,
-            _ => return Err(source.damaged("an unknown opcode of a module")),
-        }
-    }
 }
 
 /// Streams: types 15, 19, 21 and, from Redis 8.6 on, 26 and 27. Only what all of them keep is told: entries as they are (their nodes have the same

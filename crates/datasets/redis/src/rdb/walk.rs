@@ -5,7 +5,7 @@ use std::io::Read;
 use plan::{Error, Result};
 
 use super::source::{Source, Tap};
-use super::value::{Shape, module_data, unknown};
+use super::value::{Shape, unknown};
 use super::*;
 
 /// The longest key, auxiliary field or function library.
@@ -80,7 +80,7 @@ impl<R: Read, T: Tap> Walk<R, T> {
                     source.length()?;
                     source.length()?;
                     source.length()?;
-                    module_data(source, &mut ())?;
+                    module::data(source, &mut ())?;
                     return Ok(Item::ModuleAux);
                 }
                 OPCODE_SELECTDB => return source.length().map(Item::Database),

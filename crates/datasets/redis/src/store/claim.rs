@@ -5,7 +5,7 @@ use plan::ports::{Context, Event};
 use plan::{Error, Result};
 
 use super::ServerAt;
-use super::functions::load_functions;
+use super::functions::{load_functions, load_staged_functions, to_text};
 use super::mark::{HALF, Holds, MARK, Marks, Role, Seen, read};
 use super::place::{Spot, foreign};
 use super::transaction::{Commands, command, transaction};
@@ -114,11 +114,14 @@ pub(crate) fn finish(
             continue;
         }
         if position == 0 && knows_functions && !functions.is_empty() {
-            let mut push = command(&["RPUSH", &placed.functions()]);
-            push.extend(functions.iter().cloned());
-            commands.push(push);
+            commands.push(command(&["SET", &placed.functions(), &to_text(functions)?]));
         }
         commands.push(command(&["SET", MARK, &marks.text(spot, Role::Staged, 0)?]));
     }
-    transaction(connection, &commands)
+    transaction(connection, &commands)?;
+    let spots: Vec<Spot> = loaded.iter().map(|(spot, _)| (*spot).clone()).collect();
+    if knows_functions && spots.iter().any(|spot| spot.side.is_some()) {
+        load_staged_functions(connection, placed, &spots, context)?;
+    }
+    Ok(())
 }

@@ -4,6 +4,7 @@ use plan::ports::{Context, Discard, Event, Road};
 use plan::{Error, Result};
 
 use super::RedisStore;
+use super::functions::unload_functions;
 use super::mark::{Holds, MARK, Marks};
 use super::place::{Method, Placed, Spot, foreign};
 use super::swap::State;
@@ -22,6 +23,10 @@ impl RedisStore {
         // All are looked at before anything is dropped anywhere.
         check(placed, &states, what)?;
         for state in &mut states {
+            let is_whole = state.each.iter().any(|(_, holds)| *holds == Holds::Loaded);
+            if what == Discard::Staged && is_whole && state.server.at_least(7, 0) {
+                unload_functions(&mut state.connection, placed, state.spots, context)?;
+            }
             drop_sides(context, state, &marks)?;
             settle_writes(&mut state.connection, &state.server)?;
         }

@@ -4,6 +4,7 @@ use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Problem, Road, Severity};
 
+use super::modules::modules_fit;
 use super::place::free_databases;
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
@@ -19,6 +20,11 @@ impl RedisStore {
             return Ok(problems);
         }
         self.names_fit(kept, &mut problems);
+        let shut = self.shut_doors(context)?;
+        if !shut.is_empty() {
+            problems.extend(shut);
+            return Ok(problems);
+        }
         let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         for (at, mut connection, server) in self.connect_all(context)? {
             for version in facts.get("rdb-version").map_or("", String::as_str).split(", ") {
@@ -32,18 +38,14 @@ impl RedisStore {
                 }
             }
             state_problems(at, &server, &mut problems);
-            if number("module-keys") > 0 && server.modules().is_empty() {
-                let text =
-                    format!("the set has {} values of modules, {} has no module loaded", number("module-keys"), at.address.endpoint());
-                problems.push(Problem::new(Severity::Blocks, text).way_out("Load the same modules."));
-            }
-            if number("functions") > 0 && !server.at_least(7, 0) {
-                let text = format!("{} has no functions (before Redis 7.0): those of the set are left out", at.address.endpoint());
-                problems.push(Problem::new(Severity::Degrades, text));
+            modules_fit(at, &server, facts, &mut problems);
+            if number("functions") > 0 {
+                self.functions_fit(context, at, &server, facts, &mut problems)?;
             }
             value_fits(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
             if road == Road::SideCopy {
                 room(at, &mut connection, &server, number("used-memory"), &mut problems)?;
+                self.beside_is_allowed(context, at, &server, &mut problems)?;
             }
         }
         if road == Road::InPlace {
@@ -92,7 +94,7 @@ fn value_fits(at: &ServerAt, connection: &mut Connection, largest: u64, problems
     Ok(())
 }
 
-/// Empty databases, memory for two copies, and SWAPDB.
+/// Empty databases, and memory for two copies.
 fn room(at: &ServerAt, connection: &mut Connection, server: &Server, need: u64, problems: &mut Vec<Problem>) -> Result<()> {
     let endpoint = at.address.endpoint();
     let free = free_databases(connection, at)?.len();
@@ -106,19 +108,5 @@ fn room(at: &ServerAt, connection: &mut Connection, server: &Server, need: u64, 
         let text = format!("{endpoint} uses {used} of {limit} bytes of memory; a second copy needs up to {need} more");
         problems.push(Problem::new(Severity::Blocks, text).way_out("Raise its memory and maxmemory, or restore with --in-place."));
     }
-    if let Some(words) = refused(connection, &[b"SWAPDB", b"x", b"x"])? {
-        problems.push(
-            Problem::new(Severity::Blocks, format!("SWAPDB is not allowed at {endpoint}: {words}"))
-                .way_out("Allow SWAPDB, or restore with --in-place."),
-        );
-    }
     Ok(())
-}
-
-/// Tries a command with arguments that cannot work. `None` when it is allowed, otherwise the server's words.
-pub(crate) fn refused(connection: &mut Connection, command: &[&[u8]]) -> Result<Option<String>> {
-    match connection.ask(command)? {
-        Reply::Error(text) if crate::connection::is_forbidden(&text) => Ok(Some(text)),
-        _ => Ok(None),
-    }
 }

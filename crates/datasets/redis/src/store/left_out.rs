@@ -12,7 +12,7 @@ use super::Named;
 use super::place::Placed;
 use crate::connection::{Connection, Reply};
 use crate::dump::insert_collections;
-use crate::pass::{note_queue, printable};
+use crate::pass::{note_counted, printable};
 use crate::queues::{Class, Rules};
 use crate::tally::DatabaseTally;
 
@@ -39,7 +39,7 @@ impl LeftOut {
     pub(crate) fn add(&mut self, key: &[u8], class: Class) {
         self.tally.end_key();
         if class == Class::Jobs {
-            note_queue(&mut self.queues, printable(key), self.tally.length());
+            note_counted(&mut self.queues, printable(key), self.tally.length());
         } else {
             *self.others.entry(class).or_default() += 1;
         }

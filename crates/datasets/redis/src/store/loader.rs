@@ -56,8 +56,7 @@ impl Loader {
     fn command_head(&mut self) {
         let head = &self.head;
         let options = usize::from(head.expires_ms.is_some()) + 2 * usize::from(head.idle_s.is_some() || head.frequency.is_some());
-        self.connection.push_head(5 + options);
-        self.connection.push_argument(b"RESTORE");
+        self.connection.push_restore(5 + options);
         self.connection.push_argument(&head.key);
         self.connection.push_argument(head.expires_ms.unwrap_or(0).to_string().as_bytes());
     }

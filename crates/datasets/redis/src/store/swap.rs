@@ -109,7 +109,7 @@ impl RedisStore {
                 state.swap(&marks, Role::Staged, several)?;
             }
             if state.server.at_least(7, 0) {
-                unload_functions(&mut state.connection, placed, state.spots)?;
+                unload_functions(&mut state.connection, placed, state.spots, context)?;
             }
         }
         settle(&mut states, &marks)?;

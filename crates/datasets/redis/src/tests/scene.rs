@@ -21,7 +21,7 @@ pub(crate) fn context(run: &str) -> Context {
 }
 
 pub(crate) fn limits() -> Limits {
-    Limits { connect: Duration::from_secs(5), idle: Duration::from_secs(60), stops: Vec::new(), crash: None }
+    Limits { connect: Duration::from_secs(5), idle: Duration::from_secs(60), stops: Vec::new(), crash: None, any_command: true }
 }
 
 pub(crate) fn store(server: &Redis) -> RedisStore {

@@ -1,0 +1,170 @@
+//! The commands that this program sends to a server, and what each is for: one list.
+//!
+//! A command that is not in it is not sent ([`crate::connection::Connection::push`] asks [`is_listed`]); `doctor` and `plan` try what is in it
+//! ([`trial`]); `docs/privileges.md` has it as a table. Tests run every road as a user who has what the list says and nothing else.
+
+pub(crate) mod lacking;
+pub(crate) mod trial;
+
+/// What a command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum For {
+    /// Every backup and every restore.
+    All,
+    /// To read one moment, by replication.
+    View,
+    /// To read where replication is forbidden, key by key.
+    Scan,
+    /// To load, and to clear what was loaded.
+    Restore,
+    /// To load beside the live data, to swap, and to swap back.
+    Beside,
+    /// Function libraries.
+    Functions,
+    /// To restore by the server's files, where `RESTORE` is forbidden.
+    File,
+    /// Runs that version 0.1.0 began.
+    OldRuns,
+    /// Sentinels, with their own user.
+    Sentinels,
+    /// Used where it is allowed.
+    WhereAllowed,
+}
+
+impl For {
+    /// As the documentation has it.
+    #[cfg(test)]
+    pub(crate) const EACH: [(Self, &str); 10] = [
+        (Self::All, "every backup, every restore"),
+        (Self::View, "backup and proof, of one moment"),
+        (Self::Scan, "backup and proof where replication is forbidden, key by key"),
+        (Self::Restore, "restore, `undo`, `settle`"),
+        (Self::Beside, "restore beside the live data: in addition"),
+        (Self::Functions, "sets with function libraries: in addition (Redis 7.0 and later)"),
+        (Self::File, "restore by the server's files"),
+        (Self::OldRuns, "`resume`, `undo`, `settle` of runs that version 0.1.0 began"),
+        (Self::Sentinels, "at sentinels"),
+        (Self::WhereAllowed, "used where it is allowed"),
+    ];
+}
+
+/// Which keys a command is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    None,
+    /// Keys of this program (`threescale-backup:…`).
+    Own,
+    All,
+}
+
+/// Which servers it is for. The others do not know it, or know something better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    Every,
+    /// Redis 7.0 and later, Valkey.
+    From7,
+    Before7,
+}
+
+/// How one learns whether it is allowed, without changing anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Try {
+    /// With these arguments it only reads, does nothing, or cannot work. `KEY` stands for a key that nobody has.
+    With(&'static [&'static str]),
+    /// As the last of all: a server may go on as if it spoke to a replica.
+    Last(&'static [&'static str]),
+    /// It is tried when it is used.
+    Not,
+}
+
+/// A command.
+#[derive(Debug)]
+pub(crate) struct Right {
+    pub(crate) of: For,
+    /// As an ACL has it: `get`, `function|load`.
+    pub(crate) command: &'static str,
+    pub(crate) keys: Keys,
+    pub(crate) on: On,
+    pub(crate) probe: Try,
+}
+
+const fn right(of: For, command: &'static str, keys: Keys, probe: Try) -> Right {
+    Right { of, command, keys, on: On::Every, probe }
+}
+
+const fn right_on(of: For, on: On, command: &'static str, keys: Keys, probe: Try) -> Right {
+    Right { of, command, keys, on, probe }
+}
+
+use Try::{Last, Not, With};
+
+/// All of them; those that are sent most often come first.
+#[rustfmt::skip]
+pub(crate) const RIGHTS: &[Right] = &[
+    right(For::Restore, "restore", Keys::All, With(&["RESTORE", "KEY", "-1", "x"])),
+    right(For::Scan, "dump", Keys::All, With(&["DUMP", "KEY"])),
+    right_on(For::Scan, On::From7, "pexpiretime", Keys::All, With(&["PEXPIRETIME", "KEY"])),
+    right_on(For::Scan, On::Before7, "pttl", Keys::All, With(&["PTTL", "KEY"])),
+    right(For::Scan, "scan", Keys::None, With(&["SCAN", "0", "COUNT", "1"])),
+    right(For::Scan, "randomkey", Keys::None, With(&["RANDOMKEY"])),
+    right(For::All, "info", Keys::None, With(&["INFO", "server"])),
+    right(For::All, "select", Keys::None, With(&["SELECT", "0"])),
+    right(For::All, "get", Keys::Own, With(&["GET", "KEY"])),
+    right(For::All, "time", Keys::None, With(&["TIME"])),
+    right(For::View, "replconf", Keys::None, With(&["REPLCONF", "capa", "eof"])),
+    right(For::View, "psync", Keys::None, Last(&["PSYNC", "x", "x"])),
+    right(For::Restore, "set", Keys::Own, With(&["SET", "KEY", "x", "XX", "NX"])),
+    right(For::Restore, "del", Keys::Own, With(&["DEL", "KEY"])),
+    right(For::Restore, "dbsize", Keys::None, With(&["DBSIZE"])),
+    right(For::Restore, "flushdb", Keys::None, With(&["FLUSHDB", "x"])),
+    right(For::Restore, "watch", Keys::Own, With(&["WATCH", "KEY"])),
+    right(For::Restore, "unwatch", Keys::None, With(&["UNWATCH"])),
+    right(For::Restore, "exec", Keys::None, With(&["EXEC"])),
+    right(For::Restore, "discard", Keys::None, With(&["DISCARD"])),
+    right(For::Restore, "multi", Keys::None, Last(&["MULTI"])),
+    right(For::Beside, "swapdb", Keys::None, With(&["SWAPDB", "x", "x"])),
+    right(For::Beside, "move", Keys::Own, With(&["MOVE", "KEY", "x"])),
+    right_on(For::Functions, On::From7, "function|list", Keys::None, With(&["FUNCTION", "LIST"])),
+    right_on(For::Functions, On::From7, "function|load", Keys::None, With(&["FUNCTION", "LOAD", "x"])),
+    right_on(For::Functions, On::From7, "function|delete", Keys::None, With(&["FUNCTION", "DELETE", "threescale-backup:probe"])),
+    right(For::File, "config|get", Keys::None, With(&["CONFIG", "GET", "dir"])),
+    right(For::File, "config|set", Keys::None, With(&["CONFIG", "SET", "threescale-backup:probe", "x"])),
+    right(For::OldRuns, "exists", Keys::Own, With(&["EXISTS", "KEY"])),
+    right(For::OldRuns, "lrange", Keys::Own, With(&["LRANGE", "KEY", "0", "0"])),
+    right(For::OldRuns, "smembers", Keys::Own, With(&["SMEMBERS", "KEY"])),
+    right(For::Sentinels, "sentinel", Keys::None, Not),
+    right(For::WhereAllowed, "client|setname", Keys::None, Not),
+    right(For::WhereAllowed, "client|list", Keys::None, Not),
+    right(For::WhereAllowed, "acl|whoami", Keys::None, Not),
+    right(For::WhereAllowed, "memory|usage", Keys::All, Not),
+    right(For::WhereAllowed, "bgsave", Keys::None, Not),
+    right_on(For::WhereAllowed, On::From7, "waitaof", Keys::None, Not),
+    // Of connections that have not logged in, and of everybody.
+    right(For::All, "auth", Keys::None, Not),
+];
+
+impl On {
+    /// Whether a server of that kind has it.
+    pub(crate) const fn fits(self, is_7: bool) -> bool {
+        match self {
+            Self::Every => true,
+            Self::From7 => is_7,
+            Self::Before7 => !is_7,
+        }
+    }
+}
+
+/// What commands of these kinds there are for a server.
+pub(crate) fn rights_of(of: &[For], is_7: bool) -> impl Iterator<Item = &'static Right> {
+    RIGHTS.iter().filter(move |right| of.contains(&right.of) && right.on.fits(is_7))
+}
+
+/// Whether the list has a command, given by its first two words.
+pub(crate) fn is_listed(name: &[u8], second: Option<&[u8]>) -> bool {
+    RIGHTS.iter().any(|right| match right.command.split_once('|') {
+        None => right.command.as_bytes().eq_ignore_ascii_case(name),
+        Some((command, sub)) => {
+            command.as_bytes().eq_ignore_ascii_case(name) && second.is_some_and(|second| sub.as_bytes().eq_ignore_ascii_case(second))
+        }
+    })
+}

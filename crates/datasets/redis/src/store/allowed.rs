@@ -1,0 +1,155 @@
+//! What the user may do at a server, for each road, and whether the server takes writes at all: tried before anything is touched.
+
+use plan::Result;
+use plan::ports::{Context, Findings, Problem, Road, Severity};
+
+use super::{RedisStore, ServerAt};
+use crate::connection::{Reply, is_forbidden};
+use crate::rights::For;
+use crate::rights::lacking::Lacking;
+use crate::rights::trial;
+use crate::server::Server;
+
+/// How keys can be read.
+pub(crate) struct Reading {
+    pub(crate) view: Lacking,
+    pub(crate) scan: Lacking,
+}
+
+impl Reading {
+    /// Neither way is open.
+    pub(crate) fn is_closed(&self) -> bool {
+        !self.view.is_nothing() && !self.scan.is_nothing()
+    }
+}
+
+impl RedisStore {
+    /// What the user lacks for some kinds of commands. `databases` are tried too, beside those of the data set.
+    pub(crate) fn lacking(&self, context: &Context, at: &ServerAt, is_7: bool, of: &[For], databases: &[u32]) -> Result<Lacking> {
+        let connection = self.connect(context, at)?;
+        let databases: Vec<u32> = at.databases.iter().map(|named| named.database).chain(databases.iter().copied()).collect();
+        let outcome = trial::run(connection, is_7, of, &databases)?;
+        let mut connection = self.connect(context, at)?;
+        let user = match connection.ask(&[b"ACL", b"WHOAMI"])? {
+            Reply::Bytes(user) => String::from_utf8_lossy(&user).into_owned(),
+            _ => at.address.user.clone().unwrap_or_else(|| "default".to_owned()),
+        };
+        Ok(Lacking::new(outcome, user, of.to_vec(), is_7))
+    }
+
+    /// How keys can be read at a server.
+    pub(crate) fn reading(&self, context: &Context, at: &ServerAt, server: &Server) -> Result<Reading> {
+        let is_7 = server.at_least(7, 0);
+        let view = self.lacking(context, at, is_7, &[For::All, For::View], &[])?;
+        Ok(Reading { view, scan: self.lacking(context, at, is_7, &[For::All, For::Scan], &[])? })
+    }
+
+    /// What stands in the way of a restore by commands at a server, whatever the set: rights, and a server that takes no writes. `side` are the databases
+    /// beside the live ones that it would use.
+    pub(crate) fn restore_lacks(&self, context: &Context, at: &ServerAt, server: &Server, road: Road, side: &[u32]) -> Result<Lacking> {
+        let of: &[For] = match road {
+            Road::SideCopy => &[For::All, For::Restore, For::Beside],
+            Road::InPlace => &[For::All, For::Restore],
+        };
+        self.lacking(context, at, server.at_least(7, 0), of, side)
+    }
+
+    /// The same, as problems of a plan.
+    pub(crate) fn beside_is_allowed(&self, context: &Context, at: &ServerAt, server: &Server, problems: &mut Vec<Problem>) -> Result<()> {
+        let endpoint = at.address.endpoint();
+        let lacks = self.restore_lacks(context, at, server, Road::SideCopy, &[])?;
+        if !lacks.is_nothing() {
+            problems.push(lacks.problem(Severity::Blocks, &format!("nothing can be loaded beside the live data at {endpoint}")));
+        }
+        refuses_writes(at, &lacks, problems);
+        let reading = self.reading(context, at, server)?;
+        if reading.is_closed() {
+            problems.push(reading.scan.problem(Severity::Blocks, &format!("what was loaded at {endpoint} could not be read back")));
+        }
+        Ok(())
+    }
+
+    /// A user who may not even ask what the server is, and a server whose databases are not those of the addresses: nothing more can be found out.
+    pub(crate) fn shut_doors(&self, context: &Context) -> Result<Vec<Problem>> {
+        let mut problems = Vec::new();
+        for at in &self.servers {
+            let mut connection = self.connect(context, at)?;
+            let endpoint = at.address.endpoint();
+            let select = connection.ask(&[b"SELECT", b"0"])?;
+            let may_select = !matches!(select, Reply::Error(text) if is_forbidden(&text) && !text.contains("access database"));
+            match connection.ask(&[b"INFO"])? {
+                info if !may_select || matches!(&info, Reply::Error(text) if is_forbidden(text)) => {
+                    let newer = connection.ask(&[b"PEXPIRETIME", b"threescale-backup:probe"])?;
+                    let is_7 = !matches!(newer, Reply::Error(text) if text.to_ascii_lowercase().contains("unknown command"));
+                    let of = [For::All, For::View, For::Restore, For::Beside];
+                    let lacking = self.lacking(context, at, is_7, &of, &[])?;
+                    problems.push(lacking.problem(Severity::Blocks, &format!("nothing can be read at {endpoint}")));
+                }
+                Reply::Bytes(text) if String::from_utf8_lossy(&text).lines().any(|line| line.trim_end() == "loading:1") => {
+                    problems.push(
+                        Problem::new(Severity::Blocks, format!("{endpoint} is loading its data"))
+                            .way_out("Try again when `redis-cli INFO persistence` says loading:0."),
+                    );
+                }
+                // Not logged in, or not ready: nothing to look at.
+                Reply::Error(text) => {
+                    return Err(Reply::Error(text)
+                        .ok()
+                        .err()
+                        .unwrap_or_else(|| plan::Error::failed("no answer"))
+                        .during(format!("INFO at {endpoint}")));
+                }
+                _ => {
+                    for named in &at.databases {
+                        if let Err(error) = connection.select(named.database)
+                            && error.class() == plan::Class::Refused
+                        {
+                            let way_out = error.hints().join(" ");
+                            problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(way_out));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(problems)
+    }
+}
+
+/// A server that refuses writes: why, and what helps.
+pub(crate) fn refuses_writes(at: &ServerAt, lacking: &Lacking, problems: &mut Vec<Problem>) {
+    let endpoint = at.address.endpoint();
+    for (code, text) in &lacking.outcome.states {
+        let (why, way_out) = match code.as_str() {
+            "OOM" => ("has reached maxmemory", "Raise it: `redis-cli CONFIG GET maxmemory`, then `redis-cli CONFIG SET maxmemory …`."),
+            "MISCONF" => (
+                "could not save its data, and takes no writes until it can",
+                "Look at its log and at the room on its disk, then `redis-cli BGSAVE`. `redis-cli CONFIG SET stop-writes-on-bgsave-error no` lets it write without.",
+            ),
+            "NOREPLICAS" => (
+                "has fewer replicas than min-replicas-to-write asks for",
+                "Start its replicas, or `redis-cli CONFIG SET min-replicas-to-write 0` for the restore.",
+            ),
+            // Told from what the server says about itself.
+            "READONLY" => continue,
+            "BUSY" => ("is busy with a script", "`redis-cli SCRIPT KILL` ends it, if it has not written yet."),
+            _ => ("is not ready", "Try again later."),
+        };
+        problems.push(Problem::new(Severity::Blocks, format!("{endpoint} {why}: it answered {text:?}")).way_out(way_out));
+    }
+}
+
+/// What keys can be read by, as facts and problems.
+pub(crate) fn note_reading(at: &ServerAt, reading: &Reading, findings: &mut Findings) {
+    let endpoint = at.address.endpoint();
+    let road = if reading.view.is_nothing() { "replication" } else { "scan" };
+    findings.facts.push((format!("{endpoint} dump-road"), road.to_owned()));
+    if reading.view.is_nothing() {
+        return;
+    }
+    let what = format!("replication is not allowed at {endpoint}, and keys are read by SCAN and DUMP, not at one point in time");
+    findings.backup_problems.push(reading.view.problem(Severity::Degrades, &what));
+    if !reading.scan.is_nothing() {
+        let what = format!("neither replication nor SCAN and DUMP are allowed at {endpoint}");
+        findings.backup_problems.push(reading.scan.problem(Severity::Blocks, &what));
+    }
+}
