@@ -3,14 +3,12 @@
 //! Of each set all five stores are there, with one part each; one set an hour, the installations take turns.
 #![expect(clippy::unwrap_used, reason = "run by hand; it is to stop where it fails")]
 
-use std::sync::Arc;
-
 use jiff::{SignedDuration, Timestamp};
+use lab::OnePart;
 use plan::InstallationId;
-use plan::evidence::Evidence;
-use plan::ids::{DataSetName, RunId, SetId};
+use plan::ids::{DataSetName, SetId};
 use plan::manifest::{FORMAT, KeptDataSet, Manifest};
-use plan::ports::{Context, Dump, Keep, Part, Repository, Silent, StopFlag, StoreKind, Verdict};
+use plan::ports::{Context, Keep, Repository, StoreKind};
 use repository::{Location, RusticRepository};
 
 fn main() {
@@ -20,18 +18,12 @@ fn main() {
     let (location, password) = (Location::Folder(folder.into()), password.as_str().into());
     RusticRepository::init(&location, &password).unwrap();
     let repository = RusticRepository::open(&location, &password).unwrap();
-    let context = Context {
-        run: RunId("many-sets".to_owned()),
-        installation: InstallationId::default(),
-        workers: 1,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context::new("many-sets");
     for number in 0..sets {
         let at = Timestamp::now() - SignedDuration::from_hours(sets - number);
         let set = SetId(format!("set-{number:06}"));
         let keep = |name| {
-            let part = OnePart(Some(format!("{name} of {}", set.as_str())));
+            let part = OnePart::of(format!("{name} of {}", set.as_str()));
             (name, kept(&repository, &context, &Keep { set: set.clone(), data_set: name }, part, at))
         };
         let data_sets = DataSetName::STORES.into_iter().map(keep).collect();
@@ -69,17 +61,5 @@ fn kept(repository: &RusticRepository, context: &Context, keep: &Keep, part: One
         stored_bytes: kept.stored_bytes,
         evidence: kept.verdict.evidence,
         problems: Vec::new(),
-    }
-}
-
-struct OnePart(Option<String>);
-
-impl Dump for OnePart {
-    fn next_part(&mut self) -> plan::Result<Option<Part>> {
-        Ok(self.0.take().map(|text| Part::bytes("part", text.into_bytes())))
-    }
-
-    fn finish(self: Box<Self>) -> plan::Result<Verdict> {
-        Ok(Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now(), problems: Vec::new() })
     }
 }

@@ -207,8 +207,9 @@ impl App {
 }
 
 fn default_state_folder() -> PathBuf {
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"));
-    let user = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home);
+    // An empty one says nothing, as those of ours.
+    let folder = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
     let system = PathBuf::from("/var/lib");
     let is_root = rustix::process::geteuid().is_root();
     let base = if is_root { system } else { user.unwrap_or_else(|| PathBuf::from(".")) };

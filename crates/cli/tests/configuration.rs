@@ -81,6 +81,70 @@ fn unknown_variables_are_refused_by_every_command_and_those_of_services_are_not(
     said(&in_pod.env("THREESCALE_BACKUP_PORT", "tcp://10.0.0.1:443").output().unwrap(), 0);
 }
 
+/// Every variable that `--help` of any command and the table of the configuration name.
+fn all_variables() -> Vec<String> {
+    let (json, _) = said(&program(&["config", "example", "--json"]).output().unwrap(), 0);
+    let document: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let keys = document["sections"].as_array().unwrap().iter().flat_map(|section| section["keys"].as_array().unwrap());
+    let mut all: Vec<_> = keys.flat_map(|key| key["variables"].as_array().unwrap()).map(|name| name.as_str().unwrap().to_owned()).collect();
+    let (help, _) = said(&program(&["--help"]).output().unwrap(), 0);
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap().to_owned();
+    let commands: Vec<_> = commands.lines().filter_map(|line| line.trim().split(' ').next()).filter(|name| !name.is_empty()).collect();
+    assert!(commands.contains(&"restore") && commands.contains(&"forget"), "{commands:?}");
+    for command in commands {
+        let (help, _) = said(&program(&[command, "--help"]).output().unwrap(), 0);
+        let words = help.split(|letter: char| !(letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == '_'));
+        all.extend(words.filter(|word| word.starts_with("THREESCALE_BACKUP_") && word.len() > 18).map(str::to_owned));
+    }
+    all.sort();
+    all.dedup();
+    assert!(all.len() > 100 && all.iter().any(|name| name == "THREESCALE_BACKUP_KEEP_LAST"), "{all:?}");
+    all
+}
+
+#[test]
+fn an_empty_variable_says_nothing_whichever_it_is() {
+    let files = Files::new();
+    files.configure("[installation]\nname = \"prod\"\n");
+    files.ok(&["init"]);
+    let (set, _) = files.ok(&["backup"]);
+    let variables = all_variables();
+    let config = files.path("c.toml");
+    let commands: &[&[&str]] = &[
+        &["list"],
+        &["show", set.trim()],
+        &["plan", set.trim(), "--writers-are-stopped"],
+        &["check"],
+        &["doctor"],
+        &["runs"],
+        &["config", "show"],
+        &["config", "check"],
+        &["forget", "--keep-last", "1", "--yes"],
+        &["protect", set.trim()],
+        &["demo", "--help"],
+        &["abandon", "none", "--yes"],
+    ];
+    for arguments in commands {
+        let run = |empty: bool| {
+            let mut command = program(arguments);
+            if empty {
+                command.envs(variables.iter().map(|name| (name, "")));
+            }
+            command.args(["--config", config.to_str().unwrap()]);
+            let output = command.output().unwrap();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        let (mut alone, mut with_all) = (run(false), run(true));
+        // How it looks for what it shows may take another moment, and help names what a variable says.
+        if arguments[0] == "plan" || arguments[0] == "demo" {
+            (alone.1, alone.2, with_all.1, with_all.2) = Default::default();
+        }
+        assert_eq!(with_all, alone, "{arguments:?}");
+    }
+    let mut home = program(&["config", "show", "--config", config.to_str().unwrap()]);
+    said(&home.env("XDG_STATE_HOME", "").env("HOME", "").env("KUBECONFIG", "").output().unwrap(), 0);
+}
+
 #[test]
 fn show_tells_where_each_value_comes_from_and_no_secret() {
     let files = Files::new();

@@ -3,7 +3,7 @@
 //! Must never remove a folder whose owner lives: a lock on a file in it says so.
 
 use std::fs::{self, File};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use plan::error::During;
@@ -25,6 +25,8 @@ impl Folder {
         remove_orphans(&parent);
         let made = tempfile::Builder::new()
             .prefix(&format!("{PREFIX}{name}-"))
+            // What is in it may be a production's data.
+            .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
             .during(|| format!("make a folder in {}", parent.display()))?;
         // Locked before it has its name: whoever sees the name finds the lock held.

@@ -26,6 +26,8 @@ pub enum PostgresVersion {
     Own,
     /// 13, of a private prefix (see `scripts/install-test-deps`), as the others are.
     V13,
+    /// 16.
+    V16,
     /// 17: the first with `transaction_timeout`.
     V17,
     /// 18.
@@ -34,7 +36,7 @@ pub enum PostgresVersion {
 
 impl PostgresVersion {
     /// All of them, from old to new.
-    pub const ALL: [Self; 4] = [Self::V13, Self::Own, Self::V17, Self::V18];
+    pub const ALL: [Self; 5] = [Self::V13, Self::Own, Self::V16, Self::V17, Self::V18];
 
     /// The folder with its `postgres`, `psql`, `pg_dump` and `pg_restore`.
     ///

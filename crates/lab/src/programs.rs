@@ -59,6 +59,7 @@ pub(crate) fn find_postgres(version: PostgresVersion, name: &str) -> Result<Path
     let number = match version {
         PostgresVersion::Own => return find(name),
         PostgresVersion::V13 => "13",
+        PostgresVersion::V16 => "16",
         PostgresVersion::V17 => "17",
         PostgresVersion::V18 => "18",
     };
@@ -71,7 +72,7 @@ pub(crate) fn find_postgres(version: PostgresVersion, name: &str) -> Result<Path
 
 /// Where `scripts/install-test-deps` unpacks what this Debian lacks.
 fn prefix(variable: &str, name: &str) -> Option<PathBuf> {
-    let set = std::env::var_os(variable).map(PathBuf::from);
+    let set = std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     set.or_else(|| std::env::home_dir().map(|home| home.join(".cache/threescale-backup").join(name)))
 }
 

@@ -56,12 +56,13 @@ pub struct Error {
     what: String,
     hints: Vec<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    gave_way: bool,
 }
 
 impl Error {
     /// An error of a class, without a source.
     pub fn new(class: Class, what: impl Into<String>) -> Self {
-        Self { class, what: what.into(), hints: Vec::new(), source: None }
+        Self { class, what: what.into(), hints: Vec::new(), source: None, gave_way: false }
     }
 
     /// [`Class::Failed`].
@@ -77,6 +78,11 @@ impl Error {
     /// [`Class::Transient`].
     pub fn transient(what: impl Into<String>) -> Self {
         Self::new(Class::Transient, what)
+    }
+
+    /// [`Class::Transient`]: the work was given up so that the application does not wait for it. It may be done again when what the application wanted is done.
+    pub fn giving_way(what: impl Into<String>) -> Self {
+        Self { gave_way: true, ..Self::transient(what) }
     }
 
     /// [`Class::NeedsPerson`].
@@ -114,8 +120,14 @@ impl Error {
     /// Says what was being done when this error arose; class and hints stay.
     #[must_use]
     pub fn during(self, what: impl Into<String>) -> Self {
-        let (class, hints) = (self.class, self.hints.clone());
-        Self { class, what: what.into(), hints, source: Some(Box::new(Self { hints: Vec::new(), ..self })) }
+        let (class, hints, gave_way) = (self.class, self.hints.clone(), self.gave_way);
+        Self { class, what: what.into(), hints, source: Some(Box::new(Self { hints: Vec::new(), ..self })), gave_way }
+    }
+
+    /// Whether the work was given up for the application ([`Error::giving_way`]).
+    #[must_use]
+    pub const fn gave_way(&self) -> bool {
+        self.gave_way
     }
 
     /// What the error means for the run.
@@ -196,13 +208,14 @@ pub trait During<T> {
 impl<T, E: StdError + Send + Sync + 'static> During<T> for std::result::Result<T, E> {
     fn during(self, what: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| {
-            let (class, hints) = inside(&error).map_or((Class::Failed, Vec::new()), |own| (own.class, own.hints.clone()));
+            let of_own = |own: &Error| (own.class, own.hints.clone(), own.gave_way);
+            let (class, hints, gave_way) = inside(&error).map_or((Class::Failed, Vec::new(), false), of_own);
             let mut source: Box<dyn StdError + Send + Sync> = Box::new(error);
             if let Some(own) = source.downcast_mut::<Error>() {
                 // They are told once, by the outermost.
                 own.hints.clear();
             }
-            Error { class, what: what(), hints, source: Some(source) }
+            Error { class, what: what(), hints, source: Some(source), gave_way }
         })
     }
 }
@@ -227,6 +240,14 @@ mod tests {
             assert_eq!((error.class(), error.hints()), (Class::Transient, &["Try later.".to_owned()][..]), "{error:?}");
             assert!(error.to_string() == "read" && error.chain().contains("no answer"), "{error:?}");
         }
+    }
+
+    #[test]
+    fn that_the_work_was_given_up_for_the_application_is_known_through_everything_that_wraps_it() {
+        let gave_way = || Error::giving_way("somebody wants the table");
+        let in_io: Result<()> = Err(io::Error::other(gave_way().during("read a part"))).during(|| "keep".to_owned());
+        assert!(gave_way().gave_way() && gave_way().during("read").gave_way() && in_io.unwrap_err().gave_way());
+        assert!(!unreachable().during("read").gave_way());
     }
 
     #[test]

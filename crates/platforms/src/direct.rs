@@ -146,21 +146,11 @@ fn failed(name: &str, output: &Output) -> Error {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use std::sync::Arc;
-
-    use plan::ids::RunId;
-    use plan::ports::{Silent, StopFlag};
 
     use super::*;
 
     fn context() -> Context {
-        Context {
-            run: RunId("r".into()),
-            installation: plan::InstallationId::default(),
-            workers: 1,
-            watch: Arc::new(Silent),
-            stop: StopFlag::default(),
-        }
+        Context::new("r")
     }
 
     fn writers(folder: &std::path::Path) -> CommandWriters {

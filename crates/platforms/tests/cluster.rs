@@ -5,22 +5,14 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 use std::io::{Read, Write};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plan::Class;
-use plan::ids::RunId;
-use plan::ports::{Context, ObjectKind, Objects, Program, Remote, Silent, StopFlag};
+use plan::ports::{Context, ObjectKind, Objects, Program, Remote};
 use platforms::kubernetes::{Cluster, Options, Target};
 
 fn context() -> Context {
-    Context {
-        run: RunId("r".into()),
-        installation: plan::InstallationId::default(),
-        workers: 1,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    }
+    Context::new("r")
 }
 
 fn namespace() -> String {

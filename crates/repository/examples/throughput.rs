@@ -5,12 +5,12 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use plan::evidence::Evidence;
-use plan::ids::{DataSetName, RunId, SetId};
+use plan::ids::{DataSetName, SetId};
 use plan::ports::{Context, Dump, Keep, Part, Repository as _, Silent, StopFlag, Verdict};
 use repository::{Location, ReadData, RusticRepository};
 
@@ -67,13 +67,7 @@ fn main() -> plan::Result<()> {
     let password = "benchmark".into();
     RusticRepository::init(&location, &password)?;
     let repository = RusticRepository::open(&location, &password)?;
-    let context = Context {
-        run: RunId("bench".into()),
-        installation: plan::InstallationId::default(),
-        workers: 2,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context { workers: 2, ..Context::new("bench") };
     let mut snapshot = None;
     for round in ["first", "second"] {
         let keep = Keep { set: SetId(round.into()), data_set: DataSetName::SystemDatabase };

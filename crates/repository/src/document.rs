@@ -5,8 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use plan::evidence::Evidence;
-use plan::ids::RunId;
-use plan::ports::{Context, Dump, Part, Silent, Snapshot as _, StopFlag, Verdict};
+use plan::ports::{Context, Dump, Part, Snapshot as _, Verdict};
 use plan::{Error, Result};
 use rustic_core::Id;
 use rustic_core::repofile::SnapshotFile;
@@ -24,13 +23,7 @@ pub const BYTES_MAX: u64 = 64 << 20;
 /// # Errors
 /// As [`sink::keep`].
 pub fn write(open: &Open, label: &Label, file: &'static str, bytes: Vec<u8>) -> Result<Id> {
-    let context = Context {
-        run: RunId(String::new()),
-        installation: plan::InstallationId::default(),
-        workers: 1,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context::new("");
     sink::keep(open, &context, label, Ground::Nothing, Box::new(Document { file, bytes: Some(bytes) })).map(|stored| stored.id)
 }
 

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
 use plan::journal::{Record, Run, StepState};
+use plan::ports::{Context, Event};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Purpose, Result};
 
@@ -20,11 +22,41 @@ use crate::views::Views;
 /// How many steps run at the same time. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
 const LANES: usize = 2;
 
-/// Runs the outstanding steps of a journal's plan, from wherever it stopped.
+/// How often a backup is taken, at most, whose dumps give way to the application.
+const BACKUPS_MAX: u32 = 3;
+/// How long it rests before it begins anew: a migration changes one table after the other.
+const REST: Duration = Duration::from_secs(3);
+
+/// Runs the outstanding steps of a journal's plan, from wherever it stopped. A backup whose dump gave way to the application is taken again, all of it: its views
+/// would be of different times else. What was stored is reused.
 ///
 /// # Errors
 /// The first step's error, journaled; other steps that were running are told to stop and waited for. What comes next is the operator's choice.
 pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
+    let mut ended = attempt(journal, hands);
+    for _ in 1..BACKUPS_MAX {
+        let Err(error) = &ended else { break };
+        if !error.gave_way() || journal.run().plan.purpose != Purpose::Backup {
+            break;
+        }
+        let (what, seconds) = (error.chain(), REST.as_secs());
+        hands.context.watch.see(Event::Warning(&format!("{what}; the backup begins anew in {seconds} s")));
+        rest(&hands.context)?;
+        ended = attempt(journal, hands);
+    }
+    ended
+}
+
+fn rest(context: &Context) -> Result<()> {
+    let until = Instant::now() + REST;
+    while Instant::now() < until {
+        context.stop.check()?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     let views = Views::default();
     // What fails stops the others, but is not a signal.
     let mut hands = hands.clone();

@@ -45,6 +45,26 @@ fn a_backup_that_dies_at_any_record_leaves_no_set_and_resume_takes_it() {
 }
 
 #[test]
+fn a_backup_that_gave_way_to_the_application_is_taken_again_all_of_it_and_not_for_ever() {
+    for (times, taken) in [(2, true), (3, false)] {
+        let (world, _) = World::new();
+        let name = DataSetName::ZyncDatabase;
+        world.faults.lock().unwrap().gives_way = Some((name, times));
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives: usize::MAX }), backup(true)).unwrap();
+        let ended = runner::run(&journal, &world.hands());
+        let sets = world.repository.manifests.lock().unwrap().iter().filter(|manifest| manifest.set.as_str() == "new-set").count();
+        assert_eq!((ended.is_ok(), sets), (taken, usize::from(taken)), "{ended:?}");
+        if let Err(error) = ended {
+            assert_eq!(error.class(), plan::Class::Transient, "{error:?}");
+        }
+        // The first view is opened anew each time: what was opened after an earlier one would be older than it.
+        let dumps = world.faults.lock().unwrap().dumps.clone();
+        assert_eq!(dumps.iter().filter(|name| **name == DataSetName::SystemDatabase).count(), 3, "{dumps:?}");
+    }
+}
+
+#[test]
 fn undo_of_a_frozen_backup_starts_the_writers() {
     let (world, _) = World::new();
     let lines = Arc::new(Mutex::new(Vec::new()));

@@ -1,6 +1,7 @@
 //! `rehearse`: stages and proves a set in throw-away servers. The live installation is not touched, nor even reached.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use lab::{Mysql, MysqlKind, Postgres, Redis};
@@ -114,7 +115,9 @@ impl Stage {
     }
 
     fn files(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let folder = tempfile::tempdir().map_err(|error| Error::failed("failed to make a temporary folder").because(error))?;
+        let mode = std::fs::Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix("threescale-rehearsal-").permissions(mode).tempdir();
+        let folder = folder.map_err(|error| Error::failed("failed to make a temporary folder").because(error))?;
         let store = files_data_set::FilesStore::new(name, folder.path().to_owned(), files_data_set::Options::default());
         self.folders.push(folder);
         Ok(Arc::new(store))

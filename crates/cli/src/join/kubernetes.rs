@@ -122,13 +122,7 @@ impl Kubernetes {
             takes_input: false,
         };
         Some(Box::new(move || {
-            let context = Context {
-                run: runner::new_run_id(),
-                installation: InstallationId::default(),
-                workers: 1,
-                watch: Arc::new(plan::ports::Silent),
-                stop: stop.clone(),
-            };
+            let context = Context { stop: stop.clone(), ..Context::new(runner::new_run_id().0) };
             Ok(ask(remote.as_ref(), &context, &program).ok().and_then(|said| said.trim().parse().ok()))
         }))
     }

@@ -24,11 +24,27 @@ fn versions() -> Vec<String> {
 #[test]
 fn every_released_version_has_its_kept_files() {
     let changelog = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../CHANGELOG.md")).unwrap();
-    let headings = changelog.lines().filter_map(|line| line.strip_prefix("## ")).filter(|heading| *heading != "Unreleased");
+    let headings = changelog.lines().filter_map(|line| line.strip_prefix("## ")).filter(|heading| !heading.starts_with("Unreleased"));
     let mut released: Vec<_> = headings.map(|heading| heading.split(' ').next().unwrap().to_owned()).collect();
     assert!(released.contains(&"0.1.0".to_owned()), "the first release is told in CHANGELOG.md");
     released.sort();
     assert_eq!(versions(), released, "examples/make-testdata.rs makes what is kept of a release");
+}
+
+#[test]
+fn this_version_is_a_released_one_or_the_one_that_the_changelog_says_is_to_come() {
+    let changelog = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../CHANGELOG.md")).unwrap();
+    let to_come = changelog.lines().find_map(|line| line.strip_prefix("## Unreleased: "));
+    // Formats change between releases: what is under way must not call itself by the name of a release.
+    match env!("CARGO_PKG_VERSION").strip_suffix("-dev") {
+        Some(version) => {
+            assert_eq!(to_come, Some(version), "the heading of CHANGELOG.md");
+            assert!(!versions().contains(&version.to_owned()), "{version} was released already");
+        }
+        None => {
+            assert!(versions().contains(&env!("CARGO_PKG_VERSION").to_owned()), "examples/make-testdata.rs makes what is kept of a release")
+        }
+    }
 }
 
 /// The kept files of a version, put where they can be worked with.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use lab::Redis;
+use lab::{Proxy, Redis};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -62,6 +62,16 @@ impl<'a> Small<'a> {
             self.redis.url(1)
         );
         std::fs::write(self.config(), toml).unwrap();
+    }
+
+    /// Its Redis is reached through a proxy from now on, which may be silent for two seconds.
+    pub fn behind_proxy(&self) -> Proxy {
+        let proxy = Proxy::before(self.redis.port()).unwrap();
+        let toml = std::fs::read_to_string(self.config()).unwrap();
+        let (own, its) = (format!(":{}/", self.redis.port()), format!(":{}/", proxy.port()));
+        assert!(toml.contains(&own));
+        std::fs::write(self.config(), format!("{}[options]\nio-seconds-max = 2\n", toml.replace(&own, &its))).unwrap();
+        proxy
     }
 
     pub fn config(&self) -> PathBuf {

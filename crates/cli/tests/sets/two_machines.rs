@@ -1,8 +1,10 @@
-//! A campaign: restores of one installation from two machines, killed at any record, gone on with or taken back on either of them.
+//! A campaign: restores of one installation from two machines, killed at any record, or their connections cut or frozen at any byte, gone on with or taken
+//! back on either of them.
 //!
 //! `THREESCALE_BACKUP_CAMPAIGN=66` makes it longer; the seed of a failure is printed and taken from `THREESCALE_BACKUP_SEED`.
 
 use fastrand::Rng;
+use lab::{Proxy, Trouble};
 
 use crate::machine::{Machine, machine};
 use crate::small::{Home, Small};
@@ -18,6 +20,23 @@ fn standing(machine: &Machine<'_>) -> Vec<String> {
     document["runs"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned()).collect()
 }
 
+/// Runs it on a network that breaks or freezes after some bytes: whether it did.
+fn in_trouble(random: &mut Rng, machine: &Machine<'_>, proxy: &Proxy, arguments: &[&str]) -> bool {
+    // From the first bytes of a login to the end of a restore.
+    let bytes = 1 << random.u32(4..16);
+    let trouble = *random.choice(&[Trouble::Cut, Trouble::Cut, Trouble::Freeze]).unwrap();
+    proxy.trouble_after(random.u64(bytes..2 * bytes), trouble);
+    let output = machine.run(arguments);
+    proxy.trouble_after(u64::MAX, Trouble::Freeze);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    match output.status.code() {
+        Some(75) => true,
+        // It came through, or there was nothing to do.
+        Some(0 | 2) => false,
+        code => panic!("{arguments:?} ended with {code:?} when the network said {trouble:?}:\n{said}"),
+    }
+}
+
 #[test]
 fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
     let seed = number("THREESCALE_BACKUP_SEED").unwrap_or_else(|| fastrand::u64(..));
@@ -25,10 +44,12 @@ fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
     let mut random = Rng::with_seed(seed);
     let home = Home::make();
     let a = Small::start(&home, "a");
+    let proxy = a.behind_proxy();
     let machines = [machine(&home, &a, "one"), machine(&home, &a, "other")];
     machines[0].code(0, &["backup"]);
-    let (mut kills, mut rounds) = (0, 0);
-    while kills < number("THREESCALE_BACKUP_CAMPAIGN").unwrap_or(6) {
+    let (mut kills, mut cuts, mut rounds) = (0, 0, 0);
+    let wanted = number("THREESCALE_BACKUP_CAMPAIGN").unwrap_or(6);
+    while kills < wanted || cuts < wanted / 2 {
         rounds += 1;
         let lost = format!("lost {rounds}");
         a.write(&lost);
@@ -38,8 +59,11 @@ fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
         let mut begun = false;
         for _ in 0..random.usize(1..4) {
             let machine = random.choice(&machines).unwrap();
-            let code = machine.killed_after(random.usize(1..40), &arguments);
-            kills += u64::from(code.is_none());
+            if random.bool() {
+                kills += u64::from(machine.killed_after(random.usize(1..40), &arguments).is_none());
+            } else {
+                cuts += u64::from(in_trouble(&mut random, machine, &proxy, &arguments));
+            }
             begun |= machines[0].runs().len() + machines[1].runs().len() > 0;
             arguments = vec![random.choice(["resume", "undo"]).unwrap(), "--yes"];
         }
@@ -71,5 +95,5 @@ fn whoever_is_killed_wherever_what_is_live_is_the_old_or_the_new() {
         }
         assert!(begun || rounds < 100, "nothing is ever begun");
     }
-    println!("{kills} kills in {rounds} rounds");
+    println!("{kills} kills and {cuts} broken networks in {rounds} rounds");
 }

@@ -1,13 +1,12 @@
 //! Sets that no backup of today would write: by other clocks, by other installations, by earlier releases.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
+use lab::OnePart;
 use plan::InstallationId;
 use plan::evidence::Evidence;
-use plan::ids::{DataSetName, RunId, SetId};
+use plan::ids::{DataSetName, SetId};
 use plan::manifest::{FORMAT, KeptDataSet, Manifest};
-use plan::ports::{Context, Dump, Keep, Part, Repository, Silent, StopFlag, StoreKind, Verdict};
+use plan::ports::{Context, Keep, Repository, StoreKind};
 use repository::{Location, RusticRepository};
 
 use crate::small::Home;
@@ -23,15 +22,9 @@ pub fn repository(home: &Home) -> RusticRepository {
 
 /// Writes a set of one small data set, after its manifest was changed.
 pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut Manifest)) {
-    let context = Context {
-        run: RunId("r".to_owned()),
-        installation: InstallationId::default(),
-        workers: 1,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context::new("r");
     let (name, set) = (DataSetName::SystemRedis, SetId(set.to_owned()));
-    let kept = repository.keep(&context, &Keep { set: set.clone(), data_set: name }, Box::new(OnePart(Some(set.to_string())))).unwrap();
+    let kept = repository.keep(&context, &Keep { set: set.clone(), data_set: name }, Box::new(OnePart::of(set.to_string()))).unwrap();
     let now = Timestamp::now();
     let data_set = KeptDataSet {
         snapshot: kept.snapshot,
@@ -63,16 +56,4 @@ pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut 
     };
     change(&mut manifest);
     repository.write_manifest(&manifest).unwrap();
-}
-
-struct OnePart(Option<String>);
-
-impl Dump for OnePart {
-    fn next_part(&mut self) -> plan::Result<Option<Part>> {
-        Ok(self.0.take().map(|text| Part::bytes("part", text.into_bytes())))
-    }
-
-    fn finish(self: Box<Self>) -> plan::Result<Verdict> {
-        Ok(Verdict { evidence: Evidence::default(), consistent_at: Timestamp::now(), problems: Vec::new() })
-    }
 }

@@ -23,11 +23,9 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{
-    Content, Context, DataSet, Discard, Dump, Entry, EntryHandle, EntryKind, Event, Meta, Place, Road, Snapshot, StopFlag, Watch,
-};
+use plan::ports::{Content, Context, DataSet, Discard, Dump, Entry, EntryHandle, EntryKind, Event, Meta, Place, Road, Snapshot, Watch};
 use plan::{Error, Result};
 use tempfile::TempDir;
 
@@ -164,13 +162,7 @@ impl Watch for Warned {
 }
 
 pub(super) fn context() -> Context {
-    Context {
-        run: RunId("01jrun".to_owned()),
-        installation: plan::InstallationId::default(),
-        workers: 4,
-        watch: Arc::new(Warned::default()),
-        stop: StopFlag::default(),
-    }
+    Context { workers: 4, watch: Arc::new(Warned::default()), ..Context::new("01jrun") }
 }
 
 pub(super) fn store(path: &Path) -> FilesStore {

@@ -14,9 +14,9 @@ use lab::{Mysql, MysqlKind};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder};
 use mysql_data_set::{Address, MysqlStore, Options};
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Meta, Road, Silent, Snapshot, StopFlag};
+use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Meta, Road, Snapshot};
 
 /// A snapshot in a folder, in the order in which it was written.
 struct InFolder(PathBuf, Vec<(PathBuf, u64)>);
@@ -84,13 +84,7 @@ fn main() {
     fill(&server, mebibytes);
     let folder = tempfile::tempdir().unwrap();
     let store = MysqlStore::new(DataSetName::SystemDatabase, Address::parse(&server.url("system")).unwrap(), Options::default());
-    let context = Context {
-        run: RunId("01jd0000000000000001".into()),
-        installation: plan::InstallationId::default(),
-        workers,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context { workers, ..Context::new("01jd0000000000000001") };
 
     let begin = Instant::now();
     let mut dump = store.dump(&context).unwrap();

@@ -255,7 +255,7 @@ impl MysqlDump {
         let (before, after) = (lines::lines(&self.schema), lines::lines(&now));
         if let Some(changed) = before.iter().find(|line| !after.contains(line)).or_else(|| after.iter().find(|line| !before.contains(line)))
         {
-            return Err(Error::transient(format!("a table's definition was changed during the dump: {changed}"))
+            return Err(Error::giving_way(format!("a table's definition was changed during the dump: {changed}"))
                 .hint("Run the backup again when migrations have ended."));
         }
         if self.schema.objects != now.objects {

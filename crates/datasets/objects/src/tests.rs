@@ -17,9 +17,9 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Event, Meta, Objects, Place, Road, Snapshot, StopFlag, Watch};
+use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Event, Meta, Objects, Place, Road, Snapshot, Watch};
 use plan::{Error, Result};
 use serde_json::{Value, json};
 
@@ -113,16 +113,7 @@ impl Told {
 pub(super) fn context_and_told() -> (Context, Arc<Told>) {
     let told = Arc::new(Told::default());
     let watch: Arc<dyn Watch> = Arc::clone(&told) as Arc<dyn Watch>;
-    (
-        Context {
-            run: RunId("01jrun0123456789".to_owned()),
-            installation: plan::InstallationId::default(),
-            workers: 2,
-            watch,
-            stop: StopFlag::default(),
-        },
-        told,
-    )
+    (Context { workers: 2, watch, ..Context::new("01jrun0123456789") }, told)
 }
 
 pub(super) fn context() -> Context {

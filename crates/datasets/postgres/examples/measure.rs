@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Meta, Road, Silent, Snapshot, StopFlag};
+use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Meta, Road, Snapshot};
 use postgres_data_set::{Address, Options, PostgresStore};
 
 struct Memory(Vec<(PathBuf, Vec<u8>)>);
@@ -41,13 +41,7 @@ fn main() {
          FROM generate_series(1, 900000) n; CREATE INDEX ON entries (model_id); ANALYZE",
     );
     let store = PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(&server.url("zync")).unwrap(), Options::default());
-    let context = Context {
-        run: RunId("01jd0000000000000001".into()),
-        installation: plan::InstallationId::default(),
-        workers: 2,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context { workers: 2, ..Context::new("01jd0000000000000001") };
 
     let clock = Instant::now();
     let mut dump = store.dump(&context).unwrap();

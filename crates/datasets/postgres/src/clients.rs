@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::beside::RemotePrograms;
 use crate::child::{self, Call, Running};
 use crate::settings;
-use crate::superuser;
+use crate::superuser::{self, AtHand};
 
 /// Folders in which packages put the programs of one major version each.
 const VERSIONED: [(&str, &str); 3] = [("/usr/lib/postgresql", "bin"), ("/usr/libexec/postgresql", "bin"), ("/usr", "bin")];
@@ -145,15 +145,19 @@ pub(crate) struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    /// The superuser's name, when one is at hand in the server's pod. Where that cannot be asked there is none for a plan.
+    /// The superuser of the server's pod, when one is at hand there.
     ///
     /// # Errors
     /// When the operator wants to stop.
-    pub(crate) fn superuser(self, address: &Address) -> Result<Option<String>> {
-        let Some(programs) = self.programs.superuser() else { return Ok(None) };
+    pub(crate) fn superuser(self, address: &Address) -> Result<AtHand> {
+        let Some(programs) = self.programs.superuser() else { return Ok(AtHand::Nobody) };
         let found = superuser::find(self.context, programs, address);
         self.context.stop.check()?;
-        Ok(found.ok().flatten().map(|(name, _)| name))
+        Ok(match found {
+            Ok(Some((name, _))) => AtHand::Named(name),
+            Ok(None) => AtHand::Nobody,
+            Err(error) => AtHand::Unknown(error),
+        })
     }
 
     /// Programs of at least the major version `wanted`, for a server: those of this machine when they fit, else those beside the server.

@@ -31,7 +31,16 @@ const WAITING: &str = "WITH ours AS ($OURS$) \
 pub(crate) struct Guard {
     thread: Option<JoinHandle<Option<Session>>>,
     end: Option<Sender<()>>,
-    reason: Arc<Mutex<Option<String>>>,
+    reason: Arc<Mutex<Option<Reason>>>,
+}
+
+/// Why the view is gone.
+#[derive(Clone)]
+enum Reason {
+    /// Somebody wants a table for himself: who, and which.
+    GivenBack(String),
+    /// The session that held it was lost.
+    Lost(String),
 }
 
 impl Guard {
@@ -66,9 +75,10 @@ impl Guard {
 
     fn failure(&self) -> Option<Error> {
         let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        reason.map(|reason| {
-            Error::transient(reason)
-                .hint("The application would have waited for the dump's end. Take the backup again when no migration runs.")
+        reason.map(|reason| match reason {
+            Reason::GivenBack(text) => Error::giving_way(text)
+                .hint("The application would have waited for the dump's end. Take the backup again when no migration runs."),
+            Reason::Lost(text) => Error::transient(text),
         })
     }
 }
@@ -81,7 +91,7 @@ impl Drop for Guard {
     }
 }
 
-fn watch(mut session: Session, ended: &Receiver<()>, reason: &Mutex<Option<String>>) -> Option<Session> {
+fn watch(mut session: Session, ended: &Receiver<()>, reason: &Mutex<Option<Reason>>) -> Option<Session> {
     let ours = OURS.replace("$NAME$", APPLICATION);
     let waiting = WAITING.replace("$OURS$", &ours);
     while ended.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
@@ -93,9 +103,11 @@ fn watch(mut session: Session, ended: &Receiver<()>, reason: &Mutex<Option<Strin
             Ok([]) => continue,
             Ok([row, ..]) => {
                 let (pid, table, user, application): (i32, String, String, String) = (row.get(0), row.get(1), row.get(2), row.get(3));
-                format!("session {pid} of {user:?} ({application}) wants {table} for itself: the dump has given its locks back, and ended")
+                Reason::GivenBack(format!(
+                    "session {pid} of {user:?} ({application}) wants {table} for itself: the dump has given its locks back, and ended"
+                ))
             }
-            Err(error) => format!("the session that holds the snapshot was lost: {}", error.chain()),
+            Err(error) => Reason::Lost(format!("the session that holds the snapshot was lost: {}", error.chain())),
         };
         *reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         let others = format!("SELECT pg_terminate_backend(pid) FROM ({ours}) others WHERE pid <> pg_backend_pid()");

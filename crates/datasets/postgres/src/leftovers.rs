@@ -11,6 +11,7 @@ use crate::mark::{self, InPlace, Tag};
 use crate::place::{Role, role_of};
 use crate::session::Session;
 use crate::sql::literal;
+use crate::superuser;
 
 /// What a leftover's handle holds: what was found, to compare with what is there when it is removed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,8 @@ enum Handle {
     InPlace(String),
     /// What a load in place moved aside, by its mark as it stood there.
     Aside(String),
+    /// A role that the superuser of the server's pod lent, and its mark as it stood there.
+    Role { name: String, text: String },
 }
 
 /// A database of a run.
@@ -78,6 +81,16 @@ pub(crate) fn list(address: &Address) -> Result<Vec<Leftover>> {
             holds,
             bytes,
             handle: handle(&of)?,
+        });
+    }
+    for lent in superuser::lent(&mut session, live)? {
+        found.push(Leftover {
+            what: format!("role {}, which may be the superuser of the server's pod: it can log in until {} UTC", lent.role, lent.until),
+            run: lent.run,
+            installation: Some(lent.installation),
+            holds: Holds::Mark,
+            bytes: None,
+            handle: handle(&Handle::Role { name: lent.role, text: lent.text })?,
         });
     }
     let (mark_in_place, moved_aside) = within(address)?;
@@ -139,6 +152,7 @@ fn within(address: &Address) -> Result<(Option<InPlace>, Vec<Aside>)> {
 /// # Errors
 /// [`Class::NeedsPerson`] when it is not what it was, nobody can say what it is, or it may be the only copy.
 pub(crate) fn remove(address: &Address, leftover: &Leftover) -> Result<()> {
+    let live = &address.database;
     let handle: Handle = serde_json::from_value(leftover.handle.clone())
         .map_err(|error| Error::refused(format!("{} is not a leftover of a PostgreSQL database", leftover.what)).because(error))?;
     let then = match handle {
@@ -159,6 +173,15 @@ pub(crate) fn remove(address: &Address, leftover: &Leftover) -> Result<()> {
                 Some(Aside { what, tag, .. }) => {
                     session.run(&format!("BEGIN; {} COMMIT", aside::drop(what, &tag.threescale_backup.run)), "drop what is aside")
                 }
+            };
+        }
+        Handle::Role { name, text } => {
+            let mut session = Session::open_maintenance(address)?;
+            let is_same = |lent: &superuser::Lent| lent.role == name && lent.text == text;
+            // Gone, or another's: what is wanted.
+            return match superuser::lent(&mut session, live)?.iter().find(|lent| is_same(lent)) {
+                None => Ok(()),
+                Some(lent) => superuser::take_back(&mut session, &lent.role),
             };
         }
         Handle::Database(found) | Handle::Tag(found) => found,

@@ -1,7 +1,7 @@
 //! Looks at the live database without changing anything: what a backup needs, what a restore needs, which road is open.
 
 use plan::ports::{Findings, Problem, Road, Severity};
-use plan::{Class, Result};
+use plan::{Class, Error, Result};
 
 use crate::address::Address;
 use crate::clients::Finder;
@@ -14,6 +14,7 @@ use crate::rights::Rights;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::literal;
+use crate::superuser::AtHand;
 
 /// What `look` finds.
 ///
@@ -58,11 +59,15 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     backup_problems.extend(privileges::missing(session, &server, For::Backup)?);
     backup_problems.extend(Rights::of_restore(session, &server, Road::SideCopy, address, finder)?.problem(session, &owner)?);
     let mut why_not = privileges::missing(session, &server, For::SideCopy)?;
-    if !why_not.is_empty()
-        && let Some(name) = finder.superuser(address)?
-    {
-        why_not.clear();
-        restore_problems.push(lent(&name, &server));
+    if !why_not.is_empty() {
+        match finder.superuser(address)? {
+            AtHand::Named(name) => {
+                why_not.clear();
+                restore_problems.push(lent(&name, &server));
+            }
+            AtHand::Nobody => {}
+            AtHand::Unknown(error) => restore_problems.push(not_asked(&error)),
+        }
     }
     standing_in_the_way(session, &server, why_not.is_empty(), &mut restore_problems)?;
     let road = if why_not.is_empty() { Road::SideCopy } else { Road::InPlace };
@@ -90,11 +95,13 @@ fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Resul
     let mut backup_problems = common(&server, finder);
     let mut restore_problems = backup_problems.clone();
     backup_problems.push(Problem::new(Severity::Blocks, format!("there is no database {:?} on the server", address.database)));
-    if !server.create_database
-        && let Some(name) = finder.superuser(address)?
-    {
-        restore_problems.push(lent(&name, &server));
-    } else if !server.create_database {
+    let at_hand = if server.create_database { None } else { Some(finder.superuser(address)?) };
+    if let Some(AtHand::Unknown(error)) = &at_hand {
+        restore_problems.push(not_asked(error));
+    }
+    if let Some(AtHand::Named(name)) = &at_hand {
+        restore_problems.push(lent(name, &server));
+    } else if at_hand.is_some() {
         restore_problems.push(
             Problem::new(
                 Severity::Blocks,
@@ -137,6 +144,16 @@ fn lent(superuser: &str, server: &Server) -> Problem {
         server.role
     );
     Problem::new(Severity::Note, text)
+}
+
+/// The superuser of the pod cannot be asked: without it the side copy is not to be had.
+fn not_asked(error: &Error) -> Problem {
+    let text = format!(
+        "the superuser in the server's own pod, who could make the side database, cannot be asked: {}",
+        error.hints().iter().fold(error.chain(), |text, hint| format!("{text}. {}", hint.trim_end_matches('.')))
+    );
+    Problem::new(Severity::Degrades, text)
+        .way_out("Allow `create` on `pods/exec` in its namespace (`doctor` names the rule), or what is said of the role below.")
 }
 
 fn facts(server: &Server, finder: Finder<'_>, more: &[(&str, String)]) -> Vec<(String, String)> {

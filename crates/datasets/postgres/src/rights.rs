@@ -12,6 +12,7 @@ use crate::rules::some;
 use crate::server::Server;
 use crate::session::Session;
 use crate::sql::of_the_user;
+use crate::superuser::AtHand;
 
 /// Objects of which a database has one of each name, whatever the schema, as tables of contents name them (`.tag` in `pg_dump.c`). Built-in ones and those that
 /// are moved aside are not among them.
@@ -109,10 +110,12 @@ impl Rights {
         if road == Road::InPlace {
             return rights.beside_what_is_there(session);
         }
-        let lent = if look::may_swap(session, &address.database)? { None } else { finder.superuser(address)? };
-        Ok(match lent {
-            Some(name) => rights.of_superuser(name),
-            None => rights,
+        if look::may_swap(session, &address.database)? {
+            return Ok(rights);
+        }
+        Ok(match finder.superuser(address)? {
+            AtHand::Named(name) => rights.of_superuser(name),
+            AtHand::Nobody | AtHand::Unknown(_) => rights,
         })
     }
 

@@ -1,14 +1,16 @@
 //! The superuser of a server in a pod of 3scale's own: at hand over the server's socket there, as the manual procedure uses it (`psql` in the pod), with no password.
 //!
 //! It lends us a role of a few hours that may be it, so that the side database is made, loaded, swapped and dropped by the superuser, and the application's role needs no
-//! right that it has not got. The role goes with the value; one that was left behind by a kill can no longer log in after a day, and the next loan drops it.
+//! right that it has not got. The role goes with the value. One that was left behind by a kill says in its comment whose it is, is listed among what a run left, and goes with
+//! the next loan of the same run; after a day it can no longer log in, and any loan drops it.
 //! Its password is drawn for each loan, is in no argument, and leaves this process only as the verifier that the server stores.
 
 use std::io::{Read, Write};
 
 use plan::ports::{Context, Event, Program, StopFlag};
-use plan::{Error, Result};
+use plan::{Error, InstallationId, Result};
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 
 use crate::address::Address;
 use crate::beside::{FIND, RemotePrograms};
@@ -27,6 +29,66 @@ const PSQL: &str = "unset PGUSER PGPASSWORD PGHOSTADDR PGOPTIONS PGDATABASE PGSE
 
 /// What tells a running server from all others: a copy of a data folder has the same identifier, and not the same moment of its start.
 const SERVER: &str = "SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()";
+
+/// The name of a lent role, as a regular expression.
+const NAMES: &str = "^threescale_backup_[0-9a-f]{16}$";
+
+/// A superuser of the server's pod, for a plan.
+pub(crate) enum AtHand {
+    /// Of this name.
+    Named(String),
+    /// None is.
+    Nobody,
+    /// That could not be asked.
+    Unknown(Error),
+}
+
+/// The comment of a lent role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Whose {
+    run: String,
+    installation: InstallationId,
+    /// The live database that it was lent for.
+    live: String,
+}
+
+/// A lent role that is there.
+pub(crate) struct Lent {
+    pub(crate) role: String,
+    pub(crate) run: String,
+    pub(crate) installation: InstallationId,
+    /// Its comment, as it stands there.
+    pub(crate) text: String,
+    /// Until when it can log in, for people.
+    pub(crate) until: String,
+}
+
+/// The roles that were lent for a database and are still there: to a run that goes on, or to one that was killed.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn lent(session: &mut Session, live: &str) -> Result<Vec<Lent>> {
+    let query = format!(
+        "SELECT rolname::text, coalesce(shobj_description(oid, 'pg_authid'), ''), coalesce(to_char(rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'), '?') \
+         FROM pg_roles WHERE rolname ~ '{NAMES}' ORDER BY rolname"
+    );
+    let rows = session.rows(&query, "look for roles that were lent")?;
+    let read = |row: &postgres::Row| {
+        let (role, text, until): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        let whose: Whose = serde_json::from_str(&text).ok()?;
+        (whose.live == live).then_some(Lent { role, run: whose.run, installation: whose.installation, text, until })
+    };
+    Ok(rows.iter().filter_map(read).collect())
+}
+
+/// Drops one that is still what it was. One that is gone is what is wanted.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn take_back(session: &mut Session, role: &str) -> Result<()> {
+    session.run(&format!("DROP ROLE IF EXISTS {}", identifier(role)), "drop a role that was lent")
+}
 
 /// An address whose sessions act as the superuser.
 pub(crate) struct Loan {
@@ -77,13 +139,22 @@ impl Loan {
         let Some((superuser, user)) = find(context, programs, address)? else { return Ok(None) };
         let (role, password) = (format!("threescale_backup_{}", drawn(8)?), SecretString::from(drawn(24)?));
         let verifier = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
+        let live = address.database.clone();
+        let whose = Whose { run: context.run.to_string(), installation: context.installation.clone(), live };
+        let whose = serde_json::to_string(&whose).map_err(|error| Error::failed("write whose a role is").because(error))?;
+        // A run is one process, and a database's verbs come one after the other: another role of the same run and database is of a call that was killed.
         let statements = format!(
-            "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET password_encryption = 'scram-sha-256'; \
-             SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ '^threescale_backup_[0-9a-f]{{16}}$' AND rolvaliduntil < now() \\gexec\n\
-             SELECT format('CREATE ROLE %I LOGIN NOINHERIT PASSWORD %L VALID UNTIL %L IN ROLE %I', {}, {}, now() + interval '{HOURS_MAX} hours', {}) \\gexec\n",
-            literal(&role),
-            literal(&verifier),
-            literal(&superuser),
+            "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET password_encryption = 'scram-sha-256';\n\
+             SELECT format('DROP ROLE %I', rolname) FROM pg_roles WHERE rolname ~ '{NAMES}' \
+               AND (rolvaliduntil < now() OR shobj_description(oid, 'pg_authid') = {whose}) \\gexec\n\
+             BEGIN;\n\
+             SELECT format('CREATE ROLE %I LOGIN NOINHERIT PASSWORD %L VALID UNTIL %L IN ROLE %I', {role}, {verifier}, now() + interval '{HOURS_MAX} hours', {superuser}) \\gexec\n\
+             SELECT format('COMMENT ON ROLE %I IS %L', {role}, {whose}) \\gexec\n\
+             COMMIT;\n",
+            whose = literal(&whose),
+            role = literal(&role),
+            verifier = literal(&verifier),
+            superuser = literal(&superuser),
         );
         run(context, programs, user, &statements).map_err(|error| error.during("the superuser in the pod lends no role"))?;
         let address = Address { user: role.clone(), password: Some(password), acts_as: Some(superuser), ..address.clone() };

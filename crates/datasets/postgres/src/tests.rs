@@ -27,9 +27,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Event, Meta, Place, Road, Snapshot, StopFlag, Verdict, Watch};
+use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Event, Meta, Place, Road, Snapshot, Verdict, Watch};
 
 use crate::sql::connection_string;
 use crate::{Address, Options, PostgresStore};
@@ -78,7 +78,7 @@ impl Watch for Ear {
 pub(crate) fn context(run: &str) -> (Context, Arc<Ear>) {
     let ear = Arc::new(Ear::default());
     let watch = Arc::clone(&ear) as Arc<dyn Watch>;
-    (Context { run: RunId(run.into()), installation: plan::InstallationId::default(), workers: 2, watch, stop: StopFlag::default() }, ear)
+    (Context { workers: 2, watch, ..Context::new(run) }, ear)
 }
 
 pub(crate) fn store_at(url: &str) -> PostgresStore {

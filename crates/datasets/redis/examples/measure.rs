@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lab::Redis;
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Meta, Road, Silent, Snapshot, StopFlag};
+use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Meta, Road, Snapshot};
 use redis_data_set::{Address, Options, RedisStore};
 
 struct Folder(PathBuf);
@@ -70,13 +70,7 @@ fn main() {
     let address = |database| Address::parse(&server.url(database)).unwrap();
     let addresses = vec![("storage", address(0)), ("queues", address(1))];
     let store = RedisStore::new(DataSetName::BackendRedis, addresses, Options::default()).unwrap();
-    let context = Context {
-        run: RunId("measure".to_owned()),
-        installation: plan::InstallationId::default(),
-        workers: 2,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    };
+    let context = Context { workers: 2, ..Context::new("measure") };
     let folder = tempfile::tempdir().unwrap();
 
     let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Leftover, Part, Snapshot, StopFlag, StoreKind, Watch};
+use super::{Held, Leftover, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
@@ -24,6 +24,19 @@ pub struct Context {
     pub watch: Arc<dyn Watch>,
     /// Raised when the operator wants to stop: look at it often, and return [`crate::Error::interrupted`].
     pub stop: StopFlag,
+}
+
+impl Context {
+    /// Of a run, for what belongs to no installation: one worker, nobody watches.
+    pub fn new(run: impl Into<String>) -> Self {
+        Self {
+            run: RunId(run.into()),
+            installation: InstallationId::default(),
+            workers: 1,
+            watch: Arc::new(Silent),
+            stop: StopFlag::default(),
+        }
+    }
 }
 
 /// A dump in progress: parts, then a verdict. Dropping it early ends the dump and leaves nothing behind.

@@ -9,8 +9,7 @@ mod writers;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use plan::ids::RunId;
-use plan::ports::{Context, Event, StopFlag, Watch};
+use plan::ports::{Context, Event, Watch};
 
 /// Everything that was told.
 #[derive(Default)]
@@ -35,10 +34,7 @@ impl Told {
 pub(crate) fn context(run: &str) -> (Context, Arc<Told>) {
     let told = Arc::new(Told::default());
     let watch = Arc::clone(&told) as Arc<dyn Watch>;
-    (
-        Context { run: RunId(run.to_owned()), installation: plan::InstallationId::default(), workers: 1, watch, stop: StopFlag::default() },
-        told,
-    )
+    (Context { watch, ..Context::new(run) }, told)
 }
 
 /// Waits for a condition.

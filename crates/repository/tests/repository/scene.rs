@@ -3,11 +3,10 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use plan::evidence::Evidence;
-use plan::ids::{DataSetName, RunId, SetId};
+use plan::ids::{DataSetName, SetId};
 use plan::manifest::{FORMAT, KeptDataSet, Manifest};
 use plan::ports::{Content, Context, Dump, Keep, Kept, Meta, Part, Repository, Silent, StopFlag, Verdict};
 use plan::{Error, InstallationId, Result};
@@ -82,13 +81,7 @@ pub fn restic(repository: &Path, arguments: &[&str]) -> std::process::Output {
 }
 
 pub fn context() -> Context {
-    Context {
-        run: RunId("run".into()),
-        installation: plan::InstallationId::default(),
-        workers: 2,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    }
+    Context { workers: 2, ..Context::new("run") }
 }
 
 pub fn keep_of(set: &str) -> Keep {

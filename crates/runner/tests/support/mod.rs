@@ -38,6 +38,10 @@ pub struct Faults {
     pub identity: Option<DataSetName>,
     /// What is dumped could not be loaded again.
     pub restorable: Option<DataSetName>,
+    /// So many dumps of it give way to the application.
+    pub gives_way: Option<(DataSetName, usize)>,
+    /// The dumps that were begun.
+    pub dumps: Vec<DataSetName>,
 }
 
 fn evidence(text: &str) -> Evidence {
@@ -74,6 +78,16 @@ impl DataSet for FakeDataSet {
     }
     fn dump(&self, _: &Context) -> Result<Box<dyn Dump>> {
         let text = self.data.lock().unwrap().live.clone();
+        {
+            let mut faults = self.faults.lock().unwrap();
+            faults.dumps.push(self.name);
+            if let Some((name, left @ 1..)) = &mut faults.gives_way
+                && *name == self.name
+            {
+                *left -= 1;
+                return Err(Error::giving_way("somebody wants a table"));
+            }
+        }
         let is_useless = self.faults.lock().unwrap().restorable == Some(self.name);
         let problems = is_useless.then(|| Problem::new(Severity::Blocks, "a table would be refused")).into_iter().collect();
         Ok(Box::new(FakeDump { text: Some(text.clone()), evidence: evidence(&text), problems }))
@@ -367,13 +381,7 @@ impl World {
         let make = |name: &DataSetName, data: &Arc<Mutex<Data>>| {
             (*name, Arc::new(FakeDataSet { name: *name, data: Arc::clone(data), faults: Arc::clone(&self.faults) }) as Arc<dyn DataSet>)
         };
-        let context = Context {
-            run: RunId("run".into()),
-            installation: plan::InstallationId::default(),
-            workers: 1,
-            watch: Arc::new(Silent),
-            stop: StopFlag::default(),
-        };
+        let context = Context::new("run");
         Hands {
             repository: Arc::clone(&self.repository) as Arc<dyn Repository>,
             data_sets: self.data.iter().map(|(name, data)| make(name, data)).collect(),

@@ -15,7 +15,7 @@ fn ways(path: &Path) -> [Box<dyn DataSet>; 2] {
 }
 
 fn of(installation: &str, run: &str) -> Context {
-    Context { run: RunId(run.to_owned()), installation: InstallationId::named(installation), ..context() }
+    Context { run: plan::ids::RunId(run.to_owned()), installation: InstallationId::named(installation), ..context() }
 }
 
 fn trees() -> (TempDir, PathBuf, PathBuf) {

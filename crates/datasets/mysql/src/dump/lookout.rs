@@ -83,7 +83,7 @@ impl Lookout {
         if !self.gave_way.load(Ordering::SeqCst) {
             return error;
         }
-        Error::transient(
+        Error::giving_way(
             "the dump gave way: somebody wants to change or lock a table, and the application's statements began to wait behind him",
         )
         .because(error)

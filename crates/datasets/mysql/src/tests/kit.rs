@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use lab::{Mysql, MysqlKind};
 use mysql::prelude::Queryable;
 use mysql::{Conn, OptsBuilder, Row, Value};
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Event, Meta, Place, Road, Snapshot, StopFlag, Verdict, Watch};
+use plan::ports::{Content, Context, DataSet, Entry, EntryHandle, Event, Meta, Place, Road, Snapshot, Verdict, Watch};
 use plan::{Error, Result};
 
 use crate::{Address, MysqlStore, Options};
@@ -71,13 +71,7 @@ impl Watch for Heard {
 }
 
 pub(super) fn context(run: &str) -> Context {
-    Context {
-        run: RunId(format!("01jd00{run:0>10}")),
-        installation: plan::InstallationId::default(),
-        workers: 3,
-        watch: Arc::new(Heard::default()),
-        stop: StopFlag::default(),
-    }
+    Context { workers: 3, watch: Arc::new(Heard::default()), ..Context::new(format!("01jd00{run:0>10}")) }
 }
 
 /// A snapshot in memory.

@@ -9,7 +9,7 @@ use super::undoing::other_installation;
 use super::*;
 
 fn of(run: &str) -> Context {
-    Context { run: RunId(run.to_owned()), installation: InstallationId::named("prod"), ..context() }
+    Context { run: plan::ids::RunId(run.to_owned()), installation: InstallationId::named("prod"), ..context() }
 }
 
 fn restore(store: &ObjectsStore, context: &Context, memory: &Arc<Memory>, kept: &KeptDataSet) -> Place {

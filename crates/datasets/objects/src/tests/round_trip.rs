@@ -110,7 +110,7 @@ fn where_the_data_lives_and_how_many_pods_there_are_stays_the_targets() {
     // Twice: what the first restore applied must not be taken away by the second.
     for run in ["01jrunaaaaaaaaaa", "01jrunbbbbbbbbbb"] {
         let store = store(&target, Policy::Overwrite);
-        let context = Context { run: RunId(run.to_owned()), ..context() };
+        let context = Context { run: plan::ids::RunId(run.to_owned()), ..context() };
         let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
         store.stage(&context, &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap();
         store.cut_over(&context, &place).unwrap();

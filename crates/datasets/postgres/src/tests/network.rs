@@ -194,7 +194,7 @@ fn a_signal_ends_a_backup_on_a_network_that_has_stopped() {
 fn a_long_statement_is_waited_for() {
     let scene = scene();
     let url = scene.server.url("zync").replace(&format!(":{}/", scene.server.port()), &format!(":{}/", scene.proxy.port()));
-    let address = Address::parse(&url).unwrap().with_limits(Limits::new(QUIET, StopFlag::default()));
+    let address = Address::parse(&url).unwrap().with_limits(Limits::new(QUIET, plan::ports::StopFlag::default()));
     let mut session = Session::open(&address).unwrap();
     session.run("SELECT pg_sleep(8)", "sleep").unwrap();
 }

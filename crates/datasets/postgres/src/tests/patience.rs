@@ -124,6 +124,67 @@ fn a_backup_and_a_staging_make_nobody_wait() {
     assert!(slowest < limit, "{slowest:?} of {limit:?}");
 }
 
+/// An application whose sessions may be ended: it connects again and goes on, as a pool does. Its slowest statement, from the first try to the answer.
+fn reconnecting(url: String, over: Arc<AtomicBool>) -> std::thread::JoinHandle<Duration> {
+    std::thread::spawn(move || {
+        let (mut slowest, mut client) = (Duration::ZERO, None);
+        while !over.load(Ordering::SeqCst) {
+            let began = Instant::now();
+            loop {
+                let again = match &mut client {
+                    Some(client) => postgres::Client::batch_execute(client, "SELECT count(*) FROM tenants").is_err(),
+                    None => true,
+                };
+                if !again {
+                    break;
+                }
+                assert!(began.elapsed() < Duration::from_secs(30), "nobody lets the application in");
+                client = postgres::Client::connect(&url, postgres::NoTls).ok();
+            }
+            slowest = slowest.max(began.elapsed());
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        slowest
+    })
+}
+
+#[test]
+fn a_cut_over_an_undo_and_what_is_dropped_hold_the_application_up_for_less_than_a_second() {
+    let server = server();
+    let store = store_at(&server.url("zync"));
+    let set = take(&store);
+    let (context, _) = context("01jd0000000000000001");
+    let limit = Application::limit(&server.url("zync"));
+    let place = staged(&store, &context, &set, Road::SideCopy);
+    let over = Arc::new(AtomicBool::new(false));
+    let application = reconnecting(server.url("zync"), Arc::clone(&over));
+    store.cut_over(&context, &place).unwrap();
+    store.undo(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
+    let place = staged(&store, &context, &set, Road::SideCopy);
+    store.cut_over(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
+    over.store(true, Ordering::SeqCst);
+    let slowest = application.join().unwrap();
+    assert!(slowest < limit, "{slowest:?} of {limit:?}");
+}
+
+#[test]
+fn what_a_staged_copy_leaves_is_dropped_beside_an_application_that_does_not_wait() {
+    let server = server();
+    let store = store_at(&server.url("zync"));
+    let set = take(&store);
+    let (context, _) = context("01jd0000000000000001");
+    let limit = Application::limit(&server.url("zync"));
+    let application = Application::start(&server.url("zync"));
+    for _ in 0..3 {
+        let place = staged(&store, &context, &set, Road::SideCopy);
+        store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
+    }
+    let slowest = application.slowest();
+    assert!(slowest < limit, "{slowest:?} of {limit:?}");
+}
+
 #[test]
 fn three_sessions_are_enough_and_doctor_tells_when_there_are_fewer() {
     let server = server();

@@ -1,6 +1,7 @@
 //! The superuser of the server's own pod: the side copy is the road where the role may make no database, and nothing of it stays.
 
-use plan::ports::{Discard, Remote, Severity, Undone};
+use plan::InstallationId;
+use plan::ports::{Discard, Holds, Process, Program, Remote, Severity, Undone};
 
 use super::beside::LocalRemote;
 use super::*;
@@ -103,4 +104,87 @@ fn the_superuser_of_another_server_is_not_asked_and_none_is_where_it_is_not_3sca
     assert_eq!(store.look(&context).unwrap().road, Road::InPlace);
     assert_eq!(store_in(&servers[0], pod(&servers[0]), false).look(&context).unwrap().road, Road::InPlace);
     assert!(servers.iter().all(|server| !roles(server).contains("threescale")));
+}
+
+fn zync() -> lab::Postgres {
+    let server = lab::Postgres::start(&[]).unwrap();
+    psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE DATABASE zync OWNER zync");
+    psql(&server, "zync", "SET ROLE zync; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) VALUES ('one')");
+    server
+}
+
+/// As a process that is killed while it has the loan.
+fn killed_with_a_loan(server: &lab::Postgres, context: &Context) {
+    let programs = RemotePrograms { remote: pod(server), host: server.host().to_owned(), port: server.port(), superuser: true };
+    let address = Address::parse(&server.url_as("zync", "zync", "zync")).unwrap();
+    std::mem::forget(crate::superuser::Loan::take(context, &programs, &address).unwrap().unwrap());
+}
+
+fn lent(server: &lab::Postgres) -> String {
+    psql(server, "postgres", "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'threescale_backup%'")
+}
+
+#[test]
+fn a_role_that_a_killed_run_left_is_named_goes_with_its_next_step_and_can_be_removed() {
+    let server = zync();
+    let store = store_in(&server, pod(&server), true);
+    let of = |run| Context { installation: InstallationId::named("prod"), ..context(run).0 };
+    let (killed, other) = (of("01jd0000000000000001"), of("01jd0000000000000002"));
+    let set = take(&store);
+    killed_with_a_loan(&server, &killed);
+    let left = store.leftovers(&other).unwrap();
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert_eq!((left[0].run.as_str(), left[0].holds), ("01jd0000000000000001", Holds::Mark));
+    assert_eq!(left[0].installation.as_ref().unwrap().name, "prod");
+    assert!(left[0].what.contains("role threescale_backup_") && left[0].what.contains("it can log in until"), "{left:?}");
+    // A run goes on beside it, and leaves it alone; the run that it was lent to takes it back when it goes on.
+    let place = staged(&store, &other, &set, Road::SideCopy);
+    assert_eq!(lent(&server), "1");
+    store.discard(&other, &place, Discard::Staged).unwrap();
+    staged(&store, &killed, &set, Road::SideCopy);
+    assert_eq!(lent(&server), "0");
+    // A run that nobody goes on with: it is removed, whatever else it left.
+    killed_with_a_loan(&server, &killed);
+    for leftover in store.leftovers(&other).unwrap() {
+        store.remove_leftover(&other, &leftover).unwrap();
+        store.remove_leftover(&other, &leftover).unwrap();
+    }
+    assert_eq!((lent(&server).as_str(), databases(&server)), ("0", vec!["zync".to_owned()]));
+    assert_eq!(store.leftovers(&other).unwrap(), []);
+}
+
+/// A pod in which nobody may run anything.
+struct Forbidden;
+
+impl Remote for Forbidden {
+    fn place(&self) -> String {
+        "pod zync-database-1, container postgresql".to_owned()
+    }
+
+    fn start(&self, _: &Context, _: &Program) -> plan::Result<Box<dyn Process>> {
+        Err(plan::Error::refused("pods \"zync-database-1\" is forbidden").hint("Allow create on pods/exec."))
+    }
+}
+
+#[test]
+fn that_the_superuser_cannot_be_asked_is_told_where_the_road_is_chosen() {
+    let server = zync();
+    let store = store_in(&server, Arc::new(Forbidden), true);
+    let (context, _) = context("01jd0000000000000001");
+    let tells = |found: &plan::ports::Findings| {
+        let told = found.restore_problems.iter().find(|problem| problem.text.contains("superuser"));
+        assert!(
+            told.is_some_and(|problem| problem.severity == Severity::Degrades
+                && problem.text.contains("is forbidden")
+                && problem.way_out.as_ref().is_some_and(|way| way.contains("pods/exec"))),
+            "{found:?}"
+        );
+    };
+    let found = store.look(&context).unwrap();
+    assert_eq!(found.road, Road::InPlace);
+    tells(&found);
+    psql(&server, "postgres", "DROP DATABASE zync");
+    let gone = store.look(&context).unwrap();
+    tells(&gone);
+    assert!(gone.restore_problems.iter().any(|problem| problem.severity == Severity::Blocks), "{gone:?}");
 }

@@ -37,6 +37,12 @@ fn a_set_goes_back_beside_on_13() {
 }
 
 #[test]
+fn a_set_goes_back_beside_and_in_place_on_16() {
+    lives(PostgresVersion::V16, Road::SideCopy);
+    lives(PostgresVersion::V16, Road::InPlace);
+}
+
+#[test]
 fn a_set_goes_back_beside_on_17() {
     lives(PostgresVersion::V17, Road::SideCopy);
 }

@@ -8,22 +8,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use lab::Redis;
-use plan::ids::{DataSetName, RunId, SnapshotId};
+use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Meta, Place, Road, Severity, Silent, Snapshot, StopFlag, Verdict};
+use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Meta, Place, Road, Severity, Snapshot, Verdict};
 use plan::{Error, Result};
 
 use crate::connection::{Connection, Limits, Reply};
 use crate::{Address, Options, RedisStore};
 
 pub(crate) fn context(run: &str) -> Context {
-    Context {
-        run: RunId(run.to_owned()),
-        installation: plan::InstallationId::default(),
-        workers: 2,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    }
+    Context { workers: 2, ..Context::new(run) }
 }
 
 pub(crate) fn limits() -> Limits {

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plan::Class;
-use plan::ids::RunId;
-use plan::ports::{Silent, StopFlag};
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -19,13 +17,7 @@ const V5: &str = "v5.channel.k8s.io";
 const SUCCESS: &str = r#"{"status":"Success"}"#;
 
 fn context() -> Context {
-    Context {
-        run: RunId("r".into()),
-        installation: plan::InstallationId::default(),
-        workers: 1,
-        watch: Arc::new(Silent),
-        stop: StopFlag::default(),
-    }
+    Context::new("r")
 }
 
 /// The end of a stream, as the script would say it.
