@@ -89,7 +89,8 @@ fn all_variables() -> Vec<String> {
     let mut all: Vec<_> = keys.flat_map(|key| key["variables"].as_array().unwrap()).map(|name| name.as_str().unwrap().to_owned()).collect();
     let (help, _) = said(&program(&["--help"]).output().unwrap(), 0);
     let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap().to_owned();
-    let commands: Vec<_> = commands.lines().filter_map(|line| line.trim().split(' ').next()).filter(|name| !name.is_empty()).collect();
+    let named = commands.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let commands: Vec<_> = named.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help").collect();
     assert!(commands.contains(&"restore") && commands.contains(&"forget"), "{commands:?}");
     for command in commands {
         let (help, _) = said(&program(&[command, "--help"]).output().unwrap(), 0);
