@@ -15,6 +15,7 @@ use secrecy::SecretString;
 use crate::args::{self, Global};
 use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
+use crate::journals;
 use crate::output::Output;
 use crate::writers::Consent;
 
@@ -108,8 +109,12 @@ impl App {
 
     /// Says once what is not wrong, and should be otherwise.
     fn tell(&self, config: &Config) {
+        config.warnings().iter().cloned().for_each(|warning| self.tell_once(warning));
+    }
+
+    fn tell_once(&self, warning: String) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        for warning in config.warnings().iter().filter(|warning| !told.contains(*warning)).cloned().collect::<Vec<_>>() {
+        if !told.contains(&warning) {
             self.output.note(&format!("warning: {warning}"));
             told.insert(warning);
         }
@@ -138,6 +143,7 @@ impl App {
         if let Some(installation) = installation.filter(|installation| self.keeps_journals_in_cluster(*installation))
             && let Some(shelf) = installation.shelf()
         {
+            self.tell_local_runs(config, installation)?;
             return Ok(State::on(shelf));
         }
         State::folder(&self.state_folder(config)?)
@@ -148,11 +154,20 @@ impl App {
         self.global.state_folder.is_none() && installation.shelf().is_some()
     }
 
+    /// Says once which runs of the installation have their journals on this machine, where nobody looks for them while they stand in the cluster.
+    fn tell_local_runs(&self, config: &Config, installation: &dyn Installation) -> Result<()> {
+        if let Some(warning) = journals::left_in(&self.state_folder(config)?, &installation.id()) {
+            self.tell_once(warning);
+        }
+        Ok(())
+    }
+
     /// The same for commands that only look: nothing is made, and nothing needs to be writable.
     pub(crate) fn state_to_look_at(&self, config: &Config, installation: Option<&dyn Installation>) -> Result<State> {
         if let Some(installation) = installation.filter(|installation| self.keeps_journals_in_cluster(*installation))
             && let Some(shelf) = installation.shelf()
         {
+            self.tell_local_runs(config, installation)?;
             return Ok(State::on(shelf));
         }
         State::folder_to_look_at(&self.state_folder(config)?)

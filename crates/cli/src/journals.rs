@@ -1,9 +1,11 @@
 //! The runs of an installation, wherever their journals are: here, and as copies in the repository.
 
+use std::path::Path;
+
 use plan::ids::RunId;
 use plan::journal::Run;
 use plan::ports::Repository;
-use plan::{Error, InstallationId, Result};
+use plan::{Error, InstallationId, Purpose, Result};
 use runner::{Beside, JournalCopy, State};
 
 /// A run that somebody knows of.
@@ -43,6 +45,21 @@ impl Known {
             At::Both => " (two machines went on with it: its journal here and the copy in the repository contradict each other)",
         }
     }
+}
+
+/// Runs of an installation on Kubernetes that are not over, and whose journals are in a folder of this machine: release 0.1.0, called outside of the cluster, kept
+/// them there, as `--state-folder` does. A folder that cannot be read says nothing.
+pub(crate) fn left_in(folder: &Path, installation: &InstallationId) -> Option<String> {
+    let all = State::folder_to_look_at(folder).and_then(|state| state.all()).unwrap_or_default();
+    let is_left = |run: &Run| run.is_of(installation) && !run.is_over() && (run.plan.purpose == Purpose::Restore || run.holds_writers());
+    let left: Vec<_> = all.iter().filter(|(_, run)| run.as_ref().is_ok_and(is_left)).map(|(id, _)| id.as_str()).collect();
+    let (first, more) = left.split_first()?;
+    let runs =
+        if more.is_empty() { format!("run {first} has its journal") } else { format!("runs {} have their journals", left.join(", ")) };
+    let folder = folder.display();
+    Some(format!(
+        "{runs} in {folder}, not in the cluster: `threescale-backup runs --state-folder {folder}` tells of it, and so do `resume`, `undo` and `settle`."
+    ))
 }
 
 /// The runs of this installation, oldest first. A journal that cannot be read may be anybody's.
@@ -103,5 +120,29 @@ fn named(all: Vec<Known>, state: &State, installation: &InstallationId, wanted: 
             })
         }
         several => Err(Error::refused(format!("{several} runs begin with {wanted}")).hint("Give more of the id.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_run_of_release_0_1_0_whose_journal_is_on_this_machine_is_told() {
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/testdata/0.1.0/interrupted");
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(left_in(folder.path(), &InstallationId::named("here")), None);
+        std::fs::create_dir(folder.path().join("runs")).unwrap();
+        let journal = std::fs::read_dir(kept)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .find(|path| path.extension().is_some_and(|end| end == "jsonl"));
+        let journal = journal.unwrap();
+        std::fs::copy(&journal, folder.path().join("runs").join(journal.file_name().unwrap())).unwrap();
+        let said = left_in(folder.path(), &InstallationId::named("here")).unwrap();
+        let run = journal.file_stem().unwrap().to_str().unwrap();
+        assert!(said.contains(run) && said.contains(&format!("--state-folder {}", folder.path().display())), "{said}");
     }
 }

@@ -68,7 +68,7 @@ pub fn put(open: &Open, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
     let during = |error: Error| error.during(format!("write record {kind}/{name}"));
     let older = snapshots_of(open, &kind_tag, &name_tag).map_err(during)?;
     let tags = vec![PROGRAM.to_owned(), RECORD.to_owned(), kind_tag, name_tag];
-    document::write(open, &Label { tags, label: RECORD.to_owned() }, FILE, bytes.to_vec()).map_err(during)?;
+    document::write(open, &Label { tags, label: RECORD.to_owned(), description: None }, FILE, bytes.to_vec()).map_err(during)?;
     // When this fails, or the program dies before it, the newest counts.
     delete(open, &older).map_err(during)
 }

@@ -31,6 +31,8 @@ pub struct RepairReport {
     pub index_files_rewritten: usize,
     /// Chunks of damaged packs that are still good, and are stored anew.
     pub chunks_saved: usize,
+    /// Sets whose manifest is stored anew, from the copy in its snapshot.
+    pub manifests_renewed: Vec<SetId>,
     /// What is lost for good: the set, the data set (`None`: the whole set) and why.
     pub lost: Vec<(SetId, Option<DataSetName>, String)>,
     /// Sets that are protected, because a damaged file may have been what kept them.
@@ -45,7 +47,10 @@ impl RepairReport {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.set_aside.is_empty() && self.put_back.is_empty() && self.packs_named + self.index_files_rewritten == 0
+        self.set_aside.is_empty()
+            && self.put_back.is_empty()
+            && self.manifests_renewed.is_empty()
+            && self.packs_named + self.index_files_rewritten == 0
     }
 }
 
@@ -76,7 +81,9 @@ fn look_again(open: &Open, apply: bool, stop: &StopFlag, report: &mut RepairRepo
     let mut sets = CheckReport::default();
     check_sets(open, &index, stop, &Silent, &mut sets)?;
     for set in &sets.sets {
-        for (data_set, what) in &set.problems {
+        // Without applying it, the manifest is still as it was.
+        let is_renewed = !apply && report.manifests_renewed.contains(&set.set);
+        for (data_set, what) in set.problems.iter().filter(|(data_set, _)| data_set.is_some() || !is_renewed) {
             if !report.lost.iter().any(|(known, name, _)| *known == set.set && name == data_set) {
                 report.lost.push((set.set.clone(), *data_set, what.clone()));
             }

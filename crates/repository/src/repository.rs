@@ -122,7 +122,7 @@ pub fn id_of(snapshot: &SnapshotId) -> Result<Id> {
 impl Repository for RusticRepository {
     fn keep(&self, context: &Context, keep: &Keep, dump: Box<dyn Dump>) -> Result<Kept> {
         let _lock = self.taking(&keep.set)?;
-        let label = Label { tags: sets::data_tags(&keep.set, keep.data_set), label: keep.data_set.to_string() };
+        let label = Label { tags: sets::data_tags(&keep.set, keep.data_set), label: keep.data_set.to_string(), description: None };
         // What most of it will be like: folders of the newest snapshots are read again, so that nothing is built on one that is damaged.
         let mut like = Snapshots::read(&self.open)?.data;
         like.retain(|held| label.tags.last().is_some_and(|tag| held.file.tags.contains(tag)));

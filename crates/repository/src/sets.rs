@@ -3,6 +3,7 @@
 //! A data set's snapshot is found by the id in the manifest; where that is gone, by `original` (`restic tag` and `restic copy` note the id from which they
 //! made a new one), else by its tags and its tree. Damage of a member harms its set only; what deletes needs a whole listing.
 
+mod copy;
 mod members;
 mod write;
 
@@ -24,7 +25,7 @@ use crate::records::damage;
 use crate::small::{is_passing, path_of};
 pub use crate::snapshots::{Held, MANIFEST, PROGRAM, Snapshots, snapshot_ids};
 use members::Members;
-pub use write::write_manifest;
+pub use write::{renew_manifest, write_manifest};
 
 const MANIFEST_FILE: &str = "manifest.json";
 
@@ -199,8 +200,22 @@ fn during_manifest(error: Error, id: &Id) -> Error {
     error.during(format!("read the manifest in {}", path_of(FileType::Snapshot, id)))
 }
 
+/// Whether a manifest is known only by the copy in its snapshot.
+///
+/// # Errors
+/// When the storage does not answer.
+pub fn is_known_by_copy_only(index: &Arc<Index>, file: &SnapshotFile) -> Result<bool> {
+    match document::read(index, file, MANIFEST_FILE) {
+        Err(error) if is_passing(&error) => Err(error),
+        read => Ok(read.is_err() && copy::read(file).is_some()),
+    }
+}
+
 fn read_manifest(index: &Arc<Index>, file: &SnapshotFile) -> Result<(Manifest, Trees)> {
-    let bytes = document::read(index, file, MANIFEST_FILE)?;
+    let bytes = match document::read(index, file, MANIFEST_FILE) {
+        Err(error) if !is_passing(&error) => copy::read(file).ok_or(error)?,
+        read => read?,
+    };
     let understand = |error: serde_json::Error| {
         Error::refused("understand the manifest")
             .because(error)

@@ -27,6 +27,8 @@ pub struct Label {
     pub tags: Vec<String>,
     /// Label.
     pub label: String,
+    /// Description.
+    pub description: Option<String>,
 }
 
 /// What was kept.
@@ -72,6 +74,7 @@ fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label) -
     let snapshot = SnapshotFile {
         program_version: concat!("threescale-backup ", env!("CARGO_PKG_VERSION")).to_owned(),
         label: label.label.clone(),
+        description: label.description.clone(),
         hostname: host(),
         tags,
         ..SnapshotFile::default()

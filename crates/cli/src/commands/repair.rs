@@ -13,6 +13,7 @@ struct RepairDocument {
     applied: bool,
     set_aside: Vec<String>,
     put_back: Vec<String>,
+    manifests_renewed: Vec<SetId>,
     packs_named: usize,
     index_files_rewritten: usize,
     chunks_saved: usize,
@@ -41,6 +42,7 @@ fn document(report: RepairReport) -> RepairDocument {
         applied: report.is_applied,
         set_aside: report.set_aside,
         put_back: report.put_back,
+        manifests_renewed: report.manifests_renewed,
         packs_named: report.packs_named,
         index_files_rewritten: report.index_files_rewritten,
         chunks_saved: report.chunks_saved,
@@ -52,6 +54,7 @@ fn document(report: RepairReport) -> RepairDocument {
 fn print(report: &RepairReport) -> String {
     let mut lines: Vec<_> = report.set_aside.iter().map(|what| format!("set aside  {what}")).collect();
     lines.extend(report.put_back.iter().map(|what| format!("put back   {what}")));
+    lines.extend(report.manifests_renewed.iter().map(|set| format!("manifest   set {set}: stored anew, from the copy in its snapshot")));
     if report.packs_named > 0 {
         lines.push(format!("index      {} packs that no index file names, named from their own headers", report.packs_named));
     }

@@ -64,13 +64,13 @@ impl<'a> Small<'a> {
         std::fs::write(self.config(), toml).unwrap();
     }
 
-    /// Its Redis is reached through a proxy from now on, which may be silent for two seconds.
+    /// Its Redis is reached through a proxy from now on, which may be silent for eight seconds.
     pub fn behind_proxy(&self) -> Proxy {
         let proxy = Proxy::before(self.redis.port()).unwrap();
         let toml = std::fs::read_to_string(self.config()).unwrap();
         let (own, its) = (format!(":{}/", self.redis.port()), format!(":{}/", proxy.port()));
         assert!(toml.contains(&own));
-        std::fs::write(self.config(), format!("{}[options]\nio-seconds-max = 2\n", toml.replace(&own, &its))).unwrap();
+        std::fs::write(self.config(), format!("{}[options]\nio-seconds-max = 8\n", toml.replace(&own, &its))).unwrap();
         proxy
     }
 

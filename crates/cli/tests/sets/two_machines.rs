@@ -24,7 +24,7 @@ fn standing(machine: &Machine<'_>) -> Vec<String> {
 fn in_trouble(random: &mut Rng, machine: &Machine<'_>, proxy: &Proxy, arguments: &[&str]) -> bool {
     // From the first bytes of a login to the end of a restore.
     let bytes = 1 << random.u32(4..16);
-    let trouble = *random.choice(&[Trouble::Cut, Trouble::Cut, Trouble::Freeze]).unwrap();
+    let trouble = *random.choice(&[Trouble::Cut, Trouble::Cut, Trouble::Cut, Trouble::Cut, Trouble::Freeze]).unwrap();
     proxy.trouble_after(random.u64(bytes..2 * bytes), trouble);
     let output = machine.run(arguments);
     proxy.trouble_after(u64::MAX, Trouble::Freeze);

@@ -15,6 +15,7 @@ mod privileges;
 mod rights;
 mod round_trip;
 mod settings;
+mod sizes;
 mod standby;
 mod superuser;
 mod tls;

@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 use super::{RepairReport, records, set_aside};
 use crate::engine::Open;
 use crate::fault::EngineResult as _;
-use crate::sets::Listing;
+use crate::sets::{Listing, is_known_by_copy_only, renew_manifest};
 use crate::small::{self, path_of};
-use crate::snapshots::Snapshots;
+use crate::snapshots::{Snapshots, read_one};
 
 /// # Errors
 /// When the storage fails.
@@ -46,9 +46,22 @@ pub fn repair(open: &Open, apply: bool, report: &mut RepairReport) -> Result<()>
     manifests(open, apply, report)
 }
 
-/// Manifests that are what their names say, and whose content is gone.
+/// Manifests that are what their names say, and whose content is gone: stored anew from the copy that the snapshot has, else lost.
 fn manifests(open: &Open, apply: bool, report: &mut RepairReport) -> Result<()> {
     let listing = Listing::read_what_can_be(open)?;
+    let index = open.index()?;
+    for set in &listing.sets {
+        let held = read_one(open, &set.id)?;
+        if !is_known_by_copy_only(&index, &held.file)? {
+            continue;
+        }
+        let set = &set.manifest.set;
+        report.manifests_renewed.push(set.clone());
+        if apply {
+            renew_manifest(open, set, &held.file)?;
+        }
+        set_aside(open, FileType::Snapshot, &held.id, &format!("the manifest of set {set} in it is lost"), apply, report)?;
+    }
     for (set, file) in listing.lost_manifests() {
         report.lost.push((set.clone(), None, file.error.chain()));
         set_aside(open, FileType::Snapshot, &file.id, &file.error.chain(), apply, report)?;

@@ -1,11 +1,13 @@
 //! Writes the manifest of a set, after a last look at everything that it names.
 
+use plan::ids::SetId;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::{Error, Result};
 use rustic_core::Id;
+use rustic_core::repofile::SnapshotFile;
 use serde::Serialize;
 
-use super::{Listing, MANIFEST, MANIFEST_FILE, PROGRAM, Trees, data_set_tag, read_manifest, set_tag};
+use super::{Listing, MANIFEST, MANIFEST_FILE, PROGRAM, Trees, copy, data_set_tag, read_manifest, set_tag};
 use crate::document;
 use crate::engine::Open;
 use crate::fault::guarded;
@@ -48,13 +50,30 @@ pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
     }
     let bytes =
         serde_json::to_vec_pretty(&Written { manifest, trees }).map_err(|error| Error::failed("write the manifest").because(error))?;
-    let label = Label { tags: vec![PROGRAM.to_owned(), MANIFEST.to_owned(), set_tag(set)], label: MANIFEST.to_owned() };
-    let id = document::write(open, &label, MANIFEST_FILE, bytes)?;
+    let id = store(open, set, bytes)?;
     confirm(open, manifest, id, &named).map_err(during).inspect_err(|_| {
         if let Err(error) = open.plain.delete_snapshots(&[id.into()]) {
             log::warn!("a manifest that is not true could not be deleted: {}", error.display_log());
         }
     })
+}
+
+/// Stores a manifest, and a copy of it in its snapshot.
+fn store(open: &Open, set: &SetId, bytes: Vec<u8>) -> Result<Id> {
+    let tags = vec![PROGRAM.to_owned(), MANIFEST.to_owned(), set_tag(set)];
+    let label = Label { tags, label: MANIFEST.to_owned(), description: copy::of(&bytes) };
+    document::write(open, &label, MANIFEST_FILE, bytes)
+}
+
+/// Stores a manifest anew whose file is lost, from the copy in its snapshot; gives the new snapshot.
+///
+/// # Errors
+/// When there is no copy, or the storage fails.
+pub fn renew_manifest(open: &Open, set: &SetId, file: &SnapshotFile) -> Result<Id> {
+    let bytes = copy::read(file).ok_or_else(|| Error::failed(format!("there is no copy of the manifest of set {set}")))?;
+    let id = store(open, set, bytes)?;
+    document::read(&open.afresh()?.index()?, &read_one(open, &id)?.file, MANIFEST_FILE)?;
+    Ok(id)
 }
 
 /// Looks again, as the storage is now, that everything is there that a data set needs: a backup takes long, and others may have removed something meanwhile.
@@ -81,7 +100,10 @@ fn look(open: &Open, held: &Held, kept: &KeptDataSet) -> Result<()> {
 /// The manifest reads back, and what it names is still there now that it protects it.
 fn confirm(open: &Open, manifest: &Manifest, id: Id, named: &[Id]) -> Result<()> {
     let file = read_one(open, &id)?.file;
-    if read_manifest(&open.index()?, &file)?.0 != *manifest {
+    let index = open.index()?;
+    // The file itself, not its copy.
+    document::read(&index, &file, MANIFEST_FILE)?;
+    if read_manifest(&index, &file)?.0 != *manifest {
         return Err(Error::failed("read back the manifest"));
     }
     let now = snapshot_ids(open)?;

@@ -150,3 +150,34 @@ fn reading_a_damaged_pack_is_an_error_and_never_wrong_data() {
         );
     }
 }
+
+#[test]
+fn a_set_whose_packs_with_the_manifest_are_lost_is_known_by_the_copy_and_mended() {
+    let scene = Scene::new();
+    take(&scene.repository, "one", parts(1, 3, 1000));
+    let kept = scene.repository.keep(&context(), &keep_of("two"), Script::parts(parts(2, 3, 1000))).unwrap();
+    let before = scene.files("data");
+    scene.repository.write_manifest(&manifest("two", &kept)).unwrap();
+    let lost: Vec<_> = scene.files("data").into_iter().filter(|file| !before.contains(file)).collect();
+    assert_eq!(lost.len(), 2, "its tree and its text: {lost:?}");
+    for file in &lost {
+        std::fs::remove_file(file).unwrap();
+    }
+    // It is there, and restores.
+    let again = scene.again();
+    assert_eq!(set_names(&again), ["one", "two"]);
+    assert!(contents(&again, &kept).unwrap() == expected(parts(2, 3, 1000)));
+    let report = check(&again);
+    assert!(!report.is_whole(), "{report:?}");
+    take(&scene.again(), "three", parts(3, 3, 1000));
+    let dry = scene.again().repair(false, &StopFlag::default()).unwrap();
+    assert_eq!((dry.manifests_renewed.len(), dry.lost.len()), (1, 0), "{dry:?}");
+    let done = scene.again().repair(true, &StopFlag::default()).unwrap();
+    assert_eq!((done.manifests_renewed.len(), done.lost.len()), (1, 0), "{done:?}");
+    let report = check(&scene.again());
+    assert!(report.is_whole() && report.sets.len() == 3, "{report:?}");
+    assert!(scene.again().repair(true, &StopFlag::default()).unwrap().is_empty());
+    assert_eq!(set_names(&scene.again()), ["one", "two", "three"]);
+    assert!(contents(&scene.again(), &kept).unwrap() == expected(parts(2, 3, 1000)));
+    assert!(scene.restic(&["check"]).contains("no errors were found"));
+}

@@ -262,3 +262,54 @@ fn forgetting_works_over_s3() {
     let report = check(&service.open());
     assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
 }
+
+#[test]
+fn of_many_inits_at_once_in_a_bucket_one_makes_it_and_a_killed_one_is_finished() {
+    let service = Service::start();
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..4).map(|_| scope.spawn(|| RusticRepository::init(&service.location(), &password()))).collect();
+        tries.into_iter().map(|tried| tried.join().unwrap()).collect()
+    });
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1, "{results:?}");
+    assert!(results.iter().filter_map(|result| result.as_ref().err()).all(|error| error.class() == Class::Refused), "{results:?}");
+    let keys = || service.stored().into_iter().filter(|file| file.to_str().unwrap().contains("/keys/")).count();
+    assert_eq!(keys(), 1);
+    service.open();
+    // Killed before its last object.
+    std::fs::remove_file(service.folder.path().join("bucket/some/prefix/config")).unwrap();
+    assert_eq!(RusticRepository::open(&service.location(), &password()).unwrap_err().class(), Class::NoRepository);
+    take(&service.init(), "one", parts(1, 2, 1000));
+    assert_eq!(keys(), 1);
+    // With data in it, none is made: what is there could never be opened again.
+    std::fs::remove_file(service.folder.path().join("bucket/some/prefix/config")).unwrap();
+    assert_eq!(RusticRepository::init(&service.location(), &password()).unwrap_err().class(), Class::Refused);
+}
+
+#[test]
+fn locks_are_honoured_in_a_bucket_and_what_is_damaged_is_set_aside_there() {
+    let service = Service::start();
+    let repository = service.init();
+    take(&repository, "one", parts(1, 3, 1000));
+    let before = service.stored();
+    let two = take(&repository, "two", parts(2, 3, 1000));
+    let mut now = forget_options(true, true);
+    now.at_once = true;
+    // A backup under way.
+    let other = service.open();
+    let kept = other.keep(&context(), &keep_of("three"), Script::parts(parts(3, 3, 1000))).unwrap();
+    assert_eq!(service.open().forget(&Retention { last: 3, ..Retention::default() }, &now).unwrap_err().class(), Class::Locked);
+    assert!(!restic(&service.folder.path().join("bucket/some/prefix"), &["prune"]).status.success());
+    other.write_manifest(&manifest("three", &kept)).unwrap();
+    drop(other);
+    service.open().forget(&Retention { last: 3, ..Retention::default() }, &now).unwrap();
+    // One snapshot of a set is damaged.
+    let is_snapshot = |file: &&std::path::PathBuf| file.to_str().unwrap().contains("/snapshots/") && !before.contains(file);
+    let damaged = service.stored().iter().find(is_snapshot).unwrap().clone();
+    std::fs::write(&damaged, b"nothing of a snapshot").unwrap();
+    let report = service.open().repair(true, &StopFlag::default()).unwrap();
+    assert_eq!(report.set_aside.len(), 1, "{report:?}");
+    assert!(!damaged.exists());
+    let aside: Vec<_> = service.stored().into_iter().filter(|file| file.to_str().unwrap().contains("/damaged/")).collect();
+    assert_eq!(aside.iter().map(|file| std::fs::read(file).unwrap()).collect::<Vec<_>>(), [b"nothing of a snapshot"]);
+    assert!(set_names(&service.open()).contains(&"one".to_owned()) && two.parts > 0);
+}
