@@ -15,6 +15,9 @@ use super::format::{bytes, count, duration_ms, rate};
 /// A line for each running verb at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// How long a verb is at work, and with a twentieth of it done, before it is said how long it will take.
+const ESTIMATE_AFTER: Duration = Duration::from_secs(10);
+
 const fn word(verb: Verb) -> &'static str {
     match verb {
         Verb::Dump => "dump",
@@ -46,8 +49,15 @@ impl Going {
     }
 
     fn sentence(&self) -> String {
-        let mut text = format!("{}, {} elements, {}", bytes(self.bytes), count(self.items), rate(self.bytes, self.milliseconds()));
-        if let Some(total) = self.total_bytes.filter(|total| *total > self.bytes && self.bytes > 0) {
+        format!("{}, {}, {}", bytes(self.bytes), rate(self.bytes, self.milliseconds()), self.message())
+    }
+
+    /// How many, and how long it will take.
+    fn message(&self) -> String {
+        let mut text = format!("{} elements", count(self.items));
+        // Before that the beginning of the work would be taken for its pace.
+        let has_ground = |total: &u64| self.began.elapsed() >= ESTIMATE_AFTER && self.bytes >= total / 20 && self.bytes > 0;
+        if let Some(total) = self.total_bytes.filter(|total| *total > self.bytes).filter(has_ground) {
             let left = self.milliseconds() as f64 * (total - self.bytes) as f64 / self.bytes as f64;
             text.push_str(&format!(", about {} left", duration_ms(left as i64)));
         }
@@ -113,7 +123,7 @@ pub(crate) struct Bars {
 impl Bars {
     fn bar(&self, data_set: DataSetName, verb: Verb, total_bytes: Option<u64>) -> ProgressBar {
         let template = if total_bytes.is_some() {
-            "{prefix:26} {bar:30.cyan/blue} {bytes:>10} {bytes_per_sec:>12}  about {eta} left  {msg}"
+            "{prefix:26} {bar:30.cyan/blue} {bytes:>10} {bytes_per_sec:>12}  {msg}"
         } else {
             "{prefix:26} {spinner} {bytes:>10} {elapsed}  {msg}"
         };
@@ -142,7 +152,7 @@ impl Watch for Bars {
                     bar.set_length(work.bytes);
                 }
                 bar.set_position(work.bytes);
-                bar.set_message(format!("{} elements", count(work.items)));
+                bar.set_message(work.message());
             }
             Event::End { data_set, verb } => {
                 let Some((bar, work)) = going.remove(&(data_set, verb)) else { return };

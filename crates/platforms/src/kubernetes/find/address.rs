@@ -46,6 +46,15 @@ impl Reach {
     }
 }
 
+impl Reach {
+    /// `name.namespace`, which may be a Service.
+    pub(super) fn short_service(host: &str) -> Option<(&str, &str)> {
+        let (name, namespace) = host.trim_end_matches('.').split_once('.')?;
+        let is_label = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        (is_label(name) && is_label(namespace)).then_some((name, namespace))
+    }
+}
+
 impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,7 +134,7 @@ impl Address {
 }
 
 /// `host:port`, `host`, `[::1]:port`.
-pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((host, rest)) => (host, rest.strip_prefix(':')),
         None => text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port))),

@@ -5,7 +5,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::Place;
-use super::address::{Address, Reach, host_and_port};
+use super::address::{Address, Reach};
 use super::secrets::Secrets;
 
 /// The kind of a database.
@@ -102,6 +102,8 @@ pub struct BackendRedisAt {
 struct RedisKeys {
     url: &'static str,
     sentinels: &'static str,
+    /// Of the logins at the sentinels: System's are called otherwise than the list of them (porta, `lib/three_scale/redis_config.rb`).
+    sentinel_logins: &'static str,
     tls: &'static str,
 }
 
@@ -132,7 +134,7 @@ pub(super) fn zync(secrets: &Secrets<'_>, objects: &[Value]) -> Place<DatabaseAt
 }
 
 pub(super) fn backend_redis(secrets: &Secrets<'_>) -> Place<BackendRedisAt> {
-    let redis = |url, sentinels, tls| redis(secrets, "backend-redis", &RedisKeys { url, sentinels, tls });
+    let redis = |url, sentinels, tls| redis(secrets, "backend-redis", &RedisKeys { url, sentinels, sentinel_logins: sentinels, tls });
     Ok(BackendRedisAt {
         storage: redis("REDIS_STORAGE_URL", "REDIS_STORAGE_SENTINEL", "REDIS_SSL")?,
         queues: redis("REDIS_QUEUES_URL", "REDIS_QUEUES_SENTINEL", "REDIS_SSL_QUEUES")?,
@@ -140,7 +142,7 @@ pub(super) fn backend_redis(secrets: &Secrets<'_>) -> Place<BackendRedisAt> {
 }
 
 pub(super) fn system_redis(secrets: &Secrets<'_>) -> Place<RedisAt> {
-    redis(secrets, "system-redis", &RedisKeys { url: "URL", sentinels: "SENTINEL", tls: "REDIS_SSL" })
+    redis(secrets, "system-redis", &RedisKeys { url: "URL", sentinels: "SENTINEL", sentinel_logins: "REDIS_SENTINEL", tls: "REDIS_SSL" })
 }
 
 fn database(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<DatabaseAt> {
@@ -160,7 +162,7 @@ fn database(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<DatabaseAt>
     }
     Ok(DatabaseAt {
         kind,
-        reach: Reach::of(&address.host, address.port.unwrap_or(port), secrets.namespace()),
+        reach: secrets.reach(&address.host, address.port.unwrap_or(port)),
         user: address.user.unwrap_or_default(),
         password: address.password,
         database: address.path,
@@ -188,7 +190,7 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
     };
     Ok(RedisAt {
         sentinels: sentinels(secrets, secret, keys, &address)?,
-        reach: Reach::of(&address.host, address.port.unwrap_or(6379), secrets.namespace()),
+        reach: secrets.reach(&address.host, address.port.unwrap_or(6379)),
         user: address.user.or(user.map(|user| user.expose_secret().to_owned())),
         password: address.password.or(password),
         database,
@@ -206,18 +208,23 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
 fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys, address: &Address) -> Place<Option<Sentinels>> {
     let value = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinels));
     let Some(hosts) = value("HOSTS")? else { return Ok(None) };
-    let mut reaches = Vec::new();
+    let login = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinel_logins));
+    let (mut reaches, mut user, mut password) = (Vec::new(), login("USERNAME")?, login("PASSWORD")?);
+    let mut is_of_list = false;
     for host in hosts.expose_secret().split(',').map(str::trim).filter(|host| !host.is_empty()) {
         // Written as addresses, or as bare hosts.
-        let bare = host.split_once("://").map_or(host, |(_, rest)| rest);
-        let bare = bare.rsplit_once('@').map_or(bare, |(_, place)| place).trim_end_matches('/');
-        let (host, port) = host_and_port(bare).ok_or_else(|| {
+        let whole = if host.contains("://") { host.to_owned() } else { format!("redis://{host}") };
+        let found = Address::parse(&whole.into()).ok_or_else(|| {
             Problem::new(Severity::Blocks, format!("key {}_HOSTS of Secret {secret} is no list of hosts", keys.sentinels))
         })?;
-        reaches.push(Reach::of(&host, port.unwrap_or(26379), secrets.namespace()));
+        // A login in the list goes before that of the Secret's own keys.
+        if found.password.is_some() && !is_of_list {
+            (user, password, is_of_list) = (found.user.map(Into::into), found.password, true);
+        }
+        reaches.push(secrets.reach(&found.host, found.port.unwrap_or(26379)));
     }
     let role = value("ROLE")?.map_or_else(|| "master".to_owned(), |role| role.expose_secret().to_owned());
-    Ok(Some(Sentinels { reaches, group: address.host.clone(), role, user: value("USERNAME")?, password: value("PASSWORD")? }))
+    Ok(Some(Sentinels { reaches, group: address.host.clone(), role, user, password }))
 }
 
 fn address(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<Address> {

@@ -41,7 +41,11 @@ fn unusual(path: &str) -> Reply {
         ]),
         "secrets/backend-redis" => secret(&[
             ("REDIS_STORAGE_URL", "rediss://mymaster/2"),
-            ("REDIS_STORAGE_SENTINEL_HOSTS", "redis://:x@one:26380, two.b.svc"),
+            ("REDIS_STORAGE_SENTINEL_HOSTS", "redis://guard:x%40y@one:26380, two.b.svc"),
+            ("REDIS_STORAGE_SENTINEL_PASSWORD", "not this one"),
+            ("REDIS_QUEUES_SENTINEL_HOSTS", "three.b,four.example"),
+            ("REDIS_QUEUES_SENTINEL_USERNAME", "guard-of-queues"),
+            ("REDIS_QUEUES_SENTINEL_PASSWORD", "z"),
             ("REDIS_STORAGE_SENTINEL_ROLE", " "),
             ("REDIS_STORAGE_PASSWORD", "storage-password"),
             ("REDIS_SSL_CA", "ca"),
@@ -49,6 +53,7 @@ fn unusual(path: &str) -> Reply {
             ("REDIS_SSL_QUEUES_CA", "queues-ca"),
         ]),
         "secrets/system-redis" => secret(&[("URL", "hunter2")]),
+        "/api/v1/namespaces/b/services/three" => Reply::Json(200, json!({"metadata": {"name": "three"}})),
         "secrets/zync" => Reply::Json(403, json!({"reason": "Forbidden"})),
         _ => Reply::Json(404, json!({"reason": "NotFound"})),
     }
@@ -76,6 +81,14 @@ fn unusual_installations_are_understood_and_what_is_missing_is_named() {
     assert_eq!((sentinels.group.as_str(), sentinels.role.as_str()), ("mymaster", "master"));
     let service = |namespace: &str, name: &str, port| Reach::Service { namespace: namespace.into(), name: name.into(), port };
     assert_eq!(sentinels.reaches, [service("n", "one", 26380), service("b", "two", 26379)]);
+    let login = |sentinels: &databases::Sentinels| {
+        [&sentinels.user, &sentinels.password].map(|part| part.as_ref().unwrap().expose_secret().to_owned())
+    };
+    assert_eq!(login(&sentinels), ["guard", "x@y"]);
+    let sentinels = redis.queues.sentinels.unwrap();
+    assert_eq!(login(&sentinels), ["guard-of-queues", "z"]);
+    // Two parts are a Service where there is one of that name.
+    assert_eq!(sentinels.reaches, [service("b", "three", 26379), Reach::External { host: "four.example".into(), port: 26379 }]);
 
     let problem = found.system_redis.unwrap_err();
     assert!(problem.text.contains("key URL of Secret system-redis is not an address"), "{problem:?}");
@@ -93,4 +106,25 @@ fn a_namespace_without_3scale_is_refused() {
         _ => Reply::Json(404, json!({"reason": "NotFound"})),
     });
     assert_eq!(empty.find().unwrap_err().class(), plan::Class::Refused);
+}
+
+#[test]
+fn the_sentinels_of_system_are_asked_with_their_own_login() {
+    let found = cluster(|_, path, _| match path.split('?').next().unwrap() {
+        "/api/v1/namespaces/n/secrets/system-redis" => secret(&[
+            ("URL", "redis://mymaster/1"),
+            ("SENTINEL_HOSTS", "one:26379"),
+            ("REDIS_SENTINEL_USERNAME", "guard"),
+            ("REDIS_SENTINEL_PASSWORD", "of-sentinels"),
+            ("REDIS_PASSWORD", "of-the-server"),
+        ]),
+        _ => unusual(path),
+    })
+    .find()
+    .unwrap();
+    let redis = found.system_redis.unwrap();
+    let sentinels = redis.sentinels.unwrap();
+    assert_eq!(sentinels.user.unwrap().expose_secret(), "guard");
+    assert_eq!(sentinels.password.unwrap().expose_secret(), "of-sentinels");
+    assert_eq!(redis.password.unwrap().expose_secret(), "of-the-server");
 }
