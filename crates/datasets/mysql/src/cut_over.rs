@@ -93,6 +93,7 @@ impl<'a> Swap<'a> {
         let watch = &self.context.watch;
         let unmade =
             objects::make_missing(&mut self.session, &mut |text| watch.see(Event::Warning(text)), self.kind, &self.schemas.live, objects)?;
+        objects::grant_again(&mut self.session, &mut |text| watch.see(Event::Warning(text)), &self.schemas.live, objects)?;
         for one in &unmade {
             let text = format!("{}. Its definition is in {} (name = '{}')", one.text(), self.record.table(), of.name());
             watch.see(Event::Warning(&text));
@@ -151,6 +152,9 @@ impl<'a> Swap<'a> {
             now.views.extend(dropped(&saved.views));
             now.triggers = in_saved_order(&saved, dropped(&saved.triggers).into_iter().chain(now.triggers).collect());
             now.events.extend(dropped(&saved.events));
+            // They went with their routines.
+            let gone: Vec<_> = saved.routine_grants.iter().filter(|grant| !now.routine_grants.contains(grant)).cloned().collect();
+            now.routine_grants.extend(gone);
             (now.charset, now.collation) = (saved.charset, saved.collation);
         }
         constraints::note(self)?;

@@ -127,6 +127,9 @@ fn schema_facts(schema: &Schema) -> Vec<(String, String)> {
     if !obstacles.is_empty() {
         facts.push(("other-kind-obstacles".into(), obstacles.iter().take(20).cloned().collect::<Vec<_>>().join("; ")));
     }
+    if !schema.objects.routine_grants.is_empty() {
+        facts.push(("routine-grants".into(), schema.objects.routine_grants.len().to_string()));
+    }
     if schema.tables.iter().any(|table| table.name.chars().any(char::is_uppercase)) {
         facts.push(("upper-case-names".into(), "yes".into()));
     }

@@ -38,6 +38,7 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     problems.extend(packet(kept, &server));
     let grants = Grants::ask(&mut session, server.kind)?;
     problems.extend(trust(&mut session, kept, &server, &grants)?);
+    problems.extend(routine_grants(store, kept, &grants));
     problems.extend(privileges(store, &grants, road));
     let live = &store.address.database;
     problems.extend(owned::protected(&mut session, &server, &grants, live)?);
@@ -139,6 +140,19 @@ fn trust(session: &mut Session, kept: &KeptDataSet, server: &Server, grants: &Gr
     }
     let text = format!("{} may not make triggers and functions while the binary log is on", grants.user);
     Ok(Some(Problem::new(Severity::Blocks, text).way_out("SET GLOBAL log_bin_trust_function_creators = 1")))
+}
+
+/// Privileges on single routines are given again by whoever may.
+fn routine_grants(store: &MysqlStore, kept: &KeptDataSet, grants: &Grants) -> Option<Problem> {
+    let count = fact(kept, "routine-grants")?;
+    let (user, live) = (&grants.user, &store.address.database);
+    rights::for_routines(grants, live).map(|(list, way_out)| {
+        let text = format!(
+            "{user} lacks {list} on {}: {count} privileges on single routines are not given again, but told as statements",
+            quote::name(live)
+        );
+        Problem::new(Severity::Degrades, text).way_out(way_out)
+    })
 }
 
 fn privileges(store: &MysqlStore, grants: &Grants, road: Road) -> Vec<Problem> {

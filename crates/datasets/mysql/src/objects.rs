@@ -1,6 +1,7 @@
 //! Views, triggers, routines and events: which there are, the session settings that belong to them, and their removal.
 
 pub(crate) mod broken;
+mod granting;
 mod making;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use crate::schema::{Object, ObjectKind};
 use crate::server::Kind;
 use crate::session::{SQL_MODE, Session};
 
+pub(crate) use granting::grant_again;
 pub(crate) use making::{Unmade, make_missing, try_all};
 
 /// Modes that only one kind of server knows; the other refuses them.

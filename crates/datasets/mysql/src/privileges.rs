@@ -4,14 +4,20 @@ use std::collections::BTreeSet;
 
 use plan::Result;
 
+use crate::quote;
 use crate::server::Kind;
 use crate::session::Session;
+
+/// To give others what one has.
+pub(crate) const GRANT_OPTION: &str = "GRANT OPTION";
 
 /// Privileges on everything and on schemas.
 pub(crate) struct Grants {
     lines: Vec<Grant>,
     /// What partial revokes (MySQL 8.0.16) take away again.
     revoked: Vec<Grant>,
+    /// Of the server.
+    pub(crate) kind: Kind,
     /// With partial revokes, `_` and `%` in a schema's name are themselves.
     literal: bool,
     /// `'user'@'host'`, for statements that people run.
@@ -28,7 +34,7 @@ impl Grants {
     /// Asks the server about the current user, with its active roles.
     pub(crate) fn ask(session: &mut Session, kind: Kind) -> Result<Self> {
         let user = session.value("read the user's name", "SELECT CURRENT_USER()")?.unwrap_or_default();
-        let user = user.rsplit_once('@').map_or_else(|| format!("'{user}'"), |(name, host)| format!("'{name}'@'{host}'"));
+        let user = quote::account(&user);
         let roles = session.rows_if_possible("read the roles", "SELECT CURRENT_ROLE()")?;
         let roles = roles.and_then(|rows| rows.first().and_then(|record| record.maybe(0).ok().flatten())).filter(|roles| roles != "NONE");
         let sql = match roles {
@@ -42,7 +48,7 @@ impl Grants {
             lines.extend(parse(&line, "GRANT ", " TO "));
             revoked.extend(parse(&line, "REVOKE ", " FROM "));
         }
-        Ok(Self { lines, revoked, literal, user })
+        Ok(Self { lines, revoked, kind, literal, user })
     }
 
     /// Whether a privilege is there for everything.
@@ -72,6 +78,10 @@ impl Grants {
 
 impl Grant {
     fn has(&self, privilege: &str) -> bool {
+        // What ALL does not hold.
+        if privilege == GRANT_OPTION {
+            return self.privileges.contains(privilege);
+        }
         // ALL on a schema holds all that can be given on a schema; the dynamic privileges of MySQL are listed one by one.
         self.privileges.contains(privilege)
             || self.privileges.contains("ALL PRIVILEGES")
@@ -96,7 +106,8 @@ fn parse(line: &str, verb: &str, whom: &str) -> Option<Grant> {
     });
     // Column privileges are not privileges on the whole.
     let whole = each.filter(|privilege| !privilege.contains('('));
-    Some(Grant { privileges: whole.map(|privilege| privilege.trim().to_uppercase()).collect(), schema })
+    let option = line.ends_with(" WITH GRANT OPTION").then(|| GRANT_OPTION.to_owned());
+    Some(Grant { privileges: whole.map(|privilege| privilege.trim().to_uppercase()).chain(option).collect(), schema })
 }
 
 /// `LIKE` as `GRANT` knows it: `_`, `%`, and `\` before either.

@@ -25,6 +25,11 @@ pub(crate) fn comment(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
+/// `user@host`, as a server writes it, as an account in a statement.
+pub(crate) fn account(text: &str) -> String {
+    text.rsplit_once('@').map_or_else(|| comment(text), |(user, host)| format!("{}@{}", comment(user), comment(host)))
+}
+
 /// A literal of raw bytes in a character set; `binary` for none.
 pub(crate) fn bytes(bytes: &[u8], charset: &str) -> String {
     if bytes.is_empty() {

@@ -1,32 +1,182 @@
-//! The privileges that a backup and a restore need, and which of them are missing. Changes nothing.
+//! The privileges that a backup and a restore need: one list, by which `doctor` and `plan` ask, and which `docs/privileges.md` has as a table. Changes nothing.
 
 use plan::ports::{Problem, Road, Severity};
 
 use crate::owned;
 use crate::place::Schemas;
-use crate::privileges::Grants;
+use crate::privileges::{GRANT_OPTION, Grants};
 use crate::quote;
 use crate::server::{Kind, Server};
 
-/// Without these a dump would silently lack triggers, views' definitions or events.
-const READ: [&str; 4] = ["SELECT", "SHOW VIEW", "TRIGGER", "EVENT"];
-/// What loading and swapping needs on every schema that takes part.
-const LOAD: [&str; 7] = ["SELECT", "INSERT", "CREATE", "DROP", "ALTER", "INDEX", "REFERENCES"];
-/// What the record of the cut-over needs besides.
-const RECORD: [&str; 1] = ["DELETE"];
-/// What making the objects needs on the live schema.
-const OBJECTS: [&str; 6] = ["CREATE VIEW", "SHOW VIEW", "TRIGGER", "CREATE ROUTINE", "ALTER ROUTINE", "EVENT"];
+/// What a privilege is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// To read everything.
+    Backup,
+    /// To load and swap, on either road.
+    Restore,
+    /// To make schemas beside the live one. Without, a set goes in place.
+    Beside,
+    /// To keep what is replaced within the live database: in place, where no schema can be made.
+    Within,
+    /// To give privileges on single routines again.
+    Routines,
+}
+
+/// Where it must be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    /// On the database, or the schemas beside it.
+    Schema,
+    /// On `*.*`.
+    Everything,
+}
+
+/// What happens without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Without {
+    /// Nothing begins.
+    Refused,
+    /// In another way, which is said.
+    Told(&'static str),
+    /// Asked for where it is known whether it is needed: [`reading`] and [`crate::owned`].
+    AskedFor(&'static str),
+}
+
+/// A privilege.
+pub(crate) struct Right {
+    pub(crate) of: For,
+    pub(crate) on: On,
+    /// On one kind of server only.
+    pub(crate) only: Option<Kind>,
+    /// Each of them serves; the first is what is asked for.
+    pub(crate) any: &'static [&'static str],
+    pub(crate) without: Without,
+}
+
+const fn needed(of: For, name: &'static [&'static str]) -> Right {
+    Right { of, on: On::Schema, only: None, any: name, without: Without::Refused }
+}
+
+const fn told(of: For, on: On, only: Option<Kind>, any: &'static [&'static str], text: &'static str) -> Right {
+    Right { of, on, only, any, without: Without::Told(text) }
+}
+
+const fn asked(of: For, on: On, only: Kind, any: &'static [&'static str], text: &'static str) -> Right {
+    Right { of, on, only: Some(only), any, without: Without::AskedFor(text) }
+}
+
+const MYSQL: Option<Kind> = Some(Kind::Mysql);
+const MARIADB: Option<Kind> = Some(Kind::Mariadb);
+
+/// All of them.
+pub(crate) const RIGHTS: [Right; 41] = [
+    // Without these a dump would silently lack triggers, views' definitions or events.
+    needed(For::Backup, &["SELECT"]),
+    needed(For::Backup, &["SHOW VIEW"]),
+    needed(For::Backup, &["TRIGGER"]),
+    needed(For::Backup, &["EVENT"]),
+    asked(For::Backup, On::Everything, Kind::Mysql, &["SHOW_ROUTINE", "SELECT"], "refused where there are routines of others"),
+    asked(
+        For::Backup,
+        On::Schema,
+        Kind::Mariadb,
+        &["EXECUTE"],
+        "refused where there may be routines; bodies of those of others: `SELECT` on `mysql.proc`",
+    ),
+    told(For::Backup, On::Schema, None, &["LOCK TABLES"], LOCK_TABLES),
+    told(For::Backup, On::Everything, MYSQL, &["BACKUP_ADMIN"], "a migration that comes during a dump ends it, instead of waiting for it"),
+    told(For::Backup, On::Everything, MYSQL, &["REPLICATION CLIENT"], POSITION),
+    told(
+        For::Backup,
+        On::Everything,
+        MARIADB,
+        &["RELOAD"],
+        "the view is taken under read locks on every table, and a migration that comes during a dump ends it",
+    ),
+    told(For::Backup, On::Everything, MARIADB, &["BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"], POSITION),
+    told(For::Backup, On::Everything, None, &["PROCESS"], "blocking connections cannot be named"),
+    // Tables.
+    needed(For::Restore, &["SELECT"]),
+    needed(For::Restore, &["INSERT"]),
+    needed(For::Restore, &["CREATE"]),
+    needed(For::Restore, &["DROP"]),
+    needed(For::Restore, &["ALTER"]),
+    needed(For::Restore, &["INDEX"]),
+    needed(For::Restore, &["REFERENCES"]),
+    // Objects.
+    needed(For::Restore, &["CREATE VIEW"]),
+    needed(For::Restore, &["SHOW VIEW"]),
+    needed(For::Restore, &["TRIGGER"]),
+    needed(For::Restore, &["CREATE ROUTINE"]),
+    needed(For::Restore, &["ALTER ROUTINE"]),
+    needed(For::Restore, &["EVENT"]),
+    told(For::Restore, On::Everything, MYSQL, &["SET_ANY_DEFINER", "SET_USER_ID", "SUPER"], DEFINERS),
+    told(For::Restore, On::Everything, MARIADB, &["SET USER", "SUPER"], DEFINERS),
+    asked(For::Restore, On::Everything, Kind::Mysql, &["SYSTEM_USER"], "refused where objects of accounts that have it would be dropped"),
+    asked(
+        For::Restore,
+        On::Everything,
+        Kind::Mysql,
+        &["SESSION_VARIABLES_ADMIN"],
+        "tables made under `innodb_strict_mode = 0` are refused by the server when they are staged",
+    ),
+    needed(For::Beside, &["SELECT"]),
+    needed(For::Beside, &["INSERT"]),
+    needed(For::Beside, &["CREATE"]),
+    needed(For::Beside, &["DROP"]),
+    needed(For::Beside, &["ALTER"]),
+    needed(For::Beside, &["INDEX"]),
+    needed(For::Beside, &["REFERENCES"]),
+    needed(For::Beside, &["DELETE"]),
+    needed(For::Within, &["DELETE"]),
+    told(For::Routines, On::Schema, None, &["EXECUTE"], ROUTINES),
+    told(For::Routines, On::Schema, None, &["ALTER ROUTINE"], ROUTINES),
+    told(For::Routines, On::Schema, None, &[GRANT_OPTION], ROUTINES),
+];
+
+const LOCK_TABLES: &str = "the dump uses one connection only";
+const POSITION: &str = "the position in the binary log is not recorded";
+const DEFINERS: &str = "triggers, views, routines and events will belong to this user";
+const ROUTINES: &str = "privileges on single routines are not given again, but told as statements";
+
+/// Those of a purpose that a user has not got.
+fn missing<'a>(grants: &'a Grants, of: For, schema: &'a str) -> impl Iterator<Item = &'static Right> + 'a {
+    let has = move |right: &Right| {
+        right.any.iter().any(|name| if right.on == On::Everything { grants.everywhere(name) } else { grants.on(name, schema) })
+    };
+    RIGHTS.iter().filter(move |right| right.of == of && right.only.is_none_or(|kind| kind == grants.kind) && !has(right))
+}
+
+/// Names of those without which nothing begins.
+fn needed_and_missing(grants: &Grants, of: For, schema: &str) -> Vec<&'static str> {
+    missing(grants, of, schema).filter(|right| right.without == Without::Refused).filter_map(|right| right.any.first().copied()).collect()
+}
+
+/// What is told of the others.
+fn told_and_missing(grants: &Grants, of: For, schema: &str) -> Vec<Problem> {
+    let problem = |right: &'static Right| {
+        let (Without::Told(text), Some(name)) = (right.without, right.any.first()) else { return None };
+        let (user, schema) = (&grants.user, quote::name(schema));
+        let (on, grant) = match right.on {
+            On::Schema => (format!(" on {schema}"), format!("GRANT {name} ON {schema}.* TO {user}")),
+            On::Everything => (String::new(), format!("GRANT {name} ON *.* TO {user}")),
+        };
+        Some(Problem::new(Severity::Degrades, format!("{user} lacks {name}{on}: {text}")).way_out(grant))
+    };
+    missing(grants, of, schema).filter_map(problem).collect()
+}
 
 /// What is missing for reading; the blocking ones would make a set incomplete without a word.
 pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<Problem> {
     let (user, schema) = (&grants.user, quote::name(database));
     let mut problems: Vec<Problem> = server.misspelled(database).into_iter().collect();
-    let missing = grants.missing(&READ, database);
-    if !missing.is_empty() {
-        let list = missing.join(", ");
+    let needed = needed_and_missing(grants, For::Backup, database);
+    if !needed.is_empty() {
+        let list = needed.join(", ");
         problems.push(
             Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}: the dump would lack what is not shown"))
-                .way_out(format!("GRANT {list} ON {schema}.* TO {user}")),
+                .way_out(grant(grants, &needed, database)),
         );
     }
     let sees_routines = grants.everywhere("SELECT")
@@ -36,37 +186,7 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
         let text = format!("{user} may not see the routines of {schema}");
         problems.push(Problem::new(Severity::Blocks, text).way_out(owned::show_routines(server, user, &schema)));
     }
-    let mut degrade = |ok: bool, text: &str, grant: &str| {
-        if !ok {
-            problems.push(
-                Problem::new(Severity::Degrades, format!("{user} lacks {grant}: {text}"))
-                    .way_out(format!("GRANT {grant} ON *.* TO {user}")),
-            );
-        }
-    };
-    let lock = grants.on("LOCK TABLES", database);
-    match server.kind {
-        Kind::Mysql => {
-            degrade(
-                grants.everywhere("BACKUP_ADMIN"),
-                "a migration that comes during a dump ends it, instead of waiting for it",
-                "BACKUP_ADMIN",
-            );
-            degrade(grants.everywhere("REPLICATION CLIENT"), "the position in the binary log is not recorded", "REPLICATION CLIENT");
-        }
-        Kind::Mariadb => {
-            let otherwise = if lock { "the view is taken under read locks on every table" } else { "the dump uses one connection only" };
-            let text = format!("{otherwise}, and a migration that comes during a dump ends it");
-            degrade(grants.everywhere("RELOAD"), &text, "RELOAD");
-            let may = ["BINLOG MONITOR", "REPLICATION CLIENT", "SUPER"].iter().any(|privilege| grants.everywhere(privilege));
-            degrade(may, "the position in the binary log is not recorded", "BINLOG MONITOR");
-        }
-    }
-    degrade(grants.everywhere("PROCESS"), "blocking connections cannot be named", "PROCESS");
-    if server.kind == Kind::Mysql && !lock {
-        let text = format!("{user} lacks LOCK TABLES on {schema}: the dump uses one connection only");
-        problems.push(Problem::new(Severity::Degrades, text).way_out(format!("GRANT LOCK TABLES ON {schema}.* TO {user}")));
-    }
+    problems.extend(told_and_missing(grants, For::Backup, database));
     problems
 }
 
@@ -74,11 +194,8 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
 pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>) {
     let user = &grants.user;
     let mut problems = Vec::new();
-    let side: Vec<&str> = [&schemas.stage, &schemas.before]
-        .into_iter()
-        .flat_map(|schema| grants.missing(&LOAD, schema).into_iter().chain(grants.missing(&RECORD, schema)))
-        .collect();
-    let road = if side.is_empty() { Road::SideCopy } else { Road::InPlace };
+    let is_beside = [&schemas.stage, &schemas.before].into_iter().all(|schema| needed_and_missing(grants, For::Beside, schema).is_empty());
+    let road = if is_beside { Road::SideCopy } else { Road::InPlace };
     if road == Road::InPlace {
         let way_out = way_out_beside(grants, &schemas.live);
         problems.push(
@@ -89,29 +206,32 @@ pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>
             .way_out(way_out),
         );
     }
-    let mut missing: Vec<&str> = grants.missing(&LOAD, &schemas.live).into_iter().chain(grants.missing(&OBJECTS, &schemas.live)).collect();
+    let mut needed = needed_and_missing(grants, For::Restore, &schemas.live);
     if road == Road::InPlace {
         // The record is within the live schema.
-        missing.extend(grants.missing(&RECORD, &schemas.live));
+        needed.extend(needed_and_missing(grants, For::Within, &schemas.live));
     }
-    if !missing.is_empty() {
-        let (list, schema) = (missing.join(", "), quote::name(&schemas.live));
-        problems.push(
-            Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}"))
-                .way_out(format!("GRANT {list} ON {schema}.* TO {user}")),
-        );
+    if !needed.is_empty() {
+        let (list, schema) = (needed.join(", "), quote::name(&schemas.live));
+        problems.push(Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}")).way_out(grant(
+            grants,
+            &needed,
+            &schemas.live,
+        )));
     }
-    let keeps_definers = ["SUPER", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"].iter().any(|privilege| grants.everywhere(privilege));
-    if !keeps_definers {
-        problems.push(
-            Problem::new(
-                Severity::Degrades,
-                format!("{user} may not keep the definers of triggers, views, routines and events: they will belong to {user}"),
-            )
-            .way_out(format!("GRANT SET_ANY_DEFINER ON *.* TO {user} (MySQL 8.2; before: SET_USER_ID; MariaDB: SET USER)")),
-        );
-    }
+    problems.extend(told_and_missing(grants, For::Restore, &schemas.live));
     (road, problems)
+}
+
+/// Those that are missing for giving privileges on single routines again, and the statement that gives them.
+pub(crate) fn for_routines(grants: &Grants, database: &str) -> Option<(String, String)> {
+    let names: Vec<&str> = missing(grants, For::Routines, database).filter_map(|right| right.any.first().copied()).collect();
+    (!names.is_empty()).then(|| (names.join(", "), grant(grants, &names, database)))
+}
+
+/// The statement that gives privileges on a database.
+fn grant(grants: &Grants, names: &[&str], database: &str) -> String {
+    format!("GRANT {} ON {}.* TO {}", names.join(", "), quote::name(database), grants.user)
 }
 
 /// The grant that lets a user make schemas beside a database.
@@ -121,6 +241,7 @@ pub(crate) fn way_out_beside(grants: &Grants, live: &str) -> String {
         let pattern = quote::name(&format!("{}\\_\\_%", live.replace('_', "\\_")));
         return format!("GRANT ALL ON {pattern}.* TO {user}");
     }
-    let list = LOAD.iter().chain(&RECORD).copied().collect::<Vec<_>>().join(", ");
+    let all = RIGHTS.iter().filter(|right| right.of == For::Beside).filter_map(|right| right.any.first().copied());
+    let list = all.collect::<Vec<_>>().join(", ");
     format!("GRANT {list} ON *.* TO {user} (partial_revokes is ON: there a pattern names no schemas)")
 }

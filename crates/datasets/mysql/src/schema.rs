@@ -81,6 +81,31 @@ pub(crate) struct Objects {
     pub(crate) triggers: Vec<Object>,
     /// Events.
     pub(crate) events: Vec<Object>,
+    /// Privileges on single routines, which go with the routine when it is dropped, as a restore has to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) routine_grants: Vec<RoutineGrant>,
+}
+
+/// Privileges of one account on one routine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RoutineGrant {
+    pub(crate) kind: ObjectKind,
+    pub(crate) routine: String,
+    /// `EXECUTE, ALTER ROUTINE`.
+    pub(crate) privileges: String,
+    /// `'user'@'host'`, or a role of MariaDB.
+    pub(crate) account: String,
+    /// Whether it may give them to others.
+    pub(crate) with_grant_option: bool,
+}
+
+impl RoutineGrant {
+    /// The statement that gives them; `routine` is quoted.
+    pub(crate) fn statement(&self, routine: &str) -> String {
+        let Self { kind, privileges, account, .. } = self;
+        let option = if self.with_grant_option { " WITH GRANT OPTION" } else { "" };
+        format!("GRANT {privileges} ON {} {routine} TO {account}{option}", kind.keyword())
+    }
 }
 
 impl Objects {
@@ -175,6 +200,9 @@ pub(crate) struct Table {
     /// Whether it keeps its history (MariaDB, `WITH SYSTEM VERSIONING`), which is read and loaded with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) versioned: bool,
+    /// Histograms of MySQL: column, and the server's own JSON.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) histograms: Vec<(String, String)>,
     /// The server's estimates, for the plan of chunks only.
     pub(crate) estimated_rows: u64,
     pub(crate) average_row_bytes: u64,

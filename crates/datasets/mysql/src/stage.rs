@@ -21,7 +21,7 @@ use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
 use crate::record::{Document, Record, State, drop_schema};
-use crate::schema::{FORMAT, Objects, Schema, read};
+use crate::schema::{FORMAT, Objects, Schema, Table, read};
 use crate::server::{Kind, Server};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
@@ -137,6 +137,22 @@ fn clear_live(session: &mut Session, schemas: &Schemas, schema: &Schema) -> Resu
     objects::set_defaults(session, &schemas.live, &schema.objects.charset, &schema.objects.collation)
 }
 
+/// Statistics as they were (MySQL 8.0.31 and newer). What the server does not take is told, and stops nothing.
+fn give_histograms(session: &mut Session, context: &Context, table: &Table) -> Result<()> {
+    for (column, data) in &table.histograms {
+        let (of, name) = (quote::name(&table.name), quote::name(column));
+        let sql = format!("ANALYZE NO_WRITE_TO_BINLOG TABLE {of} UPDATE HISTOGRAM ON {name} USING DATA {}", quote::comment(data));
+        // It says in its answer whether it took it.
+        let answer = session.rows_if_possible("give a histogram back", &sql)?.unwrap_or_default();
+        let is_taken = answer.iter().any(|record| record.text(2).is_ok_and(|kind| kind == "status"));
+        if !is_taken {
+            let text = format!("the histogram of {of}.{name} was not taken. Make it anew: ANALYZE TABLE {of} UPDATE HISTOGRAM ON {name}");
+            context.watch.see(Event::Warning(&text));
+        }
+    }
+    Ok(())
+}
+
 /// Hands every part to the next free loader.
 fn load(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn Snapshot, schema: &Schema, local: bool) -> Result<()> {
     let folders: HashMap<String, usize> = schema.tables.iter().enumerate().map(|(at, table)| (quote::file_name(&table.name), at)).collect();
@@ -191,6 +207,7 @@ fn add_keys(store: &MysqlStore, context: &Context, schemas: &Schemas, schema: &S
             for statement in definition.add_keys(&quote::name(&table.name)) {
                 session.run(&format!("add the keys of table {:?}", table.name), &statement)?;
             }
+            give_histograms(&mut session, context, table)?;
         }
     };
     std::thread::scope(|scope| {

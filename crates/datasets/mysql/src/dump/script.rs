@@ -132,6 +132,10 @@ fn objects_script(schema: &Schema) -> String {
     if *collation != defaults.collation {
         let _written = writeln!(text, "ALTER DATABASE CHARACTER SET {} COLLATE {};", defaults.charset, defaults.collation);
     }
+    // Their accounts may not be there.
+    for grant in &defaults.routine_grants {
+        let _written = writeln!(text, "-- {};", grant.statement(&quote::name(&grant.routine)).replace('\n', " "));
+    }
     let _written = writeln!(
         text,
         "SET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 1, unique_checks = 1;\nSET NAMES utf8mb4;"

@@ -1,5 +1,6 @@
 //! Reads a schema from a server. Changes nothing.
 
+mod grants;
 mod objects;
 mod sequences;
 mod tables;
@@ -12,6 +13,7 @@ use crate::quote;
 use crate::server::Server;
 use crate::session::Session;
 
+pub(crate) use grants::are_shown as routine_grants_are_shown;
 pub(crate) use objects::objects;
 pub(crate) use sequences::{has_defaults as has_sequence_defaults, is_next_value};
 pub(crate) use tables::{create_table, json_text, table_names};
@@ -39,6 +41,7 @@ pub(crate) fn tables_only(session: &mut Session, server: &Server, database: &str
         views: Vec::new(),
         triggers: Vec::new(),
         events: Vec::new(),
+        routine_grants: Vec::new(),
     };
     Ok(Schema::new(server.clone(), tables, objects, sequences))
 }

@@ -43,6 +43,7 @@ pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> 
         views: in_order(views),
         triggers,
         events,
+        routine_grants: super::grants::read(session, database)?,
     })
 }
 

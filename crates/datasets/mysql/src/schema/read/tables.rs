@@ -62,6 +62,7 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
     let mut keys = keys(session, database)?;
     let mut foreign_keys = foreign_keys(session, database)?;
     let partitions = partitions(session, database)?;
+    let mut histograms = histograms(session, database)?;
     let mut tables = Vec::new();
     for listed in list(session, database)? {
         let create = create_table(session, database, &listed.name)?;
@@ -73,6 +74,7 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
             column.default = definition::moment_of(&create, &column.name).or(column.default.take());
         }
         columns.extend(if listed.versioned { versioned::unnamed(&columns) } else { Vec::new() });
+        let histograms = histograms.remove(&listed.name).unwrap_or_default();
         tables.push(Table {
             columns,
             keys: keys.remove(&listed.name).unwrap_or_default(),
@@ -83,6 +85,7 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
             create,
             checks,
             versioned: listed.versioned,
+            histograms,
             estimated_rows: listed.rows,
             average_row_bytes: listed.row_bytes,
         });
@@ -221,6 +224,19 @@ fn foreign_keys(session: &mut Session, database: &str) -> Result<BTreeMap<String
         }
     }
     Ok(keys)
+}
+
+/// Of MySQL; MariaDB has no such table.
+fn histograms(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<(String, String)>>> {
+    let sql = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, CAST(HISTOGRAM AS CHAR) FROM information_schema.COLUMN_STATISTICS WHERE SCHEMA_NAME = {} ORDER BY 1, 2",
+        quote::text(database)
+    );
+    let mut histograms = BTreeMap::<String, Vec<(String, String)>>::new();
+    for record in session.rows_if_possible("read the histograms", &sql)?.unwrap_or_default() {
+        histograms.entry(record.text(0)?).or_default().push((record.text(1)?, record.text(2)?));
+    }
+    Ok(histograms)
 }
 
 fn partitions(session: &mut Session, database: &str) -> Result<BTreeMap<String, u64>> {
