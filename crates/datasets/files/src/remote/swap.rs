@@ -14,7 +14,7 @@ use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::Found;
 use crate::stage::{STAGED, Staged};
-use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since};
+use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since, told_whole};
 
 const SCRIPT: &str = include_str!("swap.sh");
 const STATUS: &str = include_str!("status.sh");
@@ -178,6 +178,9 @@ impl<'a> Words<'a> {
                 if named.len() < NAMED {
                     named.push(name.to_owned());
                 }
+            } else if let Some(name) = line.strip_prefix("whole ") {
+                let why = format!("{name:?} in {} could not be kept apart", self.there.address());
+                context.watch.see(Event::Warning(&told_whole(&why, run, self.spot.run.as_str())));
             } else if line == "folder" {
                 folders += 1;
             } else {

@@ -321,8 +321,14 @@ while [ $# -gt 0 ]; do
         rm -f -- "$run/tick"
         ;;
     since)
-        newer "$1" -execdir sh -c "$since" since "$run/since" "$here" {} + || fail "keep what was changed since"
-        [ -z "$(newer "$1" ! -type d -print -quit)" ] || fail "$(newer "$1" ! -type d -printf '%P could not be kept' -quit)"
+        newer "$1" -execdir sh -c "$since" since "$run/since" "$here" {} +
+        status=$?
+        # An undo does not end for it, and nothing is lost by it.
+        left=$(newer "$1" ! -type d -printf '%P' -quit) || status=1
+        if [ -n "$left" ] || [ "$status" != 0 ]; then
+            write since-is-in-stage ''
+            printf 'whole %s\0' "$left"
+        fi
         shift
         ;;
     remove)
@@ -330,8 +336,8 @@ while [ $# -gt 0 ]; do
         [ "$run" = "$name" ] || {
             door
             discard "$run/before"
-            discard "$run/stage"
-            if [ "$1" = keeps ] && [ -n "$(find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
+            [ "$1" = keeps ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
+            if [ "$1" = keeps ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
                 rm -f -- "$run/staged.json" "$run/at-work" "$run/room"
             else
                 # First: without it nobody takes what is left for a half replacement.

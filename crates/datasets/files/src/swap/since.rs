@@ -12,12 +12,12 @@ use plan::{Error, Result};
 use rustix::fs::{FileType, RenameFlags, Stat, renameat_with};
 use rustix::io::Errno;
 
-use super::steps::{SINCE, told_since};
+use super::steps::{SINCE, WHOLE, told_since, told_whole};
 use crate::hook::Hook;
 use crate::lent::Lent;
 use crate::run_folder::{RunFolder, failed};
 use crate::times::nanoseconds;
-use crate::walk::Walk;
+use crate::walk::{Found, Walk};
 
 /// How many are named.
 const NAMED: usize = 5;
@@ -47,45 +47,44 @@ fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) ->
     let (mut kept, mut to): (Kept, Option<Tree>) = (Kept::default(), None);
     for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
-        let found = match found {
-            Ok(found) => found,
-            Err(missed) if is_vanished(&missed.error) => continue,
-            // An undo does not end for it.
-            Err(missed) => {
-                let place = run.root.place_of(&missed.path);
-                let text = format!(
-                    "{} could not be looked at ({}): what was made in it since goes with the restored copy",
-                    place.display(),
-                    missed.error
-                );
-                context.watch.see(Event::Warning(&text));
-                continue;
-            }
+        let moved = match found {
+            Ok(found) => move_one(run, &found, time_ns, &mut kept, &mut to),
+            Err(missed) if is_vanished(&missed.error) => Ok(()),
+            Err(missed) => Err(failed(&run.root.place_of(&missed.path), "look at", missed.error)),
         };
-        let place = || run.root.place_of(&found.path);
-        let stat = stat_entry(&*found.folder, &found.name).map_err(|error| failed(&place(), "look at", error))?;
-        let Some(stat) = stat.filter(|stat| changed_ns(stat) > time_ns) else { continue };
-        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        // The undo of a later run has renamed it.
-        if is_folder && mtime_ns(&stat) <= time_ns {
-            continue;
-        }
-        let to = match &mut to {
-            Some(to) => to,
-            none => none.insert(Tree::of(run.make(SINCE)?, run.place().join(SINCE))),
-        };
-        let folder = if is_folder { found.path.as_path() } else { found.path.parent().unwrap_or_else(|| Path::new("")) };
-        let into = make_all(&run.root, to, folder)?;
-        if is_folder {
-            kept.folders += 1;
-        } else if move_into(&found.folder, &found.name, &into).map_err(|error| failed(&place(), "keep", error.into()))? {
-            kept.files += 1;
-            if kept.named.len() < NAMED {
-                kept.named.push(found.path.display().to_string());
-            }
+        // An undo does not end for it, and nothing is lost by it.
+        if let Err(error) = moved {
+            run.write_bytes(WHOLE, b"")?;
+            context.watch.see(Event::Warning(&told_whole(&error.chain(), &run.place().display().to_string(), run.spot.run.as_str())));
         }
     }
     Ok(kept)
+}
+
+fn move_one(run: &RunFolder, found: &Found, time_ns: i128, kept: &mut Kept, to: &mut Option<Tree>) -> Result<()> {
+    let place = || run.root.place_of(&found.path);
+    let stat = stat_entry(&*found.folder, &found.name).map_err(|error| failed(&place(), "look at", error))?;
+    let Some(stat) = stat.filter(|stat| changed_ns(stat) > time_ns) else { return Ok(()) };
+    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+    // The undo of a later run has renamed it.
+    if is_folder && mtime_ns(&stat) <= time_ns {
+        return Ok(());
+    }
+    let to = match to {
+        Some(to) => to,
+        none => none.insert(Tree::of(run.make(SINCE)?, run.place().join(SINCE))),
+    };
+    let folder = if is_folder { found.path.as_path() } else { found.path.parent().unwrap_or_else(|| Path::new("")) };
+    let into = make_all(&run.root, to, folder)?;
+    if is_folder {
+        kept.folders += 1;
+    } else if move_into(&found.folder, &found.name, &into).map_err(|error| failed(&place(), "keep", error.into()))? {
+        kept.files += 1;
+        if kept.named.len() < NAMED {
+            kept.named.push(found.path.display().to_string());
+        }
+    }
+    Ok(())
 }
 
 fn changed_ns(stat: &Stat) -> i128 {
