@@ -79,6 +79,10 @@ owned() {
     return $status
 }
 
+at() {
+    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work"
+}
+
 # A call whose connection broke may go on here: no two at a time.
 alone() {
     waited=0
@@ -88,8 +92,7 @@ alone() {
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1
     done
-    write at-work "$(uname -n) $$
-"
+    at 2>/dev/null || { rm -- "$run/room" && at; } || fail "write into $name"
     shut
 }
 
@@ -122,7 +125,7 @@ write() {
     # Always a new file: one that is there may lead elsewhere.
     rm -f -- "$run/$1.new" || fail "write $1"
     # A full volume must be undone and settled all the same.
-    printf '%s' "$2" 2>/dev/null >"$run/$1.new" || { rm -- "$run/room" && printf '%s' "$2" >"$run/$1.new"; } || fail "write $1: no room"
+    printf '%s' "$2" 2>/dev/null >"$run/$1.new" || { rm -- "$run/room" && printf '%s' "$2" >"$run/$1.new"; } || fail "write $1"
     stable "$run/$1.new"
     mv -f -- "$run/$1.new" "$run/$1" || fail "write $1"
     stable "$run"
