@@ -256,11 +256,19 @@ since='
     done
 '
 
+data_below() {
+    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o "$@"
+}
+
+# Where no file at all is unchanged, the platform has touched them all (fsGroup, SELinux): then what was written since counts.
 newer() {
     time=$1
     shift
-    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o \
-        -newerct "@$time" \( ! -type d -o -newermt "@$time" \) "$@"
+    if [ -n "$(data_below ! -type d ! -newerct "@$time" -printf x -quit)" ]; then
+        data_below -newerct "@$time" \( ! -type d -o -newermt "@$time" \) "$@"
+    else
+        data_below -newerct "@$time" -newermt "@$time" "$@"
+    fi
 }
 
 hold

@@ -1,5 +1,8 @@
 //! Before a cut-over is undone: what was made or changed since it goes to `since/`, under its path. The restored data would go with it else, and nobody has it
 //! twice. What changed is told by the volume's own clock: the time at which an inode changed cannot be set by anybody.
+//!
+//! A platform may touch all files when it mounts a volume for new pods (Kubernetes gives them to a group: `fsGroup`; labels of SELinux). Where no file at all is
+//! unchanged, that was it: then what was written or made since counts.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use beneath::{Tree, Writer, is_vanished, meta_of, mtime_ns, stat_entry};
 use plan::ports::{Context, Event};
 use plan::{Error, Result};
-use rustix::fs::{FileType, RenameFlags, Stat, renameat_with};
+use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
 
 use super::steps::{SINCE, WHOLE, told_since, told_whole};
@@ -45,10 +48,11 @@ pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()>
 
 fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<Kept> {
     let (mut kept, mut to): (Kept, Option<Tree>) = (Kept::default(), None);
+    let change = Change { since_ns: time_ns, all_touched: all_touched(run, time_ns, context, lent)? };
     for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
         let moved = match found {
-            Ok(found) => move_one(run, &found, time_ns, &mut kept, &mut to),
+            Ok(found) => move_one(run, &found, change, &mut kept, &mut to),
             Err(missed) if is_vanished(&missed.error) => Ok(()),
             Err(missed) => Err(failed(&run.root.place_of(&missed.path), "look at", missed.error)),
         };
@@ -61,15 +65,11 @@ fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) ->
     Ok(kept)
 }
 
-fn move_one(run: &RunFolder, found: &Found, time_ns: i128, kept: &mut Kept, to: &mut Option<Tree>) -> Result<()> {
+fn move_one(run: &RunFolder, found: &Found, change: Change, kept: &mut Kept, to: &mut Option<Tree>) -> Result<()> {
     let place = || run.root.place_of(&found.path);
     let stat = stat_entry(&*found.folder, &found.name).map_err(|error| failed(&place(), "look at", error))?;
-    let Some(stat) = stat.filter(|stat| changed_ns(stat) > time_ns) else { return Ok(()) };
-    let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    // The undo of a later run has renamed it.
-    if is_folder && mtime_ns(&stat) <= time_ns {
-        return Ok(());
-    }
+    let Some(stat) = stat.filter(|stat| change.is_in(stat, found)) else { return Ok(()) };
+    let is_folder = is_folder(&stat);
     let to = match to {
         Some(to) => to,
         none => none.insert(Tree::of(run.make(SINCE)?, run.place().join(SINCE))),
@@ -85,6 +85,49 @@ fn move_one(run: &RunFolder, found: &Found, time_ns: i128, kept: &mut Kept, to: 
         }
     }
     Ok(())
+}
+
+/// What counts as changed.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    since_ns: i128,
+    all_touched: bool,
+}
+
+impl Change {
+    fn is_in(self, stat: &Stat, found: &Found) -> bool {
+        let is_written = mtime_ns(stat) > self.since_ns;
+        let is_touched = changed_ns(stat) > self.since_ns;
+        // A folder that the undo of a later run has renamed is touched too, but nothing in it was changed.
+        is_touched && (is_written || !is_folder(stat) && (!self.all_touched || self.is_new(found)))
+    }
+
+    /// Made since; no, where the file system does not tell.
+    fn is_new(self, found: &Found) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let made = statx(&*found.folder, &found.name, flags, StatxFlags::BTIME).ok();
+        made.filter(|stat| stat.stx_mask & StatxFlags::BTIME.bits() != 0)
+            .is_some_and(|stat| i128::from(stat.stx_btime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_btime.tv_nsec) > self.since_ns)
+    }
+}
+
+/// Whether there are files, and none is unchanged. Ends at the first that is.
+fn all_touched(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<bool> {
+    let mut touched = false;
+    for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
+        context.stop.check()?;
+        let Ok(found) = found else { continue };
+        match stat_entry(&*found.folder, &found.name) {
+            Ok(Some(stat)) if !is_folder(&stat) && changed_ns(&stat) <= time_ns => return Ok(false),
+            Ok(Some(stat)) => touched |= !is_folder(&stat),
+            _ => {}
+        }
+    }
+    Ok(touched)
+}
+
+fn is_folder(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 fn changed_ns(stat: &Stat) -> i128 {
