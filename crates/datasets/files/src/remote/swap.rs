@@ -173,8 +173,8 @@ impl<'a> Words<'a> {
             let line = String::from_utf8_lossy(line);
             if let Some(name) = line.strip_prefix("late ") {
                 context.watch.see(Event::Warning(&told_late(&format!("{:?} in {}", name, self.there.address()), &format!("{run}/{LATE}"))));
-            } else if let Some(name) = line.strip_prefix("since /") {
-                files += 1;
+            } else if let Some((count, name)) = line.strip_prefix("since ").and_then(|rest| rest.split_once(" /")) {
+                files += count.parse::<u64>().unwrap_or(1);
                 if named.len() < NAMED {
                     named.push(name.to_owned());
                 }

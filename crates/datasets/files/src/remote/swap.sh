@@ -244,16 +244,22 @@ since='
     "$here"/*) ;;
     *) exit 1 ;;
     esac
-    mkdir -p -m 700 -- "$to" "$to${at#"$here"}" || exit 1
+    to=$to${at#"$here"}
+    mkdir -p -m 700 -- "$to" || exit 1
     for name; do
-        as=$to${at#"$here"}/${name#./}
+        shift
+        as=$to/${name#./}
         if [ -d "$name" ] && [ ! -L "$name" ]; then
             mkdir -p -m 700 -- "$as" && printf "folder\0"
-        else
-            if [ -e "$as" ] || [ -L "$as" ]; then mv -nT -- "$as" "${as%/*}/since-$(stat -c %i -- "$as")" || exit 1; fi
-            mv -nT -- "$name" "$as" && printf "since %s\0" "${at#"$here"}/${name#./}"
+            continue
         fi
+        # Made again since an earlier try: both are kept.
+        if [ -e "$as" ] || [ -L "$as" ]; then mv -nT -- "$as" "$to/since-$(stat -c %i -- "$as")" || exit 1; fi
+        set -- "$@" "$name"
     done
+    [ $# -gt 0 ] || exit 0
+    mv -n -t "$to" -- "$@" || exit 1
+    printf "since %s %s\0" $# "${at#"$here"}/${1#./}"
 '
 
 data_below() {
