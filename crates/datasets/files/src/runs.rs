@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_folder::{RunFolder, Spot, failed};
 use crate::stage::{STAGE, STAGED};
-use crate::swap::steps::{BEFORE, LATE, Phase, SINCE, SWAP, Swap};
+use crate::swap::steps::{BEFORE, LATE, Phase, SINCE, SWAP, Swap, WHOLE};
 use crate::walk::OWN_FOLDER;
 
 /// Name of the file of the mark.
@@ -86,7 +86,7 @@ impl Found {
             has_stage: there.contains(&STAGE),
             has_before: there.contains(&BEFORE),
             has_late: there.contains(&LATE),
-            has_since: there.contains(&SINCE),
+            has_since: there.contains(&SINCE) || there.contains(&WHOLE),
         })
     }
 
@@ -261,8 +261,8 @@ impl Found {
     /// What is in it that was made after the set and after the data that it replaced.
     fn kept_by_nobody_else(&self) -> &'static str {
         match (self.has_since, self.has_late) {
-            (true, _) => " (with since/: what was made or changed after its cut-over, until its undo)",
-            (false, true) => " (with late/: what was made in the middle of its swap)",
+            (true, _) => " (with what was made or changed after its cut-over, until its undo)",
+            (false, true) => " (with what was made in the middle of its swap)",
             (false, false) => "",
         }
     }
@@ -317,7 +317,7 @@ pub(crate) fn list(root: &Arc<Tree>) -> Result<Vec<Found>> {
 /// What a run's folder says.
 pub(crate) fn read(run: &RunFolder) -> Result<Found> {
     let mut there = Vec::new();
-    for name in [STAGED, STAGE, BEFORE, LATE, SINCE] {
+    for name in [STAGED, STAGE, BEFORE, LATE, SINCE, WHOLE] {
         if run.has(name)? {
             there.push(name);
         }

@@ -10,6 +10,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, FileType, accessat, fstatfs, fstatvfs};
+use rustix::io::Errno;
 
 use crate::hook::Hook;
 use crate::mounts::is_fixed;
@@ -125,7 +126,7 @@ pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Durati
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::RegularFile {
             extent.size_bytes += u64::try_from(stat.st_size).unwrap_or(0);
-            if accessat(&*found.folder, &found.name, Access::READ_OK, AtFlags::EACCESS).is_err() {
+            if accessat(&*found.folder, &found.name, Access::READ_OK, AtFlags::EACCESS) == Err(Errno::ACCESS) {
                 extent.unreadable += 1;
                 extent.first_unreadable.get_or_insert_with(|| found.path.clone());
             }

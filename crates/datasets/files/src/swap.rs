@@ -18,7 +18,7 @@ use plan::{Class, Error, Result};
 use rustix::fs::{RenameFlags, fstat, fsync, renameat, renameat_with};
 use rustix::io::Errno;
 
-use self::steps::{BEFORE, Hands, KEPT, LATE, SINCE, SWAP, Seen, Step};
+use self::steps::{BEFORE, Hands, KEPT, LATE, SINCE, SWAP, Seen, Step, WHOLE};
 use crate::hook::{Hook, Moment};
 use crate::mounts;
 use crate::remove::remove;
@@ -227,10 +227,12 @@ impl Acting<'_> {
     /// First the data, last what tells of it. The mark goes before the folder: without it nobody takes what is left for a half replacement.
     fn remove(&self, keeps: bool) -> Result<()> {
         let (root, spot, stop) = (&self.run.root, &self.run.spot, &self.context.stop);
-        for name in [BEFORE, STAGE].into_iter().chain(KEPT.into_iter().filter(|_| !keeps)) {
+        let stays_whole = keeps && self.run.has(WHOLE)?;
+        let goes = |name: &str| name == BEFORE || !keeps || (name == STAGE && !stays_whole);
+        for name in [BEFORE, STAGE].into_iter().chain(KEPT).filter(|name| goes(name)) {
             remove(root, &spot.inside(name), stop)?;
         }
-        if keeps && self.holds_kept()? {
+        if keeps && (stays_whole || self.holds_kept()?) {
             return [STAGED, ROOM].into_iter().try_for_each(|name| self.run.remove_file(name));
         }
         self.run.remove_file(MARK)?;

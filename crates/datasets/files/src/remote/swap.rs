@@ -14,7 +14,7 @@ use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::Found;
 use crate::stage::{STAGED, Staged};
-use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since};
+use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since, told_whole};
 
 const SCRIPT: &str = include_str!("swap.sh");
 const STATUS: &str = include_str!("status.sh");
@@ -173,11 +173,14 @@ impl<'a> Words<'a> {
             let line = String::from_utf8_lossy(line);
             if let Some(name) = line.strip_prefix("late ") {
                 context.watch.see(Event::Warning(&told_late(&format!("{:?} in {}", name, self.there.address()), &format!("{run}/{LATE}"))));
-            } else if let Some(name) = line.strip_prefix("since /") {
-                files += 1;
+            } else if let Some((count, name)) = line.strip_prefix("since ").and_then(|rest| rest.split_once(" /")) {
+                files += count.parse::<u64>().unwrap_or(1);
                 if named.len() < NAMED {
                     named.push(name.to_owned());
                 }
+            } else if let Some(name) = line.strip_prefix("whole ") {
+                let why = format!("{name:?} in {} could not be kept apart", self.there.address());
+                context.watch.see(Event::Warning(&told_whole(&why, run, self.spot.run.as_str())));
             } else if line == "folder" {
                 folders += 1;
             } else {

@@ -79,6 +79,10 @@ owned() {
     return $status
 }
 
+at() {
+    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work"
+}
+
 # A call whose connection broke may go on here: no two at a time.
 alone() {
     waited=0
@@ -88,8 +92,7 @@ alone() {
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1
     done
-    write at-work "$(uname -n) $$
-"
+    at 2>/dev/null || { rm -- "$run/room" && at; } || fail "write into $name"
     shut
 }
 
@@ -122,7 +125,7 @@ write() {
     # Always a new file: one that is there may lead elsewhere.
     rm -f -- "$run/$1.new" || fail "write $1"
     # A full volume must be undone and settled all the same.
-    printf '%s' "$2" 2>/dev/null >"$run/$1.new" || { rm -- "$run/room" && printf '%s' "$2" >"$run/$1.new"; } || fail "write $1: no room"
+    printf '%s' "$2" 2>/dev/null >"$run/$1.new" || { rm -- "$run/room" && printf '%s' "$2" >"$run/$1.new"; } || fail "write $1"
     stable "$run/$1.new"
     mv -f -- "$run/$1.new" "$run/$1" || fail "write $1"
     stable "$run"
@@ -241,23 +244,37 @@ since='
     "$here"/*) ;;
     *) exit 1 ;;
     esac
-    mkdir -p -m 700 -- "$to" "$to${at#"$here"}" || exit 1
+    to=$to${at#"$here"}
+    mkdir -p -m 700 -- "$to" || exit 1
     for name; do
-        as=$to${at#"$here"}/${name#./}
+        shift
+        as=$to/${name#./}
         if [ -d "$name" ] && [ ! -L "$name" ]; then
             mkdir -p -m 700 -- "$as" && printf "folder\0"
-        else
-            if [ -e "$as" ] || [ -L "$as" ]; then mv -nT -- "$as" "${as%/*}/since-$(stat -c %i -- "$as")" || exit 1; fi
-            mv -nT -- "$name" "$as" && printf "since %s\0" "${at#"$here"}/${name#./}"
+            continue
         fi
+        # Made again since an earlier try: both are kept.
+        if [ -e "$as" ] || [ -L "$as" ]; then mv -nT -- "$as" "$to/since-$(stat -c %i -- "$as")" || exit 1; fi
+        set -- "$@" "$name"
     done
+    [ $# -gt 0 ] || exit 0
+    mv -n -t "$to" -- "$@" || exit 1
+    printf "since %s %s\0" $# "${at#"$here"}/${1#./}"
 '
 
+data_below() {
+    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o "$@"
+}
+
+# Where no file at all is unchanged, the platform has touched them all (fsGroup, SELinux): then what was written since counts.
 newer() {
     time=$1
     shift
-    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o \
-        -newerct "@$time" \( ! -type d -o -newermt "@$time" \) "$@"
+    if [ -n "$(data_below ! -type d ! -newerct "@$time" -printf x -quit)" ]; then
+        data_below -newerct "@$time" \( ! -type d -o -newermt "@$time" \) "$@"
+    else
+        data_below -newerct "@$time" -newermt "@$time" "$@"
+    fi
 }
 
 hold
@@ -321,8 +338,14 @@ while [ $# -gt 0 ]; do
         rm -f -- "$run/tick"
         ;;
     since)
-        newer "$1" -execdir sh -c "$since" since "$run/since" "$here" {} + || fail "keep what was changed since"
-        [ -z "$(newer "$1" ! -type d -print -quit)" ] || fail "$(newer "$1" ! -type d -printf '%P could not be kept' -quit)"
+        newer "$1" -execdir sh -c "$since" since "$run/since" "$here" {} +
+        status=$?
+        # An undo does not end for it, and nothing is lost by it.
+        left=$(newer "$1" ! -type d -printf '%P' -quit) || status=1
+        if [ -n "$left" ] || [ "$status" != 0 ]; then
+            write since-is-in-stage ''
+            printf 'whole %s\0' "$left"
+        fi
         shift
         ;;
     remove)
@@ -330,8 +353,8 @@ while [ $# -gt 0 ]; do
         [ "$run" = "$name" ] || {
             door
             discard "$run/before"
-            discard "$run/stage"
-            if [ "$1" = keeps ] && [ -n "$(find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
+            [ "$1" = keeps ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
+            if [ "$1" = keeps ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
                 rm -f -- "$run/staged.json" "$run/at-work" "$run/room"
             else
                 # First: without it nobody takes what is left for a half replacement.

@@ -1,5 +1,8 @@
 //! Before a cut-over is undone: what was made or changed since it goes to `since/`, under its path. The restored data would go with it else, and nobody has it
 //! twice. What changed is told by the volume's own clock: the time at which an inode changed cannot be set by anybody.
+//!
+//! A platform may touch all files when it mounts a volume for new pods (Kubernetes gives them to a group: `fsGroup`; labels of SELinux). Where no file at all is
+//! unchanged, that was it: then what was written or made since counts.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,15 +12,15 @@ use std::sync::Arc;
 use beneath::{Tree, Writer, is_vanished, meta_of, mtime_ns, stat_entry};
 use plan::ports::{Context, Event};
 use plan::{Error, Result};
-use rustix::fs::{FileType, RenameFlags, Stat, renameat_with};
+use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
 
-use super::steps::{SINCE, told_since};
+use super::steps::{SINCE, WHOLE, told_since, told_whole};
 use crate::hook::Hook;
 use crate::lent::Lent;
 use crate::run_folder::{RunFolder, failed};
 use crate::times::nanoseconds;
-use crate::walk::Walk;
+use crate::walk::{Found, Walk};
 
 /// How many are named.
 const NAMED: usize = 5;
@@ -45,47 +48,86 @@ pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()>
 
 fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<Kept> {
     let (mut kept, mut to): (Kept, Option<Tree>) = (Kept::default(), None);
+    let change = Change { since_ns: time_ns, all_touched: all_touched(run, time_ns, context, lent)? };
     for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
-        let found = match found {
-            Ok(found) => found,
-            Err(missed) if is_vanished(&missed.error) => continue,
-            // An undo does not end for it.
-            Err(missed) => {
-                let place = run.root.place_of(&missed.path);
-                let text = format!(
-                    "{} could not be looked at ({}): what was made in it since goes with the restored copy",
-                    place.display(),
-                    missed.error
-                );
-                context.watch.see(Event::Warning(&text));
-                continue;
-            }
+        let moved = match found {
+            Ok(found) => move_one(run, &found, change, &mut kept, &mut to),
+            Err(missed) if is_vanished(&missed.error) => Ok(()),
+            Err(missed) => Err(failed(&run.root.place_of(&missed.path), "look at", missed.error)),
         };
-        let place = || run.root.place_of(&found.path);
-        let stat = stat_entry(&*found.folder, &found.name).map_err(|error| failed(&place(), "look at", error))?;
-        let Some(stat) = stat.filter(|stat| changed_ns(stat) > time_ns) else { continue };
-        let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        // The undo of a later run has renamed it.
-        if is_folder && mtime_ns(&stat) <= time_ns {
-            continue;
-        }
-        let to = match &mut to {
-            Some(to) => to,
-            none => none.insert(Tree::of(run.make(SINCE)?, run.place().join(SINCE))),
-        };
-        let folder = if is_folder { found.path.as_path() } else { found.path.parent().unwrap_or_else(|| Path::new("")) };
-        let into = make_all(&run.root, to, folder)?;
-        if is_folder {
-            kept.folders += 1;
-        } else if move_into(&found.folder, &found.name, &into).map_err(|error| failed(&place(), "keep", error.into()))? {
-            kept.files += 1;
-            if kept.named.len() < NAMED {
-                kept.named.push(found.path.display().to_string());
-            }
+        // An undo does not end for it, and nothing is lost by it.
+        if let Err(error) = moved {
+            run.write_bytes(WHOLE, b"")?;
+            context.watch.see(Event::Warning(&told_whole(&error.chain(), &run.place().display().to_string(), run.spot.run.as_str())));
         }
     }
     Ok(kept)
+}
+
+fn move_one(run: &RunFolder, found: &Found, change: Change, kept: &mut Kept, to: &mut Option<Tree>) -> Result<()> {
+    let place = || run.root.place_of(&found.path);
+    let stat = stat_entry(&*found.folder, &found.name).map_err(|error| failed(&place(), "look at", error))?;
+    let Some(stat) = stat.filter(|stat| change.is_in(stat, found)) else { return Ok(()) };
+    let is_folder = is_folder(&stat);
+    let to = match to {
+        Some(to) => to,
+        none => none.insert(Tree::of(run.make(SINCE)?, run.place().join(SINCE))),
+    };
+    let folder = if is_folder { found.path.as_path() } else { found.path.parent().unwrap_or_else(|| Path::new("")) };
+    let into = make_all(&run.root, to, folder)?;
+    if is_folder {
+        kept.folders += 1;
+    } else if move_into(&found.folder, &found.name, &into).map_err(|error| failed(&place(), "keep", error.into()))? {
+        kept.files += 1;
+        if kept.named.len() < NAMED {
+            kept.named.push(found.path.display().to_string());
+        }
+    }
+    Ok(())
+}
+
+/// What counts as changed.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    since_ns: i128,
+    all_touched: bool,
+}
+
+impl Change {
+    fn is_in(self, stat: &Stat, found: &Found) -> bool {
+        let is_written = mtime_ns(stat) > self.since_ns;
+        let is_touched = changed_ns(stat) > self.since_ns;
+        // A folder that the undo of a later run has renamed is touched too, but nothing in it was changed.
+        is_touched && (is_written || !is_folder(stat) && (!self.all_touched || self.is_new(found)))
+    }
+
+    /// Made since; no, where the file system does not tell.
+    fn is_new(self, found: &Found) -> bool {
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let made = statx(&*found.folder, &found.name, flags, StatxFlags::BTIME).ok();
+        made.filter(|stat| stat.stx_mask & StatxFlags::BTIME.bits() != 0)
+            .is_some_and(|stat| i128::from(stat.stx_btime.tv_sec) * 1_000_000_000 + i128::from(stat.stx_btime.tv_nsec) > self.since_ns)
+    }
+}
+
+/// Whether there are files, and none is unchanged. Ends at the first that is.
+fn all_touched(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<bool> {
+    let mut touched = false;
+    for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
+        context.stop.check()?;
+        let Ok(found) = found else { continue };
+        match stat_entry(&*found.folder, &found.name) {
+            Ok(Some(stat)) if !is_folder(&stat) && changed_ns(&stat) <= time_ns => return Ok(false),
+            Ok(Some(stat)) => touched |= !is_folder(&stat),
+            _ => {}
+        }
+    }
+    Ok(touched)
+}
+
+fn is_folder(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
 }
 
 fn changed_ns(stat: &Stat) -> i128 {

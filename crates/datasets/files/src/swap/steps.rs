@@ -26,6 +26,8 @@ pub(crate) const BEFORE: &str = "before";
 pub(crate) const LATE: &str = "late";
 /// Name of the folder of what was made or changed after the cut-over, when that was undone.
 pub(crate) const SINCE: &str = "since";
+/// Name of the file that says that the restored copy stays with what was made since, because that could not be kept apart.
+pub(crate) const WHOLE: &str = "since-is-in-stage";
 /// The folders that hold what nobody can make again: they outlive an undo.
 pub(crate) const KEPT: [&str; 2] = [LATE, SINCE];
 /// Name of the file of the phase.
@@ -254,5 +256,12 @@ pub(crate) fn told_since(files: u64, folders: u64, named: &[String], place: &str
     format!(
         "made or changed since the cut-over: {files} files{named}, and {folders} folders in which something was made, changed or removed. They are not in the data \
          that is live again; they are kept in {place}/{SINCE} until `abandon {run} --remove --drop-previous` removes them"
+    )
+}
+
+/// What is told when something could not be kept apart.
+pub(crate) fn told_whole(why: &str, place: &str, run: &str) -> String {
+    format!(
+        "{why}: it may have changed since the cut-over, so all of the restored copy stays in {place}/{STAGE} until `abandon {run} --remove --drop-previous` removes it"
     )
 }

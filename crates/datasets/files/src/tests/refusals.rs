@@ -85,8 +85,8 @@ fn a_mount_at_the_top_is_read_but_not_swapped() {
     assert_eq!(kept.evidence.facts.get("mount-points").map(String::as_str), Some("1"));
     let (store, context) = (store(&target), context());
     assert_eq!(store.look(&context).unwrap().road, Road::InPlace);
-    let place = stage(&target, &memory, &kept, Road::SideCopy);
-    let error = store.cut_over(&context, &place).unwrap_err();
+    let place = store.reserve(&context, &kept, Road::SideCopy).unwrap();
+    let error = store.stage(&context, &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap_err();
     assert_eq!(error.class(), Class::Refused);
     assert!(target.join("volume").exists());
     store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();

@@ -80,7 +80,7 @@ fn what_was_made_since_the_cut_over_is_kept_beside_and_told() {
         for way in &all {
             let left = way.leftovers(&context).unwrap();
             assert_eq!(left.len(), 1);
-            assert!(left[0].what.contains("since/") && left[0].holds == Holds::Previous, "{left:?}");
+            assert!(left[0].what.contains("changed after its cut-over") && left[0].holds == Holds::Previous, "{left:?}");
         }
         let left = store.leftovers(&context).unwrap();
         store.remove_leftover(&context, &left[0]).unwrap();
@@ -112,6 +112,33 @@ fn where_nothing_was_made_since_nothing_is_kept() {
 }
 
 #[test]
+fn a_platform_that_touches_all_files_does_not_make_them_changed() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = outside(&target);
+        let (memory, kept) = backup(&source);
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        // As a kubelet does for `fsGroup`: every file and folder, with what it has already.
+        shell(
+            &target,
+            "touch -d @4000000000 c; touch -d @1000000 c; find . -mindepth 1 -path ./.threescale-backup -prune -o -exec chown -h 0:0 {} +",
+        );
+        shell(&target, "echo up > a/b/up; cp -p a/f a/copied; echo changed > a/b/gone");
+        store.undo(&context(), &place).unwrap();
+        assert_eq!(outside(&target), before);
+        store.discard(&context(), &place, Discard::Staged).unwrap();
+        let found = shell(&target.join(".threescale-backup/01jrun/since"), "find . -mindepth 1 -printf '%y %p\n' | sort");
+        // The time of `deep` lies in the future: nobody can tell that it was not written since. Programs in a pod do not tell when a file was made.
+        let copied = if way == 0 { "f ./a/copied\n" } else { "" };
+        let wanted = format!("d ./a\nd ./a/b\nd ./a/b/c\nf ./a/b/c/deep\nf ./a/b/gone\nf ./a/b/up\n{copied}");
+        assert_eq!(String::from_utf8_lossy(&found), wanted, "way {way}");
+    }
+}
+
+#[test]
 fn an_undo_that_broke_while_it_kept_goes_on_and_keeps_all() {
     let (guard, source, target) = trees();
     let before = outside(&target);
@@ -137,6 +164,38 @@ fn an_undo_that_broke_while_it_kept_goes_on_and_keeps_all() {
     store(&target).discard(&context(), &place, Discard::Staged).unwrap();
     let all = shell(&target, "cd .threescale-backup/01jrun/since; find . -type f | sort | xargs cat");
     assert_eq!(String::from_utf8_lossy(&all), "1\n2\n3\n4\n5\n6\nmeanwhile");
+}
+
+#[test]
+fn what_cannot_be_kept_apart_stays_with_all_of_the_restored_copy() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = outside(&target);
+        let (memory, kept) = backup(&source);
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        match way {
+            // A path that is too long for the programs over there.
+            1 => shell(&target, "n=$(printf 'd%.0s' {1..200}); for i in {1..30}; do mkdir $n; cd -P $n; done; echo up > up"),
+            // Something that cannot be moved.
+            _ => shell(&target, "mkdir up; echo up > up/up; chattr +i up/up"),
+        };
+        let (context, watch) = watched();
+        assert_eq!(store.undo(&context, &place).unwrap(), Undone::PreviousIsLive);
+        assert_eq!(outside(&target), before);
+        store.discard(&context, &place, Discard::Staged).unwrap();
+        assert_eq!(outside(&target), before);
+        assert!(warned(&watch).iter().any(|text| text.contains("01jrun/stage until `abandon 01jrun")), "{:?}", warned(&watch));
+        let found =
+            shell(&target.join(".threescale-backup/01jrun/stage"), "chattr -R -i . 2>/dev/null || true; find . -name up -type f -printf x");
+        assert_eq!(found, b"x");
+        let left = store.leftovers(&context).unwrap();
+        assert!(left[0].holds == Holds::Previous && left[0].what.contains("changed after its cut-over"), "{left:?}");
+        store.remove_leftover(&context, &left[0]).unwrap();
+        assert!(!target.join(".threescale-backup").exists());
+    }
 }
 
 #[test]
