@@ -91,6 +91,13 @@ impl RedisStore {
                             .way_out("Try again when `redis-cli INFO persistence` says loading:0."),
                     );
                 }
+                Reply::Bytes(text) if String::from_utf8_lossy(&text).lines().any(|line| line.trim_end() == "cluster_enabled:1") => {
+                    let text = format!(
+                        "{endpoint} is in cluster mode, which 3scale does not support: it has its share of the keys, and one logical database"
+                    );
+                    problems
+                        .push(Problem::new(Severity::Blocks, text).way_out("Give the address of a server that is not in cluster mode."));
+                }
                 // Not logged in, or not ready: nothing to look at.
                 Reply::Error(text) => {
                     return Err(Reply::Error(text)
