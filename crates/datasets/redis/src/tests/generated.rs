@@ -191,39 +191,44 @@ fn random_keys_go_there_and_back_on_every_server() {
     let given = std::env::var("THREESCALE_BACKUP_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let rounds = if given.is_some() { 1 } else { ROUNDS };
     for seed in (given.unwrap_or(FIRST_SEED)..).take(usize::try_from(rounds).unwrap()) {
-        let servers = RedisKind::ALL.map(|kind| (kind, Redis::start_kind(kind, &["--repl-diskless-sync-delay", "0"]).unwrap()));
-        let mut dice = Dice::new(seed);
-        for (at, (kind, server)) in servers.iter().enumerate() {
-            println!("THREESCALE_BACKUP_SEED={seed} {kind:?}");
-            fill(server, *kind, &mut dice, KEYS);
-            say(&mut connect(server, 1), "RPUSH resque:queue:priority a b");
-            let (whole, first) = (digest(server), held(server, 0, false));
-            assert_eq!(first.len(), usize::try_from(KEYS).unwrap());
-            let store = store(server);
-            let set = backup(&store).unwrap();
-            damage(server);
-            let damaged = held(server, 0, false);
+        // A panic names its thread.
+        let thread = std::thread::Builder::new().name(format!("THREESCALE_BACKUP_SEED={seed}"));
+        std::thread::scope(|scope| thread.spawn_scoped(scope, || one_round(seed)).unwrap().join().unwrap());
+    }
+}
 
-            let place = restore(&store, &set, "random", Road::SideCopy);
-            assert_eq!(held(server, 0, false), first, "{seed} {kind:?}");
-            store.undo(&context("random"), &place).unwrap();
-            assert_eq!(held(server, 0, false), damaged, "{seed} {kind:?}");
-            store.cut_over(&context("random"), &place).unwrap();
-            store.discard(&context("random"), &place, Discard::Previous).unwrap();
-            assert_eq!((digest(server), held(server, 0, false)), (whole.clone(), first.clone()), "{seed} {kind:?}");
-            damage(server);
-            let place = restore(&store, &set, "random-place", Road::InPlace);
-            store.discard(&context("random-place"), &place, Discard::Previous).unwrap();
-            assert_eq!((digest(server), held(server, 0, false)), (whole, first.clone()), "{seed} {kind:?} in place");
+fn one_round(seed: u64) {
+    let servers = RedisKind::ALL.map(|kind| (kind, Redis::start_kind(kind, &["--repl-diskless-sync-delay", "0"]).unwrap()));
+    let mut dice = Dice::new(seed);
+    for (at, (kind, server)) in servers.iter().enumerate() {
+        fill(server, *kind, &mut dice, KEYS);
+        say(&mut connect(server, 1), "RPUSH resque:queue:priority a b");
+        let (whole, first) = (digest(server), held(server, 0, false));
+        assert_eq!(first.len(), usize::try_from(KEYS).unwrap());
+        let store = store(server);
+        let set = backup(&store).unwrap();
+        damage(server);
+        let damaged = held(server, 0, false);
 
-            // Into each newer server that takes it.
-            let older = held(server, 0, *kind == RedisKind::Redis6);
-            for (newer, target) in servers.iter().skip(at + 1).filter(|_| at < 2) {
-                let place = restore(&self::store(target), &set, "upgrade", Road::SideCopy);
-                assert_eq!(held(target, 0, *kind == RedisKind::Redis6), older, "{seed} {kind:?} into {newer:?}");
-                self::store(target).undo(&context("upgrade"), &place).unwrap();
-                self::store(target).discard(&context("upgrade"), &place, Discard::Staged).unwrap();
-            }
+        let place = restore(&store, &set, "random", Road::SideCopy);
+        assert_eq!(held(server, 0, false), first, "{seed} {kind:?}");
+        store.undo(&context("random"), &place).unwrap();
+        assert_eq!(held(server, 0, false), damaged, "{seed} {kind:?}");
+        store.cut_over(&context("random"), &place).unwrap();
+        store.discard(&context("random"), &place, Discard::Previous).unwrap();
+        assert_eq!((digest(server), held(server, 0, false)), (whole.clone(), first.clone()), "{seed} {kind:?}");
+        damage(server);
+        let place = restore(&store, &set, "random-place", Road::InPlace);
+        store.discard(&context("random-place"), &place, Discard::Previous).unwrap();
+        assert_eq!((digest(server), held(server, 0, false)), (whole, first.clone()), "{seed} {kind:?} in place");
+
+        // Into each newer server that takes it.
+        let older = held(server, 0, *kind == RedisKind::Redis6);
+        for (newer, target) in servers.iter().skip(at + 1).filter(|_| at < 2) {
+            let place = restore(&self::store(target), &set, "upgrade", Road::SideCopy);
+            assert_eq!(held(target, 0, *kind == RedisKind::Redis6), older, "{seed} {kind:?} into {newer:?}");
+            self::store(target).undo(&context("upgrade"), &place).unwrap();
+            self::store(target).discard(&context("upgrade"), &place, Discard::Staged).unwrap();
         }
     }
 }
