@@ -30,6 +30,14 @@ pub enum RedisKind {
 impl RedisKind {
     /// All, from the oldest.
     pub const ALL: [Self; 4] = [Self::Redis6, Self::Redis, Self::NewestRedis, Self::Valkey];
+
+    /// The version of its program; `None` where there is none on this machine.
+    #[must_use]
+    pub fn version(self) -> Option<String> {
+        let output = children::command(program(self).ok()?).arg("--version").output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.split_whitespace().find_map(|word| word.strip_prefix("v=").map(str::to_owned))
+    }
 }
 
 /// A running server. Ends with the value.
@@ -53,8 +61,8 @@ impl Redis {
     ///
     /// # Errors
     /// As `start`.
-    pub fn start_on_socket(options: &[&str]) -> Result<Self> {
-        Self::start_at(Reach::Socket, RedisKind::Redis, options)
+    pub fn start_on_socket(kind: RedisKind, options: &[&str]) -> Result<Self> {
+        Self::start_at(Reach::Socket, kind, options)
     }
 
     /// As `start`, of another kind.
@@ -168,7 +176,8 @@ fn program(kind: RedisKind) -> Result<PathBuf> {
         RedisKind::Redis => find("redis-server"),
         RedisKind::Redis6 => find_redis6(),
         RedisKind::NewestRedis => find_newest("redis-server"),
-        RedisKind::Valkey => find_newest("valkey-server"),
+        // As packages install it, where there is no private prefix.
+        RedisKind::Valkey => find_newest("valkey-server").or_else(|_| find("valkey-server")),
     }
 }
 

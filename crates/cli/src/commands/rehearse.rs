@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use lab::{Mysql, MysqlKind, Postgres, Redis};
+use lab::{Mysql, MysqlKind, Postgres, Redis, RedisKind};
 use plan::choice::Whose;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
@@ -80,7 +80,7 @@ impl Stage {
             StoreKind::MySql => self.mysql(name, MysqlKind::Mysql),
             StoreKind::MariaDb => self.mysql(name, MysqlKind::Mariadb),
             StoreKind::PostgreSql => self.postgres(name),
-            StoreKind::Redis => self.redis(name),
+            StoreKind::Redis => self.redis(name, kept),
             StoreKind::Files => self.files(name),
             other @ (StoreKind::Objects | StoreKind::Other(_)) => {
                 Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server")))
@@ -104,8 +104,8 @@ impl Stage {
         Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, postgres_data_set::Options::default())))
     }
 
-    fn redis(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let server = Redis::start_on_socket(&[])?;
+    fn redis(&mut self, name: DataSetName, kept: &KeptDataSet) -> Result<Arc<dyn DataSet>> {
+        let server = Redis::start_on_socket(redis_kind(name, kept)?, &[])?;
         let labels: &[&'static str] = if name == DataSetName::BackendRedis { &["storage", "queues"] } else { &["system"] };
         let address = |(db, label)| Ok((label, redis_data_set::Address::parse(&server.url(db))?));
         let addresses = (0..).zip(labels.iter().copied()).map(address).collect::<Result<Vec<_>>>()?;
@@ -122,6 +122,24 @@ impl Stage {
         self.folders.push(folder);
         Ok(Arc::new(store))
     }
+}
+
+/// A program on this machine that loads the set's RDB.
+fn redis_kind(name: DataSetName, kept: &KeptDataSet) -> Result<RedisKind> {
+    let kinds = [RedisKind::Redis, RedisKind::NewestRedis, RedisKind::Valkey];
+    let found: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, kind.version()?))).collect();
+    let is_valkey = |kind| kind == RedisKind::Valkey;
+    if let Some((kind, _)) = found.iter().find(|(kind, version)| redis_data_set::loads(&kept.evidence, is_valkey(*kind), version)) {
+        return Ok(*kind);
+    }
+    let product = |kind| if is_valkey(kind) { "Valkey" } else { "Redis" };
+    let mut here: Vec<String> = found.iter().map(|(kind, version)| format!("{} {version}", product(*kind))).collect();
+    here.dedup();
+    let here = if here.is_empty() { "no program redis-server or valkey-server".to_owned() } else { here.join(", ") };
+    let rdb = kept.evidence.facts.get("rdb-version").map_or("unknown", String::as_str);
+    Err(Error::refused(format!("{name} is of {} (RDB version {rdb}), which nothing on this machine loads: there is {here}", kept.store)).hint(
+        "Install redis-server of that version or a newer one (for a set of Valkey: valkey-server) so that it is on the PATH; `--only` rehearses the other data sets.",
+    ))
 }
 
 fn run(command: &mut std::process::Command, what: &str) -> Result<()> {

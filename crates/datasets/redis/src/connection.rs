@@ -19,8 +19,8 @@ pub(crate) use reply::{Reply, is_forbidden};
 
 /// Input buffer, and the size at which pending output is sent.
 const BUFFER_BYTES: usize = 256 << 10;
-/// The longest reply that is held in memory; longer ones (values) are read as streams.
-const REPLY_MAX_BYTES: u64 = 64 << 20;
+/// The longest reply that is held in memory: the longest key that a server takes. Values are read as streams.
+const REPLY_MAX_BYTES: u64 = 512 << 20;
 
 /// How long things may take, and who may stop them.
 #[derive(Clone)]

@@ -20,6 +20,7 @@ use crate::queues::{FACT, Rules};
 use crate::replication::{Asked, open_view};
 use crate::server::Server;
 use crate::store::functions::note_libraries;
+use crate::store::limits::what_ends_a_pull;
 use crate::store::mark::{HALF, OLD_HALF, half_loaded_by};
 use crate::store::modules::note_modules;
 use crate::store::{Named, RedisStore, ServerAt};
@@ -167,7 +168,7 @@ impl Maker {
         let databases = at.databases.iter().map(|named| Database::new(named.database, base_ms, self.rules(named))).collect();
         let mut pass = Pass::new(&self.context, self.data_set, Verb::Dump, databases, opened.now_ms);
         let (mut files, road) = match opened.reading {
-            Reading::View(view) => (pass.by_replication(*view, files)?, "replication"),
+            Reading::View(view) => (self.pulled(at, pass.by_replication(*view, files))?, "replication"),
             Reading::Scan(mut connection) => {
                 let files = pass.by_scan(&mut connection, &opened.server, files)?;
                 refuse_half_loaded(&mut connection, at)?;
@@ -196,6 +197,18 @@ impl Maker {
             note_database(named, &database.tally.buckets, database.expired, &database.markers, evidence);
         }
         Ok(files)
+    }
+
+    /// A pull that broke is told what may have ended it.
+    fn pulled(&self, at: &ServerAt, read: Result<Files>) -> Result<Files> {
+        read.map_err(|error| {
+            let limits = Limits { stops: Vec::new(), ..self.limits.clone() };
+            let settings = || Connection::open(&at.address, &limits).and_then(|mut connection| what_ends_a_pull(&mut connection));
+            match (error.class() == plan::Class::Transient).then(settings) {
+                Some(Ok(Some(settings))) => error.hint(settings),
+                _ => error,
+            }
+        })
     }
 
     /// Queues are listed in the evidence, whatever a restore will do with them.

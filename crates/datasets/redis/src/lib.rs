@@ -24,6 +24,7 @@ mod tally;
 pub use address::{Address, Endpoint, Sentinels};
 pub use dump::is_stream;
 pub use queues::queues_of;
+pub use server::loads;
 pub use store::{FileRoad, Options, RedisStore, Restart};
 
 /// The name under which connections of this program are seen in `CLIENT LIST`.

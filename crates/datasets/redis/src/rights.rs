@@ -116,6 +116,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::Restore, "set", Keys::Own, With(&["SET", "KEY", "x", "XX", "NX"])),
     right(For::Restore, "del", Keys::Own, With(&["DEL", "KEY"])),
     right(For::Restore, "dbsize", Keys::None, With(&["DBSIZE"])),
+    right(For::Restore, "randomkey", Keys::None, With(&["RANDOMKEY"])),
     right(For::Restore, "flushdb", Keys::None, With(&["FLUSHDB", "x"])),
     right(For::Restore, "watch", Keys::Own, With(&["WATCH", "KEY"])),
     right(For::Restore, "unwatch", Keys::None, With(&["UNWATCH"])),

@@ -4,9 +4,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use plan::Result;
+use plan::evidence::Evidence;
 
 use crate::connection::Connection;
 use crate::rdb::{Dialect, Format};
+
+/// Whether a server of that product and version loads a set.
+#[must_use]
+pub fn loads(evidence: &Evidence, is_valkey: bool, version: &str) -> bool {
+    let server = Server::parse(&format!("{}:{version}", if is_valkey { "valkey_version" } else { "redis_version" }));
+    let format = |version: &str| version.parse().ok().map(Format::of_version);
+    let versions = evidence.facts.get("rdb-version").map_or("", String::as_str);
+    versions.split(", ").all(|version| format(version).is_some_and(|format| server.accepts(format)))
+}
 
 /// A server as it described itself.
 #[derive(Debug, Clone, Default)]
@@ -149,6 +159,23 @@ mod tests {
         assert!(valkey("9.0.0").accepts(Format::of_version(80)) && valkey("9.0.0").accepts(Format::of_version(11)));
         assert!(!valkey("9.0.0").accepts(Format::of_version(12)) && !valkey("8.1.0").accepts(Format::of_version(80)));
         assert!(!redis("8.2.0").accepts(Format::of_version(80)));
+    }
+
+    #[test]
+    fn a_set_tells_which_programs_load_it() {
+        let of = |versions: &str| Evidence { facts: [("rdb-version".to_owned(), versions.to_owned())].into(), ..Evidence::default() };
+        for (versions, redis7, redis8, valkey9) in [
+            ("9", true, true, true),
+            ("10", true, true, true),
+            ("12", false, true, false),
+            ("80", false, false, true),
+            ("10, 12", false, true, false),
+            ("", false, false, false),
+        ] {
+            let evidence = of(versions);
+            let found = (loads(&evidence, false, "7.0.15"), loads(&evidence, false, "8.0.6"), loads(&evidence, true, "9.1.2"));
+            assert_eq!(found, (redis7, redis8, valkey9), "{versions}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod fits;
 pub(crate) mod functions;
 mod left_out;
 mod leftovers;
+pub(crate) mod limits;
 mod loader;
 mod look;
 pub(crate) mod mark;

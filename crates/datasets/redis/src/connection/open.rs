@@ -9,7 +9,7 @@ use plan::{Error, Result};
 use rustls::{ClientConnection, StreamOwned};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Connection, Limits, handshake};
+use super::{Connection, Limits, Reply, handshake};
 use crate::address::{Address, Endpoint, Sentinels};
 
 /// Reads and writes give up this often to look at the stop flag.
@@ -62,19 +62,50 @@ impl Connection {
         };
         let mut connection = connect(&endpoint, address, limits)?;
         connection.login(address.user.as_deref(), address.password.as_ref())?;
-        let _named = connection.ask(&[b"CLIENT", b"SETNAME", crate::CLIENT_NAME.as_bytes()])?;
-        Ok(connection)
+        // Refusing the name is fine; refusing the connection is not.
+        match connection.ask(&[b"CLIENT", b"SETNAME", crate::CLIENT_NAME.as_bytes()])? {
+            Reply::Error(text) if is_turned_away(&text) => Err(turned_away(&connection.peer, &text)),
+            _ => Ok(connection),
+        }
     }
 
     fn login(&mut self, user: Option<&str>, password: Option<&SecretString>) -> Result<()> {
-        let Some(password) = password.map(|password| password.expose_secret().as_bytes()) else { return Ok(()) };
+        let Some(password) = password.map(|password| password.expose_secret().as_bytes()) else {
+            if let Some(user) = user {
+                // A user of the ACL who needs no password (`nopass`) takes any. Other clients do not log in at all then, so a refusal is none.
+                if let Reply::Error(text) = self.ask(&[b"AUTH", user.as_bytes(), b""])?
+                    && is_turned_away(&text)
+                {
+                    return Err(turned_away(&self.peer, &text));
+                }
+            }
+            return Ok(());
+        };
         let reply = match user {
             Some(user) => self.ask(&[b"AUTH", user.as_bytes(), password])?,
             None => self.ask(&[b"AUTH", password])?,
         };
+        if let Reply::Error(text) = &reply
+            && is_turned_away(text)
+        {
+            return Err(turned_away(&self.peer, text));
+        }
         reply.ok().map_err(|error| error.in_class(plan::Class::Refused).during(format!("log in to {}", self.peer)))?;
         Ok(())
     }
+}
+
+/// Whether a server has refused the connection itself, and closes it.
+fn is_turned_away(text: &str) -> bool {
+    text.starts_with("DENIED") || text.contains("max number of clients")
+}
+
+fn turned_away(peer: &str, text: &str) -> Error {
+    let said = format!("{peer} refuses the connection: {text:?}");
+    if text.starts_with("DENIED") {
+        return Error::refused(said).hint("It is in protected mode: it has no password and takes connections from its own machine only. Connect from there, or give it a password and the password to the address.");
+    }
+    Error::transient(said).hint("All its connections are taken: try again later, or `redis-cli CONFIG SET maxclients …` raises their number; `redis-cli CLIENT LIST` says whose they are.")
 }
 
 fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Connection> {
@@ -148,7 +179,7 @@ fn ask_sentinel(at: &Endpoint, group: &str, address: &Address, sentinels: &Senti
     }
     let replicas = connection.call(&[b"SENTINEL", b"slaves", group.as_bytes()])?.list();
     Ok(replicas.into_iter().find_map(|replica| {
-        let fields: Vec<String> = replica.list().iter().map(super::Reply::text).collect();
+        let fields: Vec<String> = replica.list().iter().map(Reply::text).collect();
         let field = |name: &str| fields.iter().position(|field| field == name).and_then(|at| fields.get(at + 1));
         let usable = field("flags").is_some_and(|flags| !flags.contains("down") && !flags.contains("disconnected"));
         let port = field("port").and_then(|port| port.parse().ok())?;

@@ -10,8 +10,9 @@ use super::packed::{Packed, intset, listpack, ziplist, zipmap};
 use super::source::{Source, Tap};
 use super::{Dialect, Format};
 
-/// The longest packed node. Redis keeps them at some kilobytes; its own limit for lists is 64 KiB unless configured otherwise.
-const NODE_MAX_BYTES: u64 = 64 << 20;
+/// The longest packed node: the limit of the servers themselves (`SIZE_SAFETY_LIMIT` in `src/ziplist.c`, 1 GiB, and a header). They keep nodes at some
+/// kilobytes, but before Redis 7.0 an element of any length is in a node of its own.
+const NODE_MAX_BYTES: u64 = (1 << 30) + (4 << 10);
 
 /// What a value is, whatever its encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::source::{Source, Tap};
 use super::value::{Shape, unknown};
 use super::*;
 
-/// The longest key, auxiliary field or function library.
-const TEXT_MAX_BYTES: u64 = 16 << 20;
+/// The longest key, auxiliary field or function library: what a server takes at once (`proto-max-bulk-len`), unless that was raised.
+const TEXT_MAX_BYTES: u64 = 512 << 20;
 
 /// What comes before a value.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -52,6 +52,10 @@ pub(crate) fn run(mut connection: Connection, is_7: bool, of: &[For], databases:
     for (right, words) in last {
         if right.command == "psync" {
             drop(connection.ask(&[b"DISCARD"])?);
+            // Before 7.0 it can be queued; some of these servers would send all they have, whatever the offset is.
+            if !is_7 {
+                drop(connection.ask(&[b"MULTI"])?);
+            }
         }
         ask(connection, right, words, &mut outcome)?;
     }
@@ -85,9 +89,7 @@ fn judge(command: &'static str, text: &str, keys: Option<Keys>, outcome: &mut Ou
     match text.split(' ').next().unwrap_or_default() {
         "NOPERM" if lower.contains("access database") => {}
         "NOPERM" if lower.contains(" key") => {
-            if outcome.keys != Some(Keys::All) {
-                outcome.keys = keys;
-            }
+            outcome.keys = outcome.keys.filter(|known| *known == Keys::All).or(keys);
         }
         "NOPERM" => {
             outcome.forbidden.insert(command);

@@ -61,7 +61,7 @@ impl RedisStore {
         if !lacks.is_nothing() {
             problems.push(lacks.problem(Severity::Blocks, &format!("nothing can be loaded beside the live data at {endpoint}")));
         }
-        refuses_writes(at, &lacks, problems);
+        refuses_writes(at, &lacks, Road::SideCopy, problems);
         let reading = self.reading(context, at, server)?;
         if reading.is_closed() {
             problems.push(reading.scan.problem(Severity::Blocks, &format!("what was loaded at {endpoint} could not be read back")));
@@ -91,6 +91,13 @@ impl RedisStore {
                             .way_out("Try again when `redis-cli INFO persistence` says loading:0."),
                     );
                 }
+                Reply::Bytes(text) if String::from_utf8_lossy(&text).lines().any(|line| line.trim_end() == "cluster_enabled:1") => {
+                    let text = format!(
+                        "{endpoint} is in cluster mode, which 3scale does not support: it has its share of the keys, and one logical database"
+                    );
+                    problems
+                        .push(Problem::new(Severity::Blocks, text).way_out("Give the address of a server that is not in cluster mode."));
+                }
                 // Not logged in, or not ready: nothing to look at.
                 Reply::Error(text) => {
                     return Err(Reply::Error(text)
@@ -115,12 +122,16 @@ impl RedisStore {
     }
 }
 
-/// A server that refuses writes: why, and what helps.
-pub(crate) fn refuses_writes(at: &ServerAt, lacking: &Lacking, problems: &mut Vec<Problem>) {
+/// A server that refuses writes: why, and what helps. In place, what is emptied first makes room where the memory is full.
+pub(crate) fn refuses_writes(at: &ServerAt, lacking: &Lacking, road: Road, problems: &mut Vec<Problem>) {
     let endpoint = at.address.endpoint();
     for (code, text) in &lacking.outcome.states {
         let (why, way_out) = match code.as_str() {
-            "OOM" => ("has reached maxmemory", "Raise it: `redis-cli CONFIG GET maxmemory`, then `redis-cli CONFIG SET maxmemory …`."),
+            "OOM" if road == Road::InPlace => continue,
+            "OOM" => (
+                "has reached maxmemory",
+                "Raise it (`redis-cli CONFIG GET maxmemory`, then `redis-cli CONFIG SET maxmemory …`), or restore with --in-place.",
+            ),
             "MISCONF" => (
                 "could not save its data, and takes no writes until it can",
                 "Look at its log and at the room on its disk, then `redis-cli BGSAVE`. `redis-cli CONFIG SET stop-writes-on-bgsave-error no` lets it write without.",

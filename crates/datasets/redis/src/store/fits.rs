@@ -4,10 +4,11 @@ use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Problem, Road, Severity};
 
+use super::limits::limits_fit;
 use super::modules::modules_fit;
 use super::place::free_databases;
 use super::{RedisStore, ServerAt};
-use crate::connection::{Connection, Reply};
+use crate::connection::Connection;
 use crate::rdb::Format;
 use crate::server::Server;
 
@@ -42,7 +43,7 @@ impl RedisStore {
             if number("functions") > 0 {
                 self.functions_fit(context, at, &server, facts, &mut problems)?;
             }
-            value_fits(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
+            limits_fit(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
             if road == Road::SideCopy {
                 room(at, &mut connection, &server, number("used-memory"), &mut problems)?;
                 self.beside_is_allowed(context, at, &server, &mut problems)?;
@@ -81,17 +82,6 @@ pub(crate) fn state_problems(at: &ServerAt, server: &Server, problems: &mut Vec<
     if server.number("aof_enabled") == 1 && server.field("aof_last_write_status") == "err" {
         problems.push(Problem::new(Severity::Blocks, format!("{endpoint} cannot write its AOF")).way_out("Look at its disk and its log."));
     }
-}
-
-/// Whether the longest value passes (`proto-max-bulk-len`, 512 MiB by default).
-fn value_fits(at: &ServerAt, connection: &mut Connection, largest: u64, problems: &mut Vec<Problem>) -> Result<()> {
-    let setting = connection.ask(&[b"CONFIG", b"GET", b"proto-max-bulk-len"])?.list();
-    let limit = setting.get(1).and_then(Reply::number).and_then(|limit| u64::try_from(limit).ok()).unwrap_or(512 << 20);
-    if largest + 64 > limit {
-        let text = format!("the set has a value of {largest} bytes, {} takes at most {limit} at once", at.address.endpoint());
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise proto-max-bulk-len there for the restore."));
-    }
-    Ok(())
 }
 
 /// Empty databases, and memory for two copies.

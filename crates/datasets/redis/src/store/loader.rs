@@ -12,6 +12,8 @@ use crate::rdb::walk::KeyHead;
 
 /// Replies that may be outstanding.
 const AHEAD: usize = 4000;
+/// Bytes of the keys whose replies may be outstanding, so that long names are not gathered.
+const AHEAD_BYTES: usize = 4 << 20;
 /// Pending output that is sent.
 const SEND_BYTES: usize = 128 << 10;
 /// A value that is not in the list of big ones has at most this many bytes.
@@ -29,13 +31,24 @@ pub(crate) struct Loader {
     payload: Vec<u8>,
     crc: u64,
     waiting: VecDeque<Vec<u8>>,
+    waiting_bytes: usize,
     pub(crate) bytes: u64,
 }
 
 impl Loader {
     pub(crate) fn new(connection: Connection, version: u16) -> Self {
         let payload = Vec::new();
-        Self { connection, version, head: KeyHead::default(), long: None, payload, crc: 0, waiting: VecDeque::new(), bytes: 0 }
+        Self {
+            connection,
+            version,
+            head: KeyHead::default(),
+            long: None,
+            payload,
+            crc: 0,
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            bytes: 0,
+        }
     }
 
     /// A key; its raw value follows through the tap. `long` is the size of a value that is too long for memory.
@@ -95,9 +108,13 @@ impl Loader {
             }
             (None, None) => {}
         }
+        self.waiting_bytes += self.head.key.len();
         self.waiting.push_back(std::mem::take(&mut self.head.key));
         if self.connection.pending_bytes() >= SEND_BYTES {
             self.connection.flush()?;
+        }
+        if self.waiting_bytes >= AHEAD_BYTES {
+            return self.drain(0);
         }
         if self.waiting.len() >= AHEAD { self.drain(AHEAD / 2) } else { Ok(()) }
     }
@@ -108,6 +125,7 @@ impl Loader {
         while self.waiting.len() > outstanding {
             let reply = self.connection.reply()?;
             let key = self.waiting.pop_front().unwrap_or_default();
+            self.waiting_bytes -= key.len();
             reply.ok().map_err(|error| error.during(format!("RESTORE of the key {:?} at {}", printable(&key), self.connection.peer())))?;
         }
         Ok(())

@@ -84,7 +84,7 @@ impl RedisStore {
         let mut problems = Vec::new();
         let lacks = self.restore_lacks(context, at, server, Road::InPlace, &[])?;
         if lacks.is_nothing() {
-            refuses_writes(at, &lacks, &mut problems);
+            refuses_writes(at, &lacks, Road::InPlace, &mut problems);
             let reading = self.reading(context, at, server)?;
             if reading.is_closed() {
                 problems.push(reading.scan.problem(Severity::Blocks, &format!("what was loaded at {endpoint} cannot be read back")));

@@ -16,7 +16,7 @@ use crate::tally::{Buckets, DatabaseTally};
 use crate::{Address, Options, RedisStore};
 
 /// Walks a whole file, digesting.
-fn walk(bytes: &[u8]) -> plan::Result<Buckets> {
+pub(super) fn walk(bytes: &[u8]) -> plan::Result<Buckets> {
     let mut walk = Walk::begin(Source::new(bytes, NoTap))?;
     let mut tally = DatabaseTally::new(0);
     loop {
