@@ -11,6 +11,8 @@ use plan::{Error, Result};
 
 const PREFIX: &str = "threescale-lab-";
 const LOCK: &str = ".owner";
+/// A path of a socket has 107 bytes at most (`sockaddr_un`); the longest name of one in a folder is `.s.PGSQL.65535.lock`.
+const PATH_BYTES_MAX: usize = 87;
 
 /// Ends with the value; see the module.
 pub(crate) struct Folder {
@@ -28,7 +30,12 @@ impl Folder {
             // What is in it may be a production's data.
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(&parent)
-            .during(|| format!("make a folder in {}", parent.display()))?;
+            .during(|| format!("make a folder in {}", parent.display()))
+            .map_err(|error| error.hint("TMPDIR names another place for temporary folders."))?;
+        if made.path().as_os_str().len() > PATH_BYTES_MAX {
+            return Err(Error::refused(format!("the path of {} is too long for the sockets of servers in it", made.path().display()))
+                .hint("Name a folder with a shorter path in TMPDIR, such as /tmp."));
+        }
         // Locked before it has its name: whoever sees the name finds the lock held.
         let unnamed = made.path().join(".owner.new");
         let lock = File::create(&unnamed).during(|| format!("create {}", unnamed.display()))?;

@@ -213,7 +213,7 @@ pub(crate) struct Forget {
     /// … of the last N years
     #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_YEARLY")]
     pub keep_yearly: Option<u32>,
-    /// Keep all sets younger than this, e.g. 36h, 30d, 12w
+    /// Keep all sets younger than this, e.g. 36h, 30d, 12w, 6mo
     #[arg(long, value_name = "TIME", env = "THREESCALE_BACKUP_KEEP_WITHIN")]
     pub keep_within: Option<String>,
     /// Apply the rules to sets without an installation's name too, as to one installation: version 0.1.0 took such

@@ -120,9 +120,18 @@ fn installation(app: &App, config: &Config) -> Result<InstallationId> {
     Ok(InstallationId { identity: first.map(|(_, identity)| identity), ..id })
 }
 
+/// The length of time to keep. `m` alone is refused: it is minutes here and months elsewhere (restic), and the wrong one of the two forgets all sets but one.
 fn within(text: &str) -> Result<Span> {
-    let parsed = text.parse::<Span>();
-    parsed.map_err(|error| Error::refused(format!("--keep-within {text} is not a time")).because(error).hint("Write 36h, 30d, 12w or 1y."))
+    const WAYS: &str = "Write 36h, 30d, 12w, 6mo or 1y.";
+    if text.split(|letter: char| !letter.is_ascii_alphabetic()).any(|unit| unit == "m") {
+        return Err(Error::refused(format!("--keep-within {text}: nobody knows whether m is minutes or months")).hint(WAYS));
+    }
+    let span = text.parse::<Span>();
+    let span = span.map_err(|error| Error::refused(format!("--keep-within {text} is not a time")).because(error).hint(WAYS))?;
+    if span.is_zero() {
+        return Err(Error::refused(format!("--keep-within {text} keeps nothing")).hint("Leave it out, or give a time.").hint(WAYS));
+    }
+    Ok(span)
 }
 
 fn does_something(report: &ForgetReport) -> bool {
@@ -242,4 +251,25 @@ fn space_line(space: &Space) -> String {
     ];
     let named: Vec<_> = parts.iter().filter(|(_, size)| *size > 0).map(|(name, size)| format!("{} {name}", bytes(*size))).collect();
     format!("space   {} in all: {}", bytes(space.total_bytes()), named.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_time_to_keep_that_may_be_minutes_or_months_is_refused() {
+        for text in ["6m", "1y6m", "1y 6 m", "6m1d", "0d", "0", "", "many"] {
+            let error = within(text).unwrap_err();
+            assert_eq!(error.class(), plan::Class::Refused, "{text}");
+            assert!(error.hints().iter().any(|hint| hint.contains("6mo")), "{text}: {error:?}");
+        }
+        assert_eq!(within("6mo").unwrap().get_months(), 6);
+        assert_eq!(within("90min").unwrap().get_minutes(), 90);
+        assert_eq!(within("1y6mo").unwrap().get_years(), 1);
+        assert_eq!(within("36h").unwrap().get_hours(), 36);
+        assert_eq!(within("P6M").unwrap().get_months(), 6);
+    }
 }

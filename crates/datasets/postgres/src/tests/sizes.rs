@@ -44,7 +44,8 @@ fn nothing_stands_still_whatever_the_sizes_of_values_and_however_many_work() {
             let store = store_at(&server.url("zync"));
             let context = Context { workers, ..context(&format!("01jd000000000000000{workers}")).0 };
             let (memory, verdict) = pull(store.dump(&context).unwrap()).unwrap();
-            let set = (Arc::new(memory), kept(&Memory(Vec::new()), verdict));
+            let kept = kept(&memory, verdict);
+            let set = (Arc::new(memory), kept);
             let place = store.reserve(&context, &set.1, Road::SideCopy).unwrap();
             store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1).unwrap();
             prove(&store, &context, &place, &set.1);
