@@ -167,7 +167,7 @@ fn broken_ones_end_in_an_error(dice: &mut Dice, creates: &[String]) {
             characters.splice(at..until, dice.one(&PIECES).chars().take(usize::try_from(dice.below(4)).unwrap()));
         }
         let text: String = characters.into_iter().collect();
-        if let Ok(cut) = definition::cut(&text, |_| dice.0 % 2 == 0) {
+        if let Ok(cut) = definition::cut(&text, |_| dice.0.is_multiple_of(2)) {
             for item in cut.keys.iter().chain(&cut.foreign_keys).chain(&cut.checks) {
                 assert!(text.contains(item), "{item} is no part of {text}");
                 let name = definition::key_name(item);
