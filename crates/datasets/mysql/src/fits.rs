@@ -5,6 +5,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, StoreKind};
 
 use crate::cut_over;
+use crate::local_infile;
 use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::Grants;
@@ -15,6 +16,11 @@ use crate::schema::read;
 use crate::server::{Kind, Server, Version};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
+
+/// Room for what stands around the values of an `INSERT`.
+const STATEMENT_BYTES: u64 = 64 << 10;
+/// The least that a `max_allowed_packet` is in practice: rows of numbers, whose length an `INSERT` does not double, are below.
+const LEAST_PACKET_BYTES: u64 = 256 << 10;
 
 /// Everything in the way.
 pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
@@ -35,8 +41,8 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     problems.extend(collations(&mut session, kept, &server)?);
     problems.extend(server.misspelled(&store.address.database));
     problems.extend(names(kept, &server));
-    problems.extend(packet(kept, &server));
     let grants = Grants::ask(&mut session, server.kind)?;
+    problems.extend(packet(kept, &server, takes_files(store, &mut session, &grants)?));
     problems.extend(trust(&mut session, kept, &server, &grants)?);
     problems.extend(routine_grants(store, kept, &grants));
     problems.extend(privileges(store, &grants, road));
@@ -118,8 +124,30 @@ fn names(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
     })
 }
 
-fn packet(kept: &KeptDataSet, server: &Server) -> Option<Problem> {
+/// Whether rows are loaded from files, and not by `INSERT`.
+fn takes_files(store: &MysqlStore, session: &mut Session, grants: &Grants) -> Result<bool> {
+    let is_on = session.variable("GLOBAL.local_infile")?.as_deref() == Some("1");
+    Ok(!store.options.insert_only && (is_on || local_infile::may_switch(grants)))
+}
+
+fn packet(kept: &KeptDataSet, server: &Server, takes_files: bool) -> Option<Problem> {
     let longest: u64 = fact(kept, "longest-row-bytes")?.parse().ok()?;
+    // An INSERT writes bytes in hexadecimal.
+    let inserted = longest.saturating_mul(2) + STATEMENT_BYTES;
+    if !takes_files
+        && longest < server.max_allowed_packet_bytes
+        && inserted > server.max_allowed_packet_bytes
+        && inserted > LEAST_PACKET_BYTES
+    {
+        let text = format!(
+            "the longest row has {longest} bytes, an INSERT of it twice as many, and the server takes {} (max_allowed_packet)",
+            server.max_allowed_packet_bytes
+        );
+        return Some(Problem::new(Severity::Blocks, text).way_out(format!(
+            "SET GLOBAL local_infile = ON, or SET GLOBAL max_allowed_packet = {}",
+            (inserted + 1).next_power_of_two().min(1 << 30)
+        )));
+    }
     (longest >= server.max_allowed_packet_bytes).then(|| {
         Problem::new(
             Severity::Blocks,

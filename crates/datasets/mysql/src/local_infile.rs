@@ -3,8 +3,14 @@
 use plan::Result;
 
 use crate::place::Schemas;
+use crate::privileges::Grants;
 use crate::record::{Document, Record};
 use crate::session::Session;
+
+/// Whether a user may switch it on.
+pub(crate) fn may_switch(grants: &Grants) -> bool {
+    ["SUPER", "SYSTEM_VARIABLES_ADMIN"].iter().any(|privilege| grants.everywhere(privilege))
+}
 
 /// Whether the server takes local files; switches that on where it may, noting the old value first. Without a record (release 0.1.0, in place) it is not touched.
 pub(crate) fn open(session: &mut Session, schemas: &Schemas, record: &Record) -> Result<bool> {

@@ -5,6 +5,7 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 
 use crate::beside::{self, Beside};
 use crate::identity;
+use crate::local_infile;
 use crate::mark;
 use crate::objects;
 use crate::owned;
@@ -57,8 +58,7 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
             .way_out("End it before the cut-over: the swap waits for it, with a limit, and then changes nothing.")
     }));
     let local = session.variable("GLOBAL.local_infile")?.as_deref() == Some("1");
-    let may_switch = ["SUPER", "SYSTEM_VARIABLES_ADMIN"].iter().any(|privilege| grants.everywhere(privilege));
-    if !local && !may_switch {
+    if !local && !local_infile::may_switch(&grants) {
         restore.push(
             Problem::new(
                 Severity::Degrades,

@@ -3,6 +3,7 @@
 //! Statements that change something go through [`Session::run`] only, so that a test can stop the work after any of them. Never puts a
 //! statement's text into an error: it may hold data.
 
+mod answer;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -10,12 +11,14 @@ use std::sync::Arc;
 
 use line::{Line, Waiting};
 use mysql::prelude::Queryable;
-use mysql::{Conn, Row, Value};
+use mysql::{Conn, Row};
 use plan::{Class, Error, Result};
 
 use crate::address::{Address, MAX_PACKET_BYTES};
 use crate::asker::Asker;
 use crate::secure::EndsTls;
+
+pub(crate) use answer::Answer;
 
 /// Called with every changing statement before it runs; an error stops the work there.
 pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
@@ -233,7 +236,7 @@ impl Session {
     pub(crate) fn rows(&mut self, what: &str, sql: &str) -> Result<Vec<Answer>> {
         let _waiting = self.waiting();
         let rows: Vec<Row> = self.conn.query(sql).map_err(|error| self.failure(what, error))?;
-        Ok(rows.into_iter().map(Answer).collect())
+        Ok(rows.into_iter().map(Answer::new).collect())
     }
 
     /// What the server has against a statement that only reads.
@@ -253,7 +256,7 @@ impl Session {
     pub(crate) fn rows_if_possible(&mut self, what: &str, sql: &str) -> Result<Option<Vec<Answer>>> {
         let _waiting = self.waiting();
         match self.conn.query::<Row, _>(sql) {
-            Ok(rows) => Ok(Some(rows.into_iter().map(Answer).collect())),
+            Ok(rows) => Ok(Some(rows.into_iter().map(Answer::new).collect())),
             Err(mysql::Error::MySqlError(_)) => Ok(None),
             Err(error) => Err(self.failure(what, error)),
         }
@@ -297,57 +300,6 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
     match line {
         Some(line) => line.explain(error),
         None => error,
-    }
-}
-
-/// A row of a small result.
-pub(crate) struct Answer(Row);
-
-impl Answer {
-    /// The bytes of a cell; `None` for NULL and for a column that is not there.
-    pub(crate) fn bytes(&self, index: usize) -> Option<&[u8]> {
-        match self.0.as_ref(index) {
-            Some(Value::Bytes(bytes)) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// A cell as text.
-    pub(crate) fn maybe(&self, index: usize) -> Result<Option<String>> {
-        self.bytes(index)
-            .map(|bytes| {
-                String::from_utf8(bytes.to_vec())
-                    .map_err(|_| Error::failed(format!("{:?} of the server's answer is not UTF-8", self.column(index))))
-            })
-            .transpose()
-    }
-
-    /// A cell as text; empty for NULL.
-    pub(crate) fn text(&self, index: usize) -> Result<String> {
-        Ok(self.maybe(index)?.unwrap_or_default())
-    }
-
-    /// A cell as a number; 0 for NULL and for what is not one.
-    pub(crate) fn number(&self, index: usize) -> u64 {
-        self.bytes(index).and_then(|bytes| std::str::from_utf8(bytes).ok()).and_then(|text| text.parse().ok()).unwrap_or(0)
-    }
-
-    /// A cell by its column's name, in any case.
-    pub(crate) fn named(&self, name: &str) -> Result<Option<String>> {
-        self.position(name).map_or(Ok(None), |index| self.maybe(index))
-    }
-
-    /// The bytes of a cell by its column's name, in any case.
-    pub(crate) fn bytes_named(&self, name: &str) -> Option<&[u8]> {
-        self.position(name).and_then(|index| self.bytes(index))
-    }
-
-    fn position(&self, name: &str) -> Option<usize> {
-        self.0.columns_ref().iter().position(|column| column.name_str().eq_ignore_ascii_case(name))
-    }
-
-    fn column(&self, index: usize) -> String {
-        self.0.columns_ref().get(index).map(|column| column.name_str().into_owned()).unwrap_or_default()
     }
 }
 

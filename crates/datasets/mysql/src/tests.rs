@@ -3,6 +3,7 @@
 
 mod consistency;
 mod crash;
+mod definitions;
 mod elsewhere;
 mod fidelity;
 mod generated;

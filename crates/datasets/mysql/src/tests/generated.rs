@@ -15,25 +15,25 @@ use crate::Options;
 const ROUNDS: u64 = 6;
 
 /// xorshift64*: the tests of a seed are the same everywhere.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
+    pub(super) fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[usize::try_from(self.below(of.len() as u64)).unwrap()]
     }
 
-    fn hit(&mut self, one_in: u64) -> bool {
+    pub(super) fn hit(&mut self, one_in: u64) -> bool {
         self.below(one_in) == 0
     }
 }
@@ -297,11 +297,16 @@ fn one_life(server: &Mysql, seed: u64) {
     store.discard(&context, &place, Discard::Staged).unwrap();
 }
 
-const FIRST_SEED: u64 = 20_261_129;
+pub(super) const FIRST_SEED: u64 = 20_261_129;
+
+/// The seed that was given, or always the same.
+pub(super) fn given_seed() -> Option<u64> {
+    std::env::var("THREESCALE_BACKUP_SEED").ok().and_then(|seed| seed.parse().ok())
+}
 
 #[test]
 fn random_schemas_live_through_a_restore_and_its_undo() {
-    let given = std::env::var("THREESCALE_BACKUP_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let given = given_seed();
     let first = given.unwrap_or(FIRST_SEED);
     std::thread::scope(|scope| {
         for kind in SERVERS {

@@ -223,6 +223,16 @@ fn inserts_stay_below_the_largest_packet() {
         let place = stage(&store, &context("1"), &held, &kept, Road::SideCopy);
         store.cut_over(&context("1"), &place).unwrap();
         assert_same(&before, &all_of(&server, "system"), "after the cut-over");
+        // One that no INSERT holds is said by the plan, with what holds it.
+        run(&mut conn, "INSERT INTO t VALUES (5, REPEAT('e', 600000))");
+        let (_, kept) = keep(&store, &context("2"));
+        let told = |store: &crate::MysqlStore| store.fits(&context("2"), &kept, Road::SideCopy).unwrap();
+        let problem = told(&store).into_iter().find(|problem| problem.severity == Severity::Blocks).unwrap();
+        assert!(problem.text.contains("600001 bytes, an INSERT of it twice as many"), "{problem:?}");
+        let by_files = store_with(&server, "system", Options::default());
+        assert!(told(&by_files).iter().all(|problem| problem.severity != Severity::Blocks));
+        run(&mut conn, problem.way_out.unwrap().split(", or ").nth(1).unwrap());
+        assert!(told(&store).iter().all(|problem| problem.severity != Severity::Blocks));
     }
 }
 

@@ -160,7 +160,7 @@ fn each_privilege_of_a_restore_is_missed_before_anything_is_touched() {
                 .unwrap();
             run(&mut conn, way_out);
             assert_eq!(look(&store).road, Road::SideCopy);
-            run(&mut conn, &format!("REVOKE ALL PRIVILEGES ON `system\\_\\_%`.* FROM restore@'%'"));
+            run(&mut conn, "REVOKE ALL PRIVILEGES ON `system\\_\\_%`.* FROM restore@'%'");
             of(kind, For::Beside).for_each(|right| run(&mut conn, &change("GRANT", right, "restore")));
         }
         assert_same(&live, &all_of(&server, "system"), "nothing was touched");
