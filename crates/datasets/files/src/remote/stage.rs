@@ -85,7 +85,7 @@ pub(super) fn stage(
     let staged = staging.finish(kept, &found);
     staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
     let steps = Words::new(there, spot);
-    let steps = if in_place { steps.root(staged.root.as_ref()).then(&["door"]) } else { steps };
+    let steps = if in_place { steps.then(&["door"]).root(staged.root.as_ref()) } else { steps };
     steps.write(STAGED, &staged)?.run(context, "finish the staged files in")
 }
 

@@ -210,12 +210,11 @@ put() {
 
 root() {
     if [ "$(stat -c %d .)" != "$(stat -c %d ..)" ] || [ "$(stat -c %i .)" = "$(stat -c %i ..)" ]; then
-        [ -e "$run/door" ] || [ "$(stat -c '%a %u %g' .)" = "$1 $2 $3" ] || printf 'root\0'
+        [ "$(stat -c '%a %u %g' .)" = "$1 $2 $3" ] || printf 'root\0'
     else
         # Five digits: fewer leave the set-group bit of a folder as it is.
         { chown -- "$2:$3" . && chmod -- "00$1" .; } 2>/dev/null || printf 'root\0'
         closed=
-        rm -f -- "$run/door"
     fi
     touch -m -d "@$4" . 2>/dev/null || :
 }
@@ -224,7 +223,7 @@ root() {
 close_door() {
     [ "$(id -u)" = 0 ] || return 0
     [ -s "$run/door" ] || write door "$(stat -c '%a %u:%g' .)"
-    chown 0:0 . 2>/dev/null && chmod 700 .
+    chown 0:0 . 2>/dev/null && chmod 00700 .
 }
 
 door() {

@@ -306,3 +306,36 @@ fn campaign(way: Way) {
     assert!(longest < Duration::from_secs(60), "{longest:?}");
     shell(&target, "chmod -R u+rwx . 2>/dev/null || true; find . -mindepth 1 -delete");
 }
+
+#[test]
+fn a_tree_that_a_pod_of_roots_closed_for_its_load_is_its_owners_again() {
+    for mounted in [false, true] {
+        for ends in ["load", "abandon", "resume"] {
+            let (_guard, source, target) = folders();
+            let _small = mounted.then(|| super::refusals::Small::mount(&target, "size=20m"));
+            shell(&source, "for n in $(seq 30); do head -c 100000 /dev/urandom > big$n; done; chown -R 4242:4242 .; chmod 2775 .");
+            shell(&target, "echo live > live; chown -R 4242:4242 .; chmod 2770 .");
+            let (memory, kept) = backup(&source);
+            let pod = pod(&target);
+            let place = pod.reserve(&context(), &kept, Road::InPlace).unwrap();
+            let mode = || String::from_utf8(shell(&target, "stat -c '%a %u:%g' .")).unwrap();
+            if ends != "load" {
+                let broken = Arc::new(super::in_place::Broken { memory: Arc::clone(&memory), left: Mutex::new(10) });
+                assert!(pod.stage(&context(), &place, broken, &kept).is_err());
+                assert_eq!(mode(), "700 0:0\n", "nobody enters half a tree");
+            }
+            if ends == "abandon" {
+                let left = pod.leftovers(&context()).unwrap();
+                pod.remove_leftover(&context(), &left[0]).unwrap();
+                assert_eq!(mode(), "2770 4242:4242\n");
+                continue;
+            }
+            pod.stage(&context(), &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap();
+            // A mount keeps what it has; a plain folder has what the set says.
+            assert_eq!(mode(), if mounted { "2770 4242:4242\n" } else { "2775 4242:4242\n" }, "{ends}");
+            pod.tidy(&context(), &place).unwrap();
+            assert_eq!(mode(), if mounted { "2770 4242:4242\n" } else { "2775 4242:4242\n" }, "{ends}");
+            assert_eq!(super::outside(&target), super::outside(&source));
+        }
+    }
+}

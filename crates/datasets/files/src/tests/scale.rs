@@ -61,3 +61,39 @@ fn round(source: &Path, target: &Path, files: u64) {
 fn println_figures(files: u64, figures: &[String]) {
     println!("{files} files: {}", figures.join(", "));
 }
+
+/// Deeper than the paths of the kernel; a set may hold 4096 levels.
+#[test]
+fn a_tree_of_many_levels_comes_back_and_is_refused_where_tar_unpacks() {
+    use plan::ports::Severity;
+    let (_guard, source, target) = folders();
+    let deep = |at: &Path, levels: u32| {
+        shell(
+            at,
+            &format!(
+                "perl -e 'for (1..{levels}) {{ mkdir \"dd\"; chdir \"dd\" or die; }} open(F, \">\", \"bottom\"); print F \"deep\"; close F'"
+            ),
+        );
+    };
+    deep(&source, 1500);
+    deep(&target, 400);
+    let (memory, kept) = backup(&source);
+    let place = stage(&target, &memory, &kept, Road::SideCopy);
+    let (store, there) = (store(&target), super::over_there::pod(&target));
+    let problems = there.fits(&context(), &kept, Road::SideCopy).unwrap();
+    assert!(
+        problems.iter().any(|problem| problem.severity == Severity::Blocks && problem.text.contains("a path in the set has 4506 bytes")),
+        "{problems:?}"
+    );
+    store.cut_over(&context(), &place).unwrap();
+    let bottom = "perl -e '$n = 0; $n++ while chdir \"dd\"; open(F, \"bottom\"); print $n, <F>'";
+    assert_eq!(shell(&target, bottom), b"1500deep");
+    store.undo(&context(), &place).unwrap();
+    assert_eq!(shell(&target, bottom), b"400deep");
+    store.discard(&context(), &place, Discard::Staged).unwrap();
+    assert!(!target.join(".threescale-backup").exists());
+    // And over what is there.
+    let place = stage(&target, &memory, &kept, Road::InPlace);
+    assert_eq!(shell(&target, bottom), b"1500deep");
+    store.tidy(&context(), &place).unwrap();
+}
