@@ -11,5 +11,6 @@ mod marks;
 mod modules;
 mod queues;
 mod rights;
+mod room;
 mod rounds;
 mod scene;
