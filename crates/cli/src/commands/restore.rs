@@ -235,9 +235,14 @@ pub(crate) fn targets(
     for (name, findings) in found {
         let (Some(kept), Some(store)) = (manifest.data_sets.get(&name), data_sets.get(&name)) else { continue };
         // Objects have no other road, and need none.
-        let road = if in_place && name != DataSetName::KubernetesObjects { Road::InPlace } else { findings.road };
-        let fits =
-            store.fits(context, kept, road).map_err(|error| error.during(format!("failed to look whether the set fits into {name}")))?;
+        let look = || -> Result<_> {
+            let asked = in_place && name != DataSetName::KubernetesObjects;
+            let (road, why) = if asked { (Road::InPlace, None) } else { store.road(context, &findings, kept)? };
+            let mut fits = store.fits(context, kept, road)?;
+            fits.extend(why);
+            Ok((road, fits))
+        };
+        let (road, fits) = look().map_err(|error| error.during(format!("failed to look whether the set fits into {name}")))?;
         targets.insert(name, Target { findings, kept: kept.clone(), road, fits });
     }
     Ok(targets)

@@ -70,6 +70,10 @@ impl DataSet for Reached {
         self.explained(self.inner.fits(context, kept, road))
     }
 
+    fn road(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
+        self.explained(self.inner.road(context, findings, kept))
+    }
+
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
         self.explained(self.inner.dump(context))
     }

@@ -33,6 +33,10 @@ impl DataSet for RedisStore {
         self.fits_into(context, kept, road)
     }
 
+    fn road(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
+        self.road_of(context, findings, kept)
+    }
+
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
         drop(self.connect_all(context)?);
         Ok(Box::new(RedisDump::begin(self, context)?))

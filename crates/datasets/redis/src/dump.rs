@@ -19,9 +19,10 @@ use crate::pass::{Database, Pass, server_time_ms};
 use crate::queues::{FACT, Rules};
 use crate::replication::{Asked, open_view};
 use crate::server::Server;
+use crate::store::discard::share_of_memory;
 use crate::store::functions::note_libraries;
 use crate::store::limits::what_ends_a_pull;
-use crate::store::mark::{HALF, OLD_HALF, half_loaded_by};
+use crate::store::mark::{HALF, MARK, OLD_HALF, half_loaded_by};
 use crate::store::modules::note_modules;
 use crate::store::{Named, RedisStore, ServerAt};
 use crate::tally::Buckets;
@@ -177,7 +178,7 @@ impl Maker {
         };
         // The view has its own word: what was marked in it was half at that moment.
         for (named, database) in at.databases.iter().zip(&pass.databases) {
-            if let Some(key) = database.markers.iter().find(|key| *key == HALF || key.starts_with(OLD_HALF)) {
+            if let Some(key) = database.markers.iter().find(|key| *key == HALF || *key == MARK || key.starts_with(OLD_HALF)) {
                 let by = key.strip_prefix(OLD_HALF).map_or_else(|| "a run that has just begun".to_owned(), |run| format!("run {run}"));
                 return Err(half_loaded(named, at, &by));
             }
@@ -240,6 +241,7 @@ fn note_server(at: &ServerAt, server: &Server, pass: &Pass<'_>, road: &str, evid
     join_fact(facts, "rdb-version", &pass.format.map_or(0, |format| format.version).to_string());
     join_fact(facts, "dump-road", road);
     add_fact(facts, "used-memory", server.number("used_memory"));
+    add_fact(facts, "memory-bytes", share_of_memory(server, at.databases.iter().map(|named| server.keys(named.database).0).sum()));
     let largest = facts.get("largest-value-bytes").and_then(|text| text.parse().ok()).unwrap_or(0).max(pass.largest);
     facts.insert("largest-value-bytes".to_owned(), largest.to_string());
     add_fact(facts, "module-keys", pass.module_keys);

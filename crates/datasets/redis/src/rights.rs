@@ -125,6 +125,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::Restore, "multi", Keys::None, Last(&["MULTI"])),
     right(For::Beside, "swapdb", Keys::None, With(&["SWAPDB", "x", "x"])),
     right(For::Beside, "move", Keys::Own, With(&["MOVE", "KEY", "x"])),
+    right(For::Beside, "rename", Keys::Own, With(&["RENAME", "KEY", "KEY"])),
     right_on(For::Functions, On::From7, "function|list", Keys::None, With(&["FUNCTION", "LIST"])),
     right_on(For::Functions, On::From7, "function|load", Keys::None, With(&["FUNCTION", "LOAD", "x"])),
     right_on(For::Functions, On::From7, "function|delete", Keys::None, With(&["FUNCTION", "DELETE", "threescale-backup:probe"])),

@@ -2,11 +2,13 @@
 
 mod allowed;
 mod claim;
-mod discard;
+pub(crate) mod discard;
 mod file_load;
 mod file_road;
 mod fits;
+mod full;
 pub(crate) mod functions;
+mod hold;
 mod left_out;
 mod leftovers;
 pub(crate) mod limits;
@@ -16,10 +18,13 @@ pub(crate) mod mark;
 pub(crate) mod modules;
 mod place;
 mod prove;
+mod room;
 mod stage;
 mod swap;
 mod transaction;
 mod twice;
+mod volume;
+mod watching;
 
 use std::fmt;
 use std::time::Duration;

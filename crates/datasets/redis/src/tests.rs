@@ -14,5 +14,6 @@ mod marks;
 mod modules;
 mod queues;
 mod rights;
+mod room;
 mod rounds;
 mod scene;

@@ -200,6 +200,14 @@ pub trait DataSet: Send + Sync {
     /// As [`DataSet::look`].
     fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>>;
 
+    /// The road on which a kept data set goes back, and why when it is another than the best one that is open for what is live now. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`DataSet::look`].
+    fn road(&self, _context: &Context, findings: &Findings, _kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
+        Ok((findings.road, None))
+    }
+
     /// Begins a dump: opens one consistent view of the live data, and returns when it is open. Writers are not stopped beyond that moment.
     ///
     /// # Errors

@@ -6,9 +6,10 @@ use plan::{Error, Result};
 
 use super::ServerAt;
 use super::functions::{load_functions, load_staged_functions, to_text};
+use super::hold;
 use super::mark::{HALF, Holds, MARK, Marks, Role, Seen, read};
 use super::place::{Spot, foreign};
-use super::transaction::{Commands, command, transaction};
+use super::transaction::{Commands, command, is_full, transaction, wait_until_freed};
 use crate::connection::{Connection, Reply};
 use crate::server::Server;
 
@@ -46,8 +47,16 @@ pub(crate) fn prepare(connection: &mut Connection, at: &ServerAt, marks: &Marks<
             if holds != seen {
                 return Err(foreign(at, side, &holds));
             }
-            let loading = marks.text(spot, Role::Loading, 0)?;
-            transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", MARK, &loading])])
+            let again = marked_again(connection, MARK, &marks.text(spot, Role::Loading, 0)?)?;
+            match transaction(connection, &again) {
+                // Nothing can be queued where the memory is full. What is dropped is the run's own, and the database is claimed again.
+                Err(error) if is_full(&error) => {
+                    // Not in the background: the marks need the memory.
+                    connection.call(&[b"FLUSHDB"])?;
+                    transaction(connection, &again)
+                }
+                outcome => outcome,
+            }
         }
         holds @ (Holds::Others(_) | Holds::Foreign) => Err(foreign(at, side, &holds)),
     }
@@ -71,8 +80,42 @@ fn prepare_in_place(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_
     connection.select(spot.live)?;
     connection.call(&[b"WATCH", HALF.as_bytes()])?;
     refuse_others(connection, at, marks, spot)?;
-    let mark = marks.text(spot, Role::InPlace, 0)?;
-    transaction(connection, &vec![command(&["FLUSHDB", "ASYNC"]), command(&["SET", HALF, &mark])])
+    let again = marked_again(connection, HALF, &marks.text(spot, Role::InPlace, 0)?)?;
+    let mut is_marked = false;
+    // The server's memory is full, so that it takes no mark. Keys of the database that is about to be emptied, whose content stands in the repository, go one by one
+    // until it does: there is never an emptied database without a mark.
+    loop {
+        match transaction(connection, &again) {
+            Err(error) if is_full(&error) => {}
+            outcome => return outcome.and_then(|()| wait_until_freed(connection)),
+        }
+        let text = marks.text(spot, Role::InPlace, 0)?;
+        if !is_marked {
+            is_marked = match connection.call(&[b"SET", HALF.as_bytes(), text.as_bytes()]) {
+                Err(error) if is_full(&error) => false,
+                outcome => outcome.map(|_| true)?,
+            };
+        }
+        drop_any_key(connection, at, spot)?;
+    }
+}
+
+fn drop_any_key(connection: &mut Connection, at: &ServerAt, spot: &Spot) -> Result<()> {
+    if connection.call(&[b"DBSIZE"])?.number() <= Some(2) {
+        let text = format!("the memory of {} is full, though {} is nearly empty", at.address.endpoint(), spot.name);
+        return Err(Error::failed(text).hint("Something else on the server fills it: raise maxmemory, then resume."));
+    }
+    match connection.call(&[b"RANDOMKEY"])? {
+        Reply::Bytes(key) if !key.starts_with(crate::MARKER_PREFIX) => connection.call(&[b"DEL", &key]).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Empties the selected database but for a mark, and the record of what is held for it.
+fn marked_again(connection: &mut Connection, key: &str, text: &str) -> Result<Commands> {
+    let held = hold::on_record(connection)?;
+    let record = held.map(|policy| command(&["SET", hold::POLICY, &policy]));
+    Ok([command(&["FLUSHDB", "ASYNC"]), command(&["SET", key, text])].into_iter().chain(record).collect())
 }
 
 /// What another run is replacing is not replaced over it.
@@ -110,7 +153,7 @@ pub(crate) fn finish(
             if position == 0 && knows_functions {
                 load_functions(connection, functions, None, context)?;
             }
-            commands.push(command(&["DEL", HALF]));
+            commands.push(command(&["DEL", HALF, hold::POLICY]));
             continue;
         }
         if position == 0 && knows_functions && !functions.is_empty() {

@@ -3,12 +3,12 @@
 use plan::ports::{Context, Discard, Event, Road};
 use plan::{Error, Result};
 
-use super::RedisStore;
 use super::functions::unload_functions;
 use super::mark::{Holds, MARK, Marks};
 use super::place::{Method, Placed, Spot, foreign};
 use super::swap::State;
 use super::transaction::{Commands, clear, command, settle_writes};
+use super::{RedisStore, hold};
 use crate::connection::Connection;
 
 impl RedisStore {
@@ -22,12 +22,14 @@ impl RedisStore {
         let (marks, mut states) = (self.marks(context, placed), self.states(context, placed)?);
         // All are looked at before anything is dropped anywhere.
         check(placed, &states, what)?;
-        for state in &mut states {
+        for (state, policy) in states.iter_mut().zip(placed.policies.iter().cloned().chain(std::iter::repeat(None))) {
             let is_whole = state.each.iter().any(|(_, holds)| *holds == Holds::Loaded);
             if what == Discard::Staged && is_whole && state.server.at_least(7, 0) {
                 unload_functions(&mut state.connection, placed, state.spots, context)?;
             }
+            let held = held(state)?.or(policy);
             drop_sides(context, state, &marks)?;
+            hold::let_go(&mut state.connection, state.at, held)?;
             settle_writes(&mut state.connection, &state.server)?;
         }
         Ok(())
@@ -62,6 +64,19 @@ impl RedisStore {
         }
         Ok(bytes)
     }
+}
+
+/// The policy that the side databases of the run have on record.
+fn held(state: &mut State<'_>) -> Result<Option<String>> {
+    for (side, holds) in &state.each {
+        if matches!(holds, Holds::Loading | Holds::Loaded | Holds::Previous) {
+            state.connection.select(*side)?;
+            if let Some(policy) = hold::on_record(&mut state.connection)? {
+                return Ok(Some(policy));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether what is there is what is to go.

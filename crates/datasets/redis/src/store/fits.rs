@@ -6,7 +6,7 @@ use plan::ports::{Context, Problem, Road, Severity};
 
 use super::limits::limits_fit;
 use super::modules::modules_fit;
-use super::place::free_databases;
+use super::place::{Method, free_databases};
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::rdb::Format;
@@ -45,12 +45,19 @@ impl RedisStore {
             }
             limits_fit(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
             if road == Road::SideCopy {
-                room(at, &mut connection, &server, number("used-memory"), &mut problems)?;
+                databases(at, &mut connection, &mut problems)?;
                 self.beside_is_allowed(context, at, &server, &mut problems)?;
             }
         }
+        let mut by_file = false;
         if road == Road::InPlace {
-            problems.extend(self.in_place_method(context)?.1);
+            let (method, found) = self.in_place_method(context)?;
+            by_file = method == Method::File;
+            problems.extend(found);
+        }
+        // A server that is restarted with another file holds one copy.
+        if !by_file {
+            self.room(context, kept, road, &mut problems)?;
         }
         Ok(problems)
     }
@@ -84,19 +91,14 @@ pub(crate) fn state_problems(at: &ServerAt, server: &Server, problems: &mut Vec<
     }
 }
 
-/// Empty databases, and memory for two copies.
-fn room(at: &ServerAt, connection: &mut Connection, server: &Server, need: u64, problems: &mut Vec<Problem>) -> Result<()> {
+/// Empty databases.
+fn databases(at: &ServerAt, connection: &mut Connection, problems: &mut Vec<Problem>) -> Result<()> {
     let endpoint = at.address.endpoint();
     let free = free_databases(connection, at)?.len();
     if free < at.databases.len() {
         let text =
             format!("{endpoint} has {free} empty logical databases, {} are needed for a copy beside the live data", at.databases.len());
         problems.push(Problem::new(Severity::Blocks, text).way_out("Raise `databases` in its configuration, or restore with --in-place."));
-    }
-    let (used, limit) = (server.number("used_memory"), server.memory_limit());
-    if limit > 0 && used.saturating_add(need) > limit {
-        let text = format!("{endpoint} uses {used} of {limit} bytes of memory; a second copy needs up to {need} more");
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise its memory and maxmemory, or restore with --in-place."));
     }
     Ok(())
 }

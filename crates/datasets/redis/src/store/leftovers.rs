@@ -9,9 +9,9 @@ use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::discard::share_of_memory;
-use super::mark::{HALF, MARK, Mark, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, read};
-use super::transaction::{command, settle_writes, transaction};
-use super::{RedisStore, ServerAt};
+use super::mark::{HALF, MARK, Mark, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, UNDONE, read};
+use super::transaction::{clear, command, settle_writes};
+use super::{RedisStore, ServerAt, hold};
 use crate::connection::{Connection, Reply};
 use crate::server::Server;
 
@@ -85,18 +85,23 @@ impl RedisStore {
 
     fn in_side(&self, at: &ServerAt, connection: &mut Connection, server: &Server, number: u32, found: &mut Vec<Leftover>) -> Result<()> {
         let endpoint = at.address.endpoint();
-        let (what, address) = (format!("database {number} of {endpoint}"), endpoint.to_string());
+        let held =
+            hold::on_record(connection)?.map(|policy| format!(", for which maxmemory-policy is held at noeviction: it was {policy}"));
+        let (what, address) = (format!("database {number} of {endpoint}{}", held.unwrap_or_default()), endpoint.to_string());
         let bytes = Some(share_of_memory(server, server.keys(number).0));
-        match read(connection, MARK)? {
+        let key = if read(connection, UNDONE)? == Seen::Nothing { MARK } else { UNDONE };
+        match read(connection, key)? {
             Seen::Mark(mark) if mark.data_set != self.name => {}
             Seen::Mark(mark) => {
                 let holds = match mark.role {
                     Role::Claimed | Role::Loading | Role::Staged => Holds::Staged,
+                    // Of data that is live again.
+                    Role::Previous if key == UNDONE => Holds::Mark,
                     Role::Previous => Holds::Previous,
                     Role::InPlace | Role::Swapping => Holds::Unknown,
                 };
-                let says = text(connection, MARK)?.unwrap_or_default();
-                found.push(leftover(what, Some(&mark), holds, bytes, &Handle::Database { address, number, key: MARK.to_owned(), says })?);
+                let says = text(connection, key)?.unwrap_or_default();
+                found.push(leftover(what, Some(&mark), holds, bytes, &Handle::Database { address, number, key: key.to_owned(), says })?);
             }
             Seen::Unknown => {
                 let Some(says) = text(connection, MARK)? else { return Ok(()) };
@@ -147,8 +152,10 @@ impl RedisStore {
                     .hint("Nothing was removed. Look again at what is there."));
             }
         }
-        let removal = if whole { command(&["FLUSHDB", "ASYNC"]) } else { command(&["DEL", &key]) };
-        transaction(&mut connection, &vec![removal])?;
+        let held = hold::on_record(&mut connection)?;
+        let removal = if whole { command(&["FLUSHDB", "ASYNC"]) } else { command(&["DEL", &key, hold::POLICY]) };
+        clear(&mut connection, &vec![removal])?;
+        hold::let_go(&mut connection, at, held)?;
         settle_writes(&mut connection, &server)
     }
 }

@@ -11,7 +11,8 @@ use super::file_road::closed;
 use super::fits::state_problems;
 use super::mark::half_loaded_by;
 use super::place::{Method, free_databases};
-use super::{RedisStore, ServerAt};
+use super::room::margin;
+use super::{RedisStore, ServerAt, hold};
 use crate::connection::{Connection, Reply};
 use crate::rights::For;
 use crate::server::Server;
@@ -143,8 +144,11 @@ impl RedisStore {
         fact(findings, at, "empty databases", numbers.join(" "));
         let reason = if free.len() < at.databases.len() {
             Some(format!("{} empty logical databases, {} are needed", free.len(), at.databases.len()))
-        } else if server.memory_limit() > 0 && server.number("used_memory") + share > server.memory_limit() {
+        } else if server.memory_limit() > 0 && server.number("used_memory") + share + margin(server.memory_limit()) > server.memory_limit()
+        {
             Some("no memory for two copies".to_owned())
+        } else if hold::evicts(server) && !hold::can_hold(connection, server)? {
+            Some(format!("it throws keys away ({}), and CONFIG SET is not allowed to hold that off", server.field("maxmemory_policy")))
         } else {
             let lacks = self.restore_lacks(context, at, server, Road::SideCopy, &[])?;
             (!lacks.is_nothing()).then(|| lacks.words())

@@ -3,9 +3,11 @@
 //! | key | where | means |
 //! |---|---|---|
 //! | `threescale-backup:mark` | a side database | it belongs to a run: whose, for which data set, and in which role |
+//! | `threescale-backup:undone` | a side database | as the mark, of a run that was taken back when the memory was full |
+//! | `threescale-backup:policy` | a database of a run | what `maxmemory-policy` was before it was held at `noeviction` (`hold`) |
 //! | `threescale-backup:half-loaded` | a live database | a run is replacing the data here: it is neither the old nor the new |
 //!
-//! Both hold JSON ([`Mark`]). One fixed name each, so that a claim is one `SET … NX`, and nobody has to search. After a restore has come to its end nothing of
+//! All but the policy hold JSON ([`Mark`]). One fixed name each, so that a claim is one `SET … NX`, and nobody has to search. After a restore has come to its end nothing of
 //! the program is in a live database. Runs of version 0.1.0 had the run in the name of the key and nothing else: their places read those ([`Placed::marked`]).
 //!
 //! There is no identity of a server: its run id changes with every start, and nothing else is its own. So a run is known by these marks.
@@ -18,6 +20,8 @@ use super::place::{Placed, Spot};
 use crate::connection::{Connection, Reply};
 
 pub(crate) const MARK: &str = "threescale-backup:mark";
+/// In a side database: its restored data was dropped by an undo that had no memory for a mark.
+pub(crate) const UNDONE: &str = "threescale-backup:undone";
 pub(crate) const HALF: &str = "threescale-backup:half-loaded";
 /// Version 0.1.0's mark of a load in place, with the run after it.
 pub(crate) const OLD_HALF: &str = "threescale-backup:loading:";
@@ -125,7 +129,7 @@ impl Marks<'_> {
         serde_json::to_string(&mark).map_err(|error| plan::Error::failed("write a mark").because(error))
     }
 
-    fn is_own(&self, mark: &Mark, spot: &Spot) -> bool {
+    pub(crate) fn is_own(&self, mark: &Mark, spot: &Spot) -> bool {
         mark.run == self.placed.run && mark.data_set == self.data_set && mark.database == spot.name
     }
 
@@ -145,6 +149,9 @@ impl Marks<'_> {
             Seen::Mark(mark) => return Ok(Holds::Others(mark)),
             Seen::Unknown => return Ok(Holds::Foreign),
             Seen::Nothing => {}
+        }
+        if matches!(read(connection, UNDONE)?, Seen::Mark(mark) if self.is_own(&mark, spot)) {
+            return Ok(Holds::Loading);
         }
         if !self.placed.marked
             && let Some(holds) = self.old_holds(connection)?

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::claim;
 use super::mark::{Holds, MARK, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, read};
 use super::transaction::{clear, command};
-use super::{Named, RedisStore, ServerAt};
+use super::{Named, RedisStore, ServerAt, hold};
 use crate::CLIENT_NAME;
 use crate::connection::{Connection, Reply};
 use crate::queues::Rules;
@@ -73,6 +73,9 @@ pub(crate) struct Placed {
     /// Whether its run leaves marks as this version does. Version 0.1.0 did not.
     #[serde(default)]
     pub(crate) marked: bool,
+    /// The `maxmemory-policy` of each server when it was chosen, where it throws keys away: it is put back when the run keeps nothing there any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) policies: Vec<Option<String>>,
     /// How each server was known when it was chosen.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) known: Vec<Known>,
@@ -199,10 +202,12 @@ impl RedisStore {
         let mut servers = self.connect_all(context)?;
         let known = servers.iter().map(|(at, _, server)| Known { run_id: server.field("run_id").to_owned(), address: self.known_as(at) });
         let known = known.collect();
+        let policy = |server: &Server| hold::evicts(server).then(|| server.field("maxmemory_policy").to_owned());
+        let policies = servers.iter().map(|(_, _, server)| policy(server)).collect();
         let method = if road == Road::InPlace { self.in_place_method(context)?.0 } else { Method::Restore };
         let (queues, namespace) = (self.options.queues, self.options.namespace.clone());
         let run = context.run.to_string();
-        let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, known };
+        let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, policies, known };
         let marks = self.marks(context, &placed);
         let chosen: Result<_> = servers.iter_mut().map(|(at, connection, _)| choose(at, connection, &marks)).collect();
         placed.servers = chosen.inspect_err(|_| {

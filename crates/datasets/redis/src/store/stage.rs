@@ -8,15 +8,17 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Event, Snapshot, Verb};
+use plan::ports::{Context, Discard, Event, Road, Snapshot, Verb};
 use plan::{Error, Queues, Result};
 
 use super::claim::{finish, prepare};
+use super::hold;
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
 use super::place::{Method, Placed, Spot};
-use super::transaction::settle_writes;
-use super::{Named, RedisStore};
+use super::transaction::{is_full, settle_writes};
+use super::watching::Watching;
+use super::{Named, RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
 use crate::pass::server_time_ms;
@@ -27,6 +29,9 @@ use crate::server::Server;
 
 /// Progress is told, and the stop flag looked at, after so many keys.
 pub(crate) const ADVANCE_KEYS: u64 = 10_000;
+/// Beside live data also the server is looked at, after so many keys, or bytes of the set.
+const LOOK_KEYS: u64 = 5_000;
+const LOOK_BYTES: u64 = 1 << 20;
 
 /// Sizes of values that are too long for memory, by database and position of the key.
 type BigValues = HashMap<(String, u64), u64>;
@@ -44,11 +49,60 @@ impl RedisStore {
         // All are marked before the first gets its first key, and none is whole before all are.
         for ((at, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             spots.iter().try_for_each(|spot| prepare(&mut connection, at, &marks, spot))?;
+            match hold::hold(&mut connection, at, spots) {
+                Err(error) if placed.road == Road::InPlace => context.watch.see(Event::Warning(&error.chain())),
+                held => held?,
+            }
         }
+        let loaded = self.load(context, placed, snapshot, kept, &big, base_ms);
+        let loaded = loaded.map_err(|error| self.step_back(context, placed, error))?;
+        for (at, server, records) in &loaded {
+            // Another server may have taken long: a connection that rested may be gone.
+            let mut connection = self.connect(context, at)?;
+            let held = self.held(&mut connection, placed, records)?;
+            finish(&mut connection, &marks, records, &functions, server, context)?;
+            hold::let_go(&mut connection, at, held)?;
+            settle_writes(&mut connection, server)?;
+        }
+        Ok(())
+    }
+
+    /// In place the policy was held for the load only.
+    fn held(&self, connection: &mut Connection, placed: &Placed, records: &[(&Spot, Option<String>)]) -> Result<Option<String>> {
+        let Some((spot, _)) = records.first().filter(|_| placed.road == Road::InPlace) else { return Ok(None) };
+        connection.select(spot.live)?;
+        hold::on_record(connection)
+    }
+
+    /// Where the server would suffer, what was loaded beside its data goes at once.
+    fn step_back(&self, context: &Context, placed: &Placed, error: Error) -> Error {
+        let is_harm = is_full(&error) || error.class() == plan::Class::Refused;
+        if placed.road == Road::InPlace || !is_harm {
+            return error;
+        }
+        match self.discard_at(context, placed, Discard::Staged) {
+            Ok(()) => error.hint("What was loaded is dropped; the live data was not touched."),
+            Err(other) => error.hint(format!("What was loaded could not be dropped yet: {}.", other.chain())),
+        }
+    }
+
+    /// Loads all databases; gives what was left out of each.
+    fn load<'a>(
+        &'a self,
+        context: &Context,
+        placed: &'a Placed,
+        snapshot: &Arc<dyn Snapshot>,
+        kept: &KeptDataSet,
+        big: &BigValues,
+        base_ms: u64,
+    ) -> Result<Vec<Loaded<'a>>> {
         let mut loaded = Vec::new();
         for (at, spots) in self.servers.iter().zip(&placed.servers) {
             let mut connection = self.connect(context, at)?;
             let server = Server::ask(&mut connection)?;
+            let beside = placed.road == Road::SideCopy;
+            let mut watching = if beside { Some(Watching::begin(self, context, at, kept.bytes)?) } else { None };
+            let mut before = 0;
             let mut records = Vec::new();
             for spot in spots {
                 let (folder, parts) = parts_of(kept, &spot.name)?;
@@ -56,26 +110,24 @@ impl RedisStore {
                 let now_ms = server_time_ms(&mut connection)?;
                 let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
                 let mut left_out = LeftOut::new(placed.rules(self.name, spot), base_ms);
-                let mut load = Load { store: self, context, spot, big: &big, server: &server, now_ms, left_out: &mut left_out };
-                connection = load.run(parts, connection)?;
+                let watching = watching.as_mut();
+                let mut load = Load { store: self, context, spot, big, server: &server, now_ms, left_out: &mut left_out, watching, before };
+                (connection, before) = load.run(parts, connection)?;
                 left_out.tell(&*context.watch);
                 let named = Named { name: spot.name.clone(), database: spot.live };
                 records.push((spot, (placed.queues == Queues::Drop).then(|| left_out.to_text(&named)).transpose()?));
             }
             loaded.push((at, server, records));
         }
-        for (at, server, records) in &loaded {
-            // Another server may have taken long: a connection that rested may be gone.
-            let mut connection = self.connect(context, at)?;
-            finish(&mut connection, &marks, records, &functions, server, context)?;
-            settle_writes(&mut connection, server)?;
-        }
-        Ok(())
+        Ok(loaded)
     }
 }
 
+/// A server whose databases are loaded, and what was left out of each.
+type Loaded<'a> = (&'a ServerAt, Server, Vec<(&'a Spot, Option<String>)>);
+
 /// The load of one database.
-struct Load<'a> {
+struct Load<'a, 'w> {
     store: &'a RedisStore,
     context: &'a Context,
     spot: &'a Spot,
@@ -83,10 +135,15 @@ struct Load<'a> {
     server: &'a Server,
     now_ms: u64,
     left_out: &'a mut LeftOut,
+    /// Beside live data.
+    watching: Option<&'a mut Watching<'w>>,
+    /// Bytes of the set that went into the server before this database.
+    before: u64,
 }
 
-impl Load<'_> {
-    fn run(&mut self, parts: Parts, connection: Connection) -> Result<Connection> {
+impl Load<'_, '_> {
+    /// Gives the connection back, and how many bytes of the set have gone into the server by now.
+    fn run(&mut self, parts: Parts, connection: Connection) -> Result<(Connection, u64)> {
         // The version is known only from the header.
         let mut walk = Walk::begin(Source::new(parts, None))?;
         let format = walk.format;
@@ -112,6 +169,9 @@ impl Load<'_> {
                 Item::Key(head) => {
                     let long = self.big.get(&(self.spot.name.clone(), keys)).copied();
                     let kind = head.kind;
+                    if let Some(bytes) = long {
+                        self.look(&mut walk, bytes)?;
+                    }
                     if let Some(loader) = &mut walk.source.tap {
                         loader.begin(head, long)?;
                     }
@@ -126,10 +186,11 @@ impl Load<'_> {
                 Item::End { .. } => break,
                 _ => {}
             }
-            if keys - told >= ADVANCE_KEYS || walk.source.offset() - told_bytes >= 4 << 20 {
+            if keys - told >= LOOK_KEYS || walk.source.offset() - told_bytes >= LOOK_BYTES {
                 self.advance(walk.source.offset() - told_bytes, keys - told);
                 (told, told_bytes) = (keys, walk.source.offset());
                 self.context.stop.check()?;
+                self.look(&mut walk, 0)?;
             }
         }
         walk.source.at_end()?;
@@ -138,10 +199,24 @@ impl Load<'_> {
             let note = format!("{}: {expired} of {keys} keys had expired since the backup and were left out", self.spot.name);
             self.context.watch.see(Event::Note(&note));
         }
+        let done = walk.source.offset();
         let (_parts, loader, _buffer) = walk.source.into_parts();
         let mut loader = loader.ok_or_else(|| Error::failed("no loader"))?;
         loader.drain(0)?;
-        Ok(loader.connection)
+        let done = self.before + done;
+        if let Some(watching) = &mut self.watching {
+            watching.look(done, 0)?;
+        }
+        Ok((loader.connection, done))
+    }
+
+    /// Looks at the live server, when it has taken what was sent. A value of `coming` bytes is next.
+    fn look(&mut self, walk: &mut Walk<Parts, Option<Loader>>, coming: u64) -> Result<()> {
+        let Some(watching) = &mut self.watching else { return Ok(()) };
+        if let Some(loader) = &mut walk.source.tap {
+            loader.drain(0)?;
+        }
+        watching.look(self.before + walk.source.offset(), coming)
     }
 
     fn advance(&self, bytes: u64, items: u64) {

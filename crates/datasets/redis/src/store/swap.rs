@@ -7,11 +7,12 @@ use plan::ports::{Context, Road, Undone};
 use plan::{Error, Result};
 
 use super::file_road;
+use super::full;
 use super::functions::{load_staged_functions, loaded_functions, unload_functions};
 use super::mark::{HALF, Holds, MARK, Mark, Marks, Role, Seen, read};
 use super::place::{Method, Placed, Spot, foreign};
-use super::transaction::{Commands, command, settle_writes, transaction};
-use super::{RedisStore, ServerAt};
+use super::transaction::{Commands, command, is_full, settle_writes, transaction};
+use super::{RedisStore, ServerAt, hold};
 use crate::connection::Connection;
 use crate::server::Server;
 
@@ -34,6 +35,7 @@ impl RedisStore {
             let mut each = Vec::new();
             for spot in spots {
                 let Some(side) = spot.side else { continue };
+                full::go_on(&mut connection, &marks, spot, side)?;
                 each.push((side, marks.holds(&mut connection, spot, side)?));
             }
             states.push(State { at, connection, server, spots, each, holds: Holds::Nothing });
@@ -68,6 +70,13 @@ impl RedisStore {
                 holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(state.at, state.side(), holds)),
             }
         }
+        for state in &mut states {
+            // A restart in between has read the policy of the configuration.
+            state.connection.select(state.side())?;
+            if hold::on_record(&mut state.connection)?.is_some() {
+                hold::again(&mut state.connection, state.at, &state.server)?;
+            }
+        }
         let several = states.len() > 1;
         if several && states.iter().any(|state| state.holds != Holds::Previous) {
             states.iter_mut().try_for_each(|state| mark_half(state, &marks))?;
@@ -86,7 +95,13 @@ impl RedisStore {
             return Err(Error::needs_person(format!("{} was restored in place: there is no previous data at the place", self.name))
                 .hint("Restore the safety copy that was taken into the repository before."));
         }
-        let (marks, mut states) = (self.marks(context, placed), self.common_states(context, placed)?);
+        let (marks, mut states) = (self.marks(context, placed), self.states(context, placed)?);
+        for state in &mut states {
+            if full::is_half_back(state) {
+                full::swap_back(context, state, &marks, placed)?;
+            }
+            state.holds = common_state(state.at, &state.each)?;
+        }
         // A database that another run has taken holds nothing of this one.
         let nothing = |state: &State<'_>| matches!(state.holds, Holds::Nothing | Holds::Others(_));
         if states.iter().all(nothing) {
@@ -102,11 +117,20 @@ impl RedisStore {
         }
         let several = states.len() > 1;
         if several && states.iter().any(|state| state.holds == Holds::Previous) {
-            states.iter_mut().try_for_each(|state| mark_half(state, &marks))?;
+            for state in &mut states {
+                match mark_half(state, &marks) {
+                    // No mark can be made where the memory is full, and what was live before goes back all the same.
+                    Err(error) if is_full(&error) => {}
+                    marked => marked?,
+                }
+            }
         }
         for state in &mut states {
             if state.holds == Holds::Previous {
-                state.swap(&marks, Role::Staged, several)?;
+                match state.swap(&marks, Role::Staged, several) {
+                    Err(error) if is_full(&error) => full::swap_back(context, state, &marks, placed)?,
+                    swapped => swapped?,
+                }
             }
             if state.server.at_least(7, 0) {
                 unload_functions(&mut state.connection, placed, state.spots, context)?;
@@ -138,7 +162,7 @@ impl State<'_> {
             let (side, live) = (side.to_string(), spot.live.to_string());
             commands.push(command(&["SELECT", &side]));
             commands.push(command(&["DEL", MARK, &placed.old_staging(), &placed.old_previous()]));
-            for key in [placed.functions(), loaded_functions(placed), placed.left_out()] {
+            for key in [placed.functions(), loaded_functions(placed), placed.left_out(), hold::POLICY.to_owned()] {
                 commands.push(command(&["MOVE", &key, &live]));
             }
             if several {

@@ -1,9 +1,14 @@
 //! `MULTI` … `EXEC`: all or nothing, also for a crash of the program or of the server in between; and waiting until the server has written down what it did.
 
+use std::time::Duration;
+
 use plan::{Error, Result};
 
 use crate::connection::{Connection, Reply};
 use crate::server::Server;
+
+/// How often a server is asked whether it is done.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// Commands of a transaction, as their arguments.
 pub(crate) type Commands = Vec<Vec<Vec<u8>>>;
@@ -41,6 +46,14 @@ pub(crate) fn clear(connection: &mut Connection, commands: &Commands) -> Result<
         }),
         outcome => outcome,
     }
+}
+
+/// Waits until what was dropped in the background has given its memory back, as long as that takes: what comes next needs it.
+pub(crate) fn wait_until_freed(connection: &mut Connection) -> Result<()> {
+    while Server::ask(connection)?.number("lazyfree_pending_objects") > 0 {
+        std::thread::sleep(GLANCE);
+    }
+    Ok(())
 }
 
 /// Whether a server refused a command because it has reached `maxmemory`.

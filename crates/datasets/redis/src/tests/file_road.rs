@@ -35,7 +35,7 @@ impl Remote for LocalRemote {
     }
 }
 
-struct Local(Child, bool);
+pub(super) struct Local(pub(super) Child, pub(super) bool);
 
 impl Process for Local {
     fn input(&mut self) -> Option<Box<dyn Input>> {
