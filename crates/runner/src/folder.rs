@@ -115,13 +115,13 @@ impl Shelf for FolderShelf {
         if whole_bytes == 0 {
             let file = OpenOptions::new().create_new(true).append(true).mode(0o600).open(&path).during(what)?;
             File::open(self.path.join("runs")).and_then(|folder| folder.sync_all()).during(what)?;
-            return Ok(Box::new(SyncedFile(file)));
+            return Ok(Box::new(SyncedFile { file, path }));
         }
         let mut file = OpenOptions::new().write(true).open(&path).during(what)?;
         file.set_len(whole_bytes).during(what)?;
         file.seek(SeekFrom::End(0)).during(what)?;
         file.sync_all().during(what)?;
-        Ok(Box::new(SyncedFile(file)))
+        Ok(Box::new(SyncedFile { file, path }))
     }
 
     fn set_aside(&self, name: &str) -> Result<String> {
@@ -181,12 +181,21 @@ impl Shelf for EmptyShelf {
     }
 }
 
-struct SyncedFile(File);
+struct SyncedFile {
+    file: File,
+    path: PathBuf,
+}
 
 impl Append for SyncedFile {
     fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let what = || "failed to write to stable storage".to_owned();
-        self.0.write_all(bytes).during(what)?;
-        self.0.sync_data().during(what)
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        written.map_err(|error| {
+            let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+            let error = Error::failed(format!("failed to write {} to stable storage", self.path.display())).because(error);
+            match is_full {
+                true => error.hint("Its volume is full: make room there. What the run has begun, if anything, `resume` goes on with and `undo` takes back."),
+                false => error,
+            }
+        })
     }
 }
