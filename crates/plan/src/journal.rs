@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::planned::{Plan, Purpose};
+use crate::ports::Place;
 use crate::step::{Action, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
@@ -155,6 +156,8 @@ pub struct Run {
     pub state: RunState,
     /// How far each step came.
     pub steps: BTreeMap<StepId, StepState>,
+    /// The places that were reserved: known whatever became of the step since.
+    places: BTreeMap<StepId, Place>,
     /// Whether the journal was taken over from a copy that may lag behind ([`Record::TakenOver`]).
     pub is_taken_over: bool,
     /// When it was opened.
@@ -178,7 +181,15 @@ impl Run {
                 .hint("Use the version of threescale-backup that began the run."));
         }
         let steps = plan.steps.iter().map(|step| (step.id, StepState::Waiting)).collect();
-        Ok(Self { plan: *plan, state: RunState::Open, steps, is_taken_over: false, opened_at: line.at, last_at: line.at })
+        Ok(Self {
+            plan: *plan,
+            state: RunState::Open,
+            steps,
+            places: BTreeMap::new(),
+            is_taken_over: false,
+            opened_at: line.at,
+            last_at: line.at,
+        })
     }
 
     /// Adds a record, refusing one that cannot follow.
@@ -198,7 +209,12 @@ impl Run {
                 state => return illegal(&format!("step {step} started while {state:?}")),
             },
             (RunState::Open, Record::Succeeded { step, output }) => match self.step_state(step)? {
-                StepState::Started => self.set(step, StepState::Succeeded(output)),
+                StepState::Started => {
+                    if let Output::Reserved { place, .. } = &output {
+                        self.places.insert(step, place.clone());
+                    }
+                    self.set(step, StepState::Succeeded(output))
+                }
                 state => return illegal(&format!("step {step} succeeded while {state:?}")),
             },
             (RunState::Open, Record::Failed { step, error, .. }) => match self.step_state(step)? {
@@ -248,6 +264,12 @@ impl Run {
             Some(StepState::Succeeded(output)) => Some(output),
             _ => None,
         }
+    }
+
+    /// The place that a step reserved, also when it was given back since: an undo that failed half way must find what is still there.
+    #[must_use]
+    pub fn place(&self, id: StepId) -> Option<&Place> {
+        self.places.get(&id)
     }
 
     /// Whether anything of the live installation was or may have been replaced.

@@ -110,10 +110,7 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
 }
 
 pub(crate) fn place_of(run: &Run, reserved: StepId) -> Result<&Place> {
-    match run.output(reserved) {
-        Some(Output::Reserved { place, .. }) => Ok(place),
-        _ => Err(Error::needs_person(format!("the journal does not say which place step {reserved} reserved"))),
-    }
+    run.place(reserved).ok_or_else(|| Error::needs_person(format!("the journal does not say which place step {reserved} reserved")))
 }
 
 pub(crate) fn noted_of(run: &Run, noted: StepId) -> Result<&Noted> {

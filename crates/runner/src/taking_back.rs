@@ -116,7 +116,7 @@ struct Taking<'a> {
     data_is_back: bool,
     /// A store knows nothing of the run: nothing is dropped anywhere before a person has looked.
     asks_person: bool,
-    /// The data sets whose swap could not be reversed.
+    /// The data sets that are not wholly taken back.
     not_back: Vec<DataSetName>,
     /// Whether a copy of the journal was kept since the data is back.
     is_told: bool,
@@ -128,7 +128,9 @@ impl Taking<'_> {
         match way {
             WayBack::StartWriters(_) => self.data_is_back,
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::Release(_) => true,
+            // What is still there is in the place.
+            WayBack::Release(data_set) => !self.not_back.contains(&data_set),
+            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) => true,
         }
     }
 
@@ -148,7 +150,7 @@ impl Taking<'_> {
 
     fn failed(&mut self, way: WayBack, error: Error) {
         self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::StopWriters(_));
-        if let WayBack::SwapBack(data_set, _) = way {
+        if let WayBack::SwapBack(data_set, _) | WayBack::PutBack(data_set, ..) | WayBack::RemoveStaged(data_set, _) = way {
             self.not_back.push(data_set);
         }
         self.asks_person |= error.class() == Class::NeedsPerson;

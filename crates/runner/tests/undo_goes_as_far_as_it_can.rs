@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use plan::Class;
 use plan::ids::DataSetName;
 use plan::journal::RunState;
+use plan::step::Action;
 use runner::Journal;
 use support::{Data, DyingStore, Faults, World, reopen, restore};
 
@@ -67,6 +68,25 @@ fn what_cannot_be_removed_does_not_keep_the_writers_down() {
     *done.world.faults.lock().unwrap() = Faults::default();
     runner::undo(&done.journal(), &done.world.hands()).unwrap();
     assert!(done.world.is_clean());
+}
+
+#[test]
+fn a_place_is_given_back_only_when_all_of_it_is_taken_back() {
+    for faults in [Faults { undo: Some(FAULTY), ..Faults::default() }, Faults { discard: Some(FAULTY), ..Faults::default() }] {
+        let done = restored();
+        *done.world.faults.lock().unwrap() = faults;
+        for _ in 0..3 {
+            runner::undo(&done.journal(), &done.world.hands()).unwrap_err();
+        }
+        let run = done.journal().run();
+        let reserved =
+            run.plan.steps.iter().find(|step| matches!(step.action, Action::Reserve { data_set, .. } if data_set == FAULTY)).unwrap();
+        assert!(run.was_begun(reserved.id), "its claim is given back while something is still there");
+        *done.world.faults.lock().unwrap() = Faults::default();
+        runner::undo(&done.journal(), &done.world.hands()).unwrap();
+        assert_eq!((done.world.live(), done.journal().run().state), (done.before, RunState::Undone));
+        assert!(done.world.writers_run() && done.world.is_clean());
+    }
 }
 
 #[test]
