@@ -62,6 +62,11 @@ fn literal(text: &str, plain_backslash: bool) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// MySQL keeps an expression that was written under NO_BACKSLASH_ESCAPES in a form that it does not read again.
+fn in_expression(text: String, plain_backslash: bool) -> String {
+    if plain_backslash { text.replace(['\\', '\''], "") } else { text }
+}
+
 fn statement(dice: &mut Dice, number: u64, plain: bool, parent: Option<&(String, String)>) -> (String, (String, String)) {
     let (table, id) = (name(dice, number), name(dice, 100));
     let quoted = quote::name(&id);
@@ -72,7 +77,7 @@ fn statement(dice: &mut Dice, number: u64, plain: bool, parent: Option<&(String,
         let kind = match dice.below(4) {
             0 => format!("ENUM({}, {}) DEFAULT {0}", literal(&default, plain), literal(&format!("{default}2"), plain)),
             1 => {
-                format!("VARCHAR(90) GENERATED ALWAYS AS (CONCAT({quoted}, {})) STORED", literal(&default.replace(['\\', '\''], ""), plain))
+                format!("VARCHAR(90) GENERATED ALWAYS AS (CONCAT({quoted}, {})) STORED", literal(&in_expression(default, plain), plain))
             }
             _ => format!("VARCHAR(90) NOT NULL DEFAULT {}", literal(&default, plain)),
         };
@@ -89,7 +94,7 @@ fn statement(dice: &mut Dice, number: u64, plain: bool, parent: Option<&(String,
     }
     items.push(format!("PRIMARY KEY ({quoted})"));
     if dice.hit(2) {
-        let than = literal(&text(dice).replace(['\\', '\''], ""), plain);
+        let than = literal(&in_expression(text(dice), plain), plain);
         items.push(format!("CONSTRAINT {} CHECK ({quoted} <> {than})", quote::name(&name(dice, number + 1000))));
     }
     if let Some((other, key)) = parent.filter(|_| dice.hit(2)) {
