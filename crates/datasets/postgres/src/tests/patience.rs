@@ -198,7 +198,7 @@ fn a_staging_and_the_drop_of_what_it_made_never_make_the_application_wait_for_a_
         let place = staged(&store, &context, &set, Road::SideCopy);
         store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
     }
-    println!("its slowest statement took {:?}", application.slowest());
+    assert!(application.slowest() < Duration::from_secs(30), "it stands still");
     over.store(true, Ordering::SeqCst);
     let worst = judging.join().unwrap();
     assert!(worst < 10, "it waited {worst} glances in a row");
