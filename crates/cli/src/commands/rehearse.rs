@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lab::{Mysql, MysqlKind, Postgres, Redis, RedisKind};
 use plan::choice::Whose;
+use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Noted, NothingToSynchronise, Repository, StoreKind, WriterGroup, Writers};
@@ -105,7 +106,7 @@ impl Stage {
     }
 
     fn redis(&mut self, name: DataSetName, kept: &KeptDataSet) -> Result<Arc<dyn DataSet>> {
-        let server = Redis::start_on_socket(redis_kind(name, kept)?, &[])?;
+        let server = Redis::start_on_socket(redis_kind(name, &kept.store, &kept.evidence)?, &[])?;
         let labels: &[&'static str] = if name == DataSetName::BackendRedis { &["storage", "queues"] } else { &["system"] };
         let address = |(db, label)| Ok((label, redis_data_set::Address::parse(&server.url(db))?));
         let addresses = (0..).zip(labels.iter().copied()).map(address).collect::<Result<Vec<_>>>()?;
@@ -125,19 +126,19 @@ impl Stage {
 }
 
 /// A program on this machine that loads the set's RDB.
-fn redis_kind(name: DataSetName, kept: &KeptDataSet) -> Result<RedisKind> {
+fn redis_kind(name: DataSetName, store: &str, evidence: &Evidence) -> Result<RedisKind> {
     let kinds = [RedisKind::Redis, RedisKind::NewestRedis, RedisKind::Valkey];
     let found: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, kind.version()?))).collect();
     let is_valkey = |kind| kind == RedisKind::Valkey;
-    if let Some((kind, _)) = found.iter().find(|(kind, version)| redis_data_set::loads(&kept.evidence, is_valkey(*kind), version)) {
+    if let Some((kind, _)) = found.iter().find(|(kind, version)| redis_data_set::loads(evidence, is_valkey(*kind), version)) {
         return Ok(*kind);
     }
     let product = |kind| if is_valkey(kind) { "Valkey" } else { "Redis" };
     let mut here: Vec<String> = found.iter().map(|(kind, version)| format!("{} {version}", product(*kind))).collect();
     here.dedup();
     let here = if here.is_empty() { "no program redis-server or valkey-server".to_owned() } else { here.join(", ") };
-    let rdb = kept.evidence.facts.get("rdb-version").map_or("unknown", String::as_str);
-    Err(Error::refused(format!("{name} is of {} (RDB version {rdb}), which nothing on this machine loads: there is {here}", kept.store)).hint(
+    let rdb = evidence.facts.get("rdb-version").map_or("unknown", String::as_str);
+    Err(Error::refused(format!("{name} is of {store} (RDB version {rdb}), which nothing on this machine loads: there is {here}")).hint(
         "Install redis-server of that version or a newer one (for a set of Valkey: valkey-server) so that it is on the PATH; `--only` rehearses the other data sets.",
     ))
 }
@@ -171,5 +172,27 @@ impl Writers for NoWriters {
     }
     fn can_stop(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn a_set_of_redis_is_rehearsed_by_a_program_that_loads_it() {
+        let kind = |store: &str, version: &str| {
+            let evidence = Evidence { facts: [("rdb-version".to_owned(), version.to_owned())].into(), ..Evidence::default() };
+            redis_kind(DataSetName::BackendRedis, store, &evidence)
+        };
+        assert_eq!(kind("Redis 6.2.14", "9").unwrap(), RedisKind::Redis);
+        assert_eq!(kind("Redis 7.0.15", "10").unwrap(), RedisKind::Redis);
+        assert_eq!(kind("Redis 8.0.6", "12").unwrap(), RedisKind::NewestRedis);
+        assert_eq!(kind("Valkey 9.1.2", "80").unwrap(), RedisKind::Valkey);
+        let error = kind("Redis 9.9.9", "79").unwrap_err();
+        assert_eq!(error.class(), plan::Class::Refused);
+        let told = format!("{error:?}");
+        assert!(told.contains("Redis 9.9.9 (RDB version 79)") && told.contains("there is Redis 7"), "{told}");
     }
 }
