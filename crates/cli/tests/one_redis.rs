@@ -28,13 +28,15 @@ type Picture = BTreeMap<u32, String>;
 struct World {
     server: Redis,
     home: TempDir,
+    databases: u32,
 }
 
 impl World {
     fn start(options: &[&str]) -> Self {
         let (server, home) = (Redis::start(options).unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(home.path().join("key"), "a password\n").unwrap();
-        let world = Self { server, home };
+        let databases = if options.contains(&"--databases") { 4 } else { 16 };
+        let world = Self { server, home, databases };
         let url = |database| world.server.url(database);
         world.configure(&[url(0), url(1), url(2)]);
         world.ok(&["init"]);
@@ -106,7 +108,7 @@ impl World {
     }
 
     fn picture(&self) -> Picture {
-        (0..16).map(|database| (database, self.cli(database, &["EVAL", PICTURE, "0"]))).collect()
+        (0..self.databases).map(|database| (database, self.cli(database, &["EVAL", PICTURE, "0"]))).collect()
     }
 
     /// So many keys in every database, of which each says whose it is.
@@ -141,7 +143,6 @@ impl World {
 fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed() {
     let rounds = std::env::var("THREESCALE_TEST_INTERRUPTIONS").map_or(INTERRUPTIONS, |text| text.parse().unwrap());
     let seed = std::env::var("THREESCALE_TEST_SEED").map_or(20_261_129, |text| text.parse().unwrap());
-    println!("seed {seed}");
     let world = World::start(&["--appendonly", "yes"]);
     world.fill(4000, "good");
     let good = world.picture();
@@ -180,6 +181,40 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     world.ok(&["restore", "latest", "--yes"]);
     world.ok(&["settle", "--yes"]);
     assert_eq!(world.picture(), good, "settled: nothing is left in any database");
+}
+
+#[test]
+fn in_place_interrupted_anywhere_nothing_of_the_run_stays_in_the_live_databases() {
+    let world = World::start(&["--databases", "4"]);
+    world.fill(2000, "good");
+    let good = world.picture();
+    world.ok(&["backup"]);
+    world.fill(1500, "bad");
+    let bad = world.picture();
+    let restore = ["restore", "latest", "--yes", "--in-place"];
+    let begun = Instant::now();
+    world.ok(&restore);
+    let whole = begun.elapsed();
+    assert_eq!(world.picture(), good, "the last step takes the run's keys away");
+    world.ok(&["settle", "--yes"]);
+    for (round, part) in [0.45, 0.6, 0.75, 0.9].into_iter().enumerate() {
+        world.fill(1500, "bad");
+        let runs = world.runs().len();
+        world.interrupt(&restore, whole.mul_f64(part), Signal::KILL);
+        if world.runs().len() == runs {
+            continue;
+        }
+        if round % 2 == 0 {
+            if world.last_record() != "finished" {
+                world.ok(&["resume", "--yes"]);
+            }
+            world.ok(&["settle", "--yes"]);
+            assert_eq!(world.picture(), good, "{part}");
+        } else {
+            world.ok(&["undo", "--yes"]);
+            assert_eq!(world.picture(), bad, "{part}");
+        }
+    }
 }
 
 #[test]

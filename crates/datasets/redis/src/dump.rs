@@ -17,7 +17,7 @@ use plan::{Error, Result};
 use crate::connection::{Connection, Limits};
 use crate::pass::{Database, Pass, server_time_ms};
 use crate::queues::{FACT, Rules};
-use crate::replication::{Asked, open_view};
+use crate::replication::{Asked, SETTINGS, open_view};
 use crate::server::Server;
 use crate::store::discard::share_of_memory;
 use crate::store::functions::note_libraries;
@@ -267,6 +267,8 @@ fn note_server(at: &ServerAt, server: &Server, pass: &Pass<'_>, road: &str, evid
 fn note_database(named: &Named, buckets: &Buckets, expired: u64, markers: &[String], evidence: &mut Evidence) {
     evidence.facts.insert(format!("database.{}", named.name), named.database.to_string());
     add_fact(&mut evidence.facts, "expired-at-dump", expired);
+    // Held for this very view.
+    let markers: Vec<&str> = markers.iter().map(String::as_str).filter(|key| *key != SETTINGS).collect();
     if !markers.is_empty() {
         evidence.warnings.push(format!(
             "{}: left out {}: keys of a run of this program that has not ended",
