@@ -13,6 +13,7 @@ pub(crate) use options::*;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done · 1 failed, journaled: `resume` or `undo` are possible · 2 refused or bad usage, nothing was touched · 3 a person is needed · \
+4 a set was taken, and would not go back wholly (--warnings-are-fine gives 0) · \
 10 no such repository · 11 locked by another run (--wait waits) · 12 wrong repository password · 75 temporary, the same call may work later · 130 interrupted.";
 
 /// Takes a complete, proven backup of a Red Hat 3scale API Management installation, and puts it back.

@@ -8,7 +8,7 @@ use mysql::prelude::Queryable;
 use plan::Restorable;
 use plan::ports::{Context, DataSet, Discard, Holds, Road, Undone};
 
-use super::kit::{Heard, KINDS, all_of, assert_same, context, keep, kept_within, root, run, server, side_schemas, store};
+use super::kit::{Heard, KINDS, SERVERS, all_of, assert_same, context, keep, kept_within, root, run, server, side_schemas, store};
 
 /// A database with one of each object that a server does not take again.
 const ODD: &str = "
@@ -177,4 +177,35 @@ fn previous_views_stay_within_the_database_until_they_are_settled() {
         assert_same(&live, &all_of(&server, "system"), "settling touches nothing else");
         conn.query_drop("SELECT 1").unwrap();
     }
+}
+
+/// A look and a backup change nothing: also where a view calls what writes.
+#[test]
+fn a_view_is_looked_at_and_never_run() {
+    std::thread::scope(|scope| {
+        for kind in SERVERS {
+            scope.spawn(move || {
+                let server = server(kind, &["--log-bin-trust-function-creators=1"]);
+                let mut conn = root(&server, None);
+                run(
+                    &mut conn,
+                    "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE seen (id INT AUTO_INCREMENT PRIMARY KEY);;\n\
+                     CREATE FUNCTION writes() RETURNS INT MODIFIES SQL DATA BEGIN INSERT INTO seen VALUES (); RETURN 1; END;;\n\
+                     CREATE VIEW sees AS SELECT writes() AS one;;\nCREATE VIEW sleeps AS SELECT SLEEP(20) AS one;;\n\
+                     CREATE TABLE gone (id INT);;\nCREATE VIEW broken AS SELECT id FROM gone;;\nDROP TABLE gone",
+                );
+                let store = store(&server, "system");
+                let begin = std::time::Instant::now();
+                let found = store.look(&context("1")).unwrap();
+                let (_, kept) = keep(&store, &context("1"));
+                assert!(begin.elapsed().as_secs() < 20, "{kind:?}: a view was run");
+                let rows: Option<u64> = conn.query_first("SELECT COUNT(*) FROM `system`.seen").unwrap();
+                assert_eq!(rows, Some(0), "{kind:?}");
+                for problems in [&found.backup_problems, &kept.problems] {
+                    let about = |name: &str| problems.iter().any(|problem| problem.text.contains(name));
+                    assert_eq!([about("broken"), about("sees"), about("sleeps")], [true, false, false], "{kind:?}: {problems:?}");
+                }
+            });
+        }
+    });
 }
