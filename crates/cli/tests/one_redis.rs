@@ -184,40 +184,6 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
 }
 
 #[test]
-fn in_place_interrupted_anywhere_nothing_of_the_run_stays_in_the_live_databases() {
-    let world = World::start(&["--databases", "4"]);
-    world.fill(2000, "good");
-    let good = world.picture();
-    world.ok(&["backup"]);
-    world.fill(1500, "bad");
-    let bad = world.picture();
-    let restore = ["restore", "latest", "--yes", "--in-place"];
-    let begun = Instant::now();
-    world.ok(&restore);
-    let whole = begun.elapsed();
-    assert_eq!(world.picture(), good, "the last step takes the run's keys away");
-    world.ok(&["settle", "--yes"]);
-    for (round, part) in [0.45, 0.6, 0.75, 0.9].into_iter().enumerate() {
-        world.fill(1500, "bad");
-        let runs = world.runs().len();
-        world.interrupt(&restore, whole.mul_f64(part), Signal::KILL);
-        if world.runs().len() == runs {
-            continue;
-        }
-        if round % 2 == 0 {
-            if world.last_record() != "finished" {
-                world.ok(&["resume", "--yes"]);
-            }
-            world.ok(&["settle", "--yes"]);
-            assert_eq!(world.picture(), good, "{part}");
-        } else {
-            world.ok(&["undo", "--yes"]);
-            assert_eq!(world.picture(), bad, "{part}");
-        }
-    }
-}
-
-#[test]
 fn the_same_database_in_two_data_sets_is_refused_under_whatever_address() {
     let mut world = World::start(&[]);
     world.fill(10, "good");
