@@ -85,9 +85,12 @@ impl World {
         said
     }
 
+    /// Those that have begun: a journal whose first line is not whole has changed nothing yet.
     fn runs(&self) -> Vec<String> {
         let Ok(folder) = std::fs::read_dir(self.path("state/runs")) else { return Vec::new() };
-        let mut runs: Vec<_> = folder.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+        let has_begun = |path: &std::path::PathBuf| std::fs::read_to_string(path).unwrap().contains('\n');
+        let journals = folder.map(|entry| entry.unwrap().path()).filter(has_begun);
+        let mut runs: Vec<_> = journals.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
         runs.sort();
         runs
     }
