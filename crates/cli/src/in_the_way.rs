@@ -134,10 +134,21 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
     let foreign = |leftover: &Leftover| matches!(leftover.holds, Holds::Previous | Holds::Unknown) && !is_known(leftover);
     if let Some((place, leftover)) = left.iter().find(|(_, leftover)| foreign(leftover)) {
         let run = &leftover.run;
-        return Err(Error::refused(format!("run {run} is in the way: it left data in the stores, and its journal is not here, or was abandoned"))
+        let is_ended = known.iter().any(|known| is_by(leftover, known.id.as_str()));
+        let (why, way_out) = if is_ended {
+            ("it was abandoned", "It may be the only copy of what was live before that run, and no command puts it back any more: copy what you need of it first.")
+        } else {
+            (
+                "its journal is not here",
+                "It may be the only copy of what was live before that run. `undo` or `settle` it where its journal is (the machine that began it).",
+            )
+        };
+        return Err(Error::refused(format!("run {run} is in the way: it left data in the stores, and {why}"))
             .hint(format!("{}.", describe(*place, leftover)))
-            .hint("It may be the only copy of what was live before that run. `undo` or `settle` it where its journal is (the machine that began it).")
-            .hint(format!("`threescale-backup abandon {run}` lists all that it left, and removes it when you say so.")));
+            .hint(way_out)
+            .hint(format!(
+                "`threescale-backup abandon {run}` lists all that it left; `threescale-backup abandon {run} --remove --drop-previous` removes it."
+            )));
     }
     Ok(())
 }

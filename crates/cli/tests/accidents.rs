@@ -33,7 +33,7 @@ fn a_dropped_database_comes_back_beside_and_in_place_and_undo_leaves_none() {
         world.ok(&["undo", "--yes"]);
         assert_eq!(sql(&world, "SHOW DATABASES LIKE 'system%'"), "", "as it was");
         world.ok(&restore);
-        world.ok(&["settle"]);
+        world.ok(&["settle", "--yes"]);
         assert_equal(&world.fingerprint(), &good, "settled");
         assert_eq!(sql(&world, "SHOW DATABASES LIKE 'system%'"), "system\n");
     }

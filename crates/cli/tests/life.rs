@@ -58,7 +58,12 @@ fn live_through(mysql: MysqlKind) {
     let newest = kept["runs"].as_array().unwrap().last().unwrap();
     assert!(newest["kept_bytes"].as_u64().unwrap() > 0, "{newest}");
     assert!(world.refused(2, &["restore", "latest", "--yes"]).contains("is in the way"));
-    world.ok(&["settle"]);
+    // Nobody is there to be asked.
+    for verb in ["settle", "undo"] {
+        assert!(world.refused(2, &[verb]).contains("Say --yes"), "{verb}");
+    }
+    assert_eq!(world.json(&["runs"])["runs"].as_array().unwrap().last().unwrap()["state"], "finished");
+    world.ok(&["settle", "--yes"]);
     assert_equal(&world.fingerprint(), &good, "after settling");
     world.ok(&["check", "--read-data"]);
 }
@@ -95,7 +100,7 @@ fn redis_keeps_what_was_restored_over_a_restart_with_the_append_only_file_on() {
     world.ok(&["restore", "latest", "--partial", "--yes"]);
     // The run that is meant by `settle` is the restore, not a backup that came after it.
     world.ok(&["backup", "--only", "system-redis"]);
-    world.ok(&["settle"]);
+    world.ok(&["settle", "--yes"]);
     assert!(world.refused(2, &["undo", "--yes"]).contains("no run"));
     for server in [&mut world.installation.backend_redis, &mut world.installation.system_redis] {
         server.stop().unwrap();
@@ -130,7 +135,7 @@ fn a_system_database_on_postgresql_goes_back() {
     world.installation.damage(DataSetName::ZyncDatabase).unwrap();
     world.ok(&["restore", "latest", "--partial", "--yes"]);
     assert_equal(&world.installation.fingerprint_of(DataSetName::ZyncDatabase).unwrap(), &good, "after the restore");
-    world.ok(&["settle"]);
+    world.ok(&["settle", "--yes"]);
 }
 
 #[test]

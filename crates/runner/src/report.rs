@@ -16,6 +16,8 @@ pub struct StepReport {
     pub id: StepId,
     /// What it does.
     pub action: Action,
+    /// When it was started for the first time.
+    pub first_started_at: Option<Timestamp>,
     /// When it was started for the last time.
     pub started_at: Option<Timestamp>,
     /// When it ended well.
@@ -32,11 +34,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// Milliseconds for which the installation did not serve: from the start of the first cut-over step (or of stopping the writers) to the end of the last.
+    /// Milliseconds for which the installation did not serve: from the first start of what cuts over, loads over the live data, or stops the writers, to the end of the last such step.
     #[must_use]
     pub fn downtime_ms(&self) -> Option<i64> {
-        self.span_ms(|action| {
-            matches!(action, Action::StopWriters { .. } | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters { .. })
+        self.span_ms(|action| match action {
+            Action::StopWriters { .. } | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters { .. } => true,
+            Action::Stage { reserved, .. } => self.run.is_in_place(*reserved),
+            Action::Dump { .. }
+            | Action::WriteManifest
+            | Action::Reserve { .. }
+            | Action::Prove { .. }
+            | Action::NoteWriters { .. }
+            | Action::Synchronise { .. }
+            | Action::ReleaseWriters { .. } => false,
         })
     }
 
@@ -48,7 +58,7 @@ impl Report {
 
     fn span_ms(&self, is_wanted: impl Fn(&Action) -> bool) -> Option<i64> {
         let steps = || self.steps.iter().filter(|step| is_wanted(&step.action));
-        let first = steps().filter_map(|step| step.started_at).min()?;
+        let first = steps().filter_map(|step| step.first_started_at).min()?;
         let last = steps().filter_map(|step| step.succeeded_at).max()?;
         Some(last.as_millisecond() - first.as_millisecond())
     }
@@ -65,12 +75,13 @@ pub fn report(state: &State, id: &RunId) -> Result<Report> {
         .plan
         .steps
         .iter()
-        .map(|step| StepReport { id: step.id, action: step.action.clone(), started_at: None, succeeded_at: None })
+        .map(|step| StepReport { id: step.id, action: step.action.clone(), first_started_at: None, started_at: None, succeeded_at: None })
         .collect();
     for Line { at, record } in &lines {
         let (Record::Started { step: id } | Record::Succeeded { step: id, .. }) = record else { continue };
         if let Some(step) = steps.iter_mut().find(|step| step.id == *id) {
             let is_start = matches!(record, Record::Started { .. });
+            step.first_started_at = step.first_started_at.or(Some(*at));
             step.started_at = if is_start { Some(*at) } else { step.started_at };
             step.succeeded_at = if is_start { None } else { Some(*at) };
         }

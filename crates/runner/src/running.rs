@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
-use plan::journal::{Record, Run, StepState};
+use plan::journal::{Record, Run, RunState, StepState};
 use plan::ports::{Context, Event};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Purpose, Result};
@@ -105,7 +105,7 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
             journal.write(Record::Finished)
         }
     };
-    if journal.run().is_over() {
+    if journal.run().state != RunState::Open {
         needs::note(hands, &journal.run());
     }
     // A run that has touched nothing is nobody else's business.

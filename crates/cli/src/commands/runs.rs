@@ -211,7 +211,9 @@ impl Telling {
             self.reminders.push(if in_the_way::is_anothers(leftover, here) {
                 format!("left by a run of another installation: {what}. Look after it with that installation's configuration.")
             } else {
-                format!("left by a run without a journal here: {what}. `abandon {run}` shows all of it, and removes it when you say so.")
+                let is_here = known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()));
+                let whose = if is_here { "that was abandoned" } else { "without a journal here" };
+                format!("left by a run {whose}: {what}. `abandon {run}` shows all of it, and removes it when you say so.")
             });
         }
         traces.into_iter().map(|(place, leftover)| LeftDocument { data_set: *place, leftover: leftover.clone() }).collect()
@@ -281,12 +283,15 @@ pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
-/// Naming the command is consent enough for a script; a person at a terminal is asked.
 fn confirm(app: &App, args: &OfRun, question: &str) -> Result<()> {
-    if !args.yes && app.output.ask(question)? == Some(false) {
-        return Err(Error::refused("nothing was touched"));
+    if args.yes {
+        return Ok(());
     }
-    Ok(())
+    match app.output.ask(question)? {
+        Some(true) => Ok(()),
+        Some(false) => Err(Error::refused("nothing was touched")),
+        None => Err(Error::refused("nobody can be asked, and nothing was touched").hint(format!("{question} Say --yes for that."))),
+    }
 }
 
 struct Opened {

@@ -190,6 +190,10 @@ fn any_run_can_be_ended_as_it_is() {
     // What it left stands in the way of the next, until somebody says that it may go.
     let said = one.code(2, &["restore", "latest", "--yes"]);
     assert!(said.contains(&format!("abandon {run}")) && said.contains("PREVIOUS DATA"), "{said}");
+    // The journal is on this machine, and no verb but `abandon` takes the run any more.
+    assert!(said.contains(&format!("abandon {run} --remove --drop-previous")) && said.contains("was abandoned"), "{said}");
+    assert!(!said.contains("settle` it"), "{said}");
+    assert!(one.code(0, &["runs"]).contains("left by a run that was abandoned"));
     one.code(0, &["abandon", &run, "--yes", "--remove", "--drop-previous"]);
     one.code(0, &["restore", "latest", "--yes"]);
     one.code(0, &["settle", "--yes"]);
