@@ -174,6 +174,9 @@ fn what_cannot_be_kept_is_refused_by_name() {
         for (make, word, unmake) in cases {
             conn.query_drop(if make.contains("PACKAGE") { "SET sql_mode = 'ORACLE'" } else { "SET sql_mode = ''" }).unwrap();
             run(&mut conn, make);
+            let told = store(&server, "system").look(&context("1")).unwrap().backup_problems;
+            let is_told = told.iter().any(|problem| problem.severity == Severity::Blocks && problem.text.contains("\"odd\" is a "));
+            assert!(is_told, "{word}: a look says it: {told:?}");
             let error = try_keep(&store(&server, "system"), &context("1")).map(drop).unwrap_err();
             assert!(error.chain().contains("\"odd\" is a ") && error.chain().contains(word), "{word}: {error:?}");
             run(&mut conn, unmake);

@@ -47,8 +47,17 @@ pub(crate) fn objects(session: &mut Session, database: &str) -> Result<Objects> 
     })
 }
 
-/// Packages of MariaDB and libraries of MySQL: left out, they would be missing without a word.
+/// Left out, they would be missing without a word.
 fn refuse_others(session: &mut Session, database: &str) -> Result<()> {
+    match packages_and_libraries(session, database)?.into_iter().next() {
+        Some((text, way_out)) => Err(Error::refused(text).hint(way_out)),
+        None => Ok(()),
+    }
+}
+
+/// Packages of MariaDB and libraries of MySQL, which cannot be kept, with the way out.
+pub(super) fn packages_and_libraries(session: &mut Session, database: &str) -> Result<Vec<(String, String)>> {
+    let mut others = Vec::new();
     let schema = quote::text(database);
     for sql in [
         format!(
@@ -58,13 +67,12 @@ fn refuse_others(session: &mut Session, database: &str) -> Result<()> {
         format!("SELECT LIBRARY_NAME, 'LIBRARY' FROM information_schema.LIBRARIES WHERE LIBRARY_SCHEMA = {schema} ORDER BY 1"),
     ] {
         // A server that has no libraries does not know that table.
-        let found = session.rows_if_possible("look for packages and libraries", &sql)?.unwrap_or_default();
-        if let Some(other) = found.first() {
+        for other in session.rows_if_possible("look for packages and libraries", &sql)?.unwrap_or_default() {
             let (name, kind) = (other.text(0)?, other.text(1)?.to_ascii_lowercase());
-            return Err(Error::failed(format!("{name:?} is a {kind}, which cannot be kept")).hint("Drop it; 3scale makes none."));
+            others.push((format!("{name:?} is a {kind}, which cannot be kept"), "Drop it; 3scale makes none.".to_owned()));
         }
     }
-    Ok(())
+    Ok(others)
 }
 
 fn list(session: &mut Session, database: &str, kind: ObjectKind, select: &str, order: &str) -> Result<Vec<Object>> {

@@ -49,7 +49,7 @@ pub(super) fn unnamed(columns: &[Column]) -> Vec<Column> {
     vec![column("row_start", ROW_START), column("row_end", ROW_END)]
 }
 
-/// What looks like a table and cannot be kept, with the way out. Told before a backup or a restore begins.
+/// What cannot be kept, with the way out: other kinds of tables, packages, libraries. Told before a backup or a restore begins.
 pub(crate) fn others(session: &mut Session, database: &str) -> Result<Vec<(String, String)>> {
     let known = "NOT IN ('BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE', 'VIEW', 'SYSTEM VIEW')";
     let unknown = names_of(session, database, known)?.into_iter().map(|name| {
@@ -68,7 +68,7 @@ pub(crate) fn others(session: &mut Session, database: &str) -> Result<Vec<(Strin
             format!("table {name:?} is versioned by numbers of transactions, which mean something on this server only: it cannot be kept");
         (text, format!("ALTER TABLE {} DROP SYSTEM VERSIONING (its history goes)", quote::name(&name)))
     });
-    Ok(unknown.chain(by_transactions).collect())
+    Ok(unknown.chain(by_transactions).chain(super::objects::packages_and_libraries(session, database)?).collect())
 }
 
 /// A definition in which names of the own database are without it: so they mean the same wherever the table goes. MariaDB writes those of sequences with it.
