@@ -47,14 +47,15 @@ fn script(text: &str, what: What, run: &RunId) -> String {
     of_the_user(&text.replace("@move@", MOVE).replace("@word@", what.word()).replace("@short@", run.short()))
 }
 
-/// Moves all that is live aside. `is_fresh`: what is left is as a new database, for a set to be loaded; else it is bare, for something to be moved back.
+/// Moves all that is live aside. What is left is as a new database, for a set by `pg_dump` of the version `fresh` to be loaded; without one it is bare, for something to be moved back.
 ///
 /// # Errors
 /// Never in practice: when the mark cannot be written as JSON.
-pub(crate) fn out(context: &Context, data_set: DataSetName, what: What, is_fresh: bool) -> Result<String> {
+pub(crate) fn out(context: &Context, data_set: DataSetName, what: What, fresh: Option<u32>) -> Result<String> {
     let tag = Tag::of(context, data_set, what.role(), "", None);
     let json = serde_json::to_string(&tag).map_err(|error| Error::failed("write the mark of what is moved aside").because(error))?;
-    Ok(script(OUT, what, &context.run).replace("@tag@", &literal(&json)).replace("@fresh@", if is_fresh { "true" } else { "false" }))
+    let text = script(OUT, what, &context.run).replace("@fresh@", if fresh.is_some() { "true" } else { "false" });
+    Ok(text.replace("@client@", &fresh.unwrap_or_default().to_string()).replace("@tag@", &literal(&json)))
 }
 
 /// Drops the extensions that the run's load made.

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::aside;
 use crate::contents::Entry;
+use crate::public::Public;
 use crate::rights::Rights;
 use crate::rules::{holds_rows, label, only_superuser, some};
+use crate::sql::identifier;
 use crate::statements;
 
 /// The fact that holds them.
@@ -39,6 +41,9 @@ pub(crate) struct Demands {
     grantors: BTreeSet<String>,
     /// Owners, whatever the kind of object.
     owners: BTreeSet<String>,
+    /// The schema `public`; absent in sets of releases that did not look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) public: Option<Public>,
 }
 
 /// Finds them, entry by entry.
@@ -50,6 +55,11 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
+    /// Of a database with such a schema `public`.
+    pub(crate) fn of(public: Option<Public>) -> Self {
+        Self { demands: Demands { public, ..Demands::default() }, ..Self::default() }
+    }
+
     /// Looks at an entry.
     pub(crate) fn see(&mut self, entry: &Entry) {
         let kind = entry.kind();
@@ -122,7 +132,6 @@ impl Demands {
     /// What a role with these rights could not bring back, or not as it is.
     pub(crate) fn problems(&self, rights: &Rights) -> Vec<Problem> {
         let role = &rights.role;
-        let identifier = crate::sql::identifier(role);
         let extensions = self.extensions.iter().filter(|name| !rights.may_make_extension(name) && !rights.has("EXTENSION", name));
         let extensions = extensions.map(|name| format!("extension {name}"));
         let objects = self.superuser.iter().filter(|(kind, name, _)| !rights.is_superuser && !rights.has(kind, name));
@@ -152,8 +161,9 @@ impl Demands {
         }
         let others: Vec<_> = self.defaults_of.iter().filter(|name| !rights.may_be(name)).map(String::as_str).collect();
         if !others.is_empty() {
+            let way_out = to_be(&others, rights);
             let text = format!("role {role:?} may not set the default privileges of {}: they are left out", some(others.into_iter()));
-            problems.push(Problem::new(Severity::Degrades, text).way_out(format!("GRANT these roles TO {identifier}")));
+            problems.push(Problem::new(Severity::Degrades, text).way_out(way_out));
         }
         if !rights.is_superuser && !self.grantors.is_empty() {
             let text = format!(
@@ -164,12 +174,12 @@ impl Demands {
         }
         let others: Vec<_> = self.owners.iter().filter(|name| !rights.may_be(name)).map(String::as_str).collect();
         if !others.is_empty() {
+            let way_out = to_be(&others, rights);
             let text =
                 format!("what {} owns is owned by {role:?} instead: they do not exist, or it may not be them", some(others.into_iter()));
-            let way_out =
-                format!("Create the roles that are missing, and GRANT them TO {identifier}; or restore with the address of a superuser.");
             problems.push(Problem::new(Severity::Degrades, text).way_out(way_out));
         }
+        problems.extend(self.public.as_ref().and_then(|public| public.problem(rights)));
         problems
     }
 
@@ -190,4 +200,12 @@ impl Demands {
             Problem::new(Severity::Note, text)
         })
     }
+}
+
+/// What lets a role act as others.
+fn to_be(others: &[&str], rights: &Rights) -> String {
+    let role = identifier(&rights.role);
+    let missing = others.iter().filter(|name| !rights.knows(name)).map(|name| format!("CREATE ROLE {}; ", identifier(name)));
+    let all: Vec<_> = others.iter().map(|name| identifier(name)).collect();
+    format!("{}GRANT {} TO {role}; or restore with the address of a superuser.", missing.collect::<String>(), all.join(", "))
 }

@@ -24,6 +24,7 @@ use crate::facts;
 use crate::guard::Guard;
 use crate::limits;
 use crate::properties::Properties;
+use crate::public::Public;
 use crate::rights::Rights;
 use crate::sequences::{self, Positions};
 use crate::server::Server;
@@ -74,6 +75,7 @@ impl PostgresDump {
         let View { tables, snapshot, consistent_at } = View::open(&mut exporter, &context.stop)?;
         let properties = Properties::read(&mut exporter, &address.database, server.major)?;
         let properties = properties.ok_or_else(|| Error::failed("the database vanished"))?;
+        let public = Public::read(&mut exporter)?;
         let mut evidence = Evidence { objects: census::take(&mut exporter, Functions::OfPeople)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
         let before = sequences::positions(&mut exporter, i64::MIN)?;
@@ -97,7 +99,7 @@ impl PostgresDump {
             counting,
             evidence,
             contents: Contents::new(),
-            survey: Survey::default(),
+            survey: Survey::of(public),
             rights,
             owner: properties.owner.clone(),
             before,

@@ -59,7 +59,7 @@ impl Loading<'_> {
         omissions.tolerance = staying(&rights, &facts::list(&self.kept.evidence, facts::EXTENSIONS)?);
         // What an earlier call of this run loaded is not the previous data.
         let (what, then) = if is_again { (What::Stage, aside::drop(What::Stage, run)) } else { (What::Before, String::new()) };
-        let out = aside::out(self.context, self.data_set, what, true)?;
+        let out = aside::out(self.context, self.data_set, what, Some(facts::major(&self.kept.evidence, facts::CLIENT_MAJOR)?))?;
         let first = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
         let what = "replace the contents of the live database (it is as it was)";
         let script = Script { first: &first, in_one_transaction: true, what };
@@ -82,6 +82,7 @@ impl Loading<'_> {
         }
         replaced?;
         omissions.tell(self.context, self.data_set);
+        self.tell_public(&mut session, &rights)?;
         if let Some(tag) = aside::find(&mut session, What::Before, run)? {
             aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, ..tag })?;
         }
@@ -133,7 +134,7 @@ impl Aside<'_> {
         if cleared.is_err() {
             self.context.stop.check()?;
         }
-        let out = aside::out(self.context, self.data_set, What::Stage, false)?;
+        let out = aside::out(self.context, self.data_set, What::Stage, None)?;
         let (extensions, back) = (aside::drop_extensions(run), aside::back(What::Before, run));
         let statements = format!("BEGIN; {extensions} {out} {back} COMMIT");
         session.run(&statements, "put the previous data back (all is as it was)")?;

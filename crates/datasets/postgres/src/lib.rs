@@ -35,6 +35,7 @@ mod place;
 mod pooler;
 mod privileges;
 mod properties;
+mod public;
 mod restore;
 mod rights;
 mod rules;

@@ -57,7 +57,7 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     backup_problems.extend(limits.iter().cloned());
     restore_problems.extend(limits);
     backup_problems.extend(privileges::missing(session, &server, For::Backup)?);
-    backup_problems.extend(Rights::of_restore(session, &server, Road::SideCopy, address, finder)?.problem(session, &owner)?);
+    backup_problems.extend(Rights::of_restore(session, &server, Road::SideCopy, address, finder)?.problems(session, &owner)?);
     let mut why_not = privileges::missing(session, &server, For::SideCopy)?;
     if !why_not.is_empty() {
         match finder.superuser(address)? {

@@ -8,6 +8,7 @@ use plan::ports::{Problem, Road, Severity};
 use crate::address::Address;
 use crate::clients::Finder;
 use crate::look;
+use crate::public::Public;
 use crate::rules::some;
 use crate::server::Server;
 use crate::session::Session;
@@ -41,8 +42,10 @@ const SUPERUSERS: &str = "SELECT 'extension', extname::text FROM pg_extension WH
      UNION ALL SELECT 'foreign data wrapper', fdwname FROM pg_foreign_data_wrapper o WHERE NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_foreign_data_wrapper'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
      UNION ALL SELECT 'operator family', opfname FROM pg_opfamily o WHERE oid >= 16384 AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_opfamily'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
      UNION ALL SELECT 'function', o.oid::regprocedure::text FROM pg_proc o JOIN pg_language l ON l.oid = prolang \
-       WHERE o.oid >= 16384 AND lanname IN ('c', 'internal') AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
+       WHERE o.oid >= 16384 AND lanname IN ('c', 'internal') AND prokind <> 'a' AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.oid AND d.deptype = 'e') \
        AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = o.oid AND d.deptype = 'i') \
+     UNION ALL SELECT 'aggregate', aggfnoid::regprocedure::text FROM pg_aggregate o WHERE aggfnoid >= 16384 AND 'internal'::regtype IN (aggtranstype, aggmtranstype) \
+       AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = aggfnoid AND d.deptype = 'e') \
      UNION ALL SELECT DISTINCT 'default privileges of', pg_get_userbyid(defaclrole) FROM pg_default_acl WHERE NOT pg_has_role(defaclrole, 'USAGE') \
      ORDER BY 1, 2";
 
@@ -55,6 +58,8 @@ pub(crate) struct Rights {
     pub(crate) is_superuser: bool,
     /// Whether it owns the schema `public`.
     pub(crate) owns_public: bool,
+    /// The schema `public` that a restore finds.
+    pub(crate) public: Option<Public>,
     /// All roles, and whether ours may own things in their name.
     roles: BTreeMap<String, bool>,
     extensions: BTreeSet<String>,
@@ -84,6 +89,7 @@ impl Rights {
             role: server.role.clone(),
             is_superuser: row.get(0),
             owns_public: row.get(1),
+            public: Public::read(session)?,
             roles,
             extensions: extensions.iter().map(|row| row.get(0)).collect(),
             tablespaces: tablespaces.iter().map(|row| row.get(0)).collect(),
@@ -106,11 +112,13 @@ impl Rights {
     /// # Errors
     /// The server's.
     pub(crate) fn of_restore(session: &mut Session, server: &Server, road: Road, address: &Address, finder: Finder<'_>) -> Result<Self> {
-        let rights = Self::read(session, server)?;
+        let mut rights = Self::read(session, server)?;
         if road == Road::InPlace {
             return rights.beside_what_is_there(session);
         }
         if look::may_swap(session, &address.database)? {
+            let (public, is_ours) = Public::of_new(session, server.major)?;
+            (rights.public, rights.owns_public) = (Some(public), is_ours);
             return Ok(rights);
         }
         Ok(match finder.superuser(address)? {
@@ -129,21 +137,26 @@ impl Rights {
     ///
     /// # Errors
     /// The server's.
-    pub(crate) fn problem(&self, session: &mut Session, owner: &str) -> Result<Option<Problem>> {
+    pub(crate) fn problems(&self, session: &mut Session, owner: &str) -> Result<Vec<Problem>> {
         if self.is_superuser {
-            return Ok(None);
+            return Ok(Vec::new());
         }
+        let mut problems: Vec<_> = Public::read(session)?.and_then(|public| public.problem(self)).into_iter().collect();
         let rows = session.rows(SUPERUSERS, "look at what only a superuser makes")?;
         let found = rows.iter().map(|row| -> (&str, &str) { (row.get(0), row.get(1)) });
         let found = found.filter(|(kind, name)| *kind != "extension" || !self.may_make_extension(name));
         let names: Vec<String> = found.map(|(kind, name)| format!("{kind} {name}")).collect();
-        if names.is_empty() {
-            return Ok(None);
+        if !names.is_empty() {
+            let text =
+                format!("role {:?} may not make {}: a restore by it leaves them out", self.role, some(names.iter().map(String::as_str)));
+            let way_out = "Restore with the address of a superuser, or let one make them afterwards.";
+            problems.push(Problem::new(Severity::Degrades, text).way_out(way_out));
         }
-        // A role for backups only: another one restores.
-        let severity = if self.may_be(owner) { Severity::Degrades } else { Severity::Note };
-        let text = format!("role {:?} may not make {}: a restore by it leaves them out", self.role, some(names.iter().map(String::as_str)));
-        Ok(Some(Problem::new(severity, text).way_out("Restore with the address of a superuser, or let one make them afterwards.")))
+        if !self.may_be(owner) {
+            // A role for backups only: another one restores.
+            problems.iter_mut().for_each(|problem| problem.severity = Severity::Note);
+        }
+        Ok(problems)
     }
 
     /// Adds an extension that turned out to be one that the role may make (the superusers of hosted servers are none by name).

@@ -41,6 +41,8 @@ pub(crate) fn only_superuser(entry: &Entry) -> bool {
             let mut words = attributes.split(' ');
             matches!(words.next(), Some("c" | "internal")) || words.any(|word| matches!(word, "LEAKPROOF" | "SUPPORT"))
         }),
+        // Only a superuser's has a state of type internal.
+        "AGGREGATE" => statements.lines().any(|line| matches!(line.trim().trim_end_matches(','), "STYPE = internal" | "MSTYPE = internal")),
         _ => false,
     }
 }

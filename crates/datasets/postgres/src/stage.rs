@@ -14,6 +14,7 @@ use crate::facts;
 use crate::mark::Tag;
 use crate::place::Databases;
 use crate::properties::Properties;
+use crate::public::Public;
 use crate::restore::{Archive, verdict};
 use crate::rights::Rights;
 use crate::rules::Omissions;
@@ -67,9 +68,15 @@ impl Loading<'_> {
             loaded.run("DROP SCHEMA public", "drop the schema that the set does not have")?;
         }
         let (loader, rights) = self.loader(&side, &mut loaded, &server)?;
+        let is_public_ours = rights.is_superuser || rights.owns_public;
+        if is_public_ours && rights.public.is_some() && facts::major(&self.kept.evidence, facts::CLIENT_MAJOR)? >= 15 {
+            // Not everybody's, takes pg_dump for granted since version 15; and grants it where it was.
+            loaded.run("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "make the schema public what the archive builds on")?;
+        }
         let mut omissions = Omissions::of(&rights);
         self.load(&loader, &mut omissions)?;
         omissions.tell(self.context, self.data_set);
+        self.tell_public(&mut loaded, &rights)?;
         session.run(&Tag { tolerance: omissions.tolerance, ..tag }.put_on(stage)?, "mark the side database")?;
         // pg_restore brings no statistics before version 18: without them the first minutes after the cut-over would be slow ones.
         loaded.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))?;
@@ -154,6 +161,16 @@ impl Loading<'_> {
             }
         }
         self.context.stop.check()
+    }
+
+    /// Tells what of the schema `public` did not come back.
+    pub(crate) fn tell_public(&self, session: &mut Session, rights: &Rights) -> Result<()> {
+        let Some(public) = Demands::of(&self.kept.evidence)?.and_then(|demands| demands.public) else { return Ok(()) };
+        let found = Public::read(session)?;
+        if let Some(problem) = found.and_then(|found| public.problem_in(&found, rights)) {
+            self.warn(&format!("{}. {}", problem.text, problem.way_out.unwrap_or_default()));
+        }
+        Ok(())
     }
 
     /// Tells the operator.

@@ -12,6 +12,7 @@ mod network;
 mod patience;
 mod pooler;
 mod privileges;
+mod public;
 mod rights;
 mod round_trip;
 mod settings;

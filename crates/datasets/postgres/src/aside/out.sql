@@ -6,8 +6,8 @@ DECLARE
   kept text := 'kept__@word@_@short@_0';
   at bigint; piece bytea;
   is_new bool := false;
-  -- What everybody may in `public` of a new database, and what pg_dump takes for granted.
-  everybody text := CASE WHEN current_setting('server_version_num')::int >= 150000 THEN 'USAGE' ELSE 'ALL' END;
+  -- What everybody may in `public` of a new database, and what the pg_dump of version `@client@` that wrote the set takes for granted.
+  everybody text := CASE WHEN current_setting('server_version_num')::int >= 150000 OR @client@ >= 15 THEN 'USAGE' ELSE 'ALL' END;
 BEGIN
   SET LOCAL search_path = pg_catalog;
   EXECUTE format('CREATE SCHEMA %I', kept);

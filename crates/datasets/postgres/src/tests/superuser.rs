@@ -8,7 +8,7 @@ use super::*;
 use crate::RemotePrograms;
 
 /// The pod of a server, in which its superuser logs in over the socket without being asked for a password.
-fn pod(server: &lab::Postgres) -> Arc<dyn Remote> {
+pub(super) fn pod(server: &lab::Postgres) -> Arc<dyn Remote> {
     let own = server.program("psql");
     let of_the_pod = |name: &std::ffi::OsStr| name == "PGHOST" || name == "PGPASSFILE";
     let environment =
@@ -16,7 +16,7 @@ fn pod(server: &lab::Postgres) -> Arc<dyn Remote> {
     Arc::new(LocalRemote::with(environment.collect()))
 }
 
-fn store_in(server: &lab::Postgres, remote: Arc<dyn Remote>, superuser: bool) -> PostgresStore {
+pub(super) fn store_in(server: &lab::Postgres, remote: Arc<dyn Remote>, superuser: bool) -> PostgresStore {
     let programs = RemotePrograms { remote, host: server.host().to_owned(), port: server.port(), superuser };
     let options = Options { programs: Some(programs), cut_over_wait: Duration::from_secs(10), ..Options::default() };
     let address = Address::parse(&server.url_as("zync", "zync", "zync")).unwrap();
