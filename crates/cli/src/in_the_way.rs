@@ -136,7 +136,10 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
         let run = &leftover.run;
         let is_ended = known.iter().any(|known| is_by(leftover, known.id.as_str()));
         let (why, way_out) = if is_ended {
-            ("it was abandoned", "It may be the only copy of what was live before that run, and no command puts it back any more: copy what you need of it first.")
+            (
+                "it was abandoned",
+                "It may be the only copy of what was live before that run, and no command puts it back any more: copy what you need of it first.",
+            )
         } else {
             (
                 "its journal is not here",

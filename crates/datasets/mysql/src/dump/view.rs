@@ -102,7 +102,9 @@ fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> 
     let mut blocking = problems.chain(others).filter(|problem| problem.severity == Severity::Blocks).peekable();
     let Some(first) = blocking.peek() else { return Ok(()) };
     let error = Error::refused(first.text.clone());
-    Err(blocking.filter_map(|problem| problem.way_out).fold(error, |error, way_out| error.hint(format!("{}.", way_out.trim_end_matches('.')))))
+    Err(blocking
+        .filter_map(|problem| problem.way_out)
+        .fold(error, |error, way_out| error.hint(format!("{}.", way_out.trim_end_matches('.')))))
 }
 
 /// MySQL's backup lock: changes of definitions wait for it before they hold anything that others wait for. Returns whether the user may.

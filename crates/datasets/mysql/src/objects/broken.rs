@@ -25,8 +25,10 @@ pub(crate) fn list(session: &mut Session, database: &str, objects: &Objects) -> 
     for view in &objects.views {
         // Prepared, never run: a view may call a function that writes, takes a sequence's next value, or sleeps (MySQL manual, 15.5.1).
         let select = format!("SELECT 1 FROM {}", quote::qualified(database, &view.name));
-        let sql = format!("PREPARE threescale_backup_look FROM {}", quote::text(&select));
-        let refusal = session.refused("look whether a view can be read", &sql)?.filter(|refusal| !is_for_its_reader(view, refusal));
+        session.set(&format!("@threescale_backup_look = {}", quote::text(&select)))?;
+        let refusal = session
+            .refused("look whether a view can be read", "PREPARE threescale_backup_look FROM @threescale_backup_look")?
+            .filter(|refusal| !is_for_its_reader(view, refusal));
         broken.extend(refusal.map(|refusal| Unmade::new(view, refusal.to_string())));
     }
     if !objects.views.is_empty() {
