@@ -44,6 +44,8 @@ fn a_client_that_has_said_all_still_gets_its_answer() {
         say(&mut far, 0, "wor").await;
         say(&mut far, 0, "ld").await;
         far.close(None).await.ok();
+        // A socket that is closed with something unread in it is reset, and takes along what was said.
+        while let Some(Ok(_)) = far.next().await {}
     });
     assert_eq!((bytes.as_slice(), ended.is_ok(), trouble), (b"world".as_slice(), true, None));
 }
