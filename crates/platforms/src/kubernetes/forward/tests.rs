@@ -5,6 +5,8 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 
+use futures_util::StreamExt as _;
+
 use super::*;
 use crate::kubernetes::scripted::{Far, cluster, hear, say, socket};
 
