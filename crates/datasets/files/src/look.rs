@@ -78,6 +78,11 @@ pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Res
         let way_out = "They are backed up and replaced as folders of the tree, if the set has them; unmount them to keep them out of it.";
         restore_problems.push(Problem::new(Severity::Note, text).way_out(way_out));
     }
+    let is_file = |place: &PathBuf| std::fs::symlink_metadata(place).is_ok_and(|meta| !meta.is_dir());
+    if let Some(place) = mounts.iter().map(|point| tree.place_of(point)).find(is_file) {
+        let text = format!("a single file is mounted at {}: it can be neither replaced nor removed", place.display());
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(format!("Unmount it: umount -- {}", shell_word(&place))));
+    }
     if volume.read_only {
         restore_problems
             .push(Problem::new(Severity::Blocks, format!("{} is mounted read-only", path.display())).way_out("Mount it for writing."));

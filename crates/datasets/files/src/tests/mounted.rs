@@ -50,6 +50,9 @@ fn a_mount_at_any_depth_decides_the_road_and_nothing_is_swapped_over_it() {
         assert_eq!(findings.road, Road::InPlace, "{mount}");
         let because = findings.facts.iter().find(|(name, _)| name == "in-place-because").unwrap();
         assert!(because.1.contains("tree/a/m"), "{because:?}");
+        // A file stands in the way of either road.
+        let is_told = blocking(&findings.restore_problems).iter().any(|problem| problem.text.contains("a single file is mounted"));
+        assert_eq!(is_told, mount.contains("../file"), "{findings:?}");
         let there = pod(&target).look(&context()).unwrap();
         assert!(blocking(&there.restore_problems).iter().any(|problem| problem.text.contains("tree/a/m")), "{there:?}");
         for store in ways(&target) {
