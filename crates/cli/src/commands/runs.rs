@@ -1,5 +1,7 @@
 //! `runs`, `resume`, `undo`, `settle`: the journal's runs.
 
+mod heard;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -22,6 +24,7 @@ use crate::journals::{self, Known};
 use crate::locks::{self, Locks};
 use crate::output::{Table, age, bytes, duration_ms, local_time};
 use crate::writers::Consent;
+use heard::Heard;
 
 /// A run as `runs --json` tells it.
 #[derive(Serialize)]
@@ -268,10 +271,12 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
 }
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
-    let opened = open(app, args, "undo", Run::can_undo)?;
+    let mut opened = open(app, args, "undo", Run::can_undo)?;
     confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
+    let heard = Heard::before(Arc::clone(&opened.hands.context.watch));
+    opened.hands.context.watch = Arc::<Heard>::clone(&heard);
     runner::undo(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
-    app.output.line(&format!("run {} is undone: all is as it was before it", opened.id))?;
+    app.output.line(&heard.undone(&opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
