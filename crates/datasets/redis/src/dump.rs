@@ -20,7 +20,7 @@ use crate::queues::{FACT, Rules};
 use crate::replication::{Asked, SETTINGS, open_view};
 use crate::server::Server;
 use crate::store::discard::share_of_memory;
-use crate::store::functions::note_libraries;
+use crate::store::functions::{codes, note_libraries};
 use crate::store::limits::what_ends_a_pull;
 use crate::store::mark::{HALF, MARK, OLD_HALF, half_loaded_by};
 use crate::store::modules::note_modules;
@@ -223,14 +223,7 @@ impl Maker {
             return Ok(());
         }
         let mut connection = Connection::open(&at.address, &self.limits)?;
-        let Ok(libraries) = connection.ask(&[b"FUNCTION", b"LIST", b"WITHCODE"])?.ok() else { return Ok(()) };
-        for library in libraries.list() {
-            let fields = library.list();
-            let code = fields.iter().position(|field| field.text() == "library_code").and_then(|at| fields.get(at + 1));
-            if let Some(crate::connection::Reply::Bytes(code)) = code {
-                pass.functions.push(code.clone());
-            }
-        }
+        pass.functions.extend(codes(&mut connection)?);
         Ok(())
     }
 }

@@ -39,6 +39,12 @@ impl Reply {
         }
     }
 
+    /// The value behind a name, in a list of names and values.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        let Self::List(fields) = self else { return None };
+        fields.iter().position(|field| field.text() == name).and_then(|at| fields.get(at + 1))
+    }
+
     pub(crate) fn list(self) -> Vec<Self> {
         if let Self::List(list) = self { list } else { Vec::new() }
     }

@@ -144,18 +144,20 @@ struct Library {
 /// Those of a server; none where they are forbidden or not known.
 fn libraries(connection: &mut Connection) -> Result<Vec<Library>> {
     let Reply::List(found) = connection.ask(&[b"FUNCTION", b"LIST", b"WITHCODE"])? else { return Ok(Vec::new()) };
-    let library = |fields: Reply| {
-        let fields = fields.list();
-        let field = |name: &str| fields.iter().position(|field| field.text() == name).and_then(|at| fields.get(at + 1));
-        let named = |function: &Reply| {
-            let fields = function.clone().list();
-            fields.iter().position(|field| field.text() == "name").and_then(|at| fields.get(at + 1)).map(Reply::text)
-        };
-        let functions = field("functions").map(|functions| functions.clone().list().iter().filter_map(named).collect());
-        let code = if let Some(Reply::Bytes(code)) = field("library_code") { code.clone() } else { Vec::new() };
-        Library { name: field("library_name").map(Reply::text).unwrap_or_default(), code, functions: functions.unwrap_or_default() }
+    let library = |fields: &Reply| {
+        let functions = fields.field("functions").cloned().map(Reply::list).unwrap_or_default();
+        Library {
+            name: fields.field("library_name").map(Reply::text).unwrap_or_default(),
+            code: if let Some(Reply::Bytes(code)) = fields.field("library_code") { code.clone() } else { Vec::new() },
+            functions: functions.iter().filter_map(|function| function.field("name").map(Reply::text)).collect(),
+        }
     };
-    Ok(found.into_iter().map(library).collect())
+    Ok(found.iter().map(library).collect())
+}
+
+/// The code of each library of a server; none where they are forbidden or not known.
+pub(crate) fn codes(connection: &mut Connection) -> Result<Vec<Vec<u8>>> {
+    Ok(libraries(connection)?.into_iter().map(|library| library.code).filter(|code| !code.is_empty()).collect())
 }
 
 fn digest(code: &[u8]) -> String {
