@@ -8,7 +8,7 @@ use std::sync::Arc;
 use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Repository, Road, Severity, StoreKind};
+use plan::ports::{Context, DataSet, Problem, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
 use plan::{Around, Error, InstallationId, Plan, Queues, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
@@ -55,7 +55,14 @@ pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let writers = installation.writers_are(args.writers_are_stopped, false).unwrap_or(WritersAre::ByHand);
-    let prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let mut prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let state = app.state_to_look_at(&config, Some(installation.as_ref()))?;
+    let (repository, data_sets) = (Arc::clone(&prepared.repository), prepared.data_sets.clone());
+    let hands = app.hands(&config, installation.as_ref(), repository, data_sets, prepared.plan.run.clone(), Consent::Given)?;
+    if let Err(error) = refuse_what_is_in_the_way(app, &state, &hands) {
+        let problem = Problem::new(Severity::Blocks, error.chain()).way_out(error.hints().join(" "));
+        prepared.plan.problems.push(problem);
+    }
     show_plan(app, &prepared)?;
     prepared.plan.check()
 }
