@@ -134,7 +134,10 @@ impl DataSet for FilesStore {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         runs::refuse_half(&runs::list(&root)?, &spot)?;
         match RunFolder::open(&root, &spot)? {
-            Some(run) => self.clear(context, &run)?,
+            Some(run) => {
+                steps::keep_since(&self.swapping(context, &root, &spot), kept)?;
+                self.clear(context, &run)?;
+            }
             None => spot.check_tree(look::identity(&root)?.as_deref(), &self.path.display().to_string())?,
         }
         if spot.road == Road::SideCopy {
@@ -175,7 +178,8 @@ impl DataSet for FilesStore {
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.discard(context, place, Discard::Previous)
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        steps::tidy(&self.swapping(context, &root, &spot))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {

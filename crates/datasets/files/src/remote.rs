@@ -102,7 +102,10 @@ impl DataSet for RemoteFilesStore {
         let is_there = found.is_some();
         rules::refuse_half(&all, &spot)?;
         match found {
-            Some(found) => found.check_own(&spot, self.name).and_then(|()| found.check_stage())?,
+            Some(found) => {
+                found.check_own(&spot, self.name).and_then(|()| found.check_stage())?;
+                steps::keep_since(&self.swapping(context, &spot), kept)?;
+            }
             None => spot.check_tree(self.options.identity.as_deref(), &self.there.root)?,
         }
         if spot.road == Road::SideCopy {
@@ -143,7 +146,7 @@ impl DataSet for RemoteFilesStore {
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.discard(context, place, Discard::Previous)
+        steps::tidy(&self.swapping(context, &Spot::from_place(place)?))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {

@@ -10,12 +10,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, Event};
+use plan::ports::{Context, Event, Road};
 use plan::{Class, Error, Result};
-use rustix::fs::{RenameFlags, fstat, fsync, renameat, renameat_with};
+use rustix::fs::{RenameFlags, fsync, renameat, renameat_with};
 use rustix::io::Errno;
 
 use self::steps::{BEFORE, Hands, KEPT, LATE, SINCE, SWAP, Seen, Step, WHOLE};
@@ -31,8 +30,6 @@ use beneath::{Tree, stat_entry};
 
 /// How often the root is looked at again for what a writer made meanwhile.
 const ROUNDS: u32 = 20;
-/// How long the volume's clock may stand still.
-const TICK_MAX: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(crate) struct Swapping<'a> {
@@ -88,7 +85,7 @@ impl Acting<'_> {
             Step::Take(to) => self.take_out(to),
             Step::Put(from) => self.put_in(from),
             Step::Root(wanted) => self.root_meta(wanted),
-            Step::Tick => self.tick(),
+            Step::Tick => self.run.tick(),
             Step::Since(time) => since::keep(&self.run, time, self.context),
             Step::Remove { keeps } => self.remove(*keeps),
         }
@@ -212,18 +209,6 @@ impl Acting<'_> {
         Ok(())
     }
 
-    /// The clock of some volumes moves in steps of milliseconds, of few in seconds.
-    fn tick(&self) -> Result<()> {
-        const NAME: &str = "tick";
-        let last = fstat(&self.run.root).map(|stat| (stat.st_ctime, stat.st_ctime_nsec));
-        let last = last.map_err(|error| failed(&self.run.place(), "look above", error.into()))?;
-        let begun = Instant::now();
-        while begun.elapsed() < TICK_MAX && self.run.touch(NAME)? <= last {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.run.remove_file(NAME)
-    }
-
     /// First the data, last what tells of it. The mark goes before the folder: without it nobody takes what is left for a half replacement.
     fn remove(&self, keeps: bool) -> Result<()> {
         let (root, spot, stop) = (&self.run.root, &self.run.spot, &self.context.stop);
@@ -233,7 +218,9 @@ impl Acting<'_> {
             remove(root, &spot.inside(name), stop)?;
         }
         if keeps && (stays_whole || self.holds_kept()?) {
-            return [STAGED, ROOM].into_iter().try_for_each(|name| self.run.remove_file(name));
+            // In place it tells that the load came to its end: without it the data would look half replaced.
+            let goes = [ROOM, STAGED].into_iter().filter(|name| *name == ROOM || spot.road == Road::SideCopy);
+            return goes.into_iter().try_for_each(|name| self.run.remove_file(name));
         }
         self.run.remove_file(MARK)?;
         remove(root, &spot.folder(), stop)?;

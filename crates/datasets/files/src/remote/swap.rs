@@ -14,7 +14,7 @@ use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::Found;
 use crate::stage::{STAGED, Staged};
-use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since, told_whole};
+use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, not_apart, told_late, told_since, told_whole};
 
 const SCRIPT: &str = include_str!("swap.sh");
 const STATUS: &str = include_str!("status.sh");
@@ -23,6 +23,7 @@ const BUSY: i32 = 20;
 const MOUNTED: i32 = 21;
 const AT_WORK: i32 = 22;
 const FIXED: i32 = 23;
+const NOT_APART: i32 = 24;
 /// How many of what was changed since are named.
 const NAMED: usize = 5;
 
@@ -122,8 +123,18 @@ impl<'a> Words<'a> {
             Step::Put(from) => self.then(&["put", from]),
             Step::Root(wanted) => self.root(Some(wanted)),
             Step::Tick => self.then(&["tick"]),
-            Step::Since(time) => self.then(&["since", time]),
-            Step::Remove { keeps } => self.then(&["remove", if *keeps { "keeps" } else { "all" }]),
+            Step::Since(time) => {
+                let otherwise = if self.spot.road == Road::InPlace { "fail" } else { "stage" };
+                self.then(&["since", time, otherwise])
+            }
+            Step::Remove { keeps } => {
+                let which = match (keeps, self.spot.road) {
+                    (false, _) => "all",
+                    (true, Road::SideCopy) => "keeps",
+                    (true, Road::InPlace) => "live",
+                };
+                self.then(&["remove", which])
+            }
         })
     }
 
@@ -163,6 +174,7 @@ impl<'a> Words<'a> {
             )),
             AT_WORK => Err(Error::transient(format!("{what}: {said}")).hint("Wait for it, then resume or undo.")),
             FIXED => Err(Error::refused(format!("{said} in {place} cannot be moved")).hint(mounts::chattr(said.as_ref()))),
+            NOT_APART => Err(not_apart(&format!("{said:?} in {place}"))),
             _ => self.there.success(ended, &what),
         })
     }

@@ -11,8 +11,9 @@
 #   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time
 #   door                 opens the tree to its owner again
 #   tick                 waits until the volume's clock is past all that was done
-#   since TIME           what was changed at the root after this time goes to since/, by its path
-#   remove keeps|all     removes the run's folder, but for late/ and since/ when they are kept; the root keeps its time
+#   since TIME stage|fail   what was changed at the root after this time goes to since/, by its path; what cannot be kept apart stays with all that was staged, or
+#                        is a failure (in place)
+#   remove all|keeps|live   removes the run's folder, but for late/ and since/ when they are kept ("live": of a load in place); the root keeps its time
 # What somebody made at the root meanwhile is never overwritten: it goes to late/, and "late NAME" is written, ended by NUL.
 # Every step may be begun again after a crash at any point in it. The run's folder is held open and reached by what it is, not by its name: whoever owns
 # the tree may put something else there.
@@ -329,8 +330,8 @@ while [ $# -gt 0 ]; do
         ;;
     door) door ;;
     tick)
-        tries=0
-        while rm -f -- "$run/tick" && : >"$run/tick" && [ -z "$(find "$run/tick" -newermc .)" ] && [ "$tries" -lt 50 ]; do
+        tries=0 last=
+        while rm -f -- "$run/tick" && : >"$run/tick" && made=$(stat -c %.9Y -- "$run/tick") && [ "$made" = "${last:=$made}" ] && [ "$tries" -lt 50 ]; do
             tries=$((tries + 1))
             sleep 0.02 2>/dev/null || sleep 1
         done
@@ -342,19 +343,22 @@ while [ $# -gt 0 ]; do
         # An undo does not end for it, and nothing is lost by it.
         left=$(newer "$1" ! -type d -printf '%P' -quit) || status=1
         if [ -n "$left" ] || [ "$status" != 0 ]; then
+            [ "$2" = stage ] || fail "$left" 24
             write since-is-in-stage ''
             printf 'whole %s\0' "$left"
         fi
-        shift
+        shift 2
         ;;
     remove)
         time=$(stat -c %.9Y .)
         [ "$run" = "$name" ] || {
             door
             discard "$run/before"
-            [ "$1" = keeps ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
-            if [ "$1" = keeps ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
-                rm -f -- "$run/staged.json" "$run/at-work" "$run/room"
+            [ "$1" != all ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
+            if [ "$1" != all ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
+                # In place it tells that the load came to its end: without it the data would look half replaced.
+                [ "$1" = live ] || rm -f -- "$run/staged.json"
+                rm -f -- "$run/at-work" "$run/room"
             else
                 # First: without it nobody takes what is left for a half replacement.
                 rm -f -- "$run/mark.json" || fail "remove mark.json"

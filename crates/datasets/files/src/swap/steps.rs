@@ -11,6 +11,7 @@
 //! ```
 
 use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
 use plan::ports::{Discard, Road, Undone};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::{self, Found};
-use crate::stage::{STAGE, Staged};
+use crate::stage::{STAGE, Staged, is_put_back};
 
 /// Name of the folder of the previous data.
 pub(crate) const BEFORE: &str = "before";
@@ -169,7 +170,7 @@ impl Seen {
         match swap.phase {
             Phase::Swapped => {
                 runs::check_newest(&self.all, &self.spot, swap.order)?;
-                swap.swapped_at.clone_from(&found.swapped_at);
+                swap.swapped_at.clone_from(&found.live_at);
                 steps.extend([Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
             }
             Phase::PuttingIn => steps.push(Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })),
@@ -201,6 +202,21 @@ impl Seen {
         }
         steps.push(Step::Remove { keeps: what == Discard::Staged });
         Ok(steps)
+    }
+
+    /// Before a safety copy goes back over what the run loaded in place: what was made or changed since that load came to its end is kept.
+    fn keep_since(&self) -> Result<Vec<Step>> {
+        let is_loaded = self.staged.as_ref().is_some_and(|staged| !staged.is_put_back);
+        let found = self.found()?.filter(|_| self.spot.road == Road::InPlace && is_loaded);
+        Ok(found.and_then(|found| found.live_at.clone()).map(Step::Since).into_iter().collect())
+    }
+
+    /// After a load in place. Until the previous data is back, or `settle`, the run's folder tells when its load came to its end.
+    fn tidy(&self) -> Result<Vec<Step>> {
+        let Some(found) = self.found()? else { return Ok(Vec::new()) };
+        found.dropping(Discard::Staged)?;
+        let is_back = self.staged.as_ref().is_some_and(|staged| staged.is_put_back);
+        Ok(is_back.then_some(Step::Remove { keeps: true }).into_iter().collect())
     }
 }
 
@@ -239,6 +255,27 @@ pub(crate) fn undo(hands: &dyn Hands) -> Result<Undone> {
 /// Removes what the run left, when it is what is to go.
 pub(crate) fn discard(hands: &dyn Hands, what: Discard) -> Result<()> {
     hands.act("remove what this run left in", &hands.see()?.discard(what)?)?
+}
+
+/// Keeps what was made or changed since, when a set is the safety copy of a run that has replaced the live data in place.
+pub(crate) fn keep_since(hands: &dyn Hands, kept: &KeptDataSet) -> Result<()> {
+    let seen = hands.see()?;
+    if !is_put_back(kept, &seen.spot) {
+        return Ok(());
+    }
+    hands.act("keep what was made since in", &seen.keep_since()?)?
+}
+
+/// Removes what only a load in place itself needed.
+pub(crate) fn tidy(hands: &dyn Hands) -> Result<()> {
+    let steps = hands.see()?.tidy()?;
+    if steps.is_empty() { Ok(()) } else { hands.act("remove what this run left in", &steps)? }
+}
+
+/// In place nothing goes over what may have been changed.
+pub(crate) fn not_apart(what: &str) -> Error {
+    Error::failed(format!("{what} was made or changed since the restore, and cannot be kept apart"))
+        .hint("The safety copy would go over it, so nothing was replaced. Move it out of the folder, then undo again.")
 }
 
 /// What is told of a swap's end: once, for both ways.
