@@ -8,7 +8,7 @@ use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Findings, Repository};
-use plan::{Error, Policies, Purpose, Restorable, Result, TAKEN_WITH_WARNINGS, Wanted, plan_backup};
+use plan::{Class, Error, Policies, Purpose, Restorable, Result, TAKEN_WITH_WARNINGS, Wanted, plan_backup};
 use runner::{Hands, State};
 
 use crate::app::App;
@@ -129,6 +129,9 @@ fn close_dead_backups(state: &State, known: &[Known]) -> Result<()> {
 pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
     let id: &RunId = &run.plan.run;
     let held = Run::writers_sentence(run.writers());
+    // A run is open: whatever its steps were refused, something was touched.
+    let is_open = run.plan.purpose == Purpose::Restore && error.class() == Class::Refused;
+    let error = if is_open { error.in_class(Class::Failed) } else { error };
     match run.plan.purpose {
         Purpose::Backup if run.holds_writers() => {
             error.hint(format!("There is no set.{held} `resume {id}` takes it again, `undo {id}` starts the writers."))

@@ -211,7 +211,7 @@ impl RedisStore {
         let marks = self.marks(context, placed);
         for spot in placed.servers.iter().flatten() {
             refuse_others(&mut connection, at, &marks, spot)?;
-            let mark = marks.text(spot, Role::InPlace, 0)?;
+            let mark = marks.text(spot, Role::InPlace)?;
             connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
         }
         self.script(context, placed, &names, INSTALL, "put the RDB in the place of the server's files")?;

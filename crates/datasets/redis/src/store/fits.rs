@@ -6,7 +6,7 @@ use plan::ports::{Context, Problem, Road, Severity};
 
 use super::limits::limits_fit;
 use super::modules::modules_fit;
-use super::place::{Method, free_databases};
+use super::place::Method;
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::rdb::Format;
@@ -45,7 +45,7 @@ impl RedisStore {
             }
             limits_fit(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
             if road == Road::SideCopy {
-                databases(at, &mut connection, &mut problems)?;
+                self.databases(context, at, &mut connection, &mut problems)?;
                 self.beside_is_allowed(context, at, &server, &mut problems)?;
             }
         }
@@ -60,6 +60,29 @@ impl RedisStore {
             self.room(context, kept, road, &mut problems)?;
         }
         Ok(problems)
+    }
+
+    /// Empty databases.
+    fn databases(&self, context: &Context, at: &ServerAt, connection: &mut Connection, problems: &mut Vec<Problem>) -> Result<()> {
+        let endpoint = at.address.endpoint();
+        let (text, way_out) = match self.free_databases(context, at, connection) {
+            Ok(free) if free.len() >= at.databases.len() => return Ok(()),
+            Ok(free) => (
+                format!(
+                    "{endpoint} has {} empty logical databases, {} are needed for a copy beside the live data",
+                    free.len(),
+                    at.databases.len()
+                ),
+                "Raise `databases` in its configuration, or restore with --in-place.",
+            ),
+            Err(error) => {
+                context.stop.check()?;
+                let text = format!("nobody can say which empty databases of {endpoint} are live: {}", error.chain());
+                (text, "See to it that the other data set can be reached, or restore with --in-place.")
+            }
+        };
+        problems.push(Problem::new(Severity::Blocks, text).way_out(way_out));
+        Ok(())
     }
 
     fn names_fit(&self, kept: &KeptDataSet, problems: &mut Vec<Problem>) {
@@ -89,16 +112,4 @@ pub(crate) fn state_problems(at: &ServerAt, server: &Server, problems: &mut Vec<
     if server.number("aof_enabled") == 1 && server.field("aof_last_write_status") == "err" {
         problems.push(Problem::new(Severity::Blocks, format!("{endpoint} cannot write its AOF")).way_out("Look at its disk and its log."));
     }
-}
-
-/// Empty databases.
-fn databases(at: &ServerAt, connection: &mut Connection, problems: &mut Vec<Problem>) -> Result<()> {
-    let endpoint = at.address.endpoint();
-    let free = free_databases(connection, at)?.len();
-    if free < at.databases.len() {
-        let text =
-            format!("{endpoint} has {free} empty logical databases, {} are needed for a copy beside the live data", at.databases.len());
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise `databases` in its configuration, or restore with --in-place."));
-    }
-    Ok(())
 }

@@ -3,9 +3,10 @@
 //!
 //! Databases on several servers cannot be swapped at once: from before the first to after the last the live ones carry the mark `half-loaded`.
 
-use plan::ports::{Context, Road, Undone};
+use plan::ports::{Context, Event, Road, Undone};
 use plan::{Error, Result};
 
+use super::counted;
 use super::file_road;
 use super::full;
 use super::functions::{load_staged_functions, loaded_functions, unload_functions};
@@ -125,8 +126,10 @@ impl RedisStore {
                 }
             }
         }
+        let mut since = Vec::new();
         for state in &mut states {
             if state.holds == Holds::Previous {
+                since.extend(counted::since(state, &marks)?);
                 match state.swap(&marks, Role::Staged, several) {
                     Err(error) if is_full(&error) => full::swap_back(context, state, &marks, placed)?,
                     swapped => swapped?,
@@ -137,6 +140,7 @@ impl RedisStore {
             }
         }
         settle(&mut states, &marks)?;
+        since.iter().for_each(|text| context.watch.see(Event::Warning(text)));
         Ok(Undone::PreviousIsLive)
     }
 }
@@ -153,7 +157,12 @@ impl State<'_> {
         let mut commands = Commands::new();
         for spot in self.spots {
             let Some(side) = spot.side else { continue };
-            let order = if after == Role::Previous { newest(&mut self.connection, &self.server, marks, spot)? + 1 } else { 0 };
+            let mark = if after == Role::Previous {
+                let order = newest(&mut self.connection, &self.server, marks, spot)? + 1;
+                marks.previous(spot, order, counted::at_cut_over(&mut self.connection, marks, spot.live, side)?)?
+            } else {
+                marks.text(spot, after)?
+            };
             marks.watch(&mut self.connection, side)?;
             let now = marks.holds(&mut self.connection, spot, side)?;
             if now != self.holds {
@@ -169,10 +178,10 @@ impl State<'_> {
                 commands.extend([command(&["SELECT", &live]), command(&["DEL", HALF]), command(&["SELECT", &side])]);
             }
             commands.push(command(&["SWAPDB", &live, &side]));
-            commands.push(command(&["SET", MARK, &marks.text(spot, after, order)?]));
+            commands.push(command(&["SET", MARK, &mark]));
             if several {
                 commands.push(command(&["SELECT", &live]));
-                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping, 0)?]));
+                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping)?]));
             }
         }
         transaction(&mut self.connection, &commands)
@@ -245,7 +254,7 @@ fn check_newest(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
 fn mark_half(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
     for spot in state.spots {
         super::claim::refuse_others(&mut state.connection, state.at, marks, spot)?;
-        let mark = marks.text(spot, Role::Swapping, 0)?;
+        let mark = marks.text(spot, Role::Swapping)?;
         state.connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
     }
     Ok(())
