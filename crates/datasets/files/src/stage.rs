@@ -142,7 +142,7 @@ impl Staging<'_> {
 
     /// Notes what of an entry's metadata could not be set.
     pub(crate) fn note(&self, path: &Path, meta: &Meta, unset: &Unset) {
-        let lacks_time = self.span.lacks(meta.mtime_ns);
+        let lacks_time = unset.time || self.span.lacks(meta.mtime_ns);
         if !unset.owner && unset.xattrs.is_empty() && !lacks_time {
             return;
         }
@@ -156,7 +156,11 @@ impl Staging<'_> {
         }
         if lacks_time {
             staged.times_unset += 1;
-            notices.about("odd-times", path, NOT_KEPT);
+            notices.about(
+                "odd-times",
+                path,
+                if unset.time { "its time of change could not be set: it belongs to another user" } else { NOT_KEPT },
+            );
         }
         for (name, value) in unset.xattrs.iter().filter_map(|index| meta.xattrs.get(*index)) {
             add_attribute(&mut staged.xattrs_unset, path, name, value);

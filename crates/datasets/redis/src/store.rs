@@ -22,6 +22,7 @@ mod place;
 mod prove;
 mod room;
 mod stage;
+pub(crate) mod standstill;
 mod swap;
 mod transaction;
 mod twice;

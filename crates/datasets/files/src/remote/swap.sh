@@ -7,6 +7,8 @@
 #   write FILE TEXT      writes a file of the run so that a crash leaves the old or the new
 #   movable              fails when another volume is mounted below the root, or what is at it cannot be renamed
 #   take FOLDER          all data at the root goes into a folder of the run, until the root stays empty
+#   count                notes how many entries were taken out
+#   counted              fails when not all of these are there any more
 #   put FOLDER           all that is in a folder of the run goes to the root
 #   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time
 #   door                 opens the tree to its owner again
@@ -138,7 +140,11 @@ shut() {
     { read -r mode inode && folder=$(cat; echo .); } <"$run/opened"
     folder=${folder%.}
     for at in . "$run/before" "$run/stage" "$run/late"; do
-        [ "$(stat -c %i -- "$at/$folder" 2>/dev/null)" != "$inode" ] || chmod -- "00$mode" "$at/$folder" || fail "set the mode of $folder"
+        # One that could not be opened need not be closed.
+        case $(stat -c '%i %a' -- "$at/$folder" 2>/dev/null) in
+        "$inode $mode") ;;
+        "$inode "*) chmod -- "00$mode" "$at/$folder" || fail "set the mode of $folder" ;;
+        esac
     done
     rm -f -- "$run/opened"
 }
@@ -315,6 +321,13 @@ while [ $# -gt 0 ]; do
                 grep -E '^[^ ]*[ia]' | head -n 1)
             [ -z "$fixed" ] || fail "${fixed#* }" 23
         fi
+        shut=$(data . -type d ! -uid "$(id -u)" \( ! -writable -o ! -executable \) -printf %f -quit)
+        [ ! -k . ] || [ "$(id -u)" = 0 ] || [ -O . ] || shut=$(data . ! -uid "$(id -u)" -printf %f -quit)
+        [ -z "$shut" ] || fail "$shut" 25
+        ;;
+    count) write before-count "$(data "$run/before" -printf x | wc -c)" ;;
+    counted)
+        [ ! -s "$run/before-count" ] || [ "$(cat "$run/before-count")" = "$(data "$run/before" -printf x 2>/dev/null | wc -c)" ] || fail "" 26
         ;;
     take)
         take "$1"

@@ -29,6 +29,8 @@ pub(crate) const LATE: &str = "late";
 pub(crate) const SINCE: &str = "since";
 /// Name of the file that says that the restored copy stays with what was made since, because that could not be kept apart.
 pub(crate) const WHOLE: &str = "since-is-in-stage";
+/// Name of the file that says how many entries [`BEFORE`] has.
+pub(crate) const COUNT: &str = "before-count";
 /// The folders that hold what nobody can make again: they outlive an undo.
 pub(crate) const KEPT: [&str; 2] = [LATE, SINCE];
 /// Name of the file of the phase.
@@ -86,6 +88,10 @@ pub(crate) enum Step {
     Enter(Swap),
     /// All data at the root goes into a folder of the run, until the root stays empty.
     Take(&'static str),
+    /// Notes how many entries were taken out.
+    Count,
+    /// Refuses when not all of these are there any more.
+    Counted,
     /// All that is in a folder of the run goes to the root.
     Put(&'static str),
     /// The root's own metadata.
@@ -146,7 +152,7 @@ impl Seen {
             steps.extend([Step::Movable, enter(Phase::TakingOut)]);
         }
         if begin.phase == Phase::TakingOut {
-            steps.extend([Step::Take(BEFORE), enter(Phase::PuttingIn)]);
+            steps.extend([Step::Take(BEFORE), Step::Count, enter(Phase::PuttingIn)]);
         }
         steps.push(Step::Put(STAGE));
         steps.extend(self.staged.as_ref().and_then(|staged| staged.root.clone()).map(Step::Root));
@@ -171,9 +177,9 @@ impl Seen {
             Phase::Swapped => {
                 runs::check_newest(&self.all, &self.spot, swap.order)?;
                 swap.swapped_at.clone_from(&found.live_at);
-                steps.extend([Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
+                steps.extend([Step::Counted, Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
             }
-            Phase::PuttingIn => steps.push(Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })),
+            Phase::PuttingIn => steps.extend([Step::Counted, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]),
             Phase::TakingOut => steps.push(Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })),
             Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => {}
         }
@@ -270,6 +276,13 @@ pub(crate) fn keep_since(hands: &dyn Hands, kept: &KeptDataSet) -> Result<()> {
 pub(crate) fn tidy(hands: &dyn Hands) -> Result<()> {
     let steps = hands.see()?.tidy()?;
     if steps.is_empty() { Ok(()) } else { hands.act("remove what this run left in", &steps)? }
+}
+
+/// What was taken out is not all there: it is not swapped for what is live.
+pub(crate) fn not_all_there(place: &str, run: &str) -> Error {
+    Error::needs_person(format!("not all of the previous data is in {place}/{BEFORE}: somebody has removed or added something"))
+        .hint("The restored data stays live, and nothing was touched.")
+        .hint(format!("Put back what is missing there, then `undo {run}`; or `settle {run}` drops what is left of it."))
 }
 
 /// In place nothing goes over what may have been changed.

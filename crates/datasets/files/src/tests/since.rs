@@ -321,3 +321,30 @@ fn what_was_made_since_a_load_in_place_and_cannot_be_kept_apart_is_not_written_o
         assert_eq!(String::from_utf8_lossy(&all), "also\nup\n", "way {way}");
     }
 }
+
+#[test]
+fn previous_data_that_is_not_all_there_is_not_swapped_for_what_is_live() {
+    for gone in ["before", "before/a"] {
+        for way in [0, 1] {
+            let (_guard, source, target) = trees();
+            let (memory, kept) = backup(&source);
+            let all = ways(&target);
+            let place = stage_into(&*all[way], &memory, &kept, Road::SideCopy);
+            all[way].cut_over(&context(), &place).unwrap();
+            let live = outside(&target);
+            shell(&target, &format!("mv .threescale-backup/01jrun/{gone} .threescale-backup/01jrun/away"));
+            for store in &all {
+                let error = store.undo(&context(), &place).unwrap_err();
+                assert_eq!(error.class(), plan::Class::NeedsPerson, "{gone} {way}: {error:?}");
+                assert_eq!(outside(&target), live, "{gone} {way}");
+            }
+            shell(
+                &target,
+                &format!(
+                    "rmdir .threescale-backup/01jrun/{gone} 2>/dev/null; mv -T .threescale-backup/01jrun/away .threescale-backup/01jrun/{gone}"
+                ),
+            );
+            assert_eq!(all[1 - way].undo(&context(), &place).unwrap(), Undone::PreviousIsLive);
+        }
+    }
+}

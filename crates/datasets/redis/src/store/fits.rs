@@ -1,5 +1,7 @@
 //! Whether a kept data set can go into these servers: versions, names, modules, cluster, memory, functions.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Problem, Road, Severity};
@@ -9,6 +11,7 @@ use super::modules::modules_fit;
 use super::place::Method;
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
+use crate::dump::rdb_version;
 use crate::rdb::Format;
 use crate::server::Server;
 
@@ -21,6 +24,7 @@ impl RedisStore {
             return Ok(problems);
         }
         self.names_fit(kept, &mut problems);
+        self.standstill(kept, road, &mut problems);
         let shut = self.shut_doors(context)?;
         if !shut.is_empty() {
             problems.extend(shut);
@@ -28,7 +32,7 @@ impl RedisStore {
         }
         let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         for (at, mut connection, server) in self.connect_all(context)? {
-            for version in facts.get("rdb-version").map_or("", String::as_str).split(", ") {
+            for version in versions(facts, at) {
                 let format = version.parse().ok().map(Format::of_version);
                 if !format.is_some_and(|format| server.accepts(format)) {
                     let text = format!("{} is {server}, which cannot load RDB version {version} ({})", at.address.endpoint(), kept.store);
@@ -96,6 +100,12 @@ impl RedisStore {
             problems.push(Problem::new(Severity::Blocks, format!("the set has no database {name:?} of {}", self.name)));
         }
     }
+}
+
+/// The RDB versions of the files that go into a server.
+fn versions<'a>(facts: &'a BTreeMap<String, String>, at: &ServerAt) -> BTreeSet<&'a str> {
+    let own: BTreeSet<&str> = at.databases.iter().filter_map(|named| facts.get(&rdb_version(&named.name))).map(String::as_str).collect();
+    if own.is_empty() { facts.get("rdb-version").map_or("", String::as_str).split(", ").collect() } else { own }
 }
 
 /// States in which nothing can be restored.

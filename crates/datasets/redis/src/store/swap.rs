@@ -108,8 +108,18 @@ impl RedisStore {
         if states.iter().all(nothing) {
             return Ok(Undone::NothingThere);
         }
+        // Where none is swapped, there is nothing to take back from one that came back empty.
+        let is_swapped = states.iter().any(|state| state.holds == Holds::Previous);
         for state in &mut states {
             match &state.holds {
+                Holds::Nothing | Holds::Others(_) if !is_swapped => {
+                    let text = format!(
+                        "{} has lost the staged copy of run {}: it was restarted without its data, or somebody emptied it. Look at what is live there",
+                        state.at.address.endpoint(),
+                        placed.run
+                    );
+                    context.watch.see(Event::Warning(&text));
+                }
                 Holds::Nothing | Holds::Others(_) => return Err(gone(state.at, placed)),
                 Holds::Foreign => return Err(foreign(state.at, state.side(), &Holds::Foreign)),
                 Holds::Previous => check_newest(state, &marks)?,
@@ -135,7 +145,7 @@ impl RedisStore {
                     swapped => swapped?,
                 }
             }
-            if state.server.at_least(7, 0) {
+            if state.server.at_least(7, 0) && !nothing(state) {
                 unload_functions(&mut state.connection, placed, state.spots, context)?;
             }
         }
