@@ -156,7 +156,12 @@ impl DataSet for FilesStore {
         };
         let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
         let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
-        let target = if runs::read(&run)?.is_proven_live(spot.road)? { root } else { Arc::new(run.tree(STAGE)?) };
+        let target = if runs::read(&run)?.is_proven_live(spot.road)? {
+            root
+        } else {
+            steps::check_movable(&self.swapping(context, &root, &spot))?;
+            Arc::new(run.tree(STAGE)?)
+        };
         let mut found = prove::read_back(context, target, self.hook.clone())?;
         prove::account(&mut found, &staged, kept);
         Ok(found)

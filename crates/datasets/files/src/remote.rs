@@ -124,7 +124,12 @@ impl DataSet for RemoteFilesStore {
         let status = Status::ask(&self.there, context, &spot)?;
         let staged = status.staged.ok_or_else(|| nothing_staged(&self.there, &spot))?;
         let found = runs::of(&self.there, context, &spot)?.0.ok_or_else(|| nothing_staged(&self.there, &spot))?;
-        let target = if found.is_proven_live(spot.road)? { ".".to_owned() } else { format!("{}/{STAGE}", folder(&spot)) };
+        let target = if found.is_proven_live(spot.road)? {
+            ".".to_owned()
+        } else {
+            steps::check_movable(&self.swapping(context, &spot))?;
+            format!("{}/{STAGE}", folder(&spot))
+        };
         let there = There { root: format!("{}/{target}", self.there.root), ..self.there.clone() };
         let mut found = lend::while_lent(&self.there, context, &spot, (&target, Of::All), |modes| {
             Ok(RemoteDump::start(&there, context, Verb::Prove, false)?.with_modes(modes).drain()?.evidence)

@@ -242,7 +242,7 @@ impl Acting<'_> {
         }
         if keeps && (stays_whole || self.holds_kept()?) {
             // In place it tells that the load came to its end: without it the data would look half replaced.
-            let goes = [ROOM, STAGED].into_iter().filter(|name| *name == ROOM || spot.road == Road::SideCopy);
+            let goes = [ROOM, COUNT, STAGED].into_iter().filter(|name| *name != STAGED || spot.road == Road::SideCopy);
             return goes.into_iter().try_for_each(|name| self.run.remove_file(name));
         }
         self.run.remove_file(MARK)?;

@@ -371,7 +371,7 @@ while [ $# -gt 0 ]; do
             if [ "$1" != all ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
                 # In place it tells that the load came to its end: without it the data would look half replaced.
                 [ "$1" = live ] || rm -f -- "$run/staged.json"
-                rm -f -- "$run/at-work" "$run/room"
+                rm -f -- "$run/at-work" "$run/room" "$run/before-count"
             else
                 # First: without it nobody takes what is left for a half replacement.
                 rm -f -- "$run/mark.json" || fail "remove mark.json"

@@ -263,6 +263,11 @@ pub(crate) fn discard(hands: &dyn Hands, what: Discard) -> Result<()> {
     hands.act("remove what this run left in", &hands.see()?.discard(what)?)?
 }
 
+/// What renames cannot move may have come since the plan: seen by the proof, before the writers stop.
+pub(crate) fn check_movable(hands: &dyn Hands) -> Result<()> {
+    hands.act("look at the files in", &[Step::Movable])?
+}
+
 /// Keeps what was made or changed since, when a set is the safety copy of a run that has replaced the live data in place.
 pub(crate) fn keep_since(hands: &dyn Hands, kept: &KeptDataSet) -> Result<()> {
     let seen = hands.see()?;

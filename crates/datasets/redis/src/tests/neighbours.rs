@@ -35,6 +35,15 @@ fn an_empty_database_that_another_data_set_names_is_live() {
         let (of_backend, of_system) = (backup(&backend).unwrap(), backup(&system).unwrap());
         let facts = system.look(&context("r")).unwrap().facts;
         assert!(facts.iter().any(|(name, free)| name.ends_with("empty databases") && free.ends_with(" 13 14")), "{facts:?}");
+        // What both take is of the same server, by whatever address.
+        let shares = |store: &RedisStore, set: &Set| {
+            let all = store.shares(&context("r"), &set.kept, Road::SideCopy).unwrap();
+            all.into_iter().map(|share| (share.of, share.takes, share.free)).collect::<Vec<_>>()
+        };
+        let (one, other) = (shares(&backend, &of_backend), shares(&system, &of_system));
+        let databases = |all: &[(String, u64, u64)]| all.iter().find(|(of, ..)| of.starts_with("empty databases")).unwrap().clone();
+        assert_eq!((databases(&one).1, databases(&other).1, databases(&one).2), (2, 1, 13));
+        assert!(one.iter().zip(&other).all(|(one, other)| one.0 == other.0 && one.2 > 0) && one.len() >= 2, "{one:?} {other:?}");
         // The queues have no job: daily life.
         let place = restore(&system, &of_system, "r", Road::SideCopy);
         say(&mut connect(&server, 15), "RPUSH resque:queue:priority job");
