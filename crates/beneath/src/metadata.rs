@@ -13,6 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::attributes::{is_data, read_xattrs, timestamps};
+use crate::mtime_ns;
 
 /// Bits that give the owner's or group's rights away.
 pub const SET_ID_BITS: u32 = 0o6000;
@@ -26,6 +27,8 @@ pub struct Unset {
     pub set_id: bool,
     /// Extended attributes, by their place in [`Meta::xattrs`].
     pub xattrs: Vec<usize>,
+    /// The time of change: the entry belongs to another user.
+    pub time: bool,
 }
 
 /// Sets the metadata of an open file or folder: owner first (it clears set-id bits), the time last.
@@ -51,16 +54,21 @@ pub fn write_meta(fd: impl AsFd, meta: &Meta) -> io::Result<Unset> {
     let changed = allowed(fchmod(fd, Mode::from_raw_mode(mode)))?;
     unset.owner |= changed && meta.mode & SET_ID_BITS != 0;
     unset.set_id = unset.owner && meta.mode & SET_ID_BITS != 0;
-    write_time(fd, meta)?;
+    unset.time = !write_time(fd, meta)?;
     Ok(unset)
 }
 
-/// Sets the time of change of something open.
+/// Sets the time of change of something open, where it is another. Tells whether it is as wanted: nobody sets that of another user's.
 ///
 /// # Errors
 /// The system's.
-pub fn write_time(fd: impl AsFd, meta: &Meta) -> io::Result<()> {
-    meta.mtime_ns.map_or(Ok(()), |mtime_ns| Ok(futimens(fd, &timestamps(mtime_ns))?))
+pub fn write_time(fd: impl AsFd, meta: &Meta) -> io::Result<bool> {
+    let Some(wanted_ns) = meta.mtime_ns else { return Ok(true) };
+    let fd = fd.as_fd();
+    if mtime_ns(&fstat(fd)?) == wanted_ns {
+        return Ok(true);
+    }
+    Ok(!allowed(futimens(fd, &timestamps(wanted_ns)))?)
 }
 
 /// Whether something open has this owner, mode and these extended attributes already, so that only the time is to be set.

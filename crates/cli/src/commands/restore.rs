@@ -1,6 +1,7 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
 mod origin;
+mod together;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::whose::Wanted;
 use crate::writers::Consent;
+use together::Together;
 
 /// What `plan --json` says.
 #[derive(Serialize)]
@@ -239,12 +241,14 @@ pub(crate) fn targets(
 ) -> Result<BTreeMap<DataSetName, Target>> {
     let found = super::backup::look_at_all(data_sets, context)?;
     let mut targets = BTreeMap::new();
+    let mut together = Together::default();
     for (name, findings) in found {
         let (Some(kept), Some(store)) = (manifest.data_sets.get(&name), data_sets.get(&name)) else { continue };
         // Objects have no other road, and need none.
-        let look = || -> Result<_> {
+        let mut look = || -> Result<_> {
             let asked = in_place && name != DataSetName::KubernetesObjects;
             let (road, why) = if asked { (Road::InPlace, None) } else { store.road(context, &findings, kept)? };
+            let (road, why) = together.with(store.as_ref(), context, kept, (road, why))?;
             let mut fits = store.fits(context, kept, road)?;
             fits.extend(why);
             Ok((road, fits))

@@ -178,6 +178,7 @@ impl Telling {
             Some(size) => bytes(size),
             None => "unknown".to_owned(),
         };
+        let kept_in_brackets = if kept_text.is_empty() { String::new() } else { format!(" ({kept_text})") };
         let elsewhere = known.remark();
         self.table.row([
             id.to_string(),
@@ -188,8 +189,8 @@ impl Telling {
         ]);
         match run.state {
             RunState::Finished if run.keeps_previous() => {
-                let size = if kept_text.is_empty() { kept_text } else { format!(" ({kept_text})") };
-                self.reminders.push(format!("run {id} keeps what it replaced{size}: `settle {id}` drops it, `undo {id}` puts it back."));
+                self.reminders
+                    .push(format!("run {id} keeps what it replaced{kept_in_brackets}: `settle {id}` drops it, `undo {id}` puts it back."));
             }
             RunState::Settling => self.reminders.push(format!("run {id} is half settled: `settle {id}` goes on.")),
             RunState::Undoing => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Share, Snapshot, StoreKind, Undone};
 use plan::{Class, Error, Result};
 
 /// See the module.
@@ -59,6 +59,10 @@ impl DataSet for Reached {
         Ok(parts.into_keys().map(|part| (part, self.address.clone())).collect())
     }
 
+    fn spare(&self, other: Arc<dyn DataSet>) {
+        self.inner.spare(other);
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         let mut findings = self.explained(self.inner.look(context))?;
         findings.address.clone_from(&self.address);
@@ -72,6 +76,10 @@ impl DataSet for Reached {
 
     fn road(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
         self.explained(self.inner.road(context, findings, kept))
+    }
+
+    fn shares(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
+        self.explained(self.inner.shares(context, kept, road))
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {

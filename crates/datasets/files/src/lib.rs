@@ -134,7 +134,10 @@ impl DataSet for FilesStore {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         runs::refuse_half(&runs::list(&root)?, &spot)?;
         match RunFolder::open(&root, &spot)? {
-            Some(run) => self.clear(context, &run)?,
+            Some(run) => {
+                steps::keep_since(&self.swapping(context, &root, &spot), kept)?;
+                self.clear(context, &run)?;
+            }
             None => spot.check_tree(look::identity(&root)?.as_deref(), &self.path.display().to_string())?,
         }
         if spot.road == Road::SideCopy {
@@ -153,7 +156,12 @@ impl DataSet for FilesStore {
         };
         let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
         let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
-        let target = if runs::read(&run)?.is_proven_live(spot.road)? { root } else { Arc::new(run.tree(STAGE)?) };
+        let target = if runs::read(&run)?.is_proven_live(spot.road)? {
+            root
+        } else {
+            steps::check_movable(&self.swapping(context, &root, &spot))?;
+            Arc::new(run.tree(STAGE)?)
+        };
         let mut found = prove::read_back(context, target, self.hook.clone())?;
         prove::account(&mut found, &staged, kept);
         Ok(found)
@@ -175,7 +183,8 @@ impl DataSet for FilesStore {
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.discard(context, place, Discard::Previous)
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        steps::tidy(&self.swapping(context, &root, &spot))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {

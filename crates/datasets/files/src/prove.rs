@@ -54,7 +54,7 @@ pub(crate) fn account(found: &mut Evidence, staged: &Staged, kept: &KeptDataSet)
         take("times", "this file system keeps coarser times: times are not proven".to_owned());
     }
     if staged.times_unset > 0 {
-        take("times", format!("this file system does not keep the times of {} entries: times are not proven", staged.times_unset));
+        take("times", format!("the times of {} entries could not be set: times are not proven", staged.times_unset));
     }
     if staged.xattrs_unset.count > 0 {
         found.collections.entry("extended-attributes".to_owned()).or_default().merge(staged.xattrs_unset);

@@ -73,6 +73,7 @@ impl RootMeta {
             return Ok((!same).then(|| self.difference(tree)));
         }
         match write_meta(tree, &wanted) {
+            Ok(_) if same => Ok(None),
             Ok(unset) => Ok(unset.owner.then(|| self.difference(tree))),
             Err(error) => Ok(Some(format!("{}: {error}", self.difference(tree)))),
         }

@@ -57,8 +57,8 @@ pub(crate) struct Found {
     pub(crate) run: String,
     pub(crate) mark: Option<Mark>,
     pub(crate) swap: Option<Swap>,
-    /// When `swap.json` was written, by the volume's clock, in seconds with a fraction.
-    pub(crate) swapped_at: Option<String>,
+    /// When the run's data came live, by the volume's clock, in seconds with a fraction: `swap.json` was written, or in place `staged.json`.
+    pub(crate) live_at: Option<String>,
     /// Whether there is `staged.json`.
     pub(crate) is_staged: bool,
     /// Whether there is a staged copy, previous data, or what a writer made in the middle of a swap: their folders.
@@ -71,7 +71,7 @@ pub(crate) struct Found {
 
 impl Found {
     /// From the texts of the files, and the names that are there.
-    pub(crate) fn new(run: &str, mark: &[u8], swap: &[u8], swapped_at: Option<String>, there: &[&str]) -> Result<Self> {
+    pub(crate) fn new(run: &str, mark: &[u8], swap: &[u8], live_at: Option<String>, there: &[&str]) -> Result<Self> {
         let damaged = |name: &str, error: serde_json::Error| {
             Error::needs_person(format!("{OWN_FOLDER}/{run}/{name} is damaged")).because(error).hint("Nothing was touched.")
         };
@@ -81,7 +81,7 @@ impl Found {
             run: run.to_owned(),
             mark,
             swap,
-            swapped_at,
+            live_at,
             is_staged: there.contains(&STAGED),
             has_stage: there.contains(&STAGE),
             has_before: there.contains(&BEFORE),
@@ -322,8 +322,8 @@ pub(crate) fn read(run: &RunFolder) -> Result<Found> {
             there.push(name);
         }
     }
-    let swapped_at = run.changed_at(SWAP)?;
-    Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, swapped_at, &there)
+    let live_at = run.changed_at(SWAP)?.map_or_else(|| run.changed_at(STAGED), |time| Ok(Some(time)))?;
+    Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, live_at, &there)
 }
 
 #[cfg(test)]

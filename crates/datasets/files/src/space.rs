@@ -13,7 +13,7 @@ use rustix::fs::{Access, AtFlags, FileType, accessat, fstatfs, fstatvfs};
 use rustix::io::Errno;
 
 use crate::hook::Hook;
-use crate::mounts::is_fixed;
+use crate::mounts::{is_fixed, is_shut, is_stuck};
 use crate::run_folder::failed;
 use crate::walk::Walk;
 use beneath::allocated_bytes;
@@ -98,6 +98,10 @@ pub(crate) struct Extent {
     /// Entries that can be neither moved nor removed ([`is_fixed`]), and the first of them.
     pub(crate) fixed: u64,
     pub(crate) first_fixed: Option<PathBuf>,
+    /// Folders of other users in which this one may change nothing ([`is_shut`]), and the first of them; one at the root cannot be moved.
+    pub(crate) shut: u64,
+    pub(crate) first_shut: Option<PathBuf>,
+    pub(crate) first_unmovable: Option<PathBuf>,
 }
 
 /// Walks a tree for no longer than `limit`.
@@ -130,6 +134,17 @@ pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Durati
                 extent.unreadable += 1;
                 extent.first_unreadable.get_or_insert_with(|| found.path.clone());
             }
+        }
+        let is_at_root = found.path.components().count() == 1;
+        if kind == FileType::Directory && is_shut(&*found.folder, &found.name) {
+            extent.shut += 1;
+            extent.first_shut.get_or_insert_with(|| found.path.clone());
+            if is_at_root {
+                extent.first_unmovable.get_or_insert_with(|| found.path.clone());
+            }
+        }
+        if is_at_root && is_stuck(&*found.folder, &found.name) {
+            extent.first_unmovable.get_or_insert_with(|| found.path.clone());
         }
         if matches!(kind, FileType::RegularFile | FileType::Directory) && is_fixed(&*found.folder, &found.name) {
             extent.fixed += 1;

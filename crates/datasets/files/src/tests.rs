@@ -9,6 +9,7 @@ mod in_place;
 mod marks;
 mod mounted;
 mod odd;
+mod others;
 mod over_there;
 mod pod_broken;
 mod pod_round_trip;

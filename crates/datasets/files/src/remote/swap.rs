@@ -14,7 +14,7 @@ use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::Found;
 use crate::stage::{STAGED, Staged};
-use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since, told_whole};
+use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, not_all_there, not_apart, told_late, told_since, told_whole};
 
 const SCRIPT: &str = include_str!("swap.sh");
 const STATUS: &str = include_str!("status.sh");
@@ -23,6 +23,9 @@ const BUSY: i32 = 20;
 const MOUNTED: i32 = 21;
 const AT_WORK: i32 = 22;
 const FIXED: i32 = 23;
+const NOT_APART: i32 = 24;
+const SHUT: i32 = 25;
+const NOT_ALL_THERE: i32 = 26;
 /// How many of what was changed since are named.
 const NAMED: usize = 5;
 
@@ -119,11 +122,23 @@ impl<'a> Words<'a> {
             Step::Movable => self.then(&["movable"]),
             Step::Enter(swap) => self.write(SWAP, swap)?,
             Step::Take(to) => self.then(&["take", to]),
+            Step::Count => self.then(&["count"]),
+            Step::Counted => self.then(&["counted"]),
             Step::Put(from) => self.then(&["put", from]),
             Step::Root(wanted) => self.root(Some(wanted)),
             Step::Tick => self.then(&["tick"]),
-            Step::Since(time) => self.then(&["since", time]),
-            Step::Remove { keeps } => self.then(&["remove", if *keeps { "keeps" } else { "all" }]),
+            Step::Since(time) => {
+                let otherwise = if self.spot.road == Road::InPlace { "fail" } else { "stage" };
+                self.then(&["since", time, otherwise])
+            }
+            Step::Remove { keeps } => {
+                let which = match (keeps, self.spot.road) {
+                    (false, _) => "all",
+                    (true, Road::SideCopy) => "keeps",
+                    (true, Road::InPlace) => "live",
+                };
+                self.then(&["remove", which])
+            }
         })
     }
 
@@ -163,6 +178,10 @@ impl<'a> Words<'a> {
             )),
             AT_WORK => Err(Error::transient(format!("{what}: {said}")).hint("Wait for it, then resume or undo.")),
             FIXED => Err(Error::refused(format!("{said} in {place} cannot be moved")).hint(mounts::chattr(said.as_ref()))),
+            SHUT => Err(Error::refused(format!("{said} in {place} belongs to another user, and the pod's may not move it"))
+                .hint(mounts::by_its_owner(said.as_ref()))),
+            NOT_ALL_THERE => Err(not_all_there(&format!("{place}/{folder}"), self.spot.run.as_str())),
+            NOT_APART => Err(not_apart(&format!("{said:?} in {place}"))),
             _ => self.there.success(ended, &what),
         })
     }

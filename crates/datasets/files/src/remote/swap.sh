@@ -7,12 +7,15 @@
 #   write FILE TEXT      writes a file of the run so that a crash leaves the old or the new
 #   movable              fails when another volume is mounted below the root, or what is at it cannot be renamed
 #   take FOLDER          all data at the root goes into a folder of the run, until the root stays empty
+#   count                notes how many entries were taken out
+#   counted              fails when not all of these are there any more
 #   put FOLDER           all that is in a folder of the run goes to the root
 #   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time
 #   door                 opens the tree to its owner again
 #   tick                 waits until the volume's clock is past all that was done
-#   since TIME           what was changed at the root after this time goes to since/, by its path
-#   remove keeps|all     removes the run's folder, but for late/ and since/ when they are kept; the root keeps its time
+#   since TIME stage|fail   what was changed at the root after this time goes to since/, by its path; what cannot be kept apart stays with all that was staged, or
+#                        is a failure (in place)
+#   remove all|keeps|live   removes the run's folder, but for late/ and since/ when they are kept ("live": of a load in place); the root keeps its time
 # What somebody made at the root meanwhile is never overwritten: it goes to late/, and "late NAME" is written, ended by NUL.
 # Every step may be begun again after a crash at any point in it. The run's folder is held open and reached by what it is, not by its name: whoever owns
 # the tree may put something else there.
@@ -137,7 +140,11 @@ shut() {
     { read -r mode inode && folder=$(cat; echo .); } <"$run/opened"
     folder=${folder%.}
     for at in . "$run/before" "$run/stage" "$run/late"; do
-        [ "$(stat -c %i -- "$at/$folder" 2>/dev/null)" != "$inode" ] || chmod -- "00$mode" "$at/$folder" || fail "set the mode of $folder"
+        # One that could not be opened need not be closed.
+        case $(stat -c '%i %a' -- "$at/$folder" 2>/dev/null) in
+        "$inode $mode") ;;
+        "$inode "*) chmod -- "00$mode" "$at/$folder" || fail "set the mode of $folder" ;;
+        esac
     done
     rm -f -- "$run/opened"
 }
@@ -314,6 +321,13 @@ while [ $# -gt 0 ]; do
                 grep -E '^[^ ]*[ia]' | head -n 1)
             [ -z "$fixed" ] || fail "${fixed#* }" 23
         fi
+        shut=$(data . -type d ! -uid "$(id -u)" \( ! -writable -o ! -executable \) -printf %f -quit)
+        [ ! -k . ] || [ "$(id -u)" = 0 ] || [ -O . ] || shut=$(data . ! -uid "$(id -u)" -printf %f -quit)
+        [ -z "$shut" ] || fail "$shut" 25
+        ;;
+    count) write before-count "$(data "$run/before" -printf x | wc -c)" ;;
+    counted)
+        [ ! -s "$run/before-count" ] || [ "$(cat "$run/before-count")" = "$(data "$run/before" -printf x 2>/dev/null | wc -c)" ] || fail "" 26
         ;;
     take)
         take "$1"
@@ -329,8 +343,8 @@ while [ $# -gt 0 ]; do
         ;;
     door) door ;;
     tick)
-        tries=0
-        while rm -f -- "$run/tick" && : >"$run/tick" && [ -z "$(find "$run/tick" -newermc .)" ] && [ "$tries" -lt 50 ]; do
+        tries=0 last=
+        while rm -f -- "$run/tick" && : >"$run/tick" && made=$(stat -c %.9Y -- "$run/tick") && [ "$made" = "${last:=$made}" ] && [ "$tries" -lt 50 ]; do
             tries=$((tries + 1))
             sleep 0.02 2>/dev/null || sleep 1
         done
@@ -342,19 +356,22 @@ while [ $# -gt 0 ]; do
         # An undo does not end for it, and nothing is lost by it.
         left=$(newer "$1" ! -type d -printf '%P' -quit) || status=1
         if [ -n "$left" ] || [ "$status" != 0 ]; then
+            [ "$2" = stage ] || fail "$left" 24
             write since-is-in-stage ''
             printf 'whole %s\0' "$left"
         fi
-        shift
+        shift 2
         ;;
     remove)
         time=$(stat -c %.9Y .)
         [ "$run" = "$name" ] || {
             door
             discard "$run/before"
-            [ "$1" = keeps ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
-            if [ "$1" = keeps ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
-                rm -f -- "$run/staged.json" "$run/at-work" "$run/room"
+            [ "$1" != all ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
+            if [ "$1" != all ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
+                # In place it tells that the load came to its end: without it the data would look half replaced.
+                [ "$1" = live ] || rm -f -- "$run/staged.json"
+                rm -f -- "$run/at-work" "$run/room" "$run/before-count"
             else
                 # First: without it nobody takes what is left for a half replacement.
                 rm -f -- "$run/mark.json" || fail "remove mark.json"

@@ -24,8 +24,7 @@ pub(super) fn with<T>(run: &RunFolder, at: impl AsFd, name: &OsStr, rename: impl
     let Some(stat) = stat.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) else { return rename() };
     let mode = stat.st_mode & 0o7777;
     run.write_bytes(OPENED, &[format!("{mode:o} {}\n", stat.st_ino).as_bytes(), name.as_bytes()].concat())?;
-    grant_owner(&at, name).map_err(failed)?;
-    let renamed = rename();
+    let renamed = grant_owner(&at, name).map_err(failed).and_then(|()| rename());
     put_back(run)?;
     renamed
 }
@@ -43,6 +42,10 @@ pub(super) fn put_back(run: &RunFolder) -> Result<()> {
     let (mode, inode) = numbers().ok_or_else(|| Error::needs_person(format!("{} is damaged", run.place().join(OPENED).display())))?;
     for folder in [Path::new("").to_owned(), run.spot.inside(BEFORE), run.spot.inside(STAGE), run.spot.inside(LATE)] {
         let Ok(at) = run.root.folder(&folder) else { continue };
+        // One that could not be opened need not be closed.
+        if stat_entry(&at, &name).is_ok_and(|stat| stat.is_some_and(|stat| stat.st_ino == inode && stat.st_mode & 0o7777 == mode)) {
+            continue;
+        }
         match set_folder_mode(&at, &name, inode, mode) {
             Err(error) if !is_vanished(&error) => return Err(failed(&run.root.place_of(&folder.join(&name)), "set the mode of", error)),
             _ => {}

@@ -3,9 +3,10 @@
 //!
 //! Databases on several servers cannot be swapped at once: from before the first to after the last the live ones carry the mark `half-loaded`.
 
-use plan::ports::{Context, Road, Undone};
+use plan::ports::{Context, Event, Road, Undone};
 use plan::{Error, Result};
 
+use super::counted;
 use super::file_road;
 use super::full;
 use super::functions::{load_staged_functions, loaded_functions, unload_functions};
@@ -107,8 +108,18 @@ impl RedisStore {
         if states.iter().all(nothing) {
             return Ok(Undone::NothingThere);
         }
+        // Where none is swapped, there is nothing to take back from one that came back empty.
+        let is_swapped = states.iter().any(|state| state.holds == Holds::Previous);
         for state in &mut states {
             match &state.holds {
+                Holds::Nothing | Holds::Others(_) if !is_swapped => {
+                    let text = format!(
+                        "{} has lost the staged copy of run {}: it was restarted without its data, or somebody emptied it. Look at what is live there",
+                        state.at.address.endpoint(),
+                        placed.run
+                    );
+                    context.watch.see(Event::Warning(&text));
+                }
                 Holds::Nothing | Holds::Others(_) => return Err(gone(state.at, placed)),
                 Holds::Foreign => return Err(foreign(state.at, state.side(), &Holds::Foreign)),
                 Holds::Previous => check_newest(state, &marks)?,
@@ -125,18 +136,21 @@ impl RedisStore {
                 }
             }
         }
+        let mut since = Vec::new();
         for state in &mut states {
             if state.holds == Holds::Previous {
+                since.extend(counted::since(state, &marks)?);
                 match state.swap(&marks, Role::Staged, several) {
                     Err(error) if is_full(&error) => full::swap_back(context, state, &marks, placed)?,
                     swapped => swapped?,
                 }
             }
-            if state.server.at_least(7, 0) {
+            if state.server.at_least(7, 0) && !nothing(state) {
                 unload_functions(&mut state.connection, placed, state.spots, context)?;
             }
         }
         settle(&mut states, &marks)?;
+        since.iter().for_each(|text| context.watch.see(Event::Warning(text)));
         Ok(Undone::PreviousIsLive)
     }
 }
@@ -153,7 +167,12 @@ impl State<'_> {
         let mut commands = Commands::new();
         for spot in self.spots {
             let Some(side) = spot.side else { continue };
-            let order = if after == Role::Previous { newest(&mut self.connection, &self.server, marks, spot)? + 1 } else { 0 };
+            let mark = if after == Role::Previous {
+                let order = newest(&mut self.connection, &self.server, marks, spot)? + 1;
+                marks.previous(spot, order, counted::at_cut_over(&mut self.connection, marks, spot.live, side)?)?
+            } else {
+                marks.text(spot, after)?
+            };
             marks.watch(&mut self.connection, side)?;
             let now = marks.holds(&mut self.connection, spot, side)?;
             if now != self.holds {
@@ -169,10 +188,10 @@ impl State<'_> {
                 commands.extend([command(&["SELECT", &live]), command(&["DEL", HALF]), command(&["SELECT", &side])]);
             }
             commands.push(command(&["SWAPDB", &live, &side]));
-            commands.push(command(&["SET", MARK, &marks.text(spot, after, order)?]));
+            commands.push(command(&["SET", MARK, &mark]));
             if several {
                 commands.push(command(&["SELECT", &live]));
-                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping, 0)?]));
+                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping)?]));
             }
         }
         transaction(&mut self.connection, &commands)
@@ -245,7 +264,7 @@ fn check_newest(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
 fn mark_half(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
     for spot in state.spots {
         super::claim::refuse_others(&mut state.connection, state.at, marks, spot)?;
-        let mark = marks.text(spot, Role::Swapping, 0)?;
+        let mark = marks.text(spot, Role::Swapping)?;
         state.connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
     }
     Ok(())

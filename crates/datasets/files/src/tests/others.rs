@@ -1,0 +1,111 @@
+//! Trees in which not all is the user's own, as somebody who is not root: what he may not move, empty or set is known before anything is touched, or made anew.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use plan::ports::{Problem, Severity, Undone};
+
+use super::over_there::pod;
+use super::*;
+
+const HOME: &str = "FILES_TEST_OF_OTHERS";
+
+/// As root: makes a tree and runs the test again as another user, in whose process the folders are given: source, and two targets that are alike.
+fn as_another(test: &str, source: &str, target: &str) -> Option<(PathBuf, [PathBuf; 2])> {
+    if let Some(home) = std::env::var_os(HOME) {
+        let home = PathBuf::from(home);
+        return Some((home.join("source"), [home.join("0"), home.join("1")]));
+    }
+    let home = tempfile::tempdir().unwrap();
+    let program = home.path().join("tests");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    shell(home.path(), "chmod 755 . tests; mkdir -m 777 tmp; mkdir source 0 1; chown 4242:4242 source; chown 0:4242 0 1; chmod 2775 0 1");
+    for (folder, script) in [("source", source), ("0", target), ("1", target)] {
+        shell(&home.path().join(folder), script);
+    }
+    shell(&home.path().join("source"), "chown -R 4242:4242 .");
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=4242", "--regid=4242", "--clear-groups"]).arg(&program);
+    command.args(["--exact", &format!("tests::others::{test}"), "--nocapture"]);
+    let output = command.env(HOME, home.path()).env("TMPDIR", home.path().join("tmp")).current_dir("/").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    None
+}
+
+const SOURCE: &str = "mkdir -p p/1 q; echo a > p/1/a; echo new > q/q; echo t > t; touch -d @1000000 p/1/a t";
+/// Made by another user of the same group, as the pods of a namespace do.
+const TARGET: &str = "umask 002; mkdir -p p/1 q r; echo a > p/1/a; echo old > q/q; echo x > r/x; chown -R 5001:4242 p q r; chmod 2775 p p/1 q r; chmod 664 p/1/a q/q; touch -d @2000000 p/1/a";
+
+fn ways(targets: &[PathBuf; 2]) -> [Box<dyn DataSet>; 2] {
+    [Box::new(store(&targets[0])), Box::new(pod(&targets[1]))]
+}
+
+fn is_told(problems: &[Problem], severity: Severity, name: &str) -> bool {
+    problems.iter().any(|problem| problem.severity == severity && problem.text.contains(name))
+}
+
+/// What `ls` shows to this user.
+fn seen(at: &Path) -> String {
+    let listed = shell(at, "find . -path ./.threescale-backup -prune -o -printf '%p|%y|%m|%U|%s|%T@\\n' | sort");
+    String::from_utf8_lossy(&listed).lines().filter(|line| !line.starts_with(".|")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_folder_at_the_root_that_cannot_be_moved_is_told_and_nothing_is_moved() {
+    let name = "a_folder_at_the_root_that_cannot_be_moved_is_told_and_nothing_is_moved";
+    for closed in ["chmod 755 r", "chmod 3775 ."] {
+        let Some((source, targets)) = as_another(name, SOURCE, &format!("{TARGET}; {closed}")) else { continue };
+        let (memory, kept) = backup(&source);
+        for (store, target) in ways(&targets).iter().zip(&targets) {
+            let before = seen(target);
+            let place = store.reserve(&context(), &kept, Road::SideCopy).unwrap();
+            // Through a pod already this refuses.
+            let staged = store.stage(&context(), &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept);
+            let is_staged = staged.is_ok();
+            let proven = if is_staged { store.prove(&context(), &place, &kept).map(drop) } else { staged };
+            let swapped = store.cut_over(&context(), &place);
+            for error in std::iter::once(proven.unwrap_err()).chain(is_staged.then(|| swapped.unwrap_err())) {
+                assert!(error.class() == plan::Class::Refused && error.hints().iter().any(|hint| hint.contains("g+rwx")), "{error:?}");
+            }
+            assert_eq!(seen(target), before);
+            let undone = store.undo(&context(), &place).unwrap();
+            assert_eq!(undone, if is_staged { Undone::PreviousIsLive } else { Undone::NothingThere });
+            store.discard(&context(), &place, Discard::Staged).unwrap();
+            assert_eq!(seen(target), before);
+        }
+        let found = store(&targets[0]).look(&context()).unwrap().restore_problems;
+        assert!(is_told(&found, Severity::Blocks, "may not move it"), "{found:?}");
+        return;
+    }
+}
+
+#[test]
+fn a_folder_deeper_down_that_cannot_be_emptied_is_told_and_settle_removes_nothing_of_it() {
+    let name = "a_folder_deeper_down_that_cannot_be_emptied_is_told_and_settle_removes_nothing_of_it";
+    let Some((source, targets)) = as_another(name, SOURCE, &format!("{TARGET}; chmod 755 p/1")) else { return };
+    let (memory, kept) = backup(&source);
+    let store = store(&targets[0]);
+    let found = store.look(&context()).unwrap().restore_problems;
+    assert!(is_told(&found, Severity::Degrades, "p/1") && !is_told(&found, Severity::Blocks, ""), "{found:?}");
+    let in_place = store.fits(&context(), &kept, Road::InPlace).unwrap();
+    assert!(is_told(&in_place, Severity::Blocks, "p/1"), "{in_place:?}");
+    let place = stage_into(&store, &memory, &kept, Road::SideCopy);
+    store.cut_over(&context(), &place).unwrap();
+    let previous = || seen(&targets[0].join(".threescale-backup/01jrun/before"));
+    let kept_there = previous();
+    for _ in 0..2 {
+        let error = store.discard(&context(), &place, Discard::Previous).unwrap_err();
+        assert!(format!("{error:?}").contains("p/1") && previous() == kept_there, "{error:?}");
+    }
+}
+
+#[test]
+fn in_place_what_belongs_to_another_user_is_made_anew() {
+    let Some((source, targets)) = as_another("in_place_what_belongs_to_another_user_is_made_anew", SOURCE, TARGET) else { return };
+    let (memory, kept) = backup(&source);
+    let store = store(&targets[0]);
+    assert!(!is_told(&store.fits(&context(), &kept, Road::InPlace).unwrap(), Severity::Blocks, ""));
+    let place = store.reserve(&context(), &kept, Road::InPlace).unwrap();
+    store.stage(&context(), &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap();
+    let files = |at: &Path| shell(at, "find . -path ./.threescale-backup -prune -o -type f -printf '%p %T@ ' -exec cat {} \\; | sort");
+    assert_eq!(files(&targets[0]), files(&source));
+}
