@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api_server;
+mod disaster;
 mod eras;
 mod in_cluster;
 mod killed;
@@ -38,4 +39,7 @@ cases! {
     case_09_a_wrong_namespace_is_named => refused::wrong_namespace();
     case_10_and_11_a_set_of_2_15_goes_into_2_16_beside_it => two::migrated();
     case_12_a_job_in_the_cluster_is_killed_and_resumed => in_cluster::killed_and_resumed();
+    case_13_a_lost_2_14_comes_back_in_an_empty_namespace => disaster::into_empty("case 13: 2.14 lost, into an empty namespace", "2.14");
+    case_13_a_lost_2_15_comes_back_in_an_empty_namespace => disaster::into_empty("case 13: 2.15 lost, into an empty namespace", "2.15");
+    case_13_a_lost_2_16_comes_back_in_an_empty_namespace => disaster::into_empty("case 13: 2.16 lost, into an empty namespace", "2.16");
 }

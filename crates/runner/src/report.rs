@@ -46,6 +46,7 @@ impl Report {
             | Action::Prove { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }
+            | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,
         })
     }
