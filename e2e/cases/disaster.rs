@@ -52,8 +52,7 @@ pub(crate) fn into_empty(case: &'static str, era: &str) {
         return;
     }
     steps.step("undo takes the data back, undo again empties the namespace");
-    let run =
-        program.json(&["runs"])["runs"].as_array().and_then(|runs| runs.first()?["run"].as_str().map(str::to_owned)).unwrap_or_default();
+    let run = program.restores().remove(0);
     let words = program.fails(&[2], &["undo", &run, "--yes"]);
     assert!(words.contains("comes first"), "{words}");
     program.ok(&["undo", "--yes"]);
