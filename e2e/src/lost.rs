@@ -52,6 +52,9 @@ impl Made {
             let kind = object["kind"].as_str().unwrap().to_lowercase();
             kubectl.act(&["delete", &kind, name(object), "--ignore-not-found", "--wait=false"]);
         }
+        if self.era == "2.14" {
+            kubectl.act(&["delete", "replicationcontrollers", "--all", "--wait=false"]);
+        }
         for object in kubectl.items(&["secrets,configmaps"]) {
             let is_clusters = object["type"] == "kubernetes.io/service-account-token" || name(&object).ends_with("root-ca.crt");
             if !is_clusters && !name(&object).contains("operator") {

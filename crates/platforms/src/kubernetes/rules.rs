@@ -156,3 +156,39 @@ impl Cluster {
         Ok(rules)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kubernetes::scripted::{Reply, cluster};
+
+    /// What is missing for a user who may patch these Deployments, and none but them.
+    fn missing(may_patch: &'static [&str]) -> Vec<Problem> {
+        let cluster = cluster(move |_, path, body| {
+            if !path.ends_with("selfsubjectaccessreviews") {
+                return Reply::Json(404, json!({"reason": "NotFound"}));
+            }
+            let asked: Value = serde_json::from_str(body).unwrap();
+            let of = &asked["spec"]["resourceAttributes"];
+            let may = of["resource"] != "deployments"
+                || of["verb"] != "patch"
+                || of["name"].as_str().is_some_and(|name| may_patch.contains(&name));
+            Reply::Json(201, json!({"status": {"allowed": may}}))
+        });
+        let writers = ["system-app", "zync"].map(|name| (WorkloadKind::Deployment, name.to_owned()));
+        cluster.missing_to_stop(&writers).unwrap()
+    }
+
+    #[test]
+    fn that_the_writers_cannot_be_stopped_is_known_beforehand_by_their_names() {
+        assert_eq!(missing(&["system-app", "zync"]), [], "a Role may name them");
+        let problems = missing(&["system-app"]);
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(problem.severity, Severity::Blocks);
+        assert_eq!(problem.text, "this user may not patch deployments zync (a restore stops and starts them) in namespace n");
+        assert!(problem.way_out.as_ref().unwrap().contains(r#"resources: ["deployments"], verbs: ["patch"]"#), "{problem:?}");
+    }
+}

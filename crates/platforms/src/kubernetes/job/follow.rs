@@ -238,3 +238,6 @@ fn breathe(stop: &StopFlag, is_stopping: bool) {
         thread::sleep(BREATH);
     }
 }
+
+#[cfg(test)]
+mod tests;

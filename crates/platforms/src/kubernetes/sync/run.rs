@@ -181,3 +181,6 @@ impl KubernetesTasks {
         receiver.recv_timeout(TAIL_MAX).ok().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests;
