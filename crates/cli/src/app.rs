@@ -153,6 +153,25 @@ impl App {
         join::installation(config, &self.global, &self.stop)
     }
 
+    /// What there is of an installation, which may be nothing yet, or nothing any more. `domain`: the one that it is to have.
+    pub(crate) fn installation_even_nothing(&self, config: &Config, domain: Option<&str>) -> Result<Arc<dyn Installation>> {
+        join::installation_even_nothing(config, &self.global, &self.stop, domain)
+    }
+
+    /// The same, where sets of this name are meant unless another was said.
+    pub(crate) fn about_sets_of(&self, name: &str) -> Self {
+        let sets_of = self.global.sets_of.clone().or_else(|| Some(name.to_owned()));
+        let (output, stop, watch) = (self.output.clone(), self.stop.clone(), Arc::clone(&self.watch));
+        Self {
+            global: Global { sets_of, ..self.global.clone() },
+            output,
+            stop,
+            watch,
+            heeds_environment: self.heeds_environment,
+            told: Mutex::default(),
+        }
+    }
+
     /// The runs' journals: on the platform's own shelf, else in a folder of this machine.
     pub(crate) fn state(&self, config: &Config, installation: Option<&dyn Installation>) -> Result<State> {
         if let Some(installation) = installation.filter(|installation| self.keeps_journals_in_cluster(*installation))
@@ -227,7 +246,7 @@ impl App {
         let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
         let context = self.context(config, run, installation.id())?;
         let copies_journal = !self.keeps_journals_in_cluster(installation);
-        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host() })
+        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests: installation.rests() })
     }
 }
 

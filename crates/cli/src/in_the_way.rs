@@ -118,7 +118,8 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
         };
         let is_in_the_way = match run.state {
             RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
-            RunState::Finished => run.keeps_previous(),
+            // There was nothing before it.
+            RunState::Finished => run.keeps_previous() && !run.fills_empty(),
             RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
         if is_in_the_way {

@@ -34,6 +34,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::SafetyCopy { .. }
         | Action::StartWriters { .. }
         | Action::Synchronise { .. }
+        | Action::RestartReaders { .. }
         | Action::ReleaseWriters { .. } => false,
     }
 }

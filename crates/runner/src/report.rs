@@ -68,6 +68,7 @@ impl Report {
             | Action::Prove { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }
+            | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,
         })
     }

@@ -25,7 +25,7 @@ struct AbandonDocument {
 
 pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     let config = app.config()?;
-    let installation = app.installation(&config)?;
+    let installation = app.installation_even_nothing(&config, None)?;
     let (repository, is_there) = app.repository_if_there(&config);
     let state = app.state(&config, Some(installation.as_ref()))?;
     let data_sets = join::data_sets(installation.as_ref(), &installation.names(), Policies::default())?;

@@ -77,6 +77,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let twice = join::twice(installation.as_ref(), &hands.context, &found);
     let mut plan = plan_backup(wanted, found);
     plan.problems.extend(twice);
+    plan.problems.extend(installation.standing());
     for (name, problem) in plan.all_problems().filter(|(_, problem)| problem.severity == plan::ports::Severity::Degrades) {
         app.output.note(&format!("warning: {}{}", name.map(|name| format!("{name}: ")).unwrap_or_default(), problem.text));
     }

@@ -68,7 +68,8 @@ struct StepDocument {
 pub(crate) fn runs(app: &App) -> Result<()> {
     let config = app.config()?;
     // The journals are told even when the installation, or the repository, cannot be reached.
-    let installation = app.installation(&config).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
+    let installation =
+        app.installation_even_nothing(&config, None).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
     let state = app.state_to_look_at(&config, installation.as_deref())?;
     let seen = look(app, &config, installation.as_deref(), &state)?;
     let mut telling = Telling::new();
@@ -275,7 +276,17 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     let mut opened = open(app, args, "undo", Run::can_undo)?;
-    confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
+    let run = opened.journal.run();
+    if run.fills_empty() {
+        refuse_under_data(&opened, &run)?;
+        confirm(
+            app,
+            args,
+            &format!("Empty the namespace again? All goes that run {} put there, and all that the operator made of it.", opened.id),
+        )?;
+    } else {
+        confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
+    }
     let heard = Heard::before(Arc::clone(&opened.hands.context.watch));
     opened.hands.context.watch = Arc::<Heard>::clone(&heard);
     runner::undo(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
@@ -283,10 +294,39 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
+/// The objects of an installation go only when the data that was put beside them went: the newest first.
+fn refuse_under_data(opened: &Opened, run: &Run) -> Result<()> {
+    let is_over_it =
+        |other: &Run| other.plan.run > run.plan.run && other.plan.purpose == Purpose::Restore && other.state != RunState::Undone;
+    let over = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok()).find(is_over_it);
+    match over {
+        None => Ok(()),
+        Some(other) => {
+            let id = &other.plan.run;
+            let error = Error::refused(format!("run {id} put data where run {} put the objects: it is {}", opened.id, other.describe()));
+            Err(match other.can_undo() {
+                true => error.hint(format!("`undo {id}` comes first.")),
+                false => error.hint("The installation is in use. To remove it, delete its namespace."),
+            })
+        }
+    }
+}
+
+/// With the data what the run kept of the empty namespace: there is no going back to that any more.
+fn settle_objects_under(opened: &Opened) -> Result<()> {
+    let run = opened.journal.run();
+    let all = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok());
+    for under in all.filter(|other| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle()) {
+        runner::settle(&opened.state.open_journal(&under.plan.run)?, &opened.hands)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "settle", Run::can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
     runner::settle(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
+    settle_objects_under(&opened).map_err(|error| error.hint("`settle` goes on."))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
@@ -312,7 +352,7 @@ struct Opened {
 
 fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
-    let installation = app.installation(&config)?;
+    let installation = app.installation_even_nothing(&config, None)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     // To go on needs the set; to put back what the stores kept, or to drop it, does not.
     let (repository, is_there) =
@@ -328,7 +368,12 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
             .hint("`threescale-backup runs` lists the runs, and what can be done with each."));
     }
     let names: Vec<DataSetName> = run.plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(installation.as_ref(), &names, run.plan.policies)?;
+    let mut data_sets = join::data_sets(installation.as_ref(), &names, run.plan.policies)?;
+    // What a run under this one noted of the objects goes with what this one kept.
+    let objects = DataSetName::KubernetesObjects;
+    if !names.contains(&objects) && state.all()?.iter().any(|(_, other)| other.as_ref().is_ok_and(Run::fills_empty)) {
+        data_sets.insert(objects, installation.data_set(objects, run.plan.policies)?);
+    }
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let mut hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
     hands.copies_journal &= is_there;
