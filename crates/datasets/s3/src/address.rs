@@ -17,6 +17,8 @@ pub struct Bucket {
     pub name: String,
     /// `https://host:port` of the service; Amazon's for the region when absent.
     pub endpoint: Option<String>,
+    /// The host by which it is known, where the endpoint is the end of a forwarded port.
+    pub known_as: Option<String>,
     /// The region that requests are signed for.
     pub region: String,
     /// Whether the bucket stands in the path of a URL, instead of in the host name.
@@ -94,6 +96,9 @@ impl Bucket {
     }
 
     fn host(&self) -> String {
+        if let Some(host) = &self.known_as {
+            return host.clone();
+        }
         let service = self.service();
         service.split_once("://").map_or(service.clone(), |(_, host)| host.to_owned())
     }
@@ -182,6 +187,7 @@ mod tests {
         Bucket {
             name: name.to_owned(),
             endpoint: endpoint.map(ToOwned::to_owned),
+            known_as: None,
             region: "eu-west-1".to_owned(),
             path_style,
             ca_file: None,

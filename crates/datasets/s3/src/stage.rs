@@ -17,6 +17,8 @@ use crate::properties::{Noted, Properties};
 use crate::run::{Fate, Item, RunObjects, STAGED, Staged};
 use crate::store::Options;
 
+/// Objects up to this size are put by many requests at once, each of which holds one.
+const SMALL_BYTES: u64 = 1 << 20;
 /// Objects in one list.
 const LIST_ITEMS: usize = 500;
 /// How many are named of what there may be many of.
@@ -160,7 +162,9 @@ impl Staging<'_> {
             let planned: Vec<_> = held.iter().filter(|pair| pair.live.is_none()).map(|pair| pair.item.clone()).collect();
             self.run.write_list(stop, self.lists, &planned)?;
         }
-        items.extend(parallel::all(self.context, &held, |pair| self.put(pair))?);
+        let (large, small): (Vec<_>, Vec<_>) = held.iter().partition(|pair| pair.item.size > SMALL_BYTES);
+        items.extend(parallel::all(self.context, &small, |pair| self.put(pair))?);
+        items.extend(parallel::some(self.context, self.context.workers.max(1), &large, |pair| self.put(pair))?);
         items.sort_by(|one, other| TreeKey::of(&one.path).cmp(&TreeKey::of(&other.path)));
         self.run.write_list(stop, self.lists, &items)?;
         self.lists += 1;

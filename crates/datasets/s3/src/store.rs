@@ -196,11 +196,7 @@ impl DataSet for S3Store {
         if found.state() != text("is") {
             return Err(Error::needs_person(format!("{} are not what they were", leftover.what)).hint("Nothing was removed. Look again at what is there."));
         }
-        let swapping = self.swapping(context, &run);
-        if !matches!(found.phase(), Some(Phase::Swapped | Phase::Discarding)) {
-            swapping.remove_new()?;
-        }
-        swapping.remove(false)
+        self.swapping(context, &run).discard(Discard::Previous)
     }
 }
 

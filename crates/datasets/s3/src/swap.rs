@@ -83,8 +83,11 @@ impl Swapping<'_> {
                 let others = all.iter().filter(|other| other.run != found.run && other.phase() == Some(Phase::Swapped));
                 swap.order = others.filter_map(|other| other.swap.as_ref()).map(|other| other.order + 1).max().unwrap_or(0);
                 self.enter(&swap, Phase::Saving)?;
-                // One that is not live any more is none that an undo puts back.
-                self.each(|item| self.copy(&item.key, &self.before(item)).map(drop))?;
+                self.each(|item| {
+                    let is_live = self.copy(&item.key, &self.before(item))?;
+                    // One that is not live any more is none that an undo puts back, though an earlier cut-over saved it.
+                    if is_live { Ok(()) } else { self.run.client.delete(&self.context.stop, &self.before(item)) }
+                })?;
                 self.enter(&swap, Phase::Putting)?;
             }
             Phase::PuttingBack => {
@@ -265,19 +268,19 @@ impl Swapping<'_> {
         })
     }
 
-    /// Removes what is below the run's own prefix; the mark last, so that a removal that was killed is found again.
+    /// Removes what is below the run's own prefix: first what says that the lists are whole, the mark last, so that a removal that was killed is found again.
     pub(crate) fn remove(&self, keeps_since: bool) -> Result<()> {
         let (stop, client) = (&self.context.stop, &self.run.client);
         client.end_uploads(stop, &self.run.key(""), |_| true)?;
-        let last = [MARK, SWAP, STAGED].map(|name| self.run.key(name));
+        let last = [MARK, SWAP].map(|name| self.run.key(name));
+        client.delete(stop, &self.run.key(STAGED))?;
         let since = self.run.key("since/");
         self.run.each_key(stop, "", |keys| {
             let going: Vec<_> =
                 keys.iter().filter(|(key, _)| !last.contains(key) && !(keeps_since && key.starts_with(&since))).collect();
             parallel::all(self.context, &going, |(key, _)| client.delete(stop, key)).map(drop)
         })?;
-        let [mark, swap, staged] = last;
-        client.delete(stop, &staged)?;
+        let [mark, swap] = last;
         if keeps_since {
             return Ok(());
         }

@@ -63,7 +63,13 @@ pub(super) struct Response {
 pub(super) fn serve(connection: &TcpStream, answer: impl Fn(&Request) -> Response) {
     connection.set_nodelay(true).unwrap_or_default();
     let mut reader = BufReader::new(connection);
-    while let Ok(Some(request)) = read(&mut reader) {
+    loop {
+        let request = match read(&mut reader) {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
+            // Somebody speaks TLS, for example.
+            Err(_) => return write(connection, &Response { status: 400, ..Response::default() }).unwrap_or_default(),
+        };
         let response = answer(&request);
         if write(connection, &response).is_err() || response.breaks {
             drop(connection.shutdown(std::net::Shutdown::Both));
