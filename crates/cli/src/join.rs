@@ -1,5 +1,6 @@
 //! Where the parts are joined: a platform's installation becomes data sets, writers and copies. One match arm for each platform, one for each kind of store.
 
+mod bucket;
 mod configured;
 mod direct;
 mod kubernetes;

@@ -83,7 +83,7 @@ impl Stage {
             StoreKind::MariaDb => self.mysql(name, MysqlKind::Mariadb),
             StoreKind::PostgreSql => self.postgres(name),
             StoreKind::Redis => self.redis(name, kept),
-            StoreKind::Files => self.files(name),
+            StoreKind::Files | StoreKind::Bucket => self.files(name),
             other @ (StoreKind::Objects | StoreKind::Other(_)) => {
                 Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server")))
             }

@@ -370,7 +370,7 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
 /// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
 const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
     match kind {
-        StoreKind::Files => 60_000_000,
+        StoreKind::Files | StoreKind::Bucket => 60_000_000,
         StoreKind::Redis => 20_000_000,
         _ => 12_000_000,
     }

@@ -25,7 +25,7 @@ const TLS: SubTable = SubTable {
 
 const S3: SubTable = SubTable {
     name: "s3",
-    help: "For a repository at s3://bucket/prefix.",
+    help: "For what is at s3://….",
     keys: &[
         Key::new("endpoint", Kind::Text, "\"https://minio.example.com\"", "Only for what is not Amazon's."),
         Key::new("region", Kind::Text, "\"eu-central-1\"", "The bucket's region.").or("us-east-1"),
@@ -168,11 +168,12 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "system-storage",
         help: "System's files.",
         keys: &[
-            Key::new("path", Kind::Path, "\"/opt/system/public/system\"", "The folder.").required(),
-            Key::new("skip-unreadable", Kind::Truth, "false", "Leave out, with a warning, what cannot be read.").or("false"),
+            Key::new("path", Kind::Place, "\"/opt/system/public/system\"", "The folder; or s3://bucket, whose keys are in [system-storage.s3].")
+                .required(),
+            Key::new("skip-unreadable", Kind::Truth, "false", "A folder: leave out, with a warning, what cannot be read.").or("false"),
             ABSENT,
         ],
-        tables: &[],
+        tables: &[S3],
     },
     Section {
         name: "zync-database",

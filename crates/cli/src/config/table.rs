@@ -52,6 +52,8 @@ pub(crate) enum Kind {
     Truth,
     /// A path; a relative one begins where the value was given.
     Path,
+    /// A path, or the address of a bucket.
+    Place,
     /// Addresses, separated by commas, which may hold passwords.
     Addresses,
     /// An address, which may hold a password. May be given as a file or a command too.
@@ -75,6 +77,7 @@ impl Kind {
             Self::Number(..) => "number",
             Self::Truth => "true or false",
             Self::Path => "path",
+            Self::Place => "path or address",
             Self::Addresses => "addresses",
             Self::SecretAddress => "address",
             Self::Secret => "secret",

@@ -104,6 +104,14 @@ impl DataSet for Reached {
         self.explained(|| self.inner.dump(context))
     }
 
+    fn reuses(&self) -> bool {
+        self.inner.reuses()
+    }
+
+    fn dump_since(&self, context: &Context, earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+        self.explained(self.inner.dump_since(context, earlier))
+    }
+
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
         self.explained(|| self.inner.reserve(context, kept, road))
     }
