@@ -97,7 +97,7 @@ impl DataSet for Reached {
     }
 
     fn shares(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
-        self.explained(self.inner.shares(context, kept, road))
+        self.explained(|| self.inner.shares(context, kept, road))
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
@@ -109,7 +109,7 @@ impl DataSet for Reached {
     }
 
     fn dump_since(&self, context: &Context, earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
-        self.explained(self.inner.dump_since(context, earlier))
+        self.explained(|| self.inner.dump_since(context, earlier))
     }
 
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
