@@ -16,7 +16,7 @@ use crate::journals::Known;
 /// What is left in a store, or at the writers (`None`).
 pub(crate) type LeftAt = (Option<DataSetName>, Leftover);
 
-/// All that runs left in these stores and at these writers, without what belongs to other installations beside this one on a server. What cannot be asked is told.
+/// All that runs left in these stores and at these writers. What cannot be asked is told.
 pub(crate) fn leftovers(
     app: &App,
     data_sets: &BTreeMap<DataSetName, Arc<dyn DataSet>>,
@@ -35,9 +35,6 @@ pub(crate) fn leftovers(
         Ok(found) => all.extend(found.into_iter().map(|leftover| (None, leftover))),
         Err(error) => told("the writers", &error),
     }
-    // A Redis server may serve several installations, each in databases of its own.
-    let is_shared = |place: &Option<DataSetName>| matches!(place, Some(DataSetName::BackendRedis | DataSetName::SystemRedis));
-    all.retain(|(place, leftover)| !is_shared(place) || !is_anothers(leftover, &context.installation));
     all
 }
 

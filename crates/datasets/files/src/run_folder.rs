@@ -6,6 +6,7 @@
 //! | `before/` | the previous data after a cut-over |
 //! | `late/` | what a writer made at the root in the middle of a swap |
 //! | `before-count` | how many entries `before/` has |
+//! | `replaced-by` | a later run, which has replaced what this one restored |
 //! | `since/` | what was made or changed after a cut-over, or a load in place, when that was undone |
 //! | `mark.json` | whose it is: installation, run, data set, road (`runs`) |
 //! | `staged.json` | staging is complete, and what the target could not hold; in place it stays until `settle`, and tells when the load came to its end |

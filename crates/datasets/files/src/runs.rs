@@ -22,6 +22,8 @@ use crate::walk::OWN_FOLDER;
 
 /// Name of the file of the mark.
 pub(crate) const MARK: &str = "mark.json";
+/// Name of the file that names a later run which has replaced what this one restored.
+pub(crate) const REPLACED: &str = "replaced-by";
 
 /// What a run is to the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub(crate) struct Found {
     pub(crate) has_late: bool,
     /// Whether there is what was made after a cut-over that was undone.
     pub(crate) has_since: bool,
+    /// A later run that has replaced what this one restored. It stays when that run is settled, and goes when it is undone.
+    pub(crate) replaced_by: Option<String>,
 }
 
 impl Found {
@@ -87,7 +91,13 @@ impl Found {
             has_before: there.contains(&BEFORE),
             has_late: there.contains(&LATE),
             has_since: there.contains(&SINCE) || there.contains(&WHOLE),
+            replaced_by: None,
         })
+    }
+
+    /// With what is in the file [`REPLACED`].
+    pub(crate) fn replaced_by(self, text: &[u8]) -> Self {
+        Self { replaced_by: (!text.is_empty()).then(|| String::from_utf8_lossy(text).trim().to_owned()), ..self }
     }
 
     /// How far its swap came; `None` before a cut-over.
@@ -201,8 +211,14 @@ pub(crate) fn next_order(runs: &[Found], own: &Spot) -> u64 {
 pub(crate) fn check_newest(runs: &[Found], own: &Spot, order: u64) -> Result<()> {
     refuse_half(runs, own)?;
     let later = runs.iter().find(|run| run.run != own.run.as_str() && run.phase() == Some(Phase::Swapped) && run.order() > order);
+    let settled = runs.iter().find(|run| run.run == own.run.as_str()).and_then(|run| run.replaced_by.as_ref());
     match later {
-        None => Ok(()),
+        None => settled.map_or(Ok(()), |settled| {
+            let run = &own.run;
+            Err(Error::needs_person(format!("run {settled} has replaced the files since run {run} did"))
+                .hint("That run keeps nothing any more (it was settled), so what is live is nowhere else. Nothing was touched.")
+                .hint(format!("`settle {run}` drops what this run keeps; to go back, restore an older set.")))
+        }),
         Some(later) => Err(Error::needs_person(format!("run {} has replaced the files since run {} did", later.run, own.run))
             .hint(format!("Undo that one first (`undo {0}`), then this one; or settle it. Nothing was touched.", later.run))),
     }
@@ -323,7 +339,8 @@ pub(crate) fn read(run: &RunFolder) -> Result<Found> {
         }
     }
     let live_at = run.changed_at(SWAP)?.map_or_else(|| run.changed_at(STAGED), |time| Ok(Some(time)))?;
-    Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, live_at, &there)
+    let found = Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, live_at, &there)?;
+    Ok(found.replaced_by(&run.bytes(REPLACED)?))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use plan::ids::DataSetName;
+use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, Event, Road};
 use plan::{Class, Error, Result};
 use rustix::fs::{FileType, RenameFlags, fsync, renameat, renameat_with};
@@ -23,7 +23,7 @@ use crate::mounts;
 use crate::remove::remove;
 use crate::root::{self, RootMeta};
 use crate::run_folder::{ROOM, RunFolder, Spot, failed};
-use crate::runs::{self, MARK};
+use crate::runs::{self, MARK, REPLACED};
 use crate::stage::{STAGE, STAGED};
 use crate::walk::{OWN_FOLDER, Walk, data_names};
 use beneath::{Tree, stat_entry};
@@ -87,6 +87,8 @@ impl Acting<'_> {
             Step::Counted => self.counted(),
             Step::Put(from) => self.put_in(from),
             Step::Root(wanted) => self.root_meta(wanted),
+            Step::Replaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, true)),
+            Step::NotReplaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, false)),
             Step::Tick => self.run.tick(),
             Step::Since(time) => since::keep(&self.run, time, self.context),
             Step::Remove { keeps } => self.remove(*keeps),
@@ -146,6 +148,13 @@ impl Acting<'_> {
             format!("somebody keeps making files in {}: {}", self.run.root.place_of(Path::new("")).display(), shown.join(", ")),
         )
         .hint("Stop the writers, then resume or undo."))
+    }
+
+    /// One that has gone meanwhile needs no note.
+    fn note_replaced(&self, other: &str, is_replaced: bool) -> Result<()> {
+        let spot = Spot::new(RunId(other.to_owned()), Road::SideCopy);
+        let Some(other) = RunFolder::open(&self.run.root, &spot)? else { return Ok(()) };
+        if is_replaced { other.write_bytes(REPLACED, self.run.spot.run.as_str().as_bytes()) } else { other.remove_file(REPLACED) }
     }
 
     /// How many entries were taken out.

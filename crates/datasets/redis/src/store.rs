@@ -11,6 +11,7 @@ mod free;
 mod full;
 pub(crate) mod functions;
 mod hold;
+mod later;
 mod left_out;
 mod leftovers;
 pub(crate) mod limits;

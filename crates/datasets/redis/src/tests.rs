@@ -14,6 +14,7 @@ mod limits;
 mod marks;
 mod modules;
 mod neighbours;
+mod pull;
 mod queues;
 mod rights;
 mod room;

@@ -126,6 +126,8 @@ impl<'a> Words<'a> {
             Step::Counted => self.then(&["counted"]),
             Step::Put(from) => self.then(&["put", from]),
             Step::Root(wanted) => self.root(Some(wanted)),
+            Step::Replaced(runs) => runs.iter().fold(self, |words, run| words.then(&["replaced", run])),
+            Step::NotReplaced(runs) => runs.iter().fold(self, |words, run| words.then(&["not-replaced", run])),
             Step::Tick => self.then(&["tick"]),
             Step::Since(time) => {
                 let otherwise = if self.spot.road == Road::InPlace { "fail" } else { "stage" };

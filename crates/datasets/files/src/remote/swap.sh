@@ -12,6 +12,7 @@
 #   put FOLDER           all that is in a folder of the run goes to the root
 #   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time
 #   door                 opens the tree to its owner again
+#   replaced RUN         that run, which keeps what it replaced, was replaced by this one; "not-replaced RUN": not any more
 #   tick                 waits until the volume's clock is past all that was done
 #   since TIME stage|fail   what was changed at the root after this time goes to since/, by its path; what cannot be kept apart stays with all that was staged, or
 #                        is a failure (in place)
@@ -350,6 +351,16 @@ while [ $# -gt 0 ]; do
         shift 4
         ;;
     door) door ;;
+    replaced | not-replaced)
+        # One that has gone meanwhile needs no note. The folder is held by what it is.
+        (
+            [ ! -L ".threescale-backup/$1" ] && cd -P -- ".threescale-backup/$1" 2>/dev/null || exit 0
+            [ "$(pwd -P)" = "$here/.threescale-backup/$1" ] || exit 0
+            rm -f -- replaced-by.new replaced-by || exit 1
+            [ "$step" = not-replaced ] || { printf %s "${name#.threescale-backup/}" >replaced-by.new && mv -f -- replaced-by.new replaced-by; }
+        ) || fail "note in the folder of run $1"
+        shift
+        ;;
     tick)
         tries=0 last=
         while rm -f -- "$run/tick" && : >"$run/tick" && made=$(stat -c %.9Y -- "$run/tick") && [ "$made" = "${last:=$made}" ] && [ "$tries" -lt 50 ]; do

@@ -96,6 +96,10 @@ pub(crate) enum Step {
     Put(&'static str),
     /// The root's own metadata.
     Root(RootMeta),
+    /// These runs, which keep what they replaced, were replaced themselves.
+    Replaced(Vec<String>),
+    /// They are not any more.
+    NotReplaced(Vec<String>),
     /// Waits until the volume's clock is past all that was done: what is made from now on is newer.
     Tick,
     /// What was changed at the root at this time or later goes to `since/`, by its path.
@@ -122,6 +126,10 @@ impl Seen {
         let found = self.all.iter().find(|found| found.run == self.spot.run.as_str());
         found.map(|found| found.check_own(&self.spot, self.data_set)).transpose()?;
         Ok(found)
+    }
+
+    fn others(&self, which: impl Fn(&Found) -> bool) -> impl Iterator<Item = String> {
+        self.all.iter().filter(move |found| found.run != self.spot.run.as_str() && which(found)).map(|found| found.run.clone())
     }
 
     /// What a cut-over does; nothing when it is done.
@@ -156,6 +164,8 @@ impl Seen {
         }
         steps.push(Step::Put(STAGE));
         steps.extend(self.staged.as_ref().and_then(|staged| staged.root.clone()).map(Step::Root));
+        let before: Vec<_> = self.others(|found| found.phase() == Some(Phase::Swapped) && found.replaced_by.is_none()).collect();
+        steps.extend((!before.is_empty()).then_some(Step::Replaced(before)));
         steps.extend([Step::Tick, enter(Phase::Swapped)]);
         Ok(steps)
     }
@@ -187,6 +197,8 @@ impl Seen {
             steps.extend(swap.swapped_at.clone().map(Step::Since));
             steps.extend([Step::Take(STAGE), Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })]);
         }
+        let before: Vec<_> = self.others(|found| found.replaced_by.as_deref() == Some(self.spot.run.as_str())).collect();
+        steps.extend((!before.is_empty()).then_some(Step::NotReplaced(before)));
         steps.extend(put_back(&swap));
         Ok(Ok(steps))
     }

@@ -65,6 +65,9 @@ pub(crate) struct Mark {
     /// Of [`Role::Previous`]: how many keys there were at the cut-over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) counted: Option<Counted>,
+    /// Of [`Role::Previous`]: a later run that has replaced what this one restored. It stays when that run is settled, and goes when it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced_by: Option<String>,
 }
 
 /// Keys at a cut-over, but for the program's own.
@@ -118,7 +121,7 @@ pub(crate) fn half_loaded_by(connection: &mut Connection) -> Result<Option<Strin
     })
 }
 
-fn to_text(mark: &Mark) -> Result<String> {
+pub(crate) fn to_text(mark: &Mark) -> Result<String> {
     serde_json::to_string(mark).map_err(|error| plan::Error::failed("write a mark").because(error))
 }
 
@@ -151,6 +154,7 @@ impl Marks<'_> {
             role,
             order: 0,
             counted: None,
+            replaced_by: None,
         }
     }
 

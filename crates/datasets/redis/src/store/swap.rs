@@ -10,7 +10,8 @@ use super::counted;
 use super::file_road;
 use super::full;
 use super::functions::{load_staged_functions, loaded_functions, unload_functions};
-use super::mark::{HALF, Holds, MARK, Mark, Marks, Role, Seen, read};
+use super::later;
+use super::mark::{HALF, Holds, MARK, Marks, Role};
 use super::place::{Method, Placed, Spot, foreign};
 use super::transaction::{Commands, command, is_full, settle_writes, transaction};
 use super::{RedisStore, ServerAt, hold};
@@ -122,7 +123,7 @@ impl RedisStore {
                 }
                 Holds::Nothing | Holds::Others(_) => return Err(gone(state.at, placed)),
                 Holds::Foreign => return Err(foreign(state.at, state.side(), &Holds::Foreign)),
-                Holds::Previous => check_newest(state, &marks)?,
+                Holds::Previous => later::check_newest(state, &marks)?,
                 Holds::Claimed | Holds::Loading | Holds::Loaded => {}
             }
         }
@@ -149,6 +150,7 @@ impl RedisStore {
                 unload_functions(&mut state.connection, placed, state.spots, context)?;
             }
         }
+        states.iter_mut().try_for_each(|state| later::not_replaced_any_more(state, &marks))?;
         settle(&mut states, &marks)?;
         since.iter().for_each(|text| context.watch.see(Event::Warning(text)));
         Ok(Undone::PreviousIsLive)
@@ -168,7 +170,9 @@ impl State<'_> {
         for spot in self.spots {
             let Some(side) = spot.side else { continue };
             let mark = if after == Role::Previous {
-                let order = newest(&mut self.connection, &self.server, marks, spot)? + 1;
+                let kept = later::kept_by_others(&mut self.connection, &self.server, marks, spot)?;
+                let order = kept.iter().map(|(_, mark)| mark.order).max().unwrap_or(0) + 1;
+                commands.extend(later::replaced(&mut self.connection, marks, &kept)?);
                 marks.previous(spot, order, counted::at_cut_over(&mut self.connection, marks, spot.live, side)?)?
             } else {
                 marks.text(spot, after)?
@@ -223,41 +227,6 @@ fn gone(at: &ServerAt, placed: &Placed) -> Error {
     Error::needs_person(format!("{} has neither the staged copy nor the previous data of run {}", at.address.endpoint(), placed.run)).hint(
         "Look whether this is the server that the run was made for, and whether it was restarted without its data. Nothing was touched.",
     )
-}
-
-/// The highest order among the previous data that other runs keep of the same live database.
-fn newest(connection: &mut Connection, server: &Server, marks: &Marks<'_>, spot: &Spot) -> Result<u64> {
-    Ok(kept_by_others(connection, server, marks, spot)?.iter().map(|mark| mark.order).max().unwrap_or(0))
-}
-
-fn kept_by_others(connection: &mut Connection, server: &Server, marks: &Marks<'_>, spot: &Spot) -> Result<Vec<Mark>> {
-    let mut kept = Vec::new();
-    for database in (0..1024).filter(|database| server.keys(*database).0 > 0) {
-        connection.select(database)?;
-        if let Ok(Seen::Mark(mark)) = read(connection, MARK)
-            && (mark.role, mark.data_set, mark.live) == (Role::Previous, marks.data_set, spot.live)
-            && mark.run != marks.placed.run
-        {
-            kept.push(*mark);
-        }
-    }
-    Ok(kept)
-}
-
-/// What another run has replaced since is not taken away from under it: its own undo would then put back what this one restored.
-fn check_newest(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
-    for spot in state.spots {
-        let Some(side) = spot.side else { continue };
-        state.connection.select(side)?;
-        let Seen::Mark(own) = read(&mut state.connection, MARK)? else { continue };
-        let others = kept_by_others(&mut state.connection, &state.server, marks, spot)?;
-        if let Some(later) = others.into_iter().find(|mark| mark.order > own.order) {
-            let (run, later) = (&marks.placed.run, &later.run);
-            return Err(Error::needs_person(format!("run {later} has replaced {} since run {run} did", spot.name))
-                .hint(format!("Undo that one first (`undo {later}`), then this one; or settle it. Nothing was touched.")));
-        }
-    }
-    Ok(())
 }
 
 /// Of several servers not all are swapped: whoever reads the live data sees that.

@@ -5,14 +5,13 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use lab::{Redis, RedisKind};
 use plan::ports::{Context, DataSet, Ended, Input, Place, Process, Program, Remote, Road, Severity, Snapshot};
 use plan::{Class, Error, Result};
 
 use super::scene::*;
-use crate::connection::{Crash, Reply};
+use crate::connection::Crash;
 use crate::{FileRoad, Options, RedisStore};
 use plan::Queues;
 
@@ -127,14 +126,8 @@ impl Pod {
         say(&mut connect(&self.server.lock().unwrap(), database), words)
     }
 
-    /// Saves; waits for a save that goes on by itself.
     pub(super) fn save(&self) {
-        let mut connection = connect(&self.server.lock().unwrap(), 0);
-        let limit = Instant::now() + Duration::from_secs(30);
-        while let Reply::Error(text) = connection.ask(&[b"SAVE"]).unwrap() {
-            assert!(text.contains("in progress") && Instant::now() < limit, "{text}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        save(&self.server.lock().unwrap());
     }
 
     pub(super) fn digest(&self) -> String {

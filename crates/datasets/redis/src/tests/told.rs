@@ -74,6 +74,7 @@ fn after_a_restart_the_policy_is_not_held_any_more_and_doctor_and_undo_tell_it()
         problems.into_iter().filter(|problem| problem.text.contains("is allkeys-lru again")).collect::<Vec<_>>()
     };
     assert_eq!(said(&store), []);
+    save(&server);
     server.stop().unwrap();
     server.start_again().unwrap();
     let told = said(&store);
@@ -109,4 +110,43 @@ fn an_undo_in_place_tells_the_function_library_that_stays() {
     say(&mut connection, "FUNCTION DELETE mylib");
     store.stage(&context, &place, snapshot(), &safety.kept).unwrap();
     assert_eq!(watch.0.lock().unwrap().len(), 1, "what is not there is not told");
+}
+
+#[test]
+fn what_a_later_run_has_replaced_is_not_taken_back_also_when_that_one_is_settled() {
+    let server = Redis::start(&[]).unwrap();
+    keys(&server, 20);
+    let store = store(&server);
+    let set = backup(&store).unwrap();
+    damage(&server);
+    let damaged = digest(&server);
+    let of = |name: &str, run: &str| Context { installation: plan::InstallationId::named(name), ..context(run) };
+    let (p, q) = (of("prod", "p"), of("other", "q"));
+    let restore = |context: &Context| {
+        let place = store.reserve(context, &set.kept, Road::SideCopy).unwrap();
+        store.stage(context, &place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept).unwrap();
+        store.cut_over(context, &place).unwrap();
+        place
+    };
+    let of_p = restore(&p);
+    // Told by whatever name: it is about a database of this installation.
+    let left = store.leftovers(&q).unwrap();
+    assert!(left.len() == 2 && left.iter().all(|left| left.run == "p" && left.holds == plan::ports::Holds::Previous), "{left:?}");
+    // Taken back, the later one is nobody's matter any more.
+    let of_q = restore(&q);
+    assert_eq!(store.undo(&q, &of_q).unwrap(), Undone::PreviousIsLive);
+    store.discard(&q, &of_q, Discard::Staged).unwrap();
+    assert_eq!(store.undo(&p, &of_p).unwrap(), Undone::PreviousIsLive);
+    store.cut_over(&p, &of_p).unwrap();
+
+    let of_q = restore(&q);
+    store.discard(&q, &of_q, Discard::Previous).unwrap();
+    say(&mut connect(&server, 0), "SET live now");
+    let live = digest(&server);
+    let error = store.undo(&p, &of_p).unwrap_err();
+    assert!(error.class() == plan::Class::NeedsPerson && error.to_string().contains("run q has replaced"), "{error:?}");
+    assert_eq!(digest(&server), live);
+    store.discard(&p, &of_p, Discard::Previous).unwrap();
+    assert_eq!(say(&mut connect(&server, 0), "GET live").text(), "now");
+    assert!(store.leftovers(&q).unwrap().is_empty() && digest(&server) != damaged);
 }
