@@ -18,8 +18,9 @@ pub(super) const RETRY: Duration = Duration::from_secs(60);
 pub(super) fn configured(name: &str, section: Option<S3Section>) -> Result<Bucket> {
     let header = "[system-storage.s3]";
     if name.is_empty() || name.contains(['/', '@', ':']) {
-        return Err(Error::refused("[system-storage] path names no bucket")
-            .hint("Write path = \"s3://BUCKET\": 3scale's keys begin at the top of a bucket, and keys of access do not belong into the address."));
+        return Err(Error::refused("[system-storage] path names no bucket").hint(
+            "Write path = \"s3://BUCKET\": 3scale's keys begin at the top of a bucket, and keys of access do not belong into the address.",
+        ));
     }
     let section = section.unwrap_or_default();
     check_ca_file(&section, header)?;

@@ -77,7 +77,8 @@ impl Bucket {
             return Ok(format!("{service}/{}", self.name));
         }
         let (scheme, host) = service.split_once("://").ok_or_else(|| {
-            Error::refused(format!("the endpoint {service:?} of bucket {} is no address", self.name)).hint("Write it as https://HOST[:PORT].")
+            Error::refused(format!("the endpoint {service:?} of bucket {} is no address", self.name))
+                .hint("Write it as https://HOST[:PORT].")
         })?;
         Ok(format!("{scheme}://{}.{host}", self.name))
     }

@@ -106,7 +106,9 @@ mod tests {
 
     #[test]
     fn a_key_is_the_path_that_a_file_system_sees() {
-        for (key, path, noted) in [("a/b", "a/b", false), ("/a/b", "a/b", true), ("a//b", "a/b", true), ("///a", "a", true), ("a b+ü", "a b+ü", false)] {
+        for (key, path, noted) in
+            [("a/b", "a/b", false), ("/a/b", "a/b", true), ("a//b", "a/b", true), ("///a", "a", true), ("a b+ü", "a b+ü", false)]
+        {
             let placed = placed(key, 1).unwrap();
             assert_eq!((placed.path.as_str(), placed.noted_key().is_some(), placed.is_folder()), (path, noted, false), "{key}");
         }

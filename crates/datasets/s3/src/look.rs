@@ -44,9 +44,11 @@ pub(crate) fn look(client: &Arc<Client>, context: &Context) -> Result<Findings> 
     }
     if settings.locks_objects == Some(true) {
         let text = "the bucket locks objects: what a run leaves beside the live objects cannot be removed before its retention is over";
-        restore_problems.push(Problem::new(Severity::Degrades, text).way_out(
-            "Restore into a bucket without object lock; or let `settle` and `abandon` be done again when the retention is over.",
-        ));
+        restore_problems.push(
+            Problem::new(Severity::Degrades, text).way_out(
+                "Restore into a bucket without object lock; or let `settle` and `abandon` be done again when the retention is over.",
+            ),
+        );
     }
     let mut facts = vec![
         ("region".to_owned(), client.bucket.region.clone()),
@@ -97,7 +99,8 @@ pub(crate) fn fits(kept: &KeptDataSet, road: Road) -> Vec<Problem> {
         .map(|(name, words)| format!("{} {words}", count(name)))
         .collect();
     if !others.is_empty() {
-        problems.push(Problem::new(Severity::Degrades, format!("the set has {}, which a bucket does not have: left out", others.join(", "))));
+        problems
+            .push(Problem::new(Severity::Degrades, format!("the set has {}, which a bucket does not have: left out", others.join(", "))));
     }
     if count("hard-links") > 0 {
         let text = format!("{} further names of files become objects of their own", count("hard-links"));

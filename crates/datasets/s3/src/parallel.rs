@@ -1,7 +1,7 @@
 //! Many requests at once: an object of some kilobytes is all waiting.
 
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use plan::ports::Context;
 use plan::{Error, Result};
@@ -33,7 +33,9 @@ pub(crate) fn some<T: Sync, R: Send>(
     std::thread::scope(|scope| {
         for _ in 0..at_once.min(items.len()) {
             scope.spawn(|| {
-                while let Some((item, result)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| items.get(at).zip(results.get(at))) {
+                while let Some((item, result)) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| items.get(at).zip(results.get(at)))
+                {
                     match context.stop.check().and_then(|()| work(item)) {
                         Ok(done) => *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(done),
                         Err(error) => {

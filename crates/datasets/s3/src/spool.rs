@@ -48,7 +48,11 @@ impl Spool {
         let mut clashes = Clashes::default();
         if self.files.is_empty() {
             let held = sorted(self.held);
-            held.windows(2).for_each(|pair| if let [one, next] = pair { clashes.look_at(one, next) });
+            held.windows(2).for_each(|pair| {
+                if let [one, next] = pair {
+                    clashes.look_at(one, next)
+                }
+            });
             clashes.check()?;
             return Sorted::of(vec![Run::Held(held.into_iter())]);
         }
@@ -85,7 +89,12 @@ impl Clashes {
         if self.count == 0 {
             return Ok(());
         }
-        Err(self.named.iter().fold(Error::refused(format!("{} objects of the bucket cannot be in one tree", self.count)), |error, text| error.hint(format!("{text}.")))
+        Err(self
+            .named
+            .iter()
+            .fold(Error::refused(format!("{} objects of the bucket cannot be in one tree", self.count)), |error, text| {
+                error.hint(format!("{text}."))
+            })
             .hint("porta makes no such keys. Rename or remove one of each two; nothing was touched."))
     }
 }

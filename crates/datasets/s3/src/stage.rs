@@ -206,12 +206,16 @@ impl Staging<'_> {
         let mut warnings = Vec::new();
         let (extra, named) = &self.told.extra;
         if *extra > 0 {
-            let fate = if self.options.remove_extra { "will be removed, and are kept for `undo`" } else { "stay; --remove-extra removes them" };
+            let fate =
+                if self.options.remove_extra { "will be removed, and are kept for `undo`" } else { "stay; --remove-extra removes them" };
             warnings.push(format!("{extra} objects of the bucket are not in the set ({}): they {fate}", shown(named, *extra)));
         }
         let (left_out, named) = &self.told.left_out;
         if *left_out > 0 {
-            warnings.push(format!("{left_out} entries of the set are links, pipes or sockets, which a bucket does not have: left out ({})", shown(named, *left_out)));
+            warnings.push(format!(
+                "{left_out} entries of the set are links, pipes or sockets, which a bucket does not have: left out ({})",
+                shown(named, *left_out)
+            ));
         }
         warnings.iter().for_each(|text| self.context.watch.see(Event::Warning(text)));
         self.run.write(&self.context.stop, STAGED, &Staged { lists: self.lists, warnings })

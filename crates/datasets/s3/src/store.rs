@@ -5,7 +5,9 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Holds, Leftover, Part, Place, Problem, Road, Snapshot, StoreKind, Undone, Verdict};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Holds, Leftover, Part, Place, Problem, Road, Snapshot, StoreKind, Undone, Verdict,
+};
 use plan::{Error, Result};
 
 use crate::address::Bucket;
@@ -194,7 +196,8 @@ impl DataSet for S3Store {
                 .hint(format!("`undo {}` puts back what was. Nothing was removed.", found.run)));
         }
         if found.state() != text("is") {
-            return Err(Error::needs_person(format!("{} are not what they were", leftover.what)).hint("Nothing was removed. Look again at what is there."));
+            return Err(Error::needs_person(format!("{} are not what they were", leftover.what))
+                .hint("Nothing was removed. Look again at what is there."));
         }
         self.swapping(context, &run).discard(Discard::Previous)
     }

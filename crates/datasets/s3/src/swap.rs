@@ -173,9 +173,8 @@ impl Swapping<'_> {
     fn check_newest(&self, own: &str, order: u64) -> Result<()> {
         let all = run::all(&self.run.client, &self.context.stop)?;
         run::refuse_half(&all, &self.run.run)?;
-        let is_later = |other: &&Found| {
-            other.run != own && other.swap.as_ref().is_some_and(|swap| swap.phase == Phase::Swapped && swap.order > order)
-        };
+        let is_later =
+            |other: &&Found| other.run != own && other.swap.as_ref().is_some_and(|swap| swap.phase == Phase::Swapped && swap.order > order);
         match all.iter().find(is_later) {
             None => Ok(()),
             Some(later) => Err(Error::needs_person(format!("run {} has replaced objects of the bucket since run {own} did", later.run))
@@ -276,8 +275,7 @@ impl Swapping<'_> {
         client.delete(stop, &self.run.key(STAGED))?;
         let since = self.run.key("since/");
         self.run.each_key(stop, "", |keys| {
-            let going: Vec<_> =
-                keys.iter().filter(|(key, _)| !last.contains(key) && !(keeps_since && key.starts_with(&since))).collect();
+            let going: Vec<_> = keys.iter().filter(|(key, _)| !last.contains(key) && !(keeps_since && key.starts_with(&since))).collect();
             parallel::all(self.context, &going, |(key, _)| client.delete(stop, key)).map(drop)
         })?;
         let [mark, swap] = last;

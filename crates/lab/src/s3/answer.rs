@@ -117,7 +117,8 @@ fn content(key: &str, object: &S3Object) -> String {
 }
 
 fn page(contents: &str, folders: &BTreeMap<String, ()>, next: Option<&str>) -> Response {
-    let folders: String = folders.keys().map(|folder| format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", encoded(folder))).collect();
+    let folders: String =
+        folders.keys().map(|folder| format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", encoded(folder))).collect();
     let next = next.map(|next| format!("<NextContinuationToken>{}</NextContinuationToken>", escaped(next)));
     let is_truncated = next.is_some();
     xml(

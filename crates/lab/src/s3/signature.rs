@@ -12,7 +12,8 @@ pub(super) fn check(request: &Request, key_id: &str, secret: &str) -> Result<(),
     let header = request.header("authorization").and_then(|text| text.strip_prefix("AWS4-HMAC-SHA256 ")).ok_or("AccessDenied")?;
     let field = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
     let (credential, signed, signature) = (field("Credential"), field("SignedHeaders"), field("Signature"));
-    let (credential, signed, signature) = (credential.ok_or("AccessDenied")?, signed.ok_or("AccessDenied")?, signature.ok_or("AccessDenied")?);
+    let (credential, signed, signature) =
+        (credential.ok_or("AccessDenied")?, signed.ok_or("AccessDenied")?, signature.ok_or("AccessDenied")?);
     let (id, scope) = credential.split_once('/').ok_or("AccessDenied")?;
     if id != key_id {
         return Err("InvalidAccessKeyId");

@@ -31,7 +31,8 @@ impl Client {
             while at < head.size {
                 stop.check()?;
                 let end = (at + limits.copy_bytes).min(head.size);
-                let range = HeaderValue::from_str(&format!("bytes={at}-{}", end - 1)).map_err(|error| Error::failed("a range").because(error))?;
+                let range =
+                    HeaderValue::from_str(&format!("bytes={at}-{}", end - 1)).map_err(|error| Error::failed("a range").because(error))?;
                 let number = (parts.len() + 1).to_string();
                 let ask = Ask::new(Method::PUT, to, "s3:PutObject")
                     .with("partNumber", number)

@@ -31,9 +31,13 @@ impl Fault {
         let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
         let what = format!("failed to reach {} for {}: {text}", bucket.shown(), told(ask));
         let lasting = if tls::is_untrusted(error) || has(&["invalid peer certificate"]) {
-            Some("The service's certificate is not trusted: name the PEM file of its CA with ca-file; the host of the endpoint must be the one that it names.")
+            Some(
+                "The service's certificate is not trusted: name the PEM file of its CA with ca-file; the host of the endpoint must be the one that it names.",
+            )
         } else if tls::of(error, "").is_some() || has(&["corrupt message", "InvalidContentType"]) {
-            Some("There is no TLS at this endpoint: see whether it begins with http:// rather than https://, and whether the port is right.")
+            Some(
+                "There is no TLS at this endpoint: see whether it begins with http:// rather than https://, and whether the port is right.",
+            )
         } else if has(&["Name or service not known", "No address associated with hostname", "nodename nor servname"]) {
             Some("There is no host of that name: check the endpoint, and path-style.")
         } else {
@@ -62,11 +66,16 @@ impl Fault {
         let said = xml::error(body).unwrap_or_default();
         let code = said.code;
         let text = if said.message.is_empty() { code.clone() } else { format!("{code}: {}", said.message) };
-        let what = format!("{} answers {} to {}{}{text}", bucket.shown(), status.as_u16(), told(ask), if text.is_empty() { "" } else { ": " });
+        let what =
+            format!("{} answers {} to {}{}{text}", bucket.shown(), status.as_u16(), told(ask), if text.is_empty() { "" } else { ": " });
         let hint = |text: &str| Some(text.to_owned());
         let (class, hint) = match (status.as_u16(), code.as_str()) {
-            (_, "RequestTimeTooSkewed") => (Class::Refused, hint("The clocks of this machine and of the service differ: set this machine's clock.")),
-            (_, "NoSuchBucket") => (Class::Refused, hint("There is no such bucket: make it, or check its name, the endpoint and path-style.")),
+            (_, "RequestTimeTooSkewed") => {
+                (Class::Refused, hint("The clocks of this machine and of the service differ: set this machine's clock."))
+            }
+            (_, "NoSuchBucket") => {
+                (Class::Refused, hint("There is no such bucket: make it, or check its name, the endpoint and path-style."))
+            }
             (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException") | (301 | 307, _) => {
                 (Class::Refused, hint("The bucket is in another region, or at another endpoint: set region and endpoint."))
             }

@@ -84,7 +84,12 @@ impl Client {
             Got::There(answer) => {
                 let head = Head::of(&answer.headers)?;
                 if head.size != answer.body.len() as u64 {
-                    return Err(Error::transient(format!("{key:?} of {} has {} bytes, {} came", self.shown(), head.size, answer.body.len())));
+                    return Err(Error::transient(format!(
+                        "{key:?} of {} has {} bytes, {} came",
+                        self.shown(),
+                        head.size,
+                        answer.body.len()
+                    )));
                 }
                 Got::There((head, answer.body))
             }
@@ -136,7 +141,9 @@ impl Stream {
     fn again(&mut self, why: &str) -> Result<()> {
         self.stop.check()?;
         self.tries += 1;
-        let broken = || Error::transient(format!("{:?} of {} broke off after {} of {} bytes: {why}", self.key, self.client.shown(), self.at, self.size));
+        let broken = || {
+            Error::transient(format!("{:?} of {} broke off after {} of {} bytes: {why}", self.key, self.client.shown(), self.at, self.size))
+        };
         if self.tries > TRIES {
             return Err(broken());
         }

@@ -56,7 +56,8 @@ impl Client {
         let mut token: Option<String> = None;
         loop {
             stop.check()?;
-            let mut ask = Ask::new(Method::GET, "", "s3:ListBucket").with("list-type", "2").with("encoding-type", "url").with("prefix", prefix);
+            let mut ask =
+                Ask::new(Method::GET, "", "s3:ListBucket").with("list-type", "2").with("encoding-type", "url").with("prefix", prefix);
             if let Some(delimiter) = delimiter {
                 ask = ask.with("delimiter", delimiter);
             }

@@ -51,7 +51,8 @@ impl Client {
                 let bytes = part_bytes.min(left);
                 let body = exactly(content, bytes)?;
                 let number = parts.len() + 1;
-                let ask = Ask::new(Method::PUT, key, "s3:PutObject").with("partNumber", number.to_string()).with("uploadId", upload).body(body);
+                let ask =
+                    Ask::new(Method::PUT, key, "s3:PutObject").with("partNumber", number.to_string()).with("uploadId", upload).body(body);
                 let answer = self.ask(stop, &ask).map_err(super::Fault::into_error)?;
                 parts.push(e_tag_of(&answer.headers, key)?);
                 left -= bytes;
@@ -87,9 +88,8 @@ impl Client {
 
     fn join(&self, stop: &StopFlag, key: &str, upload: &str, parts: &[String]) -> Result<String> {
         let numbered = parts.iter().enumerate();
-        let list: String = numbered
-            .map(|(at, e_tag)| format!("<Part><PartNumber>{}</PartNumber><ETag>\"{e_tag}\"</ETag></Part>", at + 1))
-            .collect();
+        let list: String =
+            numbered.map(|(at, e_tag)| format!("<Part><PartNumber>{}</PartNumber><ETag>\"{e_tag}\"</ETag></Part>", at + 1)).collect();
         let body = format!("<CompleteMultipartUpload>{list}</CompleteMultipartUpload>");
         let ask = Ask::new(Method::POST, key, "s3:PutObject").with("uploadId", upload).body(body.into());
         let answer = self.ask_late(stop, &ask).map_err(super::Fault::into_error)?;

@@ -124,7 +124,8 @@ fn object(shared: &Arc<Shared>, placed: Placed) -> Result<Option<Read>> {
                 Got::There((head, bytes)) => {
                     let (time, digest) = (modified_ns(&head), xxh3_128(&bytes));
                     count(shared, &placed, time, &head.properties, (head.size, Some(digest)));
-                    let noted = Noted { e_tag: Some(head.e_tag), key: placed.noted_key(), digest: Some(digest), properties: head.properties };
+                    let noted =
+                        Noted { e_tag: Some(head.e_tag), key: placed.noted_key(), digest: Some(digest), properties: head.properties };
                     let content = (head.size, Content::Bytes(bytes.into()));
                     return Ok(Some(part(&placed, time, &noted, Some(shared.begun_ns), content)));
                 }
@@ -171,8 +172,7 @@ fn count(shared: &Shared, placed: &Placed, modified_ns: i128, properties: &Prope
 }
 
 fn part(placed: &Placed, modified_ns: i128, noted: &Noted, read_at_ns: Option<i128>, (size_bytes, content): (u64, Content)) -> Read {
-    let meta =
-        Meta { mode: FILE_MODE, mtime_ns: Some(modified_ns), read_at_ns, links: 1, xattrs: noted.xattrs(), ..Meta::default() };
+    let meta = Meta { mode: FILE_MODE, mtime_ns: Some(modified_ns), read_at_ns, links: 1, xattrs: noted.xattrs(), ..Meta::default() };
     Read { part: Part { path: placed.path.clone().into(), meta, content }, size_bytes, held_bytes: 0 }
 }
 

@@ -51,12 +51,18 @@ fn a_set_of_a_folder_goes_into_a_bucket_with_types_as_porta_gives_them() {
     let kept = scene.keep(&files, None).unwrap();
     let store = scene.store_in_parts();
     let problems = store.fits(&scene.context("run-1"), &kept, Road::SideCopy).unwrap();
-    assert!(problems.iter().any(|problem| problem.severity == Severity::Degrades && problem.text.contains("1 symbolic links")), "{problems:?}");
+    assert!(
+        problems.iter().any(|problem| problem.severity == Severity::Degrades && problem.text.contains("1 symbolic links")),
+        "{problems:?}"
+    );
     scene.s3.put("acme/2026/no-ending", b"other".to_vec(), &[]);
     scene.restore(&store, "run-1", &kept);
     let live = scene.live();
     let type_of = |key: &str| live[key].1["content-type"].clone();
-    assert_eq!(live.keys().map(String::as_str).collect::<Vec<_>>(), ["acme/2026/logo-1.png", "acme/2026/logo-2.PNG", "acme/2026/no-ending", "large.bin"]);
+    assert_eq!(
+        live.keys().map(String::as_str).collect::<Vec<_>>(),
+        ["acme/2026/logo-1.png", "acme/2026/logo-2.PNG", "acme/2026/no-ending", "large.bin"]
+    );
     assert_eq!((type_of("acme/2026/logo-1.png"), type_of("acme/2026/logo-2.PNG")), ("image/png".to_owned(), "image/png".to_owned()));
     assert_eq!(type_of("acme/2026/no-ending"), "application/octet-stream");
     assert!(live["acme/2026/no-ending"].0.is_empty() && live["large.bin"].0.len() == 3 << 20);

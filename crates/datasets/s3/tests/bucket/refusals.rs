@@ -20,7 +20,9 @@ fn each_right_that_is_missing_is_named_before_anything_is_touched() {
         if at_look {
             let said = match store.look(&context) {
                 Err(error) => error.hints().join(" "),
-                Ok(findings) => findings.backup_problems.iter().filter(|problem| problem.severity == Severity::Blocks).map(Problem::sentence).collect(),
+                Ok(findings) => {
+                    findings.backup_problems.iter().filter(|problem| problem.severity == Severity::Blocks).map(Problem::sentence).collect()
+                }
             };
             assert!(told(&said), "{right}: {said}");
         }

@@ -145,7 +145,11 @@ impl Scene {
     /// Some objects as porta makes them.
     pub(crate) fn fill(&self) {
         self.s3.put("acme/2026/01/02/logo-a1b2.png", b"a picture".to_vec(), &[("content-type", "image/png"), ("x-amz-meta-by", "porta")]);
-        self.s3.put("acme/2026/01/02/style sheet+ü-c3.css", b"body {}".to_vec(), &[("content-type", "text/css"), ("cache-control", "max-age=60")]);
+        self.s3.put(
+            "acme/2026/01/02/style sheet+ü-c3.css",
+            b"body {}".to_vec(),
+            &[("content-type", "text/css"), ("cache-control", "max-age=60")],
+        );
         self.s3.put("acme-two/2026/01/03/empty-d4.txt", Vec::new(), &[("content-type", "text/plain")]);
         self.s3.put("acme/invoices/1/pdfs/original/invoice.pdf", vec![7; 100_000], &[("content-type", "application/pdf")]);
     }

@@ -98,8 +98,11 @@ fn bucket(secrets: &Secrets<'_>, secret: &str, spec: &Value) -> Place<BucketAt> 
             }
         },
         _ => {
-            return Err(Problem::new(Severity::Blocks, format!("Secret {secret} has one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and not both"))
-                .way_out("Put the other into it."));
+            return Err(Problem::new(
+                Severity::Blocks,
+                format!("Secret {secret} has one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and not both"),
+            )
+            .way_out("Put the other into it."));
         }
     };
     let protocol = text("AWS_PROTOCOL")?.map_or_else(|| "https".to_owned(), |text| text.trim_end_matches("://").to_ascii_lowercase());
@@ -140,8 +143,10 @@ pub(super) fn system(
         let secret = [&s3["configurationSecretRef"]["name"], &old_s3["awsCredentialsSecret"]["name"]].into_iter().find_map(Value::as_str);
         return match secret {
             Some(secret) => bucket(secrets, secret, s3).map(FilesAt::Bucket),
-            None => Err(Problem::new(Severity::Blocks, "the files are in a bucket, and the APIManager does not say which Secret tells where")
-                .way_out("Give the bucket in the configuration: [system-storage] path = \"s3://BUCKET\".")),
+            None => {
+                Err(Problem::new(Severity::Blocks, "the files are in a bucket, and the APIManager does not say which Secret tells where")
+                    .way_out("Give the bucket in the configuration: [system-storage] path = \"s3://BUCKET\"."))
+            }
         };
     }
     let owners = OWNERS

@@ -107,7 +107,10 @@ fn unusual_installations_are_understood_and_what_is_missing_is_named() {
     assert_eq!(bucket.service, Some(("s3.storage.svc:9000".into(), service("storage", "s3", 9000))));
     assert!(bucket.path_style && format!("{bucket:?}").contains("AKIA") == false);
     let BucketRight::Role { arn, audience, token_file } = bucket.right else { panic!("not a role") };
-    assert_eq!((arn.as_str(), audience.as_str(), token_file.as_str()), ("arn:aws:iam::1:role/files", "sts.amazonaws.com", "/var/run/secrets/openshift/serviceaccount/token"));
+    assert_eq!(
+        (arn.as_str(), audience.as_str(), token_file.as_str()),
+        ("arn:aws:iam::1:role/files", "sts.amazonaws.com", "/var/run/secrets/openshift/serviceaccount/token")
+    );
 }
 
 #[test]
