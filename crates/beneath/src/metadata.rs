@@ -27,6 +27,10 @@ pub struct Unset {
     pub set_id: bool,
     /// Extended attributes, by their place in [`Meta::xattrs`].
     pub xattrs: Vec<usize>,
+    /// Whether it has extended attributes, or values of them, that are not among those, and could not be removed.
+    pub has_other_xattrs: bool,
+    /// The permission bits.
+    pub mode: bool,
     /// The time of change: the entry belongs to another user.
     pub time: bool,
 }
@@ -45,14 +49,18 @@ pub fn write_meta(fd: impl AsFd, meta: &Meta) -> io::Result<Unset> {
         unset.owner = allowed(fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))?;
     }
     // Those that a default ACL of the folder above put there, or an earlier content.
-    for (name, _) in read_xattrs(fd)?.iter().filter(|(name, _)| !meta.xattrs.iter().any(|(wanted, _)| wanted == name)) {
-        allowed(fremovexattr(fd, name.as_str()))?;
+    let there = read_xattrs(fd)?;
+    for (name, _) in there.iter().filter(|(name, _)| !meta.xattrs.iter().any(|(wanted, _)| wanted == name)) {
+        unset.has_other_xattrs |= allowed(fremovexattr(fd, name.as_str()))?;
     }
-    set_xattrs(meta, &mut unset, |name, value| fsetxattr(fd, name, value, XattrFlags::empty()))?;
+    set_xattrs(meta, &there, &mut unset, |name, value| fsetxattr(fd, name, value, XattrFlags::empty()))?;
     // Set-id bits without their owner would give away somebody else's rights.
     let mode = if unset.owner { meta.mode & !SET_ID_BITS } else { meta.mode };
-    let changed = allowed(fchmod(fd, Mode::from_raw_mode(mode)))?;
-    unset.owner |= changed && meta.mode & SET_ID_BITS != 0;
+    if allowed(fchmod(fd, Mode::from_raw_mode(mode)))? {
+        let differs = fstat(fd)?.st_mode ^ mode;
+        unset.mode = differs & (0o7777 & !SET_ID_BITS) != 0;
+        unset.owner |= differs & SET_ID_BITS != 0;
+    }
     unset.set_id = unset.owner && meta.mode & SET_ID_BITS != 0;
     unset.time = !write_time(fd, meta)?;
     Ok(unset)
@@ -101,7 +109,7 @@ pub(crate) fn write_meta_at(folder: impl AsFd, name: &OsStr, meta: &Meta, kind: 
     {
         unset.owner = allowed(chownat(&held, "", Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH))?;
     }
-    set_xattrs(meta, &mut unset, |name, value| setxattr(&path, name, value, XattrFlags::empty()))?;
+    set_xattrs(meta, &[], &mut unset, |name, value| setxattr(&path, name, value, XattrFlags::empty()))?;
     if kind != FileType::Symlink {
         unset.set_id = unset.owner && meta.mode & SET_ID_BITS != 0;
         let mode = if unset.owner { meta.mode & !SET_ID_BITS } else { meta.mode };
@@ -168,11 +176,19 @@ fn path_of(held: &OwnedFd) -> PathBuf {
     Path::new("/proc/self/fd").join(held.as_raw_fd().to_string())
 }
 
-fn set_xattrs(meta: &Meta, unset: &mut Unset, set: impl Fn(&str, &[u8]) -> rustix::io::Result<()>) -> io::Result<()> {
-    for (index, (name, value)) in meta.xattrs.iter().enumerate() {
+/// Sets those that are not there already.
+fn set_xattrs(
+    meta: &Meta,
+    there: &[(String, Vec<u8>)],
+    unset: &mut Unset,
+    set: impl Fn(&str, &[u8]) -> rustix::io::Result<()>,
+) -> io::Result<()> {
+    for (index, wanted) in meta.xattrs.iter().enumerate().filter(|(_, wanted)| !there.contains(wanted)) {
+        let (name, value) = wanted;
         // No dump keeps those of the place, so they are somebody's who wants to change how the kernel sees it.
         if !is_data(name) || allowed_space(set(name, value))? {
             unset.xattrs.push(index);
+            unset.has_other_xattrs |= there.iter().any(|(other, _)| other == name);
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ mod notices;
 mod prove;
 mod remote;
 mod remove;
+mod rights;
 mod root;
 mod run_folder;
 mod runs;
@@ -51,7 +52,7 @@ use crate::runs::{Mark, WholeDump};
 use crate::space::{Need, Volume, measure};
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::swap::Swapping;
-use crate::swap::steps::{self, Hands, Step};
+use crate::swap::steps::{self, Hands};
 use beneath::Tree;
 
 /// What an operator may choose.
@@ -212,7 +213,7 @@ impl DataSet for FilesStore {
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
         let root = self.root()?;
-        let Some(spot) = runs::to_remove(leftover, runs::list(&root)?)? else { return Ok(()) };
-        self.swapping(context, &root, &spot).act("remove what a run left in", &[Step::Remove { keeps: false }])?
+        let Some((spot, steps)) = runs::to_remove(leftover, runs::list(&root)?)? else { return Ok(()) };
+        self.swapping(context, &root, &spot).act("remove what a run left in", &steps)?
     }
 }

@@ -10,7 +10,8 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, accessat, fstat, fstatvfs};
 
-use crate::mounts::{self, by_its_owner, chattr, is_fixed, shell_word};
+use crate::mounts::{self, chattr, is_fixed, shell_word};
+use crate::rights::Rights;
 use crate::root::is_mount_root;
 use crate::runs::{self, half_loaded_by};
 use crate::space::{Extent, Need, Volume, file_system, measure};
@@ -18,10 +19,6 @@ use beneath::Tree;
 
 /// How long a look may count files.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
-
-/// What a run itself needs on the volume: its folders, its marks, and the room that it keeps.
-const OWN_INODES: u64 = 12;
-const OWN_BYTES: u64 = 256 << 10;
 
 /// The error for a root that cannot be opened.
 pub(crate) fn cannot_open(path: &Path, error: io::Error) -> Error {
@@ -82,19 +79,19 @@ pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Res
         let text = format!("{} entries can be neither replaced nor removed, one of them {}", extent.fixed, place.display());
         restore_problems.push(Problem::new(Severity::Blocks, text).way_out(chattr(&place)));
     }
-    if let Some(first) = &extent.first_unmovable {
-        let place = tree.place_of(first);
+    // Not by the walk, which may end before it comes there.
+    if let Some((first, bond)) = Rights::own().first_unmovable(&tree)? {
+        let place = tree.place_of(&first);
         let text = format!("{} belongs to another user, and this one may not move it", place.display());
-        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(by_its_owner(&place)));
-    } else if let Some(first) = &extent.first_shut {
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(&place)));
+    } else if let Some((first, bond)) = &extent.first_bound {
         let place = tree.place_of(first);
         let text = format!(
-            "{} folders belong to other users, and this one may change nothing in them, one of them {}: a restore beside works, and `settle` refuses until they can be \
-             removed",
-            extent.shut,
+            "{} entries belong to other users, and this one may not remove them, one of them {}: after a restore beside, `settle` refuses until it can",
+            extent.bound,
             place.display()
         );
-        restore_problems.push(Problem::new(Severity::Degrades, text).way_out(by_its_owner(&place)));
+        restore_problems.push(Problem::new(Severity::Degrades, text).way_out(bond.way_out(&place)));
     }
     let mounts = mounts::below(&tree)?;
     if let Some(first) = mounts.first() {
@@ -216,26 +213,18 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
 
 /// What the load in place would meet when the writers are stopped: folders that cannot be changed, and no inodes.
 fn in_place_fits(tree: &Tree, live: &Extent, volume: &Volume, need: &Need, problems: &mut Vec<Problem>) {
-    if let Some(first) = &live.first_shut {
+    if let Some((first, bond)) = &live.first_bound {
         let place = tree.place_of(first);
-        let text = format!(
-            "{} folders belong to other users, and this one may replace nothing in them, one of them {}",
-            live.shut,
-            place.display()
-        );
-        problems.push(Problem::new(Severity::Blocks, text).way_out(by_its_owner(&place)));
+        let text =
+            format!("{} entries belong to other users, and this one may not replace them, one of them {}", live.bound, place.display());
+        problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(&place)));
     }
-    let Some(free) = volume.free_inodes else { return };
+    // Where the file system makes inodes as it needs them there are always enough.
+    let free = volume.free_inodes.unwrap_or(u64::MAX);
     let has = free.saturating_add(live.entries);
     if need.inodes > has && live.whole {
         let text = format!("{} inodes are needed, {has} are free or taken by the live files", need.inodes);
         problems.push(Problem::new(Severity::Blocks, text).way_out("Enlarge the volume."));
     }
-    if free < OWN_INODES || volume.free_bytes < OWN_BYTES {
-        let text = format!(
-            "a run keeps files of its own there before it replaces anything: it needs {OWN_INODES} inodes and {OWN_BYTES} bytes, {free} and {} are free",
-            volume.free_bytes
-        );
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Remove something that is not needed, or enlarge the volume."));
-    }
+    problems.extend(volume.no_room_for_a_run());
 }

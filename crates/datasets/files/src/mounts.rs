@@ -1,4 +1,4 @@
-//! Mount points below a folder, and what else cannot be renamed or removed: attributes that only `chattr` takes away, and folders of other users.
+//! Mount points below a folder, and what else nobody can rename or remove: attributes that only `chattr` takes away.
 //!
 //! Mounts are read from the kernel's own list (`/proc/self/mountinfo`, proc(5)), which tells bind mounts of the same volume too, at any depth, without a walk.
 
@@ -10,12 +10,13 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use beneath::{Tree, stat_entry};
+use beneath::Tree;
 use plan::ports::{EntryKind, Snapshot, StopFlag};
 use plan::{Error, Result};
-use rustix::fs::{Access, AtFlags, FileType, Stat, StatxAttributes, StatxFlags, accessat, fstat, statx};
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
 
 use crate::hook::Hook;
+use crate::rights::Rights;
 use crate::run_folder::failed;
 use crate::walk::Walk;
 
@@ -96,7 +97,7 @@ pub(crate) fn is_mounted(folder: impl AsFd, name: &OsStr) -> bool {
     looked_at.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// In place: what is mounted below the root must be a folder of the set, which stays; and nothing may be fixed. Asked before anything is touched.
+/// In place: what is mounted below the root must be a folder of the set, which stays; and all may be replaced. Asked before anything is touched.
 pub(crate) fn check_in_place(tree: &Arc<Tree>, snapshot: &dyn Snapshot, stop: &StopFlag) -> Result<()> {
     let mut mounts = below(tree)?;
     if !mounts.is_empty() {
@@ -121,6 +122,9 @@ pub(crate) fn check_in_place(tree: &Arc<Tree>, snapshot: &dyn Snapshot, stop: &S
     if is_fixed(&**tree, "".as_ref()) {
         return refused(&tree.place_of(Path::new("")));
     }
+    if let Some((path, bond)) = Rights::own().first_unremovable(tree, stop)? {
+        return Err(bond.refuses_removal(&tree.place_of(&path), "nothing was touched"));
+    }
     for found in Walk::new(Arc::clone(tree), Hook::default()) {
         stop.check()?;
         // What cannot be looked at is told when it is to be replaced.
@@ -140,28 +144,6 @@ pub(crate) fn is_fixed(folder: impl AsFd, name: &OsStr) -> bool {
     let fixed = StatxAttributes::IMMUTABLE.union(StatxAttributes::APPEND);
     // Kernels before 4.11, and file systems that do not tell: the rename itself tells later.
     statx(folder, name, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::TYPE).is_ok_and(|stat| stat.stx_attributes.intersects(fixed))
-}
-
-/// Whether this user may change nothing in a folder: neither remove what is in it, nor move it (which changes its `..`; rename(2)). Its owner may give himself the
-/// right.
-pub(crate) fn is_shut(folder: impl AsFd, name: &OsStr) -> bool {
-    let is_own = |stat: Stat| stat.st_uid == rustix::process::geteuid().as_raw();
-    let is_folder = |stat: &Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    stat_entry(&folder, name).ok().flatten().filter(is_folder).is_some_and(|stat| !is_own(stat))
-        && accessat(&folder, name, Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS).is_err()
-}
-
-/// Whether an entry at a root may only be moved by its owner or the root's: the root is sticky (mode 1000).
-pub(crate) fn is_stuck(root: impl AsFd, name: &OsStr) -> bool {
-    let user = rustix::process::geteuid();
-    let is_others = |uid: u32| !user.is_root() && uid != user.as_raw();
-    let is_sticky = fstat(&root).is_ok_and(|stat| stat.st_mode & 0o1000 != 0 && is_others(stat.st_uid));
-    is_sticky && stat_entry(&root, name).ok().flatten().is_some_and(|stat| is_others(stat.st_uid))
-}
-
-/// The way out for what another user owns.
-pub(crate) fn by_its_owner(place: &Path) -> String {
-    format!("Run as root or as its owner; or let its owner open it to this user's group: chmod g+rwx -- {}", shell_word(place))
 }
 
 /// The way out, as a command.

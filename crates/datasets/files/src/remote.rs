@@ -38,7 +38,7 @@ use crate::prove;
 use crate::run_folder::Spot;
 use crate::runs::{self as rules, Mark, WholeDump};
 use crate::stage::STAGE;
-use crate::swap::steps::{self, Hands, Step};
+use crate::swap::steps::{self, Hands};
 
 const KEPT: &str = include_str!("remote/kept.sh");
 
@@ -169,7 +169,7 @@ impl DataSet for RemoteFilesStore {
     }
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
-        let Some(spot) = rules::to_remove(leftover, runs::list(&self.there, context)?)? else { return Ok(()) };
-        self.swapping(context, &spot).act("remove what a run left in", &[Step::Remove { keeps: false }])?
+        let Some((spot, steps)) = rules::to_remove(leftover, runs::list(&self.there, context)?)? else { return Ok(()) };
+        self.swapping(context, &spot).act("remove what a run left in", &steps)?
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_folder::{RunFolder, Spot, failed};
 use crate::stage::{STAGE, STAGED};
-use crate::swap::steps::{BEFORE, LATE, Phase, SINCE, SWAP, Swap, WHOLE};
+use crate::swap::steps::{BEFORE, LATE, Leaves, Phase, SINCE, SWAP, Step, Swap, WHOLE};
 use crate::walk::OWN_FOLDER;
 
 /// Name of the file of the mark.
@@ -117,7 +117,9 @@ impl Found {
 
     fn holds(&self) -> Holds {
         match self.phase() {
-            Some(Phase::Swapped | Phase::Discarding) => Holds::Previous,
+            Some(Phase::Swapped) => Holds::Previous,
+            // Dropped by somebody who wished it: what is there is no whole any more.
+            Some(Phase::Discarding) => Holds::Mark,
             Some(phase) if phase.is_half() => Holds::Previous,
             _ if self.has_late || self.has_since => Holds::Previous,
             _ if self.has_stage || self.is_staged && self.mark.as_ref().is_none_or(|mark| mark.role == Role::Beside) => Holds::Staged,
@@ -289,8 +291,8 @@ impl Found {
     }
 }
 
-/// The folder that a leftover names; `None` when it is gone. Refuses one that has changed, and one whose removal would take live data along.
-pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<Spot>> {
+/// The folder that a leftover names, and how it goes; `None` when it is gone. Refuses one that has changed, and one whose removal would take live data along.
+pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<(Spot, Vec<Step>)>> {
     let text = |field: &str| leftover.handle.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
     let Some(found) = runs.into_iter().find(|found| found.run == text("run")) else { return Ok(None) };
     if found.phase().is_some_and(Phase::is_half) {
@@ -304,7 +306,9 @@ pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<
     }
     let spot = Spot::new(RunId(found.run), Road::SideCopy);
     spot.check()?;
-    Ok(Some(spot))
+    // What cannot be removed is no previous data of anybody from here on.
+    let dropped = found.swap.map(|swap| Step::Enter(Swap { phase: Phase::Discarding, ..swap }));
+    Ok(Some((spot, dropped.into_iter().chain([Step::Remove(Leaves::Bound)]).collect())))
 }
 
 /// All folders of runs in a mounted tree.

@@ -43,9 +43,15 @@ pub(crate) struct Staged {
     pub(crate) holds_modes: bool,
     /// Whether it keeps times to the nanosecond.
     pub(crate) holds_times: bool,
-    /// Entries whose time is outside of what the file system keeps.
+    /// Entries whose permission bits could not be set: in place, folders of other users.
+    #[serde(default)]
+    pub(crate) modes_unset: u64,
+    /// Entries whose time is outside of what the file system keeps, or could not be set.
     #[serde(default)]
     pub(crate) times_unset: u64,
+    /// Entries that keep extended attributes which the set does not have.
+    #[serde(default)]
+    pub(crate) with_other_xattrs: u64,
     /// Extended attributes that could not be set.
     pub(crate) xattrs_unset: Tally,
     /// Entries of the set that could not be made, as the census would have counted them: sockets, where the copy was made by `tar`.
@@ -143,7 +149,7 @@ impl Staging<'_> {
     /// Notes what of an entry's metadata could not be set.
     pub(crate) fn note(&self, path: &Path, meta: &Meta, unset: &Unset) {
         let lacks_time = unset.time || self.span.lacks(meta.mtime_ns);
-        if !unset.owner && unset.xattrs.is_empty() && !lacks_time {
+        if !unset.owner && unset.xattrs.is_empty() && !lacks_time && !unset.mode && !unset.has_other_xattrs {
             return;
         }
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
@@ -161,6 +167,14 @@ impl Staging<'_> {
                 path,
                 if unset.time { "its time of change could not be set: it belongs to another user" } else { NOT_KEPT },
             );
+        }
+        if unset.mode {
+            staged.modes_unset += 1;
+            notices.about("modes", path, "its mode could not be set: it belongs to another user");
+        }
+        if unset.has_other_xattrs {
+            staged.with_other_xattrs += 1;
+            notices.about("extended-attributes", path, "its extended attributes stay as they were: it belongs to another user");
         }
         for (name, value) in unset.xattrs.iter().filter_map(|index| meta.xattrs.get(*index)) {
             add_attribute(&mut staged.xattrs_unset, path, name, value);

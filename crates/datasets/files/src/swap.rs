@@ -14,18 +14,19 @@ use std::sync::Arc;
 use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, Event, Road};
 use plan::{Class, Error, Result};
-use rustix::fs::{FileType, RenameFlags, fsync, renameat, renameat_with};
+use rustix::fs::{RenameFlags, fsync, renameat, renameat_with};
 use rustix::io::Errno;
 
-use self::steps::{BEFORE, COUNT, Hands, KEPT, LATE, SINCE, SWAP, Seen, Step, WHOLE};
+use self::steps::{BEFORE, COUNT, Hands, KEPT, LATE, Leaves, SINCE, SWAP, Seen, Step, WHOLE};
 use crate::hook::{Hook, Moment};
 use crate::mounts;
-use crate::remove::remove;
+use crate::remove::{remove, remove_all_but};
+use crate::rights::Rights;
 use crate::root::{self, RootMeta};
 use crate::run_folder::{ROOM, RunFolder, Spot, failed};
 use crate::runs::{self, MARK, REPLACED};
 use crate::stage::{STAGE, STAGED};
-use crate::walk::{OWN_FOLDER, Walk, data_names};
+use crate::walk::{OWN_FOLDER, data_names};
 use beneath::{Tree, stat_entry};
 
 /// How often the root is looked at again for what a writer made meanwhile.
@@ -91,7 +92,7 @@ impl Acting<'_> {
             Step::NotReplaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, false)),
             Step::Tick => self.run.tick(),
             Step::Since(time) => since::keep(&self.run, time, self.context),
-            Step::Remove { keeps } => self.remove(*keeps),
+            Step::Remove(leaves) => self.remove(*leaves),
         }
     }
 
@@ -117,13 +118,9 @@ impl Acting<'_> {
                 let place = root.place_of(name.as_ref());
                 return Err(Error::refused(format!("{} cannot be moved", place.display())).hint(mounts::chattr(&place)));
             }
-            if !name.is_empty() && (mounts::is_shut(root, &name) || mounts::is_stuck(root, &name)) {
-                let place = root.place_of(name.as_ref());
-                let error = Error::refused(format!("{} belongs to another user, and this one may not move it", place.display()));
-                return Err(error.hint(mounts::by_its_owner(&place)));
-            }
         }
-        Ok(())
+        let bound = Rights::own().first_unmovable(root)?;
+        bound.map_or(Ok(()), |(name, bond)| Err(bond.refuses_move(&root.place_of(&name))))
     }
 
     /// Root → a folder of the run, until the root stays empty.
@@ -240,14 +237,25 @@ impl Acting<'_> {
     }
 
     /// First the data, last what tells of it. The mark goes before the folder: without it nobody takes what is left for a half replacement.
-    fn remove(&self, keeps: bool) -> Result<()> {
+    fn remove(&self, leaves: Leaves) -> Result<()> {
         let (root, spot, stop) = (&self.run.root, &self.run.spot, &self.context.stop);
+        let keeps = leaves == Leaves::Kept;
         let stays_whole = keeps && self.run.has(WHOLE)?;
         let goes = |name: &str| name == BEFORE || !keeps || (name == STAGE && !stays_whole);
         let gone: Vec<&str> = [BEFORE, STAGE].into_iter().chain(KEPT).filter(|name| goes(name)).collect();
-        gone.iter().try_for_each(|name| self.check_removable(name))?;
-        for name in gone {
-            remove(root, &spot.inside(name), stop)?;
+        let mut first_bound = None;
+        if leaves == Leaves::Bound {
+            for name in gone {
+                first_bound = first_bound.or(remove_all_but(root, &spot.inside(name), stop)?);
+            }
+        } else {
+            gone.iter().try_for_each(|name| self.check_removable(name))?;
+            gone.iter().try_for_each(|name| remove(root, &spot.inside(name), stop))?;
+        }
+        if let Some(first) = first_bound {
+            let (first, place) = (root.place_of(&first).display().to_string(), self.run.place().display().to_string());
+            self.context.watch.see(Event::Warning(&steps::told_bound(&first, &place, spot.run.as_str())));
+            return Ok(());
         }
         if keeps && (stays_whole || self.holds_kept()?) {
             // In place it tells that the load came to its end: without it the data would look half replaced.
@@ -259,24 +267,15 @@ impl Acting<'_> {
         root::keeping_time(root, || remove_own_folder(root))
     }
 
-    /// A folder of another user is found before the first file goes.
+    /// What another user owns is found before the first file goes.
     fn check_removable(&self, name: &str) -> Result<()> {
-        if rustix::process::geteuid().is_root() || !self.run.has(name)? {
+        if !self.run.has(name)? {
             return Ok(());
         }
         let tree = Arc::new(self.run.tree(name)?);
-        for found in Walk::new(Arc::clone(&tree), Hook::default()).filter_map(std::result::Result::ok) {
-            self.context.stop.check()?;
-            if found.kind == FileType::Directory && mounts::is_shut(&*found.folder, &found.name) {
-                let place = tree.place_of(&found.path);
-                let error = Error::refused(format!(
-                    "{} belongs to another user, and this one may not empty it: nothing was removed",
-                    place.display()
-                ));
-                return Err(error.hint(mounts::by_its_owner(&place)));
-            }
-        }
-        Ok(())
+        let bound = Rights::own().first_unremovable(&tree, &self.context.stop)?;
+        let outcome = steps::nothing_removed(self.run.spot.run.as_str());
+        bound.map_or(Ok(()), |(path, bond)| Err(bond.refuses_removal(&tree.place_of(&path), &outcome)))
     }
 
     /// Whether there is what nobody can make again. Empty folders are none.

@@ -55,7 +55,8 @@ pub(super) fn stage(
     }
     let status = Status::ask(there, context, spot)?;
     // The mark comes before the first change: in place it tells every reader that the data is half replaced.
-    let steps = Words::new(there, spot).then(&["movable", "make"]).write(MARK, mark)?.then(&["clear", "room"]);
+    let asks: &[&str] = if in_place { &["movable", "replaceable", "make"] } else { &["movable", "make"] };
+    let steps = Words::new(there, spot).then(asks).write(MARK, mark)?.then(&["clear", "room"]);
     steps.run(context, "make room for the staged files in")?;
     let (staged, settable, span) = probe(there, context, spot)?;
     // Not before the place has shown that it can be written.

@@ -104,8 +104,18 @@ pub(crate) enum Step {
     Tick,
     /// What was changed at the root at this time or later goes to `since/`, by its path.
     Since(String),
-    /// Removes what the run left, but for [`KEPT`] where `keeps` and they hold anything.
-    Remove { keeps: bool },
+    /// Removes what the run left.
+    Remove(Leaves),
+}
+
+/// What a removal leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Nothing,
+    /// [`KEPT`], where they hold anything.
+    Kept,
+    /// What this user may not remove, of which nobody asks any more: it stands in no run's way.
+    Bound,
 }
 
 /// What is known before a verb begins.
@@ -218,7 +228,7 @@ impl Seen {
         if let (Some(phase), Some(swap)) = (found.dropping(what)?, &found.swap) {
             steps.push(Step::Enter(Swap { phase, ..swap.clone() }));
         }
-        steps.push(Step::Remove { keeps: what == Discard::Staged });
+        steps.push(Step::Remove(if what == Discard::Staged { Leaves::Kept } else { Leaves::Nothing }));
         Ok(steps)
     }
 
@@ -234,7 +244,7 @@ impl Seen {
         let Some(found) = self.found()? else { return Ok(Vec::new()) };
         found.dropping(Discard::Staged)?;
         let is_back = self.staged.as_ref().is_some_and(|staged| staged.is_put_back);
-        Ok(is_back.then_some(Step::Remove { keeps: true }).into_iter().collect())
+        Ok(is_back.then_some(Step::Remove(Leaves::Kept)).into_iter().collect())
     }
 }
 
@@ -323,6 +333,19 @@ pub(crate) fn told_since(files: u64, folders: u64, named: &[String], place: &str
     format!(
         "made or changed since the cut-over: {files} files{named}, and {folders} folders in which something was made, changed or removed. They are not in the data \
          that is live again; they are kept in {place}/{SINCE} until `abandon {run} --remove --drop-previous` removes them"
+    )
+}
+
+/// What a refused removal means.
+pub(crate) fn nothing_removed(run: &str) -> String {
+    format!("nothing was removed. `abandon {run} --remove --drop-previous` removes all else")
+}
+
+/// What is told when a removal passed by what this user may not remove.
+pub(crate) fn told_bound(first: &str, place: &str, run: &str) -> String {
+    format!(
+        "not all of {place} could be removed: {first} and what else another user owns there. Nothing waits for it; as root or as its owner `abandon {run} --remove` \
+         removes the rest"
     )
 }
 

@@ -21,11 +21,11 @@ fn trees() -> (TempDir, PathBuf, PathBuf) {
     (guard, source, target)
 }
 
-fn warned(watch: &Warned) -> Vec<String> {
+pub(super) fn warned(watch: &Warned) -> Vec<String> {
     watch.0.lock().unwrap().clone()
 }
 
-fn watched() -> (Context, Arc<Warned>) {
+pub(super) fn watched() -> (Context, Arc<Warned>) {
     let watch = Arc::new(Warned::default());
     (Context { watch: Arc::clone(&watch) as Arc<dyn Watch>, ..context() }, watch)
 }
