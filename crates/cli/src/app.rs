@@ -13,6 +13,7 @@ use runner::{Hands, State};
 use secrecy::SecretString;
 
 use crate::args::{self, Global};
+use crate::away::Away;
 use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::journals;
@@ -133,6 +134,20 @@ impl App {
         Ok(Arc::new(RusticRepository::open(&location, &password)?))
     }
 
+    /// The repository for what can be done without it, and whether it is there. That it is not is told.
+    pub(crate) fn repository_if_there(&self, config: &Config) -> (Arc<dyn Repository>, bool) {
+        match self.repository(config) {
+            Ok(repository) => (repository, true),
+            Err(error) => {
+                self.output.note(&format!(
+                    "warning: the repository cannot be opened, so what other machines did with the runs is not known here, and what is done now is not known there: {}",
+                    error.chain()
+                ));
+                (Arc::new(Away::because(&error)), false)
+            }
+        }
+    }
+
     /// The installation that is configured, or that the flags name.
     pub(crate) fn installation(&self, config: &Config) -> Result<Arc<dyn Installation>> {
         join::installation(config, &self.global, &self.stop)
@@ -214,12 +229,7 @@ impl App {
 
     pub(crate) fn context(&self, config: &Config, run: RunId, installation: InstallationId) -> Result<Context> {
         let configured = config.options()?.workers.and_then(|workers| usize::try_from(workers).ok());
-        let workers = self.global.workers.or(configured).unwrap_or(WORKERS);
-        if workers == 0 {
-            return Err(
-                Error::refused("workers is 0").hint("Write how many connections, readers or loaders a data set may use: 1 or more.")
-            );
-        }
+        let workers = self.global.workers.map(usize::from).or(configured).unwrap_or(WORKERS);
         Ok(Context { run, installation, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
     }
 

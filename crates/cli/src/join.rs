@@ -1,5 +1,6 @@
 //! Where the parts are joined: a platform's installation becomes data sets, writers and copies. One match arm for each platform, one for each kind of store.
 
+mod bucket;
 mod configured;
 mod direct;
 mod kubernetes;
@@ -216,5 +217,19 @@ pub(crate) fn data_sets(
     names: &[DataSetName],
     policies: Policies,
 ) -> Result<BTreeMap<DataSetName, Arc<dyn DataSet>>> {
-    names.iter().map(|name| Ok((*name, installation.data_set(*name, policies)?))).collect()
+    names.iter().map(|name| Ok((*name, data_set(installation, *name, policies)?))).collect()
+}
+
+/// A data set that knows those with which it may share a server: whichever are wanted this time, their databases are live.
+pub(crate) fn data_set(installation: &dyn Installation, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
+    const MAY_SHARE: [DataSetName; 2] = [DataSetName::BackendRedis, DataSetName::SystemRedis];
+    let store = installation.data_set(name, policies)?;
+    let there = installation.names();
+    for other in MAY_SHARE.into_iter().filter(|other| MAY_SHARE.contains(&name) && *other != name && there.contains(other)) {
+        // One that cannot be made is told where it is looked at.
+        if let Ok(other) = installation.data_set(other, policies) {
+            store.spare(other);
+        }
+    }
+    Ok(store)
 }

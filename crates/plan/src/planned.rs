@@ -53,6 +53,9 @@ pub struct Policies {
     pub queues: Queues,
     /// Kubernetes objects.
     pub objects: ObjectsPolicy,
+    /// Whether objects of a bucket that the set does not have are taken away. In a folder they always are.
+    #[serde(default)]
+    pub remove_extra: bool,
 }
 
 /// A data set in a plan, with what was found about it.

@@ -116,6 +116,14 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         .into_iter()
         .map(|(name, target)| {
             let mut problems = target.findings.restore_problems.clone();
+            let no_copy = |problem: &Problem| Problem {
+                text: format!("no safety copy can be taken, and nothing is replaced in place without one: {}", problem.text),
+                ..problem.clone()
+            };
+            if target.road == Road::InPlace && !target.findings.is_gone {
+                let blocks = target.findings.backup_problems.iter().filter(|problem| problem.severity == Severity::Blocks);
+                problems.extend(blocks.filter(|problem| !target.findings.restore_problems.contains(problem)).map(no_copy));
+            }
             // What matters for every set, or was known when this one was taken, may be found again for it.
             for problem in target.fits.into_iter().chain(said_by_backup(&target.kept)) {
                 if !problems.contains(&problem) {

@@ -23,6 +23,7 @@ mod scripted;
 pub mod shelf;
 pub mod sync;
 mod target;
+mod token;
 pub mod volume;
 mod websocket;
 pub mod writers;

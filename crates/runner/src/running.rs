@@ -15,6 +15,7 @@ use crate::act::{Hands, act};
 use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
+use crate::proofs;
 use crate::stores::check_stores;
 use crate::taking_back::tidy;
 use crate::views::Views;
@@ -132,6 +133,7 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     if journal.run().state != RunState::Open {
         needs::note(hands, &journal.run());
     }
+    proofs::note(hands, journal);
     // A run that has touched nothing is nobody else's business.
     if journal.run().plan.purpose == Purpose::Restore && journal.run().has_cut_over() || journal.run().holds_writers() {
         copies::keep(journal, hands);

@@ -14,7 +14,7 @@ use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
-use crate::stores::check_stores;
+use crate::stores::{check_stores, check_that_a_store_knows};
 
 /// How a step is taken back.
 #[derive(Clone, Copy)]
@@ -80,6 +80,7 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
         RunState::Abandoned => return Err(Error::refused(format!("run {} was abandoned", run.plan.run))),
     }
     check_stores(hands, &run)?;
+    check_that_a_store_knows(hands, &run)?;
     journal.write(Record::UndoOpened)?;
     copies::keep(journal, hands);
     let mut taking =

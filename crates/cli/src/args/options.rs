@@ -92,6 +92,9 @@ pub(crate) struct PlanArgs {
     /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
     #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
     pub objects: ObjectsChoice,
+    /// Files in a bucket: take away what the set does not have (kept for `undo`); without this it stays, and is told
+    #[arg(long, env = "THREESCALE_BACKUP_REMOVE_EXTRA")]
+    pub remove_extra: bool,
 }
 
 impl PlanArgs {
@@ -107,6 +110,7 @@ impl PlanArgs {
                 ObjectsChoice::IntoEmpty => ObjectsPolicy::IntoEmpty,
                 ObjectsChoice::Missing | ObjectsChoice::None => ObjectsPolicy::Missing,
             },
+            remove_extra: self.remove_extra,
         }
     }
 }

@@ -110,6 +110,7 @@ impl<'a> Demo<'a> {
             writers_are_stopped: false,
             // All goes back, so that all can be compared with what was.
             queues: args::QueuesChoice::Keep,
+            remove_extra: false,
             objects: args::ObjectsChoice::None,
         };
         let (state, run) =

@@ -2,6 +2,7 @@
 
 mod empty;
 mod origin;
+mod together;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Repository, Road, Severity, StoreKind};
+use plan::ports::{Context, DataSet, Problem, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
 use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Queues, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
@@ -27,6 +28,7 @@ use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::whose::Wanted;
 use crate::writers::Consent;
+use together::Together;
 
 /// What `plan --json` says.
 #[derive(Serialize)]
@@ -56,7 +58,14 @@ pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let writers = installation.writers_are(args.writers_are_stopped, false).unwrap_or(WritersAre::ByHand);
-    let prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let mut prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let state = app.state_to_look_at(&config, Some(installation.as_ref()))?;
+    let (repository, data_sets) = (Arc::clone(&prepared.repository), prepared.data_sets.clone());
+    let hands = app.hands(&config, installation.as_ref(), repository, data_sets, prepared.plan.run.clone(), Consent::Given)?;
+    if let Err(error) = refuse_what_is_in_the_way(app, &state, &hands) {
+        let problem = Problem::new(Severity::Blocks, error.chain()).way_out(error.hints().join(" "));
+        prepared.plan.problems.push(problem);
+    }
     show_plan(app, &prepared)?;
     prepared.plan.check()
 }
@@ -269,12 +278,14 @@ pub(crate) fn targets(
 ) -> Result<BTreeMap<DataSetName, Target>> {
     let found = super::backup::look_at_all(data_sets, context)?;
     let mut targets = BTreeMap::new();
+    let mut together = Together::default();
     for (name, findings) in found {
         let (Some(kept), Some(store)) = (manifest.data_sets.get(&name), data_sets.get(&name)) else { continue };
         // Objects have no other road, and need none.
-        let look = || -> Result<_> {
+        let mut look = || -> Result<_> {
             let asked = in_place && name != DataSetName::KubernetesObjects;
             let (road, why) = if asked { (Road::InPlace, None) } else { store.road(context, &findings, kept)? };
+            let (road, why) = together.with(store.as_ref(), context, kept, (road, why))?;
             let mut fits = store.fits(context, kept, road)?;
             fits.extend(why);
             Ok((road, fits))
@@ -359,7 +370,7 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
 /// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
 const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
     match kind {
-        StoreKind::Files => 60_000_000,
+        StoreKind::Files | StoreKind::Bucket => 60_000_000,
         StoreKind::Redis => 20_000_000,
         _ => 12_000_000,
     }

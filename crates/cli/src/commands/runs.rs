@@ -78,6 +78,9 @@ pub(crate) fn runs(app: &App) -> Result<()> {
     }
     let here = installation.as_ref().map(|installation| installation.id()).unwrap_or_default();
     let traces = telling.traces(&seen.known, &seen.left, &here);
+    for (name, run) in state.strays()? {
+        telling.reminders.push(format!("{name} in {} is a copy of the journal of run {run}, and is not looked at.", state.place()));
+    }
     let others = state.all()?.iter().filter(|(_, run)| run.as_ref().is_ok_and(|run| !run.is_of(&here))).count();
     if others > 0 {
         telling.reminders.push(format!(
@@ -86,9 +89,9 @@ pub(crate) fn runs(app: &App) -> Result<()> {
             state.place()
         ));
     }
-    if telling.documents.is_empty() {
+    if seen.known.is_empty() {
         app.output.note("There were no runs of this installation yet.");
-    } else {
+    } else if !telling.documents.is_empty() {
         app.output.line(&telling.table.render())?;
     }
     telling.reminders.iter().try_for_each(|reminder| app.output.line(reminder))?;
@@ -176,6 +179,7 @@ impl Telling {
             Some(size) => bytes(size),
             None => "unknown".to_owned(),
         };
+        let kept_in_brackets = if kept_text.is_empty() { String::new() } else { format!(" ({kept_text})") };
         let elsewhere = known.remark();
         self.table.row([
             id.to_string(),
@@ -187,7 +191,7 @@ impl Telling {
         match run.state {
             RunState::Finished if run.keeps_previous() => {
                 self.reminders
-                    .push(format!("run {id} keeps what it replaced ({kept_text}): `settle {id}` drops it, `undo {id}` puts it back."));
+                    .push(format!("run {id} keeps what it replaced{kept_in_brackets}: `settle {id}` drops it, `undo {id}` puts it back."));
             }
             RunState::Settling => self.reminders.push(format!("run {id} is half settled: `settle {id}` goes on.")),
             RunState::Undoing => {
@@ -207,15 +211,14 @@ impl Telling {
     /// What runs left whose journals are not here, or that were abandoned.
     fn traces(&mut self, known: &[Known], left: &[LeftAt], here: &InstallationId) -> Vec<LeftDocument> {
         let is_looked_after = |known: &Known| known.run.as_ref().map_or(true, |run| run.state != RunState::Abandoned);
-        let has_journal =
-            |leftover: &Leftover| known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()) && is_looked_after(known));
+        let has_journal = |leftover: &Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()) && is_looked_after(known));
         let traces: Vec<_> = left.iter().filter(|(_, leftover)| !has_journal(leftover)).collect();
         for (place, leftover) in &traces {
             let (what, run) = (in_the_way::describe(*place, leftover), &leftover.run);
             self.reminders.push(if in_the_way::is_anothers(leftover, here) {
                 format!("left by a run of another installation: {what}. Look after it with that installation's configuration.")
             } else {
-                let is_here = known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()));
+                let is_here = known.iter().any(|known| leftover.is_by(known.id.as_str()));
                 let whose = if is_here { "that was abandoned" } else { "without a journal here" };
                 format!("left by a run {whose}: {what}. `abandon {run}` shows all of it, and removes it when you say so.")
             });
@@ -351,10 +354,13 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
     let config = app.config()?;
     let installation = app.installation_even_nothing(&config, None)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let repository: Arc<dyn Repository> = app.repository(&config)?;
+    // To go on needs the set; to put back what the stores kept, or to drop it, does not.
+    let (repository, is_there) =
+        if verb == "resume" { (app.repository(&config)? as Arc<dyn Repository>, true) } else { app.repository_if_there(&config) };
     let context = app.context(&config, runner::new_run_id(), installation.id())?;
     let lock = locks::take(app, &state, installation.as_ref(), &context)?;
-    let id = journals::find(&state, repository.as_ref(), &installation.id(), args.run.as_deref(), &app.host(), &fits)?;
+    let copies = is_there.then_some(repository.as_ref());
+    let id = journals::find(&state, copies, &installation.id(), args.run.as_deref(), &app.host(), &fits)?;
     let journal = state.open_journal(&id)?;
     let run = journal.run();
     if !fits(&run) {
@@ -370,6 +376,7 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
     }
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let mut hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
+    hands.copies_journal &= is_there;
     if let Some(installation) = run.plan.installation {
         hands.context.installation = installation;
     }

@@ -126,7 +126,10 @@ impl Kubernetes {
             DataSetName::SystemRedis => self.redis(name, &[self.found.system_redis.as_ref().map_err(refused)?], policies),
             DataSetName::SystemStorage => match self.found.system_storage.as_ref().map_err(refused)? {
                 FilesAt::Volume { .. } => files::volume(&self.cluster, &self.found),
-                FilesAt::Bucket(bucket) => Err(bucket::refused(bucket)),
+                FilesAt::Bucket(at) => {
+                    let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+                    bucket::store(&self.cluster, &mut ways, at, policies)
+                }
             },
         }
     }

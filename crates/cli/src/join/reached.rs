@@ -8,7 +8,7 @@ use std::time::Instant;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Share, Snapshot, StoreKind, Undone};
 use plan::{Class, Error, Result};
 
 /// See the module.
@@ -77,6 +77,10 @@ impl DataSet for Reached {
         Ok(parts.into_keys().map(|part| (part, self.address.clone())).collect())
     }
 
+    fn spare(&self, other: Arc<dyn DataSet>) {
+        self.inner.spare(other);
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         let mut findings = self.explained(|| self.inner.look(context))?;
         findings.address.clone_from(&self.address);
@@ -92,8 +96,20 @@ impl DataSet for Reached {
         self.explained(|| self.inner.road(context, findings, kept))
     }
 
+    fn shares(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
+        self.explained(|| self.inner.shares(context, kept, road))
+    }
+
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
         self.explained(|| self.inner.dump(context))
+    }
+
+    fn reuses(&self) -> bool {
+        self.inner.reuses()
+    }
+
+    fn dump_since(&self, context: &Context, earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+        self.explained(|| self.inner.dump_since(context, earlier))
     }
 
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {

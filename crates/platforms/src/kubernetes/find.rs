@@ -13,7 +13,7 @@ use plan::ports::{Problem, Severity};
 use serde_json::Value;
 
 pub use databases::{BackendRedisAt, Certificates, DatabaseAt, DatabaseKind, RedisAt, Sentinels};
-pub use files::{BucketAt, FilesAt};
+pub use files::{BucketAt, BucketRight, FilesAt};
 pub use workloads::{FoundWorkload, OperatorAt};
 
 use self::secrets::Secrets;
@@ -130,7 +130,13 @@ impl Cluster {
             era: era(&workloads),
             release: api_manager.as_ref().and_then(noted_release).or_else(|| entry("AMP_RELEASE").map(str::to_owned)),
             system_database: databases::system(&secrets),
-            system_storage: files::system(self, &workloads, &objects, entry("FILE_UPLOAD_STORAGE"), self.storage_spec()?.as_ref()),
+            system_storage: files::system(
+                (self, &secrets),
+                &workloads,
+                &objects,
+                entry("FILE_UPLOAD_STORAGE"),
+                self.storage_spec()?.as_ref(),
+            ),
             zync_database: databases::zync(&secrets, &objects),
             backend_redis: databases::backend_redis(&secrets),
             system_redis: databases::system_redis(&secrets),

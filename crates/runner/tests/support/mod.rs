@@ -164,6 +164,12 @@ impl DataSet for FakeDataSet {
     fn kept_bytes(&self, _: &Context, _: &Place) -> Result<u64> {
         Ok(0)
     }
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        let data = self.data.lock().unwrap();
+        let (run, handle) = (context.run.0.clone(), serde_json::Value::Null);
+        let left = Leftover { what: "data".into(), run, installation: None, holds: Holds::Unknown, bytes: None, handle };
+        Ok(if data.side.is_some() || data.before.is_some() { vec![left] } else { Vec::new() })
+    }
 }
 
 struct FakeDump {
