@@ -100,8 +100,8 @@ at() {
 # A call whose connection broke may go on here: no two at a time.
 alone() {
     waited=0
-    while read -r host pid since 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
-        [ "$since" = "$(started "$pid")" ] && grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
+    while read -r host pid began 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
+        [ "$began" = "$(started "$pid")" ] && grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
         waited=$((waited + 1))
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1
