@@ -48,25 +48,24 @@ impl Made {
         }
         let kubectl = &place.kubectl;
         kubectl.act(&["delete", "apimanagers", "--all"]);
-        for object in &self.objects {
-            let kind = object["kind"].as_str().unwrap().to_lowercase();
-            kubectl.act(&["delete", &kind, name(object), "--ignore-not-found", "--wait=false"]);
-        }
+        let kinds = if self.era == "2.14" { "deploymentconfigs,deployments" } else { "deployments" };
+        let is_operators = |object: &Value| name(object).starts_with("threescale-operator");
+        let others = |kinds: &str| kubectl.items(&[kinds]).into_iter().filter(|object| !is_operators(object)).collect::<Vec<_>>();
+        remove(kubectl, &others(&format!("{kinds},persistentvolumeclaims,services")), &["--wait=false"]);
         if self.era == "2.14" {
             kubectl.act(&["delete", "replicationcontrollers", "--all", "--wait=false"]);
         }
-        for object in kubectl.items(&["secrets,configmaps"]) {
-            let is_clusters = object["type"] == "kubernetes.io/service-account-token" || name(&object).ends_with("root-ca.crt");
-            if !is_clusters && !name(&object).contains("operator") {
-                kubectl.act(&["delete", &object["kind"].as_str().unwrap().to_lowercase(), name(&object), "--ignore-not-found"]);
-            }
-        }
+        remove(kubectl, &others("pods"), &["--grace-period=0", "--force", "--wait=false"]);
+        let is_clusters = |object: &Value| object["type"] == "kubernetes.io/service-account-token" || name(object).ends_with("root-ca.crt");
+        let mut kept = others("secrets,configmaps");
+        kept.retain(|object| !is_clusters(object) && !name(object).contains("operator"));
+        remove(kubectl, &kept, &["--wait=false"]);
         let gone = || {
             let pods = kubectl.items(&["pods"]);
             let claims = kubectl.items(&["persistentvolumeclaims"]);
             (pods.iter().all(|pod| name(pod).starts_with(OPERATOR)) && claims.is_empty()).then_some(())
         };
-        wait_until("all pods and claims to be gone", 240, gone);
+        wait_until("all pods and claims to be gone", 400, gone);
         let node = settings.node.as_deref().expect("E2E_NODE says how to empty a volume");
         for volume in &self.volumes {
             kubectl.act(&["delete", "persistentvolume", name(volume), "--ignore-not-found"]);
@@ -86,7 +85,7 @@ impl Made {
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 made.look(&kubectl, &databases);
-                std::thread::sleep(Duration::from_secs(1));
+                std::thread::sleep(Duration::from_secs(2));
             }
         });
         Making { stop, thread: Some(thread) }
@@ -106,12 +105,14 @@ impl Made {
         };
         let there = read(kubectl, kinds);
         let has = |kind: &Value, wanted: &str| there.iter().any(|one| one["kind"] == *kind && name(one) == wanted);
-        for object in self.objects.iter().filter(|object| !has(&object["kind"], name(object))) {
-            if name(object) == "system-app" && self.era != "2.14" && object["kind"] == "Deployment" && !self.is_prepared(kubectl, databases)
-            {
-                continue;
-            }
-            drop(kubectl.run(&["create", "-f", "-"], self.owned(object, &owner).to_string().as_bytes()));
+        let waits = |object: &&Value| {
+            name(object) == "system-app" && object["kind"] == "Deployment" && self.era != "2.14" && !self.is_prepared(kubectl, databases)
+        };
+        let missing = self.objects.iter().filter(|object| !has(&object["kind"], name(object)) && !waits(object));
+        let items: Vec<_> = missing.map(|object| self.owned(object, &owner)).collect();
+        if !items.is_empty() {
+            let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+            drop(kubectl.run(&["create", "-f", "-"], list.to_string().as_bytes()));
         }
     }
 
@@ -169,6 +170,16 @@ impl Drop for Making {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Deletes objects, each by its kind and name.
+fn remove(kubectl: &Kubectl, objects: &[Value], options: &[&str]) {
+    let names: Vec<_> =
+        objects.iter().map(|object| format!("{}/{}", object["kind"].as_str().unwrap().to_lowercase(), name(object))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    if !names.is_empty() {
+        kubectl.act(&[&["delete", "--ignore-not-found"], options, &names].concat());
     }
 }
 

@@ -145,7 +145,7 @@ impl Program {
         let known = if arguments.first() == Some(&"restore") { self.runs() } else { 0 };
         let log = std::fs::File::create(self.home.path().join("killed.log")).unwrap();
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let limit = Instant::now() + Duration::from_secs(300);
+        let limit = Instant::now() + Duration::from_secs(1800);
         loop {
             let is_begun = self.runs() > known;
             if let Some(reason) = is_begun.then(|| why(&self.journal())).flatten() {

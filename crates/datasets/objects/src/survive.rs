@@ -170,12 +170,19 @@ impl Row {
 }
 
 fn apimanager(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
-    let kept = evidence.facts.get("names.APIManager")?;
+    let Some(kept) = evidence.facts.get("names.APIManager") else {
+        return (target.policy == Policy::IntoEmpty).then(|| {
+            Problem::new(Severity::Blocks, "the set has no APIManager, from which the operator makes the installation")
+                .way_out("Deploy 3scale as it was; then restore without --into-empty.")
+        });
+    };
     let mut here: Vec<_> = target.found.apimanagers().map(|apimanager| apimanager.key.name.as_str()).collect();
     here.sort_unstable();
     if here.is_empty() && target.policy == Policy::IntoEmpty {
-        let text =
-            format!("{kept} is created with its writers at 0: the operator makes the installation, and they start when the data is there");
+        let release = evidence.facts.get(RELEASE).map(|release| format!(" of 3scale {release}")).unwrap_or_default();
+        let text = format!(
+            "APIManager {kept}{release} is created with its writers at 0: the operator makes the installation, and they start when the data is there"
+        );
         return Some(Problem::new(Severity::Note, text));
     }
     if here.is_empty() {

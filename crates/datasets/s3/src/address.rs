@@ -85,7 +85,12 @@ impl Bucket {
 
     /// For people: `bucket NAME at HOST`.
     pub(crate) fn shown(&self) -> String {
-        format!("bucket {} at {}", self.name, self.host())
+        format!("bucket {}", self.address())
+    }
+
+    /// `NAME at HOST`.
+    pub(crate) fn address(&self) -> String {
+        format!("{} at {}", self.name, self.host())
     }
 
     /// What tells it from others. The name of a bucket is one in the whole service.

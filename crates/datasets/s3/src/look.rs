@@ -59,7 +59,7 @@ pub(crate) fn look(client: &Arc<Client>, context: &Context) -> Result<Findings> 
     }
     Ok(Findings {
         store: "S3 bucket".to_owned(),
-        address: client.shown(),
+        address: client.bucket.address(),
         identity: Some(client.bucket.identity()),
         half_loaded_by: runs.iter().find(|run| run.is_half()).map(|run| run.run.clone()),
         is_gone: false,
@@ -106,7 +106,14 @@ pub(crate) fn fits(kept: &KeptDataSet, road: Road) -> Vec<Problem> {
         let text = format!("{} further names of files become objects of their own", count("hard-links"));
         problems.push(Problem::new(Severity::Note, text));
     }
-    let text = "a bucket gives every object the time at which it is written, and has no modes, owners and empty folders: those of the set are not put back";
+    let text = match kept.kind {
+        plan::ports::StoreKind::Bucket => {
+            "a bucket gives every object that is put the time at which it is put: that of the set is not put back"
+        }
+        _ => {
+            "a bucket gives every object that is put the time at which it is put, and has no modes, owners and empty folders: those of the set are not put back"
+        }
+    };
     problems.push(Problem::new(Severity::Note, text));
     problems
 }

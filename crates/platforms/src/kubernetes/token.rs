@@ -26,3 +26,26 @@ impl Cluster {
         token.map(SecretString::from).ok_or_else(|| plan::Error::failed(format!("the server gives no token of ServiceAccount {account}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use secrecy::ExposeSecret as _;
+    use serde_json::json;
+
+    use crate::kubernetes::scripted::{Reply, cluster};
+
+    #[test]
+    fn a_token_is_asked_for_an_account_and_an_audience() {
+        let cluster = cluster(|method, path, body| {
+            let is_it = method == "POST" && path.starts_with("/api/v1/namespaces/n/serviceaccounts/amp/token");
+            if is_it && body.contains(r#""audiences":["sts.example.com"]"#) {
+                return Reply::Json(201, json!({"status": {"token": "a.b.c"}}));
+            }
+            Reply::Json(403, json!({"reason": "Forbidden", "message": "not this"}))
+        });
+        assert_eq!(cluster.token("amp", "sts.example.com").unwrap().expose_secret(), "a.b.c");
+        let error = cluster.token("default", "sts.example.com").unwrap_err();
+        assert!(error.class() == plan::Class::Refused && error.hints().join(" ").contains("serviceaccounts/token"), "{error:?}");
+    }
+}

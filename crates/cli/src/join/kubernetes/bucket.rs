@@ -46,7 +46,7 @@ pub(super) fn store(cluster: &Cluster, ways: &mut Ways, at: &BucketAt, policies:
     };
     let host = at.service.as_ref().map_or("Amazon S3", |(host, _)| host.as_str());
     let origin = format!("Secret {}", at.secret);
-    Ok(reached(bucket::store(&bucket, policies)?, format!("bucket {} at {host}", at.bucket), &origin, way.into_iter().collect(), kept))
+    Ok(reached(bucket::store(&bucket, policies)?, format!("{} at {host}", at.bucket), &origin, way.into_iter().collect(), kept))
 }
 
 /// The file of the token: mounted into our own pod as into System's, else asked for and kept in memory.
