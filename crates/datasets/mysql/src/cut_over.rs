@@ -123,18 +123,13 @@ impl<'a> Swap<'a> {
         self.session.enter(&self.schemas.live)
     }
 
-    /// After an undo: where there was no database there is none again, unless somebody put something into it.
+    /// After an undo: where there was no database there is none again, unless somebody put something into it. One that holds the record goes with that.
     fn drop_database_that_was_absent(&mut self) -> Result<()> {
-        if self.record.read::<bool>(&mut self.session, Document::Absent)? != Some(true) {
+        if self.schemas.is_within() || !self.record.was_absent(&mut self.session)? {
             return Ok(());
         }
-        let live = &self.schemas.live;
-        if read::all_names(&mut self.session, live)?.is_empty() && objects::existing(&mut self.session, live)?.is_empty() {
-            self.session.run("drop the database that was not there", &format!("DROP DATABASE IF EXISTS {}", quote::name(live)))?;
-        } else {
-            let text = format!("there was no database {live:?} before this run; it stays, because somebody put something into it");
-            self.context.watch.see(Event::Warning(&text));
-        }
+        let watch = &self.context.watch;
+        drop_if_unused(&mut self.session, &self.schemas.live, &mut |text| watch.see(Event::Warning(text)))?;
         self.record.remove(&mut self.session, Document::Absent)
     }
 
@@ -168,6 +163,7 @@ impl<'a> Swap<'a> {
             // Stopped, or the server is gone: the next call goes on from the record.
             return error;
         }
+        self.session.insist();
         let busy = (error.class() == Class::Transient)
             .then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
         let is_beside = !matches!(state, State::Swapped | State::Done);
@@ -209,6 +205,7 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
         Some(state @ (State::Staged | State::Undone | State::Saved)) => move_in(&mut swap, state)?,
         Some(State::Swapped) => {}
     }
+    swap.session.insist();
     let set = swap.set()?;
     defaults::put_right(&mut swap)?;
     pointing::put_right(&mut swap)?;
@@ -275,7 +272,8 @@ pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> 
         None => return Ok(Undone::NothingThere),
         Some(State::Staging | State::Staged | State::Undone) => {
             swap.uncover()?;
-            return in_place::unmark(&mut swap).map(|()| Undone::PreviousIsLive);
+            in_place::unmark(&mut swap)?;
+            return swap.drop_database_that_was_absent().map(|()| Undone::PreviousIsLive);
         }
         Some(state) => state,
     };
@@ -291,6 +289,7 @@ pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> 
         if state != State::Undoing || !rooms.are_swapped_back(&live) {
             move_out(&mut swap, &rooms, state, &set, &live)?;
         }
+        swap.session.insist();
         constraints::put_back(&mut swap)?;
         pointing::put_right(&mut swap)?;
     }
@@ -337,6 +336,18 @@ fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects,
             Err(swap.give_up(error, set, Document::NotMade, state))
         }
     }
+}
+
+/// Drops the live database, which a run made where there was none, if it holds nothing; else says that it stays.
+pub(crate) fn drop_if_unused(session: &mut Session, live: &str, tell: &mut dyn FnMut(&str)) -> Result<()> {
+    if !read::exists(session, live)? {
+        return Ok(());
+    }
+    if read::all_names(session, live)?.is_empty() && objects::existing(session, live)?.is_empty() {
+        return session.run("drop the database that was not there", &format!("DROP DATABASE IF EXISTS {}", quote::name(live))).map(drop);
+    }
+    tell(&format!("there was no database {live:?} before this run; it stays, because somebody put something into it"));
+    Ok(())
 }
 
 /// With the character set and collation of the objects that go into it.

@@ -1,9 +1,9 @@
 //! Removes what a run left beside the live database. Never touches the live database.
 
-use plan::ports::{Context, Discard, Road};
+use plan::ports::{Context, Discard, Event, Road};
 use plan::{Error, Result};
 
-use crate::cut_over::{drop_within, uncover};
+use crate::cut_over::{self, drop_within, uncover};
 use crate::local_infile;
 use crate::mark;
 use crate::objects::Unmade;
@@ -56,6 +56,7 @@ pub(crate) fn discard(store: &MysqlStore, context: &Context, schemas: &Schemas, 
         uncover(&mut session, &schemas.live, &record, &context.run)?;
     }
     let mut keeps_definitions = false;
+    let was_absent = state != Some(State::Done) && record.was_absent(&mut session)?;
     if state.is_some() {
         local_infile::put_back(&mut session, &record)?;
         let not_put_back = record.read::<Vec<Unmade>>(&mut session, Document::NotPutBack)?.unwrap_or_default();
@@ -70,7 +71,12 @@ pub(crate) fn discard(store: &MysqlStore, context: &Context, schemas: &Schemas, 
     if keeps_definitions {
         return Ok(());
     }
-    record.drop_with_schema(&mut session)
+    record.drop_with_schema(&mut session)?;
+    // It was made for the record.
+    if was_absent && schemas.is_within() {
+        cut_over::drop_if_unused(&mut session, &schemas.live, &mut |text| context.watch.see(Event::Warning(text)))?;
+    }
+    Ok(())
 }
 
 /// Without a record nobody can say whose tables there are: a run writes it before it makes any, and drops it last.

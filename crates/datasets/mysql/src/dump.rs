@@ -21,6 +21,7 @@ use plan::{Error, Result};
 
 use crate::address::MAX_PACKET_BYTES;
 use crate::chunk;
+use crate::fits;
 use crate::objects;
 use crate::quote;
 use crate::schema::{Schema, lines, needs, read};
@@ -42,7 +43,7 @@ struct Current {
 
 /// A dump in progress.
 pub(crate) struct MysqlDump {
-    name: plan::ids::DataSetName,
+    store: MysqlStore,
     context: Context,
     schema: Arc<Schema>,
     evidence: Evidence,
@@ -88,7 +89,7 @@ pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> 
     let (planned, chunk_bytes) = (Arc::clone(&schema), store.options.chunk_bytes);
     threads.push(std::thread::spawn(move || plan_chunks(planner, &planned, chunk_bytes, &jobs, &orders)));
     Ok(MysqlDump {
-        name: store.name,
+        store: store.clone(),
         context: context.clone(),
         script: script::Script::default(),
         schema,
@@ -130,6 +131,10 @@ fn schema_facts(schema: &Schema) -> Vec<(String, String)> {
     if !schema.objects.routine_grants.is_empty() {
         facts.push(("routine-grants".into(), schema.objects.routine_grants.len().to_string()));
     }
+    let count = |of: fn(&&crate::schema::Table) -> bool| schema.tables.iter().filter(of).count();
+    let merge = count(|table| table.engine.eq_ignore_ascii_case("MRG_MyISAM"));
+    let counted = [(fits::MERGE_TABLES, merge), (fits::HISTORY_TABLES, count(|table| table.versioned))];
+    facts.extend(counted.into_iter().filter(|(_, count)| *count > 0).map(|(name, count)| (name.to_owned(), count.to_string())));
     if schema.tables.iter().any(|table| table.name.chars().any(char::is_uppercase)) {
         facts.push(("upper-case-names".into(), "yes".into()));
     }
@@ -184,7 +189,12 @@ impl MysqlDump {
                 let path = script::row_path(&table.name, current.chunk, current.parts);
                 self.script.add(current.table, &path);
                 current.parts += 1;
-                self.context.watch.see(Event::Advance { data_set: self.name, verb: Verb::Dump, bytes: bytes.len() as u64, items: rows });
+                self.context.watch.see(Event::Advance {
+                    data_set: self.store.name,
+                    verb: Verb::Dump,
+                    bytes: bytes.len() as u64,
+                    items: rows,
+                });
                 Ok(Some(Part::bytes(path, bytes)))
             }
             Piece::Done(counted) => {
@@ -306,7 +316,9 @@ impl Dump for MysqlDump {
         let mut evidence = std::mem::take(&mut self.evidence);
         evidence.facts.insert("longest-row-bytes".into(), self.longest_row_bytes.to_string());
         let broken = objects::broken::list(&mut self.reader, &self.schema.objects.database, &self.schema.objects)?;
-        let problems = std::mem::take(&mut self.problems).into_iter().chain(broken.iter().map(objects::broken::in_a_set)).collect();
+        let refused = fits::of_a_backup(&self.store, &mut self.reader, &self.schema.server, &evidence)?;
+        let found = std::mem::take(&mut self.problems);
+        let problems = found.into_iter().chain(broken.iter().map(objects::broken::in_a_set)).chain(refused).collect();
         Ok(Verdict { evidence, consistent_at: self.consistent_at, problems })
     }
 }

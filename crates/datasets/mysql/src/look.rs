@@ -4,6 +4,7 @@ use plan::Result;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
 
 use crate::beside::{self, Beside};
+use crate::fits;
 use crate::identity;
 use crate::local_infile;
 use crate::mark;
@@ -14,7 +15,7 @@ use crate::privileges::Grants;
 use crate::quote;
 use crate::rights;
 use crate::schema::read;
-use crate::server::{Server, has_replicas};
+use crate::server::{Replicas, Server};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 
@@ -36,7 +37,7 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         restore.push(Problem::new(Severity::Degrades, format!("{text}: the restore makes it, with the set's character set and collation")));
     }
     backup.extend(owned::hidden_routines(&mut session, &server, &grants, database)?);
-    restore.extend(owned::protected(&mut session, &server, &grants, database)?);
+    restore.extend(fits::of_live(&mut session, &server, &grants, database, road, None)?);
     // What may not be read is told above.
     if let Ok(objects) = read::objects(&mut session, database) {
         let broken = objects::broken::list(&mut session, database, &objects)?;
@@ -68,11 +69,11 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         );
     }
     let (size_bytes, rows) = size(&mut session, database)?;
-    let replicas = server.log_bin && has_replicas(&mut session, &server)?;
+    let replicas = if server.log_bin { Replicas::look(&mut session, &server)? } else { Replicas::No };
     let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
     let mut facts = vec![
         ("binary log".to_owned(), if server.log_bin { "on" } else { "off" }.to_owned()),
-        ("replicas".into(), yes(replicas)),
+        ("replicas".into(), replicas.to_string()),
         ("local_infile".into(), yes(local)),
         ("max_allowed_packet".into(), server.max_allowed_packet_bytes.to_string()),
         ("lower_case_table_names".into(), server.lower_case_table_names.to_string()),

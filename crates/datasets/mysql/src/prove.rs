@@ -9,6 +9,7 @@ use plan::ports::{Context, Event, Road, Verb};
 use plan::{Error, Result};
 
 use crate::chunk::{self, Chunk};
+use crate::limits;
 use crate::objects::Unmade;
 use crate::place::Schemas;
 use crate::record::{Document, Record};
@@ -55,7 +56,8 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
         evidence.warnings = differences(context, wanted, &schema);
     }
     evidence.warnings.extend(unmade.iter().map(Unmade::text));
-    let tallies = read_all(store, context, target, &schema)?;
+    let workers = limits::workers(&mut session, context)?;
+    let tallies = read_all(store, &Context { workers, ..context.clone() }, target, &schema)?;
     evidence.collections.extend(schema.tables.iter().map(|table| table.name.clone()).zip(tallies));
     evidence.facts.insert("version".into(), server.version.to_string());
     Ok(evidence)
@@ -81,10 +83,10 @@ fn differences(context: &Context, wanted: &Schema, found: &Schema) -> Vec<String
 
 /// Counts and digests every table, several chunks at a time.
 fn read_all(store: &MysqlStore, context: &Context, target: &str, schema: &Schema) -> Result<Vec<Tally>> {
-    let (jobs, taken) = bounded::<(usize, Chunk)>(context.workers.max(1));
+    let (jobs, taken) = bounded::<(usize, Chunk)>(context.workers);
     std::thread::scope(|scope| {
         let mut readers = Vec::new();
-        for _ in 0..context.workers.max(1) {
+        for _ in 0..context.workers {
             let taken = taken.clone();
             readers.push(scope.spawn(move || -> Result<Vec<Tally>> {
                 let mut tallies = vec![Tally::default(); schema.tables.len()];

@@ -124,8 +124,8 @@ impl Record {
         if self.name == TABLE { &self.schema } else { &self.name }
     }
 
-    /// Makes the table, and the schema that is for it, if they are not there, and says whose they are.
-    pub(crate) fn create(&self, session: &mut Session, mark: &Mark, live: &str) -> Result<()> {
+    /// Makes the table, and the schema that is for it, if they are not there, and says whose they are, and whether the database was made for it.
+    pub(crate) fn create(&self, session: &mut Session, mark: &Mark, live: &str, is_made: bool) -> Result<()> {
         if self.name == TABLE {
             session
                 .run("make the schema for the previous data", &format!("CREATE DATABASE IF NOT EXISTS {}", quote::name(&self.schema)))?;
@@ -136,8 +136,13 @@ impl Record {
             self.table
         );
         session.run("make the record of the cut-over", &sql)?;
-        self.write(session, Document::Database, &live)?;
-        self.write(session, Document::Mark, mark)
+        session.run("write the record of the cut-over", "START TRANSACTION")?;
+        self.put(session, Document::Database, &live)?;
+        self.put(session, Document::Mark, mark)?;
+        if is_made {
+            self.put(session, Document::Absent, &true)?;
+        }
+        session.run("write the record of the cut-over", "COMMIT").map(drop)
     }
 
     /// That the record is this run's, when it says whose it is: the name of its schema has the end of the run's id only.
@@ -157,6 +162,11 @@ impl Record {
         let (schema, name) = (quote::text(&self.schema), quote::text(&self.name));
         let sql = format!("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {schema} AND TABLE_NAME = {name}");
         Ok(!session.rows("look for the record of the cut-over", &sql)?.is_empty())
+    }
+
+    /// Whether there was no database before the run.
+    pub(crate) fn was_absent(&self, session: &mut Session) -> Result<bool> {
+        Ok(self.is_there(session)? && self.read::<bool>(session, Document::Absent)? == Some(true))
     }
 
     /// How far the run came; `None` when there is no record.

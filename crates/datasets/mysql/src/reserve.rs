@@ -8,7 +8,7 @@ use crate::place::{Keeps, Schemas};
 use crate::privileges::Grants;
 use crate::record::Record;
 use crate::rights;
-use crate::server::{Server, has_replicas};
+use crate::server::{Replicas, Server};
 use crate::session::{Session, Talk};
 use crate::store::{LogBin, MysqlStore};
 
@@ -36,7 +36,7 @@ fn is_logged(store: &MysqlStore, session: &mut Session, server: &Server) -> Resu
     }
     match store.options.log_bin {
         LogBin::Always => Ok(true),
-        LogBin::Auto if has_replicas(session, server)? => Ok(true),
+        LogBin::Auto if Replicas::look(session, server)?.may_be() => Ok(true),
         wish => {
             let may = session.set_if_possible("SESSION sql_log_bin = 0")?;
             if !may && wish == LogBin::Never {
@@ -55,7 +55,7 @@ pub(crate) fn binary_log(store: &MysqlStore, session: &mut Session, server: &Ser
     }
     let is_logged = match store.options.log_bin {
         LogBin::Always => true,
-        LogBin::Auto => has_replicas(session, server)?,
+        LogBin::Auto => Replicas::look(session, server)?.may_be(),
         LogBin::Never => false,
     };
     Ok(Some(if is_logged {

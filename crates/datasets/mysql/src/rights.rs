@@ -21,6 +21,8 @@ pub(crate) enum For {
     Within,
     /// To give privileges on single routines again.
     Routines,
+    /// To make tables of engine MERGE, where the set is loaded.
+    MergeTables,
 }
 
 /// Where it must be given.
@@ -70,7 +72,7 @@ const MYSQL: Option<Kind> = Some(Kind::Mysql);
 const MARIADB: Option<Kind> = Some(Kind::Mariadb);
 
 /// All of them.
-pub(crate) const RIGHTS: [Right; 41] = [
+pub(crate) const RIGHTS: [Right; 42] = [
     // Without these a dump would silently lack triggers, views' definitions or events.
     needed(For::Backup, &["SELECT"]),
     needed(For::Backup, &["SHOW VIEW"]),
@@ -133,6 +135,13 @@ pub(crate) const RIGHTS: [Right; 41] = [
     told(For::Routines, On::Schema, None, &["EXECUTE"], ROUTINES),
     told(For::Routines, On::Schema, None, &["ALTER ROUTINE"], ROUTINES),
     told(For::Routines, On::Schema, None, &[GRANT_OPTION], ROUTINES),
+    Right {
+        of: For::MergeTables,
+        on: On::Schema,
+        only: None,
+        any: &["UPDATE"],
+        without: Without::AskedFor("refused where the set has tables of engine MERGE"),
+    },
 ];
 
 const LOCK_TABLES: &str = "the dump uses one connection only";
@@ -229,6 +238,30 @@ pub(crate) fn for_routines(grants: &Grants, database: &str) -> Option<(String, S
     (!names.is_empty()).then(|| (names.join(", "), grant(grants, &names, database)))
 }
 
+/// Those that are missing for making tables of engine MERGE in a schema (MySQL manual, 18.7; besides those of a restore).
+pub(crate) fn for_merge_tables(grants: &Grants, schema: &str) -> Option<String> {
+    let names: Vec<&str> = missing(grants, For::MergeTables, schema).filter_map(|right| right.any.first().copied()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// The statement that gives them, for the schema that the set is loaded in on a road.
+pub(crate) fn way_out_for_merge_tables(grants: &Grants, live: &str, road: Road) -> String {
+    let names: Vec<&str> =
+        RIGHTS.iter().filter(|right| right.of == For::MergeTables).filter_map(|right| right.any.first().copied()).collect();
+    if road == Road::InPlace { grant(grants, &names, live) } else { beside(grants, live, &names) }
+}
+
+/// The privileges of a kind of server with which definers are kept; one is enough.
+pub(crate) fn keeping_definers(kind: Kind) -> String {
+    let of_kind = |right: &&Right| right.only == Some(kind) && matches!(right.without, Without::Told(DEFINERS));
+    RIGHTS.iter().find(of_kind).map_or_else(String::new, |right| right.any.join(" or "))
+}
+
+/// Whether a user may change nothing in a database: one for backups only.
+pub(crate) fn is_a_reader(grants: &Grants, database: &str) -> bool {
+    ["INSERT", "CREATE", "DROP", "ALTER"].iter().all(|privilege| !grants.on(privilege, database))
+}
+
 /// The statement that gives privileges on a database.
 fn grant(grants: &Grants, names: &[&str], database: &str) -> String {
     format!("GRANT {} ON {}.* TO {}", names.join(", "), quote::name(database), grants.user)
@@ -236,12 +269,19 @@ fn grant(grants: &Grants, names: &[&str], database: &str) -> String {
 
 /// The grant that lets a user make schemas beside a database.
 pub(crate) fn way_out_beside(grants: &Grants, live: &str) -> String {
-    let user = &grants.user;
+    if grants.knows_patterns() {
+        return beside(grants, live, &["ALL"]);
+    }
+    let all: Vec<&str> = RIGHTS.iter().filter(|right| right.of == For::Beside).filter_map(|right| right.any.first().copied()).collect();
+    beside(grants, live, &all)
+}
+
+/// The statement that gives privileges on the schemas beside a database.
+fn beside(grants: &Grants, live: &str, names: &[&str]) -> String {
+    let (list, user) = (names.join(", "), &grants.user);
     if grants.knows_patterns() {
         let pattern = quote::name(&format!("{}\\_\\_%", live.replace('_', "\\_")));
-        return format!("GRANT ALL ON {pattern}.* TO {user}");
+        return format!("GRANT {list} ON {pattern}.* TO {user}");
     }
-    let all = RIGHTS.iter().filter(|right| right.of == For::Beside).filter_map(|right| right.any.first().copied());
-    let list = all.collect::<Vec<_>>().join(", ");
     format!("GRANT {list} ON *.* TO {user} (partial_revokes is ON: there a pattern names no schemas)")
 }

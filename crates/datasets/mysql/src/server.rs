@@ -96,26 +96,61 @@ impl Server {
     }
 }
 
-/// Whether somebody may read the binary log. What may not be looked at counts as a replica.
-pub(crate) fn has_replicas(session: &mut Session, server: &Server) -> Result<bool> {
-    // In a cluster, the log is how the other members get the data.
-    if session.variable("GLOBAL.wsrep_on")?.is_some_and(|on| on == "1") {
-        return Ok(true);
+/// Whether somebody reads the binary log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replicas {
+    Yes,
+    No,
+    /// This user may not look.
+    NotShown,
+}
+
+impl Replicas {
+    /// Whether there may be some.
+    pub(crate) const fn may_be(self) -> bool {
+        !matches!(self, Self::No)
     }
-    let group = "SELECT 1 FROM performance_schema.replication_group_members WHERE MEMBER_ID <> ''";
-    if server.kind == Kind::Mysql
-        && session.rows_if_possible("look for a replication group", group)?.is_some_and(|members| !members.is_empty())
-    {
-        return Ok(true);
-    }
-    let mut registered = None;
-    for sql in ["SHOW REPLICAS", "SHOW SLAVE HOSTS"] {
-        registered = session.rows_if_possible("look for replicas", sql)?;
-        if registered.is_some() {
-            break;
+
+    /// Looks for them.
+    pub(crate) fn look(session: &mut Session, server: &Server) -> Result<Self> {
+        // In a cluster, the log is how the other members get the data.
+        if session.variable("GLOBAL.wsrep_on")?.is_some_and(|on| on == "1") {
+            return Ok(Self::Yes);
         }
+        let group = "SELECT 1 FROM performance_schema.replication_group_members WHERE MEMBER_ID <> ''";
+        let mut shown = Vec::new();
+        if server.kind == Kind::Mysql {
+            // Who may not read that table sees them by the other two.
+            shown.extend(session.rows_if_possible("look for a replication group", group)?.map(|members| !members.is_empty()));
+        }
+        let mut registered = None;
+        for sql in ["SHOW REPLICAS", "SHOW SLAVE HOSTS"] {
+            registered = session.rows_if_possible("look for replicas", sql)?.map(|replicas| !replicas.is_empty());
+            if registered.is_some() {
+                break;
+            }
+        }
+        // Those who may not see others see themselves.
+        let reading = "SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
+        let reading = session.rows_if_possible("look for replicas", reading)?.map(|replicas| !replicas.is_empty());
+        shown.extend(registered);
+        shown.extend(reading);
+        Ok(if shown.contains(&true) {
+            Self::Yes
+        } else if registered.is_none() || reading.is_none() {
+            Self::NotShown
+        } else {
+            Self::No
+        })
     }
-    let reading = "SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'";
-    let reading = session.rows_if_possible("look for replicas", reading)?;
-    Ok(registered.is_none_or(|replicas| !replicas.is_empty()) || reading.is_none_or(|replicas| !replicas.is_empty()))
+}
+
+impl std::fmt::Display for Replicas {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Yes => "yes",
+            Self::No => "no",
+            Self::NotShown => "not shown to this user",
+        })
+    }
 }

@@ -4,10 +4,13 @@
 //! statement's text into an error: it may hold data.
 
 mod answer;
+mod giving_way;
+mod login;
 mod variables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use line::{Line, Waiting};
 use mysql::prelude::Queryable;
@@ -19,6 +22,8 @@ use crate::asker::Asker;
 use crate::secure::EndsTls;
 
 pub(crate) use answer::Answer;
+use giving_way::GivingWay;
+use login::login_error;
 
 /// Called with every changing statement before it runs; an error stops the work there.
 pub(crate) type Hook = Arc<dyn Fn(&str) -> Result<()> + Send + Sync>;
@@ -35,6 +40,9 @@ pub(crate) enum Talk {
 /// The `sql_mode` of every session: zero values and ids are taken literally, invalid dates are taken as they were stored.
 pub(crate) const SQL_MODE: &str = "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES";
 
+/// How long a lock is tried for when half of a swap is done.
+const INSISTING: Duration = Duration::from_secs(120);
+
 /// Server error codes that this program acts on (MySQL Server Error Message Reference).
 pub(crate) mod code {
     pub(crate) const DB_ACCESS_DENIED: u16 = 1044;
@@ -43,6 +51,8 @@ pub(crate) mod code {
     pub(crate) const TABLE_ACCESS_DENIED: u16 = 1142;
     pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
     pub(crate) const SPECIFIC_ACCESS_DENIED: u16 = 1227;
+    /// Ended by a `KILL QUERY`.
+    pub(crate) const INTERRUPTED: u16 = 1317;
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
     pub(crate) const NO_SUCH_DEFINER: u16 = 1449;
     pub(crate) const ACCESS_DENIED_SOCKET: u16 = 1698;
@@ -62,6 +72,7 @@ pub(crate) struct Session {
     hook: Option<Hook>,
     asker: Option<Arc<Asker>>,
     line: Option<Line>,
+    giving_way: Option<Arc<GivingWay>>,
 }
 
 /// Logs in; over the network, through a line.
@@ -92,7 +103,7 @@ impl Session {
             line.set_peer(Arc::clone(&asker) as Arc<dyn line::Peer>);
             asker
         });
-        let mut session = Self { conn, hook, asker, line };
+        let mut session = Self { conn, hook, asker, line, giving_way: None };
         let names = match talk {
             Talk::Text => "utf8mb4",
             Talk::Rows => "binary",
@@ -150,6 +161,16 @@ impl Session {
     /// A signal waits for the statements of this session: they are short, and better not torn.
     pub(crate) fn be_patient(&self) {
         self.asker.iter().for_each(|asker| asker.be_patient());
+    }
+
+    /// Nobody waits for long behind a changing statement of this session: one that waits for a lock gives way, and is tried again for `limit`.
+    pub(crate) fn give_way(&mut self, address: &Address, limit: Duration) {
+        self.giving_way = Some(Arc::new(GivingWay::new(address.clone(), limit)));
+    }
+
+    /// What is begun is to be ended: locks are tried for longer, and others still wait for moments only.
+    pub(crate) fn insist(&mut self) {
+        self.giving_way = self.giving_way.take().map(|giving_way| Arc::new(giving_way.for_as_long_as(INSISTING)));
     }
 
     /// Makes a database this session's default.
@@ -212,6 +233,31 @@ impl Session {
         if let Some(hook) = &self.hook {
             hook(sql)?;
         }
+        let Some(giving_way) = self.giving_way.clone() else { return self.once(what, sql) };
+        let begin = Instant::now();
+        loop {
+            let (outcome, is_ended) = giving_way.watched(self.id(), || self.once(what, sql));
+            if is_ended {
+                // An end that came late hits the next statement: that is this one.
+                self.rows_if_possible("go on after a wait", "DO 1")?;
+            }
+            match outcome? {
+                Err(error) if is_ended && error.code == code::INTERRUPTED && begin.elapsed() < giving_way.limit => {
+                    std::thread::sleep(giving_way::PAUSE);
+                }
+                Err(error) if is_ended && error.code == code::INTERRUPTED => {
+                    return Ok(Err(mysql::MySqlError {
+                        code: code::LOCK_WAIT_TIMEOUT,
+                        message: "the lock was not had in time".into(),
+                        ..error
+                    }));
+                }
+                outcome => return Ok(outcome),
+            }
+        }
+    }
+
+    fn once(&mut self, what: &str, sql: &str) -> Result<std::result::Result<u64, mysql::MySqlError>> {
         let _waiting = self.waiting();
         match self.conn.query_drop(sql) {
             Ok(()) => Ok(Ok(self.conn.affected_rows())),
@@ -300,40 +346,6 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
     match line {
         Some(line) => line.explain(error),
         None => error,
-    }
-}
-
-/// An error while logging in.
-fn login_error(address: &Address, error: mysql::Error) -> Error {
-    let place = address.server();
-    match &error {
-        mysql::Error::MySqlError(refusal) => match refusal.code {
-            code::ACCESS_DENIED | code::ACCESS_DENIED_SOCKET => {
-                Error::refused(format!("{place} refuses the login of user {:?}", address.user))
-                    .because(error)
-                    .hint("Check user name and password.")
-            }
-            code::DB_ACCESS_DENIED => Error::refused(format!("user {:?} may not use the database", address.user))
-                .because(error)
-                .hint(format!("GRANT ALL ON {}.* TO that user.", crate::quote::name(&address.database))),
-            code::UNKNOWN_DATABASE => Error::refused(format!("there is no database {:?} on {place}", address.database))
-                .because(error)
-                .hint("Check the database in the address. If it was dropped, `restore` makes it again."),
-            _ => Error::transient(format!("{place} does not accept the connection")).because(error),
-        },
-        mysql::Error::TlsError(_) => Error::refused(format!("no TLS connection with {place}"))
-            .because(error)
-            .hint("Check the TLS mode, the CA and the client certificate."),
-        // A server that does not want to tell which users it has asks for any way to log in for one that it does not know.
-        mysql::Error::DriverError(mysql::DriverError::UnknownAuthPlugin(plugin)) => {
-            let hint = format!(
-                "It asks for the way {plugin}, which this program does not know: check the user's name, or give the user another way."
-            );
-            Error::refused(format!("{place} refuses the login of user {:?}", address.user)).because(error).hint(hint)
-        }
-        _ => Error::transient(format!("cannot reach {place}"))
-            .because(error)
-            .hint("Check that the server runs and that the address is right."),
     }
 }
 

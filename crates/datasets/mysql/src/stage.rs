@@ -14,6 +14,7 @@ use plan::{Error, Result};
 
 use crate::cut_over::in_place;
 use crate::dump::SCHEMA_PATH;
+use crate::limits;
 use crate::load::Definitions;
 use crate::local_infile;
 use crate::mark;
@@ -52,6 +53,8 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
         session.run(&format!("make table {:?}", table.name), &definition.create)?;
     }
     let local = !store.options.insert_only && local_infile::open(&mut session, schemas, &record)?;
+    let workers = limits::workers(&mut session, context)?;
+    let context = &Context { workers, ..context.clone() };
     let loaded = load(store, context, schemas, snapshot, &schema, local);
     let put_back = if schemas.keeps_previous() { local_infile::put_back(&mut session, &record) } else { Ok(()) };
     loaded.and(put_back)?;
@@ -115,7 +118,7 @@ fn prepare_side(session: &mut Session, schemas: &Schemas, record: &Record, schem
                 .hint("Go on with `resume`, or take it back with `undo`."));
         }
     }
-    record.create(session, mark, &schemas.live)?;
+    record.create(session, mark, &schemas.live, false)?;
     record.write_with_state(session, Document::Set, schema, State::Staging)?;
     drop_schema(session, &schemas.stage)?;
     let (charset, collation) = (&schema.objects.charset, &schema.objects.collation);
@@ -159,7 +162,7 @@ fn load(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn
     let (parts, taken) = crossbeam_channel::bounded::<(usize, Entry)>(1);
     std::thread::scope(|scope| {
         let mut loaders = Vec::new();
-        for _ in 0..context.workers.max(1) {
+        for _ in 0..context.workers {
             let taken = taken.clone();
             loaders.push(scope.spawn(move || rows::load_parts(store, context, schemas, snapshot, schema, local, &taken)));
         }
@@ -211,7 +214,7 @@ fn add_keys(store: &MysqlStore, context: &Context, schemas: &Schemas, schema: &S
         }
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..context.workers.max(1)).map(|_| scope.spawn(add)).collect();
+        let workers: Vec<_> = (0..context.workers).map(|_| scope.spawn(add)).collect();
         workers
             .into_iter()
             .map(|worker| worker.join().unwrap_or_else(|_| Err(Error::failed("a worker ended early"))))

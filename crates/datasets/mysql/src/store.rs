@@ -1,5 +1,7 @@
 //! The data set and how its sessions are opened; its verbs are listed in `data_set.rs`.
 
+use std::time::Duration;
+
 use plan::Result;
 use plan::ids::DataSetName;
 
@@ -42,6 +44,7 @@ impl Default for Options {
 }
 
 /// A database on MySQL or MariaDB.
+#[derive(Clone)]
 pub struct MysqlStore {
     pub(crate) name: DataSetName,
     pub(crate) address: Address,
@@ -71,6 +74,7 @@ impl MysqlStore {
     pub(crate) fn restoring(&self, talk: Talk, schemas: &Schemas, database: Option<&str>) -> Result<Session> {
         let mut session = self.session(talk, database)?;
         session.set(&format!("SESSION lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}", self.options.lock_wait_seconds))?;
+        session.give_way(&self.address, Duration::from_secs(self.options.lock_wait_seconds.into()));
         session.allow_what_was_allowed()?;
         if !schemas.logged {
             session.set("SESSION sql_log_bin = 0")?;

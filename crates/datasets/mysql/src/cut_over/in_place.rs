@@ -42,14 +42,13 @@ pub(crate) fn begin(store: &MysqlStore, context: &Context, schemas: &Schemas, sc
 
 /// The record, with the set in it; the database, if there is none.
 fn prepare(store: &MysqlStore, swap: &mut Swap<'_>, schema: &Schema) -> Result<State> {
-    if swap.schemas.is_within() {
-        // The record is in it, so it cannot say that there was none.
-        if !read::exists(&mut swap.session, &swap.schemas.live)? {
-            swap.create_database(&schema.objects)?;
-        }
+    // The record is in it.
+    let is_made = swap.schemas.is_within() && !read::exists(&mut swap.session, &swap.schemas.live)?;
+    if is_made {
+        swap.create_database(&schema.objects)?;
     }
     let mark = Mark::of(swap.context, store.name, MarkRole::Previous);
-    swap.record.create(&mut swap.session, &mark, &swap.schemas.live)?;
+    swap.record.create(&mut swap.session, &mark, &swap.schemas.live, is_made)?;
     swap.record.write_with_state(&mut swap.session, Document::Set, schema, State::Staging)?;
     // What an undo of an earlier load took out of the live database.
     let aside = swap.schemas.aside();

@@ -13,6 +13,7 @@ use plan::{Class, Error, Result};
 use super::lookout::Lookout;
 use super::moment::{self, Hands, Way};
 use crate::blockers;
+use crate::limits;
 use crate::owned;
 use crate::privileges::Grants;
 use crate::quote;
@@ -59,9 +60,14 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
     let backup_lock = server.kind == Kind::Mysql && lock_for_backup(store, &mut guard)?;
     hold_all(context, &mut guard, database, &tables, limit)?;
     let mut workers = Vec::new();
-    for _ in 0..context.workers.max(1) {
-        workers.push(store.session(Talk::Rows, Some(database))?);
+    for _ in 0..limits::workers(&mut reader, context)? {
+        match store.session(Talk::Rows, Some(database)) {
+            // Somebody else has come in between: fewer do it, too.
+            Err(error) if !workers.is_empty() && error.class() == Class::Transient => break,
+            opened => workers.push(opened?),
+        }
     }
+    facts.insert("connections".into(), workers.len().to_string());
     let planner = store.session(Talk::Rows, Some(database))?;
     let victims = workers.iter().chain([&planner, &guard]).map(Session::id).collect();
     let lookout = Lookout::begin(store, &tables, victims)?;

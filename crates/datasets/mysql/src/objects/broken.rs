@@ -10,6 +10,7 @@ use plan::ports::{Problem, Severity};
 
 use super::Unmade;
 use crate::quote;
+use crate::schema::literals::Writing;
 use crate::schema::{Object, ObjectKind, Objects};
 use crate::session::{Session, code};
 
@@ -74,7 +75,8 @@ fn triggers(session: &mut Session, database: &str, triggers: &[Object]) -> Resul
         columns.insert((record.text(0)?, record.text(2)?.to_lowercase()));
     }
     let is_there = |trigger: &Object, column: &str| columns.contains(&(trigger.name.clone(), column.to_lowercase()));
-    let missing = |trigger: &Object| named_columns(&trigger.create).into_iter().find(|column| !is_there(trigger, column));
+    let writing = |trigger: &Object| Writing::of(trigger.sql_mode.as_deref().unwrap_or_default());
+    let missing = |trigger: &Object| named_columns(&trigger.create, writing(trigger)).into_iter().find(|column| !is_there(trigger, column));
     Ok(triggers
         .iter()
         .filter_map(|trigger| {
@@ -84,19 +86,20 @@ fn triggers(session: &mut Session, database: &str, triggers: &[Object]) -> Resul
 }
 
 /// The columns that a trigger's body names as `NEW.column` and `OLD.column`, outside of texts and comments.
-fn named_columns(create: &str) -> Vec<String> {
+fn named_columns(create: &str, writing: Writing) -> Vec<String> {
     let mut columns = Vec::new();
     let mut rest = create;
     let mut before = ' ';
     while let Some(character) = rest.chars().next() {
         let step = match character {
-            '\'' | '"' => end_of_text(rest, character),
-            '`' => end_of_name(rest),
+            '`' => end_of_name(rest, character),
+            '"' if writing.names_in_double_quotes => end_of_name(rest, character),
+            '\'' | '"' => end_of_text(rest, character, writing.plain_backslash),
             '#' => rest.find('\n').unwrap_or(rest.len()),
             '-' if rest.starts_with("-- ") => rest.find('\n').unwrap_or(rest.len()),
             '/' if rest.starts_with("/*") && !rest.starts_with("/*!") => rest.find("*/").map_or(rest.len(), |at| at + 2),
             _ if !is_of_word(before) => {
-                columns.extend(column_of_row(rest));
+                columns.extend(column_of_row(rest, writing));
                 character.len_utf8()
             }
             _ => character.len_utf8(),
@@ -108,15 +111,16 @@ fn named_columns(create: &str) -> Vec<String> {
 }
 
 /// `NEW.column` or `` NEW.`column` `` at the beginning of a text.
-fn column_of_row(text: &str) -> Option<String> {
+fn column_of_row(text: &str, writing: Writing) -> Option<String> {
     let (row, rest) = text.split_at_checked(3)?;
     if !ROWS.iter().any(|word| row.eq_ignore_ascii_case(word)) {
         return None;
     }
     let name = rest.trim_start().strip_prefix('.')?.trim_start();
-    if name.starts_with('`') {
-        let quoted = name.get(..end_of_name(name))?;
-        return Some(quoted.get(1..quoted.len().checked_sub(1)?)?.replace("``", "`"));
+    let quote = name.chars().next().filter(|first| *first == '`' || (*first == '"' && writing.names_in_double_quotes));
+    if let Some(quote) = quote {
+        let quoted = name.get(..end_of_name(name, quote))?;
+        return Some(quoted.get(1..quoted.len().checked_sub(1)?)?.replace(&format!("{quote}{quote}"), &quote.to_string()));
     }
     let end = name.find(|character| !is_of_word(character)).unwrap_or(name.len());
     name.get(..end).filter(|name| !name.is_empty()).map(str::to_owned)
@@ -127,10 +131,10 @@ fn is_of_word(character: char) -> bool {
 }
 
 /// Where a text in quotes ends.
-fn end_of_text(text: &str, quote: char) -> usize {
+fn end_of_text(text: &str, quote: char, plain_backslash: bool) -> usize {
     let mut characters = text.char_indices().skip(1);
     while let Some((at, character)) = characters.next() {
-        if character == '\\' {
+        if character == '\\' && !plain_backslash {
             characters.next();
         } else if character == quote {
             return at + 1;
@@ -139,13 +143,13 @@ fn end_of_text(text: &str, quote: char) -> usize {
     text.len()
 }
 
-/// Where a name in backticks ends; a doubled one begins the next piece at once, which is part of it.
-fn end_of_name(text: &str) -> usize {
+/// Where a name in quotes ends; a doubled one begins the next piece at once, which is part of it.
+fn end_of_name(text: &str, quote: char) -> usize {
     let mut end = text.len();
     let mut characters = text.char_indices().skip(1).peekable();
     while let Some((at, character)) = characters.next() {
-        if character == '`' {
-            if characters.peek().is_some_and(|(_, next)| *next == '`') {
+        if character == quote {
+            if characters.peek().is_some_and(|(_, next)| *next == quote) {
                 characters.next();
                 continue;
             }
@@ -183,10 +187,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_mode_says_what_a_quote_is() {
+        let body = "SET NEW.a = 'it''s NEW.no \\', NEW.\"b\"\"c\" = 'NEW.no'";
+        assert_eq!(named_columns(body, Writing::of("ANSI_QUOTES,NO_BACKSLASH_ESCAPES")), ["a", "b\"c"]);
+    }
+
+    #[test]
     fn columns_of_rows_are_found_and_nothing_in_texts_and_comments() {
         let body = "CREATE TRIGGER `NEW.x` BEFORE INSERT ON t FOR EACH ROW BEGIN\n-- NEW.no\n# NEW.no\n/* OLD.no */ SET NEW.a = OLD . `b``c`, new.d=1, \
                     @x = 'NEW.no', @y = \"it\\\"s NEW.no\"; SET RENEW.no = 1, t.NEW.no = 2; END";
-        assert_eq!(named_columns(body), ["a", "b`c", "d"]);
-        assert!(named_columns("CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW SET @a = 'é', @b = NEW").is_empty());
+        assert_eq!(named_columns(body, Writing::default()), ["a", "b`c", "d"]);
+        assert!(named_columns("CREATE TRIGGER t BEFORE INSERT ON t FOR EACH ROW SET @a = 'é', @b = NEW", Writing::default()).is_empty());
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{drop_all, existing, set_defaults, settings};
 use crate::quote;
+use crate::rights;
 use crate::schema::{Object, ObjectKind, Objects};
 use crate::server::Kind;
 use crate::session::{SQL_MODE, Session, code};
@@ -152,7 +153,7 @@ fn make(
     let what = format!("make {} {:?}", object.kind.word(), object.name);
     let why = match session.refusal(&what, &object.create)? {
         Some(error) if matches!(error.code, code::SPECIFIC_ACCESS_DENIED | code::NO_SUCH_DEFINER) => {
-            without_definer(session, tell, object, &what)?
+            without_definer(session, tell, kind, object, &what)?
         }
         why => why,
     };
@@ -162,14 +163,21 @@ fn make(
 }
 
 /// Makes it for the current user, where the privilege to name another is missing.
-fn without_definer(session: &mut Session, tell: &mut dyn FnMut(&str), object: &Object, what: &str) -> Result<Option<mysql::MySqlError>> {
+fn without_definer(
+    session: &mut Session,
+    tell: &mut dyn FnMut(&str),
+    kind: Kind,
+    object: &Object,
+    what: &str,
+) -> Result<Option<mysql::MySqlError>> {
     let refused = session.refusal(what, &strip_definer(&object.create))?;
     if refused.is_none() {
         tell(&format!(
-            "{} {:?} now belongs to the user of this program instead of {}: it lacks the privilege to keep definers (SET_ANY_DEFINER, SET_USER_ID, SET USER or SUPER)",
+            "{} {:?} now belongs to the user of this program instead of {}: it lacks the privilege to keep definers ({})",
             object.kind.word(),
             object.name,
-            object.definer
+            object.definer,
+            rights::keeping_definers(kind)
         ));
     }
     Ok(refused)

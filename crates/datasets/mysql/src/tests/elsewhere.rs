@@ -6,8 +6,9 @@ use mysql::prelude::Queryable;
 use plan::Class;
 use plan::ports::{DataSet, Discard, Road, Severity, Undone};
 
+use super::crash::hook_that_dies;
 use super::kit::{KINDS, all_of, assert_same, context, keep, root, run, server, side_schemas, stage, store, store_as, try_keep};
-use crate::Options;
+use crate::{Address, MysqlStore, Options};
 
 const SET: &str = "
 CREATE DATABASE `system` CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;;
@@ -70,8 +71,61 @@ fn a_user_of_one_schema_restores_it_when_it_was_dropped() {
         assert_eq!(store.look(&context).unwrap().road, Road::InPlace);
         let place = stage(&store, &context, &held, &kept, Road::InPlace);
         assert_eq!(rows(&mut conn), before);
+        // Undone, there is none again; what somebody put into it stays.
+        for somebody in [false, true] {
+            let there = |conn: &mut mysql::Conn| {
+                conn.query_first::<u8, _>("SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = 'system'").unwrap()
+            };
+            store.undo(&context, &place).unwrap();
+            if somebody {
+                conn.query_drop("CREATE TABLE `system`.own (id INT)").unwrap();
+            }
+            store.discard(&context, &place, Discard::Staged).unwrap();
+            assert_eq!(there(&mut conn).is_some(), somebody, "{kind:?}");
+            if somebody {
+                conn.query_drop("DROP DATABASE `system`").unwrap();
+            }
+            assert_eq!(place, stage(&store, &context, &held, &kept, Road::InPlace));
+        }
         store.discard(&context, &place, Discard::Previous).unwrap();
         assert_eq!(rows(&mut conn), before);
+    }
+}
+
+#[test]
+fn a_database_that_was_absent_is_absent_again_wherever_a_load_in_place_died() {
+    for kind in KINDS {
+        let server = server(kind, &["--log-bin-trust-function-creators=1"]);
+        let mut conn = root(&server, None);
+        run(&mut conn, SET);
+        run(&mut conn, "CREATE USER app@'%' IDENTIFIED BY 'pw';;\nGRANT ALL ON `system`.* TO app@'%'");
+        let (context, (held, kept)) = (context("1"), keep(&store(&server, "system"), &context("1")));
+        conn.query_drop("DROP DATABASE `system`").unwrap();
+        for user in ["root", "app"] {
+            let password = if user == "root" { server.password() } else { "pw" };
+            let of = |options: Options| {
+                let address = format!("mysql2://{user}:{password}@127.0.0.1:{}/system", server.port());
+                MysqlStore::new(plan::ids::DataSetName::SystemDatabase, Address::parse(&address).unwrap(), options)
+            };
+            let whole = of(Options::default());
+            let limits: &[usize] = if user == "app" { &[0, 1, 5, 9, 10, 11, 14, 18, 24, 40, 1000] } else { &[0, 3, 9, 14, 20, 1000] };
+            for &limit in limits {
+                let place = whole.reserve(&context, &kept, Road::InPlace).unwrap();
+                let dying = of(Options { hook: Some(hook_that_dies(limit)), ..Options::default() });
+                let outcome = dying.stage(&context, &place, held.clone(), &kept);
+                whole.undo(&context, &place).unwrap();
+                whole.discard(&context, &place, Discard::Staged).unwrap();
+                let left: Option<String> =
+                    conn.query_first("SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'system%'").unwrap();
+                // Between the database and the record in it, nothing says whose it is.
+                let is_unsaid = user == "app" && (1..=9).contains(&limit);
+                assert!(left.is_none() || is_unsaid, "{kind:?} {user} {limit}: {left:?}");
+                conn.query_drop("DROP DATABASE IF EXISTS `system`").unwrap();
+                if outcome.is_ok() {
+                    break;
+                }
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use mysql::Conn;
 use mysql::prelude::Queryable;
 use plan::ports::{DataSet, Discard, Road};
 
-use super::kit::{Heard, SERVERS, context, keep, root, run, server, stage, store_with};
+use super::kit::{Heard, SERVERS, context, keep, root, run, server, stage, store_with, without_implied_charset};
 use crate::Options;
 
 /// Schemas for each server.
@@ -190,7 +190,7 @@ fn objects(dice: &mut Dice, conn: &mut Conn, made: &[Made]) {
 }
 
 /// What the server's own dump client says, line by line.
-fn oracle(server: &Mysql) -> Vec<String> {
+pub(super) fn oracle(server: &Mysql) -> Vec<String> {
     let mut conn = root(server, Some("system"));
     let mut command: Command = server.dump_client();
     if !server.kind().is_mariadb() {
@@ -214,11 +214,8 @@ fn oracle(server: &Mysql) -> Vec<String> {
     let output = command.args(["--force", "system"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("CREATE TABLE"), "{}", String::from_utf8_lossy(&output.stderr));
-    // MySQL notes whether a column's character set was written out, which the collation says too. A table without a key has no order.
-    let written = |line: &str| -> String {
-        line.split(" CHARACTER SET ").map(|piece| piece.split_once(" COLLATE").map_or(piece, |(_, rest)| rest)).collect()
-    };
-    let mut lines: Vec<String> = text.lines().map(written).collect();
+    // A table without a key has no order.
+    let mut lines: Vec<String> = text.lines().map(without_implied_charset).collect();
     // It rounds these.
     let floats =
         "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'system' AND DATA_TYPE IN ('float', 'double')";
@@ -250,7 +247,7 @@ fn checksums(server: &Mysql, conn: &mut Conn) -> Vec<String> {
     tables.iter().map(sum).collect()
 }
 
-fn assert_same(wanted: &[String], found: &[String], what: &str) {
+pub(super) fn assert_same(wanted: &[String], found: &[String], what: &str) {
     let only = |these: &[String], those: &[String]| -> Vec<String> { these.iter().filter(|line| !those.contains(line)).cloned().collect() };
     let (lost, new) = (only(wanted, found), only(found, wanted));
     assert!(lost.is_empty() && new.is_empty() && wanted.len() == found.len(), "{what}\nlost: {lost:#?}\nnew: {new:#?}");

@@ -242,3 +242,23 @@ fn a_set_of_10_11_goes_to_11_8_with_its_history_and_sequences() {
     };
     assert_same(&of_rows(&from), &of_rows(&to), "on the newer server");
 }
+
+#[test]
+fn a_server_that_takes_no_history_says_so_before_anything_is_touched() {
+    for kind in [MysqlKind::Mariadb, MysqlKind::NewerMariadb] {
+        let server = server(kind, &["--secure-timestamp=YES"]);
+        let mut conn = root(&server, None);
+        run(&mut conn, "CREATE DATABASE `system`;;\nCREATE TABLE `system`.t (id INT PRIMARY KEY) WITH SYSTEM VERSIONING");
+        let store = store(&server, "system");
+        let (_, kept) = keep(&store, &context("1"));
+        let doctor = store.look(&context("1")).unwrap().restore_problems;
+        for said in [kept.problems.clone(), store.fits(&context("1"), &kept, Road::SideCopy).unwrap(), doctor] {
+            let told = said.iter().find(|problem| problem.text.contains("secure_timestamp is YES")).unwrap_or_else(|| panic!("{said:?}"));
+            assert_eq!(told.severity, Severity::Blocks);
+        }
+        run(&mut conn, "ALTER TABLE `system`.t DROP SYSTEM VERSIONING");
+        let (held, kept) = keep(&store, &context("1"));
+        assert!(kept.problems.is_empty(), "{:?}", kept.problems);
+        stage(&store, &context("1"), &held, &kept, Road::SideCopy);
+    }
+}

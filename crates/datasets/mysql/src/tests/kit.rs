@@ -242,7 +242,7 @@ pub(super) fn all_of(server: &Mysql, database: &str) -> BTreeMap<String, String>
 }
 
 /// MySQL notes whether a column's character set was written out; `SHOW CREATE TABLE` then repeats it. The collation says it too.
-fn without_implied_charset(create: &str) -> String {
+pub(super) fn without_implied_charset(create: &str) -> String {
     let mut pieces = create.split(" CHARACTER SET ");
     let mut out = pieces.next().unwrap().to_owned();
     for piece in pieces {

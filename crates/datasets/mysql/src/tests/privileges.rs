@@ -112,6 +112,8 @@ fn definers_are_remapped_with_a_warning_where_they_may_not_be_kept() {
         store.cut_over(&context, &place).unwrap();
         let warnings = heard.0.lock().unwrap().clone();
         assert_eq!(warnings.iter().filter(|text| text.contains("root@")).count(), 5, "{warnings:?}");
+        let name = if kind == MysqlKind::Mysql { "SET_ANY_DEFINER" } else { "(SET USER or SUPER)" };
+        assert!(warnings.iter().filter(|text| text.contains("root@")).all(|text| text.contains(name)), "{warnings:?}");
         let after = all_of(&server, "system");
         assert!(before.keys().eq(after.keys()), "{after:?}");
         for name in ["TRIGGER fill", "VIEW totals", "PROCEDURE p", "FUNCTION f", "EVENT e"] {

@@ -87,7 +87,8 @@ fn each_privilege_of_a_backup_is_missed_before_it_begins() {
         let store = as_user(&server, "backup");
         let told = look(&store).backup_problems;
         assert!(told.is_empty(), "{kind:?}: {told:?}");
-        assert!(keep(&store, &context("1")).1.problems.is_empty());
+        let kept = keep(&store, &context("1")).1.problems;
+        assert!(matches!(&kept[..], [one] if one.severity == Severity::Note && one.text.contains("may read `system` only")), "{kept:?}");
         for right in of(kind, For::Backup) {
             let name = right.any[0];
             run(&mut conn, &change("REVOKE", right, "backup"));
@@ -184,6 +185,42 @@ fn each_privilege_of_a_restore_is_missed_before_anything_is_touched() {
 }
 
 #[test]
+fn the_privilege_of_merge_tables_is_missed_before_anything_is_touched() {
+    for (of_server, kind) in KINDS {
+        let (server, mut conn) = made(of_server);
+        let merge = "CREATE TABLE m1 (id INT NOT NULL, KEY (id)) ENGINE=MyISAM;;\nINSERT INTO m1 VALUES (1);;\n\
+                     CREATE TABLE m (id INT NOT NULL, KEY (id)) ENGINE=MERGE UNION=(m1) INSERT_METHOD=LAST";
+        run(&mut conn, merge);
+        let (held, kept) = keep(&store(&server, "system"), &context("1"));
+        user_with(&mut conn, "restore", kind, &[For::Backup, For::Restore, For::Beside]);
+        let (store, live) = (as_user(&server, "restore"), all_of(&server, "system"));
+        for road in [Road::SideCopy, Road::InPlace] {
+            if road == Road::InPlace {
+                of(kind, For::Beside).for_each(|right| run(&mut conn, &change("REVOKE", right, "restore")));
+                of(kind, For::Within).for_each(|right| run(&mut conn, &change("GRANT", right, "restore")));
+                run(&mut conn, "REVOKE UPDATE ON `system\\_\\_%`.* FROM restore@'%'");
+            }
+            let told = store.fits(&context("1"), &kept, road).unwrap();
+            let blocking: Vec<_> = told.iter().filter(|problem| problem.severity == Severity::Blocks).collect();
+            assert!(
+                matches!(&blocking[..], [one] if one.text.contains("lacks UPDATE on") && one.text.contains("MERGE")),
+                "{kind:?}: {told:?}"
+            );
+            let doctor = look(&store).restore_problems;
+            assert!(doctor.iter().any(|problem| problem.way_out == blocking[0].way_out), "{kind:?}: {doctor:?}");
+            assert_same(&live, &all_of(&server, "system"), "nothing was touched");
+            run(&mut conn, blocking[0].way_out.as_ref().unwrap());
+            assert_eq!(blocks(&store.fits(&context("1"), &kept, road).unwrap()), Vec::<&str>::new());
+            let place = stage(&store, &context("1"), &held, &kept, road);
+            store.cut_over(&context("1"), &place).unwrap();
+            store.undo(&context("1"), &place).unwrap();
+            assert_same(&live, &all_of(&server, "system"), "undone");
+            store.discard(&context("1"), &place, Discard::Staged).unwrap();
+        }
+    }
+}
+
+#[test]
 fn roles_patterns_and_columns_are_read_as_the_server_reads_them() {
     for (of_server, kind) in KINDS {
         let (server, mut conn) = made(of_server);
@@ -230,10 +267,12 @@ fn the_documentation_has_the_list() {
             For::Beside => "restore beside the live data",
             For::Within => "restore in place, without a schema beside",
             For::Routines => "privileges on single routines",
+            For::MergeTables => "restore of tables of engine MERGE",
         };
         let on = match (right.on, right.of) {
             (On::Everything, _) => "`*.*`",
             (On::Schema, For::Beside) => "`system\\_\\_%`",
+            (On::Schema, For::MergeTables) => "`system\\_\\_%`; in place: the database",
             (On::Schema, _) => "the database",
         };
         let only = right.only.map_or("both", Kind::display);

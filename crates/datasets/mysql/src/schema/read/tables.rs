@@ -28,6 +28,18 @@ pub(super) fn names_of(session: &mut Session, database: &str, condition: &str) -
     Ok(names)
 }
 
+/// Whether there are tables of engine MERGE.
+pub(crate) fn has_merge_tables(session: &mut Session, database: &str) -> Result<bool> {
+    let sql =
+        format!("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} AND ENGINE = 'MRG_MyISAM' LIMIT 1", quote::text(database));
+    Ok(!session.rows("look for tables of engine MERGE", &sql)?.is_empty())
+}
+
+/// Whether there are tables that keep their history.
+pub(crate) fn has_history(session: &mut Session, database: &str) -> Result<bool> {
+    Ok(!names_of(session, database, "= 'SYSTEM VERSIONED'")?.is_empty())
+}
+
 struct Listed {
     name: String,
     versioned: bool,
