@@ -25,6 +25,7 @@ use plan::{Error, Result};
 use toml::Value;
 
 pub(crate) use example::{document as example_document, example};
+pub(crate) use keys::WORKERS_MAX;
 pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
 pub(crate) use shown::{Shown, ShownOrigin};
 pub(crate) use validate::check_name;

@@ -12,6 +12,7 @@ mod mysql;
 mod one_part;
 mod pgbouncer;
 mod port;
+pub mod porta;
 mod postgres;
 mod process;
 mod programs;

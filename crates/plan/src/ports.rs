@@ -13,7 +13,7 @@ mod synchronise;
 mod watch;
 mod writers;
 
-pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Undone, Verdict};
+pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
 pub use mark::{Mark, MarkRole};

@@ -7,6 +7,7 @@
 
 mod client;
 mod config;
+mod empty;
 mod error;
 mod exec;
 pub mod find;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use plan::evidence;
@@ -33,6 +34,8 @@ pub struct Hands {
     pub copies_journal: bool,
     /// The name of this machine, for manifests.
     pub host: String,
+    /// How long to rest before what failed for a while is done once more, as far as that changes nothing that is live; as often as there are rests.
+    pub rests: Vec<Duration>,
 }
 
 impl Hands {
@@ -102,6 +105,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
         }
         Action::Synchronise { task } => {
             hands.synchronise.synchronise(&hands.context, *task)?;
+            Ok(Output::Done)
+        }
+        Action::RestartReaders { readers } => {
+            hands.writers.restart(&hands.context, readers)?;
             Ok(Output::Done)
         }
         Action::ReleaseWriters { noted } => {

@@ -47,7 +47,8 @@ pub(crate) enum Kind {
     Command,
     /// One of these words.
     Word(&'static [&'static str]),
-    Number,
+    /// A whole number, from the one to the other.
+    Number(i64, i64),
     Truth,
     /// A path; a relative one begins where the value was given.
     Path,
@@ -73,7 +74,7 @@ impl Kind {
             Self::Text => "text",
             Self::Command => "command",
             Self::Word(_) => "word",
-            Self::Number => "number",
+            Self::Number(..) => "number",
             Self::Truth => "true or false",
             Self::Path => "path",
             Self::Place => "path or address",

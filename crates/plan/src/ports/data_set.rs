@@ -127,6 +127,19 @@ impl Problem {
     }
 }
 
+/// What a restore takes of something that other data sets may take of too: memory, empty databases, the volume of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// What tells it from all others.
+    pub of: String,
+    /// For people: `bytes of memory at 127.0.0.1:6379`.
+    pub called: String,
+    /// What this data set takes.
+    pub takes: u64,
+    /// What there is to take.
+    pub free: u64,
+}
+
 /// A data set as found, without changing anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
@@ -188,6 +201,10 @@ pub trait DataSet: Send + Sync {
         Ok(self.identity(context)?.into_iter().map(|identity| (identity.clone(), identity)).collect())
     }
 
+    /// Another data set of the same installation: what that one names is live, also when it is empty, and never becomes a place of this one, where both share a
+    /// store.
+    fn spare(&self, _other: Arc<dyn DataSet>) {}
+
     /// Looks at the live store. Changes nothing.
     ///
     /// # Errors
@@ -206,6 +223,14 @@ pub trait DataSet: Send + Sync {
     /// As [`DataSet::look`].
     fn road(&self, _context: &Context, findings: &Findings, _kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
         Ok((findings.road, None))
+    }
+
+    /// What a restore on that road takes of what it may share with other data sets: each may fit alone, and all together not. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`DataSet::look`].
+    fn shares(&self, _context: &Context, _kept: &KeptDataSet, _road: Road) -> Result<Vec<Share>> {
+        Ok(Vec::new())
     }
 
     /// Begins a dump: opens one consistent view of the live data, and returns when it is open. Writers are not stopped beyond that moment.
