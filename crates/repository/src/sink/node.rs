@@ -129,6 +129,7 @@ mod tests {
             uid: Some(7),
             gid: Some(8),
             mtime_ns: Some(-1_234_567_890_123_456_789),
+            read_at_ns: Some(1_234_567_890_123_456_789),
             links: 2,
             identity: Some((3, 4)),
             read_at_ns: Some(1_700_000_000_123_456_789),
