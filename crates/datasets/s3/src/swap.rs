@@ -275,7 +275,7 @@ impl Swapping<'_> {
         client.delete(stop, &self.run.key(STAGED))?;
         let since = self.run.key("since/");
         self.run.each_key(stop, "", |keys| {
-            let going: Vec<_> = keys.iter().filter(|(key, _)| !last.contains(key) && !(keeps_since && key.starts_with(&since))).collect();
+            let going: Vec<_> = keys.iter().filter(|(key, _)| !(last.contains(key) || keeps_since && key.starts_with(&since))).collect();
             parallel::all(self.context, &going, |(key, _)| client.delete(stop, key)).map(drop)
         })?;
         let [mark, swap] = last;
