@@ -132,7 +132,6 @@ mod tests {
             read_at_ns: Some(1_234_567_890_123_456_789),
             links: 2,
             identity: Some((3, 4)),
-            read_at_ns: Some(1_700_000_000_123_456_789),
             xattrs: (0..7_usize).map(|length| (format!("user.x{length}"), vec![0xfe; length])).collect(),
         };
         let node = node_of(Path::new("a/b"), &meta, &Content::Fifo).unwrap();
