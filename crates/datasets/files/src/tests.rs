@@ -134,7 +134,6 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
             Content::Symlink(target) => (Kind::Symlink(target), Vec::new()),
             Content::Fifo => (Kind::Fifo, Vec::new()),
             Content::Socket => (Kind::Socket, Vec::new()),
-            Content::Kept(_) => unreachable!("a folder is always read"),
         };
         bytes += content.len() as u64;
         memory.stored.insert(part.path.clone(), Stored { path: part.path, meta: part.meta, kind, content: Arc::new(content) });
