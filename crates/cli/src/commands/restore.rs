@@ -181,6 +181,8 @@ fn prepare(
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
     plan.installation = Some(join::identified(installation, &context, &found));
     plan.problems.extend(join::twice(installation, &context, &found));
+    let older = origin::older_system(&plan, &manifest, installation.release().as_deref());
+    plan.problems.extend(older);
     if args.only.only.is_empty() {
         let there: Vec<_> = installation.names().into_iter().filter(|name| !is_declined(args, *name)).collect();
         plan.problems.extend(origin::lacking(&there, &manifest));

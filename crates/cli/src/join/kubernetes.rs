@@ -3,27 +3,32 @@
 //! A section of the configuration with an address goes before what is found: then that one is reached directly.
 
 mod bucket;
+mod endpoints;
 mod files;
 mod memory;
-mod sections;
 mod ways;
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use objects_data_set::ObjectsStore;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Problem, Program, Remote, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
+use platforms::kubernetes::find::address::Reach;
 use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, RedisAt};
 use platforms::kubernetes::shelf::ConfigMapShelf;
 use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
 use platforms::kubernetes::writers::{KubernetesWriters, WritersOptions};
 use platforms::kubernetes::{Cluster, Options, Purpose};
 
+use self::endpoints::Files;
 use self::ways::Ways;
 use super::direct::Direct;
+use super::endpoint::BackendRedis;
 use super::reached::Reached;
-use super::{Installation, Patience, stores};
+use super::stores::{self, DatabaseOptions, RedisOptions};
+use super::{Installation, Patience};
 use crate::args::Global;
 use crate::config::Config;
 use crate::output::Output;
@@ -37,7 +42,7 @@ pub(super) struct Kubernetes {
     patience: Patience,
     /// For the sections with an address.
     direct: Direct,
-    ways: Mutex<Ways>,
+    ways: Arc<Mutex<Ways>>,
     /// Looked for when it is first asked: a backup does not need it.
     tasks: Mutex<Option<Arc<dyn Synchronise>>>,
     /// Whether journals may be kept in the namespace; asked once.
@@ -49,7 +54,7 @@ impl Kubernetes {
         let cluster = connect(global, stop)?;
         let found = cluster.find()?;
         let patience = Patience::of(config, stop)?;
-        let (direct, ways) = (Direct::new(config.clone(), patience.clone()), Mutex::new(Ways::new(cluster.clone())));
+        let (direct, ways) = (Direct::new(config.clone(), patience.clone()), Arc::new(Mutex::new(Ways::new(cluster.clone()))));
         Ok(Self {
             config: config.clone(),
             cluster,
@@ -65,28 +70,44 @@ impl Kubernetes {
     fn database(&self, name: DataSetName, at: &DatabaseAt) -> Result<Arc<dyn DataSet>> {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let way = ways.to(&at.reach)?;
-        let (section, certificates) = sections::database(at, &way)?;
-        let inner = stores::database(name, section, ways.programs(&at.reach, &self.found), &self.patience)?;
-        Ok(reached(inner, at.reach.to_string(), &at.origin, vec![way], certificates))
+        let mut files = Files::default();
+        let options = DatabaseOptions { programs: ways.programs(&at.reach, &self.found), ..DatabaseOptions::default() };
+        let inner = stores::database(name, endpoints::database(at, &way, &mut files)?, options, &self.patience)?;
+        let legend: Vec<_> = way.forwarded().into_iter().collect();
+        let (is_forwarded, kept) = (!legend.is_empty(), vec![Box::new(way) as _, Box::new(files) as _]);
+        Ok(reached(inner, at.reach.to_string(), &at.origin, is_forwarded, legend, kept))
     }
 
     fn redis(&self, name: DataSetName, servers: &[&RedisAt], policies: Policies) -> Result<Arc<dyn DataSet>> {
-        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut dialled = Vec::new();
+        let mut files = Files::default();
+        let mut addresses = Vec::new();
+        let mut is_forwarded = false;
         for at in servers {
-            dialled.push(if at.sentinels.is_some() { None } else { Some(ways.to(&at.reach)?) });
+            let own = self.cluster.namespace();
+            let others = endpoints::namespaces(at, |host, port| self.cluster.reach(host, port, &[own]));
+            let is_here = at.sentinels.is_none() && !matches!(at.reach, Reach::External { .. }) || !others.is_empty();
+            is_forwarded |= is_here && !self.cluster.is_inside();
+            let dial = Ways::dial(&self.ways, [vec![own.to_owned()], others].concat());
+            addresses.push(endpoints::redis(at, dial, &mut files)?);
         }
-        let (section, certificates) = sections::redis(name, servers, &dialled, self.cluster.is_inside())?;
-        let file_road = servers.first().and_then(|at| ways.file_road(&at.reach, &self.found));
-        let mut addresses: Vec<_> = servers.iter().map(|at| at.reach.to_string()).collect();
-        addresses.dedup();
-        let known_as = Some(addresses.join(", "));
-        let inner = match name {
-            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, (file_road, known_as), &self.patience)?,
-            _ => stores::system_redis(&section, policies.queues, (file_road, known_as), &self.patience)?,
+        let with_file = servers.iter().find(|at| at.sentinels.is_none());
+        let file_road = with_file.and_then(|at| self.ways.lock().unwrap_or_else(PoisonError::into_inner).file_road(&at.reach, &self.found));
+        let mut places: Vec<_> = servers.iter().map(|at| at.place()).collect();
+        places.dedup();
+        let options = RedisOptions {
+            queues: policies.queues,
+            namespace: servers.first().and_then(|at| at.key_prefix.clone()),
+            file_road,
+            known_as: Some(places.join(", ")),
+        };
+        let mut addresses = addresses.into_iter();
+        let inner = match (addresses.next(), addresses.next()) {
+            (Some(storage), Some(queues)) => stores::backend_redis(BackendRedis { storage, queues }, options, &self.patience)?,
+            (Some(only), None) => stores::system_redis(only, options, &self.patience)?,
+            (None, _) => return Err(Error::failed(format!("{name} has no address"))),
         };
         let origins: Vec<_> = servers.iter().map(|at| at.origin.as_str()).collect();
-        Ok(reached(inner, addresses.join(", "), &origins.join(", "), dialled.into_iter().flatten().collect(), certificates))
+        Ok(reached(inner, places.join(", "), &origins.join(", "), is_forwarded, Vec::new(), vec![Box::new(files)]))
     }
 
     fn objects(&self, policies: Policies) -> ObjectsStore {
@@ -114,10 +135,17 @@ impl Kubernetes {
     /// Whether zync's queue in System's Redis is empty, seen by the server's own client in its pod; unknown where there is none.
     fn queue_probe(&self) -> Option<QueueProbe> {
         let at = self.found.system_redis.as_ref().ok()?.clone();
+        if at.sentinels.is_some() {
+            return None;
+        }
+        let user = at.user.iter().flat_map(|user| ["--user".to_owned(), user.clone()]);
         let remote = self.ways.lock().unwrap_or_else(PoisonError::into_inner).beside(&at.reach)?;
         let stop = StopFlag::default();
         let program = Program {
-            command: ["redis-cli", "-n", &at.database.to_string(), "LLEN", "queue:zync"].map(str::to_owned).to_vec(),
+            command: std::iter::once("redis-cli".to_owned())
+                .chain(user)
+                .chain(["-n", &at.database.to_string(), "LLEN", "queue:zync"].map(str::to_owned))
+                .collect(),
             environment: at.password.iter().map(|password| ("REDISCLI_AUTH".to_owned(), password.clone())).collect(),
             takes_input: false,
         };
@@ -131,6 +159,10 @@ impl Kubernetes {
 impl Installation for Kubernetes {
     fn id(&self) -> InstallationId {
         id_in(&self.cluster, &self.config)
+    }
+
+    fn release(&self) -> Option<String> {
+        self.config.installation_release().or_else(|| self.found.release.clone())
     }
 
     fn expected(&self) -> Vec<DataSetName> {
@@ -200,7 +232,7 @@ impl Installation for Kubernetes {
     fn facts(&self) -> Vec<(String, String)> {
         let found = &self.found;
         let mut facts = vec![("namespace".to_owned(), format!("{} (cluster of {})", found.namespace, self.cluster.origin()))];
-        let release = found.release.as_deref().map(|release| format!(", release {release}")).unwrap_or_default();
+        let release = self.release().map(|release| format!(", release {release}")).unwrap_or_default();
         facts.push(("3scale".to_owned(), format!("{}{release}", found.era.as_str())));
         facts.push((
             "APIManager".to_owned(),
@@ -220,11 +252,23 @@ impl Installation for Kubernetes {
                 None => "not found".to_owned(),
             },
         ));
+        let caches: Vec<_> = found.caches.iter().flatten().map(ToString::to_string).collect();
+        if !caches.is_empty() {
+            facts
+                .push(("memcache".to_owned(), format!("{}, outside of the installation: emptied before System starts", caches.join(", "))));
+        }
         facts
     }
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.found.problems.clone();
+        match &self.found.caches {
+            Ok(caches) => problems.extend(caches.iter().filter_map(|cache| {
+                let error = self.cluster.look_at_cache(cache).err()?;
+                Some(Problem::new(Severity::Degrades, error.chain()).way_out(platforms::kubernetes::memcache::by_hand(cache)))
+            })),
+            Err(problem) => problems.push(problem.clone()),
+        }
         for (purpose, severity, what) in
             [(Purpose::Backup, Severity::Blocks, "a backup"), (Purpose::Restore, Severity::Degrades, "a restore")]
         {
@@ -288,18 +332,12 @@ fn reached(
     inner: Arc<dyn DataSet>,
     address: String,
     origin: &str,
-    ways: Vec<Arc<ways::Dialled>>,
-    kept: Vec<memory::InMemory>,
+    is_forwarded: bool,
+    legend: Vec<(String, String)>,
+    kept: Vec<Box<dyn Any + Send + Sync>>,
 ) -> Arc<dyn DataSet> {
-    let forwarded: Vec<_> = ways.iter().filter_map(|way| way.forwarded()).collect();
-    let road = if forwarded.is_empty() { "dialled" } else { "by a forwarded port" };
-    Arc::new(Reached {
-        inner,
-        address,
-        how: format!("{road}; address and login from {origin}"),
-        legend: forwarded,
-        _way: vec![Box::new(ways), Box::new(kept)],
-    })
+    let road = if is_forwarded { "by a forwarded port" } else { "dialled" };
+    Arc::new(Reached { inner, address, how: format!("{road}; address and login from {origin}"), is_forwarded, legend, _way: kept })
 }
 
 fn refused(problem: &Problem) -> Error {

@@ -17,3 +17,4 @@ mod rights;
 mod room;
 mod rounds;
 mod scene;
+mod sentinels;

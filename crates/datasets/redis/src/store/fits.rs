@@ -21,7 +21,7 @@ impl RedisStore {
             return Ok(problems);
         }
         self.names_fit(kept, &mut problems);
-        let shut = self.shut_doors(context)?;
+        let (_, shut) = self.shut_doors(context)?;
         if !shut.is_empty() {
             problems.extend(shut);
             return Ok(problems);
