@@ -63,12 +63,12 @@ fn mysql(name: DataSetName, address: mysql_data_set::Address, wanted: &DatabaseO
 }
 
 fn postgres(name: DataSetName, address: postgres_data_set::Address, wanted: DatabaseOptions) -> Arc<dyn DataSet> {
-    let mut options = postgres_data_set::Options::default();
-    options.client_folder = wanted.client_folder;
-    options.programs = wanted.programs;
-    if let Some(seconds) = wanted.lock_wait_seconds {
-        options.cut_over_wait = Duration::from_secs(seconds);
-    }
+    let usual = postgres_data_set::Options::default();
+    let options = postgres_data_set::Options {
+        client_folder: wanted.client_folder,
+        programs: wanted.programs,
+        cut_over_wait: wanted.lock_wait_seconds.map_or(usual.cut_over_wait, Duration::from_secs),
+    };
     Arc::new(postgres_data_set::PostgresStore::new(name, address, options))
 }
 
