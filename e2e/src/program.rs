@@ -112,6 +112,13 @@ impl Program {
         self.json(&["list"])["sets"].as_array().map_or(0, Vec::len)
     }
 
+    /// The restores that were begun, oldest first.
+    #[must_use]
+    pub fn restores(&self) -> Vec<String> {
+        let runs = self.json(&["runs"])["runs"].as_array().cloned().unwrap_or_default();
+        runs.iter().filter(|run| run["purpose"] == "restore").map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The journal of the newest run.
     #[must_use]
     pub fn journal(&self) -> Journal {

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::endpoint::{self, BackendRedis, Database};
 use super::stores::{self, DatabaseOptions, RedisOptions};
-use super::{Installation, Patience};
+use super::{Installation, Patience, bucket};
 use crate::config::{Config, RedisSection};
 use crate::output::Output;
 use crate::writers::{self, Consent};
@@ -32,7 +32,7 @@ impl Direct {
                 DataSetName::SystemDatabase | DataSetName::ZyncDatabase => {
                     Some(place_of(self.config.database(name).ok()?.url.expose_secret()))
                 }
-                DataSetName::SystemStorage => Some(self.config.storage().ok()?.path.display().to_string()),
+                DataSetName::SystemStorage => Some(self.config.storage().ok()?.path),
                 DataSetName::BackendRedis => Some(place_of(self.config.redis(name).ok()?.storage_url?.expose_secret())),
                 DataSetName::SystemRedis => Some(place_of(self.config.redis(name).ok()?.url?.expose_secret())),
                 DataSetName::KubernetesObjects => None,
@@ -51,8 +51,13 @@ impl Direct {
             }
             DataSetName::SystemStorage => {
                 let section = self.config.storage()?;
-                let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
-                Ok(Arc::new(files_data_set::FilesStore::new(name, section.path, options)) as Arc<dyn DataSet>)
+                match section.bucket() {
+                    Some(bucket) => bucket::configured(bucket, section.s3.clone()).and_then(|bucket| bucket::store(&bucket, policies)),
+                    None => {
+                        let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
+                        Ok(Arc::new(files_data_set::FilesStore::new(name, section.path.into(), options)) as Arc<dyn DataSet>)
+                    }
+                }
             }
             DataSetName::BackendRedis => {
                 let section = self.config.redis(name)?;

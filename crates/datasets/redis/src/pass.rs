@@ -16,6 +16,7 @@ use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::replication::{Framing, View};
+use crate::store::standstill::Longest;
 use crate::tally::DatabaseTally;
 
 /// Functions of one server that are kept at most.
@@ -73,12 +74,13 @@ pub(crate) struct Database {
     /// How many of them there are, and how long the queues among them.
     pub(crate) left_out: u64,
     pub(crate) queues: BTreeMap<String, u64>,
+    pub(crate) longest: Longest,
 }
 
 impl Database {
     pub(crate) fn new(number: u32, base_ms: u64, rules: Rules) -> Self {
         let tally = DatabaseTally::new(base_ms);
-        Self { number, tally, expired: 0, markers: Vec::new(), rules, left_out: 0, queues: BTreeMap::new() }
+        Self { number, tally, expired: 0, markers: Vec::new(), rules, left_out: 0, queues: BTreeMap::new(), longest: Longest::default() }
     }
 
     /// The key has ended.
@@ -223,6 +225,9 @@ impl<'a> Pass<'a> {
         source.tap_off()?;
         let raw_bytes = source.offset() - from;
         self.largest = self.largest.max(raw_bytes);
+        if let Some(database) = self.databases.get_mut(position) {
+            database.longest.note(&head.key, database.tally.length(), raw_bytes);
+        }
         self.done.1 += 1;
         source.tap.key_end(raw_bytes)
     }

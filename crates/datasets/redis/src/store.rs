@@ -2,13 +2,16 @@
 
 mod allowed;
 mod claim;
+mod counted;
 pub(crate) mod discard;
 mod file_load;
 mod file_road;
 mod fits;
+mod free;
 mod full;
 pub(crate) mod functions;
 mod hold;
+mod later;
 mod left_out;
 mod leftovers;
 pub(crate) mod limits;
@@ -20,6 +23,7 @@ mod place;
 mod prove;
 mod room;
 mod stage;
+pub(crate) mod standstill;
 mod swap;
 mod transaction;
 mod twice;
@@ -38,6 +42,7 @@ pub use file_road::{FileRoad, Restart};
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
 use crate::server::Server;
+use free::Spared;
 
 /// Settings that hardly ever need a change.
 #[derive(Clone)]
@@ -102,6 +107,8 @@ pub struct RedisStore {
     pub(crate) name: DataSetName,
     pub(crate) servers: Vec<ServerAt>,
     pub(crate) options: Options,
+    /// The other data sets that may be on the same servers.
+    pub(crate) spared: Spared,
 }
 
 impl RedisStore {
@@ -132,7 +139,7 @@ impl RedisStore {
         }
         servers.iter_mut().for_each(|server| server.databases.sort_by_key(|named| named.database));
         let options = Options { part_bytes: options.part_bytes.clamp(4 << 10, 8 << 20), ..options };
-        Ok(Self { name, servers, options })
+        Ok(Self { name, servers, options, spared: Spared::default() })
     }
 
     pub(crate) fn limits(&self, context: &Context) -> Limits {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use plan::Result;
 use plan::ports::{Context, Remote};
+use plan::{Error, Result};
 use platforms::kubernetes::find::Installation as Found;
 use platforms::kubernetes::find::address::{Reach, Way};
 use platforms::kubernetes::writers::{Workload, WorkloadKind, restart_workload};
@@ -26,9 +27,32 @@ pub(super) struct Dialled {
 }
 
 impl Dialled {
+    /// What went wrong with the forwarded port since a time.
+    pub(super) fn trouble(&self, since: Instant) -> Option<Error> {
+        Some(self.way.forward.as_ref()?.trouble(since)?.error())
+    }
+
     /// What an error may say of this end of a forwarded port, and what that is.
     pub(super) fn forwarded(&self) -> Option<(String, String)> {
         self.way.forward.as_ref().map(|_| (format!("{}:{}", self.host, self.port), self.to.to_string()))
+    }
+}
+
+/// The ways that one data set has gone.
+#[derive(Clone, Default)]
+pub(super) struct Used(Arc<Mutex<Vec<Arc<Dialled>>>>);
+
+impl Used {
+    fn note(&self, way: &Arc<Dialled>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.iter().any(|known| Arc::ptr_eq(known, way)) {
+            all.push(Arc::clone(way));
+        }
+    }
+
+    /// What went wrong with them since a time.
+    pub(super) fn trouble(&self, since: Instant) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|way| way.trouble(since))
     }
 }
 
@@ -58,8 +82,8 @@ impl Ways {
 
     /// Leads to what hosts of a cluster's network are from here: those of an address, and those that sentinels name. A name that is no whole one is looked for in
     /// these namespaces, in their order.
-    pub(super) fn dial(ways: &Arc<Mutex<Self>>, namespaces: Vec<String>) -> Dial {
-        let ways = Arc::clone(ways);
+    pub(super) fn dial(ways: &Arc<Mutex<Self>>, namespaces: Vec<String>, used: &Used) -> Dial {
+        let (ways, used) = (Arc::clone(ways), used.clone());
         Dial::new(move |host, port| {
             let mut ways = ways.lock().unwrap_or_else(PoisonError::into_inner);
             let key = (host.to_owned(), port);
@@ -71,6 +95,7 @@ impl Ways {
             let dialled = ways.to(&reach)?;
             // What could not be reached is looked for again the next time.
             ways.known.insert(key, reach);
+            used.note(&dialled);
             Ok((dialled.host.clone(), dialled.port))
         })
     }
