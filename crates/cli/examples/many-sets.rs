@@ -38,6 +38,8 @@ fn main() {
                 frozen: false,
                 safety_for: None,
                 installation: Some(InstallationId::named(format!("installation-{}", number % installations))),
+                release: None,
+                newest_migration: None,
                 left_out: std::collections::BTreeMap::new(),
                 absent: Vec::new(),
                 data_sets,

@@ -156,6 +156,11 @@ impl Config {
         self.called.clone().or_else(|| self.values.text("installation", "name").map(ToOwned::to_owned))
     }
 
+    /// The release of 3scale that the installation is said to be.
+    pub(crate) fn installation_release(&self) -> Option<String> {
+        self.values.text("installation", "release").map(ToOwned::to_owned)
+    }
+
     /// Reads a section: secrets given as files or commands are fetched.
     fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<T> {
         if !self.has(name) {

@@ -3,6 +3,7 @@
 mod bucket;
 mod configured;
 mod direct;
+mod endpoint;
 mod kubernetes;
 mod patience;
 mod reached;
@@ -31,6 +32,9 @@ use crate::writers::Consent;
 pub(crate) trait Installation: Send + Sync {
     /// Its name, and what tells it from others as far as that is known without asking its stores.
     fn id(&self) -> InstallationId;
+
+    /// The release of 3scale that it is, as the configuration or the platform says.
+    fn release(&self) -> Option<String>;
 
     /// The data sets that an installation of this platform has, configured or not.
     fn expected(&self) -> Vec<DataSetName>;

@@ -1,4 +1,4 @@
-//! STAGES: throw-away MySQL, MariaDB, PostgreSQL and Redis servers on loopback, and 3scale-like data for them.
+//! STAGES: throw-away servers (MySQL, MariaDB, PostgreSQL, Redis, Sentinel, memcached) on loopback, and 3scale-like data for them.
 //!
 //! For `demo`, `rehearse`, tests and benchmarks. Every server lives in a temporary folder of its own, on a port of
 //! its own, with a password of its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
@@ -8,6 +8,7 @@ mod data;
 mod folder;
 mod installation;
 mod link;
+mod memcached;
 mod mysql;
 mod one_part;
 mod pgbouncer;
@@ -19,6 +20,7 @@ mod programs;
 mod proxy;
 mod redis;
 mod s3;
+mod sentinel;
 mod server;
 mod template;
 mod tls;
@@ -26,6 +28,7 @@ mod writers;
 
 pub use data::Shape;
 pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DATABASE, ZYNC_DATABASE};
+pub use memcached::Memcached;
 pub use mysql::{Mysql, MysqlKind};
 pub use one_part::OnePart;
 pub use pgbouncer::PgBouncer;
@@ -34,6 +37,7 @@ pub use programs::find as find_program;
 pub use proxy::{Proxy, Trouble};
 pub use redis::{Redis, RedisKind};
 pub use s3::{S3, S3Fault, S3Object};
+pub use sentinel::{Sentinel, SentinelLogin, SentinelOptions};
 pub use server::Server;
 pub use tls::{CASES, Case, Shown, Tls};
 pub use writers::{Control, Writers, Written};

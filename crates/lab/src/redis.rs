@@ -87,7 +87,7 @@ impl Redis {
             stop_signal: Signal::TERM,
             launch: Box::new(move |folder, port| launch(kind, folder, port, uses_tls, reach, &options)),
             ready: Box::new(move || {
-                let output = client(&path, &secret).arg("PING").output().during(|| "start redis-cli".to_owned())?;
+                let output = client(&path.join("sock"), &secret).arg("PING").output().during(|| "start redis-cli".to_owned())?;
                 let said = String::from_utf8_lossy(&output.stdout);
                 // NOPERM and NOAUTH: it serves, only not us (an ACL of the test's own).
                 if said.starts_with("PONG") || said.starts_with("NOPERM") || said.starts_with("NOAUTH") {
@@ -129,7 +129,7 @@ impl Redis {
     /// `redis-cli`, logged in (through the socket): add `-n 1`, a command, standard input.
     #[must_use]
     pub fn client(&self) -> Command {
-        client(self.server.folder(), self.password())
+        client(&self.socket, self.password())
     }
 }
 
@@ -161,10 +161,10 @@ fn without(options: &[&str], names: &[&str]) -> Vec<String> {
     options.iter().enumerate().filter(|&(index, _)| is_kept(index)).map(|(_, &option)| option.to_owned()).collect()
 }
 
-fn client(folder: &Path, password: &str) -> Command {
+pub(crate) fn client(socket: &Path, password: &str) -> Command {
     // A missing program shows itself when the command is run, with its name.
     let mut command = children::command(find("redis-cli").unwrap_or_else(|_| PathBuf::from("redis-cli")));
-    command.arg("-s").arg(folder.join("sock"));
+    command.arg("-s").arg(socket);
     if !password.is_empty() {
         command.env("REDISCLI_AUTH", password);
     }

@@ -29,6 +29,8 @@ pub struct Wanted {
     pub set: SetId,
     /// Whose set it is.
     pub installation: Option<InstallationId>,
+    /// The release of 3scale that it is, where it is known.
+    pub release: Option<String>,
     /// The data sets that the installation has and that are left out, each with the reason.
     pub left_out: BTreeMap<DataSetName, String>,
     /// The data sets that the installation is declared not to have.
@@ -43,7 +45,16 @@ impl Wanted {
     /// A backup of everything, of an installation without a name, with the writers running.
     #[must_use]
     pub const fn new(run: RunId, set: SetId) -> Self {
-        Self { run, set, installation: None, left_out: BTreeMap::new(), absent: Vec::new(), freeze: false, can_stop_writers: false }
+        Self {
+            run,
+            set,
+            installation: None,
+            release: None,
+            left_out: BTreeMap::new(),
+            absent: Vec::new(),
+            freeze: false,
+            can_stop_writers: false,
+        }
     }
 }
 
@@ -108,6 +119,7 @@ pub fn plan_backup(wanted: Wanted, found: BTreeMap<DataSetName, Findings>) -> Pl
         set: wanted.set,
         freeze,
         installation: wanted.installation,
+        release: wanted.release,
         from: None,
         left_out: wanted.left_out,
         absent: wanted.absent,

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod needs;
 pub mod ports;
 pub mod proof;
+pub mod release;
 pub mod step;
 pub mod tree_order;
 pub mod words;

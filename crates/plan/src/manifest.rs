@@ -38,6 +38,12 @@ pub struct Manifest {
     /// Whose set it is; absent in sets of format 1 (release 0.1.0), which have no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation: Option<InstallationId>,
+    /// The release of 3scale that the installation was ([`crate::release`]), where it could be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The newest migration that its system database had had, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest_migration: Option<String>,
     /// The data sets that the installation has and the set lacks, each with the reason.
     #[serde(default)]
     pub left_out: BTreeMap<DataSetName, String>,

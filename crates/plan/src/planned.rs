@@ -8,7 +8,7 @@ use crate::ids::{DataSetName, RunId, SetId};
 use crate::manifest::KeptDataSet;
 use crate::ports::{Findings, Problem, Road, Severity};
 use crate::step::{Action, Step, StepId};
-use crate::{Error, InstallationId, Result};
+use crate::{Error, InstallationId, Result, release};
 
 /// What a run is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,9 @@ pub struct Plan {
     /// The installation that it is for; absent where a journal of format 2 does not say it. A run is never taken up against another one.
     #[serde(default, deserialize_with = "InstallationId::of_any_format")]
     pub installation: Option<InstallationId>,
+    /// The release of 3scale that the installation is, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
     /// Whose set goes back, when it is another installation's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<InstallationId>,
@@ -110,6 +113,13 @@ impl Plan {
     #[must_use]
     pub fn step(&self, id: StepId) -> Option<&Step> {
         self.steps.iter().find(|step| step.id == id)
+    }
+
+    /// The newest migration of the system database as it was found.
+    #[must_use]
+    pub fn newest_migration(&self) -> Option<&str> {
+        let found = &self.data_sets.get(&DataSetName::SystemDatabase)?.findings;
+        found.facts.iter().find(|(name, _)| name == release::SCHEMA).map(|(_, version)| version.as_str())
     }
 
     /// All problems with the data set they are about.

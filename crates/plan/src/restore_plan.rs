@@ -139,6 +139,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         set,
         freeze: false,
         installation: None,
+        release: None,
         from: None,
         left_out: BTreeMap::new(),
         absent: Vec::new(),

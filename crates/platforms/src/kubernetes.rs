@@ -14,6 +14,7 @@ pub mod find;
 mod forward;
 mod job;
 mod log;
+pub mod memcache;
 mod objects;
 mod one_off;
 mod request;

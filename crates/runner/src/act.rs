@@ -281,6 +281,8 @@ fn manifest(hands: &Hands, plan: &Plan, set: SetId, started_at: Timestamp, data_
         frozen: false,
         safety_for: None,
         installation: plan.installation.clone(),
+        release: plan.release.clone(),
+        newest_migration: plan.newest_migration().map(str::to_owned),
         left_out: plan.left_out.clone(),
         absent: plan.absent.clone(),
         data_sets,

@@ -68,6 +68,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     hands.context.installation = join::identified(installation.as_ref(), &hands.context, &found);
     let wanted = Wanted {
         installation: Some(hands.context.installation.clone()),
+        release: installation.release(),
         left_out: join::left_out(installation.as_ref(), &names),
         absent: installation.absent(),
         freeze: args.freeze,

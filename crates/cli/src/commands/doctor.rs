@@ -121,7 +121,9 @@ fn found(finding: &Finding) -> Option<&Findings> {
     }
 }
 
+/// What failed and what is missing stands first: nobody reads so far at night.
 fn print(document: &DoctorDocument) -> String {
+    let mut first = Vec::new();
     let mut table = Table::new(&["DATA SET", "STORE", "ADDRESS", "SIZE", "ELEMENTS", "ROAD BACK"]);
     let mut lines = Vec::new();
     for (name, finding) in &document.data_sets {
@@ -138,23 +140,42 @@ fn print(document: &DoctorDocument) -> String {
                     road.to_owned(),
                 ]);
                 lines.extend(findings.facts.iter().map(|(key, value)| format!("  {name}: {key}: {value}")));
-                lines.extend(findings.backup_problems.iter().map(|problem| tell(name.as_str(), "backup: ", problem)));
-                lines.extend(findings.restore_problems.iter().map(|problem| tell(name.as_str(), "restore: ", problem)));
+                let told = |verb: &'static str, problems: &[Problem]| {
+                    problems.iter().map(|problem| (problem.severity, tell(name.as_str(), verb, problem))).collect::<Vec<_>>()
+                };
+                sort(
+                    [told("backup: ", &findings.backup_problems), told("restore: ", &findings.restore_problems)].concat(),
+                    &mut first,
+                    &mut lines,
+                );
             }
             Finding::Fine(text) => lines.push(format!("  {name}: {text}")),
-            Finding::Failed { error, hints, .. } => lines.push(failed(&format!("  {name}"), error, hints)),
+            Finding::Failed { error, hints, .. } => first.push(failed(&format!("  {name}"), error, hints)),
         }
     }
-    let own = |what: &str, finding: &Finding| match finding {
-        Finding::Fine(text) => format!("{what}: {text}"),
-        Finding::Failed { error, hints, .. } => failed(what, error, hints),
-        Finding::Found(_) => String::new(),
-    };
-    let tail = [own("repository", &document.repository), own("writers", &document.writers)];
-    lines.extend(document.problems.iter().map(|problem| tell("installation", "", problem)));
+    let mut tail = Vec::new();
+    for (what, finding) in [("repository", &document.repository), ("writers", &document.writers)] {
+        match finding {
+            Finding::Fine(text) => tail.push(format!("{what}: {text}")),
+            Finding::Failed { error, hints, .. } => first.push(failed(what, error, hints)),
+            Finding::Found(_) => {}
+        }
+    }
+    let told = document.problems.iter().map(|problem| (problem.severity, tell("installation", "", problem))).collect();
+    sort(told, &mut first, &mut lines);
+    if !first.is_empty() {
+        first.push(String::new());
+    }
     let facts = document.installation.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>();
     let runs = document.runs.iter().map(|line| format!("runs: {line}")).collect();
-    [facts, vec![table.render(), String::new()], lines, tail.to_vec(), runs].concat().join("\n")
+    [first, facts, vec![table.render(), String::new()], lines, tail, runs].concat().join("\n")
+}
+
+/// What blocks to the first, the rest to the others.
+fn sort(told: Vec<(Severity, String)>, first: &mut Vec<String>, others: &mut Vec<String>) {
+    for (severity, line) in told {
+        if severity == Severity::Blocks { first.push(line) } else { others.push(line) }
+    }
 }
 
 fn failed(what: &str, error: &str, hints: &[String]) -> String {

@@ -224,6 +224,8 @@ fn prepare(
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
     plan.installation = Some(join::identified(installation, &context, &found));
     plan.problems.extend(join::twice(installation, &context, &found));
+    let older = origin::older_system(&plan, &manifest, installation.release().as_deref());
+    plan.problems.extend(older);
     plan.problems.extend(installation.standing());
     if writers == WritersAre::Ours {
         plan.problems.extend(installation.rights_lacking(&names)?);

@@ -9,19 +9,25 @@ pub(crate) const WORKERS_MAX: i64 = 64;
 const TLS: SubTable = SubTable {
     name: "tls",
     help: "TLS towards the server; also written as tls = { mode = \"verify-full\", ca-file = \"…\" }.",
-    keys: &[
-        Key::new(
-            "mode",
-            Kind::Word(&["disable", "require", "verify-ca", "verify-full"]),
-            "\"verify-full\"",
-            "How far the server is verified.",
-        )
-        .or("disable"),
-        Key::new("ca-file", Kind::Path, "\"/etc/threescale/ca.pem\"", "PEM file with the CAs.").or("the public web's CAs"),
-        Key::new("client-certificate-file", Kind::Path, "\"/etc/threescale/client.pem\"", "PEM file with the client's certificate."),
-        Key::new("client-key-file", Kind::Path, "\"/etc/threescale/client.key\"", "PEM file with the client's key."),
-    ],
+    keys: TLS_KEYS,
 };
+const STORAGE_TLS: SubTable = SubTable {
+    name: "storage-tls",
+    help: "TLS towards the storage and its sentinels, where it is another; each key goes before that of tls.",
+    keys: TLS_KEYS,
+};
+const QUEUES_TLS: SubTable = SubTable {
+    name: "queues-tls",
+    help: "TLS towards the queues and their sentinels, where it is another; each key goes before that of tls.",
+    keys: TLS_KEYS,
+};
+const TLS_KEYS: &[Key] = &[
+    Key::new("mode", Kind::Word(&["disable", "require", "verify-ca", "verify-full"]), "\"verify-full\"", "How far the server is verified.")
+        .or("disable"),
+    Key::new("ca-file", Kind::Path, "\"/etc/threescale/ca.pem\"", "PEM file with the CAs.").or("the public web's CAs"),
+    Key::new("client-certificate-file", Kind::Path, "\"/etc/threescale/client.pem\"", "PEM file with the client's certificate."),
+    Key::new("client-key-file", Kind::Path, "\"/etc/threescale/client.key\"", "PEM file with the client's key."),
+];
 
 const S3: SubTable = SubTable {
     name: "s3",
@@ -71,7 +77,14 @@ pub(crate) static SECTIONS: &[Section] = &[
         help: "Which installation this is.",
         keys: &[Key::new("name", Kind::Text, "\"prod\"", "Its name, in sets, runs and locks.")
             .or("found on the platform")
-            .short("INSTALLATION")],
+            .short("INSTALLATION"),
+            Key::new(
+                "release",
+                Kind::Text,
+                "\"2.16\"",
+                "Its release of 3scale: a set of a newer one is refused. Without, the newest migrations of the databases are compared.",
+            )
+            .or("found on Kubernetes")],
         tables: &[],
     },
     Section {
@@ -209,7 +222,7 @@ pub(crate) static SECTIONS: &[Section] = &[
             SENTINEL_PASSWORD,
             ABSENT,
         ],
-        tables: &[TLS],
+        tables: &[TLS, STORAGE_TLS, QUEUES_TLS],
     },
     Section {
         name: "system-redis",

@@ -74,7 +74,10 @@ pub(crate) struct RedisSection {
     /// backend-redis: queues.
     pub queues_url: Option<SecretString>,
     pub password: Option<SecretString>,
+    /// Of both of Backend's, and of sentinels.
     pub tls: Option<Tls>,
+    pub storage_tls: Option<Tls>,
+    pub queues_tls: Option<Tls>,
     /// As `SENTINEL_HOSTS` in 3scale's Secrets: `redis://host:26379,redis://host2:26379`.
     pub sentinel_hosts: Option<String>,
     pub storage_sentinel_hosts: Option<String>,

@@ -7,8 +7,10 @@ use plan::ports::{Context, DataSet, NothingToSynchronise, Problem, Shelf, Snapsh
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 use secrecy::ExposeSecret;
 
-use super::{Installation, Patience, bucket, stores};
-use crate::config::Config;
+use super::endpoint::{self, BackendRedis, Database};
+use super::stores::{self, DatabaseOptions, RedisOptions};
+use super::{Installation, Patience, bucket};
+use crate::config::{Config, RedisSection};
 use crate::output::Output;
 use crate::writers::{self, Consent};
 
@@ -39,11 +41,49 @@ impl Direct {
         // Not that of the next one when an address cannot be read: it would be the name of another installation.
         self.config.data_sets().into_iter().find(|name| *name != DataSetName::KubernetesObjects).and_then(of).unwrap_or_default()
     }
+
+    fn make(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
+        match name {
+            DataSetName::SystemDatabase | DataSetName::ZyncDatabase => {
+                let section = self.config.database(name)?;
+                let at = Database::of(name, &section)?;
+                stores::database(name, at, DatabaseOptions::of(section), &self.patience)
+            }
+            DataSetName::SystemStorage => {
+                let section = self.config.storage()?;
+                match section.bucket() {
+                    Some(bucket) => bucket::configured(bucket, section.s3.clone()).and_then(|bucket| bucket::store(&bucket, policies)),
+                    None => {
+                        let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
+                        Ok(Arc::new(files_data_set::FilesStore::new(name, section.path.into(), options)) as Arc<dyn DataSet>)
+                    }
+                }
+            }
+            DataSetName::BackendRedis => {
+                let section = self.config.redis(name)?;
+                stores::backend_redis(BackendRedis::of(&section)?, redis_options(&section, policies), &self.patience)
+            }
+            DataSetName::SystemRedis => {
+                let section = self.config.redis(name)?;
+                stores::system_redis(endpoint::system_redis(&section)?, redis_options(&section, policies), &self.patience)
+            }
+            DataSetName::KubernetesObjects => Err(Error::refused("there are no Kubernetes objects on the platform \"direct\"")
+                .hint("Leave it out with --only, or set [platform] kind = \"kubernetes\".")),
+        }
+    }
+}
+
+fn redis_options(section: &RedisSection, policies: Policies) -> RedisOptions {
+    RedisOptions { queues: policies.queues, namespace: section.namespace.clone(), file_road: None, known_as: None }
 }
 
 impl Installation for Direct {
     fn id(&self) -> InstallationId {
         InstallationId::named(self.config.installation_name().unwrap_or_else(|| self.name_of_address()))
+    }
+
+    fn release(&self) -> Option<String> {
+        self.config.installation_release()
     }
 
     fn expected(&self) -> Vec<DataSetName> {
@@ -59,26 +99,7 @@ impl Installation for Direct {
     }
 
     fn data_set(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
-        let made = match name {
-            DataSetName::SystemDatabase | DataSetName::ZyncDatabase => {
-                stores::database(name, self.config.database(name)?, None, &self.patience)
-            }
-            DataSetName::SystemStorage => {
-                let section = self.config.storage()?;
-                match section.bucket() {
-                    Some(bucket) => bucket::configured(bucket, section.s3.clone()).and_then(|bucket| bucket::store(&bucket, policies)),
-                    None => {
-                        let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
-                        Ok(Arc::new(files_data_set::FilesStore::new(name, section.path.into(), options)) as Arc<dyn DataSet>)
-                    }
-                }
-            }
-            DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, (None, None), &self.patience),
-            DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, (None, None), &self.patience),
-            DataSetName::KubernetesObjects => Err(Error::refused("there are no Kubernetes objects on the platform \"direct\"")
-                .hint("Leave it out with --only, or set [platform] kind = \"kubernetes\".")),
-        };
-        made.map_err(|error| error.during(format!("[{name}] cannot be used")))
+        self.make(name, policies).map_err(|error| error.during(format!("[{name}] cannot be used")))
     }
 
     fn way_to(&self, missing: DataSetName) -> String {

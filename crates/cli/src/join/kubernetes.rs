@@ -3,11 +3,12 @@
 //! A section of the configuration with an address goes before what is found: then that one is reached directly.
 
 mod bucket;
+mod endpoints;
 mod files;
 mod memory;
-mod sections;
 mod ways;
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,16 +16,20 @@ use objects_data_set::ObjectsStore;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Problem, Program, Remote, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, InstallationId, ObjectsPolicy, Policies, Result, WritersAre};
+use platforms::kubernetes::find::address::Reach;
 use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, RedisAt};
 use platforms::kubernetes::shelf::ConfigMapShelf;
 use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
 use platforms::kubernetes::writers::{Changed, KubernetesWriters, WritersOptions, hold_until_restored};
 use platforms::kubernetes::{Cluster, Options, Purpose};
 
-use self::ways::Ways;
+use self::endpoints::Files;
+use self::ways::{Used, Ways};
 use super::direct::Direct;
-use super::reached::Reached;
-use super::{Installation, Patience, stores};
+use super::endpoint::BackendRedis;
+use super::reached::{Reached, Trouble};
+use super::stores::{self, DatabaseOptions, RedisOptions};
+use super::{Installation, Patience};
 use crate::args::Global;
 use crate::config::Config;
 use crate::output::Output;
@@ -41,7 +46,7 @@ pub(super) struct Kubernetes {
     patience: Patience,
     /// For the sections with an address.
     direct: Direct,
-    ways: Mutex<Ways>,
+    ways: Arc<Mutex<Ways>>,
     /// Looked for when it is first asked: a backup does not need it.
     tasks: Mutex<Option<Arc<dyn Synchronise>>>,
     /// Whether journals may be kept in the namespace; asked once.
@@ -66,7 +71,7 @@ impl Kubernetes {
 
     fn of(config: &Config, stop: &StopFlag, cluster: Cluster, found: Found) -> Result<Self> {
         let patience = Patience::of(config, stop)?;
-        let (direct, ways) = (Direct::new(config.clone(), patience.clone()), Mutex::new(Ways::new(cluster.clone())));
+        let (direct, ways) = (Direct::new(config.clone(), patience.clone()), Arc::new(Mutex::new(Ways::new(cluster.clone()))));
         Ok(Self {
             config: config.clone(),
             cluster,
@@ -83,28 +88,47 @@ impl Kubernetes {
     fn database(&self, name: DataSetName, at: &DatabaseAt) -> Result<Arc<dyn DataSet>> {
         let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
         let way = ways.to(&at.reach)?;
-        let (section, certificates) = sections::database(at, &way)?;
-        let inner = stores::database(name, section, ways.programs(&at.reach, &self.found), &self.patience)?;
-        Ok(reached(inner, at.reach.to_string(), &at.origin, vec![way], certificates))
+        let mut files = Files::default();
+        let options = DatabaseOptions { programs: ways.programs(&at.reach, &self.found), ..DatabaseOptions::default() };
+        let inner = stores::database(name, endpoints::database(at, &way, &mut files)?, options, &self.patience)?;
+        let legend: Vec<_> = way.forwarded().into_iter().collect();
+        let is_forwarded = !legend.is_empty();
+        let trouble = Box::new(move |since| way.trouble(since));
+        Ok(reached(inner, at.reach.to_string(), &at.origin, (is_forwarded, legend), trouble, vec![Box::new(files)]))
     }
 
     fn redis(&self, name: DataSetName, servers: &[&RedisAt], policies: Policies) -> Result<Arc<dyn DataSet>> {
-        let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut dialled = Vec::new();
+        let mut files = Files::default();
+        let mut addresses = Vec::new();
+        let mut is_forwarded = false;
+        let used = Used::default();
         for at in servers {
-            dialled.push(if at.sentinels.is_some() { None } else { Some(ways.to(&at.reach)?) });
+            let own = self.cluster.namespace();
+            let others = endpoints::namespaces(at, |host, port| self.cluster.reach(host, port, &[own]));
+            let is_here = at.sentinels.is_none() && !matches!(at.reach, Reach::External { .. }) || !others.is_empty();
+            is_forwarded |= is_here && !self.cluster.is_inside();
+            let dial = Ways::dial(&self.ways, [vec![own.to_owned()], others].concat(), &used);
+            addresses.push(endpoints::redis(at, dial, &mut files)?);
         }
-        let (section, certificates) = sections::redis(name, servers, &dialled, self.cluster.is_inside())?;
-        let file_road = servers.first().and_then(|at| ways.file_road(&at.reach, &self.found));
-        let mut addresses: Vec<_> = servers.iter().map(|at| at.reach.to_string()).collect();
-        addresses.dedup();
-        let known_as = Some(addresses.join(", "));
-        let inner = match name {
-            DataSetName::BackendRedis => stores::backend_redis(&section, policies.queues, (file_road, known_as), &self.patience)?,
-            _ => stores::system_redis(&section, policies.queues, (file_road, known_as), &self.patience)?,
+        let with_file = servers.iter().find(|at| at.sentinels.is_none());
+        let file_road = with_file.and_then(|at| self.ways.lock().unwrap_or_else(PoisonError::into_inner).file_road(&at.reach, &self.found));
+        let mut places: Vec<_> = servers.iter().map(|at| at.place()).collect();
+        places.dedup();
+        let options = RedisOptions {
+            queues: policies.queues,
+            namespace: servers.first().and_then(|at| at.key_prefix.clone()),
+            file_road,
+            known_as: Some(places.join(", ")),
+        };
+        let mut addresses = addresses.into_iter();
+        let inner = match (addresses.next(), addresses.next()) {
+            (Some(storage), Some(queues)) => stores::backend_redis(BackendRedis { storage, queues }, options, &self.patience)?,
+            (Some(only), None) => stores::system_redis(only, options, &self.patience)?,
+            (None, _) => return Err(Error::failed(format!("{name} has no address"))),
         };
         let origins: Vec<_> = servers.iter().map(|at| at.origin.as_str()).collect();
-        Ok(reached(inner, addresses.join(", "), &origins.join(", "), dialled.into_iter().flatten().collect(), certificates))
+        let trouble = Box::new(move |since| used.trouble(since));
+        Ok(reached(inner, places.join(", "), &origins.join(", "), (is_forwarded, Vec::new()), trouble, vec![Box::new(files)]))
     }
 
     fn objects(&self, policies: Policies) -> ObjectsStore {
@@ -137,10 +161,17 @@ impl Kubernetes {
     /// Whether zync's queue in System's Redis is empty, seen by the server's own client in its pod; unknown where there is none.
     fn queue_probe(&self) -> Option<QueueProbe> {
         let at = self.found.system_redis.as_ref().ok()?.clone();
+        if at.sentinels.is_some() {
+            return None;
+        }
+        let user = at.user.iter().flat_map(|user| ["--user".to_owned(), user.clone()]);
         let remote = self.ways.lock().unwrap_or_else(PoisonError::into_inner).beside(&at.reach)?;
         let stop = StopFlag::default();
         let program = Program {
-            command: ["redis-cli", "-n", &at.database.to_string(), "LLEN", "queue:zync"].map(str::to_owned).to_vec(),
+            command: std::iter::once("redis-cli".to_owned())
+                .chain(user)
+                .chain(["-n", &at.database.to_string(), "LLEN", "queue:zync"].map(str::to_owned))
+                .collect(),
             environment: at.password.iter().map(|password| ("REDISCLI_AUTH".to_owned(), password.clone())).collect(),
             takes_input: false,
         };
@@ -154,6 +185,10 @@ impl Kubernetes {
 impl Installation for Kubernetes {
     fn id(&self) -> InstallationId {
         id_in(&self.cluster, &self.config)
+    }
+
+    fn release(&self) -> Option<String> {
+        self.config.installation_release().or_else(|| self.found.release.clone())
     }
 
     fn expected(&self) -> Vec<DataSetName> {
@@ -227,7 +262,7 @@ impl Installation for Kubernetes {
     fn facts(&self) -> Vec<(String, String)> {
         let found = &self.found;
         let mut facts = vec![("namespace".to_owned(), format!("{} (cluster of {})", found.namespace, self.cluster.origin()))];
-        let release = found.release.as_deref().map(|release| format!(", release {release}")).unwrap_or_default();
+        let release = self.release().map(|release| format!(", release {release}")).unwrap_or_default();
         facts.push(("3scale".to_owned(), format!("{}{release}", found.era.as_str())));
         facts.push((
             "APIManager".to_owned(),
@@ -247,6 +282,11 @@ impl Installation for Kubernetes {
                 None => "not found".to_owned(),
             },
         ));
+        let caches: Vec<_> = found.caches.iter().flatten().map(ToString::to_string).collect();
+        if !caches.is_empty() {
+            facts
+                .push(("memcache".to_owned(), format!("{}, outside of the installation: emptied before System starts", caches.join(", "))));
+        }
         facts
     }
 
@@ -289,6 +329,13 @@ impl Installation for Kubernetes {
 
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.found.problems.clone();
+        match &self.found.caches {
+            Ok(caches) => problems.extend(caches.iter().filter_map(|cache| {
+                let error = self.cluster.look_at_cache(cache).err()?;
+                Some(Problem::new(Severity::Degrades, error.chain()).way_out(platforms::kubernetes::memcache::by_hand(cache)))
+            })),
+            Err(problem) => problems.push(problem.clone()),
+        }
         for (purpose, severity, what) in
             [(Purpose::Backup, Severity::Blocks, "a backup"), (Purpose::Restore, Severity::Degrades, "a restore")]
         {
@@ -357,22 +404,12 @@ fn reached(
     inner: Arc<dyn DataSet>,
     address: String,
     origin: &str,
-    ways: Vec<Arc<ways::Dialled>>,
-    kept: Vec<memory::InMemory>,
+    (is_forwarded, legend): (bool, Vec<(String, String)>),
+    trouble: Trouble,
+    kept: Vec<Box<dyn Any + Send + Sync>>,
 ) -> Arc<dyn DataSet> {
-    let forwarded: Vec<_> = ways.iter().filter_map(|way| way.forwarded()).collect();
-    let road = if forwarded.is_empty() { "dialled" } else { "by a forwarded port" };
-    Arc::new(Reached {
-        inner,
-        address,
-        how: format!("{road}; address and login from {origin}"),
-        legend: forwarded,
-        trouble: Box::new({
-            let ways = ways.clone();
-            move |since| ways.iter().find_map(|way| way.trouble(since))
-        }),
-        _way: vec![Box::new(ways), Box::new(kept)],
-    })
+    let road = if is_forwarded { "by a forwarded port" } else { "dialled" };
+    Arc::new(Reached { inner, address, how: format!("{road}; address and login from {origin}"), is_forwarded, legend, trouble, _way: kept })
 }
 
 fn refused(problem: &Problem) -> Error {

@@ -11,6 +11,9 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Share, Snapshot, StoreKind, Undone};
 use plan::{Class, Error, Result};
 
+/// What went wrong with forwarded ports since a time.
+pub(super) type Trouble = Box<dyn Fn(Instant) -> Option<Error> + Send + Sync>;
+
 /// See the module.
 pub(super) struct Reached {
     pub(super) inner: Arc<dyn DataSet>,
@@ -18,10 +21,12 @@ pub(super) struct Reached {
     pub(super) address: String,
     /// How it is reached, for people: `forwarded port`.
     pub(super) how: String,
+    /// Whether it is reached by ports that are forwarded.
+    pub(super) is_forwarded: bool,
     /// What an error may say of this machine, and what that is: `127.0.0.1:41234` is forwarded to ….
     pub(super) legend: Vec<(String, String)>,
     /// What went wrong with forwarded ports since a time.
-    pub(super) trouble: Box<dyn Fn(Instant) -> Option<Error> + Send + Sync>,
+    pub(super) trouble: Trouble,
     /// What must live as long as the data set is used: forwarded ports.
     pub(super) _way: Vec<Box<dyn Any + Send + Sync>>,
 }
@@ -36,7 +41,7 @@ impl Reached {
                 None => error,
             };
             let text = error.chain();
-            let is_dialled = self.legend.is_empty() && error.class() == Class::Transient;
+            let is_dialled = !self.is_forwarded && error.class() == Class::Transient;
             let error = if is_dialled {
                 error.hint("If this machine has no way there and the cluster has: run it there, with --in-cluster.")
             } else {
@@ -45,6 +50,22 @@ impl Reached {
             let meant = self.legend.iter().filter(|(end, _)| text.contains(end.as_str()));
             meant.fold(error, |error: Error, (end, what)| error.hint(format!("{end} is forwarded to {what}.")))
         })
+    }
+}
+
+impl Reached {
+    /// Says of what is at the end of a forwarded port what it is: another number at each call says nothing to people, and hides that two problems are the same.
+    fn named(&self, text: &mut String) {
+        for (end, what) in &self.legend {
+            *text = text.replace(end.as_str(), what);
+        }
+    }
+
+    fn told<'a>(&self, problems: impl IntoIterator<Item = &'a mut Problem>) {
+        for problem in problems {
+            self.named(&mut problem.text);
+            problem.way_out.iter_mut().for_each(|text| self.named(text));
+        }
     }
 }
 
@@ -84,16 +105,25 @@ impl DataSet for Reached {
     fn look(&self, context: &Context) -> Result<Findings> {
         let mut findings = self.explained(|| self.inner.look(context))?;
         findings.address.clone_from(&self.address);
+        self.told(findings.backup_problems.iter_mut().chain(&mut findings.restore_problems));
+        for (name, value) in &mut findings.facts {
+            self.named(name);
+            self.named(value);
+        }
         findings.facts.insert(0, ("reached".to_owned(), self.how.clone()));
         Ok(findings)
     }
 
     fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
-        self.explained(|| self.inner.fits(context, kept, road))
+        let mut problems = self.explained(|| self.inner.fits(context, kept, road))?;
+        self.told(&mut problems);
+        Ok(problems)
     }
 
     fn road(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
-        self.explained(|| self.inner.road(context, findings, kept))
+        let (road, mut problem) = self.explained(|| self.inner.road(context, findings, kept))?;
+        self.told(&mut problem);
+        Ok((road, problem))
     }
 
     fn shares(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {

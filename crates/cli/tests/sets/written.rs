@@ -52,6 +52,8 @@ pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut 
         frozen: false,
         safety_for: None,
         installation: Some(InstallationId::named("a")),
+        release: None,
+        newest_migration: None,
         left_out: std::collections::BTreeMap::new(),
         absent: DataSetName::STORES.into_iter().filter(|other| *other != name).collect(),
         data_sets: [(name, data_set)].into(),

@@ -40,6 +40,27 @@ pub struct Address {
 }
 
 impl Address {
+    /// A server by its host and port, with a user who has no password, without TLS.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when there is no user name or no database.
+    pub fn new(host: &str, port: u16, user: &str, database: &str) -> Result<Self> {
+        let missing = [("user name", user), ("database", database)].into_iter().find(|(_, text)| text.is_empty());
+        if let Some((what, _)) = missing {
+            return Err(Error::refused(format!("the address of the MySQL database has no {what}")).hint(FORM));
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+            socket: None,
+            user: user.to_owned(),
+            password: SecretString::default(),
+            database: database.to_owned(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+        })
+    }
+
     /// Reads `mysql2://` and `mysql://` addresses. The query may hold `socket`, and what Rails knows about TLS: `ssl_mode`, `sslca`, `sslcert`,
     /// `sslkey`; every other parameter of Rails (`encoding`, `pool`, `reconnect`…) means nothing here.
     ///

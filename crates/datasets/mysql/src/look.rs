@@ -78,6 +78,13 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
         ("max_allowed_packet".into(), server.max_allowed_packet_bytes.to_string()),
         ("lower_case_table_names".into(), server.lower_case_table_names.to_string()),
     ];
+    // Where there is none, or this user may not read it, nothing is known.
+    let migrations = format!("SELECT MAX(version) FROM {}.schema_migrations", quote::name(database));
+    if let Some(rows) = session.rows_if_possible("read the newest migration", &migrations)?
+        && let Some(newest) = rows.first().map_or(Ok(None), |record| record.maybe(0))?
+    {
+        facts.push((plan::release::SCHEMA.to_owned(), newest));
+    }
     if road == Road::InPlace {
         facts.push(("road".into(), "in place: the user may not make the schemas for a side copy".into()));
     }

@@ -35,7 +35,7 @@ const FIELDS: [&str; 13] = [
 /// What the operator notes on an APIManager about the installation that it keeps there. An operator of another release takes the set's for what is installed, and
 /// refuses to reconcile (3scale-operator, `apimanager_controller.go`, `version_compare.go`).
 const NOTES_OF_THE_OPERATOR: [&str; 3] =
-    [crate::release::INSTALLED, "apps.3scale.net/threescale-operator-version", "apps.3scale.net/apimanager-confirmed-requirements-version"];
+    [plan::release::INSTALLED, "apps.3scale.net/threescale-operator-version", "apps.3scale.net/apimanager-confirmed-requirements-version"];
 
 /// The object of the set as it is applied: with what stays taken from the one that is there, and without what is nobody's to put back.
 pub(crate) fn with_what_stays(key: &Key, set: &Value, live: Option<&Value>) -> Value {

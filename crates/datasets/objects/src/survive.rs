@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use plan::Result;
 use plan::evidence::Evidence;
 use plan::ports::{Problem, Severity};
+use plan::release::{self as releases, Known, has_redis_namespace, judge};
 use serde_json::Value;
 
 use crate::Policy;
@@ -229,18 +230,11 @@ fn domains(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
 
 fn other_release(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
     let (kept, here) = evidence.facts.get(RELEASE).zip(release::release(target.found))?;
-    let order = release::compare(kept, &here);
-    if *kept == here || order == Some(Ordering::Equal) {
-        return None;
-    }
-    if order == Some(Ordering::Greater) {
-        return Some(
-            Problem::new(
-                Severity::Blocks,
-                format!("the set is of 3scale {kept}, here is {here}: an older System does not run on a newer database"),
-            )
-            .way_out(format!("Upgrade the target to 3scale {kept} or newer.")),
-        );
+    let known = |release| Known { release: Some(release), schema: None };
+    let told = judge(known(kept.as_str()), known(here.as_str()));
+    let is_refused = told.as_ref().is_some_and(|problem| problem.severity == Severity::Blocks);
+    if is_refused || *kept == here || releases::compare(kept, &here) == Some(Ordering::Equal) {
+        return told;
     }
     let text = format!("the set is of 3scale {kept}, here is {here}");
     Some(match target.policy {
@@ -264,7 +258,7 @@ fn redis_namespace(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> 
         Policy::Overwrite if evidence.facts.contains_key(REDIS_NAMESPACE) => {
             Problem::new(Severity::Note, format!("{text}; it will be overwritten"))
         }
-        _ if !release::has_redis_namespace(release::release(target.found).as_deref()) => {
+        _ if !has_redis_namespace(release::release(target.found).as_deref()) => {
             Problem::new(Severity::Note, format!("{text} up to 3scale 2.13; the release here does not read it"))
         }
         _ => Problem::new(Severity::Blocks, format!("{text}, so System would not see its jobs"))

@@ -59,6 +59,16 @@ pub struct Address {
 }
 
 impl Address {
+    /// A server by its host and port, with a role that has no password.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when there is no role or no database.
+    pub fn new(host: &str, port: u16, user: &str, database: &str) -> Result<Self> {
+        let draft =
+            Draft { host: host.to_owned(), port: Some(port), user: user.to_owned(), database: database.to_owned(), ..Draft::default() };
+        draft.finish()
+    }
+
     /// Reads `postgresql://user:password@host:port/database?sslmode=…` ([libpq's form](https://www.postgresql.org/docs/current/libpq-connect.html)),
     /// percent-encoding and `host=/folder` included.
     ///

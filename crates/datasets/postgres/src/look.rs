@@ -45,7 +45,8 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     let server = Server::read(session)?;
     let row = session.row(
         "SELECT pg_database_size(oid), pg_get_userbyid(datdba)::text, pg_encoding_to_char(encoding)::text, \
-                (SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relkind = 'r' AND relnamespace IN \
+                (SELECT CASE WHEN bool_or(reltuples <= 0 AND pg_relation_size(c.oid) > 0) THEN NULL \
+                        ELSE coalesce(sum(greatest(reltuples, 0)), 0)::bigint END FROM pg_class c WHERE relkind = 'r' AND relnamespace IN \
                     (SELECT n.oid FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname <> 'information_schema')) \
          FROM pg_database WHERE datname = current_database()",
         "look at the database",
@@ -64,6 +65,8 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
         restore_problems.extend(fits::obstacles(session)?);
     }
     restore_problems.extend(said);
+    let mut more = vec![("owner", owner), ("encoding", row.get(2))];
+    more.extend(newest_migration(session)?.map(|newest| (plan::release::SCHEMA, newest)));
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
         address: address.to_string(),
@@ -71,12 +74,25 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
         half_loaded_by: InPlace::find(session)?.map(|found| found.run()),
         is_gone: false,
         size_bytes: u64::try_from(row.get::<_, i64>(0)).unwrap_or(0),
-        count: u64::try_from(row.get::<_, i64>(3)).ok(),
+        // Not known before the tables were analyzed.
+        count: row.get::<_, Option<i64>>(3).and_then(|count| u64::try_from(count).ok()),
         backup_problems,
         restore_problems,
         road,
-        facts: facts(&server, finder, &[("owner", owner), ("encoding", row.get(2))]),
+        facts: facts(&server, finder, &more),
     })
+}
+
+/// Where there is none, or this role may not read it, nothing is known.
+fn newest_migration(session: &mut Session) -> Result<Option<String>> {
+    let readable = session.rows(
+        "SELECT attrelid::regclass::text FROM pg_attribute WHERE attrelid = to_regclass('schema_migrations') AND attname = 'version' \
+         AND NOT attisdropped AND has_column_privilege(attrelid, attnum, 'SELECT')",
+        "look for migrations",
+    )?;
+    let Some(table) = readable.first().map(|row| row.get::<_, String>(0)) else { return Ok(None) };
+    let newest = session.row(&format!("SELECT max(version)::text FROM {table}"), "read the newest migration")?;
+    Ok(newest.get(0))
 }
 
 /// The road that is open where the database is there, and what is to be said of it.

@@ -2,27 +2,32 @@
 //!
 //! Must never put a user's password into an error, a `Debug` or a `Display`.
 
+mod sentinels;
+
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use plan::{Error, Result};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use tls::{Tls, TlsMode};
 use url::Url;
 
+pub use sentinels::{SentinelAt, Sentinels};
+
 /// Standard port of Redis.
 const PORT: u16 = 6379;
-/// Standard port of Redis Sentinel.
-const SENTINEL_PORT: u16 = 26379;
 
 /// How the server is reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
-    /// Host (name or address, no brackets) and port. With sentinels, the host is the name of the group.
+    /// Host (name or address, no brackets) and port.
     Tcp(String, u16),
     /// Path of a unix socket.
     Unix(PathBuf),
+    /// The name under which sentinels know the server.
+    Group(String),
 }
 
 impl fmt::Display for Endpoint {
@@ -31,21 +36,33 @@ impl fmt::Display for Endpoint {
             Self::Tcp(host, port) if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp(host, port) => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "{}", path.display()),
+            Self::Group(name) => write!(f, "{name}"),
         }
     }
 }
 
-/// Sentinels that know where the server of a group is now.
-#[derive(Debug, Clone)]
-pub struct Sentinels {
-    /// Host and port of each.
-    pub hosts: Vec<(String, u16)>,
-    /// Whether the master is wanted (the rule); otherwise any replica, for backups only.
-    pub master: bool,
-    /// User name towards the sentinels.
-    pub user: Option<String>,
-    /// Password towards the sentinels.
-    pub password: Option<SecretString>,
+/// Leads to servers of a network that this machine is not in: what to connect to from here, for a host and a port over there. Certificates are held against the
+/// name over there.
+#[derive(Clone)]
+pub struct Dial(Arc<Lead>);
+
+type Lead = dyn Fn(&str, u16) -> Result<(String, u16)> + Send + Sync;
+
+impl Dial {
+    /// By a function, which is called for each connection.
+    pub fn new(lead: impl Fn(&str, u16) -> Result<(String, u16)> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(lead))
+    }
+
+    pub(crate) fn lead(&self, host: &str, port: u16) -> Result<(String, u16)> {
+        (self.0)(host, port)
+    }
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dial")
+    }
 }
 
 /// The address of one logical database.
@@ -57,9 +74,20 @@ pub struct Address {
     pub(crate) password: Option<SecretString>,
     pub(crate) tls: Tls,
     pub(crate) sentinels: Option<Sentinels>,
+    pub(crate) dial: Option<Dial>,
 }
 
 impl Address {
+    /// A server by its host and port, without login and without TLS.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, database: u32) -> Self {
+        Self::at(Endpoint::Tcp(host.into(), port), database)
+    }
+
+    fn at(endpoint: Endpoint, database: u32) -> Self {
+        Self { endpoint, database, user: None, password: None, tls: Tls::default(), sentinels: None, dial: None }
+    }
+
     /// Parses `redis://[user][:password]@host[:port][/database]`, `rediss://…`, `unix://[user][:password]@/path[?db=N]` or `redis+unix://…`.
     /// User and password are percent-decoded. `rediss` means full verification unless [`Address::with_tls`] says otherwise.
     ///
@@ -90,12 +118,10 @@ impl Address {
         }
         let mode = (url.scheme() == "rediss").then_some(TlsMode::VerifyFull);
         Ok(Self {
-            endpoint: Endpoint::Tcp(host, url.port().unwrap_or(PORT)),
-            database,
             user: Some(decode(url.username())?).filter(|user| !user.is_empty()),
             password: url.password().map(decode).transpose()?.filter(|password| !password.is_empty()).map(SecretString::from),
             tls: Tls { mode, ..Tls::default() },
-            sentinels: None,
+            ..Self::new(host, url.port().unwrap_or(PORT), database)
         })
     }
 
@@ -110,12 +136,9 @@ impl Address {
         };
         let database = query.split('&').find_map(|pair| pair.strip_prefix("db=")).map_or(Ok(0), parse_database)?;
         Ok(Self {
-            endpoint: Endpoint::Unix(PathBuf::from(decode(path)?)),
-            database,
             user: Some(user).filter(|user| !user.is_empty()),
             password: Some(password).filter(|password| !password.is_empty()).map(SecretString::from),
-            tls: Tls::default(),
-            sentinels: None,
+            ..Self::at(Endpoint::Unix(PathBuf::from(decode(path)?)), database)
         })
     }
 
@@ -133,7 +156,7 @@ impl Address {
         self
     }
 
-    /// Sets the TLS options. Without a mode in them the scheme's stays, so that certificates alone can be given.
+    /// Sets the TLS options. Without a mode in them the scheme's stays, so that certificates alone can be given. Sentinels get the same.
     ///
     /// # Errors
     /// [`plan::Class::Refused`] when they contradict themselves or the scheme.
@@ -142,44 +165,34 @@ impl Address {
             return Err(Error::refused(format!("the address {self} begins with rediss://, and TLS is disabled"))
                 .hint("Write redis:// in the address, or leave the mode out."));
         }
-        self.tls = tls.over(self.tls);
-        self.tls.check().map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
+        let all = tls.over(self.tls);
+        // The files may be for the sentinels alone.
+        let is_for_sentinels = !all.is_on() && self.sentinels.as_ref().is_some_and(Sentinels::speak_tls);
+        self.tls = if is_for_sentinels { Tls { mode: all.mode, ..Tls::default() } } else { all.clone() };
+        self.sentinels = self.sentinels.map(|sentinels| sentinels.with_tls(all));
+        let checked = self.sentinels.iter().map(|sentinels| &sentinels.tls).chain([&self.tls]).try_for_each(Tls::check);
+        checked.map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
         Ok(self)
     }
 
-    /// Asks sentinels where the server is; the host of the URL is the name of the group. As 3scale's Secrets have them: `hosts` is a comma
-    /// list of `[redis://][user:password@]host[:port]` (`SENTINEL_HOSTS`), `role` is `master`, `slave` or empty (`SENTINEL_ROLE`).
+    /// Asks sentinels where the server is; the host of the address is the name of the group. They are asked with the TLS of the address.
     ///
     /// # Errors
-    /// [`plan::Class::Refused`] when the list or the role cannot be understood.
-    pub fn with_sentinels(mut self, hosts: &str, role: &str, user: Option<String>, password: Option<SecretString>) -> Result<Self> {
-        if matches!(self.endpoint, Endpoint::Unix(_)) {
-            return Err(Error::refused("sentinels do not go together with a unix socket"));
-        }
-        let master = match role.trim().to_ascii_lowercase().as_str() {
-            "" | "master" => true,
-            "slave" | "replica" => false,
-            _ => return Err(Error::refused(format!("unknown sentinel role {role:?}")).hint("Use master or slave.")),
+    /// [`plan::Class::Refused`] when the address is that of a unix socket.
+    pub fn with_sentinels(mut self, sentinels: Sentinels) -> Result<Self> {
+        self.endpoint = match self.endpoint {
+            Endpoint::Tcp(group, _) | Endpoint::Group(group) => Endpoint::Group(group),
+            Endpoint::Unix(_) => return Err(Error::refused("sentinels do not go together with a unix socket")),
         };
-        let mut sentinels = Sentinels { hosts: Vec::new(), master, user, password };
-        for entry in hosts.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-            let text = if entry.contains("://") { entry.to_owned() } else { format!("redis://{entry}") };
-            let url =
-                Url::parse(&text).map_err(|_| Error::refused("a sentinel in the list cannot be understood").hint("Write host:port."))?;
-            let host =
-                url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| Error::refused("a sentinel in the list names no host"))?;
-            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-            sentinels.hosts.push((host, url.port().unwrap_or(SENTINEL_PORT)));
-            if let (None, Some(found)) = (&sentinels.password, url.password()) {
-                sentinels.password = Some(SecretString::from(decode(found)?));
-                sentinels.user = Some(decode(url.username())?).filter(|user| !user.is_empty());
-            }
-        }
-        if sentinels.hosts.is_empty() {
-            return Err(Error::refused("the list of sentinels is empty"));
-        }
-        self.sentinels = Some(sentinels);
+        self.sentinels = Some(sentinels.with_tls(self.tls.clone()));
         Ok(self)
+    }
+
+    /// Connects through somebody who leads there, to sentinels and to what they name too.
+    #[must_use]
+    pub fn with_dial(mut self, dial: Dial) -> Self {
+        self.dial = Some(dial);
+        self
     }
 
     /// The number of the logical database.
@@ -194,20 +207,20 @@ impl Address {
         &self.endpoint
     }
 
-    /// Whether both are on the same server, as far as the addresses tell.
-    pub(crate) fn same_server(&self, other: &Self) -> bool {
+    /// Whether one connection is good for both: the same server, as far as the addresses tell, with the same login and the same TLS.
+    pub(crate) fn same_connection(&self, other: &Self) -> bool {
         let hosts = |address: &Self| address.sentinels.as_ref().map(|sentinels| (sentinels.hosts.clone(), sentinels.master));
-        self.endpoint == other.endpoint && hosts(self) == hosts(other)
+        let secret = |address: &Self| address.password.as_ref().map(|password| password.expose_secret().to_owned());
+        self.endpoint == other.endpoint
+            && hosts(self) == hosts(other)
+            && (&self.user, secret(self), &self.tls) == (&other.user, secret(other), &other.tls)
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.sentinels {
-            Some(sentinels) => {
-                let Endpoint::Tcp(group, _) = &self.endpoint else { return Err(fmt::Error) };
-                write!(f, "{group} (by {} sentinels)/{}", sentinels.hosts.len(), self.database)
-            }
+            Some(sentinels) => write!(f, "{} (by {} sentinels)/{}", self.endpoint, sentinels.hosts.len(), self.database),
             None => write!(f, "{}/{}", self.endpoint, self.database),
         }
     }
@@ -229,8 +242,6 @@ fn decode(text: &str) -> Result<String> {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn secret(address: &Address) -> Option<&str> {
@@ -286,13 +297,20 @@ mod tests {
     }
 
     #[test]
-    fn sentinels_come_as_a_comma_list() {
-        let address =
-            Address::parse("redis://mymaster/1").unwrap().with_sentinels("redis://:pw@a:1, b , c:3", "master", None, None).unwrap();
-        let sentinels = address.sentinels.as_ref().unwrap();
-        assert_eq!(sentinels.hosts, [("a".into(), 1), ("b".into(), 26379), ("c".into(), 3)]);
-        assert_eq!(sentinels.password.as_ref().map(|password| password.expose_secret().to_owned()).as_deref(), Some("pw"));
-        assert!(Address::parse("redis://m/1").unwrap().with_sentinels("a", "boss", None, None).is_err());
-        assert!(Address::parse("redis://m/1").unwrap().with_sentinels(" ,", "", None, None).is_err());
+    fn one_connection_is_for_addresses_that_differ_in_their_database_only() {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let one = address("redis://bob:pw@h:1/0");
+        for (other, same) in [
+            ("redis://bob:pw@h:1/1", true),
+            ("redis://bob:pw@h:2/1", false),
+            ("redis://ann:pw@h:1/1", false),
+            ("redis://bob:other@h:1/1", false),
+            ("redis://:pw@h:1/1", false),
+            ("rediss://bob:pw@h:1/1", false),
+        ] {
+            assert_eq!(one.same_connection(&address(other)), same, "{other}");
+        }
+        let with_ca = |file: &str| address("rediss://h/1").with_tls(Tls { ca_file: Some(file.into()), ..Tls::default() }).unwrap();
+        assert!(with_ca("a.pem").same_connection(&with_ca("a.pem")) && !with_ca("a.pem").same_connection(&with_ca("b.pem")));
     }
 }

@@ -6,6 +6,7 @@
 mod handshake;
 mod open;
 mod reply;
+mod sentinel;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 
-pub(crate) use reply::{Reply, is_forbidden};
+pub(crate) use reply::{Reply, is_forbidden, refusal};
 
 /// Input buffer, and the size at which pending output is sent.
 const BUFFER_BYTES: usize = 256 << 10;

@@ -21,7 +21,7 @@ mod server;
 mod store;
 mod tally;
 
-pub use address::{Address, Endpoint, Sentinels};
+pub use address::{Address, Dial, Endpoint, SentinelAt, Sentinels};
 pub use dump::is_stream;
 pub use queues::queues_of;
 pub use server::loads;

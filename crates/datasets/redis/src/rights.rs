@@ -138,6 +138,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::WhereAllowed, "client|setname", Keys::None, Not),
     right(For::WhereAllowed, "client|list", Keys::None, Not),
     right(For::WhereAllowed, "acl|whoami", Keys::None, Not),
+    right(For::WhereAllowed, "role", Keys::None, Not),
     right(For::WhereAllowed, "memory|usage", Keys::All, Not),
     right(For::WhereAllowed, "bgsave", Keys::None, Not),
     right_on(For::WhereAllowed, On::From7, "waitaof", Keys::None, Not),

@@ -128,7 +128,7 @@ impl RedisStore {
             if servers.iter().flat_map(|server| &server.databases).any(|other| other.name == named.name) {
                 return Err(Error::refused(format!("two databases of {name} have the label {label:?}")));
             }
-            match servers.iter_mut().find(|server| server.address.same_server(&address)) {
+            match servers.iter_mut().find(|server| server.address.same_connection(&address)) {
                 Some(server) if server.databases.iter().any(|other| other.database == named.database) => return Err(twice(name, &address)),
                 Some(server) => server.databases.push(named),
                 None => servers.push(ServerAt { address, databases: vec![named] }),

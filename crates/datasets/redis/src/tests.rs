@@ -20,5 +20,6 @@ mod rights;
 mod room;
 mod rounds;
 mod scene;
+mod sentinels;
 mod several;
 mod told;

@@ -39,6 +39,8 @@ fn set(id: &str, day: u32) -> Manifest {
         frozen: false,
         safety_for: None,
         installation: Some(InstallationId::named("prod")),
+        release: None,
+        newest_migration: None,
         left_out: BTreeMap::new(),
         absent: Vec::new(),
         data_sets: DataSetName::STORES.into_iter().map(|name| (name, kept(None))).collect(),

@@ -5,17 +5,19 @@
 pub mod address;
 mod databases;
 mod files;
+pub(super) mod memcache;
 mod secrets;
 mod workloads;
 
-use plan::Result;
 use plan::ports::{Problem, Severity};
+use plan::{Result, release};
 use serde_json::Value;
 
 pub use databases::{BackendRedisAt, Certificates, DatabaseAt, DatabaseKind, RedisAt, Sentinels};
 pub use files::{BucketAt, BucketRight, FilesAt};
 pub use workloads::{FoundWorkload, OperatorAt};
 
+use self::address::Reach;
 use self::secrets::Secrets;
 use super::client::Cluster;
 
@@ -81,6 +83,8 @@ pub struct Installation {
     pub backend_redis: Place<BackendRedisAt>,
     /// Redis of System.
     pub system_redis: Place<RedisAt>,
+    /// System's caches that are not this installation's own workload.
+    pub caches: Place<Vec<Reach>>,
     /// What is worth telling beyond the data sets.
     pub problems: Vec<Problem>,
 }
@@ -125,11 +129,17 @@ impl Cluster {
         let environment = self.get_if_there(&self.path("v1", "configmaps", Some("system-environment")))?.unwrap_or(Value::Null);
         let entry = |name: &str| environment["data"][name].as_str().filter(|text| !text.is_empty());
         let secrets = Secrets::new(self);
+        let flags = api_manager.as_ref().map(databases::TlsFlags::of).unwrap_or_default();
         let installation = Installation {
             namespace: self.namespace().to_owned(),
             era: era(&workloads),
-            release: api_manager.as_ref().and_then(noted_release).or_else(|| entry("AMP_RELEASE").map(str::to_owned)),
-            system_database: databases::system(&secrets),
+            release: release::release(
+                api_manager.as_ref().and_then(|manager| manager["metadata"]["annotations"][release::INSTALLED].as_str()),
+                workloads::label(&objects, release::LABEL),
+                entry(release::ENVIRONMENT),
+            ),
+            caches: memcache::system(&secrets, &workloads),
+            system_database: databases::system(&secrets, flags),
             system_storage: files::system(
                 (self, &secrets),
                 &workloads,
@@ -137,9 +147,9 @@ impl Cluster {
                 entry("FILE_UPLOAD_STORAGE"),
                 self.storage_spec()?.as_ref(),
             ),
-            zync_database: databases::zync(&secrets, &objects),
-            backend_redis: databases::backend_redis(&secrets),
-            system_redis: databases::system_redis(&secrets),
+            zync_database: databases::zync(&secrets, flags, &objects),
+            backend_redis: databases::backend_redis(&secrets, flags),
+            system_redis: databases::system_redis(&secrets, flags),
             api_manager: api_manager.as_ref().map(read_api_manager),
             operator,
             workloads,
@@ -190,11 +200,6 @@ fn era(workloads: &[FoundWorkload]) -> Era {
     } else {
         Era::External
     }
-}
-
-/// The release that the operator notes as installed, since 2.8; AMP_RELEASE is written up to 2.11 only.
-fn noted_release(api_manager: &Value) -> Option<String> {
-    api_manager["metadata"]["annotations"]["apps.3scale.net/apimanager-threescale-version"].as_str().map(str::to_owned)
 }
 
 fn read_api_manager(object: &Value) -> ApiManager {

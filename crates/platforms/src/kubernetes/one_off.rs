@@ -10,8 +10,8 @@ use super::writers::workload::{list, name, text};
 /// Containers of System that have all that rake needs, the best first.
 const CONTAINERS: [&str; 3] = ["system-sidekiq", "system-provider", "system-master"];
 
-/// Fields of a pod template's spec that say where and as whom it runs. Not taken: init containers (they wait for what may not be there yet), other
-/// containers, and rules about standing apart from or beside other pods.
+/// Fields of a pod template's spec that say where and as whom it runs. Not taken: other containers, and rules about standing apart from or beside other pods.
+/// Init containers are taken by [`prepares`].
 const KEPT: [&str; 17] = [
     "serviceAccountName",
     "serviceAccount",
@@ -75,12 +75,25 @@ pub(super) fn pod(workload: &Value, wanted: &OneOff) -> Result<Value> {
     if let Some(affinity) = workload.pointer("/spec/template/spec/affinity/nodeAffinity") {
         spec.insert("affinity".to_owned(), json!({"nodeAffinity": affinity}));
     }
+    let prepare: Vec<_> = list(workload, "/spec/template/spec/initContainers").iter().filter(|container| prepares(container)).collect();
+    if !prepare.is_empty() {
+        spec.insert("initContainers".to_owned(), json!(prepare));
+    }
     spec.insert("containers".to_owned(), json!([container]));
     spec.insert("restartPolicy".to_owned(), json!("Never"));
     spec.insert("activeDeadlineSeconds".to_owned(), json!(wanted.seconds_max));
     spec.insert("terminationGracePeriodSeconds".to_owned(), json!(10));
     let metadata = json!({"name": wanted.name, "labels": wanted.labels, "annotations": annotations(workload)});
     Ok(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}))
+}
+
+/// Whether an init container makes something that the others need: with TLS towards the database, `set-permissions` fills the folder of the certificates
+/// (operator, `component/system.go`). Not one that waits for others, who may be stopped: `check-svc` and its like, by name or by its loop.
+fn prepares(container: &Value) -> bool {
+    let words = ["/command", "/args"].into_iter().flat_map(|field| list(container, field)).filter_map(Value::as_str);
+    let loops = words.collect::<Vec<_>>().join(" ");
+    let waits = text(container, "/name").ends_with("-svc") || loops.contains("until ") && loops.contains("sleep ");
+    !waits
 }
 
 fn taken(from: &Value, fields: &[&str]) -> Map<String, Value> {

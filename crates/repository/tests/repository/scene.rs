@@ -193,6 +193,8 @@ pub fn manifest(set: &str, kept: &Kept) -> Manifest {
         frozen: false,
         safety_for: None,
         installation: None,
+        release: None,
+        newest_migration: None,
         left_out: std::collections::BTreeMap::new(),
         absent: Vec::new(),
         data_sets: [(DATA_SET, data_set)].into(),

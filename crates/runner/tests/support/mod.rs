@@ -381,6 +381,8 @@ impl World {
             frozen: false,
             safety_for: None,
             installation: None,
+            release: None,
+            newest_migration: None,
             left_out: BTreeMap::new(),
             absent: Vec::new(),
             data_sets,

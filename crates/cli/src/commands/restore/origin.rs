@@ -3,6 +3,7 @@
 use plan::ids::DataSetName;
 use plan::manifest::Manifest;
 use plan::ports::{Problem, Severity};
+use plan::release::{Known, judge};
 use plan::{InstallationId, Plan, Purpose};
 
 /// The first line of a plan whose set is not known to be of the installation that it goes into.
@@ -41,4 +42,16 @@ pub(super) fn lacking(there: &[DataSetName], manifest: &Manifest) -> Vec<Problem
         Problem::new(severity, format!("the set has no {name}{why}: what is there stays as it is, and may not fit to what goes back"))
     };
     there.iter().filter(is_lacking).map(problem).collect()
+}
+
+/// Whether System here runs on the set's database, where that goes back and the objects of the set do not say it already.
+pub(super) fn older_system(plan: &Plan, manifest: &Manifest, release: Option<&str>) -> Option<Problem> {
+    manifest.data_sets.get(&DataSetName::SystemDatabase).filter(|_| plan.data_sets.contains_key(&DataSetName::SystemDatabase))?;
+    // Sets of before do not say it; their objects may.
+    let objects = manifest.data_sets.get(&DataSetName::KubernetesObjects);
+    let of_objects = objects.and_then(|kept| kept.evidence.facts.get("release"));
+    let set = Known { release: manifest.release.as_ref().or(of_objects).map(String::as_str), schema: manifest.newest_migration.as_deref() };
+    let told = judge(set, Known { release, schema: plan.newest_migration() })?;
+    let is_told = plan.all_problems().any(|(_, known)| known.text == told.text);
+    (!is_told).then_some(told)
 }

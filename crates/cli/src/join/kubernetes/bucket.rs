@@ -46,7 +46,10 @@ pub(super) fn store(cluster: &Cluster, ways: &mut Ways, at: &BucketAt, policies:
     };
     let host = at.service.as_ref().map_or("Amazon S3", |(host, _)| host.as_str());
     let origin = format!("Secret {}", at.secret);
-    Ok(reached(bucket::store(&bucket, policies)?, format!("{} at {host}", at.bucket), &origin, way.into_iter().collect(), kept))
+    let legend: Vec<_> = way.iter().filter_map(|way| way.forwarded()).collect();
+    let trouble = Box::new(move |since| way.as_ref().and_then(|way| way.trouble(since)));
+    let address = format!("{} at {host}", at.bucket);
+    Ok(reached(bucket::store(&bucket, policies)?, address, &origin, (forwarded, legend), trouble, vec![Box::new(kept)]))
 }
 
 /// The file of the token: mounted into our own pod as into System's, else asked for and kept in memory.

@@ -1,6 +1,7 @@
 //! Ways to servers: a forwarded port for each server, shared by all that log in to it, and programs beside it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use plan::ports::{Context, Remote};
@@ -10,7 +11,7 @@ use platforms::kubernetes::find::address::{Reach, Way};
 use platforms::kubernetes::writers::{Workload, WorkloadKind, restart_workload};
 use platforms::kubernetes::{Cluster, Target};
 use postgres_data_set::RemotePrograms;
-use redis_data_set::FileRoad;
+use redis_data_set::{Dial, FileRoad};
 
 /// Where the images of 3scale keep the data of Redis.
 const REDIS_FOLDER: &str = "/var/lib/redis/data";
@@ -37,15 +38,35 @@ impl Dialled {
     }
 }
 
+/// The ways that one data set has gone.
+#[derive(Clone, Default)]
+pub(super) struct Used(Arc<Mutex<Vec<Arc<Dialled>>>>);
+
+impl Used {
+    fn note(&self, way: &Arc<Dialled>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.iter().any(|known| Arc::ptr_eq(known, way)) {
+            all.push(Arc::clone(way));
+        }
+    }
+
+    /// What went wrong with them since a time.
+    pub(super) fn trouble(&self, since: Instant) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().find_map(|way| way.trouble(since))
+    }
+}
+
 /// See the module.
 pub(super) struct Ways {
     cluster: Cluster,
     open: Vec<(Reach, Arc<Dialled>)>,
+    /// What hosts and ports have been found to be.
+    known: BTreeMap<(String, u16), Reach>,
 }
 
 impl Ways {
     pub(super) fn new(cluster: Cluster) -> Self {
-        Self { cluster, open: Vec::new() }
+        Self { cluster, open: Vec::new(), known: BTreeMap::new() }
     }
 
     /// The way to a server; the same one each time, so that two addresses of one server are seen to be one.
@@ -57,6 +78,26 @@ impl Ways {
         let dialled = Arc::new(Dialled { host: way.host.clone(), port: way.port, to: reach.clone(), way });
         self.open.push((reach.clone(), Arc::clone(&dialled)));
         Ok(dialled)
+    }
+
+    /// Leads to what hosts of a cluster's network are from here: those of an address, and those that sentinels name. A name that is no whole one is looked for in
+    /// these namespaces, in their order.
+    pub(super) fn dial(ways: &Arc<Mutex<Self>>, namespaces: Vec<String>, used: &Used) -> Dial {
+        let (ways, used) = (Arc::clone(ways), used.clone());
+        Dial::new(move |host, port| {
+            let mut ways = ways.lock().unwrap_or_else(PoisonError::into_inner);
+            let key = (host.to_owned(), port);
+            let known = ways.known.get(&key).cloned();
+            let reach = known.unwrap_or_else(|| {
+                let namespaces: Vec<_> = namespaces.iter().map(String::as_str).collect();
+                ways.cluster.reach(host, port, &namespaces)
+            });
+            let dialled = ways.to(&reach)?;
+            // What could not be reached is looked for again the next time.
+            ways.known.insert(key, reach);
+            used.note(&dialled);
+            Ok((dialled.host.clone(), dialled.port))
+        })
     }
 
     /// Programs in the pod of a server.

@@ -1,4 +1,4 @@
-//! Opening a connection: sentinels, TCP, unix socket, TLS, login.
+//! Opening a connection: TCP, unix socket, TLS, login; by way of sentinels, where there are any.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -8,9 +8,10 @@ use std::time::Duration;
 use plan::{Error, Result};
 use rustls::{ClientConnection, StreamOwned};
 use secrecy::{ExposeSecret, SecretString};
+use tls::Tls;
 
-use super::{Connection, Limits, Reply, handshake};
-use crate::address::{Address, Endpoint, Sentinels};
+use super::{Connection, Limits, Reply, handshake, sentinel};
+use crate::address::{Address, Dial, Endpoint};
 
 /// Reads and writes give up this often to look at the stop flag.
 const TICK: Duration = Duration::from_millis(500);
@@ -56,11 +57,15 @@ impl Connection {
     /// # Errors
     /// [`plan::Class::Transient`] when the server cannot be reached, [`plan::Class::Refused`] when it refuses the login.
     pub(crate) fn open(address: &Address, limits: &Limits) -> Result<Self> {
-        let endpoint = match &address.sentinels {
-            Some(sentinels) => ask_sentinels(address, sentinels, limits)?,
-            None => address.endpoint.clone(),
-        };
-        let mut connection = connect(&endpoint, address, limits)?;
+        match (&address.endpoint, &address.sentinels) {
+            (Endpoint::Group(group), Some(sentinels)) => sentinel::open(group, address, sentinels, limits),
+            (endpoint, _) => Self::open_at(endpoint, address, limits),
+        }
+    }
+
+    /// At this very server.
+    pub(super) fn open_at(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Self> {
+        let mut connection = connect(endpoint, &address.tls, address.dial.as_ref(), limits)?;
         connection.login(address.user.as_deref(), address.password.as_ref())?;
         // Refusing the name is fine; refusing the connection is not.
         match connection.ask(&[b"CLIENT", b"SETNAME", crate::CLIENT_NAME.as_bytes()])? {
@@ -69,7 +74,7 @@ impl Connection {
         }
     }
 
-    fn login(&mut self, user: Option<&str>, password: Option<&SecretString>) -> Result<()> {
+    pub(super) fn login(&mut self, user: Option<&str>, password: Option<&SecretString>) -> Result<()> {
         let Some(password) = password.map(|password| password.expose_secret().as_bytes()) else {
             if let Some(user) = user {
                 // A user of the ACL who needs no password (`nopass`) takes any. Other clients do not log in at all then, so a refusal is none.
@@ -108,7 +113,8 @@ fn turned_away(peer: &str, text: &str) -> Error {
     Error::transient(said).hint("All its connections are taken: try again later, or `redis-cli CONFIG SET maxclients …` raises their number; `redis-cli CLIENT LIST` says whose they are.")
 }
 
-fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Connection> {
+/// Connects, without a login. TLS is held against the name that the server is known by, wherever it is dialled.
+pub(super) fn connect(endpoint: &Endpoint, tls: &Tls, dial: Option<&Dial>, limits: &Limits) -> Result<Connection> {
     let unreachable = |error: io::Error| {
         Error::transient(format!("cannot reach Redis at {endpoint}")).because(error).hint("Check the address, and that the server runs.")
     };
@@ -118,12 +124,17 @@ fn connect(endpoint: &Endpoint, address: &Address, limits: &Limits) -> Result<Co
             stream.set_read_timeout(Some(TICK)).and_then(|()| stream.set_write_timeout(Some(TICK))).map_err(unreachable)?;
             Stream::Unix(stream)
         }
+        Endpoint::Group(name) => return Err(Error::failed(format!("nobody says where the group {name} is"))),
         Endpoint::Tcp(host, port) => {
-            let stream = connect_tcp(host, *port, limits.connect).map_err(unreachable)?;
-            if !address.tls.is_on() {
+            let (at, number) = match dial {
+                Some(dial) => dial.lead(host, *port).map_err(|error| error.during(format!("cannot reach Redis at {endpoint}")))?,
+                None => (host.clone(), *port),
+            };
+            let stream = connect_tcp(&at, number, limits.connect).map_err(unreachable)?;
+            if !tls.is_on() {
                 Stream::Tcp(stream)
             } else {
-                let client = ClientConnection::new(tls::client_config(&address.tls)?, tls::server_name(host)?)
+                let client = ClientConnection::new(tls::client_config(tls)?, tls::server_name(host)?)
                     .map_err(|error| Error::refused("set up TLS").because(error))?;
                 let mut stream = StreamOwned::new(client, stream);
                 handshake::finish(&mut stream, &endpoint.to_string(), limits)?;
@@ -148,41 +159,4 @@ fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> 
         }
     }
     Err(last)
-}
-
-/// Where the group's server is now: the first sentinel that knows decides.
-fn ask_sentinels(address: &Address, sentinels: &Sentinels, limits: &Limits) -> Result<Endpoint> {
-    let Endpoint::Tcp(group, _) = &address.endpoint else { return Ok(address.endpoint.clone()) };
-    let mut last = None;
-    for (host, port) in &sentinels.hosts {
-        match ask_sentinel(&Endpoint::Tcp(host.clone(), *port), group, address, sentinels, limits) {
-            Ok(Some(found)) => return Ok(found),
-            Ok(None) => last = Some(Error::refused(format!("the sentinel {host}:{port} does not know the group {group:?}"))),
-            Err(error) => last = Some(error),
-        }
-    }
-    let last = last.unwrap_or_else(|| Error::refused("no sentinels"));
-    Err(Error::new(last.class(), format!("no sentinel tells where {group:?} is"))
-        .because(last)
-        .hint("Check the sentinels and the group's name."))
-}
-
-fn ask_sentinel(at: &Endpoint, group: &str, address: &Address, sentinels: &Sentinels, limits: &Limits) -> Result<Option<Endpoint>> {
-    let mut connection = connect(at, address, limits)?;
-    connection.login(sentinels.user.as_deref(), sentinels.password.as_ref())?;
-    if sentinels.master {
-        let found = connection.call(&[b"SENTINEL", b"get-master-addr-by-name", group.as_bytes()])?.list();
-        return Ok(match found.as_slice() {
-            [host, port] => port.text().parse().ok().map(|port| Endpoint::Tcp(host.text(), port)),
-            _ => None,
-        });
-    }
-    let replicas = connection.call(&[b"SENTINEL", b"slaves", group.as_bytes()])?.list();
-    Ok(replicas.into_iter().find_map(|replica| {
-        let fields: Vec<String> = replica.list().iter().map(Reply::text).collect();
-        let field = |name: &str| fields.iter().position(|field| field == name).and_then(|at| fields.get(at + 1));
-        let usable = field("flags").is_some_and(|flags| !flags.contains("down") && !flags.contains("disconnected"));
-        let port = field("port").and_then(|port| port.parse().ok())?;
-        usable.then_some(Endpoint::Tcp(field("ip")?.clone(), port))
-    }))
 }

@@ -1,10 +1,10 @@
 //! What the user may do at a server, for each road, and whether the server takes writes at all: tried before anything is touched.
 
-use plan::Result;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
+use plan::{Class, Error, Result};
 
 use super::{RedisStore, ServerAt};
-use crate::connection::{Reply, is_forbidden};
+use crate::connection::{Reply, is_forbidden, refusal};
 use crate::rights::For;
 use crate::rights::lacking::Lacking;
 use crate::rights::trial;
@@ -69,57 +69,91 @@ impl RedisStore {
         Ok(())
     }
 
-    /// A user who may not even ask what the server is, and a server whose databases are not those of the addresses: nothing more can be found out.
-    pub(crate) fn shut_doors(&self, context: &Context) -> Result<Vec<Problem>> {
-        let mut problems = Vec::new();
+    /// A user who may not even ask what the server is, and a server whose databases are not those of the addresses: nothing more can be found out. What matters for
+    /// a backup, and what for a restore.
+    pub(crate) fn shut_doors(&self, context: &Context) -> Result<(Vec<Problem>, Vec<Problem>)> {
+        let (mut backup, mut restore, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+        // One that cannot be reached says nothing about the next.
         for at in &self.servers {
-            let mut connection = self.connect(context, at)?;
-            let endpoint = at.address.endpoint();
-            let select = connection.ask(&[b"SELECT", b"0"])?;
-            let may_select = !matches!(select, Reply::Error(text) if is_forbidden(&text) && !text.contains("access database"));
-            match connection.ask(&[b"INFO"])? {
-                info if !may_select || matches!(&info, Reply::Error(text) if is_forbidden(text)) => {
-                    let newer = connection.ask(&[b"PEXPIRETIME", b"threescale-backup:probe"])?;
-                    let is_7 = !matches!(newer, Reply::Error(text) if text.to_ascii_lowercase().contains("unknown command"));
-                    let of = [For::All, For::View, For::Restore, For::Beside];
-                    let lacking = self.lacking(context, at, is_7, &of, &[])?;
-                    problems.push(lacking.problem(Severity::Blocks, &format!("nothing can be read at {endpoint}")));
+            match self.shut_door(context, at) {
+                Ok((of_backup, of_restore)) => {
+                    backup.extend(of_backup);
+                    restore.extend(of_restore);
                 }
-                Reply::Bytes(text) if String::from_utf8_lossy(&text).lines().any(|line| line.trim_end() == "loading:1") => {
-                    problems.push(
-                        Problem::new(Severity::Blocks, format!("{endpoint} is loading its data"))
-                            .way_out("Try again when `redis-cli INFO persistence` says loading:0."),
-                    );
-                }
-                Reply::Bytes(text) if String::from_utf8_lossy(&text).lines().any(|line| line.trim_end() == "cluster_enabled:1") => {
-                    let text = format!(
-                        "{endpoint} is in cluster mode, which 3scale does not support: it has its share of the keys, and one logical database"
-                    );
-                    problems
-                        .push(Problem::new(Severity::Blocks, text).way_out("Give the address of a server that is not in cluster mode."));
-                }
-                // Not logged in, or not ready: nothing to look at.
-                Reply::Error(text) => {
-                    return Err(Reply::Error(text)
-                        .ok()
-                        .err()
-                        .unwrap_or_else(|| plan::Error::failed("no answer"))
-                        .during(format!("INFO at {endpoint}")));
-                }
-                _ => {
-                    for named in &at.databases {
-                        if let Err(error) = connection.select(named.database)
-                            && error.class() == plan::Class::Refused
-                        {
-                            let way_out = error.hints().join(" ");
-                            problems.push(Problem::new(Severity::Blocks, error.to_string()).way_out(way_out));
-                        }
-                    }
+                Err(error) => {
+                    context.stop.check()?;
+                    failed.push(error);
                 }
             }
         }
-        Ok(problems)
+        match together(failed, self.servers.len()) {
+            Some(error) => Err(error),
+            None => Ok((backup, restore)),
+        }
     }
+
+    fn shut_door(&self, context: &Context, at: &ServerAt) -> Result<(Vec<Problem>, Vec<Problem>)> {
+        let mut connection = self.connect(context, at)?;
+        let endpoint = at.address.endpoint();
+        let both = |problems: Vec<Problem>| Ok((problems.clone(), problems));
+        let blocks = |text: String, way_out: &str| Problem::new(Severity::Blocks, text).way_out(way_out);
+        let select = connection.ask(&[b"SELECT", b"0"])?;
+        let may_select = !matches!(select, Reply::Error(text) if is_forbidden(&text) && !text.contains("access database"));
+        let info = connection.ask(&[b"INFO"])?;
+        if !may_select || matches!(&info, Reply::Error(text) if is_forbidden(text)) {
+            let newer = connection.ask(&[b"PEXPIRETIME", b"threescale-backup:probe"])?;
+            let is_7 = !matches!(newer, Reply::Error(text) if text.to_ascii_lowercase().contains("unknown command"));
+            let of_backup = self.lacking(context, at, is_7, &[For::All, For::View], &[])?;
+            let of_restore = self.lacking(context, at, is_7, &[For::All, For::View, For::Restore, For::Beside], &[])?;
+            return Ok((
+                vec![of_backup.problem(Severity::Blocks, &format!("nothing can be read at {endpoint}"))],
+                vec![of_restore.problem(Severity::Blocks, &format!("nothing can be loaded at {endpoint}"))],
+            ));
+        }
+        if let Reply::Error(text) = info {
+            // Not logged in, or not ready: nothing to look at.
+            let error = refusal(&text);
+            return Err(error.during(format!("INFO at {endpoint}")));
+        }
+        let says = |line: &str| info.text().lines().any(|said| said.trim_end() == line);
+        if says("loading:1") {
+            let way_out = "Try again when `redis-cli INFO persistence` says loading:0.";
+            return both(vec![blocks(format!("{endpoint} is loading its data"), way_out)]);
+        }
+        if says("cluster_enabled:1") {
+            let text = format!(
+                "{endpoint} is in cluster mode, which 3scale does not support: it has its share of the keys, and one logical database"
+            );
+            return both(vec![blocks(text, "Give the address of a server that is not in cluster mode.")]);
+        }
+        let mut problems = Vec::new();
+        for named in &at.databases {
+            if let Err(error) = connection.select(named.database)
+                && error.class() == plan::Class::Refused
+            {
+                problems.push(blocks(error.to_string(), &error.hints().join(" ")));
+            }
+        }
+        both(problems)
+    }
+}
+
+/// What is wrong with each of several addresses, as one error; a person has to mend what is refused, whatever else may pass.
+fn together(mut failed: Vec<Error>, of: usize) -> Option<Error> {
+    if failed.len() < 2 {
+        return failed.pop();
+    }
+    let is_refused = failed.iter().any(|error| error.class() == Class::Refused);
+    let class = if is_refused { Class::Refused } else { failed.first()?.class() };
+    let reasons: Vec<_> = failed.iter().map(Error::chain).collect();
+    let all = Error::new(class, format!("{} of {of} addresses cannot be used: {}", failed.len(), reasons.join("; ")));
+    let mut hints: Vec<String> = Vec::new();
+    for hint in failed.iter().flat_map(|error| error.hints()) {
+        if !hints.contains(hint) {
+            hints.push(hint.clone());
+        }
+    }
+    Some(hints.into_iter().fold(all, Error::hint))
 }
 
 /// A server that refuses writes: why, and what helps. In place, what is emptied first makes room where the memory is full.

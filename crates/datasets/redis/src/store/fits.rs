@@ -25,7 +25,7 @@ impl RedisStore {
         }
         self.names_fit(kept, &mut problems);
         self.standstill(kept, road, &mut problems);
-        let shut = self.shut_doors(context)?;
+        let (_, shut) = self.shut_doors(context)?;
         if !shut.is_empty() {
             problems.extend(shut);
             return Ok(problems);

@@ -38,10 +38,10 @@ impl RedisStore {
             road: Road::SideCopy,
             facts: Vec::new(),
         };
-        let shut = self.shut_doors(context)?;
-        if !shut.is_empty() {
-            findings.backup_problems.clone_from(&shut);
-            findings.restore_problems = shut;
+        (findings.backup_problems, findings.restore_problems) = self.shut_doors(context)?;
+        if !findings.backup_problems.is_empty() {
+            // What could not be asked is not nought.
+            findings.count = None;
             return Ok(findings);
         }
         for (at, mut connection, server) in self.connect_all(context)? {

@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::claim::claim;
 use super::mark::{Holds, MARK, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, read};
 use super::transaction::{clear, command};
+use super::twice::is_same;
 use super::{Named, RedisStore, ServerAt, hold};
 use crate::connection::Connection;
 use crate::queues::Rules;
@@ -206,7 +207,9 @@ impl RedisStore {
         let run = context.run.to_string();
         let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, policies, known };
         let marks = self.marks(context, &placed);
-        let chosen: Result<_> = servers.iter_mut().map(|(at, connection, _)| self.choose(context, at, connection, &marks)).collect();
+        let live: Vec<_> = servers.iter().map(|(_, _, server)| live_databases(&servers, server)).collect();
+        let chosen: Result<_> =
+            servers.iter_mut().zip(&live).map(|((at, connection, _), live)| self.choose(context, at, connection, live, &marks)).collect();
         placed.servers = chosen.inspect_err(|_| {
             // Best effort: an undo looks for claims again.
             drop(self.release_claims(context));
@@ -234,12 +237,13 @@ impl RedisStore {
     }
 
     /// The databases of a server with their side databases: what the run has claimed already, or else empty ones, from the highest number down.
-    fn choose(&self, context: &Context, at: &ServerAt, connection: &mut Connection, marks: &Marks<'_>) -> Result<Vec<Spot>> {
+    fn choose(&self, context: &Context, at: &ServerAt, connection: &mut Connection, live: &[u32], marks: &Marks<'_>) -> Result<Vec<Spot>> {
         let bare = |named: &Named| Spot { name: named.name.clone(), live: named.database, side: None };
         if marks.placed.road == Road::InPlace {
             return Ok(at.databases.iter().map(bare).collect());
         }
         let mut free = self.free_databases(context, at, connection)?;
+        free.retain(|number| !live.contains(number));
         let mut spots = Vec::new();
         for mut spot in at.databases.iter().map(bare) {
             let mut side = claimed(connection, marks, &spot)?;
@@ -252,6 +256,12 @@ impl RedisStore {
         }
         Ok(spots)
     }
+}
+
+/// Databases of the data set at a server, by whichever of its connections: they are live, also while they are empty.
+fn live_databases(servers: &[(&ServerAt, Connection, Server)], server: &Server) -> Vec<u32> {
+    let at_it = servers.iter().filter(|(_, _, other)| is_same(server, other));
+    at_it.flat_map(|(at, _, _)| at.databases.iter().map(|named| named.database)).collect()
 }
 
 /// The database that an earlier call claimed.

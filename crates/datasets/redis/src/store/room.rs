@@ -81,7 +81,7 @@ impl RedisStore {
 
     /// What a set takes of servers on which other data sets may be too.
     pub(crate) fn shares_of(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
-        if !self.shut_doors(context)?.is_empty() || road == Road::InPlace && self.in_place_method(context)?.0 == Method::File {
+        if !self.shut_doors(context)?.1.is_empty() || road == Road::InPlace && self.in_place_method(context)?.0 == Method::File {
             return Ok(Vec::new());
         }
         let (need, mut shares) = (Need::of(kept), Vec::new());

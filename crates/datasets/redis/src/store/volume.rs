@@ -36,8 +36,9 @@ impl RedisStore {
         let is_near = match at.address.endpoint() {
             Endpoint::Unix(_) => true,
             Endpoint::Tcp(host, _) => matches!(host.as_str(), "127.0.0.1" | "::1" | "localhost"),
+            Endpoint::Group(_) => false,
         };
-        if !is_near || self.options.known_as.is_some() || at.address.sentinels.is_some() || !is_process_here(server) {
+        if !is_near || self.options.known_as.is_some() || !is_process_here(server) {
             return Ok(None);
         }
         let dir = connection.ask(&[b"CONFIG", b"GET", b"dir"])?.list().get(1).map(Reply::text);

@@ -1,6 +1,4 @@
-//! The ways in: passwords, users, TLS, unix socket, sentinels; and what is said when they are shut.
-
-use std::process::{Child, Command, Stdio};
+//! The ways in: passwords, users, TLS, unix socket; and what is said when they are shut.
 
 use lab::Redis;
 use plan::Class;
@@ -12,12 +10,12 @@ use tls::{Tls, TlsMode};
 use super::scene::*;
 use crate::{Address, Options, RedisStore};
 
-fn only(address: Address) -> RedisStore {
+pub(super) fn only(address: Address) -> RedisStore {
     RedisStore::new(DataSetName::SystemRedis, vec![("", address)], Options::default()).unwrap()
 }
 
 /// Back and forth through one door.
-fn round(address: Address) {
+pub(super) fn round(address: Address) {
     let store = only(address);
     let set = backup(&store).unwrap();
     assert_eq!(set.kept.evidence.count(), 1);
@@ -175,51 +173,62 @@ fn a_backup_ends_wherever_the_network_stops_or_breaks() {
     }
 }
 
-/// A sentinel that ends with the value.
-struct Sentinel(Child, u16, tempfile::TempDir);
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-fn sentinel(master: &Redis) -> Sentinel {
-    let folder = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let file = folder.path().join("sentinel.conf");
-    let text =
-        format!("port {port}\nbind 127.0.0.1\nrequirepass sentinel-secret\nsentinel monitor group-one 127.0.0.1 {} 1\n", master.port());
-    std::fs::write(&file, text).unwrap();
-    let program = lab::find_program("redis-server").unwrap();
-    let child = Command::new(program).arg(&file).arg("--sentinel").stdout(Stdio::null()).spawn().unwrap();
-    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(std::time::Instant::now() < end);
-        std::thread::yield_now();
-    }
-    Sentinel(child, port, folder)
-}
-
+/// Storage by TLS, queues in plain text, with other users: two connections to what is one server.
 #[test]
-fn sentinels_tell_where_the_master_is() {
-    let server = Redis::start(&[]).unwrap();
-    say(&mut connect(&server, 1), "SET a 1");
-    let sentinel = sentinel(&server);
-    assert!(sentinel.2.path().exists());
-    let hosts = format!("127.0.0.1:1,redis://127.0.0.1:{}", sentinel.1);
-    let address = |group: &str, password: &str| {
-        let password = Some(SecretString::from(password.to_owned()));
-        Address::parse(&format!("redis://{group}/1"))
-            .unwrap()
-            .with_password(server.password().into())
-            .with_sentinels(&hosts, "master", None, password)
-            .unwrap()
+fn storage_and_queues_are_two_connections_each_with_its_own_tls_and_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = lab::Tls::make(folder.path()).unwrap();
+    let options = files.redis_options();
+    let users = ["--user", "stores", "on", ">s", "~*", "&*", "+@all", "--user", "queues", "on", ">q", "~*", "&*", "+@all"];
+    let server = Redis::start(&options.iter().map(String::as_str).chain(users).collect::<Vec<_>>()).unwrap();
+    let plain = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let on = |database: u32| {
+        let address = Address::parse(&server.socket_url(database)).unwrap();
+        let mut connection = crate::connection::Connection::open(&address, &limits()).unwrap();
+        connection.select(database).unwrap();
+        connection
     };
-    round(address("group-one", "sentinel-secret"));
-    let error = only(address("group-two", "sentinel-secret")).look(&context("x")).unwrap_err();
-    assert!(error.chain().contains("does not know"), "{error:?}");
-    let error = only(address("group-one", "wrong")).look(&context("x")).unwrap_err();
-    assert_eq!(error.class(), Class::Refused, "{error:?}");
+    say(&mut on(0), &format!("CONFIG SET port {plain}"));
+    say(&mut on(0), "SET stats 1");
+    say(&mut on(1), "RPUSH resque:queue:priority job");
+    let storage = |ca: &std::path::Path| {
+        let tls = Tls { ca_file: Some(ca.to_owned()), ..Tls::of_mode(TlsMode::VerifyFull) };
+        Address::parse(&format!("redis://stores:s@127.0.0.1:{}/0", server.port())).unwrap().with_tls(tls).unwrap()
+    };
+    let store = |storage: Address, queues: &str| {
+        let queues = Address::parse(queues).unwrap();
+        RedisStore::new(DataSetName::BackendRedis, vec![("storage", storage), ("queues", queues)], Options::default()).unwrap()
+    };
+    let queues = format!("redis://queues:q@127.0.0.1:{plain}/1");
+    let both = store(storage(&files.ca()), &queues);
+    assert_eq!(both.servers.len(), 2);
+    let set = backup(&both).unwrap();
+    for database in [0, 1] {
+        say(&mut on(database), "FLUSHDB");
+        say(&mut on(database), "SET damaged 1");
+    }
+    let place = restore(&both, &set, "two-doors", Road::SideCopy);
+    let there = |keys: [&str; 2]| [0, 1].map(|database: u32| say(&mut on(database), &format!("EXISTS {}", keys[database as usize])).text());
+    assert_eq!(there(["stats", "resque:queue:priority"]), ["1", "1"]);
+    both.undo(&context("two-doors"), &place).unwrap();
+    assert_eq!(there(["damaged", "damaged"]), ["1", "1"]);
+    both.cut_over(&context("two-doors"), &place).unwrap();
+    both.discard(&context("two-doors"), &place, plan::ports::Discard::Previous).unwrap();
+    assert_eq!(there(["stats", "resque:queue:priority"]), ["1", "1"]);
+
+    // An empty database of the other connection is live all the same.
+    let apart = store(storage(&files.ca()), &queues.replace("/1", "/15"));
+    let set = backup(&apart).unwrap();
+    let place = apart.reserve(&context("apart"), &set.kept, Road::SideCopy).unwrap();
+    let sides = [0, 1].map(|at| place.0["servers"][at][0]["side"].as_u64().unwrap());
+    assert!(sides[0] != sides[1] && !sides.contains(&0) && !sides.contains(&15), "{sides:?}");
+    apart.release(&context("apart")).unwrap();
+
+    // What is wrong with one is told of that one.
+    let other_folder = tempfile::tempdir().unwrap();
+    let other = lab::Tls::make(other_folder.path()).unwrap();
+    let error = store(storage(&other.ca()), &queues).look(&context("x")).unwrap_err();
+    assert!(error.class() == Class::Refused && error.chain().contains(&server.port().to_string()), "{error:?}");
+    let error = store(storage(&files.ca()), &queues.replace(":q@", ":wrong@")).look(&context("x")).unwrap_err();
+    assert!(error.class() == Class::Refused && error.chain().contains(&plain.to_string()), "{error:?}");
 }

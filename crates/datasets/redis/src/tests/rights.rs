@@ -188,12 +188,20 @@ fn the_user_of_3scales_documentation_is_known_and_told_the_whole_line() {
              +del +exists +expire +get +mget +set +setex +zadd +zcard +zremrangebyscore +zrevrange +hset +incr +incrby +select +role +lindex +lrem +lset",
         );
         let found = exact(&server).look(&context("x")).unwrap();
-        for problems in [&found.backup_problems, &found.restore_problems] {
+        // Both lines at once, each for what it is for.
+        for (problems, has, has_not) in [
+            (&found.backup_problems, &["+psync", "+info"][..], &["+restore", "+swapdb"][..]),
+            (&found.restore_problems, &["+psync", "+info", "+restore", "+swapdb"], &[]),
+        ] {
             let texts = blocking(problems);
             assert!(texts.iter().any(|text| text.contains("3scale's documentation")), "{kind:?} {texts:?}");
             let line = texts.iter().find_map(|text| text.split_once("ACL SETUSER ")).unwrap().1;
-            assert!(line.contains("+psync") && line.contains("+restore") && line.contains("+swapdb"), "{line}");
+            assert!(has.iter().all(|right| line.contains(right)) && !has_not.iter().any(|right| line.contains(right)), "{line}");
         }
+        let line = blocking(&found.backup_problems).iter().find_map(|text| Some(text.split_once("ACL SETUSER ")?.1.to_owned())).unwrap();
+        say(&mut connect(&server, 0), &format!("ACL SETUSER {line}"));
+        assert_eq!(blocking(&exact(&server).look(&context("x")).unwrap().backup_problems), Vec::<String>::new(), "{kind:?}");
+        backup(&exact(&server)).unwrap();
         let line = blocking(&found.restore_problems).iter().find_map(|text| Some(text.split_once("ACL SETUSER ")?.1.to_owned())).unwrap();
         say(&mut connect(&server, 0), &format!("ACL SETUSER {line}"));
         let found = exact(&server).look(&context("x")).unwrap();

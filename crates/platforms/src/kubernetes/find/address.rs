@@ -1,13 +1,16 @@
 //! Addresses as 3scale's Secrets write them, and how a server at one is reached from here.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use percent_encoding::percent_decode_str;
 use plan::Result;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use crate::kubernetes::client::Cluster;
 use crate::kubernetes::forward::Forward;
+use crate::kubernetes::request::path_in;
 use crate::kubernetes::target::Target;
 
 /// How a server is reached.
@@ -22,6 +25,17 @@ pub enum Reach {
         /// Its port.
         port: u16,
     },
+    /// A pod of the cluster, by its name: of a StatefulSet, or behind a number that a sentinel tells. Reached as a Service is.
+    Pod {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// The name by which it is known in the cluster.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
     /// At its address, from here.
     External {
         /// Its name or number.
@@ -32,7 +46,8 @@ pub enum Reach {
 }
 
 impl Reach {
-    /// By the address in a Secret of a namespace. A name without a dot is a Service of the namespace, and `name.namespace.svc` one of that namespace.
+    /// By the address in a Secret of a namespace. A name without a dot is a Service of the namespace, `name.namespace.svc` one of that namespace, and
+    /// `pod.name.namespace.svc` a pod behind it.
     #[must_use]
     pub fn of(host: &str, port: u16, namespace: &str) -> Self {
         let bare = host.trim_end_matches('.').trim_end_matches(".cluster.local");
@@ -41,14 +56,22 @@ impl Reach {
         match parts.as_slice() {
             [name] if !bare.contains(':') && *name != "localhost" => service(name, namespace),
             [name, of, "svc"] => service(name, of),
+            [name, _, of, "svc"] => Self::Pod { namespace: (*of).to_owned(), name: (*name).to_owned(), host: bare.to_owned(), port },
             _ => Self::External { host: host.to_owned(), port },
         }
     }
-}
 
-impl Reach {
+    /// Its host and port as they are known in the cluster, or from here where it is not in it.
+    #[must_use]
+    pub fn host_and_port(&self) -> (String, u16) {
+        match self {
+            Self::Service { namespace, name, port } => (format!("{name}.{namespace}.svc"), *port),
+            Self::Pod { host, port, .. } | Self::External { host, port } => (host.clone(), *port),
+        }
+    }
+
     /// `name.namespace`, which may be a Service.
-    pub(super) fn short_service(host: &str) -> Option<(&str, &str)> {
+    fn short_service(host: &str) -> Option<(&str, &str)> {
         let (name, namespace) = host.trim_end_matches('.').split_once('.')?;
         let is_label = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         (is_label(name) && is_label(namespace)).then_some((name, namespace))
@@ -59,6 +82,7 @@ impl fmt::Display for Reach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service { namespace, name, port } => write!(f, "Service {name}:{port} in namespace {namespace}"),
+            Self::Pod { namespace, name, port, .. } => write!(f, "pod {name}:{port} in namespace {namespace}"),
             Self::External { host, port } => write!(f, "{host}:{port}"),
         }
     }
@@ -75,22 +99,60 @@ pub struct Way {
 }
 
 impl Cluster {
+    /// How a host and port are reached that somebody in a namespace tells. As in the cluster itself, `name.namespace` is a Service of that namespace before it is
+    /// a name of somebody else's; a number is that of a Service or a pod of these namespaces before it is one of another network.
+    #[must_use]
+    pub fn reach(&self, host: &str, port: u16, namespaces: &[&str]) -> Reach {
+        let own = namespaces.first().copied().unwrap_or_else(|| self.namespace());
+        let reach = Reach::of(host, port, own);
+        // Who may not look has to dial it.
+        let is_there =
+            |name: &str, namespace: &str| matches!(self.get_if_there(&path_in(namespace, "v1", "services", Some(name))), Ok(Some(_)));
+        match &reach {
+            Reach::Service { name, .. } if !host.contains('.') => {
+                let other = namespaces.iter().skip(1).find(|namespace| !is_there(name, own) && is_there(name, namespace));
+                other.map_or(reach.clone(), |namespace| Reach::Service { namespace: (*namespace).to_owned(), name: name.clone(), port })
+            }
+            Reach::External { .. } => match (host.parse::<IpAddr>(), Reach::short_service(host)) {
+                (Ok(_), _) => namespaces.iter().find_map(|namespace| self.behind_number(host, port, namespace)).unwrap_or(reach),
+                (_, Some((name, namespace))) if is_there(name, namespace) => {
+                    Reach::Service { namespace: namespace.to_owned(), name: name.to_owned(), port }
+                }
+                _ => reach,
+            },
+            Reach::Service { .. } | Reach::Pod { .. } => reach,
+        }
+    }
+
+    /// The Service or the pod of a namespace that has this number.
+    fn behind_number(&self, number: &str, port: u16, namespace: &str) -> Option<Reach> {
+        let list = |kind: &str| self.list(&path_in(namespace, "v1", kind, None), None).unwrap_or_default();
+        let name = |object: &Value| object["metadata"]["name"].as_str().map(str::to_owned);
+        if let Some(found) = list("services").iter().find(|service| service["spec"]["clusterIP"] == number) {
+            return Some(Reach::Service { namespace: namespace.to_owned(), name: name(found)?, port });
+        }
+        let pods = list("pods");
+        let found = pods.iter().find(|pod| pod["status"]["podIP"] == number && pod["status"]["phase"] == "Running")?;
+        Some(Reach::Pod { namespace: namespace.to_owned(), name: name(found)?, host: number.to_owned(), port })
+    }
+
     /// Makes the way to a server: forwards a port where that is needed.
     ///
     /// # Errors
     /// When the Service has no pod, or there is none of that name, or it is not allowed.
     pub fn way_to(&self, reach: &Reach) -> Result<Way> {
-        match reach {
-            Reach::External { host, port } => Ok(Way { host: host.clone(), port: *port, forward: None }),
-            Reach::Service { namespace, name, port } if self.is_inside() => {
-                Ok(Way { host: format!("{name}.{namespace}.svc"), port: *port, forward: None })
-            }
-            Reach::Service { namespace, name, port } => {
-                let forward = self.forward(&Target::service(namespace, name), *port)?;
-                let address = forward.address();
-                Ok(Way { host: address.ip().to_string(), port: address.port(), forward: Some(forward) })
-            }
+        let (target, port) = match reach {
+            Reach::Service { namespace, name, port } => (Target::service(namespace, name), *port),
+            Reach::Pod { namespace, name, port, .. } => (Target::pod(namespace, name), *port),
+            Reach::External { host, port } => return Ok(Way { host: host.clone(), port: *port, forward: None }),
+        };
+        if self.is_inside() {
+            let (host, port) = reach.host_and_port();
+            return Ok(Way { host, port, forward: None });
         }
+        let forward = self.forward(&target, port)?;
+        let address = forward.address();
+        Ok(Way { host: address.ip().to_string(), port: address.port(), forward: Some(forward) })
     }
 }
 
@@ -183,6 +245,8 @@ mod tests {
         assert_eq!(Reach::of("backend-redis", 1, "a"), service("backend-redis", "a"));
         assert_eq!(Reach::of("redis.b.svc", 1, "a"), service("redis", "b"));
         assert_eq!(Reach::of("redis.b.svc.cluster.local.", 1, "a"), service("redis", "b"));
+        let pod = Reach::Pod { namespace: "b".into(), name: "redis-0".into(), host: "redis-0.redis.b.svc".into(), port: 1 };
+        assert_eq!(Reach::of("redis-0.redis.b.svc.cluster.local", 1, "a"), pod);
         for host in ["db.example.com", "10.0.0.1", "localhost", "::1", "redis.b"] {
             assert_eq!(Reach::of(host, 1, "a"), Reach::External { host: host.into(), port: 1 }, "{host}");
         }

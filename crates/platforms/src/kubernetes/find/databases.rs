@@ -54,7 +54,9 @@ pub struct Certificates {
 /// A Redis server, as 3scale logs in to it.
 #[derive(Debug, Clone)]
 pub struct RedisAt {
-    /// How it is reached; with sentinels, they say where it is, and this is only the group's name.
+    /// The host of its URL; with sentinels the name of the group.
+    pub host: String,
+    /// How it is reached; with sentinels they say where it is, and this means nothing.
     pub reach: Reach,
     /// Its user, of an ACL.
     pub user: Option<String>,
@@ -62,7 +64,7 @@ pub struct RedisAt {
     pub password: Option<SecretString>,
     /// The logical database.
     pub database: u32,
-    /// Whether the address asks for TLS (`rediss://`).
+    /// Whether it and its sentinels are spoken to by TLS: by the address, by the sentinels' (`rediss://`), or by the APIManager's flag.
     pub is_tls: bool,
     /// Certificates of the connection, as PEM, from the Secret.
     pub certificates: Certificates,
@@ -74,19 +76,28 @@ pub struct RedisAt {
     pub origin: String,
 }
 
-/// Sentinels of a group.
+/// Sentinels of a group, as the Secret has them.
 #[derive(Debug, Clone)]
 pub struct Sentinels {
-    /// How they are reached.
-    pub reaches: Vec<Reach>,
-    /// The group's name.
-    pub group: String,
+    /// `SENTINEL_HOSTS`: a list of addresses, with logins in it or without.
+    pub hosts: SecretString,
     /// `master` mostly.
     pub role: String,
-    /// Their user.
+    /// Their user, where the list has none.
     pub user: Option<SecretString>,
-    /// Their password.
+    /// Their password, where the list has none.
     pub password: Option<SecretString>,
+}
+
+impl RedisAt {
+    /// Where it is, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match &self.sentinels {
+            Some(_) => format!("{}, by its sentinels", self.host),
+            None => self.reach.to_string(),
+        }
+    }
 }
 
 /// Redis of Backend: two logical databases, of one server mostly.
@@ -105,27 +116,39 @@ struct RedisKeys {
     /// Of the logins at the sentinels: System's are called otherwise than the list of them (porta, `lib/three_scale/redis_config.rb`).
     sentinel_logins: &'static str,
     tls: &'static str,
+    /// The APIManager's flag.
+    flag: bool,
 }
 
-pub(super) fn system(secrets: &Secrets<'_>) -> Place<DatabaseAt> {
-    let mut found = database(secrets, "system-database", "URL")?;
-    let value = |key| secrets.value("system-database", key);
-    found.tls_mode = match value("DATABASE_SSL_MODE")? {
-        Some(mode) => Some(mode.expose_secret().to_owned()),
-        None => found.tls_mode,
-    };
-    found.certificates = Certificates { ca: value("DB_SSL_CA")?, certificate: value("DB_SSL_CERT")?, key: value("DB_SSL_KEY")? };
-    Ok(found)
+/// The flags of an APIManager for TLS, since 2.16. With sentinels they are the only ones that the operator looks at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TlsFlags {
+    system_database: bool,
+    zync_database: bool,
+    system_redis: bool,
+    backend_redis: bool,
+    queues_redis: bool,
 }
 
-pub(super) fn zync(secrets: &Secrets<'_>, objects: &[Value]) -> Place<DatabaseAt> {
-    let mut found = database(secrets, "zync", "DATABASE_URL")?;
-    let value = |key| secrets.value("zync", key);
-    found.tls_mode = match value("DATABASE_SSL_MODE")? {
-        Some(mode) => Some(mode.expose_secret().to_owned()),
-        None => found.tls_mode,
-    };
-    found.certificates = Certificates { ca: value("DB_SSL_CA")?, certificate: value("DB_SSL_CERT")?, key: value("DB_SSL_KEY")? };
+impl TlsFlags {
+    pub(super) fn of(api_manager: &Value) -> Self {
+        let is_set = |part: &str, flag: &str| api_manager["spec"][part][flag] == true;
+        Self {
+            system_database: is_set("system", "systemDatabaseTLSEnabled"),
+            zync_database: is_set("zync", "zyncDatabaseTLSEnabled"),
+            system_redis: is_set("system", "systemRedisTLSEnabled"),
+            backend_redis: is_set("backend", "backendRedisTLSEnabled"),
+            queues_redis: is_set("backend", "queuesRedisTLSEnabled"),
+        }
+    }
+}
+
+pub(super) fn system(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<DatabaseAt> {
+    database(secrets, "system-database", "URL", flags.system_database)
+}
+
+pub(super) fn zync(secrets: &Secrets<'_>, flags: TlsFlags, objects: &[Value]) -> Place<DatabaseAt> {
+    let mut found = database(secrets, "zync", "DATABASE_URL", flags.zync_database)?;
     if let Reach::Service { name, .. } = &found.reach {
         let workload = objects.iter().find(|object| object["metadata"]["name"] == name.as_str());
         found.admin_password = workload.and_then(|object| environment(object, "POSTGRESQL_ADMIN_PASSWORD")).map(Into::into);
@@ -133,19 +156,22 @@ pub(super) fn zync(secrets: &Secrets<'_>, objects: &[Value]) -> Place<DatabaseAt
     Ok(found)
 }
 
-pub(super) fn backend_redis(secrets: &Secrets<'_>) -> Place<BackendRedisAt> {
-    let redis = |url, sentinels, tls| redis(secrets, "backend-redis", &RedisKeys { url, sentinels, sentinel_logins: sentinels, tls });
+pub(super) fn backend_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<BackendRedisAt> {
+    let redis =
+        |url, sentinels, tls, flag| redis(secrets, "backend-redis", &RedisKeys { url, sentinels, sentinel_logins: sentinels, tls, flag });
     Ok(BackendRedisAt {
-        storage: redis("REDIS_STORAGE_URL", "REDIS_STORAGE_SENTINEL", "REDIS_SSL")?,
-        queues: redis("REDIS_QUEUES_URL", "REDIS_QUEUES_SENTINEL", "REDIS_SSL_QUEUES")?,
+        storage: redis("REDIS_STORAGE_URL", "REDIS_STORAGE_SENTINEL", "REDIS_SSL", flags.backend_redis)?,
+        queues: redis("REDIS_QUEUES_URL", "REDIS_QUEUES_SENTINEL", "REDIS_SSL_QUEUES", flags.queues_redis)?,
     })
 }
 
-pub(super) fn system_redis(secrets: &Secrets<'_>) -> Place<RedisAt> {
-    redis(secrets, "system-redis", &RedisKeys { url: "URL", sentinels: "SENTINEL", sentinel_logins: "REDIS_SENTINEL", tls: "REDIS_SSL" })
+pub(super) fn system_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<RedisAt> {
+    let (tls, flag) = ("REDIS_SSL", flags.system_redis);
+    redis(secrets, "system-redis", &RedisKeys { url: "URL", sentinels: "SENTINEL", sentinel_logins: "REDIS_SENTINEL", tls, flag })
 }
 
-fn database(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<DatabaseAt> {
+fn database(secrets: &Secrets<'_>, secret: &str, key: &str, flag: bool) -> Place<DatabaseAt> {
+    let value = |key| secrets.value(secret, key);
     let origin = format!("Secret {secret}, key {key}");
     let address = address(secrets, secret, key)?;
     let (kind, port) = match address.scheme.as_str() {
@@ -160,14 +186,17 @@ fn database(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<DatabaseAt>
     if address.path.is_empty() {
         return Err(Problem::new(Severity::Blocks, format!("{origin} names no database")));
     }
+    let in_url = || address.query.iter().find(|(name, _)| name == "sslmode" || name == "ssl_mode").map(|(_, value)| value.clone());
+    let mode = value("DATABASE_SSL_MODE")?.map(|mode| mode.expose_secret().to_owned()).or_else(in_url);
     Ok(DatabaseAt {
         kind,
+        // The flag alone: encrypted, and verified by the CA where there is one.
+        tls_mode: mode.or_else(|| flag.then(|| "require".to_owned())),
+        certificates: Certificates { ca: value("DB_SSL_CA")?, certificate: value("DB_SSL_CERT")?, key: value("DB_SSL_KEY")? },
         reach: secrets.reach(&address.host, address.port.unwrap_or(port)),
         user: address.user.unwrap_or_default(),
         password: address.password,
         database: address.path,
-        tls_mode: address.query.into_iter().find(|(name, _)| name == "sslmode" || name == "ssl_mode").map(|(_, value)| value),
-        certificates: Certificates::default(),
         admin_password: None,
         origin,
     })
@@ -176,7 +205,8 @@ fn database(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<DatabaseAt>
 fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt> {
     let origin = format!("Secret {secret}, key {}", keys.url);
     let address = address(secrets, secret, keys.url)?;
-    let is_tls = match address.scheme.as_str() {
+    let sentinels = sentinels(secrets, secret, keys)?;
+    let is_rediss = match address.scheme.as_str() {
         "redis" => false,
         "rediss" => true,
         _ => return Err(Problem::new(Severity::Blocks, format!("{origin} is no address of Redis"))),
@@ -188,13 +218,17 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
         "" => (value("REDIS_USERNAME")?, value("REDIS_PASSWORD")?),
         prefix => (value(&format!("{prefix}_USERNAME"))?, value(&format!("{prefix}_PASSWORD"))?),
     };
+    // 3scale's clients have one setting for the server and its sentinels (redis-client, `SentinelConfig`).
+    let by_sentinels = sentinels.as_ref().is_some_and(|sentinels| sentinels.hosts.expose_secret().contains("rediss://"));
     Ok(RedisAt {
-        sentinels: sentinels(secrets, secret, keys, &address)?,
+        is_tls: is_rediss || keys.flag || by_sentinels,
+        sentinels,
         reach: secrets.reach(&address.host, address.port.unwrap_or(6379)),
-        user: address.user.or(user.map(|user| user.expose_secret().to_owned())),
-        password: address.password.or(password),
+        // The Secret's own keys go before the URL, as in redis-client's `Config`.
+        user: user.map(|user| user.expose_secret().to_owned()).or(address.user),
+        password: password.or(address.password),
         database,
-        is_tls,
+        host: address.host,
         certificates: Certificates {
             ca: value(&format!("{}_CA", keys.tls))?,
             certificate: value(&format!("{}_CERT", keys.tls))?,
@@ -205,26 +239,12 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
     })
 }
 
-fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys, address: &Address) -> Place<Option<Sentinels>> {
+fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<Option<Sentinels>> {
     let value = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinels));
     let Some(hosts) = value("HOSTS")? else { return Ok(None) };
     let login = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinel_logins));
-    let (mut reaches, mut user, mut password) = (Vec::new(), login("USERNAME")?, login("PASSWORD")?);
-    let mut is_of_list = false;
-    for host in hosts.expose_secret().split(',').map(str::trim).filter(|host| !host.is_empty()) {
-        // Written as addresses, or as bare hosts.
-        let whole = if host.contains("://") { host.to_owned() } else { format!("redis://{host}") };
-        let found = Address::parse(&whole.into()).ok_or_else(|| {
-            Problem::new(Severity::Blocks, format!("key {}_HOSTS of Secret {secret} is no list of hosts", keys.sentinels))
-        })?;
-        // A login in the list goes before that of the Secret's own keys.
-        if found.password.is_some() && !is_of_list {
-            (user, password, is_of_list) = (found.user.map(Into::into), found.password, true);
-        }
-        reaches.push(secrets.reach(&found.host, found.port.unwrap_or(26379)));
-    }
     let role = value("ROLE")?.map_or_else(|| "master".to_owned(), |role| role.expose_secret().to_owned());
-    Ok(Some(Sentinels { reaches, group: address.host.clone(), role, user, password }))
+    Ok(Some(Sentinels { hosts, role, user: login("USERNAME")?, password: login("PASSWORD")? }))
 }
 
 fn address(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<Address> {

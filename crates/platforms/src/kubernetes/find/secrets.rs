@@ -10,7 +10,6 @@ use serde_json::Value;
 
 use super::address::Reach;
 use crate::kubernetes::client::Cluster;
-use crate::kubernetes::request::path_in;
 
 /// Secrets, each read once.
 pub(super) struct Secrets<'a> {
@@ -27,16 +26,9 @@ impl<'a> Secrets<'a> {
         self.cluster.namespace()
     }
 
-    /// How the host of an address is reached. As in the cluster itself, `name.namespace` is a Service of that namespace before it is a name of somebody else's.
+    /// How the host of an address is reached.
     pub(super) fn reach(&self, host: &str, port: u16) -> Reach {
-        let reach = Reach::of(host, port, self.namespace());
-        let Some((name, namespace)) = Reach::short_service(host) else { return reach };
-        let path = path_in(namespace, "v1", "services", Some(name));
-        // Who may not look has to dial it.
-        if matches!(self.cluster.get_if_there(&path), Ok(Some(_))) {
-            return Reach::Service { namespace: namespace.to_owned(), name: name.to_owned(), port };
-        }
-        reach
+        self.cluster.reach(host, port, &[self.namespace()])
     }
 
     /// A value; `None` when it is not there or empty: the operator writes empty values for what is not used.

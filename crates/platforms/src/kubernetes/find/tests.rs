@@ -84,18 +84,12 @@ fn unusual_installations_are_understood_and_what_is_missing_is_named() {
     assert_eq!((redis.storage.database, redis.storage.is_tls, redis.queues.database, redis.queues.is_tls), (2, true, 0, false));
     assert_eq!(redis.storage.password.unwrap().expose_secret(), "storage-password");
     assert_eq!(redis.queues.certificates.ca.unwrap().expose_secret(), "queues-ca");
-    let sentinels = redis.storage.sentinels.unwrap();
-    assert_eq!((sentinels.group.as_str(), sentinels.role.as_str()), ("mymaster", "master"));
-    let service = |namespace: &str, name: &str, port| Reach::Service { namespace: namespace.into(), name: name.into(), port };
-    assert_eq!(sentinels.reaches, [service("n", "one", 26380), service("b", "two", 26379)]);
-    let login = |sentinels: &databases::Sentinels| {
-        [&sentinels.user, &sentinels.password].map(|part| part.as_ref().unwrap().expose_secret().to_owned())
-    };
-    assert_eq!(login(&sentinels), ["guard", "x@y"]);
-    let sentinels = redis.queues.sentinels.unwrap();
-    assert_eq!(login(&sentinels), ["guard-of-queues", "z"]);
-    // Two parts are a Service where there is one of that name.
-    assert_eq!(sentinels.reaches, [service("b", "three", 26379), Reach::External { host: "four.example".into(), port: 26379 }]);
+    let sentinels = redis.storage.sentinels.as_ref().unwrap();
+    assert_eq!((redis.storage.host.as_str(), sentinels.role.as_str()), ("mymaster", "master"));
+    assert_eq!(sentinels.hosts.expose_secret(), "redis://guard:x%40y@one:26380, two.b.svc");
+    let sentinels = redis.queues.sentinels.as_ref().unwrap();
+    let login = [&sentinels.user, &sentinels.password].map(|part| part.as_ref().unwrap().expose_secret().to_owned());
+    assert_eq!(login, ["guard-of-queues", "z"]);
 
     let problem = found.system_redis.unwrap_err();
     assert!(problem.text.contains("key URL of Secret system-redis is not an address"), "{problem:?}");
@@ -104,7 +98,10 @@ fn unusual_installations_are_understood_and_what_is_missing_is_named() {
     assert!(problem.way_out.unwrap().contains(r#"resources: ["secrets"], verbs: ["get"]"#));
     let FilesAt::Bucket(bucket) = found.system_storage.unwrap() else { panic!("not a bucket") };
     assert_eq!((bucket.secret.as_str(), bucket.bucket.as_str(), bucket.protocol.as_str()), ("s3-auth", "files", "http"));
-    assert_eq!(bucket.service, Some(("s3.storage.svc:9000".into(), service("storage", "s3", 9000))));
+    assert_eq!(
+        bucket.service,
+        Some(("s3.storage.svc:9000".into(), Reach::Service { namespace: "storage".into(), name: "s3".into(), port: 9000 }))
+    );
     assert!(bucket.path_style && bucket.region.is_none() && !format!("{bucket:?}").contains("AKIA"));
     let BucketRight::Role { arn, audience, token_file } = bucket.right else { panic!("not a role") };
     assert_eq!(
@@ -141,4 +138,102 @@ fn the_sentinels_of_system_are_asked_with_their_own_login() {
     assert_eq!(sentinels.user.unwrap().expose_secret(), "guard");
     assert_eq!(sentinels.password.unwrap().expose_secret(), "of-sentinels");
     assert_eq!(redis.password.unwrap().expose_secret(), "of-the-server");
+}
+
+/// What each connection is spoken to by: the scheme of its address, that of its sentinels, or the flag of the APIManager. One says nothing about the others.
+#[test]
+fn tls_is_said_by_scheme_by_sentinels_or_by_flag_for_each_connection_alone() {
+    let ways = ["plain", "flag", "scheme", "sentinels"];
+    for (storage, queues, system) in
+        ways.iter().flat_map(|one| ways.iter().map(move |two| (*one, *two, *two))).chain([("flag", "plain", "scheme")])
+    {
+        let found = cluster(move |_, path, _| {
+            let redis = |way: &str| match way {
+                "scheme" => "rediss://group/1",
+                _ => "redis://group/1",
+            };
+            let hosts = |way: &str| if way == "sentinels" { "one:1,rediss://two:2" } else { "one:1" };
+            match path.split('?').next().unwrap() {
+                "/api/v1/namespaces/n/secrets/backend-redis" => secret(&[
+                    ("REDIS_STORAGE_URL", redis(storage)),
+                    ("REDIS_STORAGE_SENTINEL_HOSTS", hosts(storage)),
+                    ("REDIS_SSL_CA", "ca of storage"),
+                    ("REDIS_QUEUES_URL", redis(queues)),
+                    ("REDIS_QUEUES_SENTINEL_HOSTS", hosts(queues)),
+                    ("REDIS_SSL_QUEUES_CA", "ca of queues"),
+                ]),
+                "/api/v1/namespaces/n/secrets/system-redis" => {
+                    secret(&[("URL", redis(system)), ("SENTINEL_HOSTS", hosts(system)), ("REDIS_SSL_CA", "ca of system")])
+                }
+                "/apis/apps.3scale.net/v1alpha1/namespaces/n/apimanagers" => Reply::Json(
+                    200,
+                    json!({"items": [{"metadata": {"name": "am"}, "spec": {
+                        "system": {"systemRedisTLSEnabled": system == "flag"},
+                        "backend": {"backendRedisTLSEnabled": storage == "flag", "queuesRedisTLSEnabled": queues == "flag"}}}]}),
+                ),
+                _ => unusual(path),
+            }
+        })
+        .find()
+        .unwrap();
+        let backend = found.backend_redis.unwrap();
+        let all =
+            [(storage, &backend.storage, "storage"), (queues, &backend.queues, "queues"), (system, &found.system_redis.unwrap(), "system")]
+                .map(|(way, at, name)| {
+                    (way != "plain", at.is_tls, format!("ca of {name}"), at.certificates.ca.as_ref().unwrap().expose_secret().to_owned())
+                });
+        for (wanted, is_tls, wanted_ca, ca) in all {
+            assert_eq!((wanted, wanted_ca), (is_tls, ca), "{storage} {queues} {system}");
+        }
+    }
+}
+
+#[test]
+fn logins_are_those_of_the_keys_and_else_of_the_url() {
+    let found = cluster(|_, path, _| match path.split('?').next().unwrap() {
+        "/api/v1/namespaces/n/secrets/backend-redis" => secret(&[
+            ("REDIS_STORAGE_URL", "redis://old:leftover@h/0"),
+            ("REDIS_STORAGE_USERNAME", "apisonator"),
+            ("REDIS_STORAGE_PASSWORD", "p@ss"),
+            ("REDIS_QUEUES_URL", "redis://worker:p%40ss@h/1"),
+        ]),
+        _ => unusual(path),
+    })
+    .find()
+    .unwrap();
+    let redis = found.backend_redis.unwrap();
+    let login = |at: &RedisAt| (at.user.clone().unwrap(), at.password.as_ref().unwrap().expose_secret().to_owned());
+    assert_eq!(login(&redis.storage), ("apisonator".to_owned(), "p@ss".to_owned()));
+    assert_eq!(login(&redis.queues), ("worker".to_owned(), "p@ss".to_owned()));
+}
+
+/// As a sentinel tells it: a Service of its namespace, a pod of a StatefulSet, a number.
+#[test]
+fn what_a_sentinel_names_is_a_service_a_pod_or_a_number_of_the_cluster() {
+    let cluster = cluster(|_, path, _| match path.split('?').next().unwrap() {
+        "/api/v1/namespaces/d/services/redis" => Reply::Json(200, json!({"metadata": {"name": "redis"}})),
+        "/api/v1/namespaces/d/services" => {
+            Reply::Json(200, json!({"items": [{"metadata": {"name": "redis"}, "spec": {"clusterIP": "10.96.0.7"}}]}))
+        }
+        "/api/v1/namespaces/d/pods" => {
+            Reply::Json(200, json!({"items": [{"metadata": {"name": "redis-1"}, "status": {"podIP": "10.77.0.9", "phase": "Running"}}]}))
+        }
+        path if path.ends_with("/services") || path.ends_with("/pods") => Reply::Json(200, json!({"items": []})),
+        _ => Reply::Json(404, json!({"reason": "NotFound"})),
+    });
+    let service = Reach::Service { namespace: "d".into(), name: "redis".into(), port: 6379 };
+    let pod = |name: &str, host: &str| Reach::Pod { namespace: "d".into(), name: name.into(), host: host.into(), port: 6379 };
+    for (host, wanted) in [
+        ("redis", service.clone()),
+        ("redis.d", service.clone()),
+        ("redis.d.svc.cluster.local", service.clone()),
+        ("10.96.0.7", service),
+        ("redis-1.redis.d.svc", pod("redis-1", "redis-1.redis.d.svc")),
+        ("10.77.0.9", pod("redis-1", "10.77.0.9")),
+        ("10.77.0.10", Reach::External { host: "10.77.0.10".into(), port: 6379 }),
+        ("redis.example.com", Reach::External { host: "redis.example.com".into(), port: 6379 }),
+        ("unknown", Reach::Service { namespace: "n".into(), name: "unknown".into(), port: 6379 }),
+    ] {
+        assert_eq!(cluster.reach(host, 6379, &["n", "d"]), wanted, "{host}");
+    }
 }

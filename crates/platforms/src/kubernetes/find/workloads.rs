@@ -72,6 +72,14 @@ pub struct OperatorAt {
     pub replicas: u64,
 }
 
+/// A label of the pods of System, as their workloads make them.
+pub(super) fn label<'a>(objects: &'a [Value], name: &str) -> Option<&'a str> {
+    let of = |workload: &str| objects.iter().find(|object| object["metadata"]["name"] == workload);
+    let labels =
+        ["system-app", "system-sidekiq"].into_iter().filter_map(of).map(|object| &object["spec"]["template"]["metadata"]["labels"]);
+    labels.filter_map(|labels| labels[name].as_str()).next()
+}
+
 /// All workloads of the namespace. On Kubernetes there are no DeploymentConfigs.
 pub(super) fn look(cluster: &Cluster) -> Result<Vec<Value>> {
     let mut found = cluster.list(&cluster.path("apps/v1", "deployments", None), None)?;

@@ -64,10 +64,22 @@ pub(super) fn outcome(pod: &Value) -> Outcome {
         return Outcome::Ended(exit, text(ended, "/reason").to_owned());
     }
     match text(pod, "/status/phase") {
-        "Failed" => Outcome::Lost(format!("{} {}", text(pod, "/status/reason"), text(pod, "/status/message")).trim().to_owned()),
+        "Failed" => {
+            let of_pod = [text(pod, "/status/reason").to_owned(), text(pod, "/status/message").to_owned()];
+            let why: Vec<_> = of_pod.into_iter().chain(unprepared(pod)).filter(|part| !part.is_empty()).collect();
+            Outcome::Lost(why.join(" "))
+        }
         "Succeeded" => Outcome::Ended(0, String::new()),
         _ => Outcome::GoesOn,
     }
+}
+
+/// The init container that failed: the task has not begun.
+fn unprepared(pod: &Value) -> Option<String> {
+    list(pod, "/status/initContainerStatuses").iter().find_map(|status| {
+        let exit = status.pointer("/state/terminated/exitCode").and_then(Value::as_u64).filter(|exit| *exit != 0)?;
+        Some(format!("init container {} ended with {exit}", text(status, "/name")))
+    })
 }
 
 /// Whether the task's container runs.
@@ -116,6 +128,26 @@ mod tests {
         assert_eq!(container.pointer("/command/4"), Some(&json!("backend:storage:rewrite")));
     }
 
+    /// As the operator of 2.16 makes system-sidekiq with `systemDatabaseTLSEnabled` (`SidekiqDeployment`, `sidekiqInit`, `volumeMounts`).
+    #[test]
+    fn what_prepares_the_certificates_runs_first_and_what_waits_does_not() {
+        let mut sidekiq = sidekiq();
+        let spec = sidekiq.pointer_mut("/spec/template/spec").unwrap();
+        let copies = json!({"name": "set-permissions", "image": "i", "command": ["sh", "-c", "cp /tls/* /writable-tls/ && chmod 0600 /writable-tls/*"],
+            "volumeMounts": [{"name": "tls-secret", "readOnly": true, "mountPath": "/tls"}, {"name": "writable-tls", "mountPath": "/writable-tls"}]});
+        let waits = json!({"name": "check-svc", "image": "i", "command": ["bash", "-c",
+            "bundle exec sh -c \"until rake boot:redis && curl --output /dev/null --silent --fail --head http://system-master:3000/status; do sleep $SLEEP_SECONDS; done\""]});
+        let renamed = json!({"name": "wait-for-master", "image": "i", "args": ["until curl system-master; do sleep 1; done"]});
+        spec["initContainers"] = json!([copies, waits, renamed]);
+        spec["volumes"] =
+            json!([{"name": "tls-secret", "secret": {"secretName": "system-database"}}, {"name": "writable-tls", "emptyDir": {}}]);
+        spec["containers"][0]["volumeMounts"] = json!([{"name": "writable-tls", "mountPath": "/tls"}]);
+        let pod = task_pod(&sidekiq, RAKE, &RunId("r".into()), 60).unwrap();
+        assert_eq!(pod.pointer("/spec/initContainers"), Some(&json!([copies])));
+        assert_eq!(pod.pointer("/spec/volumes/1/name"), Some(&json!("writable-tls")));
+        assert_eq!(pod.pointer("/spec/containers/0/volumeMounts/0/mountPath"), Some(&json!("/tls")));
+    }
+
     #[test]
     fn without_sidekiq_a_container_of_system_app_is_taken() {
         let app = json!({"metadata": {"name": "system-app"}, "spec": {"template": {"spec": {"containers": [
@@ -143,6 +175,10 @@ mod tests {
         );
         let late = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded", "message": "too long"}});
         assert_eq!(outcome(&late), Outcome::Lost("DeadlineExceeded too long".into()));
+        let unprepared = json!({"status": {"phase": "Failed",
+            "initContainerStatuses": [{"name": "set-permissions", "state": {"terminated": {"exitCode": 1, "reason": "Error"}}}],
+            "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}});
+        assert_eq!(outcome(&unprepared), Outcome::Lost("init container set-permissions ended with 1".into()));
         assert_eq!(outcome(&json!({"status": {"phase": "Pending"}})), Outcome::GoesOn);
     }
 }

@@ -10,6 +10,7 @@ use super::note::{Holder, Note};
 use super::patch::to_start;
 use super::pods::{running_for, told, why_not_ready};
 use super::wait::{Ended, Look, until};
+use super::who::Writer;
 use super::workload::{Workload, is_ready, list, number, replicas, text, written_by};
 
 /// A workload that shall be ready: how many of it, and whether an autoscaler may choose another number.
@@ -20,6 +21,9 @@ impl KubernetesWriters {
         let writers = note.of_group(group);
         if writers.is_empty() {
             return Ok(());
+        }
+        if writers.iter().any(|noted| noted.writer == Writer::SystemApp) {
+            self.cluster.empty_caches(context)?;
         }
         // Before the workloads: an operator that still reads 0 would undo what follows.
         self.let_go_of(note, |one| one.writer.group() == group, false)?;
