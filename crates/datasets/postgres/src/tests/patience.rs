@@ -194,7 +194,9 @@ fn a_swap_that_cannot_be_had_lets_the_application_in_again_and_again() {
     let mut patient = PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(&server.url("zync")).unwrap(), options);
     let tried = Arc::new(AtomicBool::new(false));
     let watched = Arc::clone(&tried);
-    patient.hook = Arc::new(move |statement| { let _ = watched.fetch_or(statement.contains("ALLOW_CONNECTIONS true"), Ordering::SeqCst); });
+    patient.hook = Arc::new(move |statement| {
+        let _ = watched.fetch_or(statement.contains("ALLOW_CONNECTIONS true"), Ordering::SeqCst);
+    });
     std::thread::scope(|scope| {
         scope.spawn(|| {
             until("a try was given up", || tried.load(Ordering::SeqCst));
