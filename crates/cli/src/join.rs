@@ -165,7 +165,7 @@ pub(crate) fn selected(installation: &dyn Installation, only: &[DataSetName]) ->
 pub(crate) fn data_sets(
     installation: &dyn Installation,
     names: &[DataSetName],
-    policies: Policies,
+    policies: &Policies,
 ) -> Result<BTreeMap<DataSetName, Arc<dyn DataSet>>> {
-    names.iter().map(|name| Ok((*name, installation.data_set(*name, policies)?))).collect()
+    names.iter().map(|name| Ok((*name, installation.data_set(*name, policies.clone())?))).collect()
 }

@@ -188,7 +188,8 @@ fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
 fn copies_are_made_anew_when_those_are_up_that_they_need() {
     let targets = |names: &[DataSetName]| names.iter().map(|name| (*name, target(Road::SideCopy))).collect();
     let policies = Policies { queues: Queues::Keep, ..Policies::default() };
-    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies };
+    let around =
+        Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies: policies.clone(), care: plan::Care::default() };
     let plan_of = |names: &[DataSetName]| plan_restore(RunId("r".into()), SetId("s".into()), targets(names), &around);
     let after_cut = |plan: &Plan| -> Vec<String> {
         let last = plan.steps.iter().rposition(|step| matches!(step.action, Action::CutOver { .. })).unwrap();

@@ -11,6 +11,7 @@ mod journal;
 mod needs;
 mod report;
 mod running;
+mod setting_right;
 mod state;
 mod stores;
 mod taking_back;

@@ -45,6 +45,9 @@ impl Report {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::NoteWriters { .. }
+            | Action::NoteIds { .. }
+            | Action::KeepIdsAhead { .. }
+            | Action::HoldClock { .. }
             | Action::Synchronise { .. }
             | Action::ReleaseWriters { .. } => false,
         })

@@ -28,7 +28,7 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     let installation = app.installation(&config)?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let data_sets = join::data_sets(installation.as_ref(), &installation.names(), Policies::default())?;
+    let data_sets = join::data_sets(installation.as_ref(), &installation.names(), &Policies::default())?;
     let hands = app.hands(&config, installation.as_ref(), Arc::clone(&repository), data_sets, runner::new_run_id(), Consent::Given)?;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
 

@@ -109,7 +109,9 @@ impl<'a> Demo<'a> {
             in_place: false,
             writers_are_stopped: false,
             // All goes back, so that all can be compared with what was.
-            queues: args::QueuesChoice::Keep,
+            queues: plan::Queues::Keep,
+            hold_for: jiff::SignedDuration::from_hours(1),
+            no_hold: true,
             objects: args::ObjectsChoice::None,
         };
         let (state, run) = commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false })?;

@@ -39,6 +39,7 @@ mod dump;
 mod fits;
 mod identity;
 mod leftovers;
+mod live;
 mod load;
 mod local_infile;
 mod lock;

@@ -12,6 +12,7 @@ mod hold;
 mod left_out;
 mod leftovers;
 pub(crate) mod limits;
+mod live;
 mod loader;
 mod look;
 pub(crate) mod mark;
@@ -19,6 +20,7 @@ pub(crate) mod modules;
 mod place;
 mod prove;
 mod room;
+mod sieve;
 mod stage;
 mod swap;
 mod transaction;
@@ -34,6 +36,7 @@ use plan::ports::Context;
 use plan::{Error, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
+pub(crate) use stage::{Parts, parts_of};
 
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};

@@ -108,8 +108,19 @@ impl Loader {
             }
             (None, None) => {}
         }
-        self.waiting_bytes += self.head.key.len();
-        self.waiting.push_back(std::mem::take(&mut self.head.key));
+        let key = std::mem::take(&mut self.head.key);
+        self.sent(key)
+    }
+
+    /// A command that writes a key; its reply is read later.
+    pub(crate) fn command(&mut self, arguments: &[&[u8]], key: &[u8]) -> Result<()> {
+        self.connection.push(arguments);
+        self.sent(key.to_vec())
+    }
+
+    fn sent(&mut self, key: Vec<u8>) -> Result<()> {
+        self.waiting_bytes += key.len();
+        self.waiting.push_back(key);
         if self.connection.pending_bytes() >= SEND_BYTES {
             self.connection.flush()?;
         }
@@ -126,7 +137,7 @@ impl Loader {
             let reply = self.connection.reply()?;
             let key = self.waiting.pop_front().unwrap_or_default();
             self.waiting_bytes -= key.len();
-            reply.ok().map_err(|error| error.during(format!("RESTORE of the key {:?} at {}", printable(&key), self.connection.peer())))?;
+            reply.ok().map_err(|error| error.during(format!("the load of the key {:?} at {}", printable(&key), self.connection.peer())))?;
         }
         Ok(())
     }
