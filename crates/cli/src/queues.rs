@@ -16,6 +16,9 @@ use threescale::queues::Selection;
 
 use crate::output::count;
 
+/// Jobs that count traffic.
+const REPORTS: &str = "ThreeScale::Backend::Transactor::ReportJob";
+
 /// Jobs of a class in one queue.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobsOfClass {
@@ -175,6 +178,10 @@ impl Jobs {
                 count(lists),
                 count(self.dead)
             ));
+        }
+        let reports = self.classes.iter().filter(|jobs| !jobs.goes_back && jobs.class == REPORTS).map(|jobs| jobs.jobs).sum::<u64>();
+        if reports > 0 {
+            lines.push(format!("{} reports of traffic wait in queues that are left out: that traffic is not counted.", count(reports)));
         }
         if let Some(reports) = self.usage_in_flight.filter(|reports| *reports > 0) {
             lines.push(format!(

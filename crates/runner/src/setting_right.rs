@@ -43,14 +43,14 @@ pub(crate) fn keep_ids_ahead(
     for (counter, before) in counters {
         let live = keys.counter(context, &counter.of)?;
         let rows = match pending_deletion {
-            Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?.unwrap_or(0),
-            None => 0,
+            Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?,
+            None => None,
         };
-        let to = live.max(*before).max(rows);
+        let to = live.max(*before).max(rows.unwrap_or_default());
         if to > live {
             keys.raise(context, &counter.of, to)?;
-            let text =
-                format!("{} was raised from {live} to {to}: {before} was live, {rows} is the largest of {}", counter.of.key, counter.table);
+            let rows = rows.map(|rows| format!(", {rows} is the largest of {}", counter.table)).unwrap_or_default();
+            let text = format!("{} was raised from {live} to {to}: {before} was live{rows}", counter.of.key);
             context.watch.see(Event::Note(&text));
         }
         raised.push((counter.clone(), to));

@@ -69,12 +69,9 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Unprotect(_)
         | Command::Runs
         | Command::Doctor => Ok(FOR_BACKUP),
-        Command::Plan(_)
-        | Command::Restore(_)
-        | Command::Resume(_)
-        | Command::Undo(_)
-        | Command::Settle(_)
-        | Command::Abandon(_) => Ok(FOR_RESTORE),
+        Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {
+            Ok(FOR_RESTORE)
+        }
         Command::Hold(_) => Err(Error::refused("this command does not run in the cluster")
             .hint("Leave --in-cluster out: it reaches the installation from here.")),
         Command::Config(_) => {

@@ -46,10 +46,7 @@ impl For {
         (Self::Beside, "restore beside the live data: in addition"),
         (Self::Functions, "sets with function libraries: in addition (Redis 7.0 and later)"),
         (Self::Jobs, "restore with `--queues safe` or `only=…`: in addition"),
-        (
-            Self::Live,
-            "restore of the system database or of Backend's Redis, without `--no-hold` or with counters of ids, and `hold`: in addition",
-        ),
+        (Self::Live, "restore of the system database or of Backend's Redis, and `hold`: in addition"),
         (Self::File, "restore by the server's files"),
         (Self::OldRuns, "`resume`, `undo`, `settle` of runs that version 0.1.0 began"),
         (Self::Sentinels, "at sentinels"),
