@@ -135,7 +135,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right_on(For::Functions, On::From7, "function|list", Keys::None, With(&["FUNCTION", "LIST"])),
     right_on(For::Functions, On::From7, "function|load", Keys::None, With(&["FUNCTION", "LOAD", "x"])),
     right_on(For::Functions, On::From7, "function|delete", Keys::None, With(&["FUNCTION", "DELETE", "threescale-backup:probe"])),
-    right(For::Jobs, "rpush", Keys::All, With(&["RPUSH", "KEY"])),
+    right(For::Jobs, "rpushx", Keys::All, With(&["RPUSHX", "KEY", "x"])),
     right(For::Jobs, "zadd", Keys::All, With(&["ZADD", "KEY", "x", "x"])),
     right(For::Live, "zrange", Keys::All, With(&["ZRANGE", "KEY", "0", "0"])),
     right(For::Live, "zadd", Keys::All, With(&["ZADD", "KEY", "x", "x"])),

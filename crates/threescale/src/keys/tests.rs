@@ -1,3 +1,5 @@
+//! Keys as the sources of 3scale and of its gems write them.
+
 use super::*;
 
 fn class(store: Store, key: &str) -> Option<Class> {

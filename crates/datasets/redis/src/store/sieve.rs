@@ -10,7 +10,7 @@ use crate::rdb::value::Shape;
 use crate::tally::DatabaseTally;
 
 /// What is longer than this is no job.
-const JOB_MAX_BYTES: usize = 8 << 20;
+const JOB_MAX_BYTES: usize = 4 << 20;
 
 /// See the module.
 pub(crate) struct Sieve<'a> {
@@ -71,8 +71,10 @@ impl<'a> Sieve<'a> {
         }
         self.jobs.1 += 1;
         self.kept.piece(&self.job)?;
-        if self.shape == Shape::List {
-            return self.loader.command(&[b"RPUSH", self.key, &self.job], self.key);
+        match (self.shape, self.jobs.1) {
+            (Shape::List, 1) => return self.loader.list_of_one(self.key, &self.job),
+            (Shape::List, _) => return self.loader.command(&[b"RPUSHX", self.key, &self.job], self.key),
+            _ => {}
         }
         self.kept.number(self.score);
         self.kept.end_element(None);
