@@ -13,6 +13,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::attributes::{is_data, read_xattrs, timestamps};
+use crate::mtime_ns;
 
 /// Bits that give the owner's or group's rights away.
 pub const SET_ID_BITS: u32 = 0o6000;
@@ -26,6 +27,12 @@ pub struct Unset {
     pub set_id: bool,
     /// Extended attributes, by their place in [`Meta::xattrs`].
     pub xattrs: Vec<usize>,
+    /// Whether it has extended attributes, or values of them, that are not among those, and could not be removed.
+    pub has_other_xattrs: bool,
+    /// The permission bits.
+    pub mode: bool,
+    /// The time of change: the entry belongs to another user.
+    pub time: bool,
 }
 
 /// Sets the metadata of an open file or folder: owner first (it clears set-id bits), the time last.
@@ -42,25 +49,34 @@ pub fn write_meta(fd: impl AsFd, meta: &Meta) -> io::Result<Unset> {
         unset.owner = allowed(fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))?;
     }
     // Those that a default ACL of the folder above put there, or an earlier content.
-    for (name, _) in read_xattrs(fd)?.iter().filter(|(name, _)| !meta.xattrs.iter().any(|(wanted, _)| wanted == name)) {
-        allowed(fremovexattr(fd, name.as_str()))?;
+    let there = read_xattrs(fd)?;
+    for (name, _) in there.iter().filter(|(name, _)| !meta.xattrs.iter().any(|(wanted, _)| wanted == name)) {
+        unset.has_other_xattrs |= allowed(fremovexattr(fd, name.as_str()))?;
     }
-    set_xattrs(meta, &mut unset, |name, value| fsetxattr(fd, name, value, XattrFlags::empty()))?;
+    set_xattrs(meta, &there, &mut unset, |name, value| fsetxattr(fd, name, value, XattrFlags::empty()))?;
     // Set-id bits without their owner would give away somebody else's rights.
     let mode = if unset.owner { meta.mode & !SET_ID_BITS } else { meta.mode };
-    let changed = allowed(fchmod(fd, Mode::from_raw_mode(mode)))?;
-    unset.owner |= changed && meta.mode & SET_ID_BITS != 0;
+    if allowed(fchmod(fd, Mode::from_raw_mode(mode)))? {
+        let differs = fstat(fd)?.st_mode ^ mode;
+        unset.mode = differs & (0o7777 & !SET_ID_BITS) != 0;
+        unset.owner |= differs & SET_ID_BITS != 0;
+    }
     unset.set_id = unset.owner && meta.mode & SET_ID_BITS != 0;
-    write_time(fd, meta)?;
+    unset.time = !write_time(fd, meta)?;
     Ok(unset)
 }
 
-/// Sets the time of change of something open.
+/// Sets the time of change of something open, where it is another. Tells whether it is as wanted: nobody sets that of another user's.
 ///
 /// # Errors
 /// The system's.
-pub fn write_time(fd: impl AsFd, meta: &Meta) -> io::Result<()> {
-    meta.mtime_ns.map_or(Ok(()), |mtime_ns| Ok(futimens(fd, &timestamps(mtime_ns))?))
+pub fn write_time(fd: impl AsFd, meta: &Meta) -> io::Result<bool> {
+    let Some(wanted_ns) = meta.mtime_ns else { return Ok(true) };
+    let fd = fd.as_fd();
+    if mtime_ns(&fstat(fd)?) == wanted_ns {
+        return Ok(true);
+    }
+    Ok(!allowed(futimens(fd, &timestamps(wanted_ns)))?)
 }
 
 /// Whether something open has this owner, mode and these extended attributes already, so that only the time is to be set.
@@ -93,7 +109,7 @@ pub(crate) fn write_meta_at(folder: impl AsFd, name: &OsStr, meta: &Meta, kind: 
     {
         unset.owner = allowed(chownat(&held, "", Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH))?;
     }
-    set_xattrs(meta, &mut unset, |name, value| setxattr(&path, name, value, XattrFlags::empty()))?;
+    set_xattrs(meta, &[], &mut unset, |name, value| setxattr(&path, name, value, XattrFlags::empty()))?;
     if kind != FileType::Symlink {
         unset.set_id = unset.owner && meta.mode & SET_ID_BITS != 0;
         let mode = if unset.owner { meta.mode & !SET_ID_BITS } else { meta.mode };
@@ -160,11 +176,19 @@ fn path_of(held: &OwnedFd) -> PathBuf {
     Path::new("/proc/self/fd").join(held.as_raw_fd().to_string())
 }
 
-fn set_xattrs(meta: &Meta, unset: &mut Unset, set: impl Fn(&str, &[u8]) -> rustix::io::Result<()>) -> io::Result<()> {
-    for (index, (name, value)) in meta.xattrs.iter().enumerate() {
+/// Sets those that are not there already.
+fn set_xattrs(
+    meta: &Meta,
+    there: &[(String, Vec<u8>)],
+    unset: &mut Unset,
+    set: impl Fn(&str, &[u8]) -> rustix::io::Result<()>,
+) -> io::Result<()> {
+    for (index, wanted) in meta.xattrs.iter().enumerate().filter(|(_, wanted)| !there.contains(wanted)) {
+        let (name, value) = wanted;
         // No dump keeps those of the place, so they are somebody's who wants to change how the kernel sees it.
         if !is_data(name) || allowed_space(set(name, value))? {
             unset.xattrs.push(index);
+            unset.has_other_xattrs |= there.iter().any(|(other, _)| other == name);
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 mod app;
 mod args;
+mod away;
 mod care;
 mod clock;
 mod commands;

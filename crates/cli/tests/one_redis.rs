@@ -226,3 +226,32 @@ fn the_same_database_in_two_data_sets_is_refused_under_whatever_address() {
     world.ok(&["doctor"]);
     world.server.stop().unwrap();
 }
+
+#[test]
+fn an_empty_database_of_the_other_data_set_is_live_and_both_together_have_room_or_go_in_place() {
+    let mut world = World::start(&["--databases", "5"]);
+    world.fill(20, "good");
+    let good = world.picture();
+    world.ok(&["backup"]);
+    world.fill(30, "bad");
+    let bad = world.picture();
+    // Each fits beside alone: two of two, one of two.
+    let plan = world.ok(&["plan", "latest"]);
+    assert!(plan.contains("together need 3 empty databases at") && plan.contains("so it goes back in place"), "{plan}");
+    world.ok(&["restore", "latest", "--yes"]);
+    let live = world.picture();
+    assert!((0..3).all(|database| live[&database] == good[&database]), "{live:?}");
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.picture(), bad);
+
+    // The queues have no job now, and their number is the highest.
+    world.databases = 5;
+    let url = |database| world.server.url(database);
+    world.configure(&[url(0), url(4), url(2)]);
+    world.ok(&["backup"]);
+    world.ok(&["restore", "latest", "--only", "system-redis", "--yes"]);
+    assert_eq!(world.cli(4, &["DBSIZE"]), "0", "nothing of System's is in Backend's queues");
+    world.cli(4, &["RPUSH", "resque:queue:priority", "job"]);
+    world.ok(&["settle", "--yes"]);
+    assert_eq!(world.cli(4, &["LRANGE", "resque:queue:priority", "0", "-1"]), "job", "a live job is not settled away");
+}

@@ -290,6 +290,7 @@ impl Run {
             | Action::HoldClock { .. }
             | Action::StartWriters { .. }
             | Action::Synchronise { .. }
+            | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,
         })
     }
@@ -353,6 +354,7 @@ impl Run {
             Action::HoldClock { .. } => true,
             Action::Dump { .. }
             | Action::WriteManifest
+            | Action::RestartReaders { .. }
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::NoteWriters { .. }

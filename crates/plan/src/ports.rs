@@ -14,13 +14,13 @@ mod synchronise;
 mod watch;
 mod writers;
 
-pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Undone, Verdict};
+pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
 pub use live::{LiveKey, LiveKeys, LiveRows, Members};
 pub use mark::{Mark, MarkRole};
 pub use objects::{ObjectKind, Objects};
-pub use part::{Content, Meta, Part};
+pub use part::{Content, Meta, Part, Reused};
 pub use remote::{Ended, Input, Process, Program, Remote};
 pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};
 pub use shelf::{Append, Shelf};

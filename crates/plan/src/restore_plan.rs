@@ -44,6 +44,8 @@ pub struct Around {
     pub offers: Vec<SyncTask>,
     /// What the operator chose.
     pub policies: Policies,
+    /// Workloads beside the writers that read objects which are overwritten.
+    pub readers: Vec<String>,
     /// What a restore sets right beside what it loads.
     pub care: Care,
 }
@@ -83,7 +85,7 @@ impl Around {
     /// Nothing can be made anew, and the operator chose nothing.
     #[must_use]
     pub fn just(writers: WritersAre) -> Self {
-        Self { writers, offers: Vec::new(), policies: Policies::default(), care: Care::default() }
+        Self { writers, offers: Vec::new(), policies: Policies::default(), readers: Vec::new(), care: Care::default() }
     }
 }
 
@@ -146,8 +148,11 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     }
     let mut problems = writers_problems(writers);
     if let Some(noted) = noted {
-        writers::start_again(&mut steps, noted, &written, &around.offers, last);
-    } else if !around.offers.is_empty() && !written.is_empty() {
+        writers::start_again(&mut steps, noted, &written, around, last);
+    } else {
+        writers::restart_readers(&mut steps, around, last);
+    }
+    if noted.is_none() && !around.offers.is_empty() && !written.is_empty() {
         problems.push(
             Problem::new(Severity::Degrades, "copies of what is restored are not made anew: this run does not start the writers")
                 .way_out("Afterwards run backend:storage:rewrite, searchd:optimal_index and zync:resync:domains in system-sidekiq."),
@@ -157,6 +162,14 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         .into_iter()
         .map(|(name, target)| {
             let mut problems = target.findings.restore_problems.clone();
+            let no_copy = |problem: &Problem| Problem {
+                text: format!("no safety copy can be taken, and nothing is replaced in place without one: {}", problem.text),
+                ..problem.clone()
+            };
+            if target.road == Road::InPlace && !target.findings.is_gone {
+                let blocks = target.findings.backup_problems.iter().filter(|problem| problem.severity == Severity::Blocks);
+                problems.extend(blocks.filter(|problem| !target.findings.restore_problems.contains(problem)).map(no_copy));
+            }
             // What matters for every set, or was known when this one was taken, may be found again for it.
             for problem in target.fits.into_iter().chain(said_by_backup(&target.kept)) {
                 if !problems.contains(&problem) {

@@ -112,9 +112,11 @@ impl<'a> Demo<'a> {
             queues: plan::Queues::Keep,
             hold_for: jiff::SignedDuration::from_hours(1),
             no_hold: true,
+            remove_extra: false,
             objects: args::ObjectsChoice::None,
         };
-        let (state, run) = commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false })?;
+        let (state, run) =
+            commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false, into_empty: false, domain: None })?;
         let report = runner::report(&state, &run)?;
 
         self.chapter("Proof from outside: the stores' own checksums against those from before the damage");

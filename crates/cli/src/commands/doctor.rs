@@ -51,7 +51,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
     };
     let mut data_sets = BTreeMap::new();
     for name in names {
-        let looked = installation.data_set(name, plan::Policies::default()).and_then(|store| store.look(&context));
+        let looked = crate::join::data_set(installation.as_ref(), name, plan::Policies::default()).and_then(|store| store.look(&context));
         data_sets.insert(
             name,
             match looked {

@@ -10,6 +10,7 @@
 
 mod census;
 mod dump;
+mod from_bucket;
 mod hook;
 mod lent;
 mod look;
@@ -18,6 +19,7 @@ mod notices;
 mod prove;
 mod remote;
 mod remove;
+mod rights;
 mod root;
 mod run_folder;
 mod runs;
@@ -50,7 +52,7 @@ use crate::runs::{Mark, WholeDump};
 use crate::space::{Need, Volume, measure};
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::swap::Swapping;
-use crate::swap::steps::{self, Hands, Step};
+use crate::swap::steps::{self, Hands};
 use beneath::Tree;
 
 /// What an operator may choose.
@@ -134,7 +136,10 @@ impl DataSet for FilesStore {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         runs::refuse_half(&runs::list(&root)?, &spot)?;
         match RunFolder::open(&root, &spot)? {
-            Some(run) => self.clear(context, &run)?,
+            Some(run) => {
+                steps::keep_since(&self.swapping(context, &root, &spot), kept)?;
+                self.clear(context, &run)?;
+            }
             None => spot.check_tree(look::identity(&root)?.as_deref(), &self.path.display().to_string())?,
         }
         if spot.road == Road::SideCopy {
@@ -142,6 +147,7 @@ impl DataSet for FilesStore {
             Need::of(kept).check(&Volume::of(&root)?, &self.path)?;
         }
         let run = RunFolder::create(&root, &spot)?;
+        let snapshot = from_bucket::as_files(snapshot, kept, look::owner(&root)?);
         stage::stage(context, &run, &Mark::new(context, self.name, &spot), &snapshot, kept)
     }
 
@@ -153,7 +159,12 @@ impl DataSet for FilesStore {
         };
         let run = RunFolder::open(&root, &spot)?.ok_or_else(nothing)?;
         let staged: Staged = run.read(STAGED)?.ok_or_else(nothing)?;
-        let target = if runs::read(&run)?.is_proven_live(spot.road)? { root } else { Arc::new(run.tree(STAGE)?) };
+        let target = if runs::read(&run)?.is_proven_live(spot.road)? {
+            root
+        } else {
+            steps::check_movable(&self.swapping(context, &root, &spot))?;
+            Arc::new(run.tree(STAGE)?)
+        };
         let mut found = prove::read_back(context, target, self.hook.clone())?;
         prove::account(&mut found, &staged, kept);
         Ok(found)
@@ -175,7 +186,8 @@ impl DataSet for FilesStore {
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.discard(context, place, Discard::Previous)
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        steps::tidy(&self.swapping(context, &root, &spot))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
@@ -201,7 +213,7 @@ impl DataSet for FilesStore {
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
         let root = self.root()?;
-        let Some(spot) = runs::to_remove(leftover, runs::list(&root)?)? else { return Ok(()) };
-        self.swapping(context, &root, &spot).act("remove what a run left in", &[Step::Remove { keeps: false }])?
+        let Some((spot, steps)) = runs::to_remove(leftover, runs::list(&root)?)? else { return Ok(()) };
+        self.swapping(context, &root, &spot).act("remove what a run left in", &steps)?
     }
 }

@@ -11,9 +11,10 @@ use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, accessat, fstat, fstatvfs};
 
 use crate::mounts::{self, chattr, is_fixed, shell_word};
+use crate::rights::Rights;
 use crate::root::is_mount_root;
 use crate::runs::{self, half_loaded_by};
-use crate::space::{Need, Volume, file_system, measure};
+use crate::space::{Extent, Need, Volume, file_system, measure};
 use beneath::Tree;
 
 /// How long a look may count files.
@@ -38,6 +39,12 @@ pub(crate) fn identity(root: &Tree) -> Result<Option<String>> {
         look().map_err(|error| cannot_open(&root.place_of(Path::new("")), error).during("failed to look which folder it is"))?;
     let stays = fsid != 0 && ["ext", "btrfs", "zfs", "tmpfs", "ceph"].contains(&kind.as_str());
     Ok(stays.then(|| format!("folder {fsid:x}:{inode}")))
+}
+
+/// The owner of the root.
+pub(crate) fn owner(root: &Tree) -> Result<Option<(u32, u32)>> {
+    let stat = fstat(root).map_err(|error| cannot_open(&root.place_of(Path::new("")), error.into()))?;
+    Ok(Some((stat.st_uid, stat.st_gid)))
 }
 
 /// Looks at the live tree.
@@ -71,6 +78,20 @@ pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Res
         let place = tree.place_of(first);
         let text = format!("{} entries can be neither replaced nor removed, one of them {}", extent.fixed, place.display());
         restore_problems.push(Problem::new(Severity::Blocks, text).way_out(chattr(&place)));
+    }
+    // Not by the walk, which may end before it comes there.
+    if let Some((first, bond)) = Rights::own().first_unmovable(&tree)? {
+        let place = tree.place_of(&first);
+        let text = format!("{} belongs to another user, and this one may not move it", place.display());
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(&place)));
+    } else if let Some((first, bond)) = &extent.first_bound {
+        let place = tree.place_of(first);
+        let text = format!(
+            "{} entries belong to other users, and this one may not remove them, one of them {}: after a restore beside, `settle` refuses until it can",
+            extent.bound,
+            place.display()
+        );
+        restore_problems.push(Problem::new(Severity::Degrades, text).way_out(bond.way_out(&place)));
     }
     let mounts = mounts::below(&tree)?;
     if let Some(first) = mounts.first() {
@@ -162,7 +183,7 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
     let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
     let (volume, need) = (Volume::of(&tree)?, Need::of(kept));
     let mut problems = Vec::new();
-    if kept.kind != plan::ports::StoreKind::Files {
+    if !kept.kind.is_files() {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
     if need.longest_name_bytes > volume.name_bytes_max {
@@ -178,6 +199,7 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
         }
         Road::InPlace => {
             let live = measure(Arc::clone(&tree), &context.stop, LOOK_LIMIT)?;
+            in_place_fits(&tree, &live, &volume, &need, &mut problems);
             let total = volume.free_bytes.saturating_add(live.allocated_bytes);
             if need.bytes > total {
                 let severity = if live.whole { Severity::Blocks } else { Severity::Degrades };
@@ -187,4 +209,22 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
         }
     }
     Ok(problems)
+}
+
+/// What the load in place would meet when the writers are stopped: folders that cannot be changed, and no inodes.
+fn in_place_fits(tree: &Tree, live: &Extent, volume: &Volume, need: &Need, problems: &mut Vec<Problem>) {
+    if let Some((first, bond)) = &live.first_bound {
+        let place = tree.place_of(first);
+        let text =
+            format!("{} entries belong to other users, and this one may not replace them, one of them {}", live.bound, place.display());
+        problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(&place)));
+    }
+    // Where the file system makes inodes as it needs them there are always enough.
+    let free = volume.free_inodes.unwrap_or(u64::MAX);
+    let has = free.saturating_add(live.entries);
+    if need.inodes > has && live.whole {
+        let text = format!("{} inodes are needed, {has} are free or taken by the live files", need.inodes);
+        problems.push(Problem::new(Severity::Blocks, text).way_out("Enlarge the volume."));
+    }
+    problems.extend(volume.no_room_for_a_run());
 }

@@ -1,4 +1,4 @@
-//! Mount points below a folder, and what else cannot be renamed or removed: attributes that only `chattr` takes away.
+//! Mount points below a folder, and what else nobody can rename or remove: attributes that only `chattr` takes away.
 //!
 //! Mounts are read from the kernel's own list (`/proc/self/mountinfo`, proc(5)), which tells bind mounts of the same volume too, at any depth, without a walk.
 
@@ -16,6 +16,7 @@ use plan::{Error, Result};
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
 
 use crate::hook::Hook;
+use crate::rights::Rights;
 use crate::run_folder::failed;
 use crate::walk::Walk;
 
@@ -96,7 +97,7 @@ pub(crate) fn is_mounted(folder: impl AsFd, name: &OsStr) -> bool {
     looked_at.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// In place: what is mounted below the root must be a folder of the set, which stays; and nothing may be fixed. Asked before anything is touched.
+/// In place: what is mounted below the root must be a folder of the set, which stays; and all may be replaced. Asked before anything is touched.
 pub(crate) fn check_in_place(tree: &Arc<Tree>, snapshot: &dyn Snapshot, stop: &StopFlag) -> Result<()> {
     let mut mounts = below(tree)?;
     if !mounts.is_empty() {
@@ -120,6 +121,9 @@ pub(crate) fn check_in_place(tree: &Arc<Tree>, snapshot: &dyn Snapshot, stop: &S
     };
     if is_fixed(&**tree, "".as_ref()) {
         return refused(&tree.place_of(Path::new("")));
+    }
+    if let Some((path, bond)) = Rights::own().first_unremovable(tree, stop)? {
+        return Err(bond.refuses_removal(&tree.place_of(&path), "nothing was touched"));
     }
     for found in Walk::new(Arc::clone(tree), Hook::default()) {
         stop.check()?;

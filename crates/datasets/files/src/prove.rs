@@ -10,6 +10,7 @@ use plan::ports::{Content, Context, Dump, Verb};
 use plan::{Error, Result};
 
 use crate::dump::FilesDump;
+use crate::from_bucket;
 use crate::hook::Hook;
 use crate::stage::Staged;
 
@@ -50,15 +51,22 @@ pub(crate) fn account(found: &mut Evidence, staged: &Staged, kept: &KeptDataSet)
     if !staged.holds_modes {
         take("modes", "this file system has modes of its own: modes are not proven".to_owned());
     }
+    if staged.modes_unset > 0 {
+        take("modes", format!("the modes of {} entries could not be set: modes are not proven", staged.modes_unset));
+    }
     if !staged.holds_times {
         take("times", "this file system keeps coarser times: times are not proven".to_owned());
     }
     if staged.times_unset > 0 {
-        take("times", format!("this file system does not keep the times of {} entries: times are not proven", staged.times_unset));
+        take("times", format!("the times of {} entries could not be set: times are not proven", staged.times_unset));
     }
-    if staged.xattrs_unset.count > 0 {
+    if staged.with_other_xattrs > 0 {
+        let text = format!("the extended attributes of {} entries could not be set: they are not proven", staged.with_other_xattrs);
+        take("extended-attributes", text);
+    } else if staged.xattrs_unset.count > 0 {
         found.collections.entry("extended-attributes".to_owned()).or_default().merge(staged.xattrs_unset);
         found.warnings.push(format!("{} extended attributes could not be set", staged.xattrs_unset.count));
     }
     found.warnings.extend(staged.warnings.iter().cloned());
+    from_bucket::account(found, kept);
 }

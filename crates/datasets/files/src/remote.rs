@@ -33,11 +33,12 @@ use self::lend::Of;
 use self::place::There;
 use self::swap::{Status, Swapping, Words, folder, nothing_staged};
 use crate::Options;
+use crate::from_bucket;
 use crate::prove;
 use crate::run_folder::Spot;
 use crate::runs::{self as rules, Mark, WholeDump};
 use crate::stage::STAGE;
-use crate::swap::steps::{self, Hands, Step};
+use crate::swap::steps::{self, Hands};
 
 const KEPT: &str = include_str!("remote/kept.sh");
 
@@ -102,7 +103,10 @@ impl DataSet for RemoteFilesStore {
         let is_there = found.is_some();
         rules::refuse_half(&all, &spot)?;
         match found {
-            Some(found) => found.check_own(&spot, self.name).and_then(|()| found.check_stage())?,
+            Some(found) => {
+                found.check_own(&spot, self.name).and_then(|()| found.check_stage())?;
+                steps::keep_since(&self.swapping(context, &spot), kept)?;
+            }
             None => spot.check_tree(self.options.identity.as_deref(), &self.there.root)?,
         }
         if spot.road == Road::SideCopy {
@@ -113,6 +117,7 @@ impl DataSet for RemoteFilesStore {
         } else {
             look::check_tools(&self.there, context)?;
         }
+        let snapshot = from_bucket::as_files(snapshot, kept, None);
         stage::stage(&self.there, context, (&spot, &Mark::new(context, self.name, &spot)), &*snapshot, kept)
     }
 
@@ -121,7 +126,12 @@ impl DataSet for RemoteFilesStore {
         let status = Status::ask(&self.there, context, &spot)?;
         let staged = status.staged.ok_or_else(|| nothing_staged(&self.there, &spot))?;
         let found = runs::of(&self.there, context, &spot)?.0.ok_or_else(|| nothing_staged(&self.there, &spot))?;
-        let target = if found.is_proven_live(spot.road)? { ".".to_owned() } else { format!("{}/{STAGE}", folder(&spot)) };
+        let target = if found.is_proven_live(spot.road)? {
+            ".".to_owned()
+        } else {
+            steps::check_movable(&self.swapping(context, &spot))?;
+            format!("{}/{STAGE}", folder(&spot))
+        };
         let there = There { root: format!("{}/{target}", self.there.root), ..self.there.clone() };
         let mut found = lend::while_lent(&self.there, context, &spot, (&target, Of::All), |modes| {
             Ok(RemoteDump::start(&there, context, Verb::Prove, false)?.with_modes(modes).drain()?.evidence)
@@ -143,7 +153,7 @@ impl DataSet for RemoteFilesStore {
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.discard(context, place, Discard::Previous)
+        steps::tidy(&self.swapping(context, &Spot::from_place(place)?))
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
@@ -159,7 +169,7 @@ impl DataSet for RemoteFilesStore {
     }
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
-        let Some(spot) = rules::to_remove(leftover, runs::list(&self.there, context)?)? else { return Ok(()) };
-        self.swapping(context, &spot).act("remove what a run left in", &[Step::Remove { keeps: false }])?
+        let Some((spot, steps)) = rules::to_remove(leftover, runs::list(&self.there, context)?)? else { return Ok(()) };
+        self.swapping(context, &spot).act("remove what a run left in", &steps)?
     }
 }

@@ -17,16 +17,32 @@ use beneath::{Names, Tree, grant_owner, open_folder, stat_entry};
 struct Frame {
     path: PathBuf,
     names: Names,
+    /// Whether something in it was passed by.
+    is_left: bool,
 }
 
 /// Removes `relative`, whatever it is; nothing there is fine.
 pub(crate) fn remove(tree: &Tree, relative: &Path, stop: &StopFlag) -> Result<()> {
+    removal(tree, relative, stop, &mut |_| false)
+}
+
+/// The same, but passes by what this user may not remove. Gives the first of that.
+pub(crate) fn remove_all_but(tree: &Tree, relative: &Path, stop: &StopFlag) -> Result<Option<PathBuf>> {
+    let mut first = None;
+    removal(tree, relative, stop, &mut |at| {
+        first.get_or_insert_with(|| at.to_owned());
+        true
+    })?;
+    Ok(first)
+}
+
+/// `passes` hears of what may not be removed, and says whether to go on.
+fn removal(tree: &Tree, relative: &Path, stop: &StopFlag, passes: &mut dyn FnMut(&Path) -> bool) -> Result<()> {
     let mut at = relative.to_owned();
     let mut run = || -> io::Result<Option<plan::Error>> {
         let (parent, name) = tree.parent(relative)?;
-        let Some(folder) = unlink_or_open(&parent, name)? else { return Ok(None) };
-        let mut folder = folder;
-        let mut frames = vec![Frame { path: relative.to_owned(), names: Names::read(&folder)? }];
+        let Some(mut folder) = unlink_or_open(&parent, name)? else { return Ok(None) };
+        let mut frames = vec![Frame { path: relative.to_owned(), names: Names::read(&folder)?, is_left: false }];
         while let Some(frame) = frames.last_mut() {
             if let Err(interrupted) = stop.check() {
                 return Ok(Some(interrupted));
@@ -34,21 +50,26 @@ pub(crate) fn remove(tree: &Tree, relative: &Path, stop: &StopFlag) -> Result<()
             let Some((name, kind)) = frame.names.next() else {
                 at.clone_from(&frame.path);
                 let (parent, name) = tree.parent(&frame.path)?;
-                unlinkat(&parent, name, AtFlags::REMOVEDIR)?;
+                let is_left = frame.is_left || !unlinked(unlinkat(&parent, name, AtFlags::REMOVEDIR), &at, passes)?;
                 frames.pop();
+                if let Some(above) = frames.last_mut() {
+                    above.is_left |= is_left;
+                }
                 folder = parent;
                 continue;
             };
             at = frame.path.join(&name);
             if kind != FileType::Directory && kind != FileType::Unknown {
-                match unlinkat(&folder, &name, AtFlags::empty()) {
-                    Ok(()) | Err(Errno::NOENT) => continue,
-                    Err(error) => return Err(error.into()),
-                }
+                frame.is_left |= !unlinked(unlinkat(&folder, &name, AtFlags::empty()), &at, passes)?;
+                continue;
             }
-            if let Some(inner) = unlink_or_open(&folder, &name)? {
-                frames.push(Frame { path: at.clone(), names: Names::read(&inner)? });
-                folder = inner;
+            match unlink_or_open(&folder, &name) {
+                Ok(Some(inner)) => {
+                    frames.push(Frame { path: at.clone(), names: Names::read(&inner)?, is_left: false });
+                    folder = inner;
+                }
+                Ok(None) => {}
+                Err(error) => frame.is_left |= !unlinked(Err(Errno::from_io_error(&error).ok_or(error)?), &at, passes)?,
             }
         }
         Ok(None)
@@ -58,6 +79,15 @@ pub(crate) fn remove(tree: &Tree, relative: &Path, stop: &StopFlag) -> Result<()
         Ok(Some(interrupted)) => Err(interrupted),
         Err(error) if error.kind() == io::ErrorKind::NotFound && at == relative => Ok(()),
         Err(error) => Err(failed(&tree.place_of(&at), "remove", error)),
+    }
+}
+
+/// Whether it is gone; no, when it is passed by.
+fn unlinked(done: rustix::io::Result<()>, at: &Path, passes: &mut dyn FnMut(&Path) -> bool) -> io::Result<bool> {
+    match done {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ACCESS | Errno::PERM) if passes(at) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

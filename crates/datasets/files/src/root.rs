@@ -11,7 +11,7 @@ use plan::ports::Meta;
 use rustix::fs::{Mode, fchmod, fstat, futimens};
 use serde::{Deserialize, Serialize};
 
-use beneath::{Tree, meta_of, mtime_ns, read_xattrs, stat_entry, timestamps, write_meta};
+use beneath::{Tree, Unset, meta_of, mtime_ns, read_xattrs, stat_entry, timestamps, write_meta, write_time};
 
 use crate::times::seconds;
 
@@ -58,32 +58,58 @@ impl RootMeta {
 
     fn meta(&self) -> Meta {
         let mtime_ns = self.mtime_ns.as_ref().and_then(|text| text.parse().ok());
-        Meta { mode: self.mode, uid: self.uid, gid: self.gid, mtime_ns, links: 1, identity: None, xattrs: self.xattrs.clone() }
+        Meta {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime_ns,
+            links: 1,
+            identity: None,
+            read_at_ns: None,
+            xattrs: self.xattrs.clone(),
+        }
     }
 
     /// Puts it on a root; says what was not put back.
     pub(crate) fn put_back(&self, tree: &Tree) -> io::Result<Option<String>> {
-        let now = fstat(tree)?;
         let wanted = self.meta();
-        let same = (now.st_mode & 0o7777, Some(now.st_uid), Some(now.st_gid)) == (wanted.mode, wanted.uid, wanted.gid);
-        if is_mount_root(tree)? {
-            if let Some(mtime_ns) = wanted.mtime_ns {
-                futimens(tree, &timestamps(mtime_ns)).ok();
-            }
-            return Ok((!same).then(|| self.difference(tree)));
+        let put = if is_mount_root(tree)? {
+            write_time(tree, &wanted).map(|is_set| Unset { time: !is_set, ..Unset::default() })
+        } else {
+            write_meta(tree, &wanted)
+        };
+        let (unset, error) = put.map_or_else(|error| (Unset::default(), Some(error)), |unset| (unset, None));
+        let now = Self::of(tree)?;
+        let owner = |meta: &Self| {
+            let id = |id: Option<u32>| id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+            format!("{}:{}", id(meta.uid), id(meta.gid))
+        };
+        let mut left = Vec::new();
+        if now.mode != self.mode {
+            left.push(format!("mode {:o} instead of {:o}", now.mode, self.mode));
         }
-        match write_meta(tree, &wanted) {
-            Ok(unset) => Ok(unset.owner.then(|| self.difference(tree))),
-            Err(error) => Ok(Some(format!("{}: {error}", self.difference(tree)))),
+        if (now.uid, now.gid) != (self.uid, self.gid) {
+            left.push(format!("owner {} instead of {}", owner(&now), owner(self)));
         }
-    }
-
-    fn difference(&self, tree: &Tree) -> String {
-        let owner = |id: Option<u32>| id.map_or_else(|| "?".to_owned(), |id| id.to_string());
-        let (uid, gid) = (owner(self.uid), owner(self.gid));
+        if unset.has_other_xattrs || !unset.xattrs.is_empty() {
+            left.push("extended attributes".to_owned());
+        }
+        if unset.time {
+            left.push("time of change".to_owned());
+        }
         let place = tree.place_of(Path::new(""));
-        format!("mode and owner of {} itself were left as they are; in the set they are {:o} and {uid}:{gid}", place.display(), self.mode)
+        Ok(match (left.is_empty(), error) {
+            (true, None) => None,
+            (true, Some(error)) => Some(format!("the metadata of {} itself may not all be as it should: {error}", place.display())),
+            (false, None) => Some(told_left(&place.display().to_string(), &left.join(", "))),
+            (false, Some(error)) => Some(format!("{}: {error}", told_left(&place.display().to_string(), &left.join(", ")))),
+        })
     }
+}
+
+/// What of a root was not put back.
+pub(crate) fn told_left(place: &str, left: &str) -> String {
+    format!("of {place} itself this was left as it is: {left}")
 }
 
 /// Does something at a root that shall not show in its time: making and removing the program's own folder.

@@ -5,9 +5,11 @@
 //! | `stage/` | the staged copy; after an undo again |
 //! | `before/` | the previous data after a cut-over |
 //! | `late/` | what a writer made at the root in the middle of a swap |
-//! | `since/` | what was made or changed after a cut-over, when that was undone |
+//! | `before-count` | how many entries `before/` has |
+//! | `replaced-by` | a later run, which has replaced what this one restored |
+//! | `since/` | what was made or changed after a cut-over, or a load in place, when that was undone |
 //! | `mark.json` | whose it is: installation, run, data set, road (`runs`) |
-//! | `staged.json` | staging is complete, and what the target could not hold |
+//! | `staged.json` | staging is complete, and what the target could not hold; in place it stays until `settle`, and tells when the load came to its end |
 //! | `swap.json` | the phase of the swap: the only truth about how far it came |
 //! | `room` | nothing: it gives its room to what is written when the volume is full |
 //! | `opened` | a folder whose mode is changed for the instant of its rename |
@@ -16,6 +18,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use plan::error::During;
 use plan::ids::RunId;
@@ -36,6 +39,8 @@ use crate::walk::OWN_FOLDER;
 /// Name of the file that keeps room.
 pub(crate) const ROOM: &str = "room";
 const ROOM_BYTES: u32 = 64 << 10;
+/// How long the volume's clock may stand still.
+const TICK_MAX: Duration = Duration::from_secs(3);
 /// The largest file of a run that is read: what this program writes is some kilobytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -223,10 +228,26 @@ impl RunFolder {
         Ok(std::fs::File::from(openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
-    /// Makes an empty file and tells the time that the volume gave it: seconds, nanoseconds.
-    pub(crate) fn touch(&self, name: &str) -> Result<(i64, u64)> {
-        let made = self.new_file(name).and_then(|file| Ok(fstat(file)?));
-        made.map(|stat| (stat.st_mtime, stat.st_mtime_nsec)).map_err(|error| failed(&self.place().join(name), "make", error))
+    /// Waits until the volume's clock is past all that was done: what is made from now on is newer. The clock of some volumes moves in steps of
+    /// milliseconds, of few in seconds.
+    pub(crate) fn tick(&self) -> Result<()> {
+        const NAME: &str = "tick";
+        let begun = Instant::now();
+        let mut last = None;
+        while begun.elapsed() < TICK_MAX {
+            let made = match self.new_file(NAME).and_then(|file| Ok(fstat(file)?)) {
+                Ok(stat) => (stat.st_mtime, stat.st_mtime_nsec),
+                // Then something that was there before may be taken for newer, and is kept for nothing.
+                Err(error) if is_full(&error) => break,
+                Err(error) => return Err(failed(&self.place().join(NAME), "make", error)),
+            };
+            if last.is_some_and(|last| made > last) {
+                break;
+            }
+            last.get_or_insert(made);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.remove_file(NAME)
     }
 
     /// When a file inside was written, in seconds with a fraction; one nanosecond before, so that all that came later is newer.

@@ -17,11 +17,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::run_folder::{RunFolder, Spot, failed};
 use crate::stage::{STAGE, STAGED};
-use crate::swap::steps::{BEFORE, LATE, Phase, SINCE, SWAP, Swap, WHOLE};
+use crate::swap::steps::{BEFORE, LATE, Leaves, Phase, SINCE, SWAP, Step, Swap, WHOLE};
 use crate::walk::OWN_FOLDER;
 
 /// Name of the file of the mark.
 pub(crate) const MARK: &str = "mark.json";
+/// Name of the file that names a later run which has replaced what this one restored.
+pub(crate) const REPLACED: &str = "replaced-by";
 
 /// What a run is to the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +59,8 @@ pub(crate) struct Found {
     pub(crate) run: String,
     pub(crate) mark: Option<Mark>,
     pub(crate) swap: Option<Swap>,
-    /// When `swap.json` was written, by the volume's clock, in seconds with a fraction.
-    pub(crate) swapped_at: Option<String>,
+    /// When the run's data came live, by the volume's clock, in seconds with a fraction: `swap.json` was written, or in place `staged.json`.
+    pub(crate) live_at: Option<String>,
     /// Whether there is `staged.json`.
     pub(crate) is_staged: bool,
     /// Whether there is a staged copy, previous data, or what a writer made in the middle of a swap: their folders.
@@ -67,11 +69,13 @@ pub(crate) struct Found {
     pub(crate) has_late: bool,
     /// Whether there is what was made after a cut-over that was undone.
     pub(crate) has_since: bool,
+    /// A later run that has replaced what this one restored. It stays when that run is settled, and goes when it is undone.
+    pub(crate) replaced_by: Option<String>,
 }
 
 impl Found {
     /// From the texts of the files, and the names that are there.
-    pub(crate) fn new(run: &str, mark: &[u8], swap: &[u8], swapped_at: Option<String>, there: &[&str]) -> Result<Self> {
+    pub(crate) fn new(run: &str, mark: &[u8], swap: &[u8], live_at: Option<String>, there: &[&str]) -> Result<Self> {
         let damaged = |name: &str, error: serde_json::Error| {
             Error::needs_person(format!("{OWN_FOLDER}/{run}/{name} is damaged")).because(error).hint("Nothing was touched.")
         };
@@ -81,13 +85,19 @@ impl Found {
             run: run.to_owned(),
             mark,
             swap,
-            swapped_at,
+            live_at,
             is_staged: there.contains(&STAGED),
             has_stage: there.contains(&STAGE),
             has_before: there.contains(&BEFORE),
             has_late: there.contains(&LATE),
             has_since: there.contains(&SINCE) || there.contains(&WHOLE),
+            replaced_by: None,
         })
+    }
+
+    /// With what is in the file [`REPLACED`].
+    pub(crate) fn replaced_by(self, text: &[u8]) -> Self {
+        Self { replaced_by: (!text.is_empty()).then(|| String::from_utf8_lossy(text).trim().to_owned()), ..self }
     }
 
     /// How far its swap came; `None` before a cut-over.
@@ -107,7 +117,9 @@ impl Found {
 
     fn holds(&self) -> Holds {
         match self.phase() {
-            Some(Phase::Swapped | Phase::Discarding) => Holds::Previous,
+            Some(Phase::Swapped) => Holds::Previous,
+            // Dropped by somebody who wished it: what is there is no whole any more.
+            Some(Phase::Discarding) => Holds::Mark,
             Some(phase) if phase.is_half() => Holds::Previous,
             _ if self.has_late || self.has_since => Holds::Previous,
             _ if self.has_stage || self.is_staged && self.mark.as_ref().is_none_or(|mark| mark.role == Role::Beside) => Holds::Staged,
@@ -201,8 +213,14 @@ pub(crate) fn next_order(runs: &[Found], own: &Spot) -> u64 {
 pub(crate) fn check_newest(runs: &[Found], own: &Spot, order: u64) -> Result<()> {
     refuse_half(runs, own)?;
     let later = runs.iter().find(|run| run.run != own.run.as_str() && run.phase() == Some(Phase::Swapped) && run.order() > order);
+    let settled = runs.iter().find(|run| run.run == own.run.as_str()).and_then(|run| run.replaced_by.as_ref());
     match later {
-        None => Ok(()),
+        None => settled.map_or(Ok(()), |settled| {
+            let run = &own.run;
+            Err(Error::needs_person(format!("run {settled} has replaced the files since run {run} did"))
+                .hint("That run keeps nothing any more (it was settled), so what is live is nowhere else. Nothing was touched.")
+                .hint(format!("`settle {run}` drops what this run keeps; to go back, restore an older set.")))
+        }),
         Some(later) => Err(Error::needs_person(format!("run {} has replaced the files since run {} did", later.run, own.run))
             .hint(format!("Undo that one first (`undo {0}`), then this one; or settle it. Nothing was touched.", later.run))),
     }
@@ -273,8 +291,8 @@ impl Found {
     }
 }
 
-/// The folder that a leftover names; `None` when it is gone. Refuses one that has changed, and one whose removal would take live data along.
-pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<Spot>> {
+/// The folder that a leftover names, and how it goes; `None` when it is gone. Refuses one that has changed, and one whose removal would take live data along.
+pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<(Spot, Vec<Step>)>> {
     let text = |field: &str| leftover.handle.get(field).and_then(serde_json::Value::as_str).unwrap_or_default();
     let Some(found) = runs.into_iter().find(|found| found.run == text("run")) else { return Ok(None) };
     if found.phase().is_some_and(Phase::is_half) {
@@ -288,7 +306,9 @@ pub(crate) fn to_remove(leftover: &Leftover, runs: Vec<Found>) -> Result<Option<
     }
     let spot = Spot::new(RunId(found.run), Road::SideCopy);
     spot.check()?;
-    Ok(Some(spot))
+    // What cannot be removed is no previous data of anybody from here on.
+    let dropped = found.swap.map(|swap| Step::Enter(Swap { phase: Phase::Discarding, ..swap }));
+    Ok(Some((spot, dropped.into_iter().chain([Step::Remove(Leaves::Bound)]).collect())))
 }
 
 /// All folders of runs in a mounted tree.
@@ -322,8 +342,9 @@ pub(crate) fn read(run: &RunFolder) -> Result<Found> {
             there.push(name);
         }
     }
-    let swapped_at = run.changed_at(SWAP)?;
-    Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, swapped_at, &there)
+    let live_at = run.changed_at(SWAP)?.map_or_else(|| run.changed_at(STAGED), |time| Ok(Some(time)))?;
+    let found = Found::new(run.spot.run.as_str(), &run.bytes(MARK)?, &run.bytes(SWAP)?, live_at, &there)?;
+    Ok(found.replaced_by(&run.bytes(REPLACED)?))
 }
 
 #[cfg(test)]

@@ -3,21 +3,27 @@
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use plan::evidence::ELEMENTS;
 use plan::manifest::KeptDataSet;
-use plan::ports::StopFlag;
+use plan::ports::{Problem, Severity, StopFlag};
 use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, FileType, accessat, fstatfs, fstatvfs};
 use rustix::io::Errno;
 
 use crate::hook::Hook;
 use crate::mounts::is_fixed;
+use crate::rights::{Bound, Rights};
 use crate::run_folder::failed;
 use crate::walk::Walk;
 use beneath::allocated_bytes;
 use beneath::{Tree, stat_entry};
+
+/// What a run itself needs on the volume: its folders, its marks, and the room that it keeps.
+const OWN_INODES: u64 = 12;
+const OWN_BYTES: u64 = 256 << 10;
 
 /// What a volume has.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +43,17 @@ impl Volume {
             free_inodes: (stat.f_files > 0).then_some(stat.f_favail),
             name_bytes_max: stat.f_namemax,
             read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        })
+    }
+
+    /// In place what a run itself needs must be there before anything goes.
+    pub(crate) fn no_room_for_a_run(&self) -> Option<Problem> {
+        let is_full = self.free_inodes.is_some_and(|free| free < OWN_INODES) || self.free_bytes < OWN_BYTES;
+        is_full.then(|| {
+            let text = format!(
+                "a run keeps files of its own there before it replaces anything, {OWN_INODES} inodes and {OWN_BYTES} bytes, and there is no room for them"
+            );
+            Problem::new(Severity::Blocks, text).way_out("Remove something that is not needed, or enlarge the volume.")
         })
     }
 }
@@ -98,17 +115,29 @@ pub(crate) struct Extent {
     /// Entries that can be neither moved nor removed ([`is_fixed`]), and the first of them.
     pub(crate) fixed: u64,
     pub(crate) first_fixed: Option<PathBuf>,
+    /// Entries of other users that this one may neither move nor remove ([`Rights::bond`]), and the first of them.
+    pub(crate) bound: u64,
+    pub(crate) first_bound: Option<Bound>,
 }
 
 /// Walks a tree for no longer than `limit`.
-pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Duration) -> Result<Extent> {
-    let begun = Instant::now();
+pub(crate) fn measure(tree: Arc<Tree>, stop: &StopFlag, limit: Duration) -> Result<Extent> {
+    let (begun, rights) = (Instant::now(), Rights::own());
     let mut extent = Extent { whole: true, ..Extent::default() };
-    for found in Walk::new(tree, Hook::default()) {
+    let bind = |extent: &mut Extent, path: &Path, bond| {
+        if let Some(bond) = bond {
+            extent.bound += 1;
+            extent.first_bound.get_or_insert_with(|| (path.to_owned(), bond));
+        }
+    };
+    for found in Walk::new(Arc::clone(&tree), Hook::default()) {
         stop.check()?;
         if begun.elapsed() > limit {
             extent.whole = false;
             break;
+        }
+        if let Err(missed) = &found {
+            bind(&mut extent, &missed.path, rights.bond_of(&tree, &missed.path));
         }
         let looked_at = found.map_err(|missed| missed.error).and_then(|found| Ok((stat_entry(&*found.folder, &found.name)?, found)));
         let (stat, found) = match looked_at {
@@ -131,6 +160,7 @@ pub(crate) fn measure(tree: std::sync::Arc<Tree>, stop: &StopFlag, limit: Durati
                 extent.first_unreadable.get_or_insert_with(|| found.path.clone());
             }
         }
+        bind(&mut extent, &found.path, rights.bond(&*found.folder, &found.name, &stat));
         if matches!(kind, FileType::RegularFile | FileType::Directory) && is_fixed(&*found.folder, &found.name) {
             extent.fixed += 1;
             extent.first_fixed.get_or_insert(found.path);

@@ -25,7 +25,7 @@ use crate::census::add_attribute;
 use crate::mounts;
 use crate::notices::Notices;
 use crate::root::RootMeta;
-use crate::run_folder::{RunFolder, failed};
+use crate::run_folder::{RunFolder, Spot, failed};
 use crate::runs::{MARK, Mark};
 use crate::times::Span;
 
@@ -43,9 +43,15 @@ pub(crate) struct Staged {
     pub(crate) holds_modes: bool,
     /// Whether it keeps times to the nanosecond.
     pub(crate) holds_times: bool,
-    /// Entries whose time is outside of what the file system keeps.
+    /// Entries whose permission bits could not be set: in place, folders of other users.
+    #[serde(default)]
+    pub(crate) modes_unset: u64,
+    /// Entries whose time is outside of what the file system keeps, or could not be set.
     #[serde(default)]
     pub(crate) times_unset: u64,
+    /// Entries that keep extended attributes which the set does not have.
+    #[serde(default)]
+    pub(crate) with_other_xattrs: u64,
     /// Extended attributes that could not be set.
     pub(crate) xattrs_unset: Tally,
     /// Entries of the set that could not be made, as the census would have counted them: sockets, where the copy was made by `tar`.
@@ -55,6 +61,14 @@ pub(crate) struct Staged {
     pub(crate) root: Option<RootMeta>,
     /// What the operator must know.
     pub(crate) warnings: Vec<String>,
+    /// Whether it is the safety copy of this very run: in place the previous data is live again.
+    #[serde(default)]
+    pub(crate) is_put_back: bool,
+}
+
+/// Whether a set is the safety copy that this very run took.
+pub(crate) fn is_put_back(kept: &KeptDataSet, spot: &Spot) -> bool {
+    kept.evidence.facts.get(plan::evidence::SAFETY_COPY).is_some_and(|run| run == spot.run.as_str())
 }
 
 /// What is told of a time that the target does not keep.
@@ -101,6 +115,7 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     staging.advance(0, 0, true);
     let (mut staged, mut notices) = staging.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
     staged.root = kept.evidence.facts.get("root").and_then(|text| RootMeta::from_json(text));
+    staged.is_put_back = is_put_back(kept, &run.spot);
     if in_place && let Some(root) = &staged.root {
         let left = root.put_back(&run.root).map_err(|error| failed(&target, "set the metadata of", error))?;
         left.into_iter().for_each(|text| notices.say("root", || text));
@@ -108,6 +123,9 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     staged.warnings = notices.lines();
     staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
     rustix::fs::syncfs(&run.root).map_err(|error| failed(&target, "write to stable storage", error.into()))?;
+    if in_place {
+        run.tick()?;
+    }
     run.write(STAGED, &staged)
 }
 
@@ -130,8 +148,8 @@ impl Staging<'_> {
 
     /// Notes what of an entry's metadata could not be set.
     pub(crate) fn note(&self, path: &Path, meta: &Meta, unset: &Unset) {
-        let lacks_time = self.span.lacks(meta.mtime_ns);
-        if !unset.owner && unset.xattrs.is_empty() && !lacks_time {
+        let lacks_time = unset.time || self.span.lacks(meta.mtime_ns);
+        if !unset.owner && unset.xattrs.is_empty() && !lacks_time && !unset.mode && !unset.has_other_xattrs {
             return;
         }
         let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
@@ -144,7 +162,19 @@ impl Staging<'_> {
         }
         if lacks_time {
             staged.times_unset += 1;
-            notices.about("odd-times", path, NOT_KEPT);
+            notices.about(
+                "odd-times",
+                path,
+                if unset.time { "its time of change could not be set: it belongs to another user" } else { NOT_KEPT },
+            );
+        }
+        if unset.mode {
+            staged.modes_unset += 1;
+            notices.about("modes", path, "its mode could not be set: it belongs to another user");
+        }
+        if unset.has_other_xattrs {
+            staged.with_other_xattrs += 1;
+            notices.about("extended-attributes", path, "its extended attributes stay as they were: it belongs to another user");
         }
         for (name, value) in unset.xattrs.iter().filter_map(|index| meta.xattrs.get(*index)) {
             add_attribute(&mut staged.xattrs_unset, path, name, value);

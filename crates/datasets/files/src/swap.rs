@@ -10,29 +10,27 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use plan::ids::DataSetName;
-use plan::ports::{Context, Event};
+use plan::ids::{DataSetName, RunId};
+use plan::ports::{Context, Event, Road};
 use plan::{Class, Error, Result};
-use rustix::fs::{RenameFlags, fstat, fsync, renameat, renameat_with};
+use rustix::fs::{RenameFlags, fsync, renameat, renameat_with};
 use rustix::io::Errno;
 
-use self::steps::{BEFORE, Hands, KEPT, LATE, SINCE, SWAP, Seen, Step, WHOLE};
+use self::steps::{BEFORE, COUNT, Hands, KEPT, LATE, Leaves, SINCE, SWAP, Seen, Step, WHOLE};
 use crate::hook::{Hook, Moment};
 use crate::mounts;
-use crate::remove::remove;
+use crate::remove::{remove, remove_all_but};
+use crate::rights::Rights;
 use crate::root::{self, RootMeta};
 use crate::run_folder::{ROOM, RunFolder, Spot, failed};
-use crate::runs::{self, MARK};
+use crate::runs::{self, MARK, REPLACED};
 use crate::stage::{STAGE, STAGED};
 use crate::walk::{OWN_FOLDER, data_names};
 use beneath::{Tree, stat_entry};
 
 /// How often the root is looked at again for what a writer made meanwhile.
 const ROUNDS: u32 = 20;
-/// How long the volume's clock may stand still.
-const TICK_MAX: Duration = Duration::from_secs(3);
 
 /// See the module.
 pub(crate) struct Swapping<'a> {
@@ -86,11 +84,15 @@ impl Acting<'_> {
                 self.run.write(SWAP, swap)
             }
             Step::Take(to) => self.take_out(to),
+            Step::Count => self.run.write_bytes(COUNT, self.previous()?.to_string().as_bytes()),
+            Step::Counted => self.counted(),
             Step::Put(from) => self.put_in(from),
             Step::Root(wanted) => self.root_meta(wanted),
-            Step::Tick => self.tick(),
+            Step::Replaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, true)),
+            Step::NotReplaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, false)),
+            Step::Tick => self.run.tick(),
             Step::Since(time) => since::keep(&self.run, time, self.context),
-            Step::Remove { keeps } => self.remove(*keeps),
+            Step::Remove(leaves) => self.remove(*leaves),
         }
     }
 
@@ -117,7 +119,8 @@ impl Acting<'_> {
                 return Err(Error::refused(format!("{} cannot be moved", place.display())).hint(mounts::chattr(&place)));
             }
         }
-        Ok(())
+        let bound = Rights::own().first_unmovable(root)?;
+        bound.map_or(Ok(()), |(name, bond)| Err(bond.refuses_move(&root.place_of(&name))))
     }
 
     /// Root → a folder of the run, until the root stays empty.
@@ -142,6 +145,27 @@ impl Acting<'_> {
             format!("somebody keeps making files in {}: {}", self.run.root.place_of(Path::new("")).display(), shown.join(", ")),
         )
         .hint("Stop the writers, then resume or undo."))
+    }
+
+    /// One that has gone meanwhile needs no note.
+    fn note_replaced(&self, other: &str, is_replaced: bool) -> Result<()> {
+        let spot = Spot::new(RunId(other.to_owned()), Road::SideCopy);
+        let Some(other) = RunFolder::open(&self.run.root, &spot)? else { return Ok(()) };
+        if is_replaced { other.write_bytes(REPLACED, self.run.spot.run.as_str().as_bytes()) } else { other.remove_file(REPLACED) }
+    }
+
+    /// How many entries were taken out.
+    fn previous(&self) -> Result<usize> {
+        Ok(self.names(self.run.make(BEFORE)?, &self.run.spot.inside(BEFORE))?.len())
+    }
+
+    /// Runs of version 0.2 and before did not count.
+    fn counted(&self) -> Result<()> {
+        let noted = self.run.bytes(COUNT)?;
+        if noted.is_empty() || noted == self.previous()?.to_string().as_bytes() {
+            return Ok(());
+        }
+        Err(steps::not_all_there(&self.run.place().display().to_string(), self.run.spot.run.as_str()))
     }
 
     /// A folder of the run → root. An entry of that name at the root can only be a writer's: all others were taken out.
@@ -212,32 +236,46 @@ impl Acting<'_> {
         Ok(())
     }
 
-    /// The clock of some volumes moves in steps of milliseconds, of few in seconds.
-    fn tick(&self) -> Result<()> {
-        const NAME: &str = "tick";
-        let last = fstat(&self.run.root).map(|stat| (stat.st_ctime, stat.st_ctime_nsec));
-        let last = last.map_err(|error| failed(&self.run.place(), "look above", error.into()))?;
-        let begun = Instant::now();
-        while begun.elapsed() < TICK_MAX && self.run.touch(NAME)? <= last {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.run.remove_file(NAME)
-    }
-
     /// First the data, last what tells of it. The mark goes before the folder: without it nobody takes what is left for a half replacement.
-    fn remove(&self, keeps: bool) -> Result<()> {
+    fn remove(&self, leaves: Leaves) -> Result<()> {
         let (root, spot, stop) = (&self.run.root, &self.run.spot, &self.context.stop);
+        let keeps = leaves == Leaves::Kept;
         let stays_whole = keeps && self.run.has(WHOLE)?;
         let goes = |name: &str| name == BEFORE || !keeps || (name == STAGE && !stays_whole);
-        for name in [BEFORE, STAGE].into_iter().chain(KEPT).filter(|name| goes(name)) {
-            remove(root, &spot.inside(name), stop)?;
+        let gone: Vec<&str> = [BEFORE, STAGE].into_iter().chain(KEPT).filter(|name| goes(name)).collect();
+        let mut first_bound = None;
+        if leaves == Leaves::Bound {
+            for name in gone {
+                first_bound = first_bound.or(remove_all_but(root, &spot.inside(name), stop)?);
+            }
+        } else {
+            gone.iter().try_for_each(|name| self.check_removable(name))?;
+            gone.iter().try_for_each(|name| remove(root, &spot.inside(name), stop))?;
+        }
+        if let Some(first) = first_bound {
+            let (first, place) = (root.place_of(&first).display().to_string(), self.run.place().display().to_string());
+            self.context.watch.see(Event::Warning(&steps::told_bound(&first, &place, spot.run.as_str())));
+            return Ok(());
         }
         if keeps && (stays_whole || self.holds_kept()?) {
-            return [STAGED, ROOM].into_iter().try_for_each(|name| self.run.remove_file(name));
+            // In place it tells that the load came to its end: without it the data would look half replaced.
+            let goes = [ROOM, COUNT, STAGED].into_iter().filter(|name| *name != STAGED || spot.road == Road::SideCopy);
+            return goes.into_iter().try_for_each(|name| self.run.remove_file(name));
         }
         self.run.remove_file(MARK)?;
         remove(root, &spot.folder(), stop)?;
         root::keeping_time(root, || remove_own_folder(root))
+    }
+
+    /// What another user owns is found before the first file goes.
+    fn check_removable(&self, name: &str) -> Result<()> {
+        if !self.run.has(name)? {
+            return Ok(());
+        }
+        let tree = Arc::new(self.run.tree(name)?);
+        let bound = Rights::own().first_unremovable(&tree, &self.context.stop)?;
+        let outcome = steps::nothing_removed(self.run.spot.run.as_str());
+        bound.map_or(Ok(()), |(path, bond)| Err(bond.refuses_removal(&tree.place_of(&path), &outcome)))
     }
 
     /// Whether there is what nobody can make again. Empty folders are none.

@@ -7,7 +7,9 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, LiveKeys, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+};
 
 use crate::dump::RedisDump;
 use crate::store::RedisStore;
@@ -25,6 +27,10 @@ impl DataSet for RedisStore {
         self.parts_of_servers(context)
     }
 
+    fn spare(&self, other: Arc<dyn DataSet>) {
+        self.spared.add(other);
+    }
+
     fn look(&self, context: &Context) -> Result<Findings> {
         self.look_at(context)
     }
@@ -35,6 +41,10 @@ impl DataSet for RedisStore {
 
     fn road(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
         self.road_of(context, findings, kept)
+    }
+
+    fn shares(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
+        self.shares_of(context, kept, road)
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {

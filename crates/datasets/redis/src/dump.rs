@@ -202,6 +202,7 @@ impl Maker {
             if let Some(reports) = database.in_flight {
                 evidence.facts.insert(IN_FLIGHT.to_owned(), reports.to_string());
             }
+            evidence.facts.extend(database.longest.facts(&named.name));
             note_database(named, &database.tally.buckets, database.expired, &database.markers, evidence);
         }
         Ok(files)
@@ -235,10 +236,17 @@ impl Maker {
     }
 }
 
+/// The fact that tells the RDB version of a database's file. Sets of version 0.2 and before tell those of all files only.
+pub(crate) fn rdb_version(name: &str) -> String {
+    format!("rdb-version.{name}")
+}
+
 fn note_server(at: &ServerAt, server: &Server, pass: &Pass<'_>, road: &str, evidence: &mut Evidence) {
     let facts = &mut evidence.facts;
     join_fact(facts, "store", &server.to_string());
-    join_fact(facts, "rdb-version", &pass.format.map_or(0, |format| format.version).to_string());
+    let version = pass.format.map_or(0, |format| format.version).to_string();
+    join_fact(facts, "rdb-version", &version);
+    facts.extend(at.databases.iter().map(|named| (rdb_version(&named.name), version.clone())));
     join_fact(facts, "dump-road", road);
     add_fact(facts, "used-memory", server.number("used_memory"));
     add_fact(facts, "memory-bytes", share_of_memory(server, at.databases.iter().map(|named| server.keys(named.database).0).sum()));

@@ -18,6 +18,7 @@ use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::replication::{Framing, View};
+use crate::store::standstill::Longest;
 use crate::tally::DatabaseTally;
 
 /// Functions of one server that are kept at most.
@@ -79,13 +80,25 @@ pub(crate) struct Database {
     pub(crate) by_job: DatabaseTally,
     /// Reports of traffic that are not counted yet; only Backend's storage has such.
     pub(crate) in_flight: Option<u64>,
+    pub(crate) longest: Longest,
 }
 
 impl Database {
     pub(crate) fn new(number: u32, base_ms: u64, selection: Selection) -> Self {
         let (tally, by_job) = (DatabaseTally::new(base_ms), DatabaseTally::new(base_ms));
         let in_flight = (selection.store() == Some(Store::BackendStorage)).then_some(0);
-        Self { number, tally, expired: 0, markers: Vec::new(), selection, left_out: 0, queues: BTreeMap::new(), by_job, in_flight }
+        Self {
+            number,
+            tally,
+            expired: 0,
+            markers: Vec::new(),
+            selection,
+            left_out: 0,
+            queues: BTreeMap::new(),
+            by_job,
+            in_flight,
+            longest: Longest::default(),
+        }
     }
 
     /// The key has ended.
@@ -235,6 +248,9 @@ impl<'a> Pass<'a> {
         source.tap_off()?;
         let raw_bytes = source.offset() - from;
         self.largest = self.largest.max(raw_bytes);
+        if let Some(database) = self.databases.get_mut(position) {
+            database.longest.note(&head.key, database.tally.length(), raw_bytes);
+        }
         self.done.1 += 1;
         source.tap.key_end(raw_bytes)
     }

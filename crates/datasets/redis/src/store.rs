@@ -2,13 +2,16 @@
 
 mod allowed;
 mod claim;
+mod counted;
 pub(crate) mod discard;
 mod file_load;
 mod file_road;
 mod fits;
+mod free;
 mod full;
 pub(crate) mod functions;
 mod hold;
+mod later;
 mod left_out;
 mod leftovers;
 pub(crate) mod limits;
@@ -22,6 +25,7 @@ mod prove;
 mod room;
 mod sieve;
 mod stage;
+pub(crate) mod standstill;
 mod swap;
 mod transaction;
 mod twice;
@@ -41,6 +45,7 @@ pub(crate) use stage::{Parts, parts_of};
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
 use crate::server::Server;
+use free::Spared;
 
 /// Settings that hardly ever need a change.
 #[derive(Clone)]
@@ -105,6 +110,8 @@ pub struct RedisStore {
     pub(crate) name: DataSetName,
     pub(crate) servers: Vec<ServerAt>,
     pub(crate) options: Options,
+    /// The other data sets that may be on the same servers.
+    pub(crate) spared: Spared,
 }
 
 impl RedisStore {
@@ -135,7 +142,7 @@ impl RedisStore {
         }
         servers.iter_mut().for_each(|server| server.databases.sort_by_key(|named| named.database));
         let options = Options { part_bytes: options.part_bytes.clamp(4 << 10, 8 << 20), ..options };
-        Ok(Self { name, servers, options })
+        Ok(Self { name, servers, options, spared: Spared::default() })
     }
 
     pub(crate) fn limits(&self, context: &Context) -> Limits {

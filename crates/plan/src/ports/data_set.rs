@@ -127,6 +127,19 @@ impl Problem {
     }
 }
 
+/// What a restore takes of something that other data sets may take of too: memory, empty databases, the volume of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// What tells it from all others.
+    pub of: String,
+    /// For people: `bytes of memory at 127.0.0.1:6379`.
+    pub called: String,
+    /// What this data set takes.
+    pub takes: u64,
+    /// What there is to take.
+    pub free: u64,
+}
+
 /// A data set as found, without changing anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
@@ -188,6 +201,10 @@ pub trait DataSet: Send + Sync {
         Ok(self.identity(context)?.into_iter().map(|identity| (identity.clone(), identity)).collect())
     }
 
+    /// Another data set of the same installation: what that one names is live, also when it is empty, and never becomes a place of this one, where both share a
+    /// store.
+    fn spare(&self, _other: Arc<dyn DataSet>) {}
+
     /// Looks at the live store. Changes nothing.
     ///
     /// # Errors
@@ -208,11 +225,32 @@ pub trait DataSet: Send + Sync {
         Ok((findings.road, None))
     }
 
+    /// What a restore on that road takes of what it may share with other data sets: each may fit alone, and all together not. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`DataSet::look`].
+    fn shares(&self, _context: &Context, _kept: &KeptDataSet, _road: Road) -> Result<Vec<Share>> {
+        Ok(Vec::new())
+    }
+
     /// Begins a dump: opens one consistent view of the live data, and returns when it is open. Writers are not stopped beyond that moment.
     ///
     /// # Errors
     /// When the view cannot be had.
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>>;
+
+    /// Whether a dump can name again what an earlier one of the same store left in the repository ([`DataSet::dump_since`]).
+    fn reuses(&self) -> bool {
+        false
+    }
+
+    /// As [`DataSet::dump`]; what has not changed since the earlier snapshot of this store is not read again.
+    ///
+    /// # Errors
+    /// As [`DataSet::dump`].
+    fn dump_since(&self, context: &Context, _earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+        self.dump(context)
+    }
 
     /// Chooses where the staged copy will be. Where others could choose the same it is claimed at once, by a mark that names the run and the data set; nothing
     /// else is changed. Called again by the same run after a crash it finds what it claimed.

@@ -11,10 +11,11 @@ use super::runs;
 use super::stage::{PATH_BYTES_MAX, WITH_THE_VOLUME};
 use crate::Options;
 use crate::mounts::chattr;
+use crate::rights;
 use crate::runs::half_loaded_by;
 use crate::space::{Need, Volume};
 
-const SCRIPT: &str = include_str!("look.sh");
+const SCRIPT: &str = concat!(include_str!("rights.sh"), include_str!("look.sh"));
 /// How many seconds a look may count files.
 const LOOK_SECONDS: u32 = 5;
 /// The first `tar` that can sort.
@@ -170,6 +171,17 @@ pub(super) fn look(there: &There, context: &Context, options: &Options) -> Resul
         let text = format!("{} in {address} can be neither replaced nor removed", seen.word("fixed"));
         restore_problems.push(Problem::new(Severity::Blocks, text).way_out(chattr(seen.word("fixed").as_ref())));
     }
+    if let Some((path, bond)) = rights::parse(seen.word("unmovable")) {
+        let place = format!("{address}/{path}");
+        let text = format!("{place} belongs to another user, and the pod's may not move it");
+        restore_problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(place.as_ref())));
+    } else if let Some((path, bond)) = rights::parse(seen.word("bound")) {
+        let place = format!("{address}/{path}");
+        let text = format!(
+            "some entries belong to other users, and the pod's may not remove them, one of them {place}: after a restore beside, `settle` refuses until it can"
+        );
+        restore_problems.push(Problem::new(Severity::Degrades, text).way_out(bond.way_out(place.as_ref())));
+    }
     let mut facts: Vec<(String, String)> = ["file-system", "tar"]
         .into_iter()
         .filter(|name| !seen.word(name).is_empty())
@@ -208,7 +220,7 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
     let seen = see(there, context, if road == Road::InPlace { LOOK_SECONDS } else { 0 })?;
     let (volume, need, address) = (seen.volume(), Need::of(kept), there.address());
     let mut problems = Vec::new();
-    if kept.kind != plan::ports::StoreKind::Files {
+    if !kept.kind.is_files() {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
     if need.longest_name_bytes > volume.name_bytes_max {
@@ -232,6 +244,17 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
             }
         }
         Road::InPlace => {
+            if let Some((path, bond)) = rights::parse(seen.word("bound")) {
+                let place = format!("{address}/{path}");
+                let text = format!("some entries belong to other users, and the pod's may not replace them, one of them {place}");
+                problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(place.as_ref())));
+            }
+            let inodes = volume.free_inodes.map_or(u64::MAX, |free| free.saturating_add(seen.entries));
+            if need.inodes > inodes && seen.ended == Some(0) {
+                let text = format!("{} inodes are needed, {inodes} are free or taken by the live files", need.inodes);
+                problems.push(Problem::new(Severity::Blocks, text).way_out("Enlarge the volume."));
+            }
+            problems.extend(volume.no_room_for_a_run());
             let total = volume.free_bytes.saturating_add(seen.allocated_bytes);
             if need.bytes > total {
                 let severity = if seen.ended == Some(0) { Severity::Blocks } else { Severity::Degrades };

@@ -24,6 +24,9 @@ while read -r _ _ _ _ point _; do
     "$here"/*) printf 'mount %s\n' "$(printf '%s' "${point#"$here"/}" | tr '\n' '?')" ;;
     esac
 done </proc/self/mountinfo
+printf 'unmovable %s\n' "$(bound . 1)"
+limit=$2
+[ "$2" = 0 ] || printf 'bound %s\n' "$(bound . "$deepest")"
 if [ "$2" != 0 ] && command -v lsattr >/dev/null; then
     timeout "$2" lsattr -Ra . 2>/dev/null | grep -E '^[-A-Za-z]{16,} \./' | grep -E '^[^ ]*[ia]' | grep -v '/\.\.$' | head -n 1 | sed 's/^[^ ]*/fixed/'
 fi

@@ -33,7 +33,7 @@ fn ask(there: &There, context: &Context, sizes: &str) -> Result<Vec<(Found, Opti
     let fields: Vec<&[u8]> = bytes.split(|byte| *byte == 0).collect();
     let mut runs = Vec::new();
     let mut fields = fields.as_slice();
-    while let [name, mark, swap, swapped_at, there, kilobytes, rest @ ..] = fields {
+    while let [name, mark, swap, live_at, there, kilobytes, replaced_by, rest @ ..] = fields {
         fields = rest;
         let Ok(name) = std::str::from_utf8(name) else { continue };
         if Spot::new(RunId(name.to_owned()), Road::SideCopy).check().is_err() {
@@ -43,8 +43,11 @@ fn ask(there: &There, context: &Context, sizes: &str) -> Result<Vec<(Found, Opti
         let there: Vec<&str> = there.split_whitespace().collect();
         let kilobytes: Option<u64> = std::str::from_utf8(kilobytes).ok().and_then(|text| text.trim().parse().ok());
         // One nanosecond before: all that came later is newer.
-        let swapped_at = std::str::from_utf8(swapped_at).ok().and_then(|text| nanoseconds(text.trim())).map(|time_ns| seconds(time_ns - 1));
-        runs.push((Found::new(name, mark, swap, swapped_at, &there)?, kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024))));
+        let live_at = std::str::from_utf8(live_at).ok().and_then(|text| nanoseconds(text.trim())).map(|time_ns| seconds(time_ns - 1));
+        runs.push((
+            Found::new(name, mark, swap, live_at, &there)?.replaced_by(replaced_by),
+            kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024)),
+        ));
     }
     if fields == [b"".as_slice()] { Ok(runs) } else { Err(Error::failed(format!("{what}: the answer is not whole"))) }
 }

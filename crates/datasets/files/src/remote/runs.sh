@@ -1,5 +1,5 @@
 # What the folders of runs say. Arguments: root, "sizes" or "". For each, ended by NUL: its name, mark.json, swap.json,
-# when that was written, the names that are in it, kilobytes.
+# when that (in place staged.json) was written, the names that are in it, kilobytes, replaced-by.
 export LC_ALL=C
 unset CDPATH DU_BLOCK_SIZE BLOCK_SIZE BLOCKSIZE POSIXLY_CORRECT
 cd -P -- "$1" || exit 71
@@ -21,7 +21,7 @@ for name in *; do
         fi
         printf '\0'
     done
-    stat -c %.9Y -- "./$name/swap.json" 2>/dev/null
+    stat -c %.9Y -- "./$name/swap.json" 2>/dev/null || stat -c %.9Y -- "./$name/staged.json" 2>/dev/null
     printf '\0'
     for part in staged.json stage before late since since-is-in-stage; do
         if [ -e "./$name/$part" ]; then
@@ -31,6 +31,10 @@ for name in *; do
     printf '\0'
     if [ "$2" = sizes ]; then
         du -sk -- "./$name" | cut -f 1
+    fi
+    printf '\0'
+    if [ -f "./$name/replaced-by" ] && [ ! -L "./$name/replaced-by" ]; then
+        timeout 60 head -c 100 -- "./$name/replaced-by" || exit 70
     fi
     printf '\0'
 done

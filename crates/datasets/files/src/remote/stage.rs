@@ -21,7 +21,7 @@ use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::{MARK, Mark};
-use crate::stage::{NOT_KEPT, STAGE, STAGED, Staged, check_all, check_entry};
+use crate::stage::{NOT_KEPT, STAGE, STAGED, Staged, check_all, check_entry, is_put_back};
 use crate::times::Span;
 
 const EXTRACT: &str = concat!(include_str!("enter.sh"), include_str!("extract.sh"));
@@ -55,7 +55,8 @@ pub(super) fn stage(
     }
     let status = Status::ask(there, context, spot)?;
     // The mark comes before the first change: in place it tells every reader that the data is half replaced.
-    let steps = Words::new(there, spot).then(&["movable", "make"]).write(MARK, mark)?.then(&["clear", "room"]);
+    let asks: &[&str] = if in_place { &["movable", "replaceable", "make"] } else { &["movable", "make"] };
+    let steps = Words::new(there, spot).then(asks).write(MARK, mark)?.then(&["clear", "room"]);
     steps.run(context, "make room for the staged files in")?;
     let (staged, settable, span) = probe(there, context, spot)?;
     // Not before the place has shown that it can be written.
@@ -82,10 +83,10 @@ pub(super) fn stage(
     staging.advance(0, 0, true);
     let count = || owners(&there.ask(context, &what, OWNERS, &[&there.root, &target])?);
     let found = lend::while_lent(there, context, spot, (&target, Of::Folders), |_| count())?;
-    let staged = staging.finish(kept, &found);
+    let staged = Staged { is_put_back: is_put_back(kept, spot), ..staging.finish(kept, &found) };
     staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
     let steps = Words::new(there, spot);
-    let steps = if in_place { steps.then(&["door"]).root(staged.root.as_ref()) } else { steps };
+    let steps = if in_place { steps.then(&["door"]).root(staged.root.as_ref()).then(&["tick"]) } else { steps };
     steps.write(STAGED, &staged)?.run(context, "finish the staged files in")
 }
 

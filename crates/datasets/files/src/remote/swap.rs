@@ -1,6 +1,8 @@
 //! Acts out [`crate::swap::steps`] over there, by one script for each verb. The files on the volume are those of the local swap, so that a run that began here can
 //! be undone with the volume mounted.
 
+use std::path::Path;
+
 use plan::ids::DataSetName;
 use plan::ports::{Context, Event, Road};
 use plan::{Error, Result};
@@ -10,19 +12,27 @@ use super::place::There;
 use super::runs;
 use super::stream::root_meta;
 use crate::mounts;
-use crate::root::RootMeta;
+use crate::rights;
+use crate::root::{RootMeta, told_left};
 use crate::run_folder::Spot;
 use crate::runs::Found;
 use crate::stage::{STAGED, Staged};
-use crate::swap::steps::{Hands, LATE, SWAP, Seen, Step, told_late, told_since, told_whole};
+use crate::swap::steps::{
+    Hands, LATE, Leaves, SWAP, Seen, Step, not_all_there, not_apart, nothing_removed, told_bound, told_late, told_since, told_whole,
+};
 
-const SCRIPT: &str = include_str!("swap.sh");
+const SCRIPT: &str = concat!(include_str!("rights.sh"), include_str!("swap.sh"));
 const STATUS: &str = include_str!("status.sh");
 /// The script's exit statuses.
 const BUSY: i32 = 20;
 const MOUNTED: i32 = 21;
 const AT_WORK: i32 = 22;
 const FIXED: i32 = 23;
+const NOT_APART: i32 = 24;
+const NOT_MOVABLE: i32 = 25;
+const NOT_ALL_THERE: i32 = 26;
+const NOT_REMOVABLE: i32 = 27;
+const NOT_REPLACEABLE: i32 = 28;
 /// How many of what was changed since are named.
 const NAMED: usize = 5;
 
@@ -119,11 +129,26 @@ impl<'a> Words<'a> {
             Step::Movable => self.then(&["movable"]),
             Step::Enter(swap) => self.write(SWAP, swap)?,
             Step::Take(to) => self.then(&["take", to]),
+            Step::Count => self.then(&["count"]),
+            Step::Counted => self.then(&["counted"]),
             Step::Put(from) => self.then(&["put", from]),
             Step::Root(wanted) => self.root(Some(wanted)),
+            Step::Replaced(runs) => runs.iter().fold(self, |words, run| words.then(&["replaced", run])),
+            Step::NotReplaced(runs) => runs.iter().fold(self, |words, run| words.then(&["not-replaced", run])),
             Step::Tick => self.then(&["tick"]),
-            Step::Since(time) => self.then(&["since", time]),
-            Step::Remove { keeps } => self.then(&["remove", if *keeps { "keeps" } else { "all" }]),
+            Step::Since(time) => {
+                let otherwise = if self.spot.road == Road::InPlace { "fail" } else { "stage" };
+                self.then(&["since", time, otherwise])
+            }
+            Step::Remove(leaves) => {
+                let which = match (leaves, self.spot.road) {
+                    (Leaves::Nothing, _) => "all",
+                    (Leaves::Bound, _) => "bound",
+                    (Leaves::Kept, Road::SideCopy) => "keeps",
+                    (Leaves::Kept, Road::InPlace) => "live",
+                };
+                self.then(&["remove", which])
+            }
         })
     }
 
@@ -163,12 +188,22 @@ impl<'a> Words<'a> {
             )),
             AT_WORK => Err(Error::transient(format!("{what}: {said}")).hint("Wait for it, then resume or undo.")),
             FIXED => Err(Error::refused(format!("{said} in {place} cannot be moved")).hint(mounts::chattr(said.as_ref()))),
+            NOT_MOVABLE if let Some((path, bond)) = rights::parse(&said) => Err(bond.refuses_move(&Path::new(&place).join(path))),
+            NOT_REPLACEABLE if let Some((path, bond)) = rights::parse(&said) => {
+                Err(bond.refuses_removal(&Path::new(&place).join(path), "nothing was touched"))
+            }
+            NOT_REMOVABLE if let Some((path, bond)) = rights::parse(&said) => {
+                let outcome = nothing_removed(self.spot.run.as_str());
+                Err(bond.refuses_removal(&Path::new(&place).join(&folder).join(path), &outcome))
+            }
+            NOT_ALL_THERE => Err(not_all_there(&format!("{place}/{folder}"), self.spot.run.as_str())),
+            NOT_APART => Err(not_apart(&format!("{said:?} in {place}"))),
             _ => self.there.success(ended, &what),
         })
     }
 
     fn tell(&self, context: &Context, told: &[u8], run: &str) {
-        let (mut files, mut folders, mut named) = (0, 0, Vec::new());
+        let (mut files, mut folders, mut named, mut left) = (0, 0, Vec::new(), Vec::new());
         for line in told.split(|byte| *byte == 0).filter(|line| !line.is_empty()) {
             let line = String::from_utf8_lossy(line);
             if let Some(name) = line.strip_prefix("late ") {
@@ -183,10 +218,14 @@ impl<'a> Words<'a> {
                 context.watch.see(Event::Warning(&told_whole(&why, run, self.spot.run.as_str())));
             } else if line == "folder" {
                 folders += 1;
-            } else {
-                let text = format!("mode and owner of {} itself were left as they are; in the set they are others", self.there.address());
-                context.watch.see(Event::Warning(&text));
+            } else if let Some(name) = line.strip_prefix("bound ") {
+                context.watch.see(Event::Warning(&told_bound(&format!("{run}/{name}"), run, self.spot.run.as_str())));
+            } else if let Some(what) = line.strip_prefix("root ") {
+                left.push(what.to_owned());
             }
+        }
+        if !left.is_empty() {
+            context.watch.see(Event::Warning(&told_left(&self.there.address(), &left.join(", "))));
         }
         if files + folders > 0 {
             context.watch.see(Event::Warning(&told_since(files, folders, &named, run, self.spot.run.as_str())));

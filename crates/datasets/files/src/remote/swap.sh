@@ -7,12 +7,18 @@
 #   write FILE TEXT      writes a file of the run so that a crash leaves the old or the new
 #   movable              fails when another volume is mounted below the root, or what is at it cannot be renamed
 #   take FOLDER          all data at the root goes into a folder of the run, until the root stays empty
+#   replaceable          fails when something of another user's cannot be replaced (in place)
+#   count                notes how many entries were taken out
+#   counted              fails when not all of these are there any more
 #   put FOLDER           all that is in a folder of the run goes to the root
-#   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time
+#   root MODE UID GID TIME   the root's own metadata; where something is mounted only the time; what is not as it should be is written, after "root "
 #   door                 opens the tree to its owner again
+#   replaced RUN         that run, which keeps what it replaced, was replaced by this one; "not-replaced RUN": not any more
 #   tick                 waits until the volume's clock is past all that was done
-#   since TIME           what was changed at the root after this time goes to since/, by its path
-#   remove keeps|all     removes the run's folder, but for late/ and since/ when they are kept; the root keeps its time
+#   since TIME stage|fail   what was changed at the root after this time goes to since/, by its path; what cannot be kept apart stays with all that was staged, or
+#                        is a failure (in place)
+#   remove all|keeps|live|bound   removes the run's folder, but for late/ and since/ when they are kept ("live": of a load in place); the root keeps its time.
+#                        What another user owns is found before; or ("bound") passed by, and "bound NAME" is written
 # What somebody made at the root meanwhile is never overwritten: it goes to late/, and "late NAME" is written, ended by NUL.
 # Every step may be begun again after a crash at any point in it. The run's folder is held open and reached by what it is, not by its name: whoever owns
 # the tree may put something else there.
@@ -79,15 +85,23 @@ owned() {
     return $status
 }
 
+# started PID: when a process began, in ticks since the node did (proc(5), field 22). Another pod of the same name may have a process of the same number.
+started() {
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    printf '%s' "${20}"
+}
+
 at() {
-    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work"
+    printf '%s %s %s\n' "$(uname -n)" $$ "$(started $$)" >"$run/at-work"
 }
 
 # A call whose connection broke may go on here: no two at a time.
 alone() {
     waited=0
-    while read -r host pid 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
-        grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
+    while read -r host pid since 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
+        [ "$since" = "$(started "$pid")" ] && grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
         waited=$((waited + 1))
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1
@@ -113,12 +127,14 @@ private() {
     [ -d "$1" ] || mkdir -m 700 -- "$1" || fail "make $1"
 }
 
-# discard FOLDER: whatever the modes in it. Never follows a link or leaves the volume. Root needs no right of an owner's.
+# discard FOLDER: whatever the modes in it. Never follows a link or leaves the volume. Root needs no right of an owner's. Where something is to stay for
+# whose it is, all else goes.
+stays=
 discard() {
     [ -e "$1" ] || [ -L "$1" ] || return 0
     [ ! -L "$1" ] || { rm -f -- "$1" && return; }
-    [ "$(id -u)" = 0 ] || find "$1" -xdev -type d ! -perm -u=rwx -exec chmod u+rwx {} \; || fail "remove $1"
-    rm -rf --one-file-system -- "$1" || fail "remove $1"
+    [ "$me" = 0 ] || find "$1" -xdev -type d -user "$me" ! -perm -u=rwx -exec chmod u+rwx {} \; || [ -n "$stays" ] || fail "remove $1"
+    rm -rf --one-file-system -- "$1" || [ -n "$stays" ] || fail "remove $1"
 }
 
 write() {
@@ -137,7 +153,12 @@ shut() {
     { read -r mode inode && folder=$(cat; echo .); } <"$run/opened"
     folder=${folder%.}
     for at in . "$run/before" "$run/stage" "$run/late"; do
-        [ "$(stat -c %i -- "$at/$folder" 2>/dev/null)" != "$inode" ] || chmod -- "00$mode" "$at/$folder" || fail "set the mode of $folder"
+        # One that could not be opened need not be closed.
+        case $(stat -c '%i %a' -- "$at/$folder" 2>/dev/null) in
+        "$inode $mode") ;;
+        # Nor one that another user owns: nobody but he sets its mode.
+        "$inode "*) chmod -- "00$mode" "$at/$folder" 2>/dev/null || [ ! -O "$at/$folder" ] || fail "set the mode of $folder" ;;
+        esac
     done
     rm -f -- "$run/opened"
 }
@@ -148,7 +169,7 @@ one='
     late=$run/late name=${from##*/}
     # A folder that is moved is changed: its owner must be allowed to write into it.
     move() {
-        if [ -d "$1" ] && [ ! -L "$1" ] && [ ! -w "$1" ]; then
+        if [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ ! -w "$1" ]; then
             printf "%s %s\n%s" "$(stat -c %a -- "$1")" "$(stat -c %i -- "$1")" "${1##*/}" >"$run/opened.new" || exit 1
             mv -f -- "$run/opened.new" "$run/opened" && chmod u+w -- "$1" || exit 1
         fi
@@ -210,13 +231,18 @@ put() {
 
 root() {
     if [ "$(stat -c %d .)" != "$(stat -c %d ..)" ] || [ "$(stat -c %i .)" = "$(stat -c %i ..)" ]; then
-        [ "$(stat -c '%a %u %g' .)" = "$1 $2 $3" ] || printf 'root\0'
+        :
     else
+        mode=$1
+        # Set-id bits without their owner would give away somebody else's rights.
+        [ "$(stat -c '%u %g' .)" = "$2 $3" ] || chown -- "$2:$3" . 2>/dev/null || mode=$(printf %o "$((0$1 & 01777))")
         # Five digits: fewer leave the set-group bit of a folder as it is.
-        { chown -- "$2:$3" . && chmod -- "00$1" .; } 2>/dev/null || printf 'root\0'
+        chmod -- "00$mode" . 2>/dev/null
         closed=
     fi
-    touch -m -d "@$4" . 2>/dev/null || :
+    [ "$(stat -c %a .)" = "$1" ] || printf 'root mode %s instead of %s\0' "$(stat -c %a .)" "$1"
+    [ "$(stat -c %u:%g .)" = "$2:$3" ] || printf 'root owner %s instead of %s\0' "$(stat -c %u:%g .)" "$2:$3"
+    touch -m -d "@$4" . 2>/dev/null || [ "$(stat -c %.9Y .)" = "$4" ] || printf 'root time of change\0'
 }
 
 # Root unpacks into a tree that nobody else can enter. What the root was is noted before.
@@ -314,6 +340,16 @@ while [ $# -gt 0 ]; do
                 grep -E '^[^ ]*[ia]' | head -n 1)
             [ -z "$fixed" ] || fail "${fixed#* }" 23
         fi
+        bound=$(bound . 1)
+        [ -z "$bound" ] || fail "$bound" 25
+        ;;
+    replaceable)
+        bound=$(bound . "$deepest")
+        [ -z "$bound" ] || fail "$bound" 28
+        ;;
+    count) write before-count "$(data "$run/before" -printf x | wc -c)" ;;
+    counted)
+        [ ! -s "$run/before-count" ] || [ "$(cat "$run/before-count")" = "$(data "$run/before" -printf x 2>/dev/null | wc -c)" ] || fail "" 26
         ;;
     take)
         take "$1"
@@ -328,9 +364,19 @@ while [ $# -gt 0 ]; do
         shift 4
         ;;
     door) door ;;
+    replaced | not-replaced)
+        # One that has gone meanwhile needs no note. The folder is held by what it is.
+        (
+            [ ! -L ".threescale-backup/$1" ] && cd -P -- ".threescale-backup/$1" 2>/dev/null || exit 0
+            [ "$(pwd -P)" = "$here/.threescale-backup/$1" ] || exit 0
+            rm -f -- replaced-by.new replaced-by || exit 1
+            [ "$step" = not-replaced ] || { printf %s "${name#.threescale-backup/}" >replaced-by.new && mv -f -- replaced-by.new replaced-by; }
+        ) || fail "note in the folder of run $1"
+        shift
+        ;;
     tick)
-        tries=0
-        while rm -f -- "$run/tick" && : >"$run/tick" && [ -z "$(find "$run/tick" -newermc .)" ] && [ "$tries" -lt 50 ]; do
+        tries=0 last=
+        while rm -f -- "$run/tick" && : >"$run/tick" && made=$(stat -c %.9Y -- "$run/tick") && [ "$made" = "${last:=$made}" ] && [ "$tries" -lt 50 ]; do
             tries=$((tries + 1))
             sleep 0.02 2>/dev/null || sleep 1
         done
@@ -342,24 +388,36 @@ while [ $# -gt 0 ]; do
         # An undo does not end for it, and nothing is lost by it.
         left=$(newer "$1" ! -type d -printf '%P' -quit) || status=1
         if [ -n "$left" ] || [ "$status" != 0 ]; then
+            [ "$2" = stage ] || fail "$left" 24
             write since-is-in-stage ''
             printf 'whole %s\0' "$left"
         fi
-        shift
+        shift 2
         ;;
     remove)
         time=$(stat -c %.9Y .)
         [ "$run" = "$name" ] || {
             door
-            discard "$run/before"
-            [ "$1" = keeps ] && [ -e "$run/since-is-in-stage" ] || discard "$run/stage"
-            if [ "$1" = keeps ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
-                rm -f -- "$run/staged.json" "$run/at-work" "$run/room"
+            gone="before stage" stays=
+            case $1 in
+            all | bound) gone="$gone late since" ;;
+            *) [ ! -e "$run/since-is-in-stage" ] || gone=before ;;
+            esac
+            for folder in $gone; do
+                stays=$(cd "$run/" && bound "$folder" "$deepest")
+                [ -z "$stays" ] || [ "$1" = bound ] || fail "$stays" 27
+                [ -z "$stays" ] || break
+            done
+            for folder in $gone; do discard "$run/$folder"; done
+            if [ -n "$stays" ]; then
+                printf 'bound %s\0' "${stays#* }"
+            elif [ "$1" != all ] && [ "$1" != bound ] && [ -n "$(find "$run/since-is-in-stage" -print 2>/dev/null; find "$run/late" "$run/since" -mindepth 1 -print -quit 2>/dev/null)" ]; then
+                # In place it tells that the load came to its end: without it the data would look half replaced.
+                [ "$1" = live ] || rm -f -- "$run/staged.json"
+                rm -f -- "$run/at-work" "$run/room" "$run/before-count"
             else
                 # First: without it nobody takes what is left for a half replacement.
                 rm -f -- "$run/mark.json" || fail "remove mark.json"
-                discard "$run/late"
-                discard "$run/since"
                 rm -rf --one-file-system -- "$name" || fail "remove $name"
             fi
         }

@@ -45,8 +45,11 @@ fn stays(staging: &Staging<'_>, writer: &mut Writer<'_>, entry: &Entry) -> Resul
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     match openat(folder, name, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(false),
-        Ok(file) if is_same(staging, &file, entry)? => {
-            write_time(&file, &entry.meta).map_err(|error| failed(&place(), "set the time of", error))?;
+        // Where another user's has another time it is replaced.
+        Ok(file)
+            if is_same(staging, &file, entry)?
+                && write_time(&file, &entry.meta).map_err(|error| failed(&place(), "set the time of", error))? =>
+        {
             staging.advance(entry.size_bytes, 0, false);
             return Ok(true);
         }

@@ -1,4 +1,4 @@
-//! Before a cut-over is undone: what was made or changed since it goes to `since/`, under its path. The restored data would go with it else, and nobody has it
+//! Before a cut-over is undone, or a safety copy goes back in place: what was made or changed since it goes to `since/`, under its path. The restored data would go with it else, and nobody has it
 //! twice. What changed is told by the volume's own clock: the time at which an inode changed cannot be set by anybody.
 //!
 //! A platform may touch all files when it mounts a volume for new pods (Kubernetes gives them to a group: `fsGroup`; labels of SELinux). Where no file at all is
@@ -10,12 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use beneath::{Tree, Writer, is_vanished, meta_of, mtime_ns, stat_entry};
-use plan::ports::{Context, Event};
+use plan::ports::{Context, Event, Road};
 use plan::{Error, Result};
 use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
 
-use super::steps::{SINCE, WHOLE, told_since, told_whole};
+use super::steps::{SINCE, WHOLE, not_apart, told_since, told_whole};
 use crate::hook::Hook;
 use crate::lent::Lent;
 use crate::run_folder::{RunFolder, failed};
@@ -36,33 +36,36 @@ struct Kept {
 pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()> {
     let time_ns = nanoseconds(time).ok_or_else(|| Error::needs_person(format!("the time of the cut-over is none: {time:?}")))?;
     let lent = Lent::default();
-    let kept = move_newer(run, time_ns, context, &lent);
+    let mut kept = Kept::default();
+    let moved = move_newer(run, time_ns, context, &lent, &mut kept);
     lent.give_back(&run.root);
-    let kept = kept?;
     if kept.files + kept.folders > 0 {
         let text = told_since(kept.files, kept.folders, &kept.named, &run.place().display().to_string(), run.spot.run.as_str());
         context.watch.see(Event::Warning(&text));
     }
-    Ok(())
+    moved
 }
 
-fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<Kept> {
-    let (mut kept, mut to): (Kept, Option<Tree>) = (Kept::default(), None);
+fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent, kept: &mut Kept) -> Result<()> {
+    let mut to: Option<Tree> = None;
     let change = Change { since_ns: time_ns, all_touched: all_touched(run, time_ns, context, lent)? };
     for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
         let moved = match found {
-            Ok(found) => move_one(run, &found, change, &mut kept, &mut to),
+            Ok(found) => move_one(run, &found, change, kept, &mut to),
             Err(missed) if is_vanished(&missed.error) => Ok(()),
             Err(missed) => Err(failed(&run.root.place_of(&missed.path), "look at", missed.error)),
         };
-        // An undo does not end for it, and nothing is lost by it.
-        if let Err(error) = moved {
-            run.write_bytes(WHOLE, b"")?;
-            context.watch.see(Event::Warning(&told_whole(&error.chain(), &run.place().display().to_string(), run.spot.run.as_str())));
+        let Err(error) = moved else { continue };
+        // In place it would be lost.
+        if run.spot.road == Road::InPlace {
+            return Err(not_apart(&format!("something in {}", run.root.place_of(Path::new("")).display())).because(error));
         }
+        // An undo does not end for it, and nothing is lost by it.
+        run.write_bytes(WHOLE, b"")?;
+        context.watch.see(Event::Warning(&told_whole(&error.chain(), &run.place().display().to_string(), run.spot.run.as_str())));
     }
-    Ok(kept)
+    Ok(())
 }
 
 fn move_one(run: &RunFolder, found: &Found, change: Change, kept: &mut Kept, to: &mut Option<Tree>) -> Result<()> {

@@ -11,6 +11,7 @@
 //! ```
 
 use plan::ids::DataSetName;
+use plan::manifest::KeptDataSet;
 use plan::ports::{Discard, Road, Undone};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::{self, Found};
-use crate::stage::{STAGE, Staged};
+use crate::stage::{STAGE, Staged, is_put_back};
 
 /// Name of the folder of the previous data.
 pub(crate) const BEFORE: &str = "before";
@@ -28,6 +29,8 @@ pub(crate) const LATE: &str = "late";
 pub(crate) const SINCE: &str = "since";
 /// Name of the file that says that the restored copy stays with what was made since, because that could not be kept apart.
 pub(crate) const WHOLE: &str = "since-is-in-stage";
+/// Name of the file that says how many entries [`BEFORE`] has.
+pub(crate) const COUNT: &str = "before-count";
 /// The folders that hold what nobody can make again: they outlive an undo.
 pub(crate) const KEPT: [&str; 2] = [LATE, SINCE];
 /// Name of the file of the phase.
@@ -85,16 +88,34 @@ pub(crate) enum Step {
     Enter(Swap),
     /// All data at the root goes into a folder of the run, until the root stays empty.
     Take(&'static str),
+    /// Notes how many entries were taken out.
+    Count,
+    /// Refuses when not all of these are there any more.
+    Counted,
     /// All that is in a folder of the run goes to the root.
     Put(&'static str),
     /// The root's own metadata.
     Root(RootMeta),
+    /// These runs, which keep what they replaced, were replaced themselves.
+    Replaced(Vec<String>),
+    /// They are not any more.
+    NotReplaced(Vec<String>),
     /// Waits until the volume's clock is past all that was done: what is made from now on is newer.
     Tick,
     /// What was changed at the root at this time or later goes to `since/`, by its path.
     Since(String),
-    /// Removes what the run left, but for [`KEPT`] where `keeps` and they hold anything.
-    Remove { keeps: bool },
+    /// Removes what the run left.
+    Remove(Leaves),
+}
+
+/// What a removal leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaves {
+    Nothing,
+    /// [`KEPT`], where they hold anything.
+    Kept,
+    /// What this user may not remove, of which nobody asks any more: it stands in no run's way.
+    Bound,
 }
 
 /// What is known before a verb begins.
@@ -115,6 +136,10 @@ impl Seen {
         let found = self.all.iter().find(|found| found.run == self.spot.run.as_str());
         found.map(|found| found.check_own(&self.spot, self.data_set)).transpose()?;
         Ok(found)
+    }
+
+    fn others(&self, which: impl Fn(&Found) -> bool) -> impl Iterator<Item = String> {
+        self.all.iter().filter(move |found| found.run != self.spot.run.as_str() && which(found)).map(|found| found.run.clone())
     }
 
     /// What a cut-over does; nothing when it is done.
@@ -145,10 +170,12 @@ impl Seen {
             steps.extend([Step::Movable, enter(Phase::TakingOut)]);
         }
         if begin.phase == Phase::TakingOut {
-            steps.extend([Step::Take(BEFORE), enter(Phase::PuttingIn)]);
+            steps.extend([Step::Take(BEFORE), Step::Count, enter(Phase::PuttingIn)]);
         }
         steps.push(Step::Put(STAGE));
         steps.extend(self.staged.as_ref().and_then(|staged| staged.root.clone()).map(Step::Root));
+        let before: Vec<_> = self.others(|found| found.phase() == Some(Phase::Swapped) && found.replaced_by.is_none()).collect();
+        steps.extend((!before.is_empty()).then_some(Step::Replaced(before)));
         steps.extend([Step::Tick, enter(Phase::Swapped)]);
         Ok(steps)
     }
@@ -169,10 +196,10 @@ impl Seen {
         match swap.phase {
             Phase::Swapped => {
                 runs::check_newest(&self.all, &self.spot, swap.order)?;
-                swap.swapped_at.clone_from(&found.swapped_at);
-                steps.extend([Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
+                swap.swapped_at.clone_from(&found.live_at);
+                steps.extend([Step::Counted, Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
             }
-            Phase::PuttingIn => steps.push(Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })),
+            Phase::PuttingIn => steps.extend([Step::Counted, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]),
             Phase::TakingOut => steps.push(Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })),
             Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => {}
         }
@@ -180,6 +207,8 @@ impl Seen {
             steps.extend(swap.swapped_at.clone().map(Step::Since));
             steps.extend([Step::Take(STAGE), Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })]);
         }
+        let before: Vec<_> = self.others(|found| found.replaced_by.as_deref() == Some(self.spot.run.as_str())).collect();
+        steps.extend((!before.is_empty()).then_some(Step::NotReplaced(before)));
         steps.extend(put_back(&swap));
         Ok(Ok(steps))
     }
@@ -199,8 +228,23 @@ impl Seen {
         if let (Some(phase), Some(swap)) = (found.dropping(what)?, &found.swap) {
             steps.push(Step::Enter(Swap { phase, ..swap.clone() }));
         }
-        steps.push(Step::Remove { keeps: what == Discard::Staged });
+        steps.push(Step::Remove(if what == Discard::Staged { Leaves::Kept } else { Leaves::Nothing }));
         Ok(steps)
+    }
+
+    /// Before a safety copy goes back over what the run loaded in place: what was made or changed since that load came to its end is kept.
+    fn keep_since(&self) -> Result<Vec<Step>> {
+        let is_loaded = self.staged.as_ref().is_some_and(|staged| !staged.is_put_back);
+        let found = self.found()?.filter(|_| self.spot.road == Road::InPlace && is_loaded);
+        Ok(found.and_then(|found| found.live_at.clone()).map(Step::Since).into_iter().collect())
+    }
+
+    /// After a load in place. Until the previous data is back, or `settle`, the run's folder tells when its load came to its end.
+    fn tidy(&self) -> Result<Vec<Step>> {
+        let Some(found) = self.found()? else { return Ok(Vec::new()) };
+        found.dropping(Discard::Staged)?;
+        let is_back = self.staged.as_ref().is_some_and(|staged| staged.is_put_back);
+        Ok(is_back.then_some(Step::Remove(Leaves::Kept)).into_iter().collect())
     }
 }
 
@@ -241,6 +285,39 @@ pub(crate) fn discard(hands: &dyn Hands, what: Discard) -> Result<()> {
     hands.act("remove what this run left in", &hands.see()?.discard(what)?)?
 }
 
+/// What renames cannot move may have come since the plan: seen by the proof, before the writers stop.
+pub(crate) fn check_movable(hands: &dyn Hands) -> Result<()> {
+    hands.act("look at the files in", &[Step::Movable])?
+}
+
+/// Keeps what was made or changed since, when a set is the safety copy of a run that has replaced the live data in place.
+pub(crate) fn keep_since(hands: &dyn Hands, kept: &KeptDataSet) -> Result<()> {
+    let seen = hands.see()?;
+    if !is_put_back(kept, &seen.spot) {
+        return Ok(());
+    }
+    hands.act("keep what was made since in", &seen.keep_since()?)?
+}
+
+/// Removes what only a load in place itself needed.
+pub(crate) fn tidy(hands: &dyn Hands) -> Result<()> {
+    let steps = hands.see()?.tidy()?;
+    if steps.is_empty() { Ok(()) } else { hands.act("remove what this run left in", &steps)? }
+}
+
+/// What was taken out is not all there: it is not swapped for what is live.
+pub(crate) fn not_all_there(place: &str, run: &str) -> Error {
+    Error::needs_person(format!("not all of the previous data is in {place}/{BEFORE}: somebody has removed or added something"))
+        .hint("The restored data stays live, and nothing was touched.")
+        .hint(format!("Put back what is missing there, then `undo {run}`; or `settle {run}` drops what is left of it."))
+}
+
+/// In place nothing goes over what may have been changed.
+pub(crate) fn not_apart(what: &str) -> Error {
+    Error::failed(format!("{what} was made or changed since the restore, and cannot be kept apart"))
+        .hint("The safety copy would go over it, so nothing was replaced. Move it out of the folder, then undo again.")
+}
+
 /// What is told of a swap's end: once, for both ways.
 pub(crate) fn told_late(name: &str, late: &str) -> String {
     format!("{name} was made in the middle of the swap; it is kept in {late} until `settle`, or after an undo `abandon`")
@@ -256,6 +333,19 @@ pub(crate) fn told_since(files: u64, folders: u64, named: &[String], place: &str
     format!(
         "made or changed since the cut-over: {files} files{named}, and {folders} folders in which something was made, changed or removed. They are not in the data \
          that is live again; they are kept in {place}/{SINCE} until `abandon {run} --remove --drop-previous` removes them"
+    )
+}
+
+/// What a refused removal means.
+pub(crate) fn nothing_removed(run: &str) -> String {
+    format!("nothing was removed. `abandon {run} --remove --drop-previous` removes all else")
+}
+
+/// What is told when a removal passed by what this user may not remove.
+pub(crate) fn told_bound(first: &str, place: &str, run: &str) -> String {
+    format!(
+        "not all of {place} could be removed: {first} and what else another user owns there. Nothing waits for it; as root or as its owner `abandon {run} --remove` \
+         removes the rest"
     )
 }
 

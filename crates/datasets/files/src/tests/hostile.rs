@@ -140,6 +140,8 @@ fn links_in_the_live_tree_are_replaced_and_never_followed() {
         assert_eq!(super::outside(&target), super::outside(&source));
         assert_eq!(outside_all(&outside), before, "remote: {remote}");
         store.tidy(&context(), &place).unwrap();
+        assert_eq!(super::outside(&target), super::outside(&source));
+        store.discard(&context(), &place, Discard::Previous).unwrap();
         assert!(!target.join(".threescale-backup").exists(), "remote: {remote}");
     }
 }

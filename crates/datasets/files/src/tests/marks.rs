@@ -147,8 +147,9 @@ fn a_tree_that_is_half_replaced_in_place_is_seen_and_never_backed_up() {
         store.stage(&a, &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap();
         store.tidy(&a, &place).unwrap();
         assert_eq!(store.look(&a).unwrap().half_loaded_by, None);
-        assert_eq!((outside(&target), target.join(".threescale-backup").exists()), (outside(&source), false));
         assert!(store.dump(&a).is_ok());
+        store.discard(&a, &place, Discard::Previous).unwrap();
+        assert_eq!((outside(&target), target.join(".threescale-backup").exists()), (outside(&source), false));
     }
 }
 
@@ -243,5 +244,43 @@ fn a_run_of_version_0_1_0_goes_on_and_back() {
         assert_eq!(outside(&target), before);
         all[way].discard(&context(), &place, Discard::Staged).unwrap();
         assert!(!target.join(".threescale-backup").exists());
+    }
+}
+
+#[test]
+fn what_a_later_run_has_replaced_is_not_taken_back_also_when_that_one_is_settled() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = outside(&target);
+        let (memory, kept) = backup(&source);
+        let all = ways(&target);
+        let restore = |store: &dyn DataSet, context: &Context| {
+            let place = store.reserve(context, &kept, Road::SideCopy).unwrap();
+            store.stage(context, &place, Arc::clone(&memory) as Arc<dyn Snapshot>, &kept).unwrap();
+            store.cut_over(context, &place).unwrap();
+            place
+        };
+        let (p, q) = (of("prod", "01p"), of("other", "01q"));
+        let of_p = restore(&*all[way], &p);
+        shell(&target, "echo p > since-p");
+        // Taken back, the later one is nobody's matter any more.
+        let of_q = restore(&*all[1 - way], &q);
+        assert_eq!(all[way].undo(&q, &of_q).unwrap(), Undone::PreviousIsLive);
+        all[way].discard(&q, &of_q, Discard::Staged).unwrap();
+        assert_eq!(all[way].undo(&p, &of_p).unwrap(), Undone::PreviousIsLive);
+        assert_eq!(outside(&target), before, "{way}");
+        all[way].cut_over(&p, &of_p).unwrap();
+
+        let of_q = restore(&*all[1 - way], &q);
+        all[1 - way].discard(&q, &of_q, Discard::Previous).unwrap();
+        shell(&target, "echo now > live-now");
+        let live = outside(&target);
+        for store in &all {
+            let error = store.undo(&p, &of_p).unwrap_err();
+            assert!(error.class() == Class::NeedsPerson && error.to_string().contains("run 01q has replaced"), "{error:?}");
+            assert_eq!(outside(&target), live);
+        }
+        all[way].discard(&p, &of_p, Discard::Previous).unwrap();
+        assert_eq!((outside(&target), target.join(".threescale-backup").exists()), (live, false));
     }
 }

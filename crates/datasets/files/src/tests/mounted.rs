@@ -82,6 +82,8 @@ fn what_is_mounted_after_staging_is_seen_by_the_cut_over_and_by_the_undo() {
         let store = &*all[way];
         let place = stage_into(store, &memory, &kept, Road::SideCopy);
         shell(&target, "mount -t tmpfs tmpfs tree/a/m; echo v > tree/a/m/v");
+        // The proof is the last that is done while the writers still run.
+        assert_eq!(store.prove(&context(), &place, &kept).unwrap_err().class(), plan::Class::Refused);
         assert_eq!(store.cut_over(&context(), &place).unwrap_err().class(), plan::Class::Refused);
         shell(&target, "umount tree/a/m");
         assert_eq!(outside(&target), before);

@@ -21,11 +21,11 @@ fn trees() -> (TempDir, PathBuf, PathBuf) {
     (guard, source, target)
 }
 
-fn warned(watch: &Warned) -> Vec<String> {
+pub(super) fn warned(watch: &Warned) -> Vec<String> {
     watch.0.lock().unwrap().clone()
 }
 
-fn watched() -> (Context, Arc<Warned>) {
+pub(super) fn watched() -> (Context, Arc<Warned>) {
     let watch = Arc::new(Warned::default());
     (Context { watch: Arc::clone(&watch) as Arc<dyn Watch>, ..context() }, watch)
 }
@@ -218,4 +218,133 @@ fn what_came_in_the_middle_of_a_swap_outlives_its_undo() {
     assert_eq!(std::fs::read(target.join(".threescale-backup/01jrun/late/c")).unwrap(), b"a writer's");
     store(&target).discard(&context(), &place, Discard::Previous).unwrap();
     assert!(!target.join(".threescale-backup").exists());
+}
+
+#[test]
+fn what_was_made_since_a_load_in_place_is_kept_beside_when_the_safety_copy_goes_back() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        shell(&target, "touch -d @2000000.5 .");
+        let before = (outside(&target), outside_root(&target));
+        let (memory, kept) = backup(&source);
+        let (safety, mut safety_kept) = backup(&target);
+        safety_kept.evidence.facts.insert(plan::evidence::SAFETY_COPY.to_owned(), "01jrun".to_owned());
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::InPlace);
+        store.tidy(&context(), &place).unwrap();
+        let live = outside(&target);
+        let own = target.join(".threescale-backup/01jrun");
+        assert!(!store.look(&context()).unwrap().restore_problems.iter().any(|problem| problem.text.contains("half")));
+        shell(
+            &target,
+            "echo up > a/b/up; touch -d @5 a/b/up; echo changed > a/b/c/deep; touch -d '2040-01-01' a/b/c/deep; mkdir -p new/n; echo n > new/n/$'n\\n'
+             ln -s somewhere new/link; chmod 600 c; mv odd$'\\n'x/y/o odd$'\\n'x/y/renamed",
+        );
+        assert_ne!(outside(&target), live);
+        let (context, watch) = watched();
+        for _ in 0..2 {
+            let snapshot: Arc<dyn Snapshot> = Arc::clone(&safety) as Arc<dyn Snapshot>;
+            store.stage(&context, &place, snapshot, &safety_kept).unwrap();
+            let found = store.prove(&context, &place, &safety_kept).unwrap();
+            assert_eq!(safety_kept.evidence.differences(&found), Vec::<String>::new(), "way {way}");
+            store.tidy(&context, &place).unwrap();
+            store.tidy(&context, &place).unwrap();
+            assert_eq!((outside(&target), outside_root(&target)), before, "way {way}");
+        }
+        let found = shell(&own.join("since"), "find . -mindepth 1 -printf '%y %p\\0' | sort -z | tr '\\0\\n' '\\n?'");
+        let wanted = "d ./a\nd ./a/b\nd ./a/b/c\nd ./new\nd ./new/n\nd ./odd?x\nd ./odd?x/y\nf ./a/b/c/deep\nf ./a/b/up\nf ./c\nf ./new/n/n?\nf ./odd?x/y/renamed\nl ./new/link\n";
+        assert_eq!(String::from_utf8_lossy(&found), wanted, "way {way}");
+        let told = warned(&watch);
+        let told: Vec<_> = told.iter().filter(|text| text.contains("since the cut-over")).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].contains("6 files") && told[0].contains("/.threescale-backup/01jrun/since"), "{told:?}");
+        for way in &all {
+            assert_eq!(way.look(&context).unwrap().half_loaded_by, None);
+            let left = way.leftovers(&context).unwrap();
+            assert!(left.len() == 1 && left[0].holds == Holds::Previous, "{left:?}");
+        }
+        store.remove_leftover(&context, &store.leftovers(&context).unwrap()[0]).unwrap();
+        assert!(!target.join(".threescale-backup").exists());
+        assert_eq!((outside(&target), outside_root(&target)), before);
+    }
+}
+
+#[test]
+fn where_nothing_was_made_since_a_load_in_place_nothing_is_kept_and_settle_leaves_nothing() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = outside(&target);
+        let (memory, kept) = backup(&source);
+        let (safety, mut safety_kept) = backup(&target);
+        safety_kept.evidence.facts.insert(plan::evidence::SAFETY_COPY.to_owned(), "01jrun".to_owned());
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::InPlace);
+        let (context, watch) = watched();
+        store.tidy(&context, &place).unwrap();
+        shell(&target, "find . -type f -exec cat {} + > /dev/null");
+        store.stage(&context, &place, Arc::clone(&safety) as Arc<dyn Snapshot>, &safety_kept).unwrap();
+        store.tidy(&context, &place).unwrap();
+        assert_eq!((outside(&target), target.join(".threescale-backup").exists()), (before, false), "way {way}");
+        assert_eq!(warned(&watch), Vec::<String>::new());
+
+        let place = stage_into(store, &memory, &kept, Road::InPlace);
+        store.tidy(&context, &place).unwrap();
+        assert!(target.join(".threescale-backup/01jrun/staged.json").exists(), "it tells when the load came to its end");
+        store.discard(&context, &place, Discard::Previous).unwrap();
+        assert!(!target.join(".threescale-backup").exists(), "way {way}");
+    }
+}
+
+#[test]
+fn what_was_made_since_a_load_in_place_and_cannot_be_kept_apart_is_not_written_over() {
+    for way in [0, 1] {
+        let (_guard, source, target) = trees();
+        let before = outside(&target);
+        let (memory, kept) = backup(&source);
+        let (safety, mut safety_kept) = backup(&target);
+        safety_kept.evidence.facts.insert(plan::evidence::SAFETY_COPY.to_owned(), "01jrun".to_owned());
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::InPlace);
+        shell(&target, "mkdir up; echo up > up/up; echo also > up/also; chattr +i up/up");
+        let put_back = || store.stage(&context(), &place, Arc::clone(&safety) as Arc<dyn Snapshot>, &safety_kept);
+        let error = put_back().unwrap_err();
+        assert!(format!("{error:?}").contains("up/up") && format!("{error:?}").contains("undo again"), "{error:?}");
+        assert_eq!(std::fs::read(target.join("up/up")).unwrap(), b"up\n");
+        assert_eq!(store.look(&context()).unwrap().half_loaded_by, None);
+        shell(&target, "chattr -i up/up");
+        put_back().unwrap();
+        assert_eq!(outside(&target), before, "way {way}");
+        let all = shell(&target, "cd .threescale-backup/01jrun/since; find . -type f | sort | xargs cat");
+        assert_eq!(String::from_utf8_lossy(&all), "also\nup\n", "way {way}");
+    }
+}
+
+#[test]
+fn previous_data_that_is_not_all_there_is_not_swapped_for_what_is_live() {
+    for gone in ["before", "before/a"] {
+        for way in [0, 1] {
+            let (_guard, source, target) = trees();
+            let (memory, kept) = backup(&source);
+            let all = ways(&target);
+            let place = stage_into(&*all[way], &memory, &kept, Road::SideCopy);
+            all[way].cut_over(&context(), &place).unwrap();
+            let live = outside(&target);
+            shell(&target, &format!("mv .threescale-backup/01jrun/{gone} .threescale-backup/01jrun/away"));
+            for store in &all {
+                let error = store.undo(&context(), &place).unwrap_err();
+                assert_eq!(error.class(), plan::Class::NeedsPerson, "{gone} {way}: {error:?}");
+                assert_eq!(outside(&target), live, "{gone} {way}");
+            }
+            shell(
+                &target,
+                &format!(
+                    "rmdir .threescale-backup/01jrun/{gone} 2>/dev/null || true; mv -T .threescale-backup/01jrun/away .threescale-backup/01jrun/{gone}"
+                ),
+            );
+            assert_eq!(all[1 - way].undo(&context(), &place).unwrap(), Undone::PreviousIsLive);
+        }
+    }
 }

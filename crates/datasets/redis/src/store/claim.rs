@@ -16,7 +16,7 @@ use crate::server::Server;
 /// Claims an empty database: of several that try at once one gets it. `false` when it has gone to another, or is not empty any more.
 pub(crate) fn claim(connection: &mut Connection, marks: &Marks<'_>, spot: &Spot, side: u32) -> Result<bool> {
     connection.select(side)?;
-    let claimed = marks.text(spot, Role::Claimed, 0)?;
+    let claimed = marks.text(spot, Role::Claimed)?;
     if connection.call(&[b"SET", MARK.as_bytes(), claimed.as_bytes(), b"NX"])? == Reply::Nil {
         return Ok(false);
     }
@@ -47,7 +47,7 @@ pub(crate) fn prepare(connection: &mut Connection, at: &ServerAt, marks: &Marks<
             if holds != seen {
                 return Err(foreign(at, side, &holds));
             }
-            let again = marked_again(connection, MARK, &marks.text(spot, Role::Loading, 0)?)?;
+            let again = marked_again(connection, MARK, &marks.text(spot, Role::Loading)?)?;
             match transaction(connection, &again) {
                 // Nothing can be queued where the memory is full. What is dropped is the run's own, and the database is claimed again.
                 Err(error) if is_full(&error) => {
@@ -73,14 +73,14 @@ fn begin(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &S
         transaction(connection, &vec![command(&["DEL", MARK])])?;
         return Err(foreign(at, side, &Holds::Foreign));
     }
-    transaction(connection, &vec![command(&["SET", MARK, &marks.text(spot, Role::Loading, 0)?])])
+    transaction(connection, &vec![command(&["SET", MARK, &marks.text(spot, Role::Loading)?])])
 }
 
 fn prepare_in_place(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_>, spot: &Spot) -> Result<()> {
     connection.select(spot.live)?;
     connection.call(&[b"WATCH", HALF.as_bytes()])?;
     refuse_others(connection, at, marks, spot)?;
-    let again = marked_again(connection, HALF, &marks.text(spot, Role::InPlace, 0)?)?;
+    let again = marked_again(connection, HALF, &marks.text(spot, Role::InPlace)?)?;
     let mut is_marked = false;
     // The server's memory is full, so that it takes no mark. Keys of the database that is about to be emptied, whose content stands in the repository, go one by one
     // until it does: there is never an emptied database without a mark.
@@ -89,7 +89,7 @@ fn prepare_in_place(connection: &mut Connection, at: &ServerAt, marks: &Marks<'_
             Err(error) if is_full(&error) => {}
             outcome => return outcome.and_then(|()| wait_until_freed(connection)),
         }
-        let text = marks.text(spot, Role::InPlace, 0)?;
+        let text = marks.text(spot, Role::InPlace)?;
         if !is_marked {
             is_marked = match connection.call(&[b"SET", HALF.as_bytes(), text.as_bytes()]) {
                 Err(error) if is_full(&error) => false,
@@ -159,7 +159,7 @@ pub(crate) fn finish(
         if position == 0 && knows_functions && !functions.is_empty() {
             commands.push(command(&["SET", &placed.functions(), &to_text(functions)?]));
         }
-        commands.push(command(&["SET", MARK, &marks.text(spot, Role::Staged, 0)?]));
+        commands.push(command(&["SET", MARK, &marks.text(spot, Role::Staged)?]));
     }
     transaction(connection, &commands)?;
     let spots: Vec<Spot> = loaded.iter().map(|(spot, _)| (*spot).clone()).collect();

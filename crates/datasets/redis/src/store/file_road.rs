@@ -11,7 +11,11 @@
 //! |---|---|
 //! | `threescale-backup-<run>.rdb.part` | the RDB, on its way |
 //! | `threescale-backup-<run>-previous/` | the files of the server as they were |
+//! | … with `noted` in it | what the server loaded is there by a second name, or (`none`) there was nothing: what it loads next may be this run's |
 //! | … with `whole` in it | all of them are there: what is outside is this run's |
+//!
+//! A server that starts at any moment in between, as after a crash of its node, loads the old data or the new, never nothing: what it loads is replaced by one rename.
+//! Since Redis 7.0 a manifest in the folder of the append-only files goes before a file of their name (`loadAppendOnlyFiles` in `src/aof.c`), so that folder goes last.
 //!
 //! The RDB itself holds a marker in each database of the set: who finds it live knows that the server has loaded it, and whether it was the set or the safety
 //! copy. Before the files are moved the live databases get the mark `half-loaded`, which is not in the RDB and so ends with the restart.
@@ -58,40 +62,8 @@ impl fmt::Debug for FileRoad {
     }
 }
 
-/// Moves the server's files aside, once, and puts the RDB in their place.
-const INSTALL: &str = r#"
-set -e
-cd "$1"; part=$2; previous=$3; target=$4; shift 4
-[ -d "$previous" ] || mkdir "$previous"
-for name in "$@"; do
-  [ -e "$name" ] || continue
-  if [ -e "$previous/whole" ] || [ -e "$previous/$name" ]; then rm -rf "./$name"; else mv "$name" "$previous/$name"; fi
-done
-: > "$previous/whole"
-sync
-mv "$part" "$target"
-sync
-"#;
-
-/// Puts the files back as they were.
-const PUT_BACK: &str = r#"
-set -e
-cd "$1"; part=$2; previous=$3; target=$4; shift 4
-rm -f "$part"
-[ -d "$previous" ] || exit 0
-if [ -e "$previous/whole" ]; then
-  [ -e "$previous/$target" ] || rm -rf "./$target"
-  rm "$previous/whole"
-fi
-for name in "$@"; do
-  [ -e "$previous/$name" ] || continue
-  rm -rf "./$name"
-  mv "$previous/$name" "$name"
-done
-rm -rf "$previous"
-sync
-"#;
-
+const INSTALL: &str = include_str!("file_road/install.sh");
+const PUT_BACK: &str = include_str!("file_road/put_back.sh");
 /// What of the run is in the data folder.
 const THERE: &str = r#"cd "$1" || exit 1; for name in "$2" "$3"; do [ ! -e "$name" ] || echo "$name"; done"#;
 const FORGET: &str = r#"cd "$1" && rm -rf "$3" "$2" && sync"#;
@@ -207,11 +179,11 @@ impl RedisStore {
         }
         // A rewrite of the AOF would take the name of the file that is placed now.
         drop(connection.ask(&[b"CONFIG", b"SET", b"auto-aof-rewrite-percentage", b"0"])?);
-        context.stop.check()?;
+        wait_for_writes(context, &mut connection)?;
         let marks = self.marks(context, placed);
         for spot in placed.servers.iter().flatten() {
             refuse_others(&mut connection, at, &marks, spot)?;
-            let mark = marks.text(spot, Role::InPlace, 0)?;
+            let mark = marks.text(spot, Role::InPlace)?;
             connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
         }
         self.script(context, placed, &names, INSTALL, "put the RDB in the place of the server's files")?;
@@ -338,6 +310,24 @@ impl RedisStore {
         let (part, previous) = (placed.part_file(), placed.previous_folder());
         let arguments = [&road.data_folder, &part, &previous, names.target(), &names.aof, &names.aof_folder, &names.rdb];
         say(road, context, &Program::script(script, &arguments), what)
+    }
+}
+
+/// A save or a rewrite that is under way would put its own file over the one that is placed.
+fn wait_for_writes(context: &Context, connection: &mut Connection) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        context.stop.check()?;
+        let server = Server::ask(connection)?;
+        let busy = ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"]
+            .into_iter()
+            .find(|name| server.number(name) == 1);
+        let Some(busy) = busy else { return Ok(()) };
+        if since.elapsed() > LOAD_LIMIT {
+            return Err(Error::failed(format!("{} does not end what it writes ({busy} is 1)", connection.peer()))
+                .hint("Look at its log and its disk, then resume."));
+        }
+        std::thread::sleep(GLANCE);
     }
 }
 

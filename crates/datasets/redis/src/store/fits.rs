@@ -1,14 +1,17 @@
 //! Whether a kept data set can go into these servers: versions, names, modules, cluster, memory, functions.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use plan::Result;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Problem, Road, Severity};
 
 use super::limits::limits_fit;
 use super::modules::modules_fit;
-use super::place::{Method, free_databases};
+use super::place::Method;
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
+use crate::dump::rdb_version;
 use crate::rdb::Format;
 use crate::server::Server;
 
@@ -21,6 +24,7 @@ impl RedisStore {
             return Ok(problems);
         }
         self.names_fit(kept, &mut problems);
+        self.standstill(kept, road, &mut problems);
         let shut = self.shut_doors(context)?;
         if !shut.is_empty() {
             problems.extend(shut);
@@ -28,7 +32,7 @@ impl RedisStore {
         }
         let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         for (at, mut connection, server) in self.connect_all(context)? {
-            for version in facts.get("rdb-version").map_or("", String::as_str).split(", ") {
+            for version in versions(facts, at) {
                 let format = version.parse().ok().map(Format::of_version);
                 if !format.is_some_and(|format| server.accepts(format)) {
                     let text = format!("{} is {server}, which cannot load RDB version {version} ({})", at.address.endpoint(), kept.store);
@@ -45,7 +49,7 @@ impl RedisStore {
             }
             limits_fit(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
             if road == Road::SideCopy {
-                databases(at, &mut connection, &mut problems)?;
+                self.databases(context, at, &mut connection, &mut problems)?;
                 self.beside_is_allowed(context, at, &server, &mut problems)?;
             }
         }
@@ -63,6 +67,29 @@ impl RedisStore {
         Ok(problems)
     }
 
+    /// Empty databases.
+    fn databases(&self, context: &Context, at: &ServerAt, connection: &mut Connection, problems: &mut Vec<Problem>) -> Result<()> {
+        let endpoint = at.address.endpoint();
+        let (text, way_out) = match self.free_databases(context, at, connection) {
+            Ok(free) if free.len() >= at.databases.len() => return Ok(()),
+            Ok(free) => (
+                format!(
+                    "{endpoint} has {} empty logical databases, {} are needed for a copy beside the live data",
+                    free.len(),
+                    at.databases.len()
+                ),
+                "Raise `databases` in its configuration, or restore with --in-place.",
+            ),
+            Err(error) => {
+                context.stop.check()?;
+                let text = format!("nobody can say which empty databases of {endpoint} are live: {}", error.chain());
+                (text, "See to it that the other data set can be reached, or restore with --in-place.")
+            }
+        };
+        problems.push(Problem::new(Severity::Blocks, text).way_out(way_out));
+        Ok(())
+    }
+
     fn names_fit(&self, kept: &KeptDataSet, problems: &mut Vec<Problem>) {
         let own: Vec<&str> = self.servers.iter().flat_map(|server| &server.databases).map(|named| named.name.as_str()).collect();
         let in_set: Vec<&str> = kept.evidence.facts.keys().filter_map(|fact| fact.strip_prefix("folder.")).collect();
@@ -74,6 +101,12 @@ impl RedisStore {
             problems.push(Problem::new(Severity::Blocks, format!("the set has no database {name:?} of {}", self.name)));
         }
     }
+}
+
+/// The RDB versions of the files that go into a server.
+fn versions<'a>(facts: &'a BTreeMap<String, String>, at: &ServerAt) -> BTreeSet<&'a str> {
+    let own: BTreeSet<&str> = at.databases.iter().filter_map(|named| facts.get(&rdb_version(&named.name))).map(String::as_str).collect();
+    if own.is_empty() { facts.get("rdb-version").map_or("", String::as_str).split(", ").collect() } else { own }
 }
 
 /// States in which nothing can be restored.
@@ -90,16 +123,4 @@ pub(crate) fn state_problems(at: &ServerAt, server: &Server, problems: &mut Vec<
     if server.number("aof_enabled") == 1 && server.field("aof_last_write_status") == "err" {
         problems.push(Problem::new(Severity::Blocks, format!("{endpoint} cannot write its AOF")).way_out("Look at its disk and its log."));
     }
-}
-
-/// Empty databases.
-fn databases(at: &ServerAt, connection: &mut Connection, problems: &mut Vec<Problem>) -> Result<()> {
-    let endpoint = at.address.endpoint();
-    let free = free_databases(connection, at)?.len();
-    if free < at.databases.len() {
-        let text =
-            format!("{endpoint} has {free} empty logical databases, {} are needed for a copy beside the live data", at.databases.len());
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Raise `databases` in its configuration, or restore with --in-place."));
-    }
-    Ok(())
 }

@@ -127,6 +127,19 @@ pub(crate) fn unload_functions(connection: &mut Connection, placed: &Placed, spo
     Ok(())
 }
 
+/// The safety copy is back in place: a library that is not in it was loaded by the run, or by somebody since. Nobody can tell which, so it stays and is told.
+pub(crate) fn tell_further(connection: &mut Connection, safety_copy: &[Vec<u8>], context: &Context) -> Result<()> {
+    let known: Vec<String> = safety_copy.iter().filter_map(|code| library_name(code)).collect();
+    for library in libraries(connection)?.into_iter().filter(|library| !known.contains(&library.name)) {
+        let name = library.name;
+        let warning = format!(
+            "the function library {name:?} is not in the safety copy, and stays: the restore loaded it, or somebody since. `redis-cli FUNCTION DELETE {name}` removes it"
+        );
+        context.watch.see(Event::Warning(&warning));
+    }
+    Ok(())
+}
+
 /// The name in the first line of a library: `#!lua name=mylib`.
 pub(crate) fn library_name(code: &[u8]) -> Option<String> {
     let first = code.split(|byte| *byte == b'\n').next()?;

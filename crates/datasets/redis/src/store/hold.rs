@@ -4,6 +4,7 @@
 //! What it was stands in the key `threescale-backup:policy` of each database of the run, so that whoever ends the run puts it back: also after a kill, from another
 //! machine, without the journal. Of several data sets or runs on one server the last one does.
 
+use plan::ports::{Problem, Severity};
 use plan::{Error, Result};
 
 use super::{ServerAt, place::Spot};
@@ -75,6 +76,20 @@ pub(crate) fn let_go(connection: &mut Connection, at: &ServerAt, before: Option<
             "maxmemory-policy of {endpoint} was {before} before: `redis-cli CONFIG SET maxmemory-policy {before}` puts it back."
         ))
     })
+}
+
+/// Tells that keys are thrown away though a run keeps data beside: a restart has read the policy of the configuration.
+pub(crate) fn lost(connection: &mut Connection, at: &ServerAt, server: &Server) -> Result<Option<Problem>> {
+    if !evicts(server) || anywhere(connection, server)?.is_none() {
+        return Ok(None);
+    }
+    let (endpoint, policy) = (at.address.endpoint(), server.field("maxmemory_policy"));
+    let text = format!(
+        "a run keeps data beside the live one at {endpoint}, and maxmemory-policy, which it held at {NO_EVICTION}, is {policy} again (a restart): when the memory is \
+         full keys of both are thrown away"
+    );
+    let way_out = "Hold it until `settle` or `undo` ends the run: `redis-cli CONFIG SET maxmemory-policy noeviction`; or end the run now.";
+    Ok(Some(Problem::new(Severity::Degrades, text).way_out(way_out)))
 }
 
 /// What any run has on record on this server.

@@ -43,7 +43,7 @@ impl RedisStore {
                 if at.databases.iter().any(|named| named.database == number) {
                     self.in_live(at, &mut connection, number, &mut found)?;
                 } else {
-                    self.in_side(at, &mut connection, &server, number, &mut found)?;
+                    self.in_side(context, at, &mut connection, &server, number, &mut found)?;
                 }
             }
         }
@@ -83,7 +83,15 @@ impl RedisStore {
         Ok(())
     }
 
-    fn in_side(&self, at: &ServerAt, connection: &mut Connection, server: &Server, number: u32, found: &mut Vec<Leftover>) -> Result<()> {
+    fn in_side(
+        &self,
+        context: &Context,
+        at: &ServerAt,
+        connection: &mut Connection,
+        server: &Server,
+        number: u32,
+        found: &mut Vec<Leftover>,
+    ) -> Result<()> {
         let endpoint = at.address.endpoint();
         let held =
             hold::on_record(connection)?.map(|policy| format!(", for which maxmemory-policy is held at noeviction: it was {policy}"));
@@ -92,6 +100,9 @@ impl RedisStore {
         let key = if read(connection, UNDONE)? == Seen::Nothing { MARK } else { UNDONE };
         match read(connection, key)? {
             Seen::Mark(mark) if mark.data_set != self.name => {}
+            // Of another installation beside this one, with databases of its own. What is about a database of this one is told, by whatever name.
+            Seen::Mark(mark)
+                if at.databases.iter().all(|named| named.database != mark.live) && !mark.installation.is(&context.installation) => {}
             Seen::Mark(mark) => {
                 let holds = match mark.role {
                     Role::Claimed | Role::Loading | Role::Staged => Holds::Staged,

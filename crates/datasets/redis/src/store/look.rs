@@ -10,7 +10,7 @@ use super::discard::share_of_memory;
 use super::file_road::closed;
 use super::fits::state_problems;
 use super::mark::half_loaded_by;
-use super::place::{Method, free_databases};
+use super::place::Method;
 use super::room::margin;
 use super::{RedisStore, ServerAt, hold};
 use crate::connection::{Connection, Reply};
@@ -60,6 +60,7 @@ impl RedisStore {
             self.how_back(context, at, &mut connection, &server, &mut findings)?;
             if !reading.view.has("get") && reading.view.outcome.keys.is_none() {
                 markers(at, &mut connection, &mut findings)?;
+                findings.backup_problems.extend(hold::lost(&mut connection, at, &server)?);
             }
             self.note_road(context, at, &mut connection, &server, share, &mut findings)?;
             clients(at, &mut connection, &mut findings)?;
@@ -140,11 +141,19 @@ impl RedisStore {
         share: u64,
         findings: &mut Findings,
     ) -> Result<()> {
-        let free = free_databases(connection, at)?;
-        let numbers: Vec<String> = free.iter().map(u32::to_string).collect();
-        fact(findings, at, "empty databases", numbers.join(" "));
-        let reason = if free.len() < at.databases.len() {
-            Some(format!("{} empty logical databases, {} are needed", free.len(), at.databases.len()))
+        let free = self.free_databases(context, at, connection);
+        if let Ok(free) = &free {
+            let numbers: Vec<String> = free.iter().map(u32::to_string).collect();
+            fact(findings, at, "empty databases", numbers.join(" "));
+        }
+        context.stop.check()?;
+        let lacks_databases = match &free {
+            Err(error) => Some(format!("nobody can say which empty databases are live: {}", error.chain())),
+            Ok(free) => (free.len() < at.databases.len())
+                .then(|| format!("{} empty logical databases, {} are needed", free.len(), at.databases.len())),
+        };
+        let reason = if lacks_databases.is_some() {
+            lacks_databases
         } else if server.memory_limit() > 0 && server.number("used_memory") + share + margin(server.memory_limit()) > server.memory_limit()
         {
             Some("no memory for two copies".to_owned())

@@ -62,6 +62,21 @@ pub(crate) struct Mark {
     /// Of [`Role::Previous`]: counts up with each cut-over of the same live database whose previous data is still kept.
     #[serde(default)]
     pub(crate) order: u64,
+    /// Of [`Role::Previous`]: how many keys there were at the cut-over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) counted: Option<Counted>,
+    /// Of [`Role::Previous`]: a later run that has replaced what this one restored. It stays when that run is settled, and goes when it is undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) replaced_by: Option<String>,
+}
+
+/// Keys at a cut-over, but for the program's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counted {
+    /// That came live.
+    pub(crate) restored: u64,
+    /// Of the previous data, without those that expire.
+    pub(crate) lasting: u64,
 }
 
 /// A mark's key as it was found.
@@ -106,6 +121,10 @@ pub(crate) fn half_loaded_by(connection: &mut Connection) -> Result<Option<Strin
     })
 }
 
+pub(crate) fn to_text(mark: &Mark) -> Result<String> {
+    serde_json::to_string(mark).map_err(|error| plan::Error::failed("write a mark").because(error))
+}
+
 /// The marks of one run's place.
 #[derive(Clone, Copy)]
 pub(crate) struct Marks<'a> {
@@ -116,17 +135,27 @@ pub(crate) struct Marks<'a> {
 
 impl Marks<'_> {
     /// A mark as it is written.
-    pub(crate) fn text(&self, spot: &Spot, role: Role, order: u64) -> Result<String> {
-        let mark = Mark {
+    pub(crate) fn text(&self, spot: &Spot, role: Role) -> Result<String> {
+        to_text(&self.of(spot, role))
+    }
+
+    /// The mark of the previous data after a cut-over.
+    pub(crate) fn previous(&self, spot: &Spot, order: u64, counted: Counted) -> Result<String> {
+        to_text(&Mark { order, counted: Some(counted), ..self.of(spot, Role::Previous) })
+    }
+
+    fn of(&self, spot: &Spot, role: Role) -> Mark {
+        Mark {
             run: self.placed.run.clone(),
             data_set: self.data_set,
             database: spot.name.clone(),
             live: spot.live,
             installation: self.installation.clone(),
             role,
-            order,
-        };
-        serde_json::to_string(&mark).map_err(|error| plan::Error::failed("write a mark").because(error))
+            order: 0,
+            counted: None,
+            replaced_by: None,
+        }
     }
 
     pub(crate) fn is_own(&self, mark: &Mark, spot: &Spot) -> bool {

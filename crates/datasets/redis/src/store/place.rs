@@ -17,8 +17,6 @@
 //! Marks change in the same transaction as the data that they tell of. In place, every live database of the place holds the mark `half-loaded` from
 //! before the first is cleared until all are whole.
 
-use std::collections::BTreeSet;
-
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Place, Road};
@@ -30,8 +28,7 @@ use super::claim::claim;
 use super::mark::{Holds, MARK, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, read};
 use super::transaction::{clear, command};
 use super::{Named, RedisStore, ServerAt, hold};
-use crate::CLIENT_NAME;
-use crate::connection::{Connection, Reply};
+use crate::connection::Connection;
 use crate::queues::selection;
 use crate::server::Server;
 
@@ -208,7 +205,7 @@ impl RedisStore {
         let run = context.run.to_string();
         let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, policies, known };
         let marks = self.marks(context, &placed);
-        let chosen: Result<_> = servers.iter_mut().map(|(at, connection, _)| choose(at, connection, &marks)).collect();
+        let chosen: Result<_> = servers.iter_mut().map(|(at, connection, _)| self.choose(context, at, connection, &marks)).collect();
         placed.servers = chosen.inspect_err(|_| {
             // Best effort: an undo looks for claims again.
             drop(self.release_claims(context));
@@ -234,26 +231,26 @@ impl RedisStore {
         }
         Ok(())
     }
-}
 
-/// The databases of a server with their side databases: what the run has claimed already, or else empty ones, from the highest number down.
-fn choose(at: &ServerAt, connection: &mut Connection, marks: &Marks<'_>) -> Result<Vec<Spot>> {
-    let bare = |named: &Named| Spot { name: named.name.clone(), live: named.database, side: None };
-    if marks.placed.road == Road::InPlace {
-        return Ok(at.databases.iter().map(bare).collect());
-    }
-    let mut free = free_databases(connection, at)?;
-    let mut spots = Vec::new();
-    for mut spot in at.databases.iter().map(bare) {
-        let mut side = claimed(connection, marks, &spot)?;
-        while side.is_none() {
-            let next = free.pop().ok_or_else(|| no_room(at))?;
-            side = claim(connection, marks, &spot, next)?.then_some(next);
+    /// The databases of a server with their side databases: what the run has claimed already, or else empty ones, from the highest number down.
+    fn choose(&self, context: &Context, at: &ServerAt, connection: &mut Connection, marks: &Marks<'_>) -> Result<Vec<Spot>> {
+        let bare = |named: &Named| Spot { name: named.name.clone(), live: named.database, side: None };
+        if marks.placed.road == Road::InPlace {
+            return Ok(at.databases.iter().map(bare).collect());
         }
-        spot.side = side;
-        spots.push(spot);
+        let mut free = self.free_databases(context, at, connection)?;
+        let mut spots = Vec::new();
+        for mut spot in at.databases.iter().map(bare) {
+            let mut side = claimed(connection, marks, &spot)?;
+            while side.is_none() {
+                let next = free.pop().ok_or_else(|| no_room(at))?;
+                side = claim(connection, marks, &spot, next)?.then_some(next);
+            }
+            spot.side = side;
+            spots.push(spot);
+        }
+        Ok(spots)
     }
-    Ok(spots)
 }
 
 /// The database that an earlier call claimed.
@@ -270,43 +267,6 @@ fn claimed(connection: &mut Connection, marks: &Marks<'_>, spot: &Spot) -> Resul
 fn no_room(at: &ServerAt) -> Error {
     Error::refused(format!("{} has not enough empty logical databases for a copy beside the live data", at.address.endpoint()))
         .hint("Raise `databases` in its configuration, empty one, or restore with --in-place.")
-}
-
-/// Empty logical databases that are not of the data set and that nobody has selected, ascending. `SWAPDB` needs them on the same server.
-pub(crate) fn free_databases(connection: &mut Connection, at: &ServerAt) -> Result<Vec<u32>> {
-    let server = Server::ask(connection)?;
-    let used = used_databases(connection)?;
-    let count = match connection.ask(&[b"CONFIG", b"GET", b"databases"])?.list().get(1).and_then(Reply::number) {
-        Some(count) => u32::try_from(count).unwrap_or(16),
-        // CONFIG is forbidden: ask for databases until there are no more.
-        None => (0..256)
-            .find_map(|number| match connection.ask(&[b"SELECT", number.to_string().as_bytes()]) {
-                // A database that is not allowed is no end.
-                Ok(Reply::Error(text)) if !text.starts_with("NOPERM") => Some(Ok(number)),
-                Ok(_) => None,
-                Err(error) => Some(Err(error)),
-            })
-            .unwrap_or(Ok(256))?,
-    };
-    let mut free = Vec::new();
-    for number in 0..count.min(1024) {
-        if server.keys(number).0 > 0 || used.contains(&number) || at.databases.iter().any(|named| named.database == number) {
-            continue;
-        }
-        if connection.ask(&[b"SELECT", number.to_string().as_bytes()])?.ok().is_ok() {
-            free.push(number);
-        }
-    }
-    Ok(free)
-}
-
-/// Databases that clients of others have selected: an empty one of these may be live. None where `CLIENT LIST` is forbidden.
-fn used_databases(connection: &mut Connection) -> Result<BTreeSet<u32>> {
-    let Reply::Bytes(list) = connection.ask(&[b"CLIENT", b"LIST"])? else { return Ok(BTreeSet::new()) };
-    let list = String::from_utf8_lossy(&list);
-    let field = |line: &str, name: &str| line.split(' ').find_map(|field| field.strip_prefix(name)?.strip_prefix('=')).map(str::to_owned);
-    let others = list.lines().filter(|line| field(line, "name").as_deref() != Some(CLIENT_NAME));
-    Ok(others.filter_map(|line| field(line, "db")?.parse().ok()).collect())
 }
 
 /// Places of journals that do not say it are of a time when all queues came back.

@@ -3,10 +3,11 @@
 
 use plan::Result;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Findings, Problem, Road, Severity};
+use plan::ports::{Context, Findings, Problem, Road, Severity, Share};
 
 use super::discard::share_of_memory;
-use super::{RedisStore, ServerAt, hold};
+use super::place::Method;
+use super::{RedisStore, ServerAt, hold, twice};
 use crate::connection::{Connection, Reply};
 use crate::server::Server;
 
@@ -76,6 +77,38 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// What a set takes of servers on which other data sets may be too.
+    pub(crate) fn shares_of(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
+        if !self.shut_doors(context)?.is_empty() || road == Road::InPlace && self.in_place_method(context)?.0 == Method::File {
+            return Ok(Vec::new());
+        }
+        let (need, mut shares) = (Need::of(kept), Vec::new());
+        for (at, mut connection, server) in self.connect_all(context)? {
+            let endpoint = at.address.endpoint();
+            let whose = twice::known_by(&server).next().unwrap_or_else(|| endpoint.to_string());
+            let mut share = |what: &str, takes: u64, free: u64| {
+                shares.push(Share { of: format!("{what} {whose}"), called: format!("{what} {endpoint}"), takes, free });
+            };
+            let live: u64 = at.databases.iter().map(|named| server.keys(named.database).0).sum();
+            let goes = if road == Road::InPlace { share_of_memory(&server, live) } else { 0 };
+            let limit = server.memory_limit();
+            if limit > 0 {
+                let free = limit.saturating_sub(server.number("used_memory")).saturating_sub(margin(limit));
+                share("bytes of memory at", need.memory.saturating_sub(goes), free);
+            }
+            if road == Road::SideCopy {
+                let free = self.free_databases(context, at, &mut connection)?.len();
+                share("empty databases at", at.databases.len() as u64, free as u64);
+            }
+            if server.number("aof_enabled") == 1
+                && let Some(volume) = self.sees_volume(at, &mut connection, &server)?.and_then(|seen| self.volume(context, &seen))
+            {
+                share("bytes on the volume of", need.commands(), volume.free.saturating_sub(margin(volume.size)));
+            }
+        }
+        Ok(shares)
     }
 
     /// The volume of the server's files.

@@ -13,6 +13,7 @@ use plan::{Error, Queues, Result};
 use threescale::queues::Fate;
 
 use super::claim::{finish, prepare};
+use super::functions::tell_further;
 use super::hold;
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
@@ -47,6 +48,7 @@ impl RedisStore {
         let functions = functions(snapshot, &kept.evidence)?;
         self.check_known(context, placed)?;
         let marks = self.marks(context, placed);
+        let is_back = placed.road == Road::InPlace && placed.is_put_back(kept);
         // All are marked before the first gets its first key, and none is whole before all are.
         for ((at, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             spots.iter().try_for_each(|spot| prepare(&mut connection, at, &marks, spot))?;
@@ -63,6 +65,9 @@ impl RedisStore {
             let held = self.held(&mut connection, placed, records)?;
             finish(&mut connection, &marks, records, &functions, server, context)?;
             hold::let_go(&mut connection, at, held)?;
+            if is_back && server.at_least(7, 0) {
+                tell_further(&mut connection, &functions, context)?;
+            }
             settle_writes(&mut connection, server)?;
         }
         Ok(())

@@ -3,13 +3,15 @@
 //!
 //! Databases on several servers cannot be swapped at once: from before the first to after the last the live ones carry the mark `half-loaded`.
 
-use plan::ports::{Context, Road, Undone};
+use plan::ports::{Context, Event, Road, Undone};
 use plan::{Error, Result};
 
+use super::counted;
 use super::file_road;
 use super::full;
 use super::functions::{load_staged_functions, loaded_functions, unload_functions};
-use super::mark::{HALF, Holds, MARK, Mark, Marks, Role, Seen, read};
+use super::later;
+use super::mark::{HALF, Holds, MARK, Marks, Role};
 use super::place::{Method, Placed, Spot, foreign};
 use super::transaction::{Commands, command, is_full, settle_writes, transaction};
 use super::{RedisStore, ServerAt, hold};
@@ -107,11 +109,21 @@ impl RedisStore {
         if states.iter().all(nothing) {
             return Ok(Undone::NothingThere);
         }
+        // Where none is swapped, there is nothing to take back from one that came back empty.
+        let is_swapped = states.iter().any(|state| state.holds == Holds::Previous);
         for state in &mut states {
             match &state.holds {
+                Holds::Nothing | Holds::Others(_) if !is_swapped => {
+                    let text = format!(
+                        "{} has lost the staged copy of run {}: it was restarted without its data, or somebody emptied it. Look at what is live there",
+                        state.at.address.endpoint(),
+                        placed.run
+                    );
+                    context.watch.see(Event::Warning(&text));
+                }
                 Holds::Nothing | Holds::Others(_) => return Err(gone(state.at, placed)),
                 Holds::Foreign => return Err(foreign(state.at, state.side(), &Holds::Foreign)),
-                Holds::Previous => check_newest(state, &marks)?,
+                Holds::Previous => later::check_newest(state, &marks)?,
                 Holds::Claimed | Holds::Loading | Holds::Loaded => {}
             }
         }
@@ -125,18 +137,22 @@ impl RedisStore {
                 }
             }
         }
+        let mut since = Vec::new();
         for state in &mut states {
             if state.holds == Holds::Previous {
+                since.extend(counted::since(state, &marks)?);
                 match state.swap(&marks, Role::Staged, several) {
                     Err(error) if is_full(&error) => full::swap_back(context, state, &marks, placed)?,
                     swapped => swapped?,
                 }
             }
-            if state.server.at_least(7, 0) {
+            if state.server.at_least(7, 0) && !nothing(state) {
                 unload_functions(&mut state.connection, placed, state.spots, context)?;
             }
         }
+        states.iter_mut().try_for_each(|state| later::not_replaced_any_more(state, &marks))?;
         settle(&mut states, &marks)?;
+        since.iter().for_each(|text| context.watch.see(Event::Warning(text)));
         Ok(Undone::PreviousIsLive)
     }
 }
@@ -153,7 +169,14 @@ impl State<'_> {
         let mut commands = Commands::new();
         for spot in self.spots {
             let Some(side) = spot.side else { continue };
-            let order = if after == Role::Previous { newest(&mut self.connection, &self.server, marks, spot)? + 1 } else { 0 };
+            let mark = if after == Role::Previous {
+                let kept = later::kept_by_others(&mut self.connection, &self.server, marks, spot)?;
+                let order = kept.iter().map(|(_, mark)| mark.order).max().unwrap_or(0) + 1;
+                commands.extend(later::replaced(&mut self.connection, marks, &kept)?);
+                marks.previous(spot, order, counted::at_cut_over(&mut self.connection, marks, spot.live, side)?)?
+            } else {
+                marks.text(spot, after)?
+            };
             marks.watch(&mut self.connection, side)?;
             let now = marks.holds(&mut self.connection, spot, side)?;
             if now != self.holds {
@@ -169,10 +192,10 @@ impl State<'_> {
                 commands.extend([command(&["SELECT", &live]), command(&["DEL", HALF]), command(&["SELECT", &side])]);
             }
             commands.push(command(&["SWAPDB", &live, &side]));
-            commands.push(command(&["SET", MARK, &marks.text(spot, after, order)?]));
+            commands.push(command(&["SET", MARK, &mark]));
             if several {
                 commands.push(command(&["SELECT", &live]));
-                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping, 0)?]));
+                commands.push(command(&["SET", HALF, &marks.text(spot, Role::Swapping)?]));
             }
         }
         transaction(&mut self.connection, &commands)
@@ -206,46 +229,11 @@ fn gone(at: &ServerAt, placed: &Placed) -> Error {
     )
 }
 
-/// The highest order among the previous data that other runs keep of the same live database.
-fn newest(connection: &mut Connection, server: &Server, marks: &Marks<'_>, spot: &Spot) -> Result<u64> {
-    Ok(kept_by_others(connection, server, marks, spot)?.iter().map(|mark| mark.order).max().unwrap_or(0))
-}
-
-fn kept_by_others(connection: &mut Connection, server: &Server, marks: &Marks<'_>, spot: &Spot) -> Result<Vec<Mark>> {
-    let mut kept = Vec::new();
-    for database in (0..1024).filter(|database| server.keys(*database).0 > 0) {
-        connection.select(database)?;
-        if let Ok(Seen::Mark(mark)) = read(connection, MARK)
-            && (mark.role, mark.data_set, mark.live) == (Role::Previous, marks.data_set, spot.live)
-            && mark.run != marks.placed.run
-        {
-            kept.push(*mark);
-        }
-    }
-    Ok(kept)
-}
-
-/// What another run has replaced since is not taken away from under it: its own undo would then put back what this one restored.
-fn check_newest(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
-    for spot in state.spots {
-        let Some(side) = spot.side else { continue };
-        state.connection.select(side)?;
-        let Seen::Mark(own) = read(&mut state.connection, MARK)? else { continue };
-        let others = kept_by_others(&mut state.connection, &state.server, marks, spot)?;
-        if let Some(later) = others.into_iter().find(|mark| mark.order > own.order) {
-            let (run, later) = (&marks.placed.run, &later.run);
-            return Err(Error::needs_person(format!("run {later} has replaced {} since run {run} did", spot.name))
-                .hint(format!("Undo that one first (`undo {later}`), then this one; or settle it. Nothing was touched.")));
-        }
-    }
-    Ok(())
-}
-
 /// Of several servers not all are swapped: whoever reads the live data sees that.
 fn mark_half(state: &mut State<'_>, marks: &Marks<'_>) -> Result<()> {
     for spot in state.spots {
         super::claim::refuse_others(&mut state.connection, state.at, marks, spot)?;
-        let mark = marks.text(spot, Role::Swapping, 0)?;
+        let mark = marks.text(spot, Role::Swapping)?;
         state.connection.call(&[b"SET", HALF.as_bytes(), mark.as_bytes()])?;
     }
     Ok(())

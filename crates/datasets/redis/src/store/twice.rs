@@ -10,7 +10,7 @@ use super::RedisStore;
 use crate::server::Server;
 
 /// By what a server, and the data that it shares with its master and all replicas of that, are known as long as they run (`INFO`: `run_id`, `master_replid`).
-fn known_by(server: &Server) -> impl Iterator<Item = String> {
+pub(crate) fn known_by(server: &Server) -> impl Iterator<Item = String> {
     let of = |kind: &str, field: &str| {
         let id = server.field(field);
         // A server that never had a replica may say nothing but zeros.

@@ -248,6 +248,8 @@ fn a_dump_of_a_newer_redis_is_refused_before_anything_is_touched() {
         problems.into_iter().filter(|problem| problem.severity == Severity::Blocks).map(|problem| problem.text).collect::<Vec<_>>()
     };
     assert_eq!(blocks(&set), Vec::<String>::new());
+    // As sets of earlier versions tell it.
+    set.kept.evidence.facts.retain(|name, _| !name.starts_with("rdb-version."));
     for version in ["11", "12", "80", "nonsense"] {
         set.kept.evidence.facts.insert("rdb-version".to_owned(), version.to_owned());
         assert!(blocks(&set).iter().any(|text| text.contains("cannot load")), "{version}");

@@ -5,21 +5,22 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use lab::{Redis, RedisKind};
 use plan::ports::{Context, DataSet, Ended, Input, Place, Process, Program, Remote, Road, Severity, Snapshot};
 use plan::{Class, Error, Result};
 
 use super::scene::*;
-use crate::connection::{Crash, Reply};
+use crate::connection::Crash;
 use crate::{FileRoad, Options, RedisStore};
 use plan::Queues;
 
 /// Runs programs of this machine as if they were in the server's container.
 #[derive(Default)]
-struct LocalRemote {
+pub(super) struct LocalRemote {
     input_breaks: AtomicBool,
+    /// A folder with programs that are found before the real ones.
+    pub(super) shims: Mutex<Option<PathBuf>>,
 }
 
 impl Remote for LocalRemote {
@@ -31,6 +32,9 @@ impl Remote for LocalRemote {
         let mut command = Command::new(&program.command[0]);
         command.args(&program.command[1..]).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(if program.takes_input { Stdio::piped() } else { Stdio::null() });
+        if let Some(shims) = &*self.shims.lock().unwrap() {
+            command.env("PATH", format!("{}:{}", shims.display(), std::env::var("PATH").unwrap()));
+        }
         Ok(Box::new(Local(command.spawn().unwrap(), self.input_breaks.load(Ordering::SeqCst))))
     }
 }
@@ -79,21 +83,21 @@ impl Input for Way {
 }
 
 /// A server in a container.
-struct Pod {
-    server: Arc<Mutex<Redis>>,
-    remote: Arc<LocalRemote>,
+pub(super) struct Pod {
+    pub(super) server: Arc<Mutex<Redis>>,
+    pub(super) remote: Arc<LocalRemote>,
     /// Restarts fail while this is set.
-    stuck: Arc<AtomicBool>,
+    pub(super) stuck: Arc<AtomicBool>,
     options: Options,
     folder: PathBuf,
 }
 
 const NO_RESTORE: [&str; 9] = ["--rename-command", "RESTORE", "", "--rename-command", "SWAPDB", "", "--rename-command", "MOVE", ""];
-const AOF: [&str; 2] = ["--appendonly", "yes"];
-const SAVES: [&str; 2] = ["--save", "900 1 300 10"];
+pub(super) const AOF: [&str; 2] = ["--appendonly", "yes"];
+pub(super) const SAVES: [&str; 2] = ["--save", "900 1 300 10"];
 
 impl Pod {
-    fn start(kind: RedisKind, options: &[&[&str]]) -> Self {
+    pub(super) fn start(kind: RedisKind, options: &[&[&str]]) -> Self {
         let server = Redis::start_kind(kind, &[NO_RESTORE.as_slice(), &options.concat()].concat()).unwrap();
         let folder = server.folder().join("data");
         let (server, remote, stuck) = (Arc::new(Mutex::new(server)), Arc::new(LocalRemote::default()), Arc::new(AtomicBool::new(false)));
@@ -114,25 +118,19 @@ impl Pod {
         Self { server, remote, stuck, options: Options { file_road: Some(road), ..Options::default() }, folder }
     }
 
-    fn store(&self) -> RedisStore {
+    pub(super) fn store(&self) -> RedisStore {
         store_with(&self.server.lock().unwrap(), self.options.clone())
     }
 
-    fn say(&self, database: u32, words: &str) -> crate::connection::Reply {
+    pub(super) fn say(&self, database: u32, words: &str) -> crate::connection::Reply {
         say(&mut connect(&self.server.lock().unwrap(), database), words)
     }
 
-    /// Saves; waits for a save that goes on by itself.
-    fn save(&self) {
-        let mut connection = connect(&self.server.lock().unwrap(), 0);
-        let limit = Instant::now() + Duration::from_secs(30);
-        while let Reply::Error(text) = connection.ask(&[b"SAVE"]).unwrap() {
-            assert!(text.contains("in progress") && Instant::now() < limit, "{text}");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+    pub(super) fn save(&self) {
+        save(&self.server.lock().unwrap());
     }
 
-    fn digest(&self) -> String {
+    pub(super) fn digest(&self) -> String {
         digest(&self.server.lock().unwrap())
     }
 
@@ -154,13 +152,13 @@ impl Pod {
     }
 
     /// What this program has left in the data folder.
-    fn leftovers(&self) -> Vec<String> {
+    pub(super) fn leftovers(&self) -> Vec<String> {
         let names = std::fs::read_dir(&self.folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with("threescale-backup")).collect()
     }
 }
 
-fn load(store: &RedisStore, set: &Set, place: &Place, run: &str) -> Result<()> {
+pub(super) fn load(store: &RedisStore, set: &Set, place: &Place, run: &str) -> Result<()> {
     store.stage(&context(run), place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept)
 }
 

@@ -231,3 +231,20 @@ fn a_pull_that_the_server_ends_says_by_which_setting() {
 fn cluster(kind: RedisKind) -> Redis {
     (0..10).find_map(|_| Redis::start_kind(kind, &["--cluster-enabled", "yes"]).ok()).unwrap()
 }
+
+#[test]
+fn the_longest_values_and_how_long_the_server_stands_still_are_told_in_the_plan() {
+    let server = Redis::start(&[]).unwrap();
+    let script = "for n = 1, 200000 do redis.call('SADD', 'long one', 'member' .. n) end redis.call('SADD', 'short', 'x')";
+    assert!(server.client().args(["EVAL", script, "0"]).output().unwrap().status.success());
+    let store = store(&server);
+    let set = backup(&store).unwrap();
+    let told = |road| {
+        let problems = store.fits(&context("r"), &set.kept, road).unwrap();
+        problems.into_iter().filter(|problem| problem.text.contains("stands still")).collect::<Vec<_>>()
+    };
+    let beside = told(Road::SideCopy);
+    assert!(beside.len() == 1 && beside[0].severity == Severity::Note, "{beside:?}");
+    assert!(beside[0].text.contains("\"long one\" of storage (200000 elements") && !beside[0].text.contains("short"), "{beside:?}");
+    assert_eq!(told(Road::InPlace), [], "the writers are stopped");
+}

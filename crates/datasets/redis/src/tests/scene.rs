@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lab::Redis;
@@ -44,6 +44,16 @@ pub(crate) fn connect(server: &Redis, database: u32) -> Connection {
 pub(crate) fn say(connection: &mut Connection, words: &str) -> Reply {
     let words: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
     connection.call(&words).unwrap()
+}
+
+/// Saves; waits for a save that goes on by itself.
+pub(crate) fn save(server: &Redis) {
+    let mut connection = connect(server, 0);
+    let limit = Instant::now() + Duration::from_secs(30);
+    while let Reply::Error(text) = connection.ask(&[b"SAVE"]).unwrap() {
+        assert!(text.contains("in progress") && Instant::now() < limit, "{text}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 pub(crate) fn digest(server: &Redis) -> String {
