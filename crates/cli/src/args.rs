@@ -170,12 +170,17 @@ pub(crate) enum Command {
     Settle(OfRun),
     /// End a run as it is, whatever its state; says what stays where
     Abandon(Abandon),
+    /// What 3scale does not do by itself after a restore (billing, deletions, reports): show it, hold it longer, or let it go
+    #[command(subcommand)]
+    Hold(HoldCommand),
     /// List the runs, and what they still keep
     Runs,
     /// Stage and prove a set in throw-away servers; the live installation is not touched
     Rehearse(Rehearse),
     /// Write a data set of a set as plain files, for use without this program
     Export(Export),
+    /// Count what a set holds in Redis: by class of key, service, type and class of job; keys that nobody knows are named
+    Inspect(Inspect),
     /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
     Forget(Forget),
     /// Keep a set whatever the retention policy says
@@ -202,9 +207,14 @@ impl Command {
     /// Whether it is about sets, of this installation or another.
     const fn is_about_sets(&self) -> bool {
         match self {
-            Self::List(_) | Self::Show(_) | Self::Plan(_) | Self::Restore(_) | Self::Rehearse(_) | Self::Export(_) | Self::Forget(_) => {
-                true
-            }
+            Self::List(_)
+            | Self::Show(_)
+            | Self::Plan(_)
+            | Self::Restore(_)
+            | Self::Rehearse(_)
+            | Self::Export(_)
+            | Self::Inspect(_)
+            | Self::Forget(_) => true,
             Self::Init
             | Self::Backup(_)
             | Self::Check(_)
@@ -216,6 +226,7 @@ impl Command {
             | Self::Settle(_)
             | Self::Abandon(_)
             | Self::Runs
+            | Self::Hold(_)
             | Self::Doctor
             | Self::Config(_)
             | Self::Demo(_)

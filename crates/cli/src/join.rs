@@ -219,19 +219,19 @@ pub(crate) fn selected(installation: &dyn Installation, only: &[DataSetName]) ->
 pub(crate) fn data_sets(
     installation: &dyn Installation,
     names: &[DataSetName],
-    policies: Policies,
+    policies: &Policies,
 ) -> Result<BTreeMap<DataSetName, Arc<dyn DataSet>>> {
-    names.iter().map(|name| Ok((*name, data_set(installation, *name, policies)?))).collect()
+    names.iter().map(|name| Ok((*name, data_set(installation, *name, policies.clone())?))).collect()
 }
 
 /// A data set that knows those with which it may share a server: whichever are wanted this time, their databases are live.
 pub(crate) fn data_set(installation: &dyn Installation, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
     const MAY_SHARE: [DataSetName; 2] = [DataSetName::BackendRedis, DataSetName::SystemRedis];
-    let store = installation.data_set(name, policies)?;
+    let store = installation.data_set(name, policies.clone())?;
     let there = installation.names();
     for other in MAY_SHARE.into_iter().filter(|other| MAY_SHARE.contains(&name) && *other != name && there.contains(other)) {
         // One that cannot be made is told where it is looked at.
-        if let Ok(other) = installation.data_set(other, policies) {
+        if let Ok(other) = installation.data_set(other, policies.clone()) {
             store.spare(other);
         }
     }

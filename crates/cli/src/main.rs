@@ -3,6 +3,8 @@
 mod app;
 mod args;
 mod away;
+mod care;
+mod clock;
 mod commands;
 mod config;
 mod in_the_way;
@@ -10,6 +12,7 @@ mod join;
 mod journals;
 mod locks;
 mod output;
+mod queues;
 mod whose;
 mod writers;
 
@@ -71,6 +74,8 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Runs => commands::runs(app),
         Command::Rehearse(args) => commands::rehearse(app, args),
         Command::Export(args) => commands::export(app, args),
+        Command::Hold(command) => commands::hold(app, command),
+        Command::Inspect(args) => commands::inspect(app, args),
         Command::Forget(args) => commands::forget(app, args),
         Command::Protect(args) => commands::protect(app, args),
         Command::Unprotect(args) => commands::unprotect(app, args),
@@ -114,9 +119,10 @@ fn heard(level: LevelFilter) -> Targets {
 }
 
 /// Our own crates, by the names that a log line has.
-const OURS: [&str; 14] = [
+const OURS: [&str; 15] = [
     "threescale_backup",
     "plan",
+    "threescale",
     "beneath",
     "children",
     "tls",

@@ -12,7 +12,7 @@ use crate::step::{Action, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.0";
+pub const FORMAT: &str = "3.1";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -285,6 +285,9 @@ impl Run {
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
+            | Action::NoteIds { .. }
+            | Action::KeepIdsAhead { .. }
+            | Action::HoldClock { .. }
             | Action::StartWriters { .. }
             | Action::Synchronise { .. }
             | Action::RestartReaders { .. }
@@ -347,6 +350,8 @@ impl Run {
             Action::StopWriters { noted } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()
             }
+            // The plan says which ticks they are.
+            Action::HoldClock { .. } => true,
             Action::Dump { .. }
             | Action::WriteManifest
             | Action::RestartReaders { .. }
@@ -354,6 +359,8 @@ impl Run {
             | Action::Prove { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
+            | Action::NoteIds { .. }
+            | Action::KeepIdsAhead { .. }
             | Action::Synchronise { .. } => false,
         }
     }

@@ -31,4 +31,4 @@ pub use error::{Class, Error, Result};
 pub use installation::InstallationId;
 pub use planned::{ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
 pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};
-pub use restore_plan::{Around, Target, WritersAre, plan_rehearsal, plan_restore};
+pub use restore_plan::{Around, Care, Hold, IdsAhead, Target, WritersAre, plan_rehearsal, plan_restore};

@@ -23,14 +23,18 @@ pub enum Purpose {
 }
 
 /// What becomes of job queues in a restore.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Queues {
     /// They are left out: a job that has been done must not be done again (facts 5: cards are charged, mails sent).
     #[default]
     Drop,
+    /// Jobs go back that may be done twice, and neither bill, nor mail, nor delete.
+    Safe,
     /// They go back as they were: whoever restores answers for jobs that run twice.
     Keep,
+    /// Jobs of these classes go back: whoever restores answers for them.
+    Only(Vec<String>),
 }
 
 /// Which Kubernetes objects a restore writes.
@@ -47,7 +51,7 @@ pub enum ObjectsPolicy {
 }
 
 /// What the operator chose for a restore. Part of the plan, so that `resume` and `undo` obey it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policies {
     /// Job queues.
     pub queues: Queues,
@@ -120,6 +124,21 @@ impl Plan {
     pub fn newest_migration(&self) -> Option<&str> {
         let found = &self.data_sets.get(&DataSetName::SystemDatabase)?.findings;
         found.facts.iter().find(|(name, _)| name == release::SCHEMA).map(|(_, version)| version.as_str())
+    }
+
+    /// The data sets that its steps need: those of the plan, and those in which something is set right beside them.
+    #[must_use]
+    pub fn stores(&self) -> Vec<DataSetName> {
+        let mut stores: Vec<_> = self.data_sets.keys().copied().collect();
+        for step in &self.steps {
+            stores.extend(step.action.data_set());
+            if let Action::KeepIdsAhead { pending_deletion: Some(_), .. } = &step.action {
+                stores.push(DataSetName::SystemDatabase);
+            }
+        }
+        stores.sort();
+        stores.dedup();
+        stores
     }
 
     /// All problems with the data set they are about.

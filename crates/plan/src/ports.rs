@@ -3,6 +3,7 @@
 mod data_set;
 mod kind;
 mod leftover;
+mod live;
 mod mark;
 mod objects;
 mod part;
@@ -16,6 +17,7 @@ mod writers;
 pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
+pub use live::{LiveKey, LiveKeys, LiveRows, Members};
 pub use mark::{Mark, MarkRole};
 pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part, Reused};

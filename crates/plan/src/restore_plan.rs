@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::ids::{DataSetName, RunId, SetId};
 use crate::manifest::KeptDataSet;
 use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
-use crate::ports::{Findings, Problem, Road, Severity, SyncTask};
-use crate::step::{Action, StepId};
+use crate::ports::{Findings, LiveKey, Members, Problem, Road, Severity, SyncTask};
+use crate::step::{Action, IdCounter, StepId};
 use crate::writers;
 
 /// What was found about one data set that is to go back.
@@ -46,13 +46,46 @@ pub struct Around {
     pub policies: Policies,
     /// Workloads beside the writers that read objects which are overwritten.
     pub readers: Vec<String>,
+    /// What a restore sets right beside what it loads.
+    pub care: Care,
+}
+
+/// What a restore sets right beside what it loads. Nothing by default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Care {
+    /// Counters of ids that must not rewind, and what is to be deleted and is not when System has it.
+    pub ids: Option<IdsAhead>,
+    /// The ticks that must not strike, and what is said of them.
+    pub hold: Option<Hold>,
+}
+
+/// What [`Action::NoteIds`] and [`Action::KeepIdsAhead`] need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdsAhead {
+    /// The data set that has them.
+    pub data_set: DataSetName,
+    /// The counters.
+    pub counters: Vec<IdCounter>,
+    /// As in [`Action::KeepIdsAhead`].
+    pub pending_deletion: Option<(LiveKey, String)>,
+}
+
+/// What [`Action::HoldClock`] needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The data set that has them.
+    pub data_set: DataSetName,
+    /// The ticks of each job.
+    pub ticks: Vec<Members>,
+    /// What is said of them.
+    pub reason: String,
 }
 
 impl Around {
     /// Nothing can be made anew, and the operator chose nothing.
     #[must_use]
     pub fn just(writers: WritersAre) -> Self {
-        Self { writers, offers: Vec::new(), policies: Policies::default(), readers: Vec::new() }
+        Self { writers, offers: Vec::new(), policies: Policies::default(), readers: Vec::new(), care: Care::default() }
     }
 }
 
@@ -90,6 +123,12 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         let reason = format!("all is proven; from here the installation does not serve{how}");
         last = vec![steps.add(Action::StopWriters { noted }, vec![noted], reason)];
     }
+    let ids = around.care.ids.clone().map(|IdsAhead { data_set, counters, pending_deletion }| {
+        let note = Action::NoteIds { data_set, counters };
+        let noted = steps.add(note, std::mem::take(&mut last), "no id is given twice: what is live counts too");
+        last.push(noted);
+        (data_set, pending_deletion, noted)
+    });
     // Where there is no live data, there is nothing to take a copy of.
     let replaces = |target: &Target| target.road == Road::InPlace && !target.findings.is_gone;
     let in_place: Vec<_> = targets.iter().filter(|(_, target)| replaces(target)).map(|(name, _)| *name).collect();
@@ -99,6 +138,13 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     }
     for (name, target) in &targets {
         last = vec![cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last)];
+    }
+    if let Some((data_set, pending_deletion, noted)) = ids {
+        let reason = "behind System's rows, new events would be taken for old ones; what System has is not deleted at night";
+        last = vec![steps.add(Action::KeepIdsAhead { data_set, noted, pending_deletion }, with(last, noted), reason)];
+    }
+    if let Some(Hold { data_set, ticks, reason }) = around.care.hold.clone() {
+        last = vec![steps.add(Action::HoldClock { data_set, ticks }, last, reason)];
     }
     let mut problems = writers_problems(writers);
     if let Some(noted) = noted {
@@ -143,11 +189,18 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         from: None,
         left_out: BTreeMap::new(),
         absent: Vec::new(),
-        policies: around.policies,
+        policies: around.policies.clone(),
         data_sets,
         problems,
         steps: steps.into_vec(),
     }
+}
+
+fn with(mut needs: Vec<StepId>, also: StepId) -> Vec<StepId> {
+    if !needs.contains(&also) {
+        needs.push(also);
+    }
+    needs
 }
 
 /// What the backup said of the server that it was taken from. Whether this server refuses it is asked of this server.

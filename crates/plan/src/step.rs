@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::KeptDataSet;
-use crate::ports::{Noted, Place, Road, SyncTask, WriterGroup};
+use crate::ports::{LiveKey, Members, Noted, Place, Road, SyncTask, WriterGroup};
 
 /// A step's number in its plan, counted from 1 as people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -77,6 +77,31 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Note the counters of ids that are live, before they are replaced. Changes nothing.
+    NoteIds {
+        /// The data set that has them.
+        data_set: DataSetName,
+        /// The counters.
+        counters: Vec<IdCounter>,
+    },
+    /// Raise counters of ids to what was noted and to what System's rows have had, and keep what is in System from being deleted. Taken up: raised again, which
+    /// is harmless. Not taken back: an id that was given is not given again.
+    KeepIdsAhead {
+        /// The data set that has them.
+        data_set: DataSetName,
+        /// The step that noted them.
+        noted: StepId,
+        /// The set of what is to be deleted, and the table of System whose rows are not. Absent where System's database cannot be asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pending_deletion: Option<(LiveKey, String)>,
+    },
+    /// Put the ticks of jobs that the clock starts where they count as done. Taken up: put there again. Undone: they are removed.
+    HoldClock {
+        /// The data set that has them.
+        data_set: DataSetName,
+        /// The ticks of each job.
+        ticks: Vec<Members>,
+    },
     /// Start writers as they were noted. Taken up: started again, which is harmless.
     StartWriters {
         /// The step that noted them.
@@ -110,7 +135,10 @@ impl Action {
             | Self::Reserve { data_set, .. }
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
-            | Self::CutOver { data_set, .. } => Some(*data_set),
+            | Self::CutOver { data_set, .. }
+            | Self::NoteIds { data_set, .. }
+            | Self::KeepIdsAhead { data_set, .. }
+            | Self::HoldClock { data_set, .. } => Some(*data_set),
             Self::WriteManifest
             | Self::NoteWriters { .. }
             | Self::StopWriters { .. }
@@ -138,6 +166,9 @@ impl fmt::Display for Action {
                 write!(f, "take a safety copy of {}", names.join(", "))
             }
             Self::CutOver { data_set, .. } => write!(f, "cut over {data_set}"),
+            Self::NoteIds { .. } => f.write_str("note the counters of ids"),
+            Self::KeepIdsAhead { .. } => f.write_str("keep the counters of ids ahead"),
+            Self::HoldClock { .. } => f.write_str("hold the clock"),
             Self::StartWriters { groups, .. } if groups.len() == WriterGroup::ALL.len() => f.write_str("start the writers"),
             Self::StartWriters { groups, .. } => {
                 let names: Vec<_> = groups.iter().map(|group| group.as_str()).collect();
@@ -148,6 +179,17 @@ impl fmt::Display for Action {
             Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
         }
     }
+}
+
+/// A counter from which ids are given, and where they end up in System.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdCounter {
+    /// The counter.
+    pub of: LiveKey,
+    /// The table that has its ids.
+    pub table: String,
+    /// The column.
+    pub column: String,
 }
 
 /// A step of a plan.
@@ -190,6 +232,14 @@ pub enum Output {
         place: Place,
         /// The snapshot that goes there.
         snapshot: SnapshotId,
+    },
+    /// Counters of ids were noted, or raised.
+    Ids {
+        /// Each counter with its number, and the table that has its ids.
+        counters: Vec<(IdCounter, u64)>,
+        /// How many members were taken out of what is to be deleted.
+        #[serde(default)]
+        kept: u64,
     },
     /// What was read back equals the set.
     Proven {

@@ -188,7 +188,13 @@ fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
 fn copies_are_made_anew_when_those_are_up_that_they_need() {
     let targets = |names: &[DataSetName]| names.iter().map(|name| (*name, target(Road::SideCopy))).collect();
     let policies = Policies { queues: Queues::Keep, ..Policies::default() };
-    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies, readers: Vec::new() };
+    let around = Around {
+        writers: WritersAre::Ours,
+        offers: SyncTask::ALL.to_vec(),
+        policies: policies.clone(),
+        readers: Vec::new(),
+        care: plan::Care::default(),
+    };
     let plan_of = |names: &[DataSetName]| plan_restore(RunId("r".into()), SetId("s".into()), targets(names), &around);
     let after_cut = |plan: &Plan| -> Vec<String> {
         let last = plan.steps.iter().rposition(|step| matches!(step.action, Action::CutOver { .. })).unwrap();
@@ -244,7 +250,13 @@ fn what_the_backup_said_is_told_and_whether_it_is_refused_is_this_servers_to_say
 fn who_reads_what_is_overwritten_starts_again_when_all_serve() {
     let policies = Policies { objects: ObjectsPolicy::Overwrite, ..Policies::default() };
     let readers = vec!["apicast-staging".to_owned(), "apicast-production".to_owned()];
-    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies, readers: readers.clone() };
+    let around = Around {
+        writers: WritersAre::Ours,
+        offers: SyncTask::ALL.to_vec(),
+        policies,
+        readers: readers.clone(),
+        care: plan::Care::default(),
+    };
     let restart = |plan: &Plan| plan.steps.iter().position(|step| step.action == Action::RestartReaders { readers: readers.clone() });
     let of = |names: &[DataSetName]| {
         let targets = names.iter().map(|name| (*name, target(Road::SideCopy))).collect();

@@ -15,6 +15,7 @@ use plan::ports::{
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};
 
+use crate::setting_right;
 use crate::views::Views;
 
 /// Everything that a run calls.
@@ -96,6 +97,14 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             let place = place_of(run, *reserved)?;
             let store = hands.data_set(*data_set)?;
             hands.watched(*data_set, Verb::CutOver, None, || store.cut_over(&hands.context, place))?;
+            Ok(Output::Done)
+        }
+        Action::NoteIds { data_set, counters } => setting_right::note_ids(hands, *data_set, counters),
+        Action::KeepIdsAhead { data_set, noted, pending_deletion } => {
+            setting_right::keep_ids_ahead(hands, run, *data_set, *noted, pending_deletion.as_ref())
+        }
+        Action::HoldClock { data_set, ticks } => {
+            setting_right::hold_clock(hands, *data_set, ticks)?;
             Ok(Output::Done)
         }
         Action::StartWriters { noted, groups } => {

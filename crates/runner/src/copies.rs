@@ -32,6 +32,9 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::Prove { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
+        | Action::NoteIds { .. }
+        | Action::KeepIdsAhead { .. }
+        | Action::HoldClock { .. }
         | Action::StartWriters { .. }
         | Action::Synchronise { .. }
         | Action::RestartReaders { .. }

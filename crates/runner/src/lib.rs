@@ -12,6 +12,7 @@ mod needs;
 mod proofs;
 mod report;
 mod running;
+mod setting_right;
 mod state;
 mod stores;
 mod taking_back;

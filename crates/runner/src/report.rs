@@ -67,6 +67,9 @@ impl Report {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::NoteWriters { .. }
+            | Action::NoteIds { .. }
+            | Action::KeepIdsAhead { .. }
+            | Action::HoldClock { .. }
             | Action::Synchronise { .. }
             | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,

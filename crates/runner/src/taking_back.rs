@@ -14,6 +14,7 @@ use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
+use crate::setting_right;
 use crate::stores::{check_stores, check_that_a_store_knows};
 
 /// How a step is taken back.
@@ -31,6 +32,8 @@ enum WayBack {
     RemoveStaged(DataSetName, StepId),
     /// What was claimed and not used is given back.
     Release(DataSetName),
+    /// The ticks that the step held strike again.
+    LetClockGo(StepId),
 }
 
 /// `None`: there is nothing to take back.
@@ -42,7 +45,11 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
-        Action::Dump { .. }
+        Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
+        // An id that was given is not given again, whatever is live.
+        Action::NoteIds { .. }
+        | Action::KeepIdsAhead { .. }
+        | Action::Dump { .. }
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
@@ -145,7 +152,7 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
             // What is still there is in the place.
             WayBack::Release(data_set) => !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) => true,
+            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::LetClockGo(_) => true,
         }
     }
 
@@ -159,6 +166,7 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
+            WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use plan::ids::DataSetName;
 use plan::{ObjectsPolicy, Policies, Queues};
 
@@ -86,9 +87,16 @@ pub(crate) struct PlanArgs {
     /// The writers are stopped already
     #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
     pub writers_are_stopped: bool,
-    /// Job queues: leave them out, or put them back. A job that was done since would be done again: cards charged, mails sent
-    #[arg(long, value_enum, default_value_t = QueuesChoice::Drop, env = "THREESCALE_BACKUP_QUEUES")]
-    pub queues: QueuesChoice,
+    /// Jobs that wait: `drop` them, put back those that may be done twice (`safe`), all (`keep`), or those of some classes (`only=CLASS,…`). A job that was done since
+    /// would be done again: cards charged, mails sent
+    #[arg(long, value_name = "drop|safe|keep|only=CLASS,…", value_parser = queues, default_value = "drop", env = "THREESCALE_BACKUP_QUEUES")]
+    pub queues: Queues,
+    /// How long 3scale neither bills, nor deletes, nor sends reports by itself after a restore of the system database: 36h, 7d, 2w
+    #[arg(long, value_name = "TIME", value_parser = hold_for, default_value = "7d", env = "THREESCALE_BACKUP_HOLD_FOR")]
+    pub hold_for: SignedDuration,
+    /// Let 3scale's clock strike: by a restored database it bills, deletes and sends at its next tick
+    #[arg(long, env = "THREESCALE_BACKUP_NO_HOLD")]
+    pub no_hold: bool,
     /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
     #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
     pub objects: ObjectsChoice,
@@ -99,12 +107,9 @@ pub(crate) struct PlanArgs {
 
 impl PlanArgs {
     /// What the options choose, for the plan.
-    pub(crate) const fn policies(&self) -> Policies {
+    pub(crate) fn policies(&self) -> Policies {
         Policies {
-            queues: match self.queues {
-                QueuesChoice::Drop => Queues::Drop,
-                QueuesChoice::Keep => Queues::Keep,
-            },
+            queues: self.queues.clone(),
             objects: match self.objects {
                 ObjectsChoice::Overwrite => ObjectsPolicy::Overwrite,
                 ObjectsChoice::IntoEmpty => ObjectsPolicy::IntoEmpty,
@@ -115,12 +120,66 @@ impl PlanArgs {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum QueuesChoice {
-    /// Leave them out
-    Drop,
-    /// Put them back
-    Keep,
+/// What an operator says about job queues.
+fn queues(text: &str) -> std::result::Result<Queues, String> {
+    match text {
+        "drop" => Ok(Queues::Drop),
+        "safe" => Ok(Queues::Safe),
+        "keep" => Ok(Queues::Keep),
+        _ => match text.strip_prefix("only=").map(|names| names.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()) {
+            Some(names) if names.iter().all(|name| !name.is_empty()) => Ok(Queues::Only(names)),
+            _ => Err("write drop, safe, keep, or only= and classes of jobs separated by commas".to_owned()),
+        },
+    }
+}
+
+/// For how long the clock is held.
+fn hold_for(text: &str) -> std::result::Result<SignedDuration, String> {
+    const WAYS: &str = "write hours, days or weeks, such as 36h, 7d or 2w; 90 days at most";
+    let unit = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let hours = match unit {
+        "h" => 1,
+        "d" => 24,
+        "w" => 7 * 24,
+        _ => return Err(WAYS.to_owned()),
+    };
+    let held = number.parse().ok().and_then(|number: i64| number.checked_mul(hours)).filter(|hours| (1..=90 * 24).contains(hours));
+    held.map(SignedDuration::from_hours).ok_or_else(|| WAYS.to_owned())
+}
+
+/// What to do with the clock.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HoldCommand {
+    /// Show what is held, until when, and what it would do
+    Status,
+    /// Hold it from now on for this long
+    Extend {
+        /// The job; all when left out
+        job: Option<String>,
+        /// How long: 36h, 7d, 2w
+        #[arg(long = "for", value_name = "TIME", value_parser = hold_for, default_value = "7d", env = "THREESCALE_BACKUP_HOLD_FOR")]
+        hold_for: SignedDuration,
+    },
+    /// Let it strike at its next tick
+    Release {
+        /// The job; all when left out
+        job: Option<String>,
+        /// Go on without asking
+        #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    pub of: OfSet,
+    /// backend-redis or system-redis
+    pub data_set: DataSetName,
+    /// Name so many keys that nobody knows, and so many services
+    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -28,7 +28,7 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     let installation = app.installation_even_nothing(&config, None)?;
     let (repository, is_there) = app.repository_if_there(&config);
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let data_sets = join::data_sets(installation.as_ref(), &installation.names(), Policies::default())?;
+    let data_sets = join::data_sets(installation.as_ref(), &installation.names(), &Policies::default())?;
     let mut hands = app.hands(&config, installation.as_ref(), Arc::clone(&repository), data_sets, runner::new_run_id(), Consent::Given)?;
     hands.copies_journal &= is_there;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;

@@ -60,7 +60,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let repository = app.repository(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     let run = runner::new_run_id();
-    let data_sets = join::data_sets(installation.as_ref(), &names, Policies::default())?;
+    let data_sets = join::data_sets(installation.as_ref(), &names, &Policies::default())?;
     let kept_in = Arc::clone(&repository) as Arc<dyn Repository>;
     let mut hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;

@@ -109,7 +109,9 @@ impl<'a> Demo<'a> {
             in_place: false,
             writers_are_stopped: false,
             // All goes back, so that all can be compared with what was.
-            queues: args::QueuesChoice::Keep,
+            queues: plan::Queues::Keep,
+            hold_for: jiff::SignedDuration::from_hours(1),
+            no_hold: true,
             remove_extra: false,
             objects: args::ObjectsChoice::None,
         };

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
-use plan::manifest::{KeptDataSet, Manifest};
+use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, Problem, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
-use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Queues, Result, Target, WritersAre, plan_restore};
+use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::args;
+use crate::care;
 use crate::commands::backup::with_way_out;
 use crate::commands::runs::print_report;
 use crate::config::Config;
@@ -26,6 +27,7 @@ use crate::join::{self, Installation};
 use crate::journals;
 use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
+use crate::queues::{self, LeftOutQueue};
 use crate::whose::Wanted;
 use crate::writers::Consent;
 use together::Together;
@@ -38,20 +40,15 @@ struct PlanDocument<'a> {
     set_installation: Option<&'a InstallationId>,
     estimated_stage_ms: i64,
     estimated_space_bytes: u64,
-    /// Job queues of the set that are not loaded: database, queue, jobs.
-    queues_left_out: &'a [LeftOut],
+    /// Job queues of the set that are not loaded, or not wholly: database, queue, jobs that are left out.
+    queues_left_out: Vec<LeftOutQueue>,
+    /// The jobs of the set by queue and class, and what becomes of them.
+    jobs: &'a [queues::JobsOfClass],
+    /// Reports of traffic that were not counted when the set was taken; `null` where the set does not tell.
+    usage_in_flight: Option<u64>,
     /// Kubernetes objects of the set that are not the same here. Secrets as digests.
     objects: &'a [String],
     refused: bool,
-}
-
-/// A job queue that is not loaded.
-#[derive(Serialize)]
-struct LeftOut {
-    data_set: DataSetName,
-    database: String,
-    queue: String,
-    jobs: u64,
 }
 
 pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
@@ -155,39 +152,20 @@ struct Prepared {
     data_sets: BTreeMap<DataSetName, Arc<dyn DataSet>>,
     manifest: Manifest,
     plan: Plan,
-    queues_left_out: Vec<LeftOut>,
+    jobs: queues::Jobs,
     objects: Vec<String>,
 }
 
 impl Prepared {
     fn text(&self) -> String {
         let mut lines = vec![print_plan(&self.plan, &self.manifest)];
-        if !self.queues_left_out.is_empty() {
-            lines.push("Job queues that are left out (--queues keep loads them):".to_owned());
-            lines.extend(
-                self.queues_left_out
-                    .iter()
-                    .map(|left| format!("  {} {} {}: {}", left.data_set, left.database, left.queue, count(left.jobs))),
-            );
-        }
+        lines.extend(self.jobs.lines());
         if !self.objects.is_empty() {
             lines.push("Kubernetes objects of the set that are not the same here:".to_owned());
             lines.extend(self.objects.iter().map(|line| format!("  {line}")));
         }
         lines.join("\n")
     }
-}
-
-/// The queues of the set that a restore does not load.
-fn left_out(plan: &Plan) -> Vec<LeftOut> {
-    if plan.policies.queues == Queues::Keep {
-        return Vec::new();
-    }
-    let of = |data_set: DataSetName, kept: &KeptDataSet| {
-        let queues = redis_data_set::queues_of(&kept.evidence).into_iter().filter(|(_, _, jobs)| *jobs > 0);
-        queues.map(move |(database, queue, jobs)| LeftOut { data_set, database, queue, jobs }).collect::<Vec<_>>()
-    };
-    plan.data_sets.iter().filter_map(|(name, planned)| planned.kept.as_ref().map(|kept| of(*name, kept))).flatten().collect()
 }
 
 fn prepare(
@@ -206,7 +184,7 @@ fn prepare(
     let manifest = app.find_set_for(installation, &context, repository.as_ref(), &wanted)?.manifest;
     let names = names_in(installation, &manifest, args)?;
     let policies = args.policies();
-    let data_sets = join::data_sets(installation, &names, policies)?;
+    let mut data_sets = join::data_sets(installation, &names, &policies)?;
     let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
     let found = targets.iter().map(|(name, target)| (*name, target.findings.clone())).collect();
     let snapshot = manifest.data_sets.get(&DataSetName::KubernetesObjects).filter(|_| names.contains(&DataSetName::KubernetesObjects));
@@ -214,11 +192,13 @@ fn prepare(
     let stopped = if writers == WritersAre::Ours { names.as_slice() } else { &[] };
     let readers = match &snapshot {
         Some(snapshot) if policies.objects == ObjectsPolicy::Overwrite => {
-            installation.readers(&context, snapshot.as_ref(), policies, stopped)?
+            installation.readers(&context, snapshot.as_ref(), policies.clone(), stopped)?
         }
         _ => Vec::new(),
     };
-    let around = Around { writers, offers: installation.synchronise()?.offers(), policies, readers };
+    let set_right = care::look(installation, &context, &names, args)?;
+    let offers = installation.synchronise()?.offers();
+    let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
@@ -238,8 +218,11 @@ fn prepare(
         Some(snapshot) => installation.differences(&context, snapshot.as_ref(), policies)?,
         None => Vec::new(),
     };
-    let queues_left_out = left_out(&plan);
-    Ok(Prepared { repository, data_sets, manifest, plan, queues_left_out, objects })
+    plan.problems.extend(set_right.problems);
+    data_sets.extend(set_right.beside);
+    let jobs = queues::of_plan(&plan, repository.as_ref(), &context)?;
+    plan.problems.extend(jobs.problems());
+    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects })
 }
 
 /// The data sets to put back: those asked for, or all of the set; each must be in the set and in the installation. Objects that are not asked for by name are
@@ -306,7 +289,9 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
         set_installation: prepared.manifest.installation.as_ref(),
         estimated_stage_ms: estimated_stage_ms(&prepared.plan),
         estimated_space_bytes: estimated_space_bytes(&prepared.plan),
-        queues_left_out: &prepared.queues_left_out,
+        queues_left_out: prepared.jobs.queues_left_out(),
+        jobs: &prepared.jobs.classes,
+        usage_in_flight: prepared.jobs.usage_in_flight,
         objects: &prepared.objects,
         refused,
     })

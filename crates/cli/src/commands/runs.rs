@@ -229,7 +229,7 @@ impl Telling {
 
 /// Everything that the installation has, to be looked at only.
 fn hands_to_look(app: &App, config: &Config, installation: &dyn Installation) -> Result<Hands> {
-    let data_sets = join::data_sets(installation, &installation.names(), Policies::default())?;
+    let data_sets = join::data_sets(installation, &installation.names(), &Policies::default())?;
     let repository: Arc<dyn Repository> = app.repository(config)?;
     app.hands(config, installation, repository, data_sets, runner::new_run_id(), Consent::Given)
 }
@@ -367,12 +367,12 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
         return Err(Error::refused(format!("run {id} is {}: there is nothing to {verb}", run.describe()))
             .hint("`threescale-backup runs` lists the runs, and what can be done with each."));
     }
-    let names: Vec<DataSetName> = run.plan.data_sets.keys().copied().collect();
-    let mut data_sets = join::data_sets(installation.as_ref(), &names, run.plan.policies)?;
+    let names = run.plan.stores();
+    let mut data_sets = join::data_sets(installation.as_ref(), &names, &run.plan.policies)?;
     // What a run under this one noted of the objects goes with what this one kept.
     let objects = DataSetName::KubernetesObjects;
     if !names.contains(&objects) && state.all()?.iter().any(|(_, other)| other.as_ref().is_ok_and(Run::fills_empty)) {
-        data_sets.insert(objects, installation.data_set(objects, run.plan.policies)?);
+        data_sets.insert(objects, installation.data_set(objects, run.plan.policies.clone())?);
     }
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let mut hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;

@@ -57,7 +57,7 @@ impl World {
         let mut command = program(arguments);
         command.env("THREESCALE_BACKUP_CONFIG", self.path("config.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", self.path("state"));
         // All goes back, so that all can be compared with what was.
-        command.env("THREESCALE_BACKUP_QUEUES", "keep");
+        command.env("THREESCALE_BACKUP_QUEUES", "keep").env("THREESCALE_BACKUP_NO_HOLD", "true");
         command
     }
 

@@ -6,7 +6,7 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone};
 
 use crate::place::Schemas;
 use crate::server::Server;
@@ -82,6 +82,10 @@ impl DataSet for MysqlStore {
 
     fn lock(&self, _context: &Context) -> Result<Option<Box<dyn Held>>> {
         lock::take(self).map(Some)
+    }
+
+    fn live_rows(&self) -> Option<&dyn LiveRows> {
+        Some(self)
     }
 
     fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {

@@ -40,6 +40,7 @@ mod fits;
 mod identity;
 mod leftovers;
 mod limits;
+mod live;
 mod load;
 mod local_infile;
 mod lock;

@@ -27,6 +27,7 @@ mod identity;
 mod in_place;
 mod leftovers;
 mod limits;
+mod live;
 mod lock;
 mod long_rows;
 mod look;

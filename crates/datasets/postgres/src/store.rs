@@ -7,7 +7,9 @@ use std::time::Duration;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb,
+};
 use plan::{Class, Result};
 
 use crate::address::Address;
@@ -48,7 +50,7 @@ impl Default for Options {
 /// A PostgreSQL database as a data set.
 pub struct PostgresStore {
     name: DataSetName,
-    address: Address,
+    pub(crate) address: Address,
     cut_over_wait: Duration,
     programs: Programs,
     pub(crate) hook: Arc<Hook>,
@@ -230,6 +232,10 @@ impl DataSet for PostgresStore {
 
     fn lock(&self, context: &Context) -> Result<Option<Box<dyn Held>>> {
         lock::take(&self.address, context)
+    }
+
+    fn live_rows(&self) -> Option<&dyn LiveRows> {
+        Some(self)
     }
 
     fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {

@@ -7,7 +7,9 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Share, Snapshot, StoreKind, Undone};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+};
 
 use crate::dump::RedisDump;
 use crate::store::RedisStore;
@@ -84,6 +86,10 @@ impl DataSet for RedisStore {
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.kept_bytes_at(context, &self.placed(place)?)
+    }
+
+    fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        Some(self)
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

@@ -12,11 +12,12 @@ use std::thread::JoinHandle;
 use jiff::Timestamp;
 use plan::evidence::{Evidence, Tally};
 use plan::ports::{Context, Dump, Part, StopFlag, Verb, Verdict};
-use plan::{Error, Result};
+use plan::{Error, Queues, Result};
+use threescale::queues::Selection;
 
 use crate::connection::{Connection, Limits};
 use crate::pass::{Database, Pass, server_time_ms};
-use crate::queues::{FACT, Rules};
+use crate::queues::{FACT, IN_FLIGHT, NAMESPACE, selection};
 use crate::replication::{Asked, SETTINGS, open_view};
 use crate::server::Server;
 use crate::store::discard::share_of_memory;
@@ -150,6 +151,9 @@ impl Maker {
         let mut evidence = Evidence::default();
         let base_ms = first.now_ms / 60_000 * 60_000;
         evidence.facts.insert("expiry-base-ms".to_owned(), base_ms.to_string());
+        if let Some(namespace) = &self.namespace {
+            evidence.facts.insert(NAMESPACE.to_owned(), namespace.clone());
+        }
         let mut first = Some(first);
         let mut consistent_at = None;
         for at in servers {
@@ -166,7 +170,7 @@ impl Maker {
     }
 
     fn server(&self, at: &ServerAt, opened: Opened, base_ms: u64, files: Files, evidence: &mut Evidence) -> Result<Files> {
-        let databases = at.databases.iter().map(|named| Database::new(named.database, base_ms, self.rules(named))).collect();
+        let databases = at.databases.iter().map(|named| Database::new(named.database, base_ms, self.selection(named))).collect();
         let mut pass = Pass::new(&self.context, self.data_set, Verb::Dump, databases, opened.now_ms);
         let (mut files, road) = match opened.reading {
             Reading::View(view) => (self.pulled(at, pass.by_replication(*view, files))?, "replication"),
@@ -195,6 +199,9 @@ impl Maker {
             for (queue, jobs) in &database.queues {
                 evidence.facts.insert(format!("{FACT}{}.{queue}", named.name), jobs.to_string());
             }
+            if let Some(reports) = database.in_flight {
+                evidence.facts.insert(IN_FLIGHT.to_owned(), reports.to_string());
+            }
             evidence.facts.extend(database.longest.facts(&named.name));
             note_database(named, &database.tally.buckets, database.expired, &database.markers, evidence);
         }
@@ -214,8 +221,8 @@ impl Maker {
     }
 
     /// Queues are listed in the evidence, whatever a restore will do with them.
-    fn rules(&self, named: &Named) -> Rules {
-        Rules::of(self.data_set, &named.name, self.namespace.as_deref())
+    fn selection(&self, named: &Named) -> Selection {
+        selection(self.data_set, &named.name, self.namespace.as_deref(), Queues::Drop)
     }
 
     /// Function libraries do not come with `SCAN`.

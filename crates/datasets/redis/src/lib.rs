@@ -14,6 +14,7 @@ mod dump;
 mod pass;
 mod queues;
 mod rdb;
+mod reading;
 mod replication;
 mod rights;
 mod scan;
@@ -23,7 +24,8 @@ mod tally;
 
 pub use address::{Address, Dial, Endpoint, SentinelAt, Sentinels};
 pub use dump::is_stream;
-pub use queues::queues_of;
+pub use queues::{labels_of, namespace_of, queues_of, usage_in_flight};
+pub use reading::{KeyReader, ReadKey, read_keys};
 pub use server::loads;
 pub use store::{FileRoad, Options, RedisStore, Restart};
 

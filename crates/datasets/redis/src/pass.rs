@@ -6,10 +6,12 @@ use std::io::Read;
 
 use plan::ports::{Context, Event, Verb};
 use plan::{Error, Result};
+use threescale::keys::{Class, Store};
+use threescale::queues::{Fate, Selection};
 
 use crate::MARKER_PREFIX;
 use crate::connection::Connection;
-use crate::queues::{Class, Rules};
+use crate::queues::fate;
 use crate::rdb::Format;
 use crate::rdb::module::type_name;
 use crate::rdb::source::{NoTap, Source, Tap};
@@ -69,23 +71,42 @@ pub(crate) struct Database {
     pub(crate) expired: u64,
     /// Keys of this program: markers of runs.
     pub(crate) markers: Vec<String>,
-    /// Keys that a restore leaves out.
-    rules: Rules,
-    /// How many of them there are, and how long the queues among them.
+    /// What a restore takes.
+    selection: Selection,
+    /// How many keys there are that it leaves out, and how long the queues among them.
     pub(crate) left_out: u64,
     pub(crate) queues: BTreeMap<String, u64>,
+    /// Queues of which it takes some jobs.
+    pub(crate) by_job: DatabaseTally,
+    /// Reports of traffic that are not counted yet; only Backend's storage has such.
+    pub(crate) in_flight: Option<u64>,
     pub(crate) longest: Longest,
 }
 
 impl Database {
-    pub(crate) fn new(number: u32, base_ms: u64, rules: Rules) -> Self {
-        let tally = DatabaseTally::new(base_ms);
-        Self { number, tally, expired: 0, markers: Vec::new(), rules, left_out: 0, queues: BTreeMap::new(), longest: Longest::default() }
+    pub(crate) fn new(number: u32, base_ms: u64, selection: Selection) -> Self {
+        let (tally, by_job) = (DatabaseTally::new(base_ms), DatabaseTally::new(base_ms));
+        let in_flight = (selection.store() == Some(Store::BackendStorage)).then_some(0);
+        Self {
+            number,
+            tally,
+            expired: 0,
+            markers: Vec::new(),
+            selection,
+            left_out: 0,
+            queues: BTreeMap::new(),
+            by_job,
+            in_flight,
+            longest: Longest::default(),
+        }
     }
 
     /// The key has ended.
-    fn note(&mut self, key: &[u8]) {
-        let Some(class) = self.rules.left_out(key) else { return };
+    fn note(&mut self, key: &[u8], fate: Fate) {
+        if self.in_flight.is_some() && key == threescale::queues::IN_FLIGHT {
+            self.in_flight = Some(self.tally.length());
+        }
+        let Fate::LeftOut(class) = fate else { return };
         self.left_out += 1;
         if class == Class::Jobs {
             note_counted(&mut self.queues, printable(key), self.tally.length());
@@ -214,14 +235,16 @@ impl<'a> Pass<'a> {
         source.tap.key(head)?;
         source.tap_on()?;
         let from = source.offset();
-        database.tally.begin_key(&head.key, shape, head.expires_ms);
-        let read = value(source, head.kind, format, &mut database.tally);
+        let fate = fate(&database.selection, &head.key, shape, head.expires_ms.is_some());
+        let tally = if fate == Fate::ByJob { &mut database.by_job } else { &mut database.tally };
+        tally.begin_key(&head.key, shape, head.expires_ms);
+        let read = value(source, head.kind, format, tally);
         read.map_err(|error| error.during(format!("read the key {:?} of database {}", printable(&head.key), database.number)))?;
-        database.tally.end_key();
-        if let Some(id) = database.tally.module {
+        tally.end_key();
+        if let Some(id) = tally.module {
             note_counted(&mut self.modules, type_name(id), 1);
         }
-        database.note(&head.key);
+        database.note(&head.key, fate);
         source.tap_off()?;
         let raw_bytes = source.offset() - from;
         self.largest = self.largest.max(raw_bytes);

@@ -21,6 +21,10 @@ pub(crate) enum For {
     Beside,
     /// Function libraries.
     Functions,
+    /// To load some jobs of a queue.
+    Jobs,
+    /// To set single keys right beside what is loaded, and to hold the clock.
+    Live,
     /// To restore by the server's files, where `RESTORE` is forbidden.
     File,
     /// Runs that version 0.1.0 began.
@@ -34,13 +38,15 @@ pub(crate) enum For {
 impl For {
     /// As the documentation has it.
     #[cfg(test)]
-    pub(crate) const EACH: [(Self, &str); 10] = [
+    pub(crate) const EACH: [(Self, &str); 12] = [
         (Self::All, "every backup, every restore"),
         (Self::View, "backup and proof, of one moment"),
         (Self::Scan, "backup and proof where replication is forbidden, key by key"),
         (Self::Restore, "restore, `undo`, `settle`"),
         (Self::Beside, "restore beside the live data: in addition"),
         (Self::Functions, "sets with function libraries: in addition (Redis 7.0 and later)"),
+        (Self::Jobs, "restore with `--queues safe` or `only=…`: in addition"),
+        (Self::Live, "restore of the system database or of Backend's Redis, and `hold`: in addition"),
         (Self::File, "restore by the server's files"),
         (Self::OldRuns, "`resume`, `undo`, `settle` of runs that version 0.1.0 began"),
         (Self::Sentinels, "at sentinels"),
@@ -129,6 +135,16 @@ pub(crate) const RIGHTS: &[Right] = &[
     right_on(For::Functions, On::From7, "function|list", Keys::None, With(&["FUNCTION", "LIST"])),
     right_on(For::Functions, On::From7, "function|load", Keys::None, With(&["FUNCTION", "LOAD", "x"])),
     right_on(For::Functions, On::From7, "function|delete", Keys::None, With(&["FUNCTION", "DELETE", "threescale-backup:probe"])),
+    right(For::Jobs, "rpushx", Keys::All, With(&["RPUSHX", "KEY", "x"])),
+    right(For::Jobs, "zadd", Keys::All, With(&["ZADD", "KEY", "x", "x"])),
+    right(For::Live, "zrange", Keys::All, With(&["ZRANGE", "KEY", "0", "0"])),
+    right(For::Live, "zadd", Keys::All, With(&["ZADD", "KEY", "x", "x"])),
+    right(For::Live, "zrem", Keys::All, With(&["ZREM", "KEY", "x"])),
+    right(For::Live, "hget", Keys::All, With(&["HGET", "KEY", "x"])),
+    right(For::Live, "get", Keys::All, With(&["GET", "KEY"])),
+    right(For::Live, "incrby", Keys::All, With(&["INCRBY", "KEY", "x"])),
+    right(For::Live, "sscan", Keys::All, With(&["SSCAN", "KEY", "0"])),
+    right(For::Live, "srem", Keys::All, With(&["SREM", "KEY", "x"])),
     right(For::File, "config|get", Keys::None, With(&["CONFIG", "GET", "dir"])),
     right(For::File, "config|set", Keys::None, With(&["CONFIG", "SET", "threescale-backup:probe", "x"])),
     right(For::OldRuns, "exists", Keys::Own, With(&["EXISTS", "KEY"])),

@@ -15,6 +15,7 @@ mod later;
 mod left_out;
 mod leftovers;
 pub(crate) mod limits;
+mod live;
 mod loader;
 mod look;
 pub(crate) mod mark;
@@ -22,6 +23,7 @@ pub(crate) mod modules;
 mod place;
 mod prove;
 mod room;
+mod sieve;
 mod stage;
 pub(crate) mod standstill;
 mod swap;
@@ -38,6 +40,7 @@ use plan::ports::Context;
 use plan::{Error, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
+pub(crate) use stage::{Parts, parts_of};
 
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Leftover, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
+use super::{Held, Leftover, LiveKeys, LiveRows, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
@@ -330,6 +330,16 @@ pub trait DataSet: Send + Sync {
     /// [`crate::Class::Locked`] when another run holds it.
     fn lock(&self, _context: &Context) -> Result<Option<Box<dyn Held>>> {
         Ok(None)
+    }
+
+    /// Its live keys by name, when it has keys.
+    fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        None
+    }
+
+    /// Its live rows, when it has rows.
+    fn live_rows(&self) -> Option<&dyn LiveRows> {
+        None
     }
 
     /// What runs left in the store, whoever began them and wherever their journals are: side copies, previous data, marks. Changes nothing.

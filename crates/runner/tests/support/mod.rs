@@ -436,7 +436,13 @@ pub fn restore(manifest: &Manifest, in_place: &[DataSetName]) -> Plan {
         let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
         (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
     };
-    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new() };
+    let around = Around {
+        writers: WritersAre::Ours,
+        offers: SyncTask::ALL.to_vec(),
+        policies: Policies::default(),
+        readers: Vec::new(),
+        care: plan::Care::default(),
+    };
     let targets = manifest.data_sets.iter().map(|(name, kept)| target(name, kept)).collect();
     let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, &around);
     plan.check().unwrap();

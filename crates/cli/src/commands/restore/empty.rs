@@ -123,8 +123,8 @@ fn goes_on(app: &App, config: &Config, installation: &dyn Installation, state: &
     }
     app.output.note(&format!("going on with run {id}"));
     let repository: Arc<dyn Repository> = app.repository(config)?;
-    let names: Vec<_> = run.plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(installation, &names, run.plan.policies)?;
+    let names = run.plan.stores();
+    let data_sets = join::data_sets(installation, &names, &run.plan.policies)?;
     let mut hands = app.hands(config, installation, repository, data_sets, id.clone(), Consent::Given)?;
     hands.context.installation = run.plan.installation.clone().unwrap_or_default();
     let _locks = locks::take(app, state, installation, &hands.context)?;

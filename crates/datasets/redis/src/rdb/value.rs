@@ -43,6 +43,19 @@ impl Shape {
         })
     }
 
+    /// As `TYPE` calls it; a module's value by what it is.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::SortedSet => "zset",
+            Self::Hash => "hash",
+            Self::Stream => "stream",
+            Self::Module => "module",
+        }
+    }
+
     /// A letter for the canonical form.
     pub(crate) const fn letter(self) -> u8 {
         match self {

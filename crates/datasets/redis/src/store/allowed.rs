@@ -1,7 +1,7 @@
 //! What the user may do at a server, for each road, and whether the server takes writes at all: tried before anything is touched.
 
 use plan::ports::{Context, Findings, Problem, Road, Severity};
-use plan::{Class, Error, Result};
+use plan::{Class, Error, Queues, Result};
 
 use super::{RedisStore, ServerAt};
 use crate::connection::{Reply, is_forbidden, refusal};
@@ -47,11 +47,9 @@ impl RedisStore {
     /// What stands in the way of a restore by commands at a server, whatever the set: rights, and a server that takes no writes. `side` are the databases
     /// beside the live ones that it would use.
     pub(crate) fn restore_lacks(&self, context: &Context, at: &ServerAt, server: &Server, road: Road, side: &[u32]) -> Result<Lacking> {
-        let of: &[For] = match road {
-            Road::SideCopy => &[For::All, For::Restore, For::Beside],
-            Road::InPlace => &[For::All, For::Restore],
-        };
-        self.lacking(context, at, server.at_least(7, 0), of, side)
+        let beside: &[For] = if road == Road::SideCopy { &[For::Beside] } else { &[] };
+        let jobs: &[For] = if matches!(self.options.queues, Queues::Safe | Queues::Only(_)) { &[For::Jobs] } else { &[] };
+        self.lacking(context, at, server.at_least(7, 0), &[&[For::All, For::Restore], beside, jobs].concat(), side)
     }
 
     /// The same, as problems of a plan.

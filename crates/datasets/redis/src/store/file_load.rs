@@ -16,7 +16,7 @@ use super::{Named, RedisStore};
 use crate::pass::server_time_ms;
 use crate::rdb::crc64::crc64;
 use crate::rdb::source::{Source, Tap, from_io};
-use crate::rdb::value::{Shape, unknown, value};
+use crate::rdb::value::value;
 use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::rdb::{Dialect, Format, OPCODE_EOF, OPCODE_FUNCTION2, write};
 use crate::server::Server;
@@ -53,7 +53,7 @@ impl RedisStore {
         for spot in spots {
             let (folder, parts) = parts_of(kept, &spot.name)?;
             let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
-            let left_out = LeftOut::new(placed.rules(self.name, spot), base_ms(kept)?);
+            let left_out = LeftOut::new(placed.selection(self.name, spot), base_ms(kept)?);
             upload = Building { store: self, context, placed, spot, format, now_ms, left_out, is_put_back }.run(parts, upload)?;
         }
         let digest = upload.end()?;
@@ -178,12 +178,8 @@ impl Building<'_> {
     }
 
     fn key(&mut self, walk: &mut Walk<Parts, Upload>, head: &KeyHead, format: Format) -> Result<()> {
-        if let Some(class) = self.left_out.class(&head.key) {
-            let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
-            self.left_out.tally.begin_key(&head.key, shape, head.expires_ms);
-            value(&mut walk.source, head.kind, format, &mut self.left_out.tally)?;
-            self.left_out.add(&head.key, class);
-            return Ok(());
+        if self.left_out.fate(head, format)?.is_some() {
+            return self.left_out.pass_over(&mut walk.source, head, format);
         }
         if head.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms) {
             return value(&mut walk.source, head.kind, format, &mut ());
@@ -199,7 +195,7 @@ impl Building<'_> {
     /// Keys of the run: that this was loaded, and what was left out of it.
     fn markers(&self) -> Result<BTreeMap<String, String>> {
         let mut markers = BTreeMap::from([(self.placed.by_file(), Placed::by_file_value(self.is_put_back).to_owned())]);
-        if self.placed.queues == Queues::Drop {
+        if self.placed.queues != Queues::Keep {
             let named = Named { name: self.spot.name.clone(), database: self.spot.live };
             markers.insert(self.placed.left_out(), self.left_out.to_text(&named)?);
         }

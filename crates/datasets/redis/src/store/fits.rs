@@ -58,6 +58,7 @@ impl RedisStore {
             let (method, found) = self.in_place_method(context)?;
             by_file = method == Method::File;
             problems.extend(found);
+            problems.extend(self.by_class_fits(method));
         }
         // A server that is restarted with another file holds one copy.
         if !by_file {

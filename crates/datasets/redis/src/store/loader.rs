@@ -9,6 +9,7 @@ use crate::pass::printable;
 use crate::rdb::crc64::crc64;
 use crate::rdb::source::Tap;
 use crate::rdb::walk::KeyHead;
+use crate::rdb::write;
 
 /// Replies that may be outstanding.
 const AHEAD: usize = 4000;
@@ -18,6 +19,8 @@ const AHEAD_BYTES: usize = 4 << 20;
 const SEND_BYTES: usize = 128 << 10;
 /// A value that is not in the list of big ones has at most this many bytes.
 const SHORT_MAX_BYTES: usize = 8 << 20;
+/// A list of strings, as every server loads it.
+const LIST: u8 = 1;
 /// RDB version and checksum after the value.
 const FOOTER_BYTES: u64 = 10;
 
@@ -108,8 +111,29 @@ impl Loader {
             }
             (None, None) => {}
         }
-        self.waiting_bytes += self.head.key.len();
-        self.waiting.push_back(std::mem::take(&mut self.head.key));
+        let key = std::mem::take(&mut self.head.key);
+        self.sent(key)
+    }
+
+    /// A list that begins with this element: whoever may load may make one, and `RPUSHX`, unlike `RPUSH`, can be tried without effect.
+    pub(crate) fn list_of_one(&mut self, key: &[u8], element: &[u8]) -> Result<()> {
+        let mut value = Vec::with_capacity(element.len() + 16);
+        write::length(&mut value, 1);
+        write::string(&mut value, element);
+        self.begin(KeyHead { kind: LIST, key: key.to_vec(), ..KeyHead::default() }, None)?;
+        self.take(&value)?;
+        self.end()
+    }
+
+    /// A command that writes a key; its reply is read later.
+    pub(crate) fn command(&mut self, arguments: &[&[u8]], key: &[u8]) -> Result<()> {
+        self.connection.push(arguments);
+        self.sent(key.to_vec())
+    }
+
+    fn sent(&mut self, key: Vec<u8>) -> Result<()> {
+        self.waiting_bytes += key.len();
+        self.waiting.push_back(key);
         if self.connection.pending_bytes() >= SEND_BYTES {
             self.connection.flush()?;
         }
@@ -126,7 +150,7 @@ impl Loader {
             let reply = self.connection.reply()?;
             let key = self.waiting.pop_front().unwrap_or_default();
             self.waiting_bytes -= key.len();
-            reply.ok().map_err(|error| error.during(format!("RESTORE of the key {:?} at {}", printable(&key), self.connection.peer())))?;
+            reply.ok().map_err(|error| error.during(format!("the load of the key {:?} at {}", printable(&key), self.connection.peer())))?;
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Place, Road};
 use plan::{Error, Queues, Result};
 use serde::{Deserialize, Serialize};
+use threescale::queues::Selection;
 
 use super::claim::claim;
 use super::mark::{Holds, MARK, Mark, Marks, OLD_HALF, OLD_PREVIOUS, OLD_STAGING, Role, Seen, read};
@@ -29,7 +30,7 @@ use super::transaction::{clear, command};
 use super::twice::is_same;
 use super::{Named, RedisStore, ServerAt, hold};
 use crate::connection::Connection;
-use crate::queues::Rules;
+use crate::queues::selection;
 use crate::server::Server;
 
 /// One database of the place.
@@ -117,12 +118,9 @@ impl Placed {
         format!("threescale-backup:left-out:{}", self.run)
     }
 
-    /// What is left out of a database.
-    pub(crate) fn rules(&self, data_set: DataSetName, spot: &Spot) -> Rules {
-        match self.queues {
-            Queues::Keep => Rules::default(),
-            Queues::Drop => Rules::of(data_set, &spot.name, self.namespace.as_deref()),
-        }
+    /// What goes back of a database.
+    pub(crate) fn selection(&self, data_set: DataSetName, spot: &Spot) -> Selection {
+        selection(data_set, &spot.name, self.namespace.as_deref(), self.queues.clone())
     }
 
     pub(crate) fn functions(&self) -> String {
@@ -203,7 +201,8 @@ impl RedisStore {
         let policy = |server: &Server| hold::evicts(server).then(|| server.field("maxmemory_policy").to_owned());
         let policies = servers.iter().map(|(_, _, server)| policy(server)).collect();
         let method = if road == Road::InPlace { self.in_place_method(context)?.0 } else { Method::Restore };
-        let (queues, namespace) = (self.options.queues, self.options.namespace.clone());
+        self.refuse_by_class(method)?;
+        let (queues, namespace) = (self.options.queues.clone(), self.options.namespace.clone());
         let run = context.run.to_string();
         let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, policies, known };
         let marks = self.marks(context, &placed);

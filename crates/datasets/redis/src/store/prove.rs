@@ -7,7 +7,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Road, Verb};
 use plan::{Error, Result};
 
-use super::left_out::{add_left_out, base_ms};
+use super::left_out::{Kept, base_ms, read_left_out};
 use super::mark::Holds;
 use super::place::{Placed, foreign};
 use super::{RedisStore, ServerAt};
@@ -25,6 +25,7 @@ impl RedisStore {
         let marks = self.marks(context, placed);
         let mut found = Evidence::default();
         let mut now_ms = u64::MAX;
+        let mut kept_jobs = Kept::new();
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             for spot in spots {
                 match spot.side {
@@ -38,10 +39,12 @@ impl RedisStore {
                     None => super::swap::check_loaded(&mut connection, &marks, at, std::slice::from_ref(spot))?,
                 }
                 connection.select(spot.side.unwrap_or(spot.live))?;
-                add_left_out(&mut connection, placed, &mut found.collections)?;
+                read_left_out(&mut connection, placed, &mut found.collections, &mut kept_jobs)?;
             }
-            let databases =
-                spots.iter().map(|spot| Database::new(spot.side.unwrap_or(spot.live), base_ms, placed.rules(self.name, spot))).collect();
+            let databases = spots
+                .iter()
+                .map(|spot| Database::new(spot.side.unwrap_or(spot.live), base_ms, placed.selection(self.name, spot)))
+                .collect();
             let begun_ms = server_time_ms(&mut connection)?;
             let mut pass = Pass::new(context, self.name, Verb::Prove, databases, begun_ms);
             let after_ms = self.read_back(context, at, &mut connection, &server, &mut pass)?;
@@ -51,6 +54,10 @@ impl RedisStore {
                 insert_collections(named, &database.tally.buckets, &mut collections);
                 for (name, tally) in collections {
                     found.collections.entry(name).or_default().merge(tally);
+                }
+                let jobs = database.by_job.buckets.persistent;
+                if jobs != kept_jobs.remove(&named.name).unwrap_or_default() {
+                    found.collections.insert(format!("{}/jobs-that-differ", named.name), jobs);
                 }
                 if database.left_out > 0 {
                     // No set has such a collection, so that it is a difference by itself.

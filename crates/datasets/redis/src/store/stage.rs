@@ -10,6 +10,7 @@ use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Discard, Event, Road, Snapshot, Verb};
 use plan::{Error, Queues, Result};
+use threescale::queues::Fate;
 
 use super::claim::{finish, prepare};
 use super::functions::tell_further;
@@ -24,7 +25,7 @@ use crate::connection::Connection;
 use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
 use crate::pass::server_time_ms;
 use crate::rdb::source::Source;
-use crate::rdb::value::{Shape, unknown, value};
+use crate::rdb::value::value;
 use crate::rdb::walk::{Item, Walk};
 use crate::server::Server;
 
@@ -114,13 +115,13 @@ impl RedisStore {
                 connection.select(spot.side.unwrap_or(spot.live))?;
                 let now_ms = server_time_ms(&mut connection)?;
                 let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
-                let mut left_out = LeftOut::new(placed.rules(self.name, spot), base_ms);
+                let mut left_out = LeftOut::new(placed.selection(self.name, spot), base_ms);
                 let watching = watching.as_mut();
                 let mut load = Load { store: self, context, spot, big, server: &server, now_ms, left_out: &mut left_out, watching, before };
                 (connection, before) = load.run(parts, connection)?;
                 left_out.tell(&*context.watch);
                 let named = Named { name: spot.name.clone(), database: spot.live };
-                records.push((spot, (placed.queues == Queues::Drop).then(|| left_out.to_text(&named)).transpose()?));
+                records.push((spot, (placed.queues != Queues::Keep).then(|| left_out.to_text(&named)).transpose()?));
             }
             loaded.push((at, server, records));
         }
@@ -159,11 +160,17 @@ impl Load<'_, '_> {
         let (mut keys, mut expired, mut told, mut told_bytes) = (0u64, 0u64, 0u64, 0u64);
         loop {
             match walk.next()? {
-                Item::Key(head) if let Some(class) = self.left_out.class(&head.key) => {
-                    let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
-                    self.left_out.tally.begin_key(&head.key, shape, head.expires_ms);
-                    value(&mut walk.source, head.kind, format, &mut self.left_out.tally)?;
-                    self.left_out.add(&head.key, class);
+                Item::Key(head) if let Some(fate) = self.left_out.fate(&head, format)? => {
+                    match (fate, walk.source.tap.take()) {
+                        (Fate::ByJob, Some(mut loader)) => {
+                            self.left_out.sift(&mut walk.source, &head, format, &mut loader)?;
+                            walk.source.tap = Some(loader);
+                        }
+                        (_, loader) => {
+                            walk.source.tap = loader;
+                            self.left_out.pass_over(&mut walk.source, &head, format)?;
+                        }
+                    }
                     keys += 1;
                 }
                 Item::Key(head) if head.expires_ms.is_some_and(|expires_ms| expires_ms <= self.now_ms) => {

@@ -234,6 +234,18 @@ fn queues_are_left_out_of_the_file_and_the_proof_is_exact() {
 }
 
 #[test]
+fn queues_by_class_are_refused_where_a_set_goes_back_as_a_file() {
+    let mut pod = Pod::start(RedisKind::Redis, &[&AOF]);
+    pod.fill();
+    let set = backup(&pod.store()).unwrap();
+    pod.options.queues = Queues::Safe;
+    let problems = pod.store().fits(&context("x"), &set.kept, Road::InPlace).unwrap();
+    let told = problems.iter().find(|problem| problem.text.contains("by their class")).unwrap();
+    assert!(told.severity == Severity::Blocks && told.sentence().contains("--queues drop"), "{told:?}");
+    assert!(pod.store().reserve(&context("x"), &set.kept, Road::InPlace).is_err());
+}
+
+#[test]
 fn what_cannot_go_back_by_file_is_refused_before_anything_is_touched() {
     let blocks = |pod: &Pod, words: &str| {
         let problems = pod.store().look(&context("x")).unwrap().restore_problems;

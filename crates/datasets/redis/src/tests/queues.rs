@@ -212,3 +212,138 @@ fn keys_under_a_namespace_are_known_and_a_scan_counts_queues_as_well() {
     store.discard(&context("n1"), &place, plan::ports::Discard::Previous).unwrap();
     assert_eq!(keys(&server, 1), ["porta:stat:failed"]);
 }
+
+/// A job as Sidekiq writes it.
+fn job(class: &str, id: u32) -> String {
+    format!(r#"{{"class":"{class}","args":[{id}],"jid":"j{id}"}}"#)
+}
+
+fn push(server: &Redis, words: &[&str]) {
+    let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+    connect(server, 1).call(&words).unwrap();
+}
+
+/// Queues with jobs of several classes each, and what belongs to them.
+fn with_classes() -> Redis {
+    let server = Redis::start(&["--appendonly", "yes"]).unwrap();
+    for (id, class) in ["ZyncWorker", "BillingWorker", "ZyncWorker", "Nobody::Knows", "BackendMetricWorker"].into_iter().enumerate() {
+        push(&server, &["RPUSH", "queue:default", &job(class, u32::try_from(id).unwrap())]);
+    }
+    push(&server, &["RPUSH", "queue:default", "no job", ""]);
+    push(&server, &["RPUSH", "queue:billing", &job("BillingWorker", 10)]);
+    push(
+        &server,
+        &[
+            "ZADD",
+            "schedule",
+            "1767607200.25",
+            &job("ZyncWorker", 20),
+            "-inf",
+            &job("LastTrafficWorker", 21),
+            "4102444800",
+            &job("MessageWorker", 22),
+        ],
+    );
+    push(
+        &server,
+        &["RPUSH", "queue:long", &job("ZyncWorker", 30), &format!(r#"{{"class":"ZyncWorker","args":["{}"]}}"#, "x".repeat(3 << 20))],
+    );
+    push(&server, &["SET", "queue:odd", "no list"]);
+    for words in [
+        "SADD queues default billing",
+        "SET activejob_uniqueness:backend_metric_worker:0af x PX 90000000",
+        "SET lock:import x PX 90000000",
+        "SET activejob_uniqueness:delete_object_hierarchy_worker:0af x PX 90000000",
+        "HSET BID-a pending 1",
+        "HSET it-j4 c 1",
+        "ZADD dead 1 buried",
+        "RPUSH webhooks:failures:provider-2 f",
+    ] {
+        say(&mut connect(&server, 1), words);
+    }
+    server
+}
+
+fn list(server: &Redis, key: &str) -> Vec<String> {
+    say(&mut connect(server, 1), &format!("LRANGE {key} 0 -1")).list().iter().map(crate::connection::Reply::text).collect()
+}
+
+#[test]
+fn jobs_go_back_by_their_class_in_their_order_and_with_their_time() {
+    for road in [Road::SideCopy, Road::InPlace] {
+        let server = with_classes();
+        let store = system_store(&server, Queues::Safe, None);
+        let set = backup(&store).unwrap();
+        say(&mut connect(&server, 1), "RPUSH queue:default newer");
+        let place = restore(&store, &set, "c1", road);
+        store.discard(&context("c1"), &place, plan::ports::Discard::Previous).unwrap();
+        assert_eq!(list(&server, "queue:default"), [job("ZyncWorker", 0), job("ZyncWorker", 2), job("BackendMetricWorker", 4)]);
+        assert_eq!(list(&server, "queue:long").len(), 2, "however long a job is");
+        let schedule: Vec<_> =
+            say(&mut connect(&server, 1), "ZRANGE schedule 0 -1 WITHSCORES").list().iter().map(crate::connection::Reply::text).collect();
+        assert_eq!(schedule, [job("LastTrafficWorker", 21), "-inf".to_owned(), job("ZyncWorker", 20), "1767607200.25".to_owned()]);
+        let expected = [
+            "activejob_uniqueness:backend_metric_worker:0af",
+            "dead",
+            "it-j4",
+            "queue:default",
+            "queue:long",
+            "queues",
+            "schedule",
+            "webhooks:failures:provider-2",
+        ];
+        assert_eq!(keys(&server, 1), expected, "a lock goes back with its class, and what belongs to jobs that do not is left out");
+    }
+}
+
+#[test]
+fn only_the_classes_that_were_asked_for_go_back() {
+    let server = with_classes();
+    let store = system_store(&server, Queues::Only(vec!["BillingWorker".to_owned(), "Nobody::Knows".to_owned()]), None);
+    let set = backup(&store).unwrap();
+    let place = restore(&store, &set, "o1", Road::SideCopy);
+    assert_eq!(list(&server, "queue:default"), [job("BillingWorker", 1), job("Nobody::Knows", 3)]);
+    assert_eq!(list(&server, "queue:billing"), [job("BillingWorker", 10)]);
+    assert_eq!(keys(&server, 1), ["BID-a", "dead", "queue:billing", "queue:default", "queues", "webhooks:failures:provider-2"]);
+    store.undo(&context("o1"), &place).unwrap();
+    assert_eq!(differences(&store, &set, &place, "o1"), Vec::<String>::new());
+    assert_eq!(list(&server, "queue:default").len(), 7, "all that was live is back");
+}
+
+#[test]
+fn a_job_too_few_or_too_many_fails_the_proof() {
+    let server = with_classes();
+    let store = system_store(&server, Queues::Safe, None);
+    let set = backup(&store).unwrap();
+    let billing = format!("RPUSH queue:billing {}", job("BillingWorker", 10));
+    let tampering = [
+        "LPOP queue:default",
+        "DEL queue:long",
+        &billing,
+        "ZADD schedule 1 x",
+        "ZINCRBY schedule 1 x",
+        "RPUSH queue:new x",
+        "DEL dead",
+        "SET lock:import x PX 90000000",
+    ];
+    for (number, words) in tampering.iter().enumerate() {
+        let run = format!("t{number}");
+        let place = stage(&store, &set, &run, Road::SideCopy).unwrap();
+        assert_eq!(differences(&store, &set, &place, &run), Vec::<String>::new());
+        let copy = u32::try_from(place.0["servers"][0][0]["side"].as_u64().unwrap()).unwrap();
+        say(&mut connect(&server, copy), words);
+        assert_ne!(differences(&store, &set, &place, &run), Vec::<String>::new(), "{words}");
+        store.discard(&context(&run), &place, plan::ports::Discard::Staged).unwrap();
+    }
+}
+
+#[test]
+fn a_set_tells_the_usage_in_flight() {
+    let server = Redis::start(&[]).unwrap();
+    say(&mut connect(&server, 1), "SET x y");
+    let store = store_with(&server, Options::default());
+    let in_flight = || crate::usage_in_flight(&backup(&store).unwrap().kept.evidence);
+    assert_eq!(in_flight(), Some(0));
+    say(&mut connect(&server, 0), "RPUSH notify/aggregator/batch a b c");
+    assert_eq!(in_flight(), Some(3));
+}

@@ -216,6 +216,33 @@ fn the_user_of_3scales_documentation_is_known_and_told_the_whole_line() {
 }
 
 #[test]
+fn who_wants_jobs_by_class_needs_two_rights_more_and_is_told_before() {
+    let server = Redis::start_kind(RedisKind::Redis, QUICK).unwrap();
+    seed(&server, RedisKind::Redis);
+    let by_class = || {
+        let address = |database: u32| Address::parse(&format!("redis://exact:pw@127.0.0.1:{}/{database}", server.port())).unwrap();
+        let options = Options { queues: plan::Queues::Only(vec!["X".to_owned()]), ..Options::default() };
+        RedisStore::new(DataSetName::BackendRedis, vec![("storage", address(0)), ("queues", address(1))], options).unwrap()
+    };
+    say(&mut connect(&server, 1), r#"RPUSH resque:queue:main {"class":"X"} {"class":"Y"}"#);
+    for road in [Road::SideCopy, Road::InPlace] {
+        let of = [VIEW, &[For::Restore, For::Beside, For::Functions]].concat();
+        allow(&server, RedisKind::Redis, &of, None, "~*");
+        let set = backup(&by_class()).unwrap();
+        let found = by_class().fits(&context("x"), &set.kept, road).unwrap();
+        let told = blocking(&found).into_iter().find(|text| text.contains("+rpush") && text.contains("+zadd"));
+        let line = told.unwrap_or_else(|| panic!("{road:?}: {found:?}")).split_once("ACL SETUSER ").unwrap().1.to_owned();
+        assert_eq!(blocking(&exact(&server).fits(&context("x"), &set.kept, road).unwrap()), Vec::<String>::new());
+        say(&mut connect(&server, 0), &format!("ACL SETUSER {line}"));
+        let run = format!("by-class-{road:?}");
+        let place = restore(&by_class(), &set, &run, road);
+        by_class().discard(&context(&run), &place, Discard::Previous).unwrap();
+        assert_eq!(say(&mut connect(&server, 1), "LLEN resque:queue:main").number(), Some(1));
+        say(&mut connect(&server, 1), r#"RPUSH resque:queue:main {"class":"Y"}"#);
+    }
+}
+
+#[test]
 fn a_command_that_is_not_in_the_list_is_not_sent() {
     let server = Redis::start(&[]).unwrap();
     let limits = crate::connection::Limits { any_command: false, ..limits() };

@@ -1,0 +1,87 @@
+//! The clock of an installation: what is held of it, and the ticks that would hold more. What its jobs and keys are is known by the crate `threescale`.
+
+use jiff::{SignedDuration, Timestamp};
+use plan::Result;
+use plan::ids::DataSetName;
+use plan::ports::{Context, LiveKey, LiveKeys, LiveRows, Members};
+use threescale::clock::{self, CLOCKED, Clocked, Cron};
+
+/// The label of System's only database.
+const DATABASE: &str = "system";
+
+/// A job that the clock starts, as it stands in an installation.
+pub(crate) struct Clock {
+    pub(crate) job: Clocked,
+    pub(crate) schedule: String,
+    cron: Cron,
+    /// What the installation has as its schedule, when that is not read: the known one is held instead.
+    pub(crate) unread: Option<String>,
+    members: Vec<String>,
+}
+
+fn key(key: String) -> LiveKey {
+    LiveKey { database: DATABASE.to_owned(), key }
+}
+
+/// All of them, or the one of a name.
+pub(crate) fn clocks(keys: &dyn LiveKeys, context: &Context, name: Option<&str>) -> Result<Vec<Clock>> {
+    let wanted = CLOCKED.into_iter().filter(|job| name.is_none_or(|name| name == job.name));
+    wanted.map(|job| Clock::read(keys, context, job)).collect()
+}
+
+impl Clock {
+    fn read(keys: &dyn LiveKeys, context: &Context, job: Clocked) -> Result<Self> {
+        let found = keys.field(context, &key(format!("cron_job:{}", job.name)), "cron")?;
+        let members = keys.members(context, &key(clock::ticks_key(job.name)))?;
+        let read = found.as_deref().and_then(|text| Some((text.to_owned(), Cron::parse(text)?)));
+        let unread = found.filter(|_| read.is_none());
+        let known = || Some((job.cron.to_owned(), Cron::parse(job.cron)?));
+        let (schedule, cron) =
+            read.or_else(known).ok_or_else(|| plan::Error::failed(format!("the schedule of {} is not read", job.name)))?;
+        Ok(Self { job, schedule, cron, unread, members })
+    }
+
+    /// What would hold it until then; nothing of it is there yet, unless `all` is wanted.
+    pub(crate) fn ticks(&self, now: Timestamp, hold_for: SignedDuration, all: bool) -> Members {
+        let ticks = self.cron.ticks(now, now + hold_for).into_iter().map(|tick| (tick.as_second(), clock::member(tick)));
+        let members = ticks.filter(|(_, member)| all || !self.members.contains(member)).collect();
+        Members { of: key(clock::ticks_key(self.job.name)), members }
+    }
+
+    /// The ticks to come at which it will not strike.
+    pub(crate) fn held(&self, now: Timestamp) -> Vec<(Timestamp, String)> {
+        let ticks = self.members.iter().filter_map(|member| Some((clock::tick_of(member)?, member.clone())));
+        ticks.filter(|(tick, _)| *tick > now).collect()
+    }
+
+    /// The key of its ticks.
+    pub(crate) fn key(&self) -> LiveKey {
+        key(clock::ticks_key(self.job.name))
+    }
+
+    /// Until when every tick is held.
+    pub(crate) fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
+        clock::held_until(&self.cron, &held, now)
+    }
+
+    /// The first tick at which it strikes.
+    pub(crate) fn strikes(&self, now: Timestamp) -> Option<Timestamp> {
+        let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
+        self.cron.ticks(now, now + clock::LONGEST_HOLD * 2).into_iter().find(|tick| !held.contains(tick))
+    }
+}
+
+/// What the jobs of the clock would find to do now: the job, what is counted, how many. What the database's schema does not have is not counted.
+pub(crate) fn counts(rows: &dyn LiveRows, context: &Context) -> Result<Vec<(&'static str, &'static str, u64)>> {
+    let mut counts = Vec::new();
+    for question in clock::questions(Timestamp::now()) {
+        if let Some(count) = rows.count(context, &question.sql)? {
+            counts.push((question.job, question.what, count));
+        }
+    }
+    Ok(counts)
+}
+
+/// The data set that has the clock.
+pub(crate) const DATA_SET: DataSetName = DataSetName::SystemRedis;

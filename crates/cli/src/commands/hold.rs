@@ -1,0 +1,149 @@
+//! `hold`: what 3scale does not do by itself after a restore, for how long, and what it would do.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use plan::ids::DataSetName;
+use plan::ports::{Context, DataSet, LiveKeys};
+use plan::{Error, Policies, Result};
+use serde::Serialize;
+use threescale::clock::CLOCKED;
+
+use crate::app::App;
+use crate::args::HoldCommand;
+use crate::clock::{self, Clock};
+use crate::join::Installation;
+use crate::locks;
+use crate::output::{Table, count};
+
+#[derive(Serialize)]
+struct HoldDocument {
+    jobs: Vec<JobDocument>,
+    /// What they would find to do now.
+    counts: Vec<CountDocument>,
+}
+
+#[derive(Serialize)]
+struct JobDocument {
+    job: &'static str,
+    schedule: String,
+    held_until: Option<Timestamp>,
+    strikes: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct CountDocument {
+    job: &'static str,
+    what: &'static str,
+    count: u64,
+}
+
+pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
+    let config = app.config()?;
+    let installation = app.installation(&config)?;
+    let context = app.context(&config, runner::new_run_id(), installation.id())?;
+    if !installation.names().contains(&clock::DATA_SET) {
+        return Err(Error::refused(format!("{} is not configured", clock::DATA_SET)).hint(installation.way_to(clock::DATA_SET)));
+    }
+    let store = installation.data_set(clock::DATA_SET, Policies::default())?;
+    let keys = store.live_keys().ok_or_else(|| Error::refused(format!("{} has no keys", clock::DATA_SET)))?;
+    let (name, changes) = match command {
+        HoldCommand::Status => (None, false),
+        HoldCommand::Extend { job, .. } | HoldCommand::Release { job, .. } => (job.as_deref(), true),
+    };
+    if let Some(name) = name.filter(|name| CLOCKED.iter().all(|job| job.name != *name)) {
+        let names: Vec<_> = CLOCKED.iter().map(|job| job.name).collect();
+        return Err(Error::refused(format!("the clock has no job {name}")).hint(format!("It has {}.", names.join(", "))));
+    }
+    if changes && let Some(lacks) = keys.lacks(&context)? {
+        return Err(Error::refused(lacks.text).hint(lacks.way_out.unwrap_or_default()));
+    }
+    let _locks = match changes {
+        true => Some(locks::take(app, &app.state(&config, Some(installation.as_ref()))?, installation.as_ref(), &context)?),
+        false => None,
+    };
+    let holding = Holding { app, installation: installation.as_ref(), context: &context, keys };
+    match command {
+        HoldCommand::Status => {}
+        HoldCommand::Extend { hold_for, .. } => {
+            for clock in clock::clocks(keys, &context, name)? {
+                keys.add_members(&context, &clock.ticks(Timestamp::now(), *hold_for, false))?;
+            }
+        }
+        HoldCommand::Release { yes, .. } => holding.release(name, *yes)?,
+    }
+    holding.show()
+}
+
+struct Holding<'a> {
+    app: &'a App,
+    installation: &'a dyn Installation,
+    context: &'a Context,
+    keys: &'a dyn LiveKeys,
+}
+
+impl Holding<'_> {
+    fn release(&self, name: Option<&str>, yes: bool) -> Result<()> {
+        let now = Timestamp::now();
+        let held: Vec<(Clock, Vec<String>)> = clock::clocks(self.keys, self.context, name)?
+            .into_iter()
+            .map(|clock| {
+                let members = clock.held(now).into_iter().map(|(_, member)| member).collect();
+                (clock, members)
+            })
+            .filter(|(_, members): &(_, Vec<String>)| !members.is_empty())
+            .collect();
+        if held.is_empty() {
+            self.app.output.note("nothing is held");
+            return Ok(());
+        }
+        for (job, what, number) in self.counts()? {
+            if held.iter().any(|(clock, _)| clock.job.name == job) {
+                self.app.output.note(&format!("{job}: {} {what}", count(number)));
+            }
+        }
+        if !yes {
+            let names: Vec<_> = held.iter().map(|(clock, _)| clock.job.name).collect();
+            match self.app.output.ask(&format!("Let {} strike again?", names.join(", ")))? {
+                Some(true) => {}
+                Some(false) => return Err(Error::refused("not released; nothing was touched")),
+                None => return Err(Error::refused("nobody can be asked whether to release").hint("Say --yes.")),
+            }
+        }
+        held.iter().try_for_each(|(clock, members)| self.keys.remove_members(self.context, &clock.key(), members))
+    }
+
+    /// By the live database, where it can be asked.
+    fn counts(&self) -> Result<Vec<(&'static str, &'static str, u64)>> {
+        let system = DataSetName::SystemDatabase;
+        if !self.installation.names().contains(&system) {
+            return Ok(Vec::new());
+        }
+        let store: Arc<dyn DataSet> = self.installation.data_set(system, Policies::default())?;
+        store.live_rows().map_or_else(|| Ok(Vec::new()), |rows| clock::counts(rows, self.context))
+    }
+
+    fn show(&self) -> Result<()> {
+        let now = Timestamp::now();
+        let clocks = clock::clocks(self.keys, self.context, None)?;
+        let counts = self.counts()?;
+        let shown = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
+        let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "HELD UNTIL", "STRIKES NEXT", "WHAT IT DOES"]);
+        for clock in &clocks {
+            let (held, strikes) = (shown(clock.held_until(now)), shown(clock.strikes(now)));
+            table.row([clock.job.name.to_owned(), clock.schedule.clone(), held, strikes, clock.job.does.to_owned()]);
+        }
+        self.app.output.line(&table.render())?;
+        for (job, what, number) in &counts {
+            self.app.output.line(&format!("{job}: {} {what}", count(*number)))?;
+        }
+        let jobs = clocks.into_iter().map(|clock| JobDocument {
+            job: clock.job.name,
+            held_until: clock.held_until(now),
+            strikes: clock.strikes(now),
+            schedule: clock.schedule,
+        });
+        let counts = counts.into_iter().map(|(job, what, count)| CountDocument { job, what, count });
+        self.app.output.document(&HoldDocument { jobs: jobs.collect(), counts: counts.collect() })
+    }
+}

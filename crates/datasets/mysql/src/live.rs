@@ -1,0 +1,39 @@
+//! A few questions to the live database: what a restore sets right beside it, and `hold` counts.
+
+use plan::Result;
+use plan::ports::{Context, LiveRows};
+
+use crate::quote;
+use crate::session::Talk;
+use crate::store::MysqlStore;
+
+impl MysqlStore {
+    /// The first cells of what a question finds; `None` when the server does not understand it.
+    fn asked(&self, context: &Context, question: &str) -> Result<Option<Vec<u64>>> {
+        context.stop.check()?;
+        let mut session = self.session(Talk::Text, Some(&self.address.database))?;
+        let rows = session.rows_if_possible("ask the live database", question)?;
+        Ok(rows.map(|rows| rows.iter().map(|row| row.number(0)).collect()))
+    }
+}
+
+impl LiveRows for MysqlStore {
+    fn largest(&self, context: &Context, table: &str, column: &str) -> Result<Option<u64>> {
+        self.count(context, &format!("SELECT MAX({}) FROM {}", quote::name(column), quote::name(table)))
+    }
+
+    fn those_of(&self, context: &Context, table: &str, ids: &[u64]) -> Result<Vec<u64>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let list = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+        let mut session = self.session(Talk::Text, Some(&self.address.database))?;
+        context.stop.check()?;
+        let rows = session.rows("ask which rows there are", &format!("SELECT id FROM {} WHERE id IN ({list})", quote::name(table)))?;
+        Ok(rows.iter().map(|row| row.number(0)).collect())
+    }
+
+    fn count(&self, context: &Context, question: &str) -> Result<Option<u64>> {
+        Ok(self.asked(context, question)?.map(|found| found.first().copied().unwrap_or_default()))
+    }
+}

@@ -1,0 +1,141 @@
+//! Reads a logical database of a set, key by key, as it is in the repository: no server is asked, and no more than a piece of a value is held.
+
+use std::sync::Arc;
+
+use plan::manifest::KeptDataSet;
+use plan::ports::{Snapshot, StopFlag};
+use plan::{Error, Result};
+
+use crate::rdb::absorb::Absorb;
+use crate::rdb::source::{NoTap, Source};
+use crate::rdb::value::{Shape, unknown, value};
+use crate::rdb::walk::{Item, Walk};
+use crate::store::{Parts, parts_of};
+
+/// Of a piece no more than this is told.
+const PIECE_MAX_BYTES: usize = 8 << 20;
+
+/// A key that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadKey<'k> {
+    /// The key.
+    pub key: &'k [u8],
+    /// Its type, as `TYPE` calls it.
+    pub kind: &'static str,
+    /// Elements of a list, a set, a sorted set or a hash; 1 for anything else.
+    pub elements: u64,
+    /// Bytes of key and value in the set.
+    pub bytes: u64,
+    /// When it expires, milliseconds since the epoch.
+    pub expires_ms: Option<u64>,
+}
+
+/// Is told what a database holds.
+pub trait KeyReader {
+    /// Whether the pieces of a key's value are wanted.
+    fn wants(&mut self, key: &[u8]) -> bool;
+
+    /// A string, an element, a member, or a field and then its value.
+    fn piece(&mut self, key: &[u8], piece: &[u8]);
+
+    /// The key has ended.
+    ///
+    /// # Errors
+    /// Ends the reading.
+    fn key(&mut self, key: &ReadKey<'_>) -> Result<()>;
+}
+
+/// Reads the database of a label (`storage`, `queues`, `system`).
+///
+/// # Errors
+/// When the set has no such database, or it cannot be read; what the reader says.
+pub fn read_keys(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, stop: &StopFlag, reader: &mut dyn KeyReader) -> Result<()> {
+    let (folder, parts) = parts_of(kept, label)?;
+    let mut walk = Walk::begin(Source::new(Parts::begin(snapshot, folder, parts)?, NoTap))?;
+    let format = walk.format;
+    let mut told = 0;
+    loop {
+        match walk.next()? {
+            Item::Key(head) => {
+                let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
+                let from = walk.source.offset();
+                let is_wanted = reader.wants(&head.key);
+                let mut pieces = Pieces { reader, key: &head.key, is_wanted, shape, piece: Vec::new(), to_come: 0, pieces: 0, elements: 0 };
+                value(&mut walk.source, head.kind, format, &mut pieces)?;
+                let elements = pieces.length();
+                let bytes = walk.source.offset() - from + head.key.len() as u64;
+                reader.key(&ReadKey { key: &head.key, kind: shape.name(), elements, bytes, expires_ms: head.expires_ms })?;
+            }
+            Item::End { .. } => break,
+            _ => {}
+        }
+        if walk.source.offset() - told > 4 << 20 {
+            told = walk.source.offset();
+            stop.check()?;
+        }
+    }
+    walk.source.at_end().map_err(|error| Error::during(error, format!("read the database {label} of the set")))
+}
+
+/// The pieces of one value.
+struct Pieces<'a, 'k> {
+    reader: &'a mut dyn KeyReader,
+    key: &'k [u8],
+    is_wanted: bool,
+    shape: Shape,
+    piece: Vec<u8>,
+    to_come: u64,
+    pieces: u64,
+    elements: u64,
+}
+
+impl Pieces<'_, '_> {
+    fn length(&self) -> u64 {
+        match self.shape {
+            Shape::List => self.pieces,
+            Shape::Set | Shape::SortedSet | Shape::Hash => self.elements,
+            Shape::String | Shape::Stream | Shape::Module => 1,
+        }
+    }
+
+    fn ends(&mut self) {
+        if self.is_wanted {
+            self.reader.piece(self.key, &self.piece);
+        }
+    }
+}
+
+impl Absorb for Pieces<'_, '_> {
+    const WANTS: bool = true;
+
+    fn begin(&mut self, length: u64) -> Result<()> {
+        self.pieces += 1;
+        self.piece.clear();
+        self.to_come = length;
+        if length == 0 {
+            self.ends();
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        // What belongs to no piece: counters of a stream, scores.
+        if self.to_come == 0 {
+            return;
+        }
+        if self.is_wanted {
+            let room = PIECE_MAX_BYTES.saturating_sub(self.piece.len());
+            self.piece.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or_default());
+        }
+        self.to_come = self.to_come.saturating_sub(bytes.len() as u64);
+        if self.to_come == 0 {
+            self.ends();
+        }
+    }
+
+    fn number(&mut self, _number: u64) {}
+
+    fn end_element(&mut self, _expires_ms: Option<u64>) {
+        self.elements += 1;
+    }
+}

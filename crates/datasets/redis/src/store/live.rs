@@ -1,0 +1,101 @@
+//! Live keys by name: what a restore sets right beside what it loads, and `hold` shows.
+
+use plan::ids::DataSetName;
+use plan::ports::{Context, LiveKey, LiveKeys, Members, Problem, Severity};
+use plan::{Error, Result};
+
+use super::RedisStore;
+use crate::connection::{Connection, Reply};
+use crate::rights::For;
+use crate::server::Server;
+
+/// Members of a set that are asked for at a time.
+const SCAN_COUNT: &[u8] = b"500";
+
+impl RedisStore {
+    /// A connection to the database of a key, and the key as the installation has it.
+    fn at_key(&self, context: &Context, of: &LiveKey) -> Result<(Connection, Vec<u8>)> {
+        let databases = || self.servers.iter().flat_map(|at| at.databases.iter().map(move |named| (at, named)));
+        let is_only = databases().count() == 1;
+        let found = databases().find(|(_, named)| named.name == of.database || is_only);
+        let (at, named) = found.ok_or_else(|| Error::refused(format!("{} has no database {:?}", self.name, of.database)))?;
+        let mut connection = self.connect(context, at)?;
+        connection.select(named.database)?;
+        let namespace = self.options.namespace.as_deref().filter(|_| self.name == DataSetName::SystemRedis);
+        let prefix = namespace.map(|name| format!("{}:", name.trim_end_matches(':'))).filter(|prefix| prefix.len() > 1);
+        Ok((connection, format!("{}{}", prefix.unwrap_or_default(), of.key).into_bytes()))
+    }
+}
+
+impl LiveKeys for RedisStore {
+    fn lacks(&self, context: &Context) -> Result<Option<Problem>> {
+        for at in &self.servers {
+            let server = Server::ask(&mut self.connect(context, at)?)?;
+            let lacks = self.lacking(context, at, server.at_least(7, 0), &[For::All, For::Live], &[])?;
+            if !lacks.is_nothing() {
+                let what = format!("single keys cannot be read and written at {}", at.address.endpoint());
+                return Ok(Some(lacks.problem(Severity::Blocks, &what)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn members(&self, context: &Context, of: &LiveKey) -> Result<Vec<String>> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        Ok(connection.call(&[b"ZRANGE", &key, b"0", b"-1"])?.list().iter().map(Reply::text).collect())
+    }
+
+    fn add_members(&self, context: &Context, members: &Members) -> Result<()> {
+        let (mut connection, key) = self.at_key(context, &members.of)?;
+        for (score, member) in &members.members {
+            connection.call(&[b"ZADD", &key, b"NX", score.to_string().as_bytes(), member.as_bytes()])?;
+        }
+        Ok(())
+    }
+
+    fn remove_members(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        members.iter().try_for_each(|member| connection.call(&[b"ZREM", &key, member.as_bytes()]).map(drop))
+    }
+
+    fn field(&self, context: &Context, of: &LiveKey, field: &str) -> Result<Option<String>> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        match connection.call(&[b"HGET", &key, field.as_bytes()])? {
+            Reply::Bytes(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+            _ => Ok(None),
+        }
+    }
+
+    fn counter(&self, context: &Context, of: &LiveKey) -> Result<u64> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        let Reply::Bytes(text) = connection.call(&[b"GET", &key])? else { return Ok(0) };
+        let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+        number.ok_or_else(|| Error::failed(format!("{} of {} is no number", of.key, connection.peer())))
+    }
+
+    fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()> {
+        let more = to.saturating_sub(self.counter(context, of)?);
+        let (mut connection, key) = self.at_key(context, of)?;
+        // Whoever counts on meanwhile is only brought further.
+        if more > 0 { connection.call(&[b"INCRBY", &key, more.to_string().as_bytes()]).map(drop) } else { Ok(()) }
+    }
+
+    fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        let mut cursor = "0".to_owned();
+        loop {
+            context.stop.check()?;
+            let page = connection.call(&[b"SSCAN", &key, cursor.as_bytes(), b"COUNT", SCAN_COUNT])?.list();
+            cursor = page.first().map(Reply::text).unwrap_or_default();
+            each(page.into_iter().nth(1).map(Reply::list).unwrap_or_default().iter().map(Reply::text).collect())?;
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
+    }
+
+    fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        members.iter().try_for_each(|member| connection.call(&[b"SREM", &key, member.as_bytes()]).map(drop))
+    }
+}

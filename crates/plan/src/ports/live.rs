@@ -1,0 +1,102 @@
+//! A few values of live stores, by name: what a restore sets right beside what it loads.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Context, Problem};
+use crate::Result;
+
+/// A key of a logical database, as 3scale names both.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LiveKey {
+    /// The database's label in a set: `storage`, `queues`, `system`.
+    pub database: String,
+    /// The key, without what an installation may put before all its keys.
+    pub key: String,
+}
+
+/// Members that a sorted set is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Members {
+    /// The sorted set.
+    pub of: LiveKey,
+    /// Score and member.
+    pub members: Vec<(i64, String)>,
+}
+
+/// A few keys of a live key-value store. No call reads or changes another key than the one that it names.
+pub trait LiveKeys: Send + Sync {
+    /// What the user lacks for these calls. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn lacks(&self, context: &Context) -> Result<Option<Problem>>;
+
+    /// The members of a sorted set, by their score; none when there is no such key.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or the key is of another type.
+    fn members(&self, context: &Context, of: &LiveKey) -> Result<Vec<String>>;
+
+    /// Adds members to a sorted set; those that are there stay.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`].
+    fn add_members(&self, context: &Context, members: &Members) -> Result<()>;
+
+    /// Removes members from a sorted set; those that are not there are none.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`].
+    fn remove_members(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()>;
+
+    /// A field of a hash.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`].
+    fn field(&self, context: &Context, of: &LiveKey, field: &str) -> Result<Option<String>>;
+
+    /// A counter; 0 when there is no such key.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`]; when it is no number.
+    fn counter(&self, context: &Context, of: &LiveKey) -> Result<u64>;
+
+    /// Sets a counter that is lower to this number.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::counter`].
+    fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()>;
+
+    /// The members of a set, so many at a time, each at least once.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`]; what `each` says.
+    fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()>;
+
+    /// Removes members from a set.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`].
+    fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()>;
+}
+
+/// A few questions to a live database.
+pub trait LiveRows: Send + Sync {
+    /// The largest number in a column; 0 when there is no row, `None` when there is no such table or column.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    fn largest(&self, context: &Context, table: &str, column: &str) -> Result<Option<u64>>;
+
+    /// Which of these rows there are, by their `id`.
+    ///
+    /// # Errors
+    /// As [`LiveRows::largest`].
+    fn those_of(&self, context: &Context, table: &str, ids: &[u64]) -> Result<Vec<u64>>;
+
+    /// How many rows a question that counts finds (`SELECT COUNT(*) …`); `None` when the tables or columns are not as it wants them.
+    ///
+    /// # Errors
+    /// As [`LiveRows::largest`].
+    fn count(&self, context: &Context, question: &str) -> Result<Option<u64>>;
+}

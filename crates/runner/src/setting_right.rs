@@ -1,0 +1,96 @@
+//! What a restore sets right beside what it loads: counters of ids that must not rewind, a clock that must not strike. What the keys are is in the plan.
+
+use plan::ids::DataSetName;
+use plan::journal::Run;
+use plan::ports::{Event, LiveKey, LiveKeys, LiveRows, Members};
+use plan::step::{Action, IdCounter, Output, StepId};
+use plan::{Error, Result};
+
+use crate::act::Hands;
+
+/// Ids that are named in a note.
+const SHOWN_MAX: usize = 20;
+
+fn keys_of(hands: &Hands, data_set: DataSetName) -> Result<&dyn LiveKeys> {
+    hands.data_set(data_set)?.live_keys().ok_or_else(|| Error::failed(format!("{data_set} has no keys")))
+}
+
+fn rows_of_system(hands: &Hands) -> Result<&dyn LiveRows> {
+    let system = DataSetName::SystemDatabase;
+    hands.data_set(system)?.live_rows().ok_or_else(|| Error::failed(format!("{system} has no rows that can be asked")))
+}
+
+/// Notes what the counters are while the data is live that will be replaced.
+pub(crate) fn note_ids(hands: &Hands, data_set: DataSetName, counters: &[IdCounter]) -> Result<Output> {
+    let keys = keys_of(hands, data_set)?;
+    let noted = counters.iter().map(|counter| Ok((counter.clone(), keys.counter(&hands.context, &counter.of)?)));
+    Ok(Output::Ids { counters: noted.collect::<Result<_>>()?, kept: 0 })
+}
+
+/// Raises each counter to the largest of what was noted, what is live now, and what System's rows have had.
+pub(crate) fn keep_ids_ahead(
+    hands: &Hands,
+    run: &Run,
+    data_set: DataSetName,
+    noted: StepId,
+    pending_deletion: Option<&(LiveKey, String)>,
+) -> Result<Output> {
+    let Some(Output::Ids { counters, .. }) = run.output(noted) else {
+        return Err(Error::needs_person(format!("the journal does not say what step {noted} noted of the counters of ids")));
+    };
+    let (keys, context) = (keys_of(hands, data_set)?, &hands.context);
+    let mut raised = Vec::new();
+    for (counter, before) in counters {
+        let live = keys.counter(context, &counter.of)?;
+        let rows = match pending_deletion {
+            Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?,
+            None => None,
+        };
+        let to = live.max(*before).max(rows.unwrap_or_default());
+        if to > live {
+            keys.raise(context, &counter.of, to)?;
+            let rows = rows.map(|rows| format!(", {rows} is the largest of {}", counter.table)).unwrap_or_default();
+            let text = format!("{} was raised from {live} to {to}: {before} was live{rows}", counter.of.key);
+            context.watch.see(Event::Note(&text));
+        }
+        raised.push((counter.clone(), to));
+    }
+    let kept = pending_deletion.map_or(Ok(0), |(of, table)| keep_from_deletion(hands, keys, of, table))?;
+    Ok(Output::Ids { counters: raised, kept })
+}
+
+/// What System has is taken out of what is to be deleted. Gives how many.
+fn keep_from_deletion(hands: &Hands, keys: &dyn LiveKeys, of: &LiveKey, table: &str) -> Result<u64> {
+    let (rows, context) = (rows_of_system(hands)?, &hands.context);
+    let (mut kept, mut first) = (0, Vec::new());
+    keys.each_of_set(context, of, &mut |members| {
+        let ids: Vec<u64> = members.iter().filter_map(|member| member.parse().ok()).collect();
+        let there: Vec<String> = rows.those_of(context, table, &ids)?.iter().map(u64::to_string).collect();
+        keys.remove_from_set(context, of, &there)?;
+        kept += there.len() as u64;
+        let room = SHOWN_MAX.saturating_sub(first.len());
+        first.extend(there.into_iter().take(room));
+        Ok(())
+    })?;
+    if kept > 0 {
+        let text = format!("{kept} of {table} are in System and are not deleted from Backend: {}", first.join(", "));
+        context.watch.see(Event::Note(&text));
+    }
+    Ok(kept)
+}
+
+/// Puts the ticks where they count as done.
+pub(crate) fn hold_clock(hands: &Hands, data_set: DataSetName, ticks: &[Members]) -> Result<()> {
+    let keys = keys_of(hands, data_set)?;
+    ticks.iter().try_for_each(|members| keys.add_members(&hands.context, members))
+}
+
+/// Removes the ticks that a step put there.
+pub(crate) fn let_clock_go(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
+    let Some(Action::HoldClock { data_set, ticks }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
+    let keys = keys_of(hands, *data_set)?;
+    ticks.iter().try_for_each(|held| {
+        let members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();
+        keys.remove_members(&hands.context, &held.of, &members)
+    })
+}
