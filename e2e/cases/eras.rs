@@ -57,6 +57,11 @@ pub(crate) fn whole_life(case: &'static str, era: &str, with_undo: bool) {
     place.wait_ready();
     assert_equal(&Fingerprint::of(&place), &destroyed, "after undo");
     assert_eq!(place.replicas(), replicas);
+    steps.step("what was written into the files since the cut-over is kept beside, and goes when that is said");
+    let kept = place.files("find .threescale-backup -path '*/since/*' -type f -printf '%f\\n'");
+    assert_eq!(kept.lines().collect::<Vec<_>>(), [".rake-log"], "the log of the tasks that the restore ran");
+    let run = program.restores().pop().unwrap();
+    program.ok(&["abandon", &run, "--remove", "--drop-previous", "--yes"]);
     assert_eq!(place.leftovers(), Vec::<String>::new(), "after undo");
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api_server;
+mod disaster;
+mod edges;
 mod eras;
 mod in_cluster;
 mod killed;
@@ -10,6 +12,7 @@ mod operator;
 mod pods;
 mod refused;
 mod two;
+mod variants;
 
 macro_rules! cases {
     ($($name:ident => $run:expr;)*) => {
@@ -36,6 +39,18 @@ cases! {
     case_07_an_api_server_restarted_in_a_restore_is_outlived => api_server::restarted();
     case_08_rights_too_small_are_named_and_nothing_is_touched => refused::rights_too_small();
     case_09_a_wrong_namespace_is_named => refused::wrong_namespace();
-    case_10_and_11_a_set_of_2_15_goes_into_2_16_beside_it => two::migrated();
+    case_10_and_11_a_set_of_2_15_goes_into_2_16_beside_it => two::migrated("cases 10, 11: 2.15 with internal databases into 2.16 with external ones", "2.15");
+    case_11_a_set_of_2_14_goes_into_2_16_beside_it => two::migrated("case 11: 2.14 with DeploymentConfigs into 2.16", "2.14");
     case_12_a_job_in_the_cluster_is_killed_and_resumed => in_cluster::killed_and_resumed();
+    case_13_a_lost_2_14_comes_back_in_an_empty_namespace => disaster::into_empty("case 13: 2.14 lost, into an empty namespace", "2.14");
+    case_13_a_lost_2_15_comes_back_in_an_empty_namespace => disaster::into_empty("case 13: 2.15 lost, into an empty namespace", "2.15");
+    case_13_a_lost_2_16_comes_back_in_an_empty_namespace => disaster::into_empty("case 13: 2.16 lost, into an empty namespace", "2.16");
+    case_14_a_dropped_database_is_made_anew => edges::dropped_database();
+    case_15_an_overwritten_token_reaches_those_who_read_it => edges::overwritten_token();
+    case_16_a_quota_is_told_as_what_it_is => edges::quota();
+    case_17_two_api_managers_are_told_by_name => edges::two_api_managers();
+    case_18_tls_comes_back_whole => variants::whole_life("case 18: 2.16 with TLS everywhere", "tls");
+    case_18_sentinel_comes_back_whole => variants::whole_life("case 18: 2.16 with Sentinels", "sentinel");
+    case_18_postgres_comes_back_whole => variants::whole_life("case 18: 2.16 on PostgreSQL", "postgres");
+    case_18_acl_comes_back_whole => variants::whole_life("case 18: 2.16 with restricted Redis users", "acl");
 }

@@ -2,11 +2,11 @@
 
 use e2e::{Fingerprint, Installation, Program, Settings, Steps, assert_equal};
 
-pub(crate) fn migrated() {
+pub(crate) fn migrated(case: &'static str, era: &str) {
     let settings = Settings::read();
-    let mut steps = Steps::of("cases 10, 11: 2.15 with internal databases into 2.16 with external ones");
+    let mut steps = Steps::of(case);
     steps.step("a set of the one, another installation for it");
-    let (from, into) = (Installation::of_era(&settings, "2.15"), Installation::of_era(&settings, "2.16"));
+    let (from, into) = (Installation::of_era(&settings, era), Installation::of_era(&settings, "2.16"));
     let untouched = Fingerprint::of(&from);
     let wanted = untouched.only(&["system-", "zync-", "backend-"]);
     let program = Program::new(&settings, &from.namespace);

@@ -50,6 +50,20 @@ impl Installation {
         self.kubectl.act(&["delete", "configmap", "apicast-environment"]);
     }
 
+    /// The stores of a variant, as far as its own clients reach them; gives their names as a fingerprint has them.
+    pub fn destroy_stores(&self) -> Vec<&'static str> {
+        if self.is_on_postgres() {
+            drop(self.system_psql("DELETE FROM cms_files; UPDATE services SET name = 'broken'; CREATE TABLE alien (id int)"));
+        } else {
+            self.destroy_system_database();
+        }
+        self.destroy_zync_database();
+        self.destroy_backend_redis();
+        self.destroy_system_redis();
+        self.destroy_files();
+        vec!["system-database/", "zync-database/", "backend-redis/", "system-redis/", "system-storage/"]
+    }
+
     /// All of it.
     pub fn destroy(&self) {
         self.destroy_system_database();

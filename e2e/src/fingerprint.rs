@@ -46,8 +46,18 @@ impl Fingerprint {
     #[must_use]
     pub fn of_data(installation: &Installation) -> Self {
         let mut all = BTreeMap::new();
-        system_database(installation, &mut all);
-        zync_database(installation, &mut all);
+        if installation.is_on_postgres() {
+            postgres(
+                "system-database",
+                ("system-postgresql", "system", "system"),
+                |sql| installation.system_psql(sql),
+                installation,
+                &mut all,
+            );
+        } else {
+            system_database(installation, &mut all);
+        }
+        postgres("zync-database", ("zync-database", "zync", "zync_production"), |sql| installation.psql(sql), installation, &mut all);
         redis(installation, "backend-redis", &[0, 1], &mut all);
         redis(installation, "system-redis", &[1], &mut all);
         files(installation, &mut all);
@@ -124,25 +134,32 @@ fn plain_definition(text: &str) -> String {
     plain
 }
 
-fn zync_database(installation: &Installation, all: &mut BTreeMap<String, String>) {
-    let tables = installation.psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1");
-    let mut sql = "SELECT 'database|' || pg_get_userbyid(datdba) || '|' || pg_encoding_to_char(encoding) || '|' || datcollate || '|' ||
-      coalesce(datacl::text, '') FROM pg_database WHERE datname = 'zync_production';
-      SELECT 'sequence ' || sequencename || '|' || coalesce(last_value, -1) FROM pg_sequences WHERE schemaname = 'public';"
-        .to_owned();
+fn postgres(
+    data_set: &str,
+    (workload, user, database): (&str, &str, &str),
+    psql: impl Fn(&str) -> String,
+    installation: &Installation,
+    all: &mut BTreeMap<String, String>,
+) {
+    let tables = psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'heartbeats' ORDER BY 1");
+    let mut sql = format!(
+        "SELECT 'database|' || pg_get_userbyid(datdba) || '|' || pg_encoding_to_char(encoding) || '|' || datcollate || '|' ||
+      coalesce(datacl::text, '') FROM pg_database WHERE datname = '{database}';
+      SELECT 'sequence ' || sequencename || '|' || coalesce(last_value, -1) FROM pg_sequences WHERE schemaname = 'public' AND sequencename NOT LIKE 'heartbeats%';"
+    );
     for table in tables.lines() {
         sql.push_str(&format!(
             "SELECT 'table {table}|' || count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), '') FROM public.{table} t;"
         ));
     }
-    for line in installation.psql(&sql).lines() {
+    for line in psql(&sql).lines() {
         let (name, value) = line.split_once('|').unwrap();
-        all.insert(format!("zync-database/{name}"), value.to_owned());
+        all.insert(format!("{data_set}/{name}"), value.to_owned());
     }
     // The definitions, by the server's own tool; its comments and its key of the day aside.
-    let script = "pg_dump -s -h 127.0.0.1 -U zync zync_production | grep -vE '^(--|\\\\(un)?restrict)' | sha256sum";
-    let schema = installation.exec("zync-database", None, &["bash", "-c", script], b"");
-    all.insert("zync-database/schema".to_owned(), String::from_utf8_lossy(&schema).trim().to_owned());
+    let script = format!("pg_dump -s -h 127.0.0.1 -U {user} {database} | grep -vE '^(--|\\\\(un)?restrict)' | sha256sum");
+    let schema = installation.exec(workload, None, &["bash", "-c", &script], b"");
+    all.insert(format!("{data_set}/schema"), String::from_utf8_lossy(&schema).trim().to_owned());
 }
 
 fn redis(installation: &Installation, workload: &str, databases: &[u32], all: &mut BTreeMap<String, String>) {

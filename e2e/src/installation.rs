@@ -24,6 +24,8 @@ pub type Replicas = BTreeMap<String, i64>;
 pub struct Installation {
     /// 2.14, 2.15 or 2.16.
     pub era: String,
+    /// Of 2.16: which of the test cluster's variants; empty for the plain one.
+    pub variant: String,
     /// Its namespace.
     pub namespace: String,
     /// Calls in its namespace.
@@ -43,6 +45,7 @@ impl Installation {
         let databases = if era == "2.16" { format!("{namespace}-databases") } else { namespace.clone() };
         let found = Self {
             era: era.to_owned(),
+            variant: String::new(),
             kubectl: Kubectl::new(settings, &namespace),
             databases: Kubectl::new(settings, &databases),
             namespace,
@@ -54,6 +57,39 @@ impl Installation {
         found
     }
 
+    /// A new installation of 2.16 in one of its variants.
+    ///
+    /// # Panics
+    /// When there is no way to make one.
+    #[must_use]
+    pub fn of_variant(settings: &Settings, variant: &str) -> Self {
+        let namespace = format!("{}-{variant}", settings.prefix);
+        let databases = Kubectl::new(settings, &format!("{namespace}-databases"));
+        let kubectl = Kubectl::new(settings, &namespace);
+        let made = Self { era: "2.16".to_owned(), variant: variant.to_owned(), namespace, kubectl, databases };
+        made.deploy(settings);
+        made
+    }
+
+    /// Removes the namespaces of an installation that is not used again.
+    pub fn remove(&self) {
+        for namespace in [&self.namespace, &format!("{}-databases", self.namespace)] {
+            self.kubectl.act(&["delete", "namespace", namespace, "--wait=false", "--ignore-not-found"]);
+        }
+    }
+
+    /// Whether the system database is PostgreSQL.
+    pub(crate) fn is_on_postgres(&self) -> bool {
+        self.variant == "postgres"
+    }
+
+    /// SQL in the system database where that is PostgreSQL, by the server's own client.
+    #[must_use]
+    pub fn system_psql(&self, sql: &str) -> String {
+        let command = ["psql", "-qXAt", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "system", "system"];
+        String::from_utf8_lossy(&self.exec("system-postgresql", None, &command, sql.as_bytes())).into_owned()
+    }
+
     fn deploy(&self, settings: &Settings) {
         let Some(deploy) = &settings.deploy else {
             panic!(
@@ -61,7 +97,8 @@ impl Installation {
                 self.era, self.namespace
             )
         };
-        let command = format!("{deploy} --era {} --namespace {}", self.era, self.namespace);
+        let variant = if self.variant.is_empty() { String::new() } else { format!(" --variant {}", self.variant) };
+        let command = format!("{deploy} --era {} --namespace {}{variant}", self.era, self.namespace);
         let output = Command::new("sh").args(["-c", &command]).env("KUBECONFIG", &settings.kubeconfig).output().unwrap();
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
@@ -102,7 +139,11 @@ impl Installation {
     }
 
     fn client_of(&self, workload: &str) -> &Kubectl {
-        if matches!(workload, "system-mysql" | "backend-redis" | "system-redis") { &self.databases } else { &self.kubectl }
+        if matches!(workload, "system-mysql" | "system-postgresql" | "backend-redis" | "system-redis" | "s3") {
+            &self.databases
+        } else {
+            &self.kubectl
+        }
     }
 
     /// Runs a command in a container of a workload's pod.
@@ -196,7 +237,9 @@ impl Installation {
     /// The highest row of the table that system-app writes to once a second.
     #[must_use]
     pub fn heartbeat(&self) -> u64 {
-        self.mysql("SELECT IFNULL(MAX(id), 0) FROM heartbeats").trim().parse().unwrap()
+        let sql = "SELECT COALESCE(MAX(id), 0) FROM heartbeats";
+        let answer = if self.is_on_postgres() { self.system_psql(sql) } else { self.mysql(sql) };
+        answer.trim().parse().unwrap()
     }
 
     /// How many rows of that table there are up to this one.
@@ -222,7 +265,7 @@ impl Installation {
 
 impl Drop for Installation {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && self.variant.is_empty() {
             self.kubectl.act(&["annotate", "namespace", &self.namespace, &format!("{IN_USE}-")]);
         }
     }

@@ -112,6 +112,13 @@ impl Program {
         self.json(&["list"])["sets"].as_array().map_or(0, Vec::len)
     }
 
+    /// The restores that were begun, oldest first.
+    #[must_use]
+    pub fn restores(&self) -> Vec<String> {
+        let runs = self.json(&["runs"])["runs"].as_array().cloned().unwrap_or_default();
+        runs.iter().filter(|run| run["purpose"] == "restore").map(|run| run["run"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// The journal of the newest run.
     #[must_use]
     pub fn journal(&self) -> Journal {
@@ -138,7 +145,7 @@ impl Program {
         let known = if arguments.first() == Some(&"restore") { self.runs() } else { 0 };
         let log = std::fs::File::create(self.home.path().join("killed.log")).unwrap();
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        let limit = Instant::now() + Duration::from_secs(300);
+        let limit = Instant::now() + Duration::from_secs(1800);
         loop {
             let is_begun = self.runs() > known;
             if let Some(reason) = is_begun.then(|| why(&self.journal())).flatten() {

@@ -35,6 +35,7 @@ pub fn meta_of(stat: &Stat, is_file: bool) -> Meta {
         links: if linked { stat.st_nlink } else { 1 },
         identity: linked.then_some((stat.st_dev, stat.st_ino)),
         xattrs: Vec::new(),
+        read_at_ns: None,
     }
 }
 

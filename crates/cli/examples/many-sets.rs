@@ -24,7 +24,7 @@ fn main() {
         let set = SetId(format!("set-{number:06}"));
         let keep = |name| {
             let part = OnePart::of(format!("{name} of {}", set.as_str()));
-            (name, kept(&repository, &context, &Keep { set: set.clone(), data_set: name }, part, at))
+            (name, kept(&repository, &context, &Keep { set: set.clone(), data_set: name, earlier: None }, part, at))
         };
         let data_sets = DataSetName::STORES.into_iter().map(keep).collect();
         repository

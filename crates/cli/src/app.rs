@@ -13,6 +13,7 @@ use runner::{Hands, State};
 use secrecy::SecretString;
 
 use crate::args::{self, Global};
+use crate::away::Away;
 use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::journals;
@@ -133,9 +134,42 @@ impl App {
         Ok(Arc::new(RusticRepository::open(&location, &password)?))
     }
 
+    /// The repository for what can be done without it, and whether it is there. That it is not is told.
+    pub(crate) fn repository_if_there(&self, config: &Config) -> (Arc<dyn Repository>, bool) {
+        match self.repository(config) {
+            Ok(repository) => (repository, true),
+            Err(error) => {
+                self.output.note(&format!(
+                    "warning: the repository cannot be opened, so what other machines did with the runs is not known here, and what is done now is not known there: {}",
+                    error.chain()
+                ));
+                (Arc::new(Away::because(&error)), false)
+            }
+        }
+    }
+
     /// The installation that is configured, or that the flags name.
     pub(crate) fn installation(&self, config: &Config) -> Result<Arc<dyn Installation>> {
         join::installation(config, &self.global, &self.stop)
+    }
+
+    /// What there is of an installation, which may be nothing yet, or nothing any more. `domain`: the one that it is to have.
+    pub(crate) fn installation_even_nothing(&self, config: &Config, domain: Option<&str>) -> Result<Arc<dyn Installation>> {
+        join::installation_even_nothing(config, &self.global, &self.stop, domain)
+    }
+
+    /// The same, where sets of this name are meant unless another was said.
+    pub(crate) fn about_sets_of(&self, name: &str) -> Self {
+        let sets_of = self.global.sets_of.clone().or_else(|| Some(name.to_owned()));
+        let (output, stop, watch) = (self.output.clone(), self.stop.clone(), Arc::clone(&self.watch));
+        Self {
+            global: Global { sets_of, ..self.global.clone() },
+            output,
+            stop,
+            watch,
+            heeds_environment: self.heeds_environment,
+            told: Mutex::default(),
+        }
     }
 
     /// The runs' journals: on the platform's own shelf, else in a folder of this machine.
@@ -195,12 +229,7 @@ impl App {
 
     pub(crate) fn context(&self, config: &Config, run: RunId, installation: InstallationId) -> Result<Context> {
         let configured = config.options()?.workers.and_then(|workers| usize::try_from(workers).ok());
-        let workers = self.global.workers.or(configured).unwrap_or(WORKERS);
-        if workers == 0 {
-            return Err(
-                Error::refused("workers is 0").hint("Write how many connections, readers or loaders a data set may use: 1 or more.")
-            );
-        }
+        let workers = self.global.workers.map(usize::from).or(configured).unwrap_or(WORKERS);
         Ok(Context { run, installation, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
     }
 
@@ -217,7 +246,7 @@ impl App {
         let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
         let context = self.context(config, run, installation.id())?;
         let copies_journal = !self.keeps_journals_in_cluster(installation);
-        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host() })
+        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests: installation.rests() })
     }
 }
 

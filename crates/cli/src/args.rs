@@ -126,8 +126,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT")]
     pub wait: bool,
     /// Connections, readers or loaders at the same time, per data set [default: 4]
-    #[arg(long, global = true, value_name = "N", env = "THREESCALE_BACKUP_WORKERS")]
-    pub workers: Option<usize>,
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=crate::config::WORKERS_MAX), env = "THREESCALE_BACKUP_WORKERS")]
+    pub workers: Option<u16>,
 }
 
 impl Global {

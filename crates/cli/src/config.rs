@@ -25,6 +25,7 @@ use plan::{Error, Result};
 use toml::Value;
 
 pub(crate) use example::{document as example_document, example};
+pub(crate) use keys::WORKERS_MAX;
 pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
 pub(crate) use shown::{Shown, ShownOrigin};
 pub(crate) use validate::check_name;
@@ -176,18 +177,18 @@ impl Config {
 
     pub(crate) fn repository(&self) -> Result<RepositorySection> {
         let section: RepositorySection = self.read("repository")?;
-        Ok(RepositorySection { url: self.repository_place(section.url)?, ..section })
+        Ok(RepositorySection { url: self.place("repository", "url", section.url)?, ..section })
     }
 
-    /// The repository's address; a folder is made absolute where it was given.
-    fn repository_place(&self, url: String) -> Result<String> {
-        // An address of any kind: it is for the repository to say whether it knows it.
+    /// A folder or an address; a folder is made absolute where it was given.
+    fn place(&self, section: &str, key: &str, url: String) -> Result<String> {
+        // An address of any kind: it is for whoever uses it to say whether he knows it.
         if url.split('/').next().is_some_and(|start| start.contains(':')) {
             return Ok(url);
         }
-        let given = self.values.of("repository").find(|given| given.place.table.is_none() && given.place.key.name == "url");
+        let given = self.values.of(section).find(|given| given.place.table.is_none() && given.place.key.name == key);
         let base = given.map(|given| given.origin.base()).unwrap_or_default();
-        paths::absolute("[repository] url", &url, &base).map(|path| path.to_string_lossy().into_owned())
+        paths::absolute(&format!("[{section}] {key}"), &url, &base).map(|path| path.to_string_lossy().into_owned())
     }
 
     pub(crate) fn writers(&self) -> Result<Option<WritersSection>> {
@@ -209,7 +210,9 @@ impl Config {
     }
 
     pub(crate) fn storage(&self) -> Result<StorageSection> {
-        self.read(DataSetName::SystemStorage.as_str())
+        let name = DataSetName::SystemStorage.as_str();
+        let section: StorageSection = self.read(name)?;
+        Ok(StorageSection { path: self.place(name, "path", section.path)?, ..section })
     }
 
     pub(crate) fn redis(&self, name: DataSetName) -> Result<RedisSection> {

@@ -43,11 +43,6 @@ pub(crate) fn is_anothers(leftover: &Leftover, here: &InstallationId) -> bool {
     leftover.installation.as_ref().is_some_and(|theirs| !theirs.name.is_empty() && !here.name.is_empty() && !theirs.is(here))
 }
 
-/// Whether it is left by this run, whose id may be cut where names are short.
-pub(crate) fn is_by(leftover: &Leftover, run: &str) -> bool {
-    !leftover.run.is_empty() && (run == leftover.run || run.ends_with(&leftover.run))
-}
-
 /// One line for people.
 pub(crate) fn describe(place: Option<DataSetName>, leftover: &Leftover) -> String {
     let holds = match leftover.holds {
@@ -95,7 +90,7 @@ pub(crate) fn of_backup(app: &App, known: &[Known], found: &BTreeMap<DataSetName
                 )));
         }
     }
-    let is_own = |leftover: &&Leftover| known.iter().any(|known| is_by(leftover, known.id.as_str()));
+    let is_own = |leftover: &&Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()));
     if let Some(leftover) = at_writers.iter().find(|leftover| !is_own(leftover)) {
         return Err(Error::new(Class::Locked, format!("run {} holds the writers, and its journal is not here", leftover.run))
             .hint(format!("{}.", leftover.what))
@@ -120,18 +115,19 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
         };
         let is_in_the_way = match run.state {
             RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
-            RunState::Finished => run.keeps_previous(),
+            // There was nothing before it.
+            RunState::Finished => run.keeps_previous() && !run.fills_empty(),
             RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
         if is_in_the_way {
             return Err(Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id.as_str(), run)));
         }
     }
-    let is_known = |leftover: &Leftover| known.iter().any(|known| is_by(leftover, known.id.as_str()) && !is_abandoned(known));
+    let is_known = |leftover: &Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()) && !is_abandoned(known));
     let foreign = |leftover: &Leftover| matches!(leftover.holds, Holds::Previous | Holds::Unknown) && !is_known(leftover);
     if let Some((place, leftover)) = left.iter().find(|(_, leftover)| foreign(leftover)) {
         let run = &leftover.run;
-        let is_ended = known.iter().any(|known| is_by(leftover, known.id.as_str()));
+        let is_ended = known.iter().any(|known| leftover.is_by(known.id.as_str()));
         let (why, way_out) = if is_ended {
             (
                 "it was abandoned",

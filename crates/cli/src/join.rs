@@ -1,5 +1,6 @@
 //! Where the parts are joined: a platform's installation becomes data sets, writers and copies. One match arm for each platform, one for each kind of store.
 
+mod bucket;
 mod configured;
 mod direct;
 mod kubernetes;
@@ -10,6 +11,7 @@ mod stores;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Findings, Problem, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
@@ -65,6 +67,41 @@ pub(crate) trait Installation: Send + Sync {
 
     /// What stands in the way beyond the data sets, for `doctor`.
     fn problems(&self) -> Vec<Problem>;
+
+    /// What is wrong with the installation as such, whichever data sets are wanted.
+    fn standing(&self) -> Vec<Problem> {
+        Vec::new()
+    }
+
+    /// What this user may not do of what a restore of these data sets takes beside the stores.
+    fn rights_lacking(&self, _names: &[DataSetName]) -> Result<Vec<Problem>> {
+        Ok(Vec::new())
+    }
+
+    /// Workloads that read objects which this restore overwrites, and are not stopped for it.
+    fn readers(&self, _context: &Context, _snapshot: &dyn Snapshot, _policies: Policies, _names: &[DataSetName]) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// How long to rest before what failed for a while is done once more: where somebody starts anew what was lost.
+    fn rests(&self) -> Vec<Duration> {
+        Vec::new()
+    }
+
+    /// What stands in the way of making an installation here, where there is none.
+    fn obstacles(&self) -> Result<Vec<Problem>> {
+        Ok(vec![Problem::new(Severity::Blocks, "an installation is made in an empty namespace of Kubernetes, and nowhere else")])
+    }
+
+    /// What others have still to make of an installation that is being made.
+    fn still_to_come(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    /// Whether who looks after the installation is content with it: what it says otherwise.
+    fn conditions_missing(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
 }
 
 /// The installation that is configured.
@@ -72,6 +109,19 @@ pub(crate) fn installation(config: &Config, global: &Global, stop: &StopFlag) ->
     match config.platform()? {
         Platform::Direct => Ok(Arc::new(direct::Direct::new(config.clone(), Patience::of(config, stop)?))),
         Platform::Kubernetes => Ok(Arc::new(kubernetes::Kubernetes::find(config, global, stop)?)),
+    }
+}
+
+/// What there is of the installation that is configured, which may be nothing. `domain`: the one that it is to have, where it is not the set's.
+pub(crate) fn installation_even_nothing(
+    config: &Config,
+    global: &Global,
+    stop: &StopFlag,
+    domain: Option<&str>,
+) -> Result<Arc<dyn Installation>> {
+    match config.platform()? {
+        Platform::Direct => installation(config, global, stop),
+        Platform::Kubernetes => Ok(Arc::new(kubernetes::Kubernetes::find_even_nothing(config, global, stop, domain)?)),
     }
 }
 

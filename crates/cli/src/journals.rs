@@ -68,7 +68,7 @@ pub(crate) fn known(state: &State, repository: Option<&dyn Repository>, installa
     known.retain(|known| known.run.as_ref().map_or(true, |run| run.is_of(installation)));
     for copy in repository.map_or_else(|| Ok(Vec::new()), |repository| runner::copies(repository, installation))? {
         let is = match runner::beside(state, &copy)? {
-            Beside::Older => continue,
+            Beside::Older | Beside::NotForThisVersion => continue,
             Beside::NotHere | Beside::Newer => At::Elsewhere,
             Beside::DamagedHere => At::DamagedHere,
             Beside::Contradicts => At::Both,
@@ -83,20 +83,20 @@ pub(crate) fn known(state: &State, repository: Option<&dyn Repository>, installa
 /// The run that is meant: the one named, or the newest of this installation that fits. Brought here from its copy when another machine has the newer journal.
 pub(crate) fn find(
     state: &State,
-    repository: &dyn Repository,
+    copies: Option<&dyn Repository>,
     installation: &InstallationId,
     wanted: Option<&str>,
     host: &str,
     fits: impl Fn(&Run) -> bool,
 ) -> Result<RunId> {
-    let all = known(state, Some(repository), installation)?;
+    let all = known(state, copies, installation)?;
     let found = match wanted {
         Some(wanted) => named(all, state, installation, wanted)?,
         None => all.into_iter().rev().find(|known| known.run.as_ref().is_ok_and(&fits)).ok_or_else(|| {
             Error::refused("there is no run of this installation to do that with").hint("`threescale-backup runs` lists them.")
         })?,
     };
-    if !found.is_here() {
+    if let Some(repository) = copies.filter(|_| !found.is_here()) {
         let copies = runner::copies(repository, installation)?;
         if let Some(copy) = copies.iter().find(|copy: &&JournalCopy| copy.id == found.id) {
             runner::take_over(state, copy, host)?;
@@ -108,6 +108,9 @@ pub(crate) fn find(
 fn named(all: Vec<Known>, state: &State, installation: &InstallationId, wanted: &str) -> Result<Known> {
     let wanted = wanted.to_lowercase();
     let mut fitting: Vec<_> = all.into_iter().filter(|known| known.id.as_str().starts_with(&wanted)).collect();
+    if let Some(whole) = fitting.iter().position(|known| known.id.as_str() == wanted) {
+        return Ok(fitting.swap_remove(whole));
+    }
     match fitting.len() {
         1 => Ok(fitting.remove(0)),
         0 => {

@@ -2,6 +2,7 @@
 
 mod app;
 mod args;
+mod away;
 mod commands;
 mod config;
 mod in_the_way;

@@ -281,7 +281,11 @@ fn skipped(newer: &[&Candidate], asked: &Asked<'_>) -> Vec<String> {
 /// There are sets of ours, and none is one that `latest` means.
 fn none_fits(ours: &[&Candidate], asked: &Asked<'_>) -> Error {
     let name = asked.whose.called();
-    let what = if asked.partial { "that `latest` could mean" } else { "that is whole" };
+    let is_whole = |candidate: &&&Candidate| candidate.manifest.is_whole() && why_not(candidate, asked) != Some(WhyNot::Partial);
+    let what = match asked.partial || ours.iter().any(|candidate| is_whole(&candidate)) {
+        true => "that `latest` could mean",
+        false => "that is whole",
+    };
     let mut error = Error::refused(format!("there is no set of {name} {what}"));
     for candidate in ours.iter().rev().take(TOLD_MAX) {
         if let Some(why) = why_not(candidate, asked) {

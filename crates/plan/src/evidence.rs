@@ -22,6 +22,16 @@ impl Tally {
         self.digest.add(element);
     }
 
+    /// Counts one element of several fields, each preceded by its length.
+    pub fn add_fields(&mut self, fields: &[&[u8]]) {
+        let mut element = Vec::with_capacity(fields.iter().map(|field| field.len() + 8).sum());
+        for field in fields {
+            element.extend_from_slice(&(field.len() as u64).to_be_bytes());
+            element.extend_from_slice(field);
+        }
+        self.add(&element);
+    }
+
     /// Adds what another worker counted.
     pub fn merge(&mut self, other: Self) {
         self.count += other.count;

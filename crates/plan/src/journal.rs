@@ -287,6 +287,7 @@ impl Run {
             | Action::SafetyCopy { .. }
             | Action::StartWriters { .. }
             | Action::Synchronise { .. }
+            | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,
         })
     }
@@ -348,6 +349,7 @@ impl Run {
             }
             Action::Dump { .. }
             | Action::WriteManifest
+            | Action::RestartReaders { .. }
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::NoteWriters { .. }

@@ -13,6 +13,7 @@ pub mod journal;
 pub mod manifest;
 pub mod needs;
 pub mod ports;
+pub mod proof;
 pub mod step;
 pub mod tree_order;
 pub mod words;

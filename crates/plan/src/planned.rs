@@ -42,6 +42,8 @@ pub enum ObjectsPolicy {
     Missing,
     /// Those that are not there, and those that differ.
     Overwrite,
+    /// Those that are not there, into a namespace without an installation: its writers wait for the data, and an undo takes all of it away again.
+    IntoEmpty,
 }
 
 /// What the operator chose for a restore. Part of the plan, so that `resume` and `undo` obey it.
@@ -51,6 +53,9 @@ pub struct Policies {
     pub queues: Queues,
     /// Kubernetes objects.
     pub objects: ObjectsPolicy,
+    /// Whether objects of a bucket that the set does not have are taken away. In a folder they always are.
+    #[serde(default)]
+    pub remove_extra: bool,
 }
 
 /// A data set in a plan, with what was found about it.

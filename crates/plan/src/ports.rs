@@ -18,7 +18,7 @@ pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
 pub use mark::{Mark, MarkRole};
 pub use objects::{ObjectKind, Objects};
-pub use part::{Content, Meta, Part};
+pub use part::{Content, Meta, Part, Reused};
 pub use remote::{Ended, Input, Process, Program, Remote};
 pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};
 pub use shelf::{Append, Shelf};

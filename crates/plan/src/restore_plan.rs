@@ -44,13 +44,15 @@ pub struct Around {
     pub offers: Vec<SyncTask>,
     /// What the operator chose.
     pub policies: Policies,
+    /// Workloads beside the writers that read objects which are overwritten.
+    pub readers: Vec<String>,
 }
 
 impl Around {
     /// Nothing can be made anew, and the operator chose nothing.
     #[must_use]
     pub fn just(writers: WritersAre) -> Self {
-        Self { writers, offers: Vec::new(), policies: Policies::default() }
+        Self { writers, offers: Vec::new(), policies: Policies::default(), readers: Vec::new() }
     }
 }
 
@@ -100,8 +102,11 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     }
     let mut problems = writers_problems(writers);
     if let Some(noted) = noted {
-        writers::start_again(&mut steps, noted, &written, &around.offers, last);
-    } else if !around.offers.is_empty() && !written.is_empty() {
+        writers::start_again(&mut steps, noted, &written, around, last);
+    } else {
+        writers::restart_readers(&mut steps, around, last);
+    }
+    if noted.is_none() && !around.offers.is_empty() && !written.is_empty() {
         problems.push(
             Problem::new(Severity::Degrades, "copies of what is restored are not made anew: this run does not start the writers")
                 .way_out("Afterwards run backend:storage:rewrite, searchd:optimal_index and zync:resync:domains in system-sidekiq."),

@@ -2,7 +2,7 @@
 
 use crate::InstallationId;
 use crate::journal::{Run, RunState, WritersState};
-use crate::planned::Purpose;
+use crate::planned::{ObjectsPolicy, Purpose};
 
 impl Run {
     /// Whether it was interrupted or failed, and can go on. A rehearsal cannot: its servers are gone.
@@ -66,11 +66,18 @@ impl Run {
         }
     }
 
+    /// Whether it put the objects of an installation into a namespace that had none. Its data is that of another run, which comes after.
+    #[must_use]
+    pub fn fills_empty(&self) -> bool {
+        self.plan.purpose == Purpose::Restore && self.plan.policies.objects == ObjectsPolicy::IntoEmpty
+    }
+
     /// `a restore of set …, finished`.
     #[must_use]
     pub fn describe(&self) -> String {
         let what = match self.plan.purpose {
             Purpose::Backup => "a backup",
+            Purpose::Restore if self.fills_empty() => "the objects, put into an empty namespace,",
             Purpose::Restore => "a restore",
             Purpose::Rehearse => "a rehearsal",
         };

@@ -89,6 +89,11 @@ pub enum Action {
         /// The copy.
         task: SyncTask,
     },
+    /// Make the pods of workloads anew, one after the other, that read objects which were overwritten. Taken up: again, which is harmless.
+    RestartReaders {
+        /// Their names.
+        readers: Vec<String>,
+    },
     /// Let go who was held while the writers were stopped. Taken up: let go again, which is harmless.
     ReleaseWriters {
         /// The step that noted them.
@@ -112,6 +117,7 @@ impl Action {
             | Self::SafetyCopy { .. }
             | Self::StartWriters { .. }
             | Self::Synchronise { .. }
+            | Self::RestartReaders { .. }
             | Self::ReleaseWriters { .. } => None,
         }
     }
@@ -138,6 +144,7 @@ impl fmt::Display for Action {
                 write!(f, "start {}", names.join(", "))
             }
             Self::Synchronise { task } => write!(f, "synchronise {task}"),
+            Self::RestartReaders { readers } => write!(f, "restart {}", readers.join(", ")),
             Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
         }
     }

@@ -3,6 +3,7 @@
 use crate::ids::DataSetName;
 use crate::planned::Steps;
 use crate::ports::{SyncTask, WriterGroup};
+use crate::restore_plan::Around;
 use crate::step::{Action, StepId};
 
 /// The data sets that somebody writes to: all but the objects of Kubernetes.
@@ -12,12 +13,13 @@ pub(crate) fn written<'a>(names: impl IntoIterator<Item = &'a DataSetName>) -> V
 
 /// The steps after the last cut-over: writers start group by group. The configuration in Backend is made anew before those start that read it; the other copies
 /// when the installation serves again.
-pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetName], offers: &[SyncTask], after: Vec<StepId>) {
-    let tasks: Vec<SyncTask> = offers.iter().copied().filter(|task| is_stale(*task, restored)).collect();
+pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetName], around: &Around, after: Vec<StepId>) {
+    let tasks: Vec<SyncTask> = around.offers.iter().copied().filter(|task| is_stale(*task, restored)).collect();
     if tasks.is_empty() {
         let groups = WriterGroup::ALL.to_vec();
         let started = steps.add(Action::StartWriters { noted, groups }, after, "the installation serves again");
-        steps.add(Action::ReleaseWriters { noted }, vec![started], "as it was before");
+        let released = steps.add(Action::ReleaseWriters { noted }, vec![started], "as it was before");
+        restart_readers(steps, around, vec![released]);
         return;
     }
     let mut last = after;
@@ -29,10 +31,20 @@ pub(crate) fn start_again(steps: &mut Steps, noted: StepId, restored: &[DataSetN
         }
     }
     last = vec![steps.add(Action::ReleaseWriters { noted }, last, "as it was before")];
+    last = restart_readers(steps, around, last);
     // These need all that serves, and nothing that serves needs them.
     for task in tasks.into_iter().filter(|task| *task != SyncTask::BackendConfiguration) {
         last = vec![steps.add(Action::Synchronise { task }, last, because(task))];
     }
+}
+
+/// Who reads objects that were overwritten, and did not stop for it.
+pub(crate) fn restart_readers(steps: &mut Steps, around: &Around, after: Vec<StepId>) -> Vec<StepId> {
+    if around.readers.is_empty() {
+        return after;
+    }
+    let readers = around.readers.clone();
+    vec![steps.add(Action::RestartReaders { readers }, after, "they read objects that are overwritten, when they start")]
 }
 
 /// Whether a restore of these data sets leaves the copy behind its source.

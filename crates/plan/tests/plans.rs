@@ -11,7 +11,7 @@ use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, SyncTask};
 use plan::step::{Action, StepId};
-use plan::{Around, Class, Plan, Policies, Queues, Target, Wanted, WritersAre, plan_backup, plan_rehearsal, plan_restore};
+use plan::{Around, Class, ObjectsPolicy, Plan, Policies, Queues, Target, Wanted, WritersAre, plan_backup, plan_rehearsal, plan_restore};
 use support::findings;
 
 fn target(road: Road) -> Target {
@@ -188,7 +188,7 @@ fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
 fn copies_are_made_anew_when_those_are_up_that_they_need() {
     let targets = |names: &[DataSetName]| names.iter().map(|name| (*name, target(Road::SideCopy))).collect();
     let policies = Policies { queues: Queues::Keep, ..Policies::default() };
-    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies };
+    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies, readers: Vec::new() };
     let plan_of = |names: &[DataSetName]| plan_restore(RunId("r".into()), SetId("s".into()), targets(names), &around);
     let after_cut = |plan: &Plan| -> Vec<String> {
         let last = plan.steps.iter().rposition(|step| matches!(step.action, Action::CutOver { .. })).unwrap();
@@ -238,4 +238,23 @@ fn what_the_backup_said_is_told_and_whether_it_is_refused_is_this_servers_to_say
             (Severity::Note, "the backup said: histograms", None)
         ]
     );
+}
+
+#[test]
+fn who_reads_what_is_overwritten_starts_again_when_all_serve() {
+    let policies = Policies { objects: ObjectsPolicy::Overwrite, ..Policies::default() };
+    let readers = vec!["apicast-staging".to_owned(), "apicast-production".to_owned()];
+    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies, readers: readers.clone() };
+    let restart = |plan: &Plan| plan.steps.iter().position(|step| step.action == Action::RestartReaders { readers: readers.clone() });
+    let of = |names: &[DataSetName]| {
+        let targets = names.iter().map(|name| (*name, target(Road::SideCopy))).collect();
+        plan_restore(RunId("r".into()), SetId("s".into()), targets, &around)
+    };
+    let plan = of(&[DataSetName::KubernetesObjects, DataSetName::SystemDatabase]);
+    plan.check().unwrap();
+    let released = plan.steps.iter().position(|step| matches!(step.action, Action::ReleaseWriters { .. }));
+    assert_eq!(restart(&plan), released.map(|at| at + 1));
+    let alone = of(&[DataSetName::KubernetesObjects]);
+    alone.check().unwrap();
+    assert_eq!(restart(&alone), Some(alone.steps.len() - 1), "also where no writer stops");
 }

@@ -7,6 +7,7 @@
 
 mod client;
 mod config;
+mod empty;
 mod error;
 mod exec;
 pub mod find;
@@ -22,6 +23,7 @@ mod scripted;
 pub mod shelf;
 pub mod sync;
 mod target;
+mod token;
 pub mod volume;
 mod websocket;
 pub mod writers;

@@ -223,7 +223,7 @@ fn on_a_cluster_a_port_is_forwarded_for_many_connections_and_ends_cleanly() {
     let Some(cluster) = cluster() else { return };
     let found = cluster.find().unwrap();
     let at = found.backend_redis.unwrap().storage;
-    let way = cluster.way_to(&at.reach).unwrap();
+    let (began, way) = (Instant::now(), cluster.way_to(&at.reach).unwrap());
     let address = way.forward.as_ref().unwrap().address();
     let threads: Vec<_> = (0..8)
         .map(|number| {
@@ -235,18 +235,19 @@ fn on_a_cluster_a_port_is_forwarded_for_many_connections_and_ends_cleanly() {
         })
         .collect();
     threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(way.forward.unwrap().trouble(), None);
+    assert_eq!(way.forward.unwrap().trouble(began), None);
 }
 
 #[test]
 fn on_a_cluster_a_port_that_nobody_listens_on_is_reset_and_told() {
     let Some(cluster) = cluster() else { return };
     let target = Target::labels(&namespace(), "threescale_component=system,threescale_component_element=app", "system-app");
-    let forward = cluster.forward(&target, 9).unwrap();
+    let (began, forward) = (Instant::now(), cluster.forward(&target, 9).unwrap());
     let mut stream = std::net::TcpStream::connect(forward.address()).unwrap();
     let read = stream.read(&mut [0; 10]);
     assert!(read.is_err(), "{read:?}");
-    assert!(forward.trouble().unwrap().contains("refused"), "{:?}", forward.trouble());
+    let trouble = forward.trouble(began).unwrap().error();
+    assert!(trouble.chain().contains("refused"), "{trouble:?}");
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn main() -> plan::Result<()> {
     let context = Context { workers: 2, ..Context::new("bench") };
     let mut snapshot = None;
     for round in ["first", "second"] {
-        let keep = Keep { set: SetId(round.into()), data_set: DataSetName::SystemDatabase };
+        let keep = Keep { set: SetId(round.into()), data_set: DataSetName::SystemDatabase, earlier: None };
         let (began, cpu) = (Instant::now(), cpu_seconds());
         let kept = repository.keep(&context, &keep, Box::new(Rows { part: 0, parts: mebibytes / 8 }))?;
         let seconds = began.elapsed().as_secs_f64();

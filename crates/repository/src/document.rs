@@ -24,7 +24,7 @@ pub const BYTES_MAX: u64 = 64 << 20;
 /// As [`sink::keep`].
 pub fn write(open: &Open, label: &Label, file: &'static str, bytes: Vec<u8>) -> Result<Id> {
     let context = Context::new("");
-    sink::keep(open, &context, label, Ground::Nothing, Box::new(Document { file, bytes: Some(bytes) })).map(|stored| stored.id)
+    sink::keep(open, &context, label, Ground::Nothing, None, Box::new(Document { file, bytes: Some(bytes) })).map(|stored| stored.id)
 }
 
 /// Reads a document.

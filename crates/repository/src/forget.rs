@@ -169,6 +169,7 @@ fn judge(known: &Known, retention: &Retention, options: &ForgetOptions, report: 
     let gone = known.listing.sets.iter().filter(|set| leaving.contains(&set.manifest.set));
     going.manifests.extend(gone.flat_map(|set| std::iter::once(set.id).chain(set.copies.iter().copied())));
     going.data = known.data_of(&leaving);
+    going.data.extend(known.proofs_without_set(&leaving));
     let orphans = orphans::old(known, options.now.timestamp())?;
     report.orphan_snapshots = orphans.len();
     going.data.extend(orphans);

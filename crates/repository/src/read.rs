@@ -8,12 +8,12 @@ use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use plan::ports::{Entry, EntryHandle, Snapshot};
+use plan::ports::{Entry, EntryHandle, Reused, Snapshot};
 use plan::{Error, Result};
-use rustic_core::repofile::Node;
+use rustic_core::repofile::{BlobType, Node};
 use rustic_core::{DataId, TreeId};
 
-use crate::index::Index;
+use crate::index::{Index, State};
 use crate::lock::Guard;
 use crate::sink::{kind_of, meta_of};
 use content::ContentReader;
@@ -71,6 +71,13 @@ impl Snapshot for OpenSnapshot {
             found = Some(node);
         }
         entry_of(path.to_owned(), found.ok_or_else(absent)?)
+    }
+
+    fn reuse(&self, entry: Entry) -> Option<Reused> {
+        let chunks = entry.handle.0.downcast_ref::<Chunks>().filter(|_| entry.is_file() && entry.meta.read_at_ns.is_some())?;
+        let is_whole = |id: &DataId| matches!(self.index.best(BlobType::Data, id), Some((_, State::Whole)));
+        let whole = chunks.0.iter().all(is_whole);
+        whole.then_some(Reused { size_bytes: entry.size_bytes, handle: entry.handle })
     }
 
     fn read(&self, entry: &Entry) -> Result<Box<dyn Read + Send>> {

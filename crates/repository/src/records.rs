@@ -8,6 +8,7 @@ pub mod damage;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use plan::ids::SetId;
 use plan::ports::Record;
 use plan::{Error, Result};
 use rustic_core::FileType;
@@ -54,6 +55,13 @@ fn name_tag(name: &str) -> Result<String> {
 
 fn name_of(file: &SnapshotFile) -> Option<&str> {
     file.tags.iter().find_map(|tag| tag.strip_prefix("name:"))
+}
+
+/// Records of a kind whose names begin with a set's id, `SET:…`, and with which set's.
+pub fn of_sets<'a>(records: &'a [Held], kind: &str) -> impl Iterator<Item = (SetId, &'a Held)> {
+    let kind_tag = format!("kind:{kind}");
+    let of = |held: &'a Held| Some((SetId(name_of(&held.file)?.split_once(':')?.0.to_owned()), held));
+    records.iter().filter(move |held| held.file.tags.contains(&kind_tag)).filter_map(of)
 }
 
 /// See [`plan::ports::Repository::put_record`].

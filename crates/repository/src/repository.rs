@@ -127,8 +127,12 @@ impl Repository for RusticRepository {
         let mut like = Snapshots::read(&self.open)?.data;
         like.retain(|held| label.tags.last().is_some_and(|tag| held.file.tags.contains(tag)));
         like.sort_by_key(|held| std::cmp::Reverse((held.file.time.timestamp(), held.id)));
-        let trees: Vec<_> = like.iter().take(GROUND_SNAPSHOTS).map(|held| held.file.tree).collect();
-        let stored = sink::keep(&self.open, context, &label, Ground::Like(&trees), dump)?;
+        let mut trees: Vec<_> = like.iter().take(GROUND_SNAPSHOTS).map(|held| held.file.tree).collect();
+        let earlier = keep.earlier.as_ref().map(id_of).transpose()?;
+        if let Some(earlier) = &earlier {
+            trees.push(sets::find_snapshot(&self.open, earlier)?.file.tree);
+        }
+        let stored = sink::keep(&self.open, context, &label, Ground::Like(&trees), earlier.as_ref(), dump)?;
         Ok(Kept {
             snapshot: SnapshotId(stored.id.to_hex().as_str().to_owned()),
             parts: stored.files,

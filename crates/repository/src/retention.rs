@@ -82,7 +82,7 @@ impl Retention {
             .map(|place| {
                 let (set, mut stays, mut goes) = (&sets[place], sets[place].held_by.clone(), Vec::new());
                 if found.is_future(place) {
-                    stays.push("from the future, by a clock that was ahead: counts for no rule".to_owned());
+                    stays.push("from the future, as a clock was wrong, here or where it was taken: counts for no rule".to_owned());
                 } else if let Some(days) = set.safety_copy_days {
                     let is_young = set.finished_at >= days_before(now, days);
                     if is_young { &mut stays } else { &mut goes }.push(safety_copy(days, is_young));

@@ -84,6 +84,8 @@ pub struct Listing {
     pub sets: Vec<Set>,
     /// Snapshots of data sets, of this program, whether a manifest names them or not.
     pub data: Vec<Held>,
+    /// Snapshots of records.
+    pub records: Vec<Held>,
     /// Ids of all snapshots, foreign ones too, sorted.
     pub all: Vec<Id>,
     /// Files that cannot be read, so that nobody knows what they say: snapshots and manifests.
@@ -149,7 +151,7 @@ impl Listing {
             }
         }
         unreadable.extend(snapshots.damaged.into_iter().map(|(id, error)| Unreadable { id, set: None, error }));
-        Ok(Self { sets, data: snapshots.data, all: snapshots.all, unreadable })
+        Ok(Self { sets, data: snapshots.data, records: snapshots.records, all: snapshots.all, unreadable })
     }
 
     /// Data snapshots of sets that have no manifest: left by a backup that did not end.

@@ -45,16 +45,25 @@ pub struct Stored {
     pub verdict: Verdict,
 }
 
+/// `earlier` is the snapshot that the dump names content of ([`plan::ports::Content::Kept`]), where it does.
+///
 /// # Errors
 /// When the producer or the storage fails, or what is read back is not what was given. Then there is no snapshot.
-pub fn keep(open: &Open, context: &Context, label: &Label, ground: Ground<'_>, dump: Box<dyn Dump>) -> Result<Stored> {
+pub fn keep(
+    open: &Open,
+    context: &Context,
+    label: &Label,
+    ground: Ground<'_>,
+    earlier: Option<&Id>,
+    dump: Box<dyn Dump>,
+) -> Result<Stored> {
     context.stop.check()?;
     if matches!(ground, Ground::Like(_)) {
         open.index_orphans()?;
     }
     let archiver = open.archiver(ground)?;
     let run = Arc::new(Run::new(context, dump, Arc::clone(&open.gate)));
-    let archived = archive(&archiver, &run, label);
+    let archived = archive(&archiver, &run, label, earlier);
     drop(archiver);
     let (archived, counted, verdict) =
         match archived.and_then(|archived| run.finish().map(|(counted, verdict)| (archived, counted, verdict))) {
@@ -68,7 +77,7 @@ pub fn keep(open: &Open, context: &Context, label: &Label, ground: Ground<'_>, d
     Ok(Stored { id, files: counted.files, bytes: counted.bytes, stored_bytes, verdict })
 }
 
-fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label) -> Result<SnapshotFile> {
+fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label, earlier: Option<&Id>) -> Result<SnapshotFile> {
     let mut tags = StringList::default();
     label.tags.iter().for_each(|tag| tags.add(tag.clone()));
     let snapshot = SnapshotFile {
@@ -80,7 +89,12 @@ fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label) -
         ..SnapshotFile::default()
     };
     let mut options = BackupOptions::default().no_scan(true);
-    options.parent_opts = ParentOptions::default().force(true);
+    options.parent_opts = match earlier {
+        None => ParentOptions::default().force(true),
+        // The archiver takes over the content of a file when path, size and both times are the same: the dump sees to it that those are the files that it named
+        // (`Meta::read_at_ns`). When the two come to other results, the counts differ and there is no snapshot.
+        Some(id) => ParentOptions::default().parents(vec![id.to_hex().as_str().to_owned()]).ignore_inode(true),
+    };
     guarded("store the dump", || {
         archiver.archive(&options, &Source(Arc::clone(run)), snapshot, &[PathBuf::from("/")]).during(|| "store the dump".to_owned())
     })

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use plan::evidence;
-use plan::ids::{DataSetName, SetId};
+use plan::ids::{DataSetName, SetId, SnapshotId};
 use plan::journal::Run;
 use plan::manifest::{self, KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Event, Keep, Noted, Place, Problem, Repository, Road, Severity, Synchronise, Verb, Writers};
+use plan::ports::{
+    Context, DataSet, Event, Keep, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb, Writers,
+};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};
 
@@ -31,6 +34,8 @@ pub struct Hands {
     pub copies_journal: bool,
     /// The name of this machine, for manifests.
     pub host: String,
+    /// How long to rest before what failed for a while is done once more, as far as that changes nothing that is live; as often as there are rests.
+    pub rests: Vec<Duration>,
 }
 
 impl Hands {
@@ -102,6 +107,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             hands.synchronise.synchronise(&hands.context, *task)?;
             Ok(Output::Done)
         }
+        Action::RestartReaders { readers } => {
+            hands.writers.restart(&hands.context, readers)?;
+            Ok(Output::Done)
+        }
         Action::ReleaseWriters { noted } => {
             hands.writers.release(&hands.context, noted_of(run, *noted)?)?;
             Ok(Output::Done)
@@ -160,10 +169,14 @@ fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl Fn
     let findings = store.look(&hands.context)?;
     let kind = store.kind()?;
     let started_at = Timestamp::now();
+    let earlier = if store.reuses() { earlier(hands, data_set, &kind, findings.identity.as_deref())? } else { None };
     let kept = hands.watched(data_set, Verb::Dump, Some(findings.size_bytes), || {
-        let dump = store.dump(&hands.context)?;
+        let (earlier, dump) = match earlier {
+            Some((id, snapshot)) => (Some(id), store.dump_since(&hands.context, snapshot)?),
+            None => (None, store.dump(&hands.context)?),
+        };
         view_is_open();
-        hands.repository.keep(&hands.context, &Keep { set: set.clone(), data_set }, dump)
+        hands.repository.keep(&hands.context, &Keep { set: set.clone(), data_set, earlier }, dump)
     })?;
     for warning in &kept.verdict.evidence.warnings {
         hands.context.watch.see(Event::Warning(&format!("{data_set}: {warning}")));
@@ -185,6 +198,28 @@ fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl Fn
         evidence: kept.verdict.evidence,
         problems: kept.verdict.problems,
     })
+}
+
+/// The newest snapshot of the same store. One that cannot be opened is no reason not to back up: all is read then.
+fn earlier(
+    hands: &Hands,
+    data_set: DataSetName,
+    kind: &StoreKind,
+    identity: Option<&str>,
+) -> Result<Option<(SnapshotId, Arc<dyn Snapshot>)>> {
+    let manifests = hands.repository.manifests()?;
+    let is_of_store = |kept: &&KeptDataSet| kept.kind == *kind && identity.is_some() && kept.identity.as_deref() == identity;
+    let Some(kept) = manifests.iter().rev().find_map(|manifest| manifest.data_sets.get(&data_set).filter(is_of_store)) else {
+        return Ok(None);
+    };
+    match hands.repository.open(&kept.snapshot) {
+        Ok(snapshot) => Ok(Some((kept.snapshot.clone(), Arc::from(snapshot)))),
+        Err(error) => {
+            let text = format!("{data_set}: all of it is read again, because the set before cannot be used: {}", error.chain());
+            hands.context.watch.see(Event::Warning(&text));
+            Ok(None)
+        }
+    }
 }
 
 fn write_manifest(hands: &Hands, run: &Run) -> Result<Output> {

@@ -8,7 +8,7 @@ use plan::ids::RunId;
 use plan::journal::{Record, Run};
 use plan::ports::{Event, Repository};
 use plan::step::{Action, Step};
-use plan::{Error, InstallationId, Result};
+use plan::{Class, Error, InstallationId, Result};
 
 use crate::act::Hands;
 use crate::journal::Journal;
@@ -34,6 +34,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::SafetyCopy { .. }
         | Action::StartWriters { .. }
         | Action::Synchronise { .. }
+        | Action::RestartReaders { .. }
         | Action::ReleaseWriters { .. } => false,
     }
 }
@@ -50,7 +51,7 @@ pub(crate) fn keep(journal: &Journal, hands: &Hands) {
             run.plan.run,
             error.chain()
         );
-        hands.context.watch.see(Event::Warning(&text));
+        hands.context.watch.see(Event::OfRecords(&text));
     }
 }
 
@@ -91,18 +92,26 @@ pub enum Beside {
     Newer,
     /// Both say what the other does not.
     Contradicts,
-    /// The journal here is damaged; the copy is not.
+    /// The journal here is damaged, or cannot be read; the copy is not.
     DamagedHere,
+    /// A newer version of the program wrote the journal here: what it says beyond the copy is not known to this one.
+    NotForThisVersion,
 }
 
 /// Compares a copy with the journal here.
 ///
 /// # Errors
-/// When the journal cannot be read.
+/// None today: a journal that cannot be read is as good as damaged.
 pub fn beside(state: &State, copy: &JournalCopy) -> Result<Beside> {
-    let Some(here) = state.bytes(&copy.id)? else { return Ok(Beside::NotHere) };
-    if crate::journal::lines_of(&here).and_then(|(lines, _)| crate::journal::replay(lines)).is_err() {
-        return Ok(Beside::DamagedHere);
+    let here = match state.bytes(&copy.id) {
+        Ok(Some(here)) => here,
+        Ok(None) => return Ok(Beside::NotHere),
+        Err(_) => return Ok(Beside::DamagedHere),
+    };
+    match crate::journal::lines_of(&here).and_then(|(lines, _)| crate::journal::replay(lines)) {
+        Ok(_) => {}
+        Err(error) if error.class() == Class::Refused => return Ok(Beside::NotForThisVersion),
+        Err(_) => return Ok(Beside::DamagedHere),
     }
     // A torn line at the end of the journal here is none.
     let end = here.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -133,7 +142,7 @@ fn goes_on_from_a_copy(here: &[u8], copy: &[u8]) -> bool {
 /// When the two contradict each other ([`plan::Class::NeedsPerson`]); when it cannot be written.
 pub fn take_over(state: &State, copy: &JournalCopy, host: &str) -> Result<()> {
     match beside(state, copy)? {
-        Beside::Older => return Ok(()),
+        Beside::Older | Beside::NotForThisVersion => return Ok(()),
         Beside::Contradicts => {
             let id = &copy.id;
             return Err(Error::needs_person(format!("the journal of run {id} here and its copy in the repository contradict each other"))

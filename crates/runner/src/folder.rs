@@ -1,7 +1,7 @@
 //! A shelf in a folder of this machine: one file of mode 600 a journal, each line synced; a lock file that ends with its process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -51,9 +51,9 @@ impl FolderShelf {
         };
         for entry in entries {
             let entry = entry.map_err(unreadable)?;
-            match File::open(entry.path()) {
-                // A run that was tidied away meanwhile is none.
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(unreadable(error)),
+            match open_at_once(&entry.path()) {
+                // What else there is of one journal is told with that journal.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(unreadable(error)),
                 _ => {}
             }
         }
@@ -102,8 +102,18 @@ impl Shelf for FolderShelf {
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
         let path = self.file(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+        let read = || -> std::io::Result<Option<Vec<u8>>> {
+            let mut file = open_at_once(&path)?;
+            if !file.metadata()?.is_file() {
+                return Ok(None);
+            }
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok(Some(bytes))
+        };
+        match read() {
+            Ok(Some(bytes)) => Ok(Some(bytes)),
+            Ok(None) => Err(Error::failed(format!("the journal {} is not a regular file", path.display()))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::failed(format!("failed to read the journal {}", path.display())).because(error)),
         }
@@ -134,6 +144,12 @@ impl Shelf for FolderShelf {
         let path = self.file(name);
         fs::remove_file(&path).during(|| format!("failed to remove {}", path.display()))
     }
+}
+
+/// Opens a file to read it. A named pipe is not waited for.
+fn open_at_once(path: &Path) -> std::io::Result<File> {
+    let without_waiting = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    OpenOptions::new().read(true).custom_flags(without_waiting).open(path)
 }
 
 /// A file of its own for each installation: names may hold any character, so the name's digest is what tells them apart.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use plan::Result;
 use plan::ids::RunId;
 use plan::journal::{Line, Record, Run};
-use plan::step::{Action, StepId};
+use plan::step::{Action, Step, StepId};
 
 use crate::journal::replay;
 use crate::state::State;
@@ -34,6 +34,28 @@ pub struct Report {
 }
 
 impl Report {
+    /// A run and its journal's lines.
+    pub(crate) fn of(run: Run, lines: &[Line]) -> Self {
+        let waiting = |step: &Step| StepReport {
+            id: step.id,
+            action: step.action.clone(),
+            first_started_at: None,
+            started_at: None,
+            succeeded_at: None,
+        };
+        let mut steps: Vec<_> = run.plan.steps.iter().map(waiting).collect();
+        for Line { at, record } in lines {
+            let (Record::Started { step: id } | Record::Succeeded { step: id, .. }) = record else { continue };
+            if let Some(step) = steps.iter_mut().find(|step| step.id == *id) {
+                let is_start = matches!(record, Record::Started { .. });
+                step.first_started_at = step.first_started_at.or(Some(*at));
+                step.started_at = if is_start { Some(*at) } else { step.started_at };
+                step.succeeded_at = if is_start { None } else { Some(*at) };
+            }
+        }
+        Self { run, steps }
+    }
+
     /// Milliseconds for which the installation did not serve: from the first start of what cuts over, loads over the live data, or stops the writers, to the end of the last such step.
     #[must_use]
     pub fn downtime_ms(&self) -> Option<i64> {
@@ -46,6 +68,7 @@ impl Report {
             | Action::Prove { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }
+            | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,
         })
     }
@@ -71,21 +94,7 @@ impl Report {
 pub fn report(state: &State, id: &RunId) -> Result<Report> {
     let run = state.read(id)?;
     let (lines, _) = state.lines(id)?;
-    let mut steps: Vec<_> = run
-        .plan
-        .steps
-        .iter()
-        .map(|step| StepReport { id: step.id, action: step.action.clone(), first_started_at: None, started_at: None, succeeded_at: None })
-        .collect();
-    for Line { at, record } in &lines {
-        let (Record::Started { step: id } | Record::Succeeded { step: id, .. }) = record else { continue };
-        if let Some(step) = steps.iter_mut().find(|step| step.id == *id) {
-            let is_start = matches!(record, Record::Started { .. });
-            step.first_started_at = step.first_started_at.or(Some(*at));
-            step.started_at = if is_start { Some(*at) } else { step.started_at };
-            step.succeeded_at = if is_start { None } else { Some(*at) };
-        }
-    }
-    debug_assert_eq!(replay(lines).map(|run| run.state).ok(), Some(run.state));
-    Ok(Report { run, steps })
+    let report = Report::of(run, &lines);
+    debug_assert_eq!(replay(lines).map(|run| run.state).ok(), Some(report.run.state));
+    Ok(report)
 }

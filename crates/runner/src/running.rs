@@ -15,6 +15,7 @@ use crate::act::{Hands, act};
 use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
+use crate::proofs;
 use crate::stores::check_stores;
 use crate::taking_back::tidy;
 use crate::views::Views;
@@ -34,21 +35,45 @@ const REST: Duration = Duration::from_secs(3);
 /// The first step's error, journaled; other steps that were running are told to stop and waited for. What comes next is the operator's choice.
 pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
     let mut ended = attempt(journal, hands);
-    for _ in 1..BACKUPS_MAX {
-        let Err(error) = &ended else { break };
-        if !error.gave_way() || journal.run().plan.purpose != Purpose::Backup {
-            break;
-        }
-        let (what, seconds) = (error.chain(), REST.as_secs());
+    let (mut gave_way, mut lost) = (1..BACKUPS_MAX, hands.rests.iter());
+    while let Err(error) = &ended {
+        let rested = match error.class() {
+            _ if journal.run().plan.purpose != Purpose::Backup => None,
+            _ if error.gave_way() => gave_way.next().map(|_| REST),
+            Class::Transient => lost.next().copied(),
+            _ => None,
+        };
+        let Some(time) = rested else { break };
+        let (what, seconds) = (error.chain(), time.as_secs());
         hands.context.watch.see(Event::Warning(&format!("{what}; the backup begins anew in {seconds} s")));
-        rest(&hands.context)?;
+        rest(&hands.context, time)?;
         ended = attempt(journal, hands);
     }
     ended
 }
 
-fn rest(context: &Context) -> Result<()> {
-    let until = Instant::now() + REST;
+/// Does what a step does; what changes nothing that is live, and failed for a while only, once more after each rest.
+fn act_patiently(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Result<Output> {
+    let changes_nothing_live = match &step.action {
+        Action::Reserve { .. } | Action::Prove { .. } | Action::NoteWriters { .. } => true,
+        Action::Stage { reserved, .. } => !run.is_in_place(*reserved),
+        _ => false,
+    };
+    for time in hands.rests.iter().filter(|_| changes_nothing_live) {
+        match act(hands, run, step, views) {
+            Err(error) if error.class() == Class::Transient && !hands.context.stop.is_raised() => {
+                let (what, seconds) = (error.chain(), time.as_secs());
+                hands.context.watch.see(Event::Warning(&format!("{}: {what}; once more in {seconds} s", step.action)));
+                rest(&hands.context, *time)?;
+            }
+            acted => return acted,
+        }
+    }
+    act(hands, run, step, views)
+}
+
+fn rest(context: &Context, time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
     while Instant::now() < until {
         context.stop.check()?;
         thread::sleep(Duration::from_millis(50));
@@ -108,6 +133,7 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     if journal.run().state != RunState::Open {
         needs::note(hands, &journal.run());
     }
+    proofs::note(hands, journal);
     // A run that has touched nothing is nobody else's business.
     if journal.run().plan.purpose == Purpose::Restore && journal.run().has_cut_over() || journal.run().holds_writers() {
         copies::keep(journal, hands);
@@ -142,7 +168,7 @@ fn run_step(journal: &Journal, hands: &Hands, step: &Step, views: &Views) -> Res
         copies::keep(journal, hands);
     }
     debug_assert_eq!(run.steps.get(&step.id), Some(&StepState::Started));
-    let acted = catch_unwind(AssertUnwindSafe(|| act(hands, &run, step, views)));
+    let acted = catch_unwind(AssertUnwindSafe(|| act_patiently(hands, &run, step, views)));
     let result: Result<Output> = acted.unwrap_or_else(|_| Err(Error::new(Class::Failed, "a bug: the step panicked")));
     match result {
         Ok(output) => {
@@ -154,6 +180,9 @@ fn run_step(journal: &Journal, hands: &Hands, step: &Step, views: &Views) -> Res
         }
         Err(error) => {
             let error = error.during(format!("step {} failed: {}", step.id, step.action));
+            // "Refused" says that nothing was touched.
+            let is_touched = journal.run().holds_writers() || journal.run().has_cut_over();
+            let error = if is_touched && error.class() == Class::Refused { error.in_class(Class::Failed) } else { error };
             journal.write(Record::Failed { step: step.id, class: error.class(), error: error.chain() })?;
             Err(error)
         }

@@ -65,7 +65,8 @@ impl State {
         Ok(Lock { _held: self.shelf.lock(installation)? })
     }
 
-    /// All runs, oldest first, each journal read once; with the error of one that is damaged.
+    /// All runs, oldest first, each journal read once; with the error of one that is damaged or cannot be read. A copy under another name is no run: see
+    /// [`State::strays`].
     ///
     /// # Errors
     /// When they cannot be listed.
@@ -75,9 +76,10 @@ impl State {
             let id = RunId(name);
             match self.shelf.read(id.as_str()) {
                 Ok(Some(bytes)) if journal::is_begun(&bytes) => {
-                    let run =
-                        journal::lines_of(&bytes).and_then(|(lines, _)| journal::replay(lines)).map_err(|error| self.during(error, &id));
-                    all.push((id, run));
+                    let run = replayed(&bytes).map_err(|error| self.during(error, &id));
+                    if !run.as_ref().is_ok_and(|run| run.plan.run != id) {
+                        all.push((id, run));
+                    }
                 }
                 // Removed since, or of a run that ended before it began.
                 Ok(_) => {}
@@ -85,6 +87,18 @@ impl State {
             }
         }
         Ok(all)
+    }
+
+    /// Journals under a name that is not that of their run, each with the run: copies that somebody made by hand. Nothing goes on with them.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn strays(&self) -> Result<Vec<(String, RunId)>> {
+        let of = |name: String| {
+            let run = replayed(&self.shelf.read(&name).ok()??).ok()?.plan.run;
+            (run.as_str() != name).then_some((name, run))
+        };
+        Ok(self.shelf.names()?.into_iter().filter_map(of).collect())
     }
 
     /// The bytes of a run's journal; `None` when there is none here.
@@ -102,7 +116,7 @@ impl State {
     pub fn adopt(&self, run: &RunId, copy: &[u8]) -> Result<()> {
         let (lines, whole_bytes) = journal::lines_of(copy)?;
         journal::replay(lines)?;
-        if self.shelf.read(run.as_str())?.is_some() {
+        if self.shelf.names()?.iter().any(|name| name == run.as_str()) {
             self.shelf.remove(run.as_str())?;
         }
         let whole = usize::try_from(whole_bytes).unwrap_or(copy.len()).min(copy.len());
@@ -122,13 +136,7 @@ impl State {
     /// # Errors
     /// When they cannot be listed.
     pub fn runs(&self) -> Result<Vec<RunId>> {
-        let mut runs = Vec::new();
-        for name in self.shelf.names()? {
-            if self.shelf.read(&name)?.is_some_and(|bytes| journal::is_begun(&bytes)) {
-                runs.push(RunId(name));
-            }
-        }
-        Ok(runs)
+        Ok(self.all()?.into_iter().map(|(id, _)| id).collect())
     }
 
     /// Begins the journal of a plan.
@@ -181,4 +189,8 @@ impl State {
     fn during(&self, error: Error, run: &RunId) -> Error {
         error.during(format!("failed to read the journal of run {run} in {}", self.shelf.place()))
     }
+}
+
+fn replayed(bytes: &[u8]) -> Result<Run> {
+    journal::lines_of(bytes).and_then(|(lines, _)| journal::replay(lines))
 }

@@ -6,7 +6,7 @@
 use plan::ids::{DataSetName, SetId};
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Discard, Event, Noted, Place, Road, Undone, Verb, WriterGroup};
+use plan::ports::{Discard, Event, Noted, Place, Road, Undone, Verb};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Result};
 
@@ -14,7 +14,7 @@ use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
-use crate::stores::check_stores;
+use crate::stores::{check_stores, check_that_a_store_knows};
 
 /// How a step is taken back.
 #[derive(Clone, Copy)]
@@ -49,6 +49,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::Synchronise { .. }
+        | Action::RestartReaders { .. }
         | Action::ReleaseWriters { .. } => None,
     }
 }
@@ -79,6 +80,7 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
         RunState::Abandoned => return Err(Error::refused(format!("run {} was abandoned", run.plan.run))),
     }
     check_stores(hands, &run)?;
+    check_that_a_store_knows(hands, &run)?;
     journal.write(Record::UndoOpened)?;
     copies::keep(journal, hands);
     let mut taking =
@@ -104,7 +106,20 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
         }
     }
     taking.verdict(&journal.run())?;
+    restart_readers(hands, &run);
     journal.write(Record::Undone)
+}
+
+/// Who reads what was overwritten reads what is back. That one does not start again changes nothing of the data: it is told.
+fn restart_readers(hands: &Hands, run: &Run) {
+    for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
+        if let Action::RestartReaders { readers } = &step.action
+            && let Err(error) = hands.writers.restart(&hands.context, readers)
+        {
+            let text = format!("{} must be restarted by hand: they read objects that were put back. {}", readers.join(", "), error.chain());
+            hands.context.watch.see(Event::Warning(&text));
+        }
+    }
 }
 
 /// An undo under way.
@@ -267,8 +282,9 @@ fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> 
 /// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back; where that fails
 /// the undo does not.
 fn start_again(hands: &Hands, run: &Run, noted: &Noted) -> Result<()> {
-    WriterGroup::ALL.into_iter().try_for_each(|group| hands.writers.start(&hands.context, noted, group))?;
-    hands.writers.release(&hands.context, noted)?;
+    if !hands.writers.put_back(&hands.context, noted)? {
+        return Ok(());
+    }
     for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
         if let Action::Synchronise { task } = &step.action
             && let Err(error) = hands.synchronise.synchronise(&hands.context, *task)

@@ -24,7 +24,7 @@ pub(crate) enum ConfigCommand {
     Example,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Only {
     /// Only these data sets, separated by commas
     #[arg(long, value_name = "A,B", value_delimiter = ',', env = "THREESCALE_BACKUP_ONLY")]
@@ -51,7 +51,7 @@ pub(crate) struct OfSet {
     pub partial: Partial,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Partial {
     /// `latest` may be a set that lacks data sets of the installation
     #[arg(long, env = "THREESCALE_BACKUP_PARTIAL")]
@@ -72,7 +72,7 @@ pub(crate) struct Repair {
     pub yes: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct PlanArgs {
     /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
     pub set: String,
@@ -92,6 +92,9 @@ pub(crate) struct PlanArgs {
     /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
     #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
     pub objects: ObjectsChoice,
+    /// Files in a bucket: take away what the set does not have (kept for `undo`); without this it stays, and is told
+    #[arg(long, env = "THREESCALE_BACKUP_REMOVE_EXTRA")]
+    pub remove_extra: bool,
 }
 
 impl PlanArgs {
@@ -104,8 +107,10 @@ impl PlanArgs {
             },
             objects: match self.objects {
                 ObjectsChoice::Overwrite => ObjectsPolicy::Overwrite,
+                ObjectsChoice::IntoEmpty => ObjectsPolicy::IntoEmpty,
                 ObjectsChoice::Missing | ObjectsChoice::None => ObjectsPolicy::Missing,
             },
+            remove_extra: self.remove_extra,
         }
     }
 }
@@ -126,9 +131,12 @@ pub(crate) enum ObjectsChoice {
     Overwrite,
     /// Leave them out
     None,
+    /// What `--into-empty` does with them
+    #[value(skip)]
+    IntoEmpty,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Restore {
     #[command(flatten)]
     pub plan: PlanArgs,
@@ -138,6 +146,13 @@ pub(crate) struct Restore {
     /// Print the plan and stop
     #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
     pub dry_run: bool,
+    /// Kubernetes: a lost installation comes back in a namespace that has none. Objects first, then the operator makes the rest, then the data; the same call again
+    /// goes on where it was interrupted
+    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place"])]
+    pub into_empty: bool,
+    /// With --into-empty: the domain of the installation, where it is not to be the set's
+    #[arg(long, value_name = "DOMAIN", requires = "into_empty", env = "THREESCALE_BACKUP_DOMAIN")]
+    pub domain: Option<String>,
 }
 
 #[derive(Debug, Args)]

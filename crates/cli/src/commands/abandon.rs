@@ -25,16 +25,17 @@ struct AbandonDocument {
 
 pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     let config = app.config()?;
-    let installation = app.installation(&config)?;
-    let repository: Arc<dyn Repository> = app.repository(&config)?;
+    let installation = app.installation_even_nothing(&config, None)?;
+    let (repository, is_there) = app.repository_if_there(&config);
     let state = app.state(&config, Some(installation.as_ref()))?;
     let data_sets = join::data_sets(installation.as_ref(), &installation.names(), Policies::default())?;
-    let hands = app.hands(&config, installation.as_ref(), Arc::clone(&repository), data_sets, runner::new_run_id(), Consent::Given)?;
+    let mut hands = app.hands(&config, installation.as_ref(), Arc::clone(&repository), data_sets, runner::new_run_id(), Consent::Given)?;
+    hands.copies_journal &= is_there;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
 
     let left = in_the_way::leftovers(app, &hands.data_sets, Some(hands.writers.as_ref()), &hands.context);
-    let run = find(app, &state, repository.as_ref(), &hands, &args.run, &left)?;
-    let mine: Vec<_> = left.into_iter().filter(|(_, leftover)| in_the_way::is_by(leftover, run.id())).collect();
+    let run = find(app, &state, is_there.then_some(repository.as_ref()), &hands, &args.run, &left)?;
+    let mine: Vec<_> = left.into_iter().filter(|(_, leftover)| leftover.is_by(run.id())).collect();
     refuse_anothers(&state, &hands, &run, &mine, args.store_is_gone)?;
     let removes = args.remove || matches!(run, Meant::Traces(_));
     let is_removed = |(place, leftover): &LeftAt| {
@@ -123,20 +124,21 @@ impl Meant {
     }
 }
 
-fn find(app: &App, state: &State, repository: &dyn Repository, hands: &Hands, wanted: &str, left: &[LeftAt]) -> Result<Meant> {
+fn find(app: &App, state: &State, copies: Option<&dyn Repository>, hands: &Hands, wanted: &str, left: &[LeftAt]) -> Result<Meant> {
     let (here, wanted) = (&hands.context.installation, wanted.to_lowercase());
-    let all = journals::known(state, Some(repository), here)?;
+    let all = journals::known(state, copies, here)?;
     let is_damaged = |known: &&Known| known.run.is_err() && known.id.as_str().starts_with(&wanted);
     let is_traced =
         || left.iter().any(|(_, leftover)| leftover.run == wanted || leftover.run.ends_with(&wanted) || wanted.ends_with(&leftover.run));
     if all.iter().filter(is_damaged).count() == 0 && !all.iter().any(|known| known.id.as_str().starts_with(&wanted)) && is_traced() {
         return Ok(Meant::Traces(wanted));
     }
-    let id = match all.iter().find(is_damaged) {
-        Some(known) => known.id.clone(),
-        None => journals::find(state, repository, here, Some(&wanted), &app.host(), |_| true)?,
+    let is_meant = |known: &&Known| known.id.as_str() == wanted || is_damaged(known);
+    let id = match all.iter().find(|known| known.run.is_err() && is_meant(known)) {
+        Some(known) if !all.iter().any(|other| other.id.as_str() == wanted && other.id != known.id) => known.id.clone(),
+        _ => journals::find(state, copies, here, Some(&wanted), &app.host(), |_| true)?,
     };
-    let known = journals::known(state, Some(repository), here)?.into_iter().find(|known| known.id == id);
+    let known = journals::known(state, copies, here)?.into_iter().find(|known| known.id == id);
     let known = known.ok_or_else(|| Error::failed(format!("the journal of run {id} is gone")))?;
     Ok(if known.run.is_err() { Meant::Damaged(known) } else { Meant::Journal(known) })
 }

@@ -77,6 +77,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let twice = join::twice(installation.as_ref(), &hands.context, &found);
     let mut plan = plan_backup(wanted, found);
     plan.problems.extend(twice);
+    plan.problems.extend(installation.standing());
     for (name, problem) in plan.all_problems().filter(|(_, problem)| problem.severity == plan::ports::Severity::Degrades) {
         app.output.note(&format!("warning: {}{}", name.map(|name| format!("{name}: ")).unwrap_or_default(), problem.text));
     }
@@ -85,6 +86,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
 
+    runner::tidy_needs(&state, repository.as_ref())?;
     state.tidy(JOURNALS_KEPT)?;
 
     let manifest = repository.manifests()?.into_iter().find(|manifest| manifest.set == set);
@@ -129,9 +131,9 @@ fn close_dead_backups(state: &State, known: &[Known]) -> Result<()> {
 pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
     let id: &RunId = &run.plan.run;
     let held = Run::writers_sentence(run.writers());
-    // A run is open: whatever its steps were refused, something was touched.
-    let is_open = run.plan.purpose == Purpose::Restore && error.class() == Class::Refused;
-    let error = if is_open { error.in_class(Class::Failed) } else { error };
+    // The run is open and has done something: it was not refused before anything was touched.
+    let is_begun = run.plan.purpose == Purpose::Restore || run.holds_writers();
+    let error = if is_begun && error.class() == Class::Refused { error.in_class(Class::Failed) } else { error };
     match run.plan.purpose {
         Purpose::Backup if run.holds_writers() => {
             error.hint(format!("There is no set.{held} `resume {id}` takes it again, `undo {id}` starts the writers."))

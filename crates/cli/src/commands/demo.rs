@@ -110,9 +110,11 @@ impl<'a> Demo<'a> {
             writers_are_stopped: false,
             // All goes back, so that all can be compared with what was.
             queues: args::QueuesChoice::Keep,
+            remove_extra: false,
             objects: args::ObjectsChoice::None,
         };
-        let (state, run) = commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false })?;
+        let (state, run) =
+            commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false, into_empty: false, domain: None })?;
         let report = runner::report(&state, &run)?;
 
         self.chapter("Proof from outside: the stores' own checksums against those from before the damage");

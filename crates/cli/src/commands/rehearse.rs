@@ -46,7 +46,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     }
     plan.check()?;
     let (writers, synchronise) = (Arc::new(NoWriters), Arc::new(NothingToSynchronise));
-    let hands = Hands { repository, data_sets, writers, synchronise, context, copies_journal: false, host: String::new() };
+    let hands = Hands { repository, data_sets, writers, synchronise, context, copies_journal: false, host: app.host(), rests: Vec::new() };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     app.output.note(&format!("set {} was staged and proven; the throw-away servers are removed", manifest.set));
@@ -82,7 +82,7 @@ impl Stage {
             StoreKind::MariaDb => self.mysql(name, MysqlKind::Mariadb),
             StoreKind::PostgreSql => self.postgres(name),
             StoreKind::Redis => self.redis(name, kept),
-            StoreKind::Files => self.files(name),
+            StoreKind::Files | StoreKind::Bucket => self.files(name),
             other @ (StoreKind::Objects | StoreKind::Other(_)) => {
                 Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server")))
             }

@@ -1,5 +1,6 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
+mod empty;
 mod origin;
 mod together;
 
@@ -9,9 +10,9 @@ use std::sync::Arc;
 use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Repository, Road, Severity, StoreKind};
+use plan::ports::{Context, DataSet, Problem, Repository, Road, Severity, StoreKind};
 use plan::step::Action;
-use plan::{Around, Error, InstallationId, Plan, Queues, Result, Target, WritersAre, plan_restore};
+use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Queues, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
 use serde::Serialize;
 
@@ -57,12 +58,22 @@ pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let writers = installation.writers_are(args.writers_are_stopped, false).unwrap_or(WritersAre::ByHand);
-    let prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let mut prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let state = app.state_to_look_at(&config, Some(installation.as_ref()))?;
+    let (repository, data_sets) = (Arc::clone(&prepared.repository), prepared.data_sets.clone());
+    let hands = app.hands(&config, installation.as_ref(), repository, data_sets, prepared.plan.run.clone(), Consent::Given)?;
+    if let Err(error) = refuse_what_is_in_the_way(app, &state, &hands) {
+        let problem = Problem::new(Severity::Blocks, error.chain()).way_out(error.hints().join(" "));
+        prepared.plan.problems.push(problem);
+    }
     show_plan(app, &prepared)?;
     prepared.plan.check()
 }
 
 pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
+    if args.into_empty {
+        return empty::restore(app, args);
+    }
     if args.dry_run {
         return plan(app, &args.plan);
     }
@@ -86,16 +97,37 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
         }
     };
     let prepared = prepare(app, &config, installation.as_ref(), &args.plan, writers, "restore")?;
+    let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
+    let run = carry_out_prepared(app, &config, installation.as_ref(), &state, prepared, &Carried { asks: !args.yes, consent })?;
+    Ok((state, run))
+}
+
+/// How a plan is carried out.
+struct Carried {
+    /// Whether a person is asked first.
+    asks: bool,
+    /// What was said about the writers.
+    consent: Consent,
+}
+
+/// Shows a plan, asks, and carries it out.
+fn carry_out_prepared(
+    app: &App,
+    config: &Config,
+    installation: &dyn Installation,
+    state: &State,
+    prepared: Prepared,
+    how: &Carried,
+) -> Result<RunId> {
     if !app.output.json {
         app.output.note(&prepared.text());
     }
     prepared.plan.check()?;
     let run = prepared.plan.run.clone();
-    let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
-    let mut hands = app.hands(&config, installation.as_ref(), prepared.repository, prepared.data_sets, run.clone(), consent)?;
+    let mut hands = app.hands(config, installation, prepared.repository, prepared.data_sets, run.clone(), how.consent)?;
     hands.context.installation = prepared.plan.installation.clone().unwrap_or_default();
-    refuse_what_is_in_the_way(app, &state, &hands)?;
-    if !args.yes {
+    refuse_what_is_in_the_way(app, state, &hands)?;
+    if how.asks {
         match app.output.ask("Carry out this plan?")? {
             Some(true) => {}
             Some(false) => return Err(Error::refused("not carried out; nothing was touched")),
@@ -103,11 +135,11 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
         }
     }
     // Not before the answer: a person may think for long. Then all is looked at again.
-    let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
-    refuse_what_is_in_the_way(app, &state, &hands)?;
+    let _locks = locks::take(app, state, installation, &hands.context)?;
+    refuse_what_is_in_the_way(app, state, &hands)?;
     let journal = state.begin(prepared.plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
-    Ok((state, run))
+    Ok(run)
 }
 
 /// Runs that are known, and what others left in the stores.
@@ -177,19 +209,31 @@ fn prepare(
     let data_sets = join::data_sets(installation, &names, policies)?;
     let targets = targets(&data_sets, &context, &manifest, args.in_place)?;
     let found = targets.iter().map(|(name, target)| (*name, target.findings.clone())).collect();
-    let around = Around { writers, offers: installation.synchronise()?.offers(), policies };
+    let snapshot = manifest.data_sets.get(&DataSetName::KubernetesObjects).filter(|_| names.contains(&DataSetName::KubernetesObjects));
+    let snapshot = snapshot.map(|kept| repository.open(&kept.snapshot)).transpose()?;
+    let stopped = if writers == WritersAre::Ours { names.as_slice() } else { &[] };
+    let readers = match &snapshot {
+        Some(snapshot) if policies.objects == ObjectsPolicy::Overwrite => {
+            installation.readers(&context, snapshot.as_ref(), policies, stopped)?
+        }
+        _ => Vec::new(),
+    };
+    let around = Around { writers, offers: installation.synchronise()?.offers(), policies, readers };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
     plan.installation = Some(join::identified(installation, &context, &found));
     plan.problems.extend(join::twice(installation, &context, &found));
+    plan.problems.extend(installation.standing());
+    if writers == WritersAre::Ours {
+        plan.problems.extend(installation.rights_lacking(&names)?);
+    }
     if args.only.only.is_empty() {
         let there: Vec<_> = installation.names().into_iter().filter(|name| !is_declined(args, *name)).collect();
         plan.problems.extend(origin::lacking(&there, &manifest));
     }
-    let objects = match manifest.data_sets.get(&DataSetName::KubernetesObjects).filter(|_| names.contains(&DataSetName::KubernetesObjects))
-    {
-        Some(kept) => installation.differences(&context, repository.open(&kept.snapshot)?.as_ref(), policies)?,
+    let objects = match snapshot {
+        Some(snapshot) => installation.differences(&context, snapshot.as_ref(), policies)?,
         None => Vec::new(),
     };
     let queues_left_out = left_out(&plan);
@@ -326,7 +370,7 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
 /// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
 const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
     match kind {
-        StoreKind::Files => 60_000_000,
+        StoreKind::Files | StoreKind::Bucket => 60_000_000,
         StoreKind::Redis => 20_000_000,
         _ => 12_000_000,
     }

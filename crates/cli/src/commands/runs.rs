@@ -68,7 +68,8 @@ struct StepDocument {
 pub(crate) fn runs(app: &App) -> Result<()> {
     let config = app.config()?;
     // The journals are told even when the installation, or the repository, cannot be reached.
-    let installation = app.installation(&config).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
+    let installation =
+        app.installation_even_nothing(&config, None).inspect_err(|error| app.output.note(&format!("warning: {}", error.chain()))).ok();
     let state = app.state_to_look_at(&config, installation.as_deref())?;
     let seen = look(app, &config, installation.as_deref(), &state)?;
     let mut telling = Telling::new();
@@ -77,6 +78,9 @@ pub(crate) fn runs(app: &App) -> Result<()> {
     }
     let here = installation.as_ref().map(|installation| installation.id()).unwrap_or_default();
     let traces = telling.traces(&seen.known, &seen.left, &here);
+    for (name, run) in state.strays()? {
+        telling.reminders.push(format!("{name} in {} is a copy of the journal of run {run}, and is not looked at.", state.place()));
+    }
     let others = state.all()?.iter().filter(|(_, run)| run.as_ref().is_ok_and(|run| !run.is_of(&here))).count();
     if others > 0 {
         telling.reminders.push(format!(
@@ -85,9 +89,9 @@ pub(crate) fn runs(app: &App) -> Result<()> {
             state.place()
         ));
     }
-    if telling.documents.is_empty() {
+    if seen.known.is_empty() {
         app.output.note("There were no runs of this installation yet.");
-    } else {
+    } else if !telling.documents.is_empty() {
         app.output.line(&telling.table.render())?;
     }
     telling.reminders.iter().try_for_each(|reminder| app.output.line(reminder))?;
@@ -207,15 +211,14 @@ impl Telling {
     /// What runs left whose journals are not here, or that were abandoned.
     fn traces(&mut self, known: &[Known], left: &[LeftAt], here: &InstallationId) -> Vec<LeftDocument> {
         let is_looked_after = |known: &Known| known.run.as_ref().map_or(true, |run| run.state != RunState::Abandoned);
-        let has_journal =
-            |leftover: &Leftover| known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()) && is_looked_after(known));
+        let has_journal = |leftover: &Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()) && is_looked_after(known));
         let traces: Vec<_> = left.iter().filter(|(_, leftover)| !has_journal(leftover)).collect();
         for (place, leftover) in &traces {
             let (what, run) = (in_the_way::describe(*place, leftover), &leftover.run);
             self.reminders.push(if in_the_way::is_anothers(leftover, here) {
                 format!("left by a run of another installation: {what}. Look after it with that installation's configuration.")
             } else {
-                let is_here = known.iter().any(|known| in_the_way::is_by(leftover, known.id.as_str()));
+                let is_here = known.iter().any(|known| leftover.is_by(known.id.as_str()));
                 let whose = if is_here { "that was abandoned" } else { "without a journal here" };
                 format!("left by a run {whose}: {what}. `abandon {run}` shows all of it, and removes it when you say so.")
             });
@@ -273,7 +276,17 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     let mut opened = open(app, args, "undo", Run::can_undo)?;
-    confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
+    let run = opened.journal.run();
+    if run.fills_empty() {
+        refuse_under_data(&opened, &run)?;
+        confirm(
+            app,
+            args,
+            &format!("Empty the namespace again? All goes that run {} put there, and all that the operator made of it.", opened.id),
+        )?;
+    } else {
+        confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
+    }
     let heard = Heard::before(Arc::clone(&opened.hands.context.watch));
     opened.hands.context.watch = Arc::<Heard>::clone(&heard);
     runner::undo(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
@@ -281,10 +294,39 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
+/// The objects of an installation go only when the data that was put beside them went: the newest first.
+fn refuse_under_data(opened: &Opened, run: &Run) -> Result<()> {
+    let is_over_it =
+        |other: &Run| other.plan.run > run.plan.run && other.plan.purpose == Purpose::Restore && other.state != RunState::Undone;
+    let over = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok()).find(is_over_it);
+    match over {
+        None => Ok(()),
+        Some(other) => {
+            let id = &other.plan.run;
+            let error = Error::refused(format!("run {id} put data where run {} put the objects: it is {}", opened.id, other.describe()));
+            Err(match other.can_undo() {
+                true => error.hint(format!("`undo {id}` comes first.")),
+                false => error.hint("The installation is in use. To remove it, delete its namespace."),
+            })
+        }
+    }
+}
+
+/// With the data what the run kept of the empty namespace: there is no going back to that any more.
+fn settle_objects_under(opened: &Opened) -> Result<()> {
+    let run = opened.journal.run();
+    let all = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok());
+    for under in all.filter(|other| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle()) {
+        runner::settle(&opened.state.open_journal(&under.plan.run)?, &opened.hands)?;
+    }
+    Ok(())
+}
+
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "settle", Run::can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
     runner::settle(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
+    settle_objects_under(&opened).map_err(|error| error.hint("`settle` goes on."))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
@@ -310,12 +352,15 @@ struct Opened {
 
 fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
-    let installation = app.installation(&config)?;
+    let installation = app.installation_even_nothing(&config, None)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
-    let repository: Arc<dyn Repository> = app.repository(&config)?;
+    // To go on needs the set; to put back what the stores kept, or to drop it, does not.
+    let (repository, is_there) =
+        if verb == "resume" { (app.repository(&config)? as Arc<dyn Repository>, true) } else { app.repository_if_there(&config) };
     let context = app.context(&config, runner::new_run_id(), installation.id())?;
     let lock = locks::take(app, &state, installation.as_ref(), &context)?;
-    let id = journals::find(&state, repository.as_ref(), &installation.id(), args.run.as_deref(), &app.host(), &fits)?;
+    let copies = is_there.then_some(repository.as_ref());
+    let id = journals::find(&state, copies, &installation.id(), args.run.as_deref(), &app.host(), &fits)?;
     let journal = state.open_journal(&id)?;
     let run = journal.run();
     if !fits(&run) {
@@ -323,9 +368,15 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
             .hint("`threescale-backup runs` lists the runs, and what can be done with each."));
     }
     let names: Vec<DataSetName> = run.plan.data_sets.keys().copied().collect();
-    let data_sets = join::data_sets(installation.as_ref(), &names, run.plan.policies)?;
+    let mut data_sets = join::data_sets(installation.as_ref(), &names, run.plan.policies)?;
+    // What a run under this one noted of the objects goes with what this one kept.
+    let objects = DataSetName::KubernetesObjects;
+    if !names.contains(&objects) && state.all()?.iter().any(|(_, other)| other.as_ref().is_ok_and(Run::fills_empty)) {
+        data_sets.insert(objects, installation.data_set(objects, run.plan.policies)?);
+    }
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let mut hands = app.hands(&config, installation.as_ref(), repository, data_sets, id.clone(), consent)?;
+    hands.copies_journal &= is_there;
     if let Some(installation) = run.plan.installation {
         hands.context.installation = installation;
     }

@@ -3,12 +3,14 @@
 mod document;
 mod held;
 mod list;
+mod proofs;
 
 use std::collections::BTreeMap;
 
 use plan::Result;
 use plan::manifest::Manifest;
 use plan::ports::Severity;
+use plan::proof::Proof;
 use repository::RusticRepository;
 
 pub(crate) use document::SetDocument;
@@ -18,8 +20,9 @@ use crate::app::App;
 use crate::args;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::whose::{Wanted, candidates};
-use document::{Proof, Proofs, duration, word};
+use document::duration;
 use held::Held;
+use proofs::Proofs;
 
 pub(crate) fn init(app: &App) -> Result<()> {
     let config = app.config()?;
@@ -35,7 +38,7 @@ pub(crate) fn show(app: &App, args: &args::OfSet) -> Result<()> {
     let repository = app.repository(&config)?;
     let (chosen, _) = app.find_set(&config, repository.as_ref(), &Wanted::new("show", &args.set, args.partial.partial))?;
     let manifest = chosen.manifest;
-    let proofs = Proofs::at_hand(app, &config).of(&manifest.set);
+    let proofs = Proofs::all(app, &config, repository.as_ref()).of(&manifest.set);
     let held = Held::all(app, repository.as_ref()).remove(&manifest.set).unwrap_or_default();
     let remark = held.remark();
     let kept = if remark.is_empty() { remark } else { format!("\nKept:{remark}") };
@@ -87,14 +90,25 @@ fn describe(manifest: &Manifest, proofs: &[Proof]) -> String {
     lines.push(String::new());
     lines.push("Proof when taken: counts and digests of every collection, under the same view as the data.".to_owned());
     for proof in proofs {
-        let names: Vec<_> = proof.data_sets.iter().map(|name| name.as_str()).collect();
-        lines.push(format!("Proof by run {}: {} on {} ({})", proof.run, word(proof.purpose), local_time(proof.at), names.join(", ")));
+        lines.push(told(proof, manifest.data_sets.len()));
     }
     for (name, kept) in &manifest.data_sets {
         let warnings = kept.evidence.warnings.iter().map(|warning| format!("warning: {name}: {warning}"));
         lines.extend(warnings);
     }
     lines.join("\n")
+}
+
+/// What a run showed: `Run 01…: rehearsed 5/6 on …`.
+fn told(proof: &Proof, of: usize) -> String {
+    let on = if proof.host.is_empty() { String::new() } else { format!(" on {}", proof.host) };
+    let names: Vec<_> = proof.data_sets.keys().map(|name| name.as_str()).collect();
+    let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+    let took = duration_ms(proof.finished_at.as_millisecond() - proof.started_at.as_millisecond());
+    let downtime = proof.downtime_ms.map(|ms| format!(", {} of downtime", duration_ms(ms))).unwrap_or_default();
+    let failure = proof.failure.as_ref().map(|failure| format!("; {failure}")).unwrap_or_default();
+    let (run, word, extent, at) = (&proof.run, proof.word(), proof.extent(of), local_time(proof.finished_at));
+    format!("Run {run}: {word} {at}{on} by {}, in {took}{downtime}; equal to the set: {extent} ({names}){failure}", proof.program_version)
 }
 
 /// Whether it can go back, as the backup could tell, and what does not.

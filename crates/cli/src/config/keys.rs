@@ -2,6 +2,10 @@
 
 use super::table::{Key, Kind, Section, SubTable};
 
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+/// More would take a database's connections away from the application, and make nothing faster.
+pub(crate) const WORKERS_MAX: i64 = 64;
+
 const TLS: SubTable = SubTable {
     name: "tls",
     help: "TLS towards the server; also written as tls = { mode = \"verify-full\", ca-file = \"…\" }.",
@@ -21,7 +25,7 @@ const TLS: SubTable = SubTable {
 
 const S3: SubTable = SubTable {
     name: "s3",
-    help: "For a repository at s3://bucket/prefix.",
+    help: "For what is at s3://….",
     keys: &[
         Key::new("endpoint", Kind::Text, "\"https://minio.example.com\"", "Only for what is not Amazon's."),
         Key::new("region", Kind::Text, "\"eu-central-1\"", "The bucket's region.").or("us-east-1"),
@@ -48,9 +52,13 @@ const PASSWORD: Key = Key::new("password", Kind::Secret, "\"secret\"", "Instead 
 const CLIENT_FOLDER: Key =
     Key::new("client-folder", Kind::Path, "\"/usr/lib/postgresql/17/bin\"", "PostgreSQL: folder with pg_dump, pg_restore and psql.")
         .or("looked for on this machine");
-const LOCK_WAIT: Key =
-    Key::new("lock-wait-seconds", Kind::Number, "30", "How long a cut-over waits for a lock before it names the blocker and gives up.")
-        .or("30");
+const LOCK_WAIT: Key = Key::new(
+    "lock-wait-seconds",
+    Kind::Number(1, DAY_SECONDS),
+    "30",
+    "How long a cut-over waits for a lock before it names the blocker and gives up.",
+)
+.or("30");
 const SENTINEL_USER: Key = Key::new("sentinel-username", Kind::Text, "\"sentinel\"", "User at the sentinels.");
 const SENTINEL_PASSWORD: Key = Key::new("sentinel-password", Kind::Secret, "\"secret\"", "Password at the sentinels.");
 /// Of a Secret it may be empty.
@@ -109,10 +117,10 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "options",
         help: "How hard to work.",
         keys: &[
-            Key::new("workers", Kind::Number, "4", "Connections, readers or loaders at the same time, per data set.").or("4"),
+            Key::new("workers", Kind::Number(1, WORKERS_MAX), "4", "Connections, readers or loaders at the same time, per data set.").or("4"),
             Key::new(
                 "io-seconds-max",
-                Kind::Number,
+                Kind::Number(1, DAY_SECONDS),
                 "60",
                 "How long a server may be silent, while it is waited for and at work on nothing, before the connection is given up.",
             )
@@ -132,7 +140,7 @@ pub(crate) static SECTIONS: &[Section] = &[
                 "\"! systemctl is-active --quiet 3scale.target\"",
                 "Exits with 0 when they are stopped, 1 when not.",
             ),
-            Key::new("wait-seconds-max", Kind::Number, "300", "How long each command may take.").or("300"),
+            Key::new("wait-seconds-max", Kind::Number(1, 7 * DAY_SECONDS), "300", "How long each command may take.").or("300"),
         ],
         tables: &[],
     },
@@ -160,11 +168,12 @@ pub(crate) static SECTIONS: &[Section] = &[
         name: "system-storage",
         help: "System's files.",
         keys: &[
-            Key::new("path", Kind::Path, "\"/opt/system/public/system\"", "The folder.").required(),
-            Key::new("skip-unreadable", Kind::Truth, "false", "Leave out, with a warning, what cannot be read.").or("false"),
+            Key::new("path", Kind::Place, "\"/opt/system/public/system\"", "The folder; or s3://bucket, whose keys are in [system-storage.s3].")
+                .required(),
+            Key::new("skip-unreadable", Kind::Truth, "false", "A folder: leave out, with a warning, what cannot be read.").or("false"),
             ABSENT,
         ],
-        tables: &[],
+        tables: &[S3],
     },
     Section {
         name: "zync-database",

@@ -35,7 +35,7 @@ fn fetch(given: &Given) -> Result<Value> {
         (Form::File, _) => Value::String(from_file(&path(text)?)?),
         (Form::Command, _) => Value::String(from_command(text)?),
         (Form::Itself, Kind::Path) => Value::String(path(text)?.to_string_lossy().into_owned()),
-        (Form::Itself, Kind::Number) => text.parse().map(Value::Integer).map_err(|_| Error::refused("it is not a number"))?,
+        (Form::Itself, Kind::Number(..)) => text.parse().map(Value::Integer).map_err(|_| Error::refused("it is not a number"))?,
         (Form::Itself, _) => given.value.clone(),
     })
 }

@@ -15,7 +15,7 @@ pub(crate) struct RepositorySection {
     pub s3: Option<S3Section>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct S3Section {
     pub endpoint: Option<String>,
@@ -49,10 +49,19 @@ pub(crate) struct DatabaseSection {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct StorageSection {
-    pub path: PathBuf,
+    /// A folder, or `s3://bucket`.
+    pub path: String,
     /// Leave out, with a warning, what cannot be read.
     #[serde(default)]
     pub skip_unreadable: bool,
+    pub s3: Option<S3Section>,
+}
+
+impl StorageSection {
+    /// The bucket's name, where it is one.
+    pub(crate) fn bucket(&self) -> Option<&str> {
+        self.path.strip_prefix("s3://").map(|name| name.trim_end_matches('/'))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

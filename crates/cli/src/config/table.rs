@@ -47,10 +47,13 @@ pub(crate) enum Kind {
     Command,
     /// One of these words.
     Word(&'static [&'static str]),
-    Number,
+    /// A whole number, from the one to the other.
+    Number(i64, i64),
     Truth,
     /// A path; a relative one begins where the value was given.
     Path,
+    /// A path, or the address of a bucket.
+    Place,
     /// Addresses, separated by commas, which may hold passwords.
     Addresses,
     /// An address, which may hold a password. May be given as a file or a command too.
@@ -71,9 +74,10 @@ impl Kind {
             Self::Text => "text",
             Self::Command => "command",
             Self::Word(_) => "word",
-            Self::Number => "number",
+            Self::Number(..) => "number",
             Self::Truth => "true or false",
             Self::Path => "path",
+            Self::Place => "path or address",
             Self::Addresses => "addresses",
             Self::SecretAddress => "address",
             Self::Secret => "secret",

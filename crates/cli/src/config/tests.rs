@@ -66,6 +66,9 @@ fn no_error_of_a_value_shows_the_value() {
         ("[system-redis]\nurl = \"redis://h\"\nsentinel-role = \"8675309\"", "sentinel-role is not known"),
         ("[writers]\nstop = 8675309\nstart = \"true\"", "[writers] stop is not text"),
         ("[options]\nworkers = 8675309.5", "[options] workers is not a number"),
+        ("[options]\nworkers = 0", "[options] workers is not a number from 1 to 64"),
+        ("[options]\nworkers = 8675309", "[options] workers is not a number from 1 to 64"),
+        ("[options]\nio-seconds-max = 0", "[options] io-seconds-max is not a number from 1 to 86400"),
     ];
     for (text, what) in cases {
         let error = refused(text);

@@ -25,10 +25,18 @@ fn kind(given: &Given) -> Result<()> {
     match (place.kind(), value) {
         (Kind::Truth, Value::Boolean(_)) => Ok(()),
         (Kind::Truth, _) => wrong("true or false", "Write true or false, without quotes.".to_owned()),
-        (Kind::Number, Value::Integer(0..)) => Ok(()),
-        // As the environment gives it.
-        (Kind::Number, Value::String(text)) if text.parse::<u32>().is_ok() => Ok(()),
-        (Kind::Number, _) => wrong("a number", "Write a whole number that is not negative.".to_owned()),
+        (Kind::Number(least, most), value) => {
+            let number = match value {
+                Value::Integer(number) => Some(*number),
+                // As the environment gives it.
+                Value::String(text) => text.parse().ok(),
+                _ => None,
+            };
+            match number {
+                Some(number) if (least..=most).contains(&number) => Ok(()),
+                _ => wrong(&format!("a number from {least} to {most}"), "Write a whole number, without quotes.".to_owned()),
+            }
+        }
         (Kind::Word(words), Value::String(text)) if words.contains(&text.as_str()) => Ok(()),
         (Kind::Word(words), Value::String(text)) => Err(unknown_word(given, words, text)),
         (Kind::Text, Value::String(_)) => Ok(()),

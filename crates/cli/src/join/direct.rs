@@ -7,7 +7,7 @@ use plan::ports::{Context, DataSet, NothingToSynchronise, Problem, Shelf, Snapsh
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 use secrecy::ExposeSecret;
 
-use super::{Installation, Patience, stores};
+use super::{Installation, Patience, bucket, stores};
 use crate::config::Config;
 use crate::output::Output;
 use crate::writers::{self, Consent};
@@ -30,7 +30,7 @@ impl Direct {
                 DataSetName::SystemDatabase | DataSetName::ZyncDatabase => {
                     Some(place_of(self.config.database(name).ok()?.url.expose_secret()))
                 }
-                DataSetName::SystemStorage => Some(self.config.storage().ok()?.path.display().to_string()),
+                DataSetName::SystemStorage => Some(self.config.storage().ok()?.path),
                 DataSetName::BackendRedis => Some(place_of(self.config.redis(name).ok()?.storage_url?.expose_secret())),
                 DataSetName::SystemRedis => Some(place_of(self.config.redis(name).ok()?.url?.expose_secret())),
                 DataSetName::KubernetesObjects => None,
@@ -65,8 +65,13 @@ impl Installation for Direct {
             }
             DataSetName::SystemStorage => {
                 let section = self.config.storage()?;
-                let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
-                Ok(Arc::new(files_data_set::FilesStore::new(name, section.path, options)) as Arc<dyn DataSet>)
+                match section.bucket() {
+                    Some(bucket) => bucket::configured(bucket, section.s3.clone()).and_then(|bucket| bucket::store(&bucket, policies)),
+                    None => {
+                        let options = files_data_set::Options { skip_unreadable: section.skip_unreadable, identity: None };
+                        Ok(Arc::new(files_data_set::FilesStore::new(name, section.path.into(), options)) as Arc<dyn DataSet>)
+                    }
+                }
             }
             DataSetName::BackendRedis => stores::backend_redis(&self.config.redis(name)?, policies.queues, (None, None), &self.patience),
             DataSetName::SystemRedis => stores::system_redis(&self.config.redis(name)?, policies.queues, (None, None), &self.patience),

@@ -9,15 +9,16 @@ mod sections;
 mod ways;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use objects_data_set::ObjectsStore;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, Problem, Program, Remote, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
-use plan::{Error, InstallationId, Policies, Result, WritersAre};
+use plan::{Error, InstallationId, ObjectsPolicy, Policies, Result, WritersAre};
 use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, RedisAt};
 use platforms::kubernetes::shelf::ConfigMapShelf;
 use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
-use platforms::kubernetes::writers::{KubernetesWriters, WritersOptions};
+use platforms::kubernetes::writers::{Changed, KubernetesWriters, WritersOptions, hold_until_restored};
 use platforms::kubernetes::{Cluster, Options, Purpose};
 
 use self::ways::Ways;
@@ -28,6 +29,9 @@ use crate::args::Global;
 use crate::config::Config;
 use crate::output::Output;
 use crate::writers::{self, Consent};
+
+/// Rests, in seconds, before what failed for a while is done once more: a pod that was lost is back within a minute, mostly.
+const RESTS: [u64; 3] = [5, 15, 40];
 
 /// The installation in a namespace.
 pub(super) struct Kubernetes {
@@ -42,12 +46,25 @@ pub(super) struct Kubernetes {
     tasks: Mutex<Option<Arc<dyn Synchronise>>>,
     /// Whether journals may be kept in the namespace; asked once.
     keeps_journals: Mutex<Option<bool>>,
+    /// The domain that objects are given which go into an empty namespace.
+    domain: Option<String>,
 }
 
 impl Kubernetes {
     pub(super) fn find(config: &Config, global: &Global, stop: &StopFlag) -> Result<Self> {
         let cluster = connect(global, stop)?;
         let found = cluster.find()?;
+        Self::of(config, stop, cluster, found)
+    }
+
+    /// What there is, which may be nothing.
+    pub(super) fn find_even_nothing(config: &Config, global: &Global, stop: &StopFlag, domain: Option<&str>) -> Result<Self> {
+        let cluster = connect(global, stop)?;
+        let found = cluster.find_even_nothing()?;
+        Ok(Self { domain: domain.map(str::to_owned), ..Self::of(config, stop, cluster, found)? })
+    }
+
+    fn of(config: &Config, stop: &StopFlag, cluster: Cluster, found: Found) -> Result<Self> {
         let patience = Patience::of(config, stop)?;
         let (direct, ways) = (Direct::new(config.clone(), patience.clone()), Mutex::new(Ways::new(cluster.clone())));
         Ok(Self {
@@ -59,6 +76,7 @@ impl Kubernetes {
             ways,
             tasks: Mutex::new(None),
             keeps_journals: Mutex::new(None),
+            domain: None,
         })
     }
 
@@ -90,7 +108,9 @@ impl Kubernetes {
     }
 
     fn objects(&self, policies: Policies) -> ObjectsStore {
-        let options = objects_data_set::Options { policy: policies.objects };
+        let policy = policies.objects;
+        let hold = (policy == ObjectsPolicy::IntoEmpty).then_some(hold_until_restored as fn(&mut serde_json::Value));
+        let options = objects_data_set::Options { policy, hold, domain: self.domain.clone() };
         ObjectsStore::new(DataSetName::KubernetesObjects, Arc::new(self.cluster.clone()), options)
     }
 
@@ -106,7 +126,10 @@ impl Kubernetes {
             DataSetName::SystemRedis => self.redis(name, &[self.found.system_redis.as_ref().map_err(refused)?], policies),
             DataSetName::SystemStorage => match self.found.system_storage.as_ref().map_err(refused)? {
                 FilesAt::Volume { .. } => files::volume(&self.cluster, &self.found),
-                FilesAt::Bucket(bucket) => Err(bucket::refused(bucket)),
+                FilesAt::Bucket(at) => {
+                    let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
+                    bucket::store(&self.cluster, &mut ways, at, policies)
+                }
             },
         }
     }
@@ -143,7 +166,11 @@ impl Installation for Kubernetes {
 
     fn names(&self) -> Vec<DataSetName> {
         let absent = self.config.absent();
-        DataSetName::ALL.into_iter().filter(|name| !absent.contains(name)).collect()
+        // In an empty namespace there is no store, and what lies there of objects may be ours.
+        let is_there = |name: &DataSetName| {
+            !self.found.workloads.is_empty() || *name == DataSetName::KubernetesObjects || self.config.is_configured(*name)
+        };
+        DataSetName::ALL.into_iter().filter(|name| !absent.contains(name) && is_there(name)).collect()
     }
 
     fn data_set(&self, name: DataSetName, policies: Policies) -> Result<Arc<dyn DataSet>> {
@@ -223,12 +250,54 @@ impl Installation for Kubernetes {
         facts
     }
 
+    fn standing(&self) -> Vec<Problem> {
+        self.found.problems.iter().filter(|problem| problem.severity == Severity::Blocks).cloned().collect()
+    }
+
+    fn rights_lacking(&self, names: &[DataSetName]) -> Result<Vec<Problem>> {
+        if self.config.has("writers") {
+            return Ok(Vec::new());
+        }
+        self.cluster.missing_to_stop(&self.cluster.writers_of(names)?)
+    }
+
+    fn readers(&self, context: &Context, snapshot: &dyn Snapshot, policies: Policies, names: &[DataSetName]) -> Result<Vec<String>> {
+        let all = self.objects(policies).compare(context, snapshot)?;
+        let overwritten = all.into_iter().filter(|one| one.group.is_empty() && one.effect == objects_data_set::Effect::Overwritten);
+        let entry = |path: &str| path.split_once('/').map_or(path, |(_, entry)| entry).to_owned();
+        let changed: Vec<_> = overwritten
+            .map(|one| Changed { entries: one.changes.iter().map(|change| entry(&change.path)).collect(), kind: one.kind, name: one.name })
+            .collect();
+        self.cluster.readers(&changed, names)
+    }
+
+    fn rests(&self) -> Vec<Duration> {
+        RESTS.map(Duration::from_secs).to_vec()
+    }
+
+    fn obstacles(&self) -> Result<Vec<Problem>> {
+        self.cluster.obstacles(&self.found)
+    }
+
+    fn still_to_come(&self) -> Result<Vec<String>> {
+        self.cluster.still_to_come(&self.found)
+    }
+
+    fn conditions_missing(&self) -> Result<Vec<String>> {
+        Ok(self.cluster.conditions_missing()?)
+    }
+
     fn problems(&self) -> Vec<Problem> {
         let mut problems = self.found.problems.clone();
         for (purpose, severity, what) in
             [(Purpose::Backup, Severity::Blocks, "a backup"), (Purpose::Restore, Severity::Degrades, "a restore")]
         {
             match self.cluster.missing_rules(purpose) {
+                // Whoever takes backups in the cluster is not who restores: one line is enough.
+                Ok(rules) if purpose == Purpose::Restore && self.cluster.is_inside() && !rules.is_empty() => problems.push(
+                    Problem::new(Severity::Note, "this account takes backups and may not restore")
+                        .way_out("`doctor --in-cluster=threescale-backup-restore` asks for the account that restores."),
+                ),
                 Ok(rules) => problems.extend(rules.iter().map(|rule| {
                     Problem::new(
                         severity,
@@ -298,6 +367,10 @@ fn reached(
         address,
         how: format!("{road}; address and login from {origin}"),
         legend: forwarded,
+        trouble: Box::new({
+            let ways = ways.clone();
+            move |since| ways.iter().find_map(|way| way.trouble(since))
+        }),
         _way: vec![Box::new(ways), Box::new(kept)],
     })
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use line::Limits;
+use plan::Result;
 use plan::ports::StopFlag;
-use plan::{Error, Result};
 
 use crate::config::Config;
 
@@ -19,9 +19,6 @@ pub(crate) struct Patience {
 impl Patience {
     pub(crate) fn of(config: &Config, stop: &StopFlag) -> Result<Self> {
         let seconds = config.options()?.io_seconds_max;
-        if seconds == Some(0) {
-            return Err(Error::refused("[options] io-seconds-max is 0").hint("Write how many seconds a server may be silent, such as 60."));
-        }
         Ok(Self { quiet: seconds.map(Duration::from_secs), stop: stop.clone() })
     }
 

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
@@ -19,14 +20,21 @@ pub(super) struct Reached {
     pub(super) how: String,
     /// What an error may say of this machine, and what that is: `127.0.0.1:41234` is forwarded to ….
     pub(super) legend: Vec<(String, String)>,
+    /// What went wrong with forwarded ports since a time.
+    pub(super) trouble: Box<dyn Fn(Instant) -> Option<Error> + Send + Sync>,
     /// What must live as long as the data set is used: forwarded ports.
     pub(super) _way: Vec<Box<dyn Any + Send + Sync>>,
 }
 
 impl Reached {
     /// Says what a loopback address in an error stands for.
-    fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        result.map_err(|error| {
+    fn explained<T>(&self, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        let began = Instant::now();
+        call().map_err(|error| {
+            let error = match (self.trouble)(began) {
+                Some(trouble) => by(error, &trouble),
+                None => error,
+            };
             let text = error.chain();
             let is_dialled = self.legend.is_empty() && error.class() == Class::Transient;
             let error = if is_dialled {
@@ -40,21 +48,31 @@ impl Reached {
     }
 }
 
+/// An error, and what went wrong meanwhile with the connection: a port that is not forwarded for this user is what failed; a connection that broke may not break again.
+fn by(error: Error, trouble: &Error) -> Error {
+    let hints = trouble.hints().iter().cloned();
+    match (trouble.class(), error.class()) {
+        (Class::Refused, _) => hints.fold(Error::refused(trouble.chain()), Error::hint).hint(format!("By that failed: {}.", error.chain())),
+        (_, Class::Failed | Class::Transient) => error.in_class(Class::Transient).hint(format!("The forwarded port: {}.", trouble.chain())),
+        _ => error,
+    }
+}
+
 impl DataSet for Reached {
     fn name(&self) -> DataSetName {
         self.inner.name()
     }
 
     fn kind(&self) -> Result<StoreKind> {
-        self.explained(self.inner.kind())
+        self.explained(|| self.inner.kind())
     }
 
     fn identity(&self, context: &Context) -> Result<Option<String>> {
-        self.explained(self.inner.identity(context))
+        self.explained(|| self.inner.identity(context))
     }
 
     fn parts(&self, context: &Context) -> Result<BTreeMap<String, String>> {
-        let parts = self.explained(self.inner.parts(context))?;
+        let parts = self.explained(|| self.inner.parts(context))?;
         // The end of a forwarded port says nothing to people.
         Ok(parts.into_keys().map(|part| (part, self.address.clone())).collect())
     }
@@ -64,58 +82,66 @@ impl DataSet for Reached {
     }
 
     fn look(&self, context: &Context) -> Result<Findings> {
-        let mut findings = self.explained(self.inner.look(context))?;
+        let mut findings = self.explained(|| self.inner.look(context))?;
         findings.address.clone_from(&self.address);
         findings.facts.insert(0, ("reached".to_owned(), self.how.clone()));
         Ok(findings)
     }
 
     fn fits(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
-        self.explained(self.inner.fits(context, kept, road))
+        self.explained(|| self.inner.fits(context, kept, road))
     }
 
     fn road(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<(Road, Option<Problem>)> {
-        self.explained(self.inner.road(context, findings, kept))
+        self.explained(|| self.inner.road(context, findings, kept))
     }
 
     fn shares(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Share>> {
-        self.explained(self.inner.shares(context, kept, road))
+        self.explained(|| self.inner.shares(context, kept, road))
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
-        self.explained(self.inner.dump(context))
+        self.explained(|| self.inner.dump(context))
+    }
+
+    fn reuses(&self) -> bool {
+        self.inner.reuses()
+    }
+
+    fn dump_since(&self, context: &Context, earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+        self.explained(|| self.inner.dump_since(context, earlier))
     }
 
     fn reserve(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
-        self.explained(self.inner.reserve(context, kept, road))
+        self.explained(|| self.inner.reserve(context, kept, road))
     }
 
     fn release(&self, context: &Context) -> Result<()> {
-        self.explained(self.inner.release(context))
+        self.explained(|| self.inner.release(context))
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
-        self.explained(self.inner.stage(context, place, snapshot, kept))
+        self.explained(|| self.inner.stage(context, place, snapshot, kept))
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
-        self.explained(self.inner.prove(context, place, kept))
+        self.explained(|| self.inner.prove(context, place, kept))
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        self.explained(self.inner.cut_over(context, place))
+        self.explained(|| self.inner.cut_over(context, place))
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
-        self.explained(self.inner.undo(context, place))
+        self.explained(|| self.inner.undo(context, place))
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
-        self.explained(self.inner.discard(context, place, what))
+        self.explained(|| self.inner.discard(context, place, what))
     }
 
     fn tidy(&self, context: &Context, place: &Place) -> Result<()> {
-        self.explained(self.inner.tidy(context, place))
+        self.explained(|| self.inner.tidy(context, place))
     }
 
     fn keeps_previous(&self, place: &Place) -> bool {
@@ -123,18 +149,34 @@ impl DataSet for Reached {
     }
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
-        self.explained(self.inner.kept_bytes(context, place))
+        self.explained(|| self.inner.kept_bytes(context, place))
     }
 
     fn lock(&self, context: &Context) -> Result<Option<Box<dyn Held>>> {
-        self.explained(self.inner.lock(context))
+        self.explained(|| self.inner.lock(context))
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
-        self.explained(self.inner.leftovers(context))
+        self.explained(|| self.inner.leftovers(context))
     }
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
-        self.explained(self.inner.remove_leftover(context, leftover))
+        self.explained(|| self.inner.remove_leftover(context, leftover))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_forwarded_port_knows_goes_before_what_the_client_does() {
+        let rule = || Error::refused("not allowed to create pods/portforward").hint("Add to a Role: …");
+        let refused = by(Error::transient("Connection reset"), &rule());
+        assert_eq!((refused.class(), refused.chain()), (Class::Refused, "not allowed to create pods/portforward".to_owned()));
+        assert!(refused.hints().iter().any(|hint| hint == "Add to a Role: …"));
+        let lost = || Error::transient("a connection to port 3306 broke: the pod is gone");
+        assert_eq!(by(Error::failed("the load failed"), &lost()).class(), Class::Transient, "a pod that was lost comes back");
+        assert_eq!(by(Error::needs_person("two of them"), &lost()).class(), Class::NeedsPerson);
     }
 }

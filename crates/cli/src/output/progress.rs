@@ -72,7 +72,7 @@ pub(crate) struct Quiet;
 
 impl Watch for Quiet {
     fn see(&self, event: Event<'_>) {
-        if let Event::Warning(text) = event {
+        if let Event::Warning(text) | Event::OfRecords(text) = event {
             tell(&format!("warning: {text}"));
         }
     }
@@ -108,7 +108,7 @@ impl Watch for Lines {
                 tell(&format!("{:<8} {data_set} done in {}{detail}", word(verb), duration_ms(work.milliseconds())));
             }
             Event::Note(text) => tell(text),
-            Event::Warning(text) => tell(&format!("warning: {text}")),
+            Event::Warning(text) | Event::OfRecords(text) => tell(&format!("warning: {text}")),
         }
     }
 }
@@ -165,7 +165,7 @@ impl Watch for Bars {
                 self.say(&format!("✓ {:<8} {data_set:<16} {:>10}  {detail}", word(verb), duration_ms(work.milliseconds())));
             }
             Event::Note(text) => self.say(text),
-            Event::Warning(text) => self.say(&format!("warning: {text}")),
+            Event::Warning(text) | Event::OfRecords(text) => self.say(&format!("warning: {text}")),
         }
     }
 }

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod installations;
+mod journals;
 mod machine;
 mod partial;
+mod proofs;
 mod released;
 mod restorable;
 mod runs;

@@ -24,7 +24,9 @@ pub fn repository(home: &Home) -> RusticRepository {
 pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut Manifest)) {
     let context = Context::new("r");
     let (name, set) = (DataSetName::SystemRedis, SetId(set.to_owned()));
-    let kept = repository.keep(&context, &Keep { set: set.clone(), data_set: name }, Box::new(OnePart::of(set.to_string()))).unwrap();
+    let kept = repository
+        .keep(&context, &Keep { set: set.clone(), data_set: name, earlier: None }, Box::new(OnePart::of(set.to_string())))
+        .unwrap();
     let now = Timestamp::now();
     let data_set = KeptDataSet {
         snapshot: kept.snapshot,

@@ -35,19 +35,17 @@ pub(crate) const COLLECTIONS: [&str; 10] =
 #[derive(Debug, Clone)]
 pub(crate) struct Census {
     tallies: BTreeMap<&'static str, Tally>,
-    element: Vec<u8>,
 }
 
 impl Default for Census {
     fn default() -> Self {
-        Self { tallies: COLLECTIONS.into_iter().map(|name| (name, Tally::default())).collect(), element: Vec::new() }
+        Self { tallies: COLLECTIONS.into_iter().map(|name| (name, Tally::default())).collect() }
     }
 }
 
 impl Census {
     fn add(&mut self, collection: &'static str, fields: &[&[u8]]) {
-        canonical(&mut self.element, fields);
-        self.tallies.entry(collection).or_default().add(&self.element);
+        self.tallies.entry(collection).or_default().add_fields(fields);
     }
 
     /// A file, by the digest of its content.
@@ -96,15 +94,5 @@ impl Census {
 
 /// Counts an attribute that could not be set, as the census would have.
 pub(crate) fn add_attribute(tally: &mut Tally, path: &Path, name: &str, value: &[u8]) {
-    let mut element = Vec::new();
-    canonical(&mut element, &[path.as_os_str().as_bytes(), name.as_bytes(), value]);
-    tally.add(&element);
-}
-
-fn canonical(element: &mut Vec<u8>, fields: &[&[u8]]) {
-    element.clear();
-    for field in fields {
-        element.extend_from_slice(&(field.len() as u64).to_be_bytes());
-        element.extend_from_slice(field);
-    }
+    tally.add_fields(&[path.as_os_str().as_bytes(), name.as_bytes(), value]);
 }

@@ -10,6 +10,7 @@
 
 mod census;
 mod dump;
+mod from_bucket;
 mod hook;
 mod lent;
 mod look;
@@ -146,6 +147,7 @@ impl DataSet for FilesStore {
             Need::of(kept).check(&Volume::of(&root)?, &self.path)?;
         }
         let run = RunFolder::create(&root, &spot)?;
+        let snapshot = from_bucket::as_files(snapshot, kept, look::owner(&root)?);
         stage::stage(context, &run, &Mark::new(context, self.name, &spot), &snapshot, kept)
     }
 

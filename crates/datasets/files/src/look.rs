@@ -41,6 +41,12 @@ pub(crate) fn identity(root: &Tree) -> Result<Option<String>> {
     Ok(stays.then(|| format!("folder {fsid:x}:{inode}")))
 }
 
+/// The owner of the root.
+pub(crate) fn owner(root: &Tree) -> Result<Option<(u32, u32)>> {
+    let stat = fstat(root).map_err(|error| cannot_open(&root.place_of(Path::new("")), error.into()))?;
+    Ok(Some((stat.st_uid, stat.st_gid)))
+}
+
 /// Looks at the live tree.
 pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Result<Findings> {
     let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
@@ -177,7 +183,7 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
     let tree = Arc::new(Tree::open(path).map_err(|error| cannot_open(path, error))?);
     let (volume, need) = (Volume::of(&tree)?, Need::of(kept));
     let mut problems = Vec::new();
-    if kept.kind != plan::ports::StoreKind::Files {
+    if !kept.kind.is_files() {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
     if need.longest_name_bytes > volume.name_bytes_max {

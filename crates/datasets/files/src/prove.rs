@@ -10,6 +10,7 @@ use plan::ports::{Content, Context, Dump, Verb};
 use plan::{Error, Result};
 
 use crate::dump::FilesDump;
+use crate::from_bucket;
 use crate::hook::Hook;
 use crate::stage::Staged;
 
@@ -67,4 +68,5 @@ pub(crate) fn account(found: &mut Evidence, staged: &Staged, kept: &KeptDataSet)
         found.warnings.push(format!("{} extended attributes could not be set", staged.xattrs_unset.count));
     }
     found.warnings.extend(staged.warnings.iter().cloned());
+    from_bucket::account(found, kept);
 }

@@ -33,6 +33,7 @@ use self::lend::Of;
 use self::place::There;
 use self::swap::{Status, Swapping, Words, folder, nothing_staged};
 use crate::Options;
+use crate::from_bucket;
 use crate::prove;
 use crate::run_folder::Spot;
 use crate::runs::{self as rules, Mark, WholeDump};
@@ -116,6 +117,7 @@ impl DataSet for RemoteFilesStore {
         } else {
             look::check_tools(&self.there, context)?;
         }
+        let snapshot = from_bucket::as_files(snapshot, kept, None);
         stage::stage(&self.there, context, (&spot, &Mark::new(context, self.name, &spot)), &*snapshot, kept)
     }
 

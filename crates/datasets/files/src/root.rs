@@ -58,7 +58,16 @@ impl RootMeta {
 
     fn meta(&self) -> Meta {
         let mtime_ns = self.mtime_ns.as_ref().and_then(|text| text.parse().ok());
-        Meta { mode: self.mode, uid: self.uid, gid: self.gid, mtime_ns, links: 1, identity: None, xattrs: self.xattrs.clone() }
+        Meta {
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            mtime_ns,
+            links: 1,
+            identity: None,
+            read_at_ns: None,
+            xattrs: self.xattrs.clone(),
+        }
     }
 
     /// Puts it on a root; says what was not put back.

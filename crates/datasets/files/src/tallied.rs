@@ -26,6 +26,8 @@ pub(crate) struct Tallied {
     pub(crate) entries: u64,
     pub(crate) longest_name_bytes: usize,
     pub(crate) longest_path_bytes: usize,
+    /// Paths that no key of a bucket can be.
+    pub(crate) names_not_utf8: u64,
     pub(crate) ended_at: Option<Timestamp>,
 }
 
@@ -41,6 +43,7 @@ impl Tallied {
     pub(crate) fn arrive(&mut self, path: &Path, meta: &Meta, size_bytes: u64, first: Option<&Path>, is_symlink: bool) {
         self.entries += 1;
         self.bytes += size_bytes;
+        self.names_not_utf8 += u64::from(path.to_str().is_none());
         self.longest_path_bytes = self.longest_path_bytes.max(path.as_os_str().len());
         self.longest_name_bytes = self.longest_name_bytes.max(path.file_name().map_or(0, OsStr::len));
         match first {
@@ -67,6 +70,7 @@ impl Tallied {
         fact(ELEMENTS, self.entries.to_string());
         fact("longest-name-bytes", self.longest_name_bytes.to_string());
         fact("longest-path-bytes", self.longest_path_bytes.to_string());
+        fact("names-not-utf8", self.names_not_utf8.to_string());
         fact("root", root.to_json());
         for (kind, count) in self.notices.counts() {
             fact(kind, count.to_string());

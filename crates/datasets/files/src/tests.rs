@@ -129,6 +129,7 @@ pub(super) fn keep(mut dump: Box<dyn Dump>) -> Result<(Arc<Memory>, KeptDataSet)
                 assert_eq!(content.len() as u64, size_bytes);
                 (Kind::File, content)
             }
+            Content::Kept(_) => panic!("these tests dump without an earlier set"),
             Content::Folder => (Kind::Folder, Vec::new()),
             Content::Symlink(target) => (Kind::Symlink(target), Vec::new()),
             Content::Fifo => (Kind::Fifo, Vec::new()),

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::decide::decide;
 use crate::digest::SecretKey;
+use crate::empty::Shape;
 use crate::kinds::{Kinds, Live, as_written};
 use crate::leftovers;
 use crate::notes::{Notes, Sheet};
@@ -36,7 +37,8 @@ pub(crate) struct Left {
     pub digest: String,
 }
 
-pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, spot: &Spot) -> Result<()> {
+pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, shape: &Shape<'_>) -> Result<()> {
+    let spot = shape.spot;
     let notes = spot.notes(context, objects);
     let heads = notes.heads()?;
     match (heads.before, heads.after) {
@@ -52,7 +54,7 @@ pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, spot: &Spot) ->
         Some(noted) => noted,
         None => {
             leftovers::refuse_half(objects, &spot.run)?;
-            note_before(context, objects, spot, &notes)?
+            note_before(context, objects, shape, &notes)?
         }
     };
     let mut left = Vec::new();
@@ -106,13 +108,13 @@ fn without_replicas(mut value: Value) -> Value {
     value
 }
 
-fn note_before(context: &Context, objects: &dyn Objects, spot: &Spot, notes: &Notes<'_>) -> Result<(SecretKey, Vec<Change>)> {
-    let (_, kept) = staged(notes)?;
+fn note_before(context: &Context, objects: &dyn Objects, shape: &Shape<'_>, notes: &Notes<'_>) -> Result<(SecretKey, Vec<Change>)> {
+    let kept = shape.of(&staged(notes)?.1);
     let kinds = Kinds::of_server(objects)?;
     let live = Live::of(objects, &kinds, &kept)?;
     let mut changes = Vec::new();
     for object in kept {
-        let decision = decide(&object, spot.policy, &kinds, &live);
+        let decision = decide(&object, shape.spot.policy, &kinds, &live);
         if decision.changes()
             && let Some(kind) = decision.kind
         {

@@ -60,7 +60,7 @@ pub(crate) fn decide(object: &Object, policy: Policy, kinds: &Kinds, live: &Live
         (None, Some(_), None) => Fate::Created,
         (None, Some(_), Some(_)) if paths.is_empty() => Fate::Same,
         (None, Some(_), Some(_)) => match policy {
-            Policy::Missing => Fate::Stays,
+            Policy::Missing | Policy::IntoEmpty => Fate::Stays,
             Policy::Overwrite => Fate::Overwritten,
         },
     };

@@ -16,6 +16,7 @@ mod cut_over;
 mod decide;
 mod digest;
 mod dump;
+mod empty;
 mod kinds;
 mod leftovers;
 mod look;
@@ -45,13 +46,18 @@ pub use plan::ObjectsPolicy as Policy;
 
 pub use crate::compare::{Change, Difference, Effect, State};
 use crate::dump::ObjectsDump;
+use crate::empty::Shape;
 use crate::place::Spot;
 
 /// What an operator may choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Which objects go back.
     pub policy: Policy,
+    /// What holds the writers in an APIManager that is created in an empty namespace.
+    pub hold: Option<fn(&mut serde_json::Value)>,
+    /// The domain of the installation, where it is not to be the set's. For [`Policy::IntoEmpty`] only.
+    pub domain: Option<String>,
 }
 
 /// The objects of one namespace.
@@ -67,6 +73,10 @@ impl ObjectsStore {
     #[must_use]
     pub fn new(name: DataSetName, objects: Arc<dyn Objects>, options: Options) -> Self {
         Self { name, objects, options }
+    }
+
+    fn shape<'a>(&self, spot: &'a Spot) -> Shape<'a> {
+        Shape { spot, hold: self.options.hold }
     }
 
     /// How the objects of a set compare with those in the namespace, in the order in which they go back. Changes nothing.
@@ -112,12 +122,12 @@ impl DataSet for ObjectsStore {
             let problem = look::in_place();
             return Err(Error::refused(problem.text.to_lowercase()).hint(problem.way_out.unwrap_or_default()));
         }
-        Spot::new(&context.run, self.objects.namespace(), self.options.policy).to_place()
+        Spot::new(&context.run, self.objects.namespace(), &self.options).to_place()
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _kept: &KeptDataSet) -> Result<()> {
         let spot = Spot::from_place(place, &*self.objects)?;
-        stage::stage(context, self.name, &*self.objects, &spot, &*snapshot)
+        stage::stage(context, self.name, &*self.objects, &self.shape(&spot), &*snapshot)
     }
 
     fn prove(&self, context: &Context, place: &Place, _kept: &KeptDataSet) -> Result<Evidence> {
@@ -127,7 +137,8 @@ impl DataSet for ObjectsStore {
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {
-        cut_over::cut_over(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
+        let spot = Spot::from_place(place, &*self.objects)?;
+        cut_over::cut_over(context, &*self.objects, &self.shape(&spot))
     }
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {

@@ -5,8 +5,8 @@ use plan::ports::{Context, Objects, Place};
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::Policy;
 use crate::notes::Notes;
+use crate::{Options, Policy};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Spot {
@@ -15,11 +15,15 @@ pub(crate) struct Spot {
     pub policy: Policy,
     /// For people: the names of the run's Secrets begin with this.
     pub secrets: String,
+    /// The domain of the installation, where it is not the set's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
 }
 
 impl Spot {
-    pub(crate) fn new(run: &RunId, namespace: &str, policy: Policy) -> Self {
-        Self { run: run.clone(), namespace: namespace.to_owned(), policy, secrets: Notes::prefix(run) }
+    pub(crate) fn new(run: &RunId, namespace: &str, options: &Options) -> Self {
+        let domain = options.domain.clone().filter(|_| options.policy == Policy::IntoEmpty);
+        Self { run: run.clone(), namespace: namespace.to_owned(), policy: options.policy, secrets: Notes::prefix(run), domain }
     }
 
     pub(crate) fn to_place(&self) -> Result<Place> {

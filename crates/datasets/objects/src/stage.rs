@@ -5,18 +5,26 @@ use plan::ports::{Context, Event, Objects, Snapshot, Verb};
 use plan::{Class, Error, Result};
 use serde_json::Value;
 
+use crate::Policy;
 use crate::decide::{Fate, decide};
 use crate::digest::SecretKey;
 use crate::dump;
+use crate::empty::Shape;
 use crate::kinds::{Kinds, Live, as_written, rank};
 use crate::notes::{Notes, Sheet};
 use crate::object::Object;
-use crate::place::Spot;
 use crate::sealed::sealed;
 
 const SHOWN: usize = 10;
 
-pub(crate) fn stage(context: &Context, data_set: DataSetName, objects: &dyn Objects, spot: &Spot, snapshot: &dyn Snapshot) -> Result<()> {
+pub(crate) fn stage(
+    context: &Context,
+    data_set: DataSetName,
+    objects: &dyn Objects,
+    shape: &Shape<'_>,
+    snapshot: &dyn Snapshot,
+) -> Result<()> {
+    let spot = shape.spot;
     let notes = spot.notes(context, objects);
     if notes.has(Sheet::Before)? {
         return Err(
@@ -26,7 +34,7 @@ pub(crate) fn stage(context: &Context, data_set: DataSetName, objects: &dyn Obje
     notes.remove(&context.stop, None)?;
     let (key, mut kept) = dump::read(context, snapshot)?;
     kept.sort_by(|one, other| rank(&one.key).cmp(&rank(&other.key)));
-    rehearse(context, data_set, objects, spot, &kept)?;
+    rehearse(context, data_set, objects, spot.policy, &shape.of(&kept))?;
     let lines: Vec<_> = kept.into_iter().map(|object| object.value).collect();
     notes.write(&context.stop, Sheet::Staged, &key.to_text(), &lines)
 }
@@ -42,7 +50,7 @@ pub(crate) fn staged(notes: &Notes<'_>) -> Result<(SecretKey, Vec<Object>)> {
     Ok((SecretKey::from_text(&written.key)?, kept))
 }
 
-fn rehearse(context: &Context, data_set: DataSetName, objects: &dyn Objects, spot: &Spot, kept: &[Object]) -> Result<()> {
+fn rehearse(context: &Context, data_set: DataSetName, objects: &dyn Objects, policy: Policy, kept: &[Object]) -> Result<()> {
     let kinds = Kinds::of_server(objects)?;
     let live = Live::of(objects, &kinds, kept)?;
     let mut refused = Vec::new();
@@ -50,7 +58,7 @@ fn rehearse(context: &Context, data_set: DataSetName, objects: &dyn Objects, spo
         context.stop.check()?;
         let bytes = object.value.to_string().len() as u64;
         context.watch.see(Event::Advance { data_set, verb: Verb::Stage, bytes, items: 1 });
-        let decision = decide(object, spot.policy, &kinds, &live);
+        let decision = decide(object, policy, &kinds, &live);
         if decision.fate == Fate::UnknownKind {
             context.watch.see(Event::Warning(&format!("{} cannot go back: the cluster has no such kind", object.key)));
         }

@@ -170,9 +170,21 @@ impl Row {
 }
 
 fn apimanager(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
-    let kept = evidence.facts.get("names.APIManager")?;
+    let Some(kept) = evidence.facts.get("names.APIManager") else {
+        return (target.policy == Policy::IntoEmpty).then(|| {
+            Problem::new(Severity::Blocks, "the set has no APIManager, from which the operator makes the installation")
+                .way_out("Deploy 3scale as it was; then restore without --into-empty.")
+        });
+    };
     let mut here: Vec<_> = target.found.apimanagers().map(|apimanager| apimanager.key.name.as_str()).collect();
     here.sort_unstable();
+    if here.is_empty() && target.policy == Policy::IntoEmpty {
+        let release = evidence.facts.get(RELEASE).map(|release| format!(" of 3scale {release}")).unwrap_or_default();
+        let text = format!(
+            "APIManager {kept}{release} is created with its writers at 0: the operator makes the installation, and they start when the data is there"
+        );
+        return Some(Problem::new(Severity::Note, text));
+    }
     if here.is_empty() {
         let text = format!(
             "there is no APIManager here: {kept} is created at the cut-over, and from it the operator creates the whole installation"
@@ -232,7 +244,7 @@ fn other_release(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
     }
     let text = format!("the set is of 3scale {kept}, here is {here}");
     Some(match target.policy {
-        Policy::Missing => Problem::new(Severity::Note, text),
+        Policy::Missing | Policy::IntoEmpty => Problem::new(Severity::Note, text),
         Policy::Overwrite => Problem::new(Severity::Degrades, format!("{text}: objects of the old release are put over those of the new one"))
             .way_out("Use --objects missing, unless a value that differs must come back; where the data lives and how many pods there are stays in any case."),
     })
@@ -270,7 +282,7 @@ fn api_user(evidence: &Evidence, target: &Target<'_>) -> Option<Problem> {
     let text = format!("username of Secret backend-internal-api is {:?}, the set's is {kept:?}", String::from_utf8_lossy(&here));
     Some(match target.policy {
         Policy::Overwrite => Problem::new(Severity::Note, format!("{text}; it will be overwritten")),
-        Policy::Missing => Problem::new(
+        Policy::Missing | Policy::IntoEmpty => Problem::new(
             Severity::Note,
             format!("{text}: System and Backend share it, and the password: both must be restarted when one is changed"),
         ),

@@ -122,7 +122,7 @@ pub(super) fn context() -> Context {
 
 pub(super) fn store(server: &Arc<Server>, policy: Policy) -> ObjectsStore {
     let objects: Arc<dyn Objects> = Arc::clone(server) as Arc<dyn Objects>;
-    ObjectsStore::new(DataSetName::KubernetesObjects, objects, Options { policy })
+    ObjectsStore::new(DataSetName::KubernetesObjects, objects, Options { policy, ..Options::default() })
 }
 
 pub(super) fn backup(server: &Arc<Server>) -> (Arc<Memory>, KeptDataSet) {

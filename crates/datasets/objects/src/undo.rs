@@ -10,6 +10,7 @@ use plan::ports::{Context, Event, Objects, Undone};
 use plan::{Class, Error, Result};
 use serde_json::Value;
 
+use crate::Policy;
 use crate::cut_over::{Change, Left, changes, digest, dropped};
 use crate::digest::SecretKey;
 use crate::leftovers;
@@ -35,7 +36,8 @@ pub(crate) fn undo(context: &Context, objects: &dyn Objects, spot: &Spot) -> Res
         return Ok(if heads.staged { Undone::PreviousIsLive } else { Undone::NothingThere });
     };
     leftovers::check_newest(objects, &spot.run)?;
-    let way = Way { context, objects, key, left: left(&notes)?, keeps_apimanager: Cell::new(false) };
+    let way =
+        Way { context, objects, key, left: left(&notes)?, keeps_apimanager: Cell::new(false), empties: spot.policy == Policy::IntoEmpty };
     for change in changes.iter().rev() {
         context.stop.check()?;
         way.take_back(change)?;
@@ -59,6 +61,8 @@ struct Way<'a> {
     left: Option<BTreeMap<Key, Left>>,
     /// An APIManager that was created stays: so must what it uses, or the operator would make it anew with other values.
     keeps_apimanager: Cell<bool>,
+    /// The namespace had no installation: nothing that the operator made from the APIManager was there before.
+    empties: bool,
 }
 
 impl Way<'_> {
@@ -101,7 +105,7 @@ impl Way<'_> {
             self.warn(&format!("{} was not there before and was made by somebody else since: it stays", change.key));
             return Ok(());
         }
-        if change.key.is_apimanager() && is_in_use(live) {
+        if change.key.is_apimanager() && is_in_use(live) && !self.empties {
             self.keeps_apimanager.set(true);
             self.warn(&format!(
                 "{} was created by this run and stays: deleting it would delete all that the operator made from it, with volumes; to remove it and \
@@ -142,7 +146,8 @@ impl Way<'_> {
 
     fn warn_of_change(&self, change: &Change, live: &Value) {
         let left = self.left.as_ref().and_then(|left| left.get(&change.key));
-        if left.is_some_and(|left| left.digest != digest(&self.key, live)) {
+        // The operator works on all of what this run brought: that is no change of somebody else's.
+        if !self.empties && left.is_some_and(|left| left.digest != digest(&self.key, live)) {
             self.warn(&format!("{} was changed by somebody else since the cut-over: the change is lost", change.key));
         }
     }

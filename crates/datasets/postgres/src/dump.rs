@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use plan::error::During;
 use plan::evidence::{Evidence, Tally};
 use plan::ids::DataSetName;
-use plan::ports::{Context, Dump, Event, Part, Road, Severity, Verb, Verdict};
+use plan::ports::{Context, Dump, Event, Part, Verb, Verdict};
 use plan::{Error, Result};
 
 use crate::address::Address;
@@ -21,11 +21,11 @@ use crate::counting::{Counting, Order};
 use crate::demands::Survey;
 use crate::digest;
 use crate::facts;
+use crate::fits::AtBackup;
 use crate::guard::Guard;
 use crate::limits;
 use crate::properties::Properties;
 use crate::public::Public;
-use crate::rights::Rights;
 use crate::sequences::{self, Positions};
 use crate::server::Server;
 use crate::session::Session;
@@ -48,8 +48,8 @@ pub(crate) struct PostgresDump {
     /// What the archive's table of contents says, as it passes.
     contents: Contents,
     survey: Survey,
-    /// What our role may make on the server that is backed up.
-    rights: Rights,
+    /// What a plan would say on the server that is backed up.
+    at_backup: AtBackup,
     /// Who owns the database.
     owner: String,
     before: Positions,
@@ -70,7 +70,7 @@ impl PostgresDump {
         let mut exporter = Session::open(address)?;
         let server = Server::read(&mut exporter)?;
         let clients = finder.find(server.major, server.major)?;
-        let rights = Rights::of_restore(&mut exporter, &server, Road::SideCopy, address, finder)?;
+        let mut at_backup = AtBackup::ask(&mut exporter, &server, address, finder)?;
         let sessions_max = limits::counters_of_dump(&mut exporter)?;
         let View { tables, snapshot, consistent_at } = View::open(&mut exporter, &context.stop)?;
         let properties = Properties::read(&mut exporter, &address.database, server.major)?;
@@ -78,6 +78,7 @@ impl PostgresDump {
         let public = Public::read(&mut exporter)?;
         let mut evidence = Evidence { objects: census::take(&mut exporter, Functions::OfPeople)?, ..Evidence::default() };
         evidence.facts = facts::collect(&mut exporter, &server, &clients, &properties, &address.database)?;
+        at_backup.hold_against(&mut exporter, &evidence)?;
         let before = sequences::positions(&mut exporter, i64::MIN)?;
         let call = Call::new("pg_dump", ["--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60000"])
             .and(aside::patterns(&mut exporter)?.into_iter().map(|pattern| format!("--exclude-schema={pattern}")))
@@ -100,7 +101,7 @@ impl PostgresDump {
             evidence,
             contents: Contents::new(),
             survey: Survey::of(public),
-            rights,
+            at_backup,
             owner: properties.owner.clone(),
             before,
             consistent_at,
@@ -163,7 +164,7 @@ impl Dump for PostgresDump {
     }
 
     fn finish(self: Box<Self>) -> Result<Verdict> {
-        let Self { guard, counting, mut evidence, contents, survey, rights, owner, before, consistent_at, ended, .. } = *self;
+        let Self { guard, counting, mut evidence, contents, survey, at_backup, owner, before, consistent_at, ended, .. } = *self;
         if !ended {
             return Err(Error::failed("the dump was asked for its verdict before its end"));
         }
@@ -172,11 +173,7 @@ impl Dump for PostgresDump {
         }
         let demands = survey.end();
         demands.put_into(&mut evidence)?;
-        let mut problems = demands.problems(&rights);
-        if !rights.may_be(&owner) {
-            // A role for backups only: another one restores.
-            problems.iter_mut().for_each(|problem| problem.severity = Severity::Note);
-        }
+        let problems = at_backup.problems(&demands, &owner);
         evidence.collections = guard.explain(counting.finish())?;
         let mut exporter = guard.end()?;
         for table in digest::unlogged_on_a_standby(&mut exporter)? {

@@ -36,20 +36,77 @@ pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, finder
         return Ok(vec![Problem::new(Severity::Blocks, text).way_out("Leave out --in-place: beside, the restore makes it.")]);
     }
     let server = Server::read(&mut session)?;
-    let mut problems = versions(&server, &kept.evidence, finder)?;
-    problems.extend(extensions(&mut session, &kept.evidence)?);
     let rights = Rights::of_restore(&mut session, &server, road, address, finder)?;
-    problems.extend(names(&rights, &kept.evidence)?);
+    let mut problems = versions(&server, &kept.evidence, finder)?;
+    problems.extend(of_server(&mut session, &kept.evidence, &rights, road)?);
     if let Some(demands) = Demands::of(&kept.evidence)? {
         problems.extend(demands.problems(&rights));
         problems.extend(demands.staying(&rights, road));
     }
+    Ok(problems)
+}
+
+/// What is in the way besides versions and the set's demands.
+fn of_server(session: &mut Session, kept: &Evidence, rights: &Rights, road: Road) -> Result<Vec<Problem>> {
+    let mut problems: Vec<_> = extensions(session, kept)?.into_iter().collect();
+    problems.extend(names(rights, kept)?);
     if road == Road::InPlace {
-        problems.extend(obstacles(&mut session)?);
-        problems.extend(event_triggers(&mut session)?);
-        problems.extend(encoding(&mut session, &kept.evidence)?);
+        problems.extend(obstacles(session)?);
+        problems.extend(event_triggers(session)?);
+        problems.extend(encoding(session, kept)?);
     }
     Ok(problems)
+}
+
+/// What a plan with this role would say on this server, asked when a set is taken, by the same rules. Its versions are the set's own.
+pub(crate) struct AtBackup {
+    road: Road,
+    /// On the road that is open.
+    rights: Rights,
+    /// Those of a database made anew, as it would be when this one is lost.
+    anew: Rights,
+    /// Without the set's demands, which are known at its end.
+    refused: Vec<Problem>,
+}
+
+impl AtBackup {
+    /// Asks what the role may do.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) fn ask(session: &mut Session, server: &Server, address: &Address, finder: Finder<'_>) -> Result<Self> {
+        let road = look::road(session, server, address, finder)?.0;
+        let anew = Rights::of_restore(session, server, Road::SideCopy, address, finder)?;
+        let rights = match road {
+            Road::SideCopy => anew.clone(),
+            Road::InPlace => Rights::of_restore(session, server, road, address, finder)?,
+        };
+        Ok(Self { road, rights, anew, refused: Vec::new() })
+    }
+
+    /// Holds what the set has against the server.
+    ///
+    /// # Errors
+    /// The server's.
+    pub(crate) fn hold_against(&mut self, session: &mut Session, kept: &Evidence) -> Result<()> {
+        self.refused = of_server(session, kept, &self.rights, self.road)?;
+        self.refused.retain(|problem| problem.severity == Severity::Blocks);
+        Ok(())
+    }
+
+    /// All of it; of a role for backups only, notes: another one restores.
+    pub(crate) fn problems(mut self, demands: &Demands, owner: &str) -> Vec<Problem> {
+        let blocks = |problem: &Problem| problem.severity == Severity::Blocks;
+        self.refused.extend(demands.problems(&self.rights).into_iter().filter(blocks));
+        // What only a lost database would lack is an omission: in the one that is there it stays.
+        let anew = demands.problems(&self.anew).into_iter().filter(|problem| !self.refused.contains(problem));
+        let anew = anew.map(|problem| Problem { severity: problem.severity.min(Severity::Degrades), ..problem }).collect::<Vec<_>>();
+        let mut problems: Vec<_> = self.refused.into_iter().chain(anew).collect();
+        if !self.rights.may_be(owner) {
+            problems.iter_mut().for_each(|problem| problem.severity = Severity::Note);
+        }
+        problems
+    }
 }
 
 /// The programs that can read the set's archive and talk to the server.

@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::aside::{self, What};
 use crate::blockers;
 use crate::facts;
+use crate::failure::has_code;
 use crate::mark::{self, Tag};
 use crate::properties::Properties;
 use crate::rights::Rights;
@@ -27,6 +28,9 @@ use crate::through_psql::Script;
 
 /// How long sessions of others may take to go.
 const CLEARING_WAIT: Duration = Duration::from_secs(10);
+/// How long an undo waits for a lock before it gives back those that it has; and how long it is tried.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
+const UNDO_WAIT: Duration = Duration::from_secs(60);
 
 /// Begins the transaction; sets what the role, the database or the server may have set otherwise.
 const BEGIN: &str = r"
@@ -130,14 +134,23 @@ impl Aside<'_> {
             return Ok(if is_previous { Undone::PreviousIsLive } else { Undone::NothingThere });
         }
         self.refuse_out_of_order(&mut session)?;
-        let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
-        if cleared.is_err() {
-            self.context.stop.check()?;
-        }
         let out = aside::out(self.context, self.data_set, What::Stage, None)?;
         let (extensions, back) = (aside::drop_extensions(run), aside::back(What::Before, run));
-        let statements = format!("BEGIN; {extensions} {out} {back} COMMIT");
-        session.run(&statements, "put the previous data back (all is as it was)")?;
+        let wait = LOCK_WAIT.as_millis();
+        let statements = format!("BEGIN; SET LOCAL lock_timeout = {wait}; {extensions} {out} {back} COMMIT");
+        let deadline = Instant::now() + UNDO_WAIT;
+        loop {
+            let round = Instant::now() + CLEARING_WAIT;
+            if blockers::end_sessions(&mut session, &[&self.address.database], round, &self.context.stop).is_err() {
+                self.context.stop.check()?;
+            }
+            match session.run(&statements, "put the previous data back (all is as it was)") {
+                Ok(()) => break,
+                // Behind a lock that is waited for the application would wait: it is given back before the next try.
+                Err(error) if has_code(&error, "55P03") && Instant::now() < deadline => session.run("ROLLBACK", "give the locks back")?,
+                Err(error) => return Err(error),
+            }
+        }
         mark::remove(&mut session, self.context)?;
         Ok(Undone::PreviousIsLive)
     }

@@ -23,10 +23,18 @@ const LEFT: &str = "SELECT CASE WHEN NOT r.rolsuper AND r.rolconnlimit >= 0 THEN
 ///
 /// # Errors
 /// The server's.
-pub(crate) fn sessions_left(session: &mut Session) -> Result<usize> {
+fn sessions_left(session: &mut Session) -> Result<usize> {
     let row = session.row(LEFT, "ask how many sessions there can be")?;
     let left = [row.get::<_, Option<i64>>(1), row.get(3), Some(row.get(4))].into_iter().flatten().min().unwrap_or(0);
     Ok(usize::try_from(left).unwrap_or(0))
+}
+
+/// How many sessions can count: half of those that are left, the application needs its own.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn counters(session: &mut Session) -> Result<usize> {
+    Ok(sessions_left(session)?.div_ceil(2))
 }
 
 /// How many sessions can count, beside a `pg_dump`.
@@ -35,7 +43,7 @@ pub(crate) fn sessions_left(session: &mut Session) -> Result<usize> {
 /// [`plan::Class::Transient`] when there cannot be both.
 pub(crate) fn counters_of_dump(session: &mut Session) -> Result<usize> {
     let left = sessions_left(session)?;
-    left.checked_sub(1).filter(|counters| *counters > 0).ok_or_else(|| {
+    left.checked_sub(1).filter(|counters| *counters > 0).map(|_| (left / 2).saturating_sub(1).max(1)).ok_or_else(|| {
         Error::transient(format!("a backup has {OF_BACKUP} sessions, and the server lets us have {} now", left + 1))
             .hint("See CONNECTION LIMIT of the role and of the database, and max_connections; `doctor` names the one that is reached.")
     })

@@ -58,23 +58,12 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
     restore_problems.extend(limits);
     backup_problems.extend(privileges::missing(session, &server, For::Backup)?);
     backup_problems.extend(Rights::of_restore(session, &server, Road::SideCopy, address, finder)?.problems(session, &owner)?);
-    let mut why_not = privileges::missing(session, &server, For::SideCopy)?;
-    if !why_not.is_empty() {
-        match finder.superuser(address)? {
-            AtHand::Named(name) => {
-                why_not.clear();
-                restore_problems.push(lent(&name, &server));
-            }
-            AtHand::Nobody => {}
-            AtHand::Unknown(error) => restore_problems.push(not_asked(&error)),
-        }
-    }
-    standing_in_the_way(session, &server, why_not.is_empty(), &mut restore_problems)?;
-    let road = if why_not.is_empty() { Road::SideCopy } else { Road::InPlace };
+    let (road, said) = road(session, &server, address, finder)?;
+    standing_in_the_way(session, &server, road == Road::SideCopy, &mut restore_problems)?;
     if road == Road::InPlace {
         restore_problems.extend(fits::obstacles(session)?);
     }
-    restore_problems.extend(why_not);
+    restore_problems.extend(said);
     Ok(Findings {
         store: format!("PostgreSQL {}", server.version),
         address: address.to_string(),
@@ -88,6 +77,23 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
         road,
         facts: facts(&server, finder, &[("owner", owner), ("encoding", row.get(2))]),
     })
+}
+
+/// The road that is open where the database is there, and what is to be said of it.
+///
+/// # Errors
+/// The server's.
+pub(crate) fn road(session: &mut Session, server: &Server, address: &Address, finder: Finder<'_>) -> Result<(Road, Vec<Problem>)> {
+    let mut why_not = privileges::missing(session, server, For::SideCopy)?;
+    if why_not.is_empty() {
+        return Ok((Road::SideCopy, why_not));
+    }
+    match finder.superuser(address)? {
+        AtHand::Named(name) => return Ok((Road::SideCopy, vec![lent(&name, server)])),
+        AtHand::Nobody => {}
+        AtHand::Unknown(error) => why_not.insert(0, not_asked(&error)),
+    }
+    Ok((Road::InPlace, why_not))
 }
 
 fn absent(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result<Findings> {

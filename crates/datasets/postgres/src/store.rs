@@ -174,7 +174,7 @@ impl DataSet for PostgresStore {
             address,
             snapshot: None,
             tables,
-            sessions_max: limits::sessions_left(&mut session)?,
+            sessions_max: limits::counters(&mut session)?,
             data_set: self.name,
             verb: Verb::Prove,
         };

@@ -19,6 +19,13 @@ use crate::session::Session;
 use crate::sql::{identifier, literal};
 use sides::{Found, Sides};
 
+/// How long what is live is closed to new sessions in one try: who connects meanwhile waits as long, at most.
+const CLOSED: Duration = Duration::from_millis(600);
+/// How long a rename waits for a lock.
+const LOCK_WAIT: Duration = Duration::from_millis(300);
+/// Between two tries, in which everybody is let in.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// Called with each statement before it is sent: tests end the process there.
 pub(crate) type Hook = dyn Fn(&str) + Send + Sync;
 
@@ -46,6 +53,13 @@ enum Side {
     Live,
     Stage,
     Before,
+}
+
+/// What came of a try.
+enum Tried {
+    Done,
+    /// Somebody was in the way.
+    NotInTime(Error),
 }
 
 /// A rename, and the comment that belongs to the new name.
@@ -230,26 +244,37 @@ impl<'a> Swap<'a> {
         }
     }
 
-    /// Closes, frees, renames, opens.
+    /// Closes, frees, renames, opens. When it cannot be had at once, all is let in again before the next try.
     fn exchange(&mut self, moves: &[Move]) -> Result<()> {
         let deadline = Instant::now() + self.wait;
         let names: Vec<&str> = moves.iter().map(|one| self.name(one.from).as_str()).collect();
-        let outcome = self.close_and_rename(moves, &names, deadline);
-        let Err(error) = outcome else { return Ok(()) };
-        // Whatever happened, what is live must take sessions again. When that fails, too, the next call does it.
-        Err(match self.open() {
-            Ok(()) => error.hint("Nothing was changed."),
-            Err(second) => error.hint(format!("The live database could not be opened again: {}. Call resume or undo.", second.chain())),
-        })
+        loop {
+            let (error, is_final) = match self.close_and_rename(moves, &names, deadline.min(Instant::now() + CLOSED)) {
+                Ok(Tried::Done) => return Ok(()),
+                Ok(Tried::NotInTime(error)) => (error, Instant::now() >= deadline),
+                Err(error) => (error, true),
+            };
+            // Whatever happened, what is live must take sessions again. When that fails, too, the next call does it.
+            if let Err(second) = self.open() {
+                return Err(error.hint(format!("The live database could not be opened again: {}. Call resume or undo.", second.chain())));
+            }
+            if is_final {
+                return Err(error.hint("Nothing was changed."));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
-    fn close_and_rename(&mut self, moves: &[Move], names: &[&str], deadline: Instant) -> Result<()> {
+    fn close_and_rename(&mut self, moves: &[Move], names: &[&str], deadline: Instant) -> Result<Tried> {
         for name in names {
             self.send(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", identifier(name)), "close a database to new sessions")?;
         }
         loop {
             (self.hook)("end sessions");
-            blockers::end_sessions(&mut self.session, names, deadline, &self.context.stop)?;
+            if let Err(error) = blockers::end_sessions(&mut self.session, names, deadline, &self.context.stop) {
+                self.context.stop.check()?;
+                return Ok(Tried::NotInTime(error));
+            }
             match self.rename(moves) {
                 // Somebody was between login and the list of sessions, or holds a lock: look again who it is.
                 Err(error) if error.class() == Class::Transient && Instant::now() < deadline => {
@@ -258,16 +283,16 @@ impl<'a> Swap<'a> {
                 Err(error) => {
                     // Fails only when the connection is lost, and the transaction with it.
                     drop(self.session.run("ROLLBACK", "roll the renames back"));
-                    return Err(error);
+                    return if error.class() == Class::Transient { Ok(Tried::NotInTime(error)) } else { Err(error) };
                 }
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(Tried::Done),
             }
         }
     }
 
     fn rename(&mut self, moves: &[Move]) -> Result<()> {
         self.send("BEGIN", "begin the renames")?;
-        self.send("SET LOCAL lock_timeout = '5s'", "bound the wait for locks")?;
+        self.send(&format!("SET LOCAL lock_timeout = {}", LOCK_WAIT.as_millis()), "bound the wait for locks")?;
         for one in moves {
             let (from, to) = (self.name(one.from), self.name(one.to));
             self.send(&format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to)), &format!("rename {from} to {to}"))?;

@@ -11,6 +11,7 @@ mod marks;
 mod network;
 mod patience;
 mod pooler;
+mod porta;
 mod privileges;
 mod public;
 mod rights;
@@ -20,6 +21,7 @@ mod sizes;
 mod standby;
 mod superuser;
 mod tls;
+mod verdicts;
 mod versions;
 
 use std::io::{Read, Write};

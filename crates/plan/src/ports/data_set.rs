@@ -239,6 +239,19 @@ pub trait DataSet: Send + Sync {
     /// When the view cannot be had.
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>>;
 
+    /// Whether a dump can name again what an earlier one of the same store left in the repository ([`DataSet::dump_since`]).
+    fn reuses(&self) -> bool {
+        false
+    }
+
+    /// As [`DataSet::dump`]; what has not changed since the earlier snapshot of this store is not read again.
+    ///
+    /// # Errors
+    /// As [`DataSet::dump`].
+    fn dump_since(&self, context: &Context, _earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+        self.dump(context)
+    }
+
     /// Chooses where the staged copy will be. Where others could choose the same it is claimed at once, by a mark that names the run and the data set; nothing
     /// else is changed. Called again by the same run after a crash it finds what it claimed.
     ///

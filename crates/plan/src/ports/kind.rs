@@ -22,6 +22,9 @@ pub enum StoreKind {
     /// A tree of files.
     #[serde(rename = "files")]
     Files,
+    /// A tree of files in a bucket of an S3 service. Its sets go into a folder too, and those of a folder into a bucket: paths are keys.
+    #[serde(rename = "s3")]
+    Bucket,
     /// Objects of Kubernetes.
     #[serde(rename = "kubernetes-objects")]
     Objects,
@@ -31,6 +34,12 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
+    /// Whether it is a tree of files, wherever it is: a set of one goes into any other.
+    #[must_use]
+    pub const fn is_files(&self) -> bool {
+        matches!(self, Self::Files | Self::Bucket)
+    }
+
     /// The kind as manifests have it.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -40,6 +49,7 @@ impl StoreKind {
             Self::PostgreSql => "postgresql",
             Self::Redis => "redis",
             Self::Files => "files",
+            Self::Bucket => "s3",
             Self::Objects => "kubernetes-objects",
             Self::Other(kind) => kind,
         }

@@ -27,6 +27,14 @@ pub struct Leftover {
     pub handle: serde_json::Value,
 }
 
+impl Leftover {
+    /// Whether it is left by this run, whose id may be cut where names are short.
+    #[must_use]
+    pub fn is_by(&self, run: &str) -> bool {
+        !self.run.is_empty() && (run == self.run || run.ends_with(&self.run))
+    }
+}
+
 /// What a [`Leftover`] holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

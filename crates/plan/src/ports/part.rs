@@ -4,6 +4,8 @@ use std::fmt;
 use std::io::Read;
 use std::path::PathBuf;
 
+use super::EntryHandle;
+
 /// One entry of a snapshot. A dump yields parts in the order of restic's trees: entries of a folder together, names sorted by bytes.
 #[derive(Debug)]
 pub struct Part {
@@ -34,6 +36,12 @@ pub enum Content {
         /// Where the bytes come from.
         reader: Box<dyn Read + Send>,
     },
+    /// What an earlier snapshot has under the same path, as [`Snapshot::reuse`] gave it: it is not read again. Only in a dump that was given that snapshot
+    /// ([`DataSet::dump_since`]).
+    ///
+    /// [`Snapshot::reuse`]: super::Snapshot::reuse
+    /// [`DataSet::dump_since`]: super::DataSet::dump_since
+    Kept(Reused),
     /// A folder; its entries follow. Folders that no part names are made with default metadata.
     Folder,
     /// A symbolic link and its target (any bytes).
@@ -44,11 +52,21 @@ pub enum Content {
     Socket,
 }
 
+/// Content that is in the repository already.
+#[derive(Debug)]
+pub struct Reused {
+    /// Its size.
+    pub size_bytes: u64,
+    /// Where it is, for the repository.
+    pub handle: EntryHandle,
+}
+
 impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Stream { size_bytes, .. } => write!(f, "Stream({size_bytes})"),
+            Self::Kept(reused) => write!(f, "Kept({})", reused.size_bytes),
             Self::Folder => f.write_str("Folder"),
             Self::Symlink(target) => write!(f, "Symlink({})", target.display()),
             Self::Fifo => f.write_str("Fifo"),
@@ -68,6 +86,9 @@ pub struct Meta {
     pub gid: Option<u32>,
     /// Time of the last change of the content: nanoseconds since the epoch.
     pub mtime_ns: Option<i128>,
+    /// When the content was read, in data sets that name content again: nanoseconds since the epoch. What is read has another one than in the earlier snapshot,
+    /// what is named again ([`Content::Kept`]) has the same.
+    pub read_at_ns: Option<i128>,
     /// Number of hard links; more than 1 only for files whose `(device, inode)` are set.
     pub links: u64,
     /// Device and inode: entries with the same pair and `links > 1` are one file. Only equality within a snapshot means anything.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::{Context, Dump, Meta, Verdict};
+use super::{Context, Dump, Meta, Reused, Verdict};
 use crate::Result;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::Manifest;
@@ -19,6 +19,8 @@ pub struct Keep {
     pub set: SetId,
     /// The data set.
     pub data_set: DataSetName,
+    /// The snapshot that the dump was given, whose content it may name again ([`super::Content::Kept`]).
+    pub earlier: Option<SnapshotId>,
 }
 
 /// What was kept.
@@ -135,6 +137,11 @@ pub trait Snapshot: Send + Sync {
     /// # Errors
     /// When it cannot be read; also from the reader.
     fn read(&self, entry: &Entry) -> Result<Box<dyn Read + Send>>;
+
+    /// The content of a file entry, for a dump that finds it unchanged; `None` when it is not whole in the repository, and must be read again.
+    fn reuse(&self, _entry: Entry) -> Option<Reused> {
+        None
+    }
 
     /// The whole content of a file entry: for parts, which are small.
     ///

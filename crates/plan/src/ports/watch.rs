@@ -62,6 +62,8 @@ pub enum Event<'a> {
     Note(&'a str),
     /// Something the operator must know.
     Warning(&'a str),
+    /// The same about the run's own records (a copy of its journal, what it needs, what it showed), not about any data.
+    OfRecords(&'a str),
 }
 
 /// Who watches: a terminal, a log, a test.

@@ -67,6 +67,31 @@ pub trait Writers: Send + Sync {
     /// When that fails.
     fn release(&self, context: &Context, noted: &Noted) -> Result<()>;
 
+    /// An undo: all start as they were noted, and who was held is let go. Gives whether they run: those that were put in place to wait for data wait again.
+    ///
+    /// # Errors
+    /// As [`Writers::start`] and [`Writers::release`].
+    fn put_back(&self, context: &Context, noted: &Noted) -> Result<bool> {
+        self.start_all(context, noted).map(|()| true)
+    }
+
+    /// Starts all groups in their order, and lets go who was held.
+    ///
+    /// # Errors
+    /// As [`Writers::start`] and [`Writers::release`].
+    fn start_all(&self, context: &Context, noted: &Noted) -> Result<()> {
+        WriterGroup::ALL.into_iter().try_for_each(|group| self.start(context, noted, group))?;
+        self.release(context, noted)
+    }
+
+    /// Makes the pods of these workloads anew, one workload after the other, and waits until they are ready. Those that are gone, or at 0, need nothing.
+    ///
+    /// # Errors
+    /// When one is not ready after the time-out.
+    fn restart(&self, _context: &Context, _workloads: &[String]) -> Result<()> {
+        Ok(())
+    }
+
     /// Whether they are stopped; `None` when there is no way to know.
     ///
     /// # Errors

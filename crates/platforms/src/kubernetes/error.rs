@@ -153,6 +153,7 @@ impl fmt::Display for ApiError {
         let what = &self.0.what;
         match &self.0.kind {
             Kind::Answered { status: 401, .. } | Kind::NoLogin(_) => f.write_str("the API server does not accept the login"),
+            Kind::Answered { status: 403, message, .. } if is_of_admission(message) => write!(f, "the API server refuses to {what}"),
             Kind::Answered { status: 403, .. } => write!(f, "not allowed to {what}"),
             Kind::Answered { status, reason, .. } if reason.is_empty() => write!(f, "could not {what}: status {status}"),
             Kind::Answered { reason, .. } => write!(f, "could not {what}: {reason}"),
@@ -186,12 +187,54 @@ fn answered(error: &ApiError, what: String, status: u16, message: &str) -> Error
     let said = |error: Error| if message.is_empty() { error } else { error.hint(format!("The API server said: {}", message.trim())) };
     match status {
         401 => said(Error::refused(what)).hint("Log in again: `oc login`, or your provider's command."),
+        403 if is_of_admission(message) => {
+            said(Error::refused(what)).hint(admission(message, error.0.rule.namespace.as_deref().unwrap_or("NAMESPACE")))
+        }
         403 => {
             let place = error.0.rule.namespace.as_ref().map_or("a ClusterRole".to_owned(), |name| format!("a Role in namespace {name}"));
             said(Error::refused(what)).hint(format!("Add to {place}, and bind it to this user: {}", error.0.rule))
         }
         409 | 429 | 500..=599 => said(Error::transient(what)),
         _ => said(Error::failed(what)),
+    }
+}
+
+/// Whether a 403 is not about this user's permissions: those say who cannot do what, or have no words at all.
+fn is_of_admission(message: &str) -> bool {
+    const SIGNS: [&str; 8] = [
+        "exceeded quota",
+        "must specify",
+        "violates PodSecurity",
+        "security context constraint",
+        "admission webhook",
+        "denied the request",
+        "because it is being terminated",
+        "usage per",
+    ];
+    !message.contains(" cannot ") && SIGNS.iter().any(|sign| message.contains(sign))
+}
+
+/// What refuses, and where to look.
+fn admission(message: &str, namespace: &str) -> String {
+    let has = |sign: &str| message.contains(sign);
+    if has("exceeded quota") || has("must specify") {
+        format!(
+            "No permission is missing: a ResourceQuota of namespace {namespace} is in the way. Raise it, or free some of it: kubectl -n {namespace} describe resourcequota"
+        )
+    } else if has("usage per") {
+        format!("No permission is missing: a LimitRange of namespace {namespace} is in the way: kubectl -n {namespace} describe limitrange")
+    } else if has("violates PodSecurity") {
+        format!(
+            "No permission is missing: the pod security level of namespace {namespace} is in the way: kubectl get namespace {namespace} --show-labels"
+        )
+    } else if has("security context constraint") {
+        format!(
+            "No permission on the object is missing: no security context constraint lets the pod in that is made as System's own are: oc -n {namespace} get pods -o yaml shows which those have"
+        )
+    } else if has("being terminated") {
+        format!("Namespace {namespace} is being deleted: kubectl get namespace {namespace} -o yaml says what it waits for")
+    } else {
+        "No permission is missing: an admission webhook refuses it. Ask who runs it: kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations".to_owned()
     }
 }
 
@@ -206,7 +249,16 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         next = cause.source();
     }
-    text
+    in_our_words(&text)
+}
+
+/// What libraries say that helps nobody at night.
+fn in_our_words(text: &str) -> String {
+    const CLOSED: &str = "the connection was closed under way";
+    let is_cut = ["close_notify", "Connection reset without closing handshake", "unexpected EOF", "UnexpectedEof"]
+        .iter()
+        .any(|words| text.contains(words));
+    if is_cut { CLOSED.to_owned() } else { text.to_owned() }
 }
 
 /// Whether it failed before anything was sent.
@@ -226,4 +278,50 @@ fn is_connect(error: &kube::Error) -> bool {
         next = cause.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(message: &str) -> Error {
+        let rule = Rule { verb: "create".to_owned(), group: String::new(), resource: "pods".to_owned(), namespace: Some("n".to_owned()) };
+        let body = serde_json::json!({"reason": "Forbidden", "message": message}).to_string();
+        ApiError::answered("create pods in namespace n".to_owned(), rule, 403, body.as_bytes(), false).into()
+    }
+
+    #[test]
+    fn what_admission_refuses_is_not_told_as_a_missing_permission() {
+        for (message, way_out) in [
+            ("pods \"p\" is forbidden: exceeded quota: q, requested: pods=1, used: pods=9, limited: pods=9", "describe resourcequota"),
+            ("pods \"p\" is forbidden: failed quota: q: must specify limits.cpu", "describe resourcequota"),
+            ("pods \"p\" is forbidden: violates PodSecurity \"restricted:latest\": allowPrivilegeEscalation != false", "--show-labels"),
+            (
+                "pods \"p\" is forbidden: unable to validate against any security context constraint: [provider restricted]",
+                "security context constraint",
+            ),
+            ("admission webhook \"w.example\" denied the request: no", "admission webhook"),
+            ("pods \"p\" is forbidden: maximum cpu usage per Container is 1, but limit is 2", "describe limitrange"),
+            ("pods \"p\" is forbidden: unable to create new content in namespace n because it is being terminated", "being deleted"),
+        ] {
+            let error = refused(message);
+            assert_eq!(
+                (error.class(), error.chain().as_str()),
+                (plan::Class::Refused, "the API server refuses to create pods in namespace n"),
+                "{message}"
+            );
+            assert!(error.hints().iter().any(|hint| hint.contains(way_out)), "{message}: {error:?}");
+            assert!(!error.hints().iter().any(|hint| hint.contains("Add to a Role")), "{message}");
+        }
+        let rbac = refused("pods is forbidden: User \"u\" cannot create resource \"pods\" in API group \"\" in the namespace \"n\"");
+        assert_eq!(rbac.chain(), "not allowed to create pods in namespace n");
+        assert!(rbac.hints().iter().any(|hint| hint.contains("Add to a Role in namespace n")), "{rbac:?}");
+    }
+
+    #[test]
+    fn words_of_libraries_that_lead_to_their_manuals_are_ours() {
+        let error =
+            std::io::Error::other("peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/rustls/manual");
+        assert_eq!(chain(&error), "the connection was closed under way");
+    }
 }

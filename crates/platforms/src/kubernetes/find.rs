@@ -13,7 +13,7 @@ use plan::ports::{Problem, Severity};
 use serde_json::Value;
 
 pub use databases::{BackendRedisAt, Certificates, DatabaseAt, DatabaseKind, RedisAt, Sentinels};
-pub use files::{BucketAt, FilesAt};
+pub use files::{BucketAt, BucketRight, FilesAt};
 pub use workloads::{FoundWorkload, OperatorAt};
 
 use self::secrets::Secrets;
@@ -99,13 +99,26 @@ impl Cluster {
     /// # Errors
     /// When the namespace cannot be looked at, or nothing in it is 3scale.
     pub fn find(&self) -> Result<Installation> {
+        self.look_around(true)
+    }
+
+    /// Looks for what there is of an installation, which may be nothing.
+    ///
+    /// # Errors
+    /// When the namespace cannot be looked at.
+    pub fn find_even_nothing(&self) -> Result<Installation> {
+        self.look_around(false)
+    }
+
+    fn look_around(&self, must_be: bool) -> Result<Installation> {
         let mut problems = Vec::new();
         let objects = workloads::look(self)?;
         let workloads = workloads::of_threescale(&objects, &workloads::pods(self)?);
-        if workloads.is_empty() {
+        if workloads.is_empty() && must_be {
             return Err(plan::Error::refused(format!("there is no 3scale installation in namespace {}", self.namespace()))
                 .hint("None of system-app, system-sidekiq, backend-listener, zync… is there as a Deployment or DeploymentConfig.")
-                .hint("Give the installation's namespace with --namespace."));
+                .hint("Give the installation's namespace with --namespace.")
+                .hint("An installation that is lost goes into an empty namespace by `threescale-backup restore SET --into-empty`."));
         }
         let api_manager = self.api_manager(&mut problems)?;
         let operator = workloads::operator(self, &objects, &mut problems)?;
@@ -117,7 +130,13 @@ impl Cluster {
             era: era(&workloads),
             release: api_manager.as_ref().and_then(noted_release).or_else(|| entry("AMP_RELEASE").map(str::to_owned)),
             system_database: databases::system(&secrets),
-            system_storage: files::system(self, &workloads, &objects, entry("FILE_UPLOAD_STORAGE"), self.storage_spec()?.as_ref()),
+            system_storage: files::system(
+                (self, &secrets),
+                &workloads,
+                &objects,
+                entry("FILE_UPLOAD_STORAGE"),
+                self.storage_spec()?.as_ref(),
+            ),
             zync_database: databases::zync(&secrets, &objects),
             backend_redis: databases::backend_redis(&secrets),
             system_redis: databases::system_redis(&secrets),

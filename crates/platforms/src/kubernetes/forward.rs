@@ -7,8 +7,9 @@ mod relay;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::client::Cluster;
@@ -19,10 +20,31 @@ use super::websocket;
 /// The one protocol that every kubelet knows.
 const PROTOCOL: &str = "v4.channel.k8s.io";
 
+/// What went wrong with a connection over there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    at: Instant,
+    class: Class,
+    what: String,
+    hints: Vec<String>,
+}
+
+impl Trouble {
+    fn new(class: Class, what: String, hints: Vec<String>) -> Self {
+        Self { at: Instant::now(), class, what, hints }
+    }
+
+    /// As an error: [`Class::Refused`] where the API server forwards nothing for this user, else [`Class::Transient`].
+    #[must_use]
+    pub fn error(&self) -> Error {
+        self.hints.iter().cloned().fold(Error::new(self.class, self.what.clone()), Error::hint)
+    }
+}
+
 /// A forwarded port. Dropping it ends its connections.
 pub struct Forward {
     address: SocketAddr,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
     tasks: Option<tokio::task::JoinHandle<()>>,
     /// Keeps the runtime that carries the connections.
     _cluster: Cluster,
@@ -35,10 +57,10 @@ impl Forward {
         self.address
     }
 
-    /// What last went wrong with a connection over there: the client that was cut off knows less.
+    /// What last went wrong with a connection over there, when that was not before `since`: the client that was cut off knows less.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().map_or(None, |trouble| trouble.clone())
+    pub fn trouble(&self, since: Instant) -> Option<Trouble> {
+        self.trouble.lock().map_or(None, |trouble| trouble.clone()).filter(|trouble| trouble.at >= since)
     }
 }
 
@@ -75,13 +97,17 @@ struct Way {
     line: Line,
     target: Target,
     port: u16,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Arc<Mutex<Option<Trouble>>>,
     stall: std::time::Duration,
 }
 
 impl Way {
-    fn tell(&self, what: String) {
-        ::log::debug!("forwarding to port {} of {}: {what}", self.port, self.target);
+    fn broken(&self, why: String) -> Trouble {
+        Trouble::new(Class::Transient, format!("a connection to port {} of {} broke: {why}", self.port, self.target), Vec::new())
+    }
+
+    fn tell(&self, what: Trouble) {
+        ::log::debug!("forwarding to port {} of {}: {}", self.port, self.target, what.what);
         if let Ok(mut trouble) = self.trouble.lock() {
             *trouble = Some(what);
         }
@@ -114,9 +140,10 @@ async fn connect(local: TcpStream, way: Arc<Way>) {
         Ok::<_, Error>(websocket::open(&way.line, &path, PROTOCOL).await?)
     };
     match opened.await {
-        Ok(socket) => relay::relay(local, socket, &Arc::new(websocket::Alive::new(way.stall)), |why| way.tell(why)).await,
+        Ok(socket) => relay::relay(local, socket, &Arc::new(websocket::Alive::new(way.stall)), |why| way.tell(way.broken(why))).await,
         Err(error) => {
-            way.tell(error.hints().first().map_or_else(|| error.chain(), |hint| format!("{} ({hint})", error.chain())));
+            let class = if error.class() == Class::Refused { Class::Refused } else { Class::Transient };
+            way.tell(Trouble::new(class, error.chain(), error.hints().to_vec()));
             relay::reset(&local);
         }
     }

@@ -20,12 +20,17 @@ impl Cluster {
     /// # Errors
     /// When the server cannot be asked.
     pub fn is_allowed(&self, rule: &Rule) -> Result<bool, ApiError> {
+        self.is_allowed_for(rule, None)
+    }
+
+    /// The same, with the object of a name.
+    pub(super) fn is_allowed_for(&self, rule: &Rule, name: Option<&str>) -> Result<bool, ApiError> {
         let (resource, part) = rule.resource.split_once('/').unwrap_or((&rule.resource, ""));
         let question = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": {
-                "namespace": rule.namespace, "verb": rule.verb, "group": rule.group, "resource": resource, "subresource": part,
+                "namespace": rule.namespace, "verb": rule.verb, "group": rule.group, "resource": resource, "subresource": part, "name": name,
             }},
         });
         let answer = self.ask("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &question)?;

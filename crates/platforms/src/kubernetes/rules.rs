@@ -1,9 +1,11 @@
 //! Which permissions a backup and a restore need, and which of them this user lacks.
 
 use plan::Result;
+use plan::ports::{Problem, Severity};
 
 use super::client::Cluster;
 use super::error::Rule;
+use super::writers::WorkloadKind;
 
 /// What for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +77,48 @@ impl Cluster {
         Ok(missing)
     }
 
+    /// What this user may not do that stopping and starting the writers takes, and working beside the stores: a line of a Role each.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub fn missing_to_stop(&self, writers: &[(WorkloadKind, String)]) -> Result<Vec<Problem>> {
+        let (mut problems, namespace) = (Vec::new(), self.namespace());
+        let blocks = |rule: &Rule, what: &str| {
+            Problem::new(Severity::Blocks, format!("this user may not {} {what} in namespace {namespace}", rule.verb))
+                .way_out(format!("Add to a Role in namespace {namespace}, and bind it to this user: {rule}"))
+        };
+        let in_pods = ["pods", "pods/exec", "pods/log"];
+        for rule in self.rules(Purpose::Restore)?.iter().filter(|rule| in_pods.contains(&rule.resource.as_str())) {
+            if !self.is_allowed(rule)? {
+                problems.push(blocks(rule, &rule.resource));
+            }
+        }
+        for kind in [WorkloadKind::Deployment, WorkloadKind::DeploymentConfig] {
+            let (group, resource) = kind.group_and_plural();
+            let rule = Rule {
+                verb: "patch".to_owned(),
+                group: group.to_owned(),
+                resource: resource.to_owned(),
+                namespace: Some(namespace.to_owned()),
+            };
+            let of_kind: Vec<_> = writers.iter().filter(|(other, _)| *other == kind).map(|(_, name)| name.as_str()).collect();
+            if of_kind.is_empty() || self.is_allowed(&rule)? {
+                continue;
+            }
+            // A Role may name them.
+            let mut denied = Vec::new();
+            for name in of_kind {
+                if !self.is_allowed_for(&rule, Some(name))? {
+                    denied.push(name);
+                }
+            }
+            if !denied.is_empty() {
+                problems.push(blocks(&rule, &format!("{resource} {} (a restore stops and starts them)", denied.join(", "))));
+            }
+        }
+        Ok(problems)
+    }
+
     /// Whether this user may keep journals of runs in the namespace, and take their lock there.
     ///
     /// # Errors
@@ -110,5 +154,41 @@ impl Cluster {
         rules.sort();
         rules.dedup();
         Ok(rules)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::kubernetes::scripted::{Reply, cluster};
+
+    /// What is missing for a user who may patch these Deployments, and none but them.
+    fn missing(may_patch: &'static [&str]) -> Vec<Problem> {
+        let cluster = cluster(move |_, path, body| {
+            if !path.ends_with("selfsubjectaccessreviews") {
+                return Reply::Json(404, json!({"reason": "NotFound"}));
+            }
+            let asked: Value = serde_json::from_str(body).unwrap();
+            let of = &asked["spec"]["resourceAttributes"];
+            let may = of["resource"] != "deployments"
+                || of["verb"] != "patch"
+                || of["name"].as_str().is_some_and(|name| may_patch.contains(&name));
+            Reply::Json(201, json!({"status": {"allowed": may}}))
+        });
+        let writers = ["system-app", "zync"].map(|name| (WorkloadKind::Deployment, name.to_owned()));
+        cluster.missing_to_stop(&writers).unwrap()
+    }
+
+    #[test]
+    fn that_the_writers_cannot_be_stopped_is_known_beforehand_by_their_names() {
+        assert_eq!(missing(&["system-app", "zync"]), [], "a Role may name them");
+        let problems = missing(&["system-app"]);
+        let [problem] = problems.as_slice() else { panic!("{problems:?}") };
+        assert_eq!(problem.severity, Severity::Blocks);
+        assert_eq!(problem.text, "this user may not patch deployments zync (a restore stops and starts them) in namespace n");
+        assert!(problem.way_out.as_ref().unwrap().contains(r#"resources: ["deployments"], verbs: ["patch"]"#), "{problem:?}");
     }
 }

@@ -93,14 +93,17 @@ impl Volume {
     /// Makes the pod unless it is there, and waits until it runs. One that ended is made anew.
     fn make(&self, context: &Context, name: &str) -> Result<()> {
         let began = std::time::Instant::now();
+        let mut is_ours = false;
         let ended = until(context, "waiting for the pod that mounts the files", READY_MAX, || match self.state(name)? {
             None => {
                 context.watch.see(Event::Note(&format!("making pod {name}, which mounts the files")));
                 self.post(&context.run, name)?;
+                is_ours = true;
                 Ok(Look::Waiting(vec![format!("{name} was just made")]))
             }
             Some(pod) if runs(&pod) => Ok(Look::Done),
-            Some(pod) if has_ended(&pod) => {
+            // One that never ran, too: what hindered it may be mended in the workload that it is made from.
+            Some(pod) if has_ended(&pod) || !is_ours && text(&pod, "/metadata/deletionTimestamp").is_empty() => {
                 self.remove(name)?;
                 Ok(Look::Waiting(vec![format!("{name} of an earlier attempt is removed")]))
             }

@@ -5,11 +5,13 @@
 //!
 //! What decides is pure and works on JSON (`who`, `note`, `patch`, `workload`, `pods`); what acts is here and in `look`, `hold`, `stop`, `start`, `restart`.
 
+mod coming;
 mod hold;
 pub(super) mod look;
 pub(super) mod note;
 mod patch;
 pub(super) mod pods;
+mod readers;
 mod restart;
 mod start;
 mod stop;
@@ -26,6 +28,8 @@ use plan::ports::{Context, Event, Holds, Leftover, Noted, WriterGroup, Writers};
 use self::note::{Holder, Note};
 use super::client::Cluster;
 
+pub use self::coming::hold_until_restored;
+pub use self::readers::Changed;
 pub use self::restart::restart_workload;
 pub use self::workload::{Workload, WorkloadKind};
 
@@ -92,6 +96,22 @@ impl Writers for KubernetesWriters {
         }
     }
 
+    fn put_back(&self, context: &Context, noted: &Noted) -> Result<bool> {
+        match Note::from_noted(noted)? {
+            Some(note) if note.coming.is_some() => self.wait_again(context, &note).map(|()| false),
+            _ => self.start_all(context, noted).map(|()| true),
+        }
+    }
+
+    fn restart(&self, context: &Context, workloads: &[String]) -> Result<()> {
+        let seen = look::workloads(&self.cluster)?;
+        for wanted in workloads {
+            let Some((kind, _)) = seen.workloads().find(|(_, object)| workload::name(object) == wanted) else { continue };
+            restart_workload(&self.cluster, context, &Workload::new(kind, wanted), self.options.wait_seconds_max)?;
+        }
+        Ok(())
+    }
+
     fn stopped(&self, _context: &Context) -> Result<Option<bool>> {
         self.nobody_runs().map(Some)
     }
@@ -134,7 +154,9 @@ fn tell(context: &Context, note: &Note) {
                 noted.workload
             )));
         }
-        if noted.replicas == 0 {
+        if let Some(number) = note.coming.as_ref().and_then(|coming| coming.number(noted.writer)) {
+            context.watch.see(Event::Note(&format!("{} waits for its data: then there will be {number}", noted.workload)));
+        } else if noted.replicas == 0 {
             context.watch.see(Event::Note(&format!("{} is at 0 already, and stays so", noted.workload)));
         }
     }

@@ -7,6 +7,7 @@ use plan::Result;
 use plan::ids::{DataSetName, SetId};
 use plan::needs::{NEED, Need, PROTECTION, Protection, parse};
 use plan::ports::{Record, Silent, StopFlag};
+use plan::proof::PROOF;
 use plan::words::in_one_line;
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{FileType, Id};
@@ -114,6 +115,12 @@ impl Known {
             damage: self.damaged.get(&manifest.set).cloned(),
             held_by: self.held.0.get(&manifest.set).cloned().unwrap_or_default(),
         }
+    }
+
+    /// Records of what runs showed of sets that go, or that are gone.
+    pub fn proofs_without_set(&self, leaving: &BTreeSet<SetId>) -> Vec<Id> {
+        let stays = |set: &SetId| !leaving.contains(set) && self.listing.sets.iter().any(|listed| listed.manifest.set == *set);
+        records::of_sets(&self.listing.records, PROOF).filter(|(set, _)| !stays(set)).map(|(_, held)| held.id).collect()
     }
 
     /// Snapshots of the data sets of these sets, all of each, but none that another set has.

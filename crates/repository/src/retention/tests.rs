@@ -156,7 +156,7 @@ fn sets_from_the_future_count_for_no_rule_and_stay() {
     let sets = [at("2026-03-09T10:00:00"), at("2026-03-10T11:00:00"), at("2026-03-10T12:05:00"), at("2031-01-01T00:00:00")];
     // A clock that is a little ahead is nothing.
     assert_eq!(kept(&daily(2), &sets), [0, 2, 3]);
-    assert_eq!(reasons(&daily(2), &sets)[3], "from the future, by a clock that was ahead: counts for no rule");
+    assert_eq!(reasons(&daily(2), &sets)[3], "from the future, as a clock was wrong, here or where it was taken: counts for no rule");
     let only = [at("2026-03-09T10:00:00"), at("2031-01-01T00:00:00")];
     assert_eq!(reasons(&last(1), &only)[0], "last 1; newest whole set");
 }

@@ -23,19 +23,23 @@ pub fn node_of(path: &Path, meta: &Meta, content: &Content) -> Result<Node> {
     let (node_type, kind_bits, size) = match content {
         Content::Bytes(bytes) => (NodeType::File, 0, bytes.len() as u64),
         Content::Stream { size_bytes, .. } => (NodeType::File, 0, *size_bytes),
+        Content::Kept(reused) => (NodeType::File, 0, reused.size_bytes),
         Content::Folder => (NodeType::Dir, GO_FOLDER, 0),
         Content::Symlink(target) => (NodeType::from_link(target), GO_SYMLINK, 0),
         Content::Fifo => (NodeType::Fifo, GO_FIFO, 0),
         Content::Socket => (NodeType::Socket, GO_SOCKET, 0),
     };
     let special = GO_SPECIAL.iter().filter(|(unix, _)| meta.mode & unix != 0).fold(0, |bits, (_, go)| bits | go);
-    let mtime = meta.mtime_ns.map(Timestamp::from_nanosecond).transpose().map_err(|error| {
-        Error::failed(format!("{} has a modification time that restic's format cannot hold", path.display())).because(error)
-    })?;
+    let time = |time_ns: Option<i128>| {
+        time_ns.map(Timestamp::from_nanosecond).transpose().map_err(|error| {
+            Error::failed(format!("{} has a modification time that restic's format cannot hold", path.display())).because(error)
+        })
+    };
     let (device_id, inode) = meta.identity.unwrap_or_default();
     let mut metadata = Metadata {
         mode: Some((meta.mode & 0o777) | special | kind_bits),
-        mtime,
+        mtime: time(meta.mtime_ns)?,
+        ctime: time(meta.read_at_ns)?,
         uid: meta.uid,
         gid: meta.gid,
         inode,
@@ -81,6 +85,7 @@ pub fn meta_of(node: &Node) -> Meta {
         uid: node.meta.uid,
         gid: node.meta.gid,
         mtime_ns: node.meta.mtime.map(Timestamp::as_nanosecond),
+        read_at_ns: node.meta.ctime.map(Timestamp::as_nanosecond),
         links: node.meta.links,
         identity: (node.meta.inode != 0).then_some((node.meta.device_id, node.meta.inode)),
         xattrs: node.meta.extended_attributes.iter().map(|xattr| (xattr.name.clone(), xattr.value.clone().unwrap_or_default())).collect(),
@@ -126,6 +131,7 @@ mod tests {
             mtime_ns: Some(-1_234_567_890_123_456_789),
             links: 2,
             identity: Some((3, 4)),
+            read_at_ns: Some(1_700_000_000_123_456_789),
             xattrs: (0..7_usize).map(|length| (format!("user.x{length}"), vec![0xfe; length])).collect(),
         };
         let node = node_of(Path::new("a/b"), &meta, &Content::Fifo).unwrap();

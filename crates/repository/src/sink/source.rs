@@ -180,6 +180,10 @@ impl Run {
                 state.given.files += 1;
                 state.given.bytes += size_bytes;
             }
+            if matches!(content, Content::Kept(_)) {
+                state.read_files += 1;
+                state.read_bytes += size_bytes;
+            }
         }
         let (bytes, held) = match content {
             Content::Bytes(bytes) => (Some(Bytes::Whole(Cursor::new(bytes))), size_bytes),

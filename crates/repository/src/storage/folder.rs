@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use rustic_core::{ALL_FILE_TYPES, BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 
 use super::{Seen, Storage};
+use crate::fault::Refusal;
 
 /// A repository's folder.
 #[derive(Debug)]
@@ -138,6 +139,24 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// A folder that `init` made and that is gone is no empty one: a person looks where it went, and makes it again.
+    fn unlisted(&self, folder: &Path, error: io::Error) -> Box<RusticError> {
+        let what = "failed to list `{path}`";
+        if error.kind() != io::ErrorKind::NotFound || !self.root.join("config").exists() {
+            return fault(what, folder, error);
+        }
+        let shown = folder.display();
+        let refusal = Refusal {
+            text: format!("the repository has lost its folder {shown}"),
+            hint: format!(
+                "Look where it is, and put it back. If it is gone for good, `mkdir {shown}` and then `threescale-backup repair` go on with what is left."
+            ),
+        };
+        RusticError::with_source(ErrorKind::Backend, what, refusal).attach_context("path", shown.to_string())
+    }
+}
+
 /// Moves a file below the folder `damaged`; one that lies there already under that name keeps it.
 pub fn set_aside(root: &Path, path: &str) -> io::Result<()> {
     let (from, target) = (root.join(path), root.join("damaged").join(path));
@@ -167,7 +186,7 @@ impl ReadBackend for Folder {
     }
 
     fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        self.list_all(tpe).map_err(|error| fault("failed to list `{path}`", &self.root.join(tpe.dirname()), error))
+        self.list_all(tpe).map_err(|error| self.unlisted(&self.root.join(tpe.dirname()), error))
     }
 
     fn read_full(&self, tpe: FileType, id: &Id) -> RusticResult<Bytes> {
@@ -217,7 +236,7 @@ impl WriteBackend for Folder {
 
 impl Storage for Folder {
     fn survey(&self, folder: Option<&str>) -> RusticResult<Vec<Seen>> {
-        self.survey_all(folder).map_err(|error| fault("failed to list `{path}`", &self.root.join(folder.unwrap_or_default()), error))
+        self.survey_all(folder).map_err(|error| self.unlisted(&self.root.join(folder.unwrap_or_default()), error))
     }
 
     fn read_at(&self, path: &str) -> RusticResult<Bytes> {

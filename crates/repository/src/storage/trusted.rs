@@ -59,18 +59,18 @@ impl Trusted {
         let number = (0..self.chunks.len().div_ceil(CHUNKS_MAX)).find(|number| id_of(*number) == *id)?;
         let mut file = IndexFile::default();
         for kind in [BlobType::Tree, BlobType::Data] {
-            let slice = &self.chunks[number * CHUNKS_MAX..self.chunks.len().min((number + 1) * CHUNKS_MAX)];
+            let places = number * CHUNKS_MAX..self.chunks.len().min((number + 1) * CHUNKS_MAX);
+            let slice = places.clone().zip(&self.chunks[places]);
             let blobs: Vec<_> = slice
-                .iter()
-                .filter(|chunk| chunk.0 == kind)
-                .map(|chunk| &index.copies(kind)[chunk.1 as usize])
-                // The archiver asks only whether a chunk is there, and never where.
-                .map(|copy| Blob {
+                .filter(|(_, chunk)| chunk.0 == kind)
+                .map(|(place, chunk)| (place, &index.copies(kind)[chunk.1 as usize]))
+                .map(|(place, copy)| Blob {
                     id: copy.id(),
                     kind,
-                    offset: 0,
+                    // Of most chunks the archiver asks only whether they are there. Those that it reads, folders of the earlier snapshot, are found again by this.
+                    offset: place as u32,
                     length: copy.length,
-                    uncompressed_length: Some(copy.content_bytes().max(1)),
+                    uncompressed_length: copy.is_packed().then(|| copy.content_bytes()),
                 })
                 .collect();
             if !blobs.is_empty() {
@@ -78,6 +78,17 @@ impl Trusted {
             }
         }
         self.key.seal(&serde_json::to_vec(&file).ok()?).ok()
+    }
+
+    /// Where a chunk of the view is, when the pack is one of the view's own.
+    fn place(&self, tpe: FileType, id: &Id, place: u32) -> Option<(Id, u32)> {
+        let place = place as usize;
+        let (index, chunk) = (self.index.as_ref()?, self.chunks.get(place)?);
+        if tpe != FileType::Pack || *id != id_of(place / CHUNKS_MAX) {
+            return None;
+        }
+        let copy = index.copies(chunk.0).get(chunk.1 as usize)?;
+        Some((index.pack_of(copy)?.id, copy.offset))
     }
 }
 
@@ -110,7 +121,10 @@ impl ReadBackend for Trusted {
     }
 
     fn read_partial(&self, tpe: FileType, id: &Id, cacheable: bool, offset: u32, length: u32) -> RusticResult<Bytes> {
-        self.inner.read_partial(tpe, id, cacheable, offset, length)
+        match self.place(tpe, id, offset) {
+            Some((pack, offset)) => self.inner.read_partial(tpe, &pack, cacheable, offset, length),
+            None => self.inner.read_partial(tpe, id, cacheable, offset, length),
+        }
     }
 }
 

@@ -77,7 +77,7 @@ impl Campaign {
             match self.throw(12) {
                 0..5 => {}
                 5 => {
-                    let keep = Keep { set: SetId(format!("{name}-{day}-interrupted")), data_set: DATA_SET };
+                    let keep = Keep { set: SetId(format!("{name}-{day}-interrupted")), data_set: DATA_SET, earlier: None };
                     self.scene.again().keep(&context(), &keep, Script::parts(parts(day, 1, 3000))).unwrap();
                 }
                 _ => self.take(name, day, 3, &[DataSetName::SystemDatabase, DataSetName::SystemRedis]),

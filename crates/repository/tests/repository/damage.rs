@@ -181,3 +181,24 @@ fn a_set_whose_packs_with_the_manifest_are_lost_is_known_by_the_copy_and_mended(
     assert!(contents(&scene.again(), &kept).unwrap() == expected(parts(2, 3, 1000)));
     assert!(scene.restic(&["check"]).contains("no errors were found"));
 }
+
+#[test]
+fn a_folder_that_is_lost_is_no_empty_one_and_the_advice_works() {
+    for lost in ["index", "snapshots", "data"] {
+        let scene = two_sets();
+        let folder = scene.path().join(lost);
+        std::fs::remove_dir_all(&folder).unwrap();
+        let error = scene.again().check(ReadData::Nothing, &StopFlag::default(), &Silent).unwrap_err();
+        let said = format!("{} {}", error.chain(), error.hints().join(" "));
+        assert!(said.contains(&format!("`mkdir {}`", folder.display())), "{lost}: {said}");
+        std::fs::create_dir(&folder).unwrap();
+        let report = scene.again().repair(true, &StopFlag::default()).unwrap();
+        let sets = scene.again().manifests();
+        match lost {
+            "index" => assert!(report.packs_named > 4 && check(&scene.again()).is_whole() && sets.unwrap().len() == 2, "{report:?}"),
+            "snapshots" => assert!(sets.unwrap().is_empty()),
+            // The manifests have copies in their snapshots; all else is told as lost.
+            _ => assert!(report.lost.len() >= 2 && !scene.again().damaged().unwrap().is_empty(), "{report:?}"),
+        }
+    }
+}

@@ -85,7 +85,7 @@ pub fn context() -> Context {
 }
 
 pub fn keep_of(set: &str) -> Keep {
-    Keep { set: SetId(set.into()), data_set: DATA_SET }
+    Keep { set: SetId(set.into()), data_set: DATA_SET, earlier: None }
 }
 
 /// A dump made of a closure and a verdict.
@@ -215,7 +215,7 @@ pub fn take_some_of(
 ) -> Manifest {
     let mut taken: Option<Manifest> = None;
     for (data_set, seed) in seeds {
-        let keep = Keep { set: SetId(set.into()), data_set: *data_set };
+        let keep = Keep { set: SetId(set.into()), data_set: *data_set, earlier: None };
         let kept = repository.keep(&context(), &keep, Script::parts(parts(*seed, 2, 3000))).unwrap();
         let mut one = manifest(set, &kept);
         let kept = one.data_sets.remove(&DATA_SET).unwrap();

@@ -42,6 +42,8 @@ pub struct Faults {
     pub gives_way: Option<(DataSetName, usize)>,
     /// The dumps that were begun.
     pub dumps: Vec<DataSetName>,
+    /// So many stagings of it fail, for a while or for good.
+    pub stage: Option<(DataSetName, usize, plan::Class)>,
 }
 
 fn evidence(text: &str) -> Evidence {
@@ -100,6 +102,13 @@ impl DataSet for FakeDataSet {
         }))
     }
     fn stage(&self, _: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _: &KeptDataSet) -> Result<()> {
+        if let Some((name, left, class)) = &mut self.faults.lock().unwrap().stage
+            && *name == self.name
+            && *left > 0
+        {
+            *left -= 1;
+            return Err(Error::new(*class, "its pod was lost"));
+        }
         let text = String::from_utf8(snapshot.read_all(&snapshot.find(Path::new("text"))?)?).unwrap();
         let mut data = self.data.lock().unwrap();
         if keeps(place) && data.before.is_none() {
@@ -154,6 +163,12 @@ impl DataSet for FakeDataSet {
     }
     fn kept_bytes(&self, _: &Context, _: &Place) -> Result<u64> {
         Ok(0)
+    }
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        let data = self.data.lock().unwrap();
+        let (run, handle) = (context.run.0.clone(), serde_json::Value::Null);
+        let left = Leftover { what: "data".into(), run, installation: None, holds: Holds::Unknown, bytes: None, handle };
+        Ok(if data.side.is_some() || data.before.is_some() { vec![left] } else { Vec::new() })
     }
 }
 
@@ -323,6 +338,7 @@ pub struct World {
     pub writers: Arc<FakeWriters>,
     pub copies: Arc<FakeCopies>,
     pub faults: Arc<Mutex<Faults>>,
+    pub rests: Vec<std::time::Duration>,
 }
 
 impl World {
@@ -374,7 +390,7 @@ impl World {
         let writers = Arc::new(FakeWriters { running: Mutex::new(running), operator_runs: Mutex::new(true) });
         let copies = Arc::new(FakeCopies { source: data.clone(), copies: Mutex::default() });
         SyncTask::ALL.into_iter().for_each(|task| drop(copies.copies.lock().unwrap().insert(task, copies.truth())));
-        (Self { data, repository, writers, copies, faults: Arc::default() }, manifest)
+        (Self { data, repository, writers, copies, faults: Arc::default(), rests: Vec::new() }, manifest)
     }
 
     pub fn hands(&self) -> Hands {
@@ -390,6 +406,7 @@ impl World {
             context,
             copies_journal: true,
             host: "h".into(),
+            rests: self.rests.clone(),
         }
     }
 
@@ -417,7 +434,7 @@ pub fn restore(manifest: &Manifest, in_place: &[DataSetName]) -> Plan {
         let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
         (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
     };
-    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies: Policies::default() };
+    let around = Around { writers: WritersAre::Ours, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new() };
     let targets = manifest.data_sets.iter().map(|(name, kept)| target(name, kept)).collect();
     let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, &around);
     plan.check().unwrap();

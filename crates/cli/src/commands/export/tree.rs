@@ -216,7 +216,7 @@ impl At<'_> {
         if !implied.is_empty() {
             return Err(refused("is in a folder that the snapshot does not have"));
         }
-        if *self.writing.kind != StoreKind::Files && !is_folder && !entry.is_file() {
+        if !self.writing.kind.is_files() && !is_folder && !entry.is_file() {
             return Err(refused("is neither a file nor a folder, and a data set of this kind has nothing else"));
         }
         Ok(())

@@ -1,26 +1,32 @@
-//! Whether anything was warned of: then the last sentence of a command does not say that all is well.
+//! Whether anything was warned of: then the last sentence of a command does not say that all is well. What was said before is not said again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plan::ids::RunId;
 use plan::ports::{Event, Watch};
 use plan::words::counted;
 
-/// Passes on what is told, and counts the warnings.
+/// Passes on what is told, each warning once, and keeps the warnings.
 pub(super) struct Heard {
     next: Arc<dyn Watch>,
-    warnings: AtomicUsize,
+    warnings: Mutex<BTreeSet<String>>,
+    /// Warnings that are about no data.
+    of_records: Mutex<BTreeSet<String>>,
 }
 
 impl Heard {
     pub(super) fn before(next: Arc<dyn Watch>) -> Arc<Self> {
-        Arc::new(Self { next, warnings: AtomicUsize::new(0) })
+        Arc::new(Self { next, warnings: Mutex::default(), of_records: Mutex::default() })
+    }
+
+    fn warnings(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last sentence of an undo.
     pub(super) fn undone(&self, run: &RunId) -> String {
-        match self.warnings.load(Ordering::Relaxed) {
+        match self.warnings().len() {
             0 => format!("run {run} is undone: all is as it was before it"),
             warnings => format!(
                 "run {run} is undone: the previous data is live again, but for what the {}",
@@ -32,10 +38,14 @@ impl Heard {
 
 impl Watch for Heard {
     fn see(&self, event: Event<'_>) {
-        if matches!(event, Event::Warning(_)) {
-            self.warnings.fetch_add(1, Ordering::Relaxed);
+        let is_new = match event {
+            Event::Warning(text) => self.warnings().insert(text.to_owned()),
+            Event::OfRecords(text) => self.of_records.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned()),
+            _ => true,
+        };
+        if is_new {
+            self.next.see(event);
         }
-        self.next.see(event);
     }
 }
 
@@ -49,8 +59,10 @@ mod tests {
     fn an_undo_that_warned_does_not_say_that_all_is_as_it_was() {
         let (heard, run) = (Heard::before(Arc::new(Silent)), RunId("r".to_owned()));
         heard.see(Event::Note("a note"));
+        heard.see(Event::OfRecords("the journal was not copied"));
         assert_eq!(heard.undone(&run), "run r is undone: all is as it was before it");
         heard.see(Event::Warning("a definer is another one"));
+        heard.see(Event::Warning("so is that"));
         heard.see(Event::Warning("so is that"));
         assert_eq!(heard.undone(&run), "run r is undone: the previous data is live again, but for what the 2 warnings above say");
     }

@@ -1,18 +1,16 @@
-//! A set as `list`, `show` and `backup` print it in JSON, and the runs that proved it.
+//! A set as `list`, `show` and `backup` print it in JSON.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use plan::choice::Candidate;
 use plan::ids::{DataSetName, RunId, SetId};
-use plan::journal::RunState;
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::{InstallationId, Purpose, Restorable, Result};
+use plan::proof::Proof;
+use plan::{InstallationId, Restorable};
 use serde::Serialize;
 
 use super::held::Held;
-use crate::app::App;
-use crate::config::Config;
 
 /// A set.
 #[derive(Serialize)]
@@ -48,7 +46,7 @@ pub(crate) struct SetDocument<'a> {
     /// What is known to be wrong with it.
     damage: Option<&'a str>,
     data_sets: &'a BTreeMap<DataSetName, KeptDataSet>,
-    /// Restores and rehearsals of the set that the journals at hand know of.
+    /// What restores and rehearsals of the set showed, oldest first.
     proven_by: Vec<Proof>,
     /// What keeps it from every `forget`.
     #[serde(flatten)]
@@ -96,56 +94,4 @@ impl<'a> SetDocument<'a> {
 
 pub(crate) fn duration(manifest: &Manifest) -> i64 {
     manifest.finished_at.as_millisecond() - manifest.started_at.as_millisecond()
-}
-
-/// A run that staged and proved the set.
-#[derive(Serialize)]
-pub(crate) struct Proof {
-    pub run: RunId,
-    pub purpose: Purpose,
-    pub at: Timestamp,
-    pub data_sets: Vec<DataSetName>,
-}
-
-/// Finished restores and rehearsals, by set.
-#[derive(Default)]
-pub(crate) struct Proofs(BTreeMap<SetId, Vec<Proof>>);
-
-impl Proofs {
-    /// From the journals at hand, each read once. Sets can be told without them: what stands in the way is one note.
-    pub(crate) fn at_hand(app: &App, config: &Config) -> Self {
-        Self::read(app, config).unwrap_or_else(|error| {
-            app.output.note(&format!("note: restores and rehearsals of the sets are not known: {}", error.chain()));
-            Self::default()
-        })
-    }
-
-    fn read(app: &App, config: &Config) -> Result<Self> {
-        let state = app.state_beside_sets(config)?;
-        let mut proofs = Self::default();
-        for (id, run) in state.all()? {
-            // A journal that cannot be read is told by `runs`; it proves nothing.
-            let Ok(run) = run else { continue };
-            let is_proof = matches!(run.plan.purpose, Purpose::Restore | Purpose::Rehearse);
-            if is_proof && matches!(run.state, RunState::Finished | RunState::Settled) {
-                let data_sets = run.plan.data_sets.keys().copied().collect();
-                let proof = Proof { run: id, purpose: run.plan.purpose, at: run.last_at, data_sets };
-                proofs.0.entry(run.plan.set).or_default().push(proof);
-            }
-        }
-        Ok(proofs)
-    }
-
-    /// Those of a set, oldest first.
-    pub(crate) fn of(&mut self, set: &SetId) -> Vec<Proof> {
-        self.0.remove(set).unwrap_or_default()
-    }
-}
-
-pub(crate) const fn word(purpose: Purpose) -> &'static str {
-    match purpose {
-        Purpose::Backup => "backup",
-        Purpose::Restore => "restored",
-        Purpose::Rehearse => "rehearsed",
-    }
 }

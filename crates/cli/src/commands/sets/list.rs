@@ -7,11 +7,13 @@ use plan::choice::{Candidate, Owner, Whose, others, others_line};
 use plan::ids::{DataSetName, SetId};
 use plan::manifest::Manifest;
 use plan::ports::{Damaged, Repository as _};
+use plan::proof::Proof;
 use plan::{InstallationId, Restorable, Result};
 use serde::Serialize;
 
-use super::document::{Proof, Proofs, SetDocument, duration, word};
+use super::document::{SetDocument, duration};
 use super::held::Held;
+use super::proofs::Proofs;
 use crate::app::App;
 use crate::args;
 use crate::output::{Table, age, bytes, duration_ms, local_time};
@@ -55,7 +57,7 @@ pub(crate) fn list(app: &App, args: &args::List) -> Result<()> {
         others
     };
     let is_named = args.all_installations || whose == Whose::Unknown || servers(&candidates).len() > 1;
-    let mut proofs = Proofs::at_hand(app, &config);
+    let mut proofs = Proofs::all(app, &config, repository.as_ref());
     let mut held = Held::all(app, repository.as_ref());
     let mut table = Table::new(&head(is_named));
     let mut documents = Vec::new();
@@ -131,13 +133,18 @@ fn row(candidate: &Candidate, proofs: &[Proof], held: &Held, is_named: bool) -> 
         bytes(manifest.bytes()),
         bytes(manifest.stored_bytes()),
         duration_ms(i64::try_from(manifest.skew_ms()).unwrap_or(i64::MAX)),
-        proofs.last().map_or_else(|| "digests".to_owned(), |proof| format!("{} {}", word(proof.purpose), age(proof.at))),
+        proofs.last().map_or_else(|| "digests".to_owned(), |proof| proven(proof, manifest.data_sets.len())),
         format!("{}{}", what_is_in(candidate, is_named), held.remark()),
     ];
     if is_named {
         row.insert(1, manifest.installation.clone().unwrap_or_default().to_string());
     }
     row
+}
+
+/// `rehearsed 5/6, 2 d`.
+fn proven(proof: &Proof, of: usize) -> String {
+    format!("{} {}, {}", proof.word(), proof.extent(of), age(proof.finished_at))
 }
 
 /// `5/5`, `4/5 without zync-database`, `system-redis (safety copy of run …)`.

@@ -1,9 +1,10 @@
 //! Ways to servers: a forwarded port for each server, shared by all that log in to it, and programs beside it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use plan::Result;
 use plan::ports::{Context, Remote};
+use plan::{Error, Result};
 use platforms::kubernetes::find::Installation as Found;
 use platforms::kubernetes::find::address::{Reach, Way};
 use platforms::kubernetes::writers::{Workload, WorkloadKind, restart_workload};
@@ -25,6 +26,11 @@ pub(super) struct Dialled {
 }
 
 impl Dialled {
+    /// What went wrong with the forwarded port since a time.
+    pub(super) fn trouble(&self, since: Instant) -> Option<Error> {
+        Some(self.way.forward.as_ref()?.trouble(since)?.error())
+    }
+
     /// What an error may say of this end of a forwarded port, and what that is.
     pub(super) fn forwarded(&self) -> Option<(String, String)> {
         self.way.forward.as_ref().map(|_| (format!("{}:{}", self.host, self.port), self.to.to_string()))

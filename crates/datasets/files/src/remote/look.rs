@@ -220,7 +220,7 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
     let seen = see(there, context, if road == Road::InPlace { LOOK_SECONDS } else { 0 })?;
     let (volume, need, address) = (seen.volume(), Need::of(kept), there.address());
     let mut problems = Vec::new();
-    if kept.kind != plan::ports::StoreKind::Files {
+    if !kept.kind.is_files() {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
     if need.longest_name_bytes > volume.name_bytes_max {

@@ -86,15 +86,23 @@ owned() {
     return $status
 }
 
+# started PID: when a process began, in ticks since the node did (proc(5), field 22). Another pod of the same name may have a process of the same number.
+started() {
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return
+    # shellcheck disable=SC2086
+    set -- ${stat##*) }
+    printf '%s' "${20}"
+}
+
 at() {
-    printf '%s %s\n' "$(uname -n)" $$ >"$run/at-work"
+    printf '%s %s %s\n' "$(uname -n)" $$ "$(started $$)" >"$run/at-work"
 }
 
 # A call whose connection broke may go on here: no two at a time.
 alone() {
     waited=0
-    while read -r host pid 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
-        grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
+    while read -r host pid since 2>/dev/null <"$run/at-work" && [ "$host" = "$(uname -n)" ] && [ "$pid" != $$ ] &&
+        [ "$since" = "$(started "$pid")" ] && grep -q threescale-backup "/proc/$pid/cmdline" 2>/dev/null; do
         waited=$((waited + 1))
         [ "$waited" -le 20 ] || fail "an earlier call is still at work over there (process $pid)" 22
         sleep 1

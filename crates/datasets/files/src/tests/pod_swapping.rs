@@ -153,7 +153,7 @@ fn two_calls_are_never_at_work_at_a_time() {
     // The script of a call whose connection broke, still there.
     let mut left = Command::new("sh").args(["-c", "read x", "threescale-backup"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
     let host = String::from_utf8(shell(&target, "uname -n")).unwrap();
-    write(target.join(".threescale-backup/01jrun/at-work"), format!("{} {}\n", host.trim(), left.id()));
+    write(target.join(".threescale-backup/01jrun/at-work"), format!("{} {} {}\n", host.trim(), left.id(), began(left.id())));
     let (at, going) = (target.clone(), place.clone());
     let there = std::thread::spawn(move || pod(&at).cut_over(&context(), &going));
     assert!(!there.is_finished(), "it waits");
@@ -161,6 +161,28 @@ fn two_calls_are_never_at_work_at_a_time() {
     left.wait().unwrap();
     there.join().unwrap().unwrap();
     assert_eq!(outside(&target), outside(&source));
+    pod(&target).undo(&context(), &place).unwrap();
+}
+
+/// When a process began, in ticks since the machine did (proc(5), field 22).
+fn began(process: u32) -> String {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(19).unwrap().to_owned()
+}
+
+#[test]
+fn a_process_that_has_the_number_of_an_earlier_call_by_chance_is_not_waited_for() {
+    let (_guard, source, target) = trees();
+    let (memory, kept) = backup(&source);
+    let place = stage_into(&pod(&target), &memory, &kept, Road::SideCopy);
+    // In a pod that took the place of the earlier call's, under its name.
+    let mut chance = Command::new("sh").args(["-c", "read x", "threescale-backup"]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+    let host = String::from_utf8(shell(&target, "uname -n")).unwrap();
+    write(target.join(".threescale-backup/01jrun/at-work"), format!("{} {} 1\n", host.trim(), chance.id()));
+    pod(&target).cut_over(&context(), &place).unwrap();
+    assert_eq!(outside(&target), outside(&source));
+    drop(chance.stdin.take());
+    chance.wait().unwrap();
     pod(&target).undo(&context(), &place).unwrap();
 }
 

@@ -112,6 +112,31 @@ fn a_created_apimanager_goes_only_while_the_operator_has_not_seen_it() {
 }
 
 #[test]
+fn what_filled_an_empty_namespace_goes_with_all_that_the_operator_made_of_it() {
+    let source = installation("source");
+    let (memory, kept) = backup(&source);
+    let target = Server::new("target");
+    target.add(secret("somebodys", &json!({}), &[("content", "stays")]));
+    let before = seen(&target);
+    let objects: Arc<dyn Objects> = Arc::clone(&target) as Arc<dyn Objects>;
+    let hold = |api_manager: &mut Value| api_manager["spec"]["system"]["appSpec"]["replicas"] = 0.into();
+    let options = Options { policy: Policy::IntoEmpty, hold: Some(hold), domain: Some("new.example".to_owned()) };
+    let store = ObjectsStore::new(DataSetName::KubernetesObjects, objects, options);
+    let fits = store.fits(&context(), &kept, Road::SideCopy).unwrap();
+    assert!(fits.iter().any(|problem| problem.text.contains("is created with its writers at 0")), "{fits:?}");
+    let place = stage(&store, &memory, &kept);
+    store.cut_over(&context(), &place).unwrap();
+    let made = target.get_now("apimanagers", "apimanager-sample").unwrap();
+    assert_eq!((&made["spec"]["wildcardDomain"], &made["spec"]["system"]["appSpec"]["replicas"]), (&json!("new.example"), &json!(0)));
+    target.change("apimanagers", "apimanager-sample", |object| object["status"] = json!({"conditions": [{"type": "Available"}]}));
+    let (context, told) = context_and_told();
+    store.undo(&context, &place).unwrap();
+    store.discard(&context, &place, plan::ports::Discard::Staged).unwrap();
+    assert_eq!(seen(&target), before);
+    assert!(!told.text().contains("changed by somebody"), "{}", told.text());
+}
+
+#[test]
 fn undo_of_what_never_began_changes_nothing() {
     let (memory, kept) = backup(&installation("source"));
     let target = other_installation();

@@ -55,7 +55,7 @@ impl Read for Output {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.left.is_empty() && !self.is_ended {
             if let Some(broken) = &self.broken {
-                return Err(io::Error::other(broken.error("the program")));
+                return Err(io::Error::other(broken.error("a container")));
             }
             match self.pieces.blocking_recv() {
                 Some(Piece::Data(bytes)) => self.left = bytes,

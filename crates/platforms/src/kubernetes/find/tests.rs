@@ -31,7 +31,7 @@ fn unusual(path: &str) -> Reply {
         "/apis/apps.3scale.net/v1alpha1/namespaces/n/apimanagers" => Reply::Json(
             200,
             json!({"items": [{"metadata": {"name": "am"}, "spec": {"system": {"fileStorage":
-                {"simpleStorageService": {"configurationSecretRef": {"name": "s3-auth"}}}}}}]}),
+                {"simpleStorageService": {"configurationSecretRef": {"name": "s3-auth"}, "sts": {"enabled": true, "audience": "sts.amazonaws.com"}}}}}}]}),
         ),
         "pods" => Reply::Json(200, json!({"items": []})),
         "secrets/system-database" => secret(&[
@@ -51,6 +51,13 @@ fn unusual(path: &str) -> Reply {
             ("REDIS_SSL_CA", "ca"),
             ("REDIS_QUEUES_URL", "redis://queues.example.com"),
             ("REDIS_SSL_QUEUES_CA", "queues-ca"),
+        ]),
+        "secrets/s3-auth" => secret(&[
+            ("AWS_BUCKET", "files"),
+            ("AWS_PROTOCOL", "HTTP"),
+            ("AWS_HOSTNAME", "s3.storage.svc:9000"),
+            ("AWS_PATH_STYLE", "true"),
+            ("AWS_ROLE_ARN", "arn:aws:iam::1:role/files"),
         ]),
         "secrets/system-redis" => secret(&[("URL", "hunter2")]),
         "/api/v1/namespaces/b/services/three" => Reply::Json(200, json!({"metadata": {"name": "three"}})),
@@ -96,7 +103,14 @@ fn unusual_installations_are_understood_and_what_is_missing_is_named() {
     let problem = found.zync_database.unwrap_err();
     assert!(problem.way_out.unwrap().contains(r#"resources: ["secrets"], verbs: ["get"]"#));
     let FilesAt::Bucket(bucket) = found.system_storage.unwrap() else { panic!("not a bucket") };
-    assert_eq!(bucket.secret.as_deref(), Some("s3-auth"));
+    assert_eq!((bucket.secret.as_str(), bucket.bucket.as_str(), bucket.protocol.as_str()), ("s3-auth", "files", "http"));
+    assert_eq!(bucket.service, Some(("s3.storage.svc:9000".into(), service("storage", "s3", 9000))));
+    assert!(bucket.path_style && bucket.region.is_none());
+    let BucketRight::Role { arn, audience, token_file } = bucket.right else { panic!("not a role") };
+    assert_eq!(
+        (arn.as_str(), audience.as_str(), token_file.as_str()),
+        ("arn:aws:iam::1:role/files", "sts.amazonaws.com", "/var/run/secrets/openshift/serviceaccount/token")
+    );
 }
 
 #[test]

@@ -6,9 +6,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 
 use futures_util::StreamExt as _;
+use serde_json::json;
 
 use super::*;
-use crate::kubernetes::scripted::{Far, cluster, hear, say, socket};
+use crate::kubernetes::scripted::{Far, Reply, cluster, hear, say, socket};
 
 /// What a client reads that says "hello" and then no more.
 fn read<F: Future<Output = ()> + Send + 'static>(
@@ -24,7 +25,7 @@ fn read<F: Future<Output = ()> + Send + 'static>(
             play(far).await;
         })
     });
-    let forward = cluster.forward(&Target::pod("n", "p"), 3306).unwrap();
+    let (began, forward) = (Instant::now(), cluster.forward(&Target::pod("n", "p"), 3306).unwrap());
     let mut client = std::net::TcpStream::connect(forward.address()).unwrap();
     client.write_all(b"hello").unwrap();
     // The far end has heard all of it, and may have broken the connection already.
@@ -37,7 +38,7 @@ fn read<F: Future<Output = ()> + Send + 'static>(
             Err(error) => break Err(error),
         }
     };
-    (bytes, ended, forward.trouble())
+    (bytes, ended, forward.trouble(began).map(|trouble| trouble.error().chain()))
 }
 
 #[test]
@@ -73,4 +74,22 @@ fn an_error_over_there_is_told_and_resets() {
     });
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(trouble.unwrap().contains("connection refused"));
+}
+
+#[test]
+fn that_this_user_may_forward_no_ports_is_told_with_the_rule() {
+    let cluster = cluster(|_, path, _| {
+        assert!(path.contains("/pods/p/portforward"), "{path}");
+        Reply::Json(
+            403,
+            json!({"reason": "Forbidden", "message": "pods \"p\" is forbidden: User \"u\" cannot create resource \"pods/portforward\" in API group \"\""}),
+        )
+    });
+    let (began, forward) = (Instant::now(), cluster.forward(&Target::pod("n", "p"), 3306).unwrap());
+    let mut client = std::net::TcpStream::connect(forward.address()).unwrap();
+    assert!(client.read(&mut [0; 10]).is_err());
+    let trouble = forward.trouble(began).unwrap().error();
+    assert_eq!(trouble.class(), Class::Refused);
+    assert!(trouble.hints().iter().any(|hint| hint.contains("resources: [\"pods/portforward\"]")), "{trouble:?}");
+    assert_eq!(forward.trouble(Instant::now()), None, "it is of before");
 }

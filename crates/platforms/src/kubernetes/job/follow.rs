@@ -71,11 +71,12 @@ impl SubmittedJob {
             }
             match stage(&job, &self.pods().map_err(|error| self.lost_sight(error))?) {
                 Stage::Ended { pod, status, reason } => {
-                    self.read_rest(&pod, &mut shown, stop, see);
+                    let is_whole = self.read_rest(&pod, &mut shown, stop, see);
                     if shown.was_replaced && status == u64::from(Class::Refused.exit_code()) {
                         return Err(self.lost("its pod was lost, and the one that took its place refused"));
                     }
-                    return self.ended(status, &reason, stopping.is_some());
+                    let status = self.ended(status, &reason, stopping.is_some())?;
+                    return if is_whole || status != 0 { Ok(status) } else { Err(self.result_lost()) };
                 }
                 Stage::Runs { pod } => shown.is_whole = self.read(&pod, &mut shown, stop, stopping.is_some(), see),
                 Stage::Lost { reason } if stopping.is_none() => return Err(self.lost(&reason)),
@@ -135,13 +136,21 @@ impl SubmittedJob {
         }
     }
 
-    /// Tells what is left of an ended program's log. Of one that was read to its end nothing is missed when its pod is gone.
-    fn read_rest(&self, pod: &str, shown: &mut Shown, stop: &StopFlag, see: &mut dyn FnMut(Said<'_>)) {
+    /// Tells what is left of an ended program's log, and whether all of it came. Of one that was read to its end nothing is missed when its pod is gone.
+    fn read_rest(&self, pod: &str, shown: &mut Shown, stop: &StopFlag, see: &mut dyn FnMut(Said<'_>)) -> bool {
         let was_whole = shown.is_whole && shown.pod == pod;
-        let is_whole = (0..READ_MAX).any(|_| self.read(pod, shown, stop, true, see));
-        if !is_whole && !was_whole {
+        let is_whole = was_whole || (0..READ_MAX).any(|_| self.read(pod, shown, stop, true, see));
+        if !is_whole {
             see(Said::Note("the end of the log could not be read"));
         }
+        is_whole
+    }
+
+    /// The program ended well, and what it said did not arrive: nobody may take that for an empty answer.
+    fn result_lost(&self) -> Error {
+        Error::transient(format!("the program in the cluster ended well, and its result did not arrive: the log of Job {} could not be read to its end", self.name))
+            .hint("The node may have lost the log. A command that only looks can be called again.")
+            .hint("What one that changes something did is done: `threescale-backup list --in-cluster` and `threescale-backup runs --in-cluster` show it.")
     }
 
     fn runs_in(&self, pod: &str) -> bool {
@@ -229,3 +238,6 @@ fn breathe(stop: &StopFlag, is_stopping: bool) {
         thread::sleep(BREATH);
     }
 }
+
+#[cfg(test)]
+mod tests;

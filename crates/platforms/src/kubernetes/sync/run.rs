@@ -63,7 +63,9 @@ impl KubernetesTasks {
         let Some(object) = self.cluster.get_if_there(&self.path(pod))? else { return Ok(None) };
         let is_leaving = !text(&object, "/metadata/deletionTimestamp").is_empty();
         let found = outcome(&object);
-        if !is_leaving && matches!(found, Outcome::GoesOn | Outcome::Ended(0, _)) {
+        // One that never ran is made anew: what hindered it may be mended in the workload that it is made from.
+        let never_ran = found == Outcome::GoesOn && !is_running(&object);
+        if !is_leaving && !never_ran && matches!(found, Outcome::GoesOn | Outcome::Ended(0, _)) {
             return Ok(Some(found));
         }
         let options = json!({"propagationPolicy": "Background", "preconditions": {"uid": uid(&object)}});
@@ -179,3 +181,6 @@ impl KubernetesTasks {
         receiver.recv_timeout(TAIL_MAX).ok().flatten()
     }
 }
+
+#[cfg(test)]
+mod tests;

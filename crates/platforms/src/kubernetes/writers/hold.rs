@@ -12,11 +12,15 @@ use super::note::{Enforced, Holder, Note};
 use super::patch::{to_hold, to_let_go, to_start, to_stop};
 use super::pods::{running_for, told, why_still_there};
 use super::wait::{Ended, Look, until};
+use super::who::Writer;
 use super::workload::{MANAGER, Workload};
 
 impl KubernetesWriters {
     /// Holds the operator, and waits until it is gone.
     pub(super) fn hold(&self, context: &Context, note: &Note) -> Result<()> {
+        if let Some(coming) = &note.coming {
+            self.patch_api_manager(&coming.api_manager, |object| coming.patch_to_wait(object))?;
+        }
         match &note.holder {
             Holder::Nobody => Ok(()),
             Holder::Operator { workload, replicas, .. } => self.hold_operator(context, workload, *replicas),
@@ -59,9 +63,21 @@ impl KubernetesWriters {
         })
     }
 
+    /// Writers that wait for their data: what the operator reads is what is to come of some of them.
+    pub(super) fn let_come(&self, note: &Note, of: impl Fn(Writer) -> bool, is_last: bool) -> Result<()> {
+        let Some(coming) = &note.coming else { return Ok(()) };
+        self.patch_api_manager(&coming.api_manager, |object| coming.patch(object, &of, is_last))
+    }
+
     /// Lets go of the operator, and waits until it is ready.
     pub(super) fn let_go(&self, context: &Context, note: &Note) -> Result<()> {
         self.let_go_of(note, |_| true, true)?;
+        self.let_come(note, |_| true, true)?;
+        self.let_operator_go(context, note)
+    }
+
+    /// Scales the operator back, and waits until it is ready.
+    pub(super) fn let_operator_go(&self, context: &Context, note: &Note) -> Result<()> {
         let Holder::Operator { workload, replicas, .. } = &note.holder else { return Ok(()) };
         let Some(object) = self.look_at(workload)? else {
             context.watch.see(Event::Warning(&format!("{workload} is gone: there is no operator to let go")));
@@ -80,12 +96,17 @@ impl KubernetesWriters {
         names.dedup();
         for name in names {
             let own: Vec<_> = enforced.iter().filter(|one| one.api_manager == name).collect();
-            let path = self.cluster.path(API_MANAGERS, "apimanagers", Some(name));
-            // One that is gone enforces nothing.
-            let Some(object) = self.cluster.get_if_there(&path)? else { continue };
-            if let Some(patch) = patch(&object, &own) {
-                self.cluster.merge_patch(&format!("{path}?fieldManager={MANAGER}"), &patch)?;
-            }
+            self.patch_api_manager(name, |object| patch(object, &own))?;
+        }
+        Ok(())
+    }
+
+    /// Patches an APIManager, when there is something to change. One that is gone enforces nothing.
+    fn patch_api_manager(&self, name: &str, patch: impl Fn(&Value) -> Option<Value>) -> Result<()> {
+        let path = self.cluster.path(API_MANAGERS, "apimanagers", Some(name));
+        let Some(object) = self.cluster.get_if_there(&path)? else { return Ok(()) };
+        if let Some(patch) = patch(&object) {
+            self.cluster.merge_patch(&format!("{path}?fieldManager={MANAGER}"), &patch)?;
         }
         Ok(())
     }

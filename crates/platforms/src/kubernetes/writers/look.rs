@@ -1,8 +1,10 @@
 //! Looking at the namespace: workloads, pods, APIManagers, autoscalers.
 
+use plan::ids::DataSetName;
 use plan::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::super::error::Rule;
 use super::note::Seen;
 use super::pods::{is_active, is_task, running_for};
 use super::who::Writer;
@@ -10,10 +12,10 @@ use super::workload::{Workload, WorkloadKind, name};
 use super::{Cluster, KubernetesWriters};
 
 /// The APIManagers' version; it was never another.
-pub(super) const API_MANAGERS: &str = "apps.3scale.net/v1alpha1";
+pub(crate) const API_MANAGERS: &str = "apps.3scale.net/v1alpha1";
 
 /// All of a kind, or none when the server does not know the kind: DeploymentConfigs are of OpenShift, APIManagers of an operator that may not be there.
-pub(super) fn list_if_known(cluster: &Cluster, path: &str) -> Result<Vec<Value>> {
+pub(crate) fn list_if_known(cluster: &Cluster, path: &str) -> Result<Vec<Value>> {
     match cluster.list(path, None) {
         Ok(items) => Ok(items),
         Err(error) if error.is_not_found() => Ok(Vec::new()),
@@ -30,8 +32,27 @@ pub(crate) fn workloads(cluster: &Cluster) -> Result<Seen> {
     Ok(Seen { deployments: list(WorkloadKind::Deployment)?, deployment_configs: list(WorkloadKind::DeploymentConfig)?, ..Seen::default() })
 }
 
+/// Names of writers that are not there; the cache does not count.
+pub(crate) fn writers_missing(seen: &Seen) -> Vec<&'static str> {
+    let is_there = |writer: Writer| seen.workloads().any(|(_, object)| Writer::of(object) == Some(writer));
+    let needed = Writer::ALL.into_iter().filter(|writer| writer.in_api_manager().is_some());
+    needed.filter(|writer| !is_there(*writer)).map(Writer::name).collect()
+}
+
+impl Cluster {
+    /// The writers that a restore of these data sets stops.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn writers_of(&self, data_sets: &[DataSetName]) -> Result<Vec<(WorkloadKind, String)>> {
+        let seen = workloads(self)?;
+        let is_one = |object: &Value| Writer::of(object).is_some_and(|writer| writer.writes_to_any(data_sets));
+        Ok(seen.workloads().filter(|(_, object)| is_one(object)).map(|(kind, object)| (kind, name(object).to_owned())).collect())
+    }
+}
+
 /// All pods of the namespace.
-pub(super) fn pods(cluster: &Cluster) -> Result<Vec<Value>> {
+pub(crate) fn pods(cluster: &Cluster) -> Result<Vec<Value>> {
     Ok(cluster.list(&cluster.path("v1", "pods", None), None)?)
 }
 
@@ -55,17 +76,14 @@ impl KubernetesWriters {
             Some(operator) => self.may_patch_deployment(name(operator))?,
             None => false,
         };
-        if !seen.may_hold_operator {
-            seen.api_managers = list_if_known(cluster, &cluster.path(API_MANAGERS, "apimanagers", None))?;
-        }
+        seen.api_managers = list_if_known(cluster, &cluster.path(API_MANAGERS, "apimanagers", None))?;
         Ok(seen)
     }
 
     fn may_patch_deployment(&self, deployment: &str) -> Result<bool> {
-        let question = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": {"resourceAttributes": {
-            "namespace": self.cluster.namespace(), "verb": "patch", "group": "apps", "resource": "deployments", "name": deployment}}});
-        let answer = self.cluster.ask("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", &question)?;
-        Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
+        let namespace = Some(self.cluster.namespace().to_owned());
+        let rule = Rule { verb: "patch".to_owned(), group: "apps".to_owned(), resource: "deployments".to_owned(), namespace };
+        Ok(self.cluster.is_allowed_for(&rule, Some(deployment))?)
     }
 
     /// One workload as it is now; `None` when it is gone.

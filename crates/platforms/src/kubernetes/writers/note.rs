@@ -8,6 +8,7 @@ use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::coming::Coming;
 use super::who::Writer;
 use super::workload::{REPLICAS, RUN, Workload, WorkloadKind, annotation, name, replicas, text, uid};
 
@@ -18,6 +19,9 @@ pub(crate) struct Note {
     pub(crate) writers: Vec<NotedWriter>,
     /// Who would start them again.
     pub(crate) holder: Holder,
+    /// They wait for the data of an installation that was put into an empty namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coming: Option<Coming>,
 }
 
 /// A writer as it was.
@@ -102,7 +106,8 @@ impl Note {
         }
         writers.sort_by(|left, right| (left.writer, &left.workload).cmp(&(right.writer, &right.workload)));
         let holder = if writers.is_empty() { Holder::Nobody } else { holder(seen, &writers, run)? };
-        Ok(Self { writers, holder })
+        let coming = seen.api_managers.iter().find_map(Coming::of);
+        Ok(Self { writers, holder, coming })
     }
 
     /// The note as it is journaled.
@@ -126,6 +131,11 @@ impl Note {
                 "It was written by another version or platform. What was scaled to 0 says in its annotation threescale-backup/replicas how many there were.",
             )
         })
+    }
+
+    /// How many of a writer are to run when the run is over.
+    pub(crate) fn number(&self, noted: &NotedWriter) -> u64 {
+        self.coming.as_ref().and_then(|coming| coming.number(noted.writer)).unwrap_or(noted.replicas)
     }
 
     /// Those of a group, in the order in which they start.

@@ -63,6 +63,26 @@ fn put_replicas(patch: &mut Value, one: &Enforced, number: &Value) {
     }
 }
 
+/// As the API server merges (RFC 7386).
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+pub(crate) fn merge(into: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *into = patch.clone();
+        return;
+    };
+    if !into.is_object() {
+        *into = json!({});
+    }
+    for (key, value) in fields {
+        if value.is_null() {
+            into.as_object_mut().unwrap().remove(key);
+        } else {
+            merge(&mut into[key], value);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -71,24 +91,6 @@ mod tests {
 
     fn run() -> RunId {
         RunId("r".into())
-    }
-
-    /// As the API server merges (RFC 7386).
-    fn merge(into: &mut Value, patch: &Value) {
-        let Value::Object(fields) = patch else {
-            *into = patch.clone();
-            return;
-        };
-        if !into.is_object() {
-            *into = json!({});
-        }
-        for (key, value) in fields {
-            if value.is_null() {
-                into.as_object_mut().unwrap().remove(key);
-            } else {
-                merge(&mut into[key], value);
-            }
-        }
     }
 
     #[test]

@@ -10,6 +10,14 @@ pub(crate) const OURS: (&str, &str) = ("app.kubernetes.io/name", "threescale-bac
 /// Label on the pods of tasks.
 pub(crate) const TASK: &str = "threescale-backup/task";
 
+/// The Job that prepares the database before system-app's first start and at upgrades, from 2.15 on (3scale-operator, `system_reconciler.go`).
+pub(crate) const HOOK: &str = "system-app-pre";
+
+/// Whether the pod is of a Job.
+pub(crate) fn is_of_job(pod: &Value, job: &str) -> bool {
+    pod.pointer("/metadata/labels/job-name").and_then(Value::as_str) == Some(job)
+}
+
 /// Whether something in the pod may still run. A finished pod stays as an object for a while and writes nothing.
 pub(crate) fn is_active(pod: &Value) -> bool {
     !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")

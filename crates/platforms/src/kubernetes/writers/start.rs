@@ -23,19 +23,32 @@ impl KubernetesWriters {
         }
         // Before the workloads: an operator that still reads 0 would undo what follows.
         self.let_go_of(note, |one| one.writer.group() == group, false)?;
+        self.let_come(note, |writer| writer.group() == group, false)?;
         let mut wanted: Vec<Wanted<'_>> = Vec::new();
         for noted in writers {
             let Some(object) = self.look_at(&noted.workload)? else {
                 missing(context, note, &noted.workload)?;
                 continue;
             };
-            if let Some(patch) = to_start(&object, noted.replicas, noted.autoscaler.is_some()) {
-                context.watch.see(Event::Note(&format!("starting {} of {}", noted.replicas, noted.workload)));
+            let number = note.number(noted);
+            if let Some(patch) = to_start(&object, number, noted.autoscaler.is_some()) {
+                context.watch.see(Event::Note(&format!("starting {number} of {}", noted.workload)));
                 self.patch(&noted.workload, &patch)?;
             }
-            wanted.push((&noted.workload, noted.replicas, noted.autoscaler.is_some()));
+            wanted.push((&noted.workload, number, noted.autoscaler.is_some()));
         }
         self.wait_ready(context, group.as_str(), &wanted)
+    }
+
+    /// Writers that waited for data which is not there any more wait again: nothing is started.
+    pub(super) fn wait_again(&self, context: &Context, note: &Note) -> Result<()> {
+        for noted in &note.writers {
+            let Some(object) = self.look_at(&noted.workload)? else { continue };
+            if let Some(patch) = to_start(&object, noted.replicas, false) {
+                self.patch(&noted.workload, &patch)?;
+            }
+        }
+        self.let_operator_go(context, note)
     }
 
     /// Waits until these workloads are ready.
@@ -65,7 +78,8 @@ impl KubernetesWriters {
                     }
                     reasons.push(how);
                 } else if !is_ready(object) {
-                    reasons.push(format!("{workload}: {} of {} ready", ready(object), replicas(object)));
+                    let refused = refused(object).map(|why| format!("; its pods are refused: {why}")).unwrap_or_default();
+                    reasons.push(format!("{workload}: {} of {} ready{refused}", ready(object), replicas(object)));
                 }
             }
             Ok(if reasons.is_empty() { Look::Done } else { Look::Waiting(reasons) })
@@ -98,6 +112,12 @@ impl KubernetesWriters {
         let last = list(&found, "/items").iter().max_by_key(|event| at(event))?;
         Some(format!("{}: {}", text(last, "/reason"), text(last, "/message").trim()))
     }
+}
+
+/// Why the server makes no pods for a workload: a quota, a webhook, pod security.
+fn refused(object: &Value) -> Option<&str> {
+    let failure = list(object, "/status/conditions").iter().find(|condition| text(condition, "/type") == "ReplicaFailure")?;
+    Some(text(failure, "/message")).filter(|message| !message.is_empty() && text(failure, "/status") == "True")
 }
 
 fn ready(object: &Value) -> u64 {

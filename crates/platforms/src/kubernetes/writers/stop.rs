@@ -10,7 +10,7 @@ use super::KubernetesWriters;
 use super::look::{pods, workloads};
 use super::note::{Holder, Note, NotedWriter, Seen};
 use super::patch::to_stop;
-use super::pods::{is_active, is_task, running_for, told, why_still_there};
+use super::pods::{HOOK, is_active, is_of_job, is_task, running_for, told, why_still_there};
 use super::wait::{Ended, Look, until};
 use super::workload::{Workload, name, number, replicas, uid, written_by};
 
@@ -24,6 +24,9 @@ impl KubernetesWriters {
     pub(super) fn stop_all(&self, context: &Context, note: &Note) -> Result<()> {
         self.hold(context, note)?;
         self.end_tasks(&pods(&self.cluster)?)?;
+        if note.coming.is_some() {
+            self.end_hook()?;
+        }
         let seen = workloads(&self.cluster)?;
         let grace = longest_grace(note, &seen);
         let max = if grace < self.wait_max() { self.wait_max() } else { grace + GRACE_SLACK };
@@ -84,6 +87,18 @@ impl KubernetesWriters {
         Ok(Instant::now())
     }
 
+    /// Ends the Job with which a release after 2.14 prepares the database before System's first start, where it goes on or fails: who is let go makes it anew, over the
+    /// restored data.
+    fn end_hook(&self) -> Result<()> {
+        let path = self.cluster.path("batch/v1", "jobs", Some(HOOK));
+        match self.cluster.delete(&path, &json!({"propagationPolicy": "Background"})) {
+            Ok(_) => Ok(()),
+            // One that ended writes no more; one that goes on is waited for.
+            Err(error) if error.is_not_found() || error.is_forbidden() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Ends tasks of an earlier attempt: they write, and what they did is of no use after the cut-over that follows.
     fn end_tasks(&self, pods: &[Value]) -> Result<()> {
         for pod in pods.iter().filter(|pod| is_task(pod)) {
@@ -128,7 +143,7 @@ fn longest_grace(note: &Note, seen: &Seen) -> Duration {
 /// Pods that still run, with the reason.
 fn still_there(note: &Note, seen: &Seen, pods: &[Value]) -> Vec<String> {
     let of_held = held(note).filter_map(|(workload, ..)| seen.find(workload)).flat_map(|object| running_for(pods, object));
-    let of_tasks = pods.iter().filter(|pod| is_task(pod) && is_active(pod));
+    let of_tasks = pods.iter().filter(|pod| (is_task(pod) || note.coming.is_some() && is_of_job(pod, HOOK)) && is_active(pod));
     of_held.chain(of_tasks).map(why_still_there).collect()
 }
 

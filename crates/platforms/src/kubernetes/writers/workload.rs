@@ -26,6 +26,14 @@ impl WorkloadKind {
         }
     }
 
+    /// The API group, and the plural as in RBAC rules.
+    pub(crate) const fn group_and_plural(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Deployment => ("apps", "deployments"),
+            Self::DeploymentConfig => ("apps.openshift.io", "deploymentconfigs"),
+        }
+    }
+
     /// The path of all of them in a namespace.
     pub(crate) fn all(self, namespace: &str) -> String {
         match self {

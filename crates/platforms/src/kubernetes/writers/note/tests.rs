@@ -46,7 +46,7 @@ fn numbers_and_the_operator_are_noted_and_read_again() {
 #[test]
 fn where_nobody_writes_nobody_is_held() {
     let note = Note::take(&seen(), &[DataSetName::KubernetesObjects], &run()).unwrap();
-    assert_eq!(note, Note { writers: Vec::new(), holder: Holder::Nobody });
+    assert_eq!(note, Note { writers: Vec::new(), holder: Holder::Nobody, coming: None });
 }
 
 #[test]

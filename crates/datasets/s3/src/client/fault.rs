@@ -1,0 +1,146 @@
+//! Why a request failed: whether it may work later, and the way out.
+
+use http::StatusCode;
+use object_store::client::HttpError;
+use plan::{Class, Error};
+
+use super::{Ask, xml};
+use crate::address::Bucket;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    status: Option<StatusCode>,
+    code: String,
+    error: Error,
+}
+
+impl Fault {
+    /// What will fail again.
+    pub(super) fn lasting(error: Error) -> Self {
+        Self { status: None, code: String::new(), error }
+    }
+
+    pub(super) fn silent(bucket: &Bucket, ask: &Ask<'_>) -> Self {
+        Self::lasting(Error::transient(format!("no answer from {} to {}", bucket.shown(), told(ask))))
+    }
+
+    /// There was no answer, or it broke off.
+    pub(super) fn of_transport(bucket: &Bucket, ask: &Ask<'_>, error: &HttpError) -> Self {
+        let text = chain(error);
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let what = format!("failed to reach {} for {}: {text}", bucket.shown(), told(ask));
+        let lasting = if tls::is_untrusted(error) || has(&["invalid peer certificate"]) {
+            Some(
+                "The service's certificate is not trusted: name the PEM file of its CA with ca-file; the host of the endpoint must be the one that it names.",
+            )
+        } else if tls::of(error, "").is_some() || has(&["corrupt message", "InvalidContentType"]) {
+            Some(
+                "There is no TLS at this endpoint: see whether it begins with http:// rather than https://, and whether the port is right.",
+            )
+        } else if has(&["Name or service not known", "No address associated with hostname", "nodename nor servname"]) {
+            Some("There is no host of that name: check the endpoint, and path-style.")
+        } else {
+            None
+        };
+        match lasting {
+            Some(hint) => Self::lasting(Error::refused(what).hint(hint)),
+            None => Self::lasting(Error::transient(what)),
+        }
+    }
+
+    /// Keys for a role could not be had.
+    pub(super) fn of_credentials(bucket: &Bucket, error: object_store::Error) -> Self {
+        let text = chain(&error);
+        let what = format!("no keys for {}", bucket.shown());
+        let refusals = ["status code: 4", "InvalidIdentityToken", "IDPRejectedClaim", "ExpiredToken", "AccessDenied"];
+        if refusals.iter().any(|word| text.contains(word)) {
+            let hint = "The role is not given for this token: check the role's trust policy (audience and service account) and whether the token is still valid.";
+            return Self::lasting(Error::refused(what).because(error).hint(hint));
+        }
+        Self::lasting(Error::transient(what).because(error))
+    }
+
+    /// An answer that says no.
+    pub(super) fn of_answer(bucket: &Bucket, ask: &Ask<'_>, status: StatusCode, body: &[u8]) -> Self {
+        let said = xml::error(body).unwrap_or_default();
+        let code = said.code;
+        let text = if said.message.is_empty() { code.clone() } else { format!("{code}: {}", said.message) };
+        let what =
+            format!("{} answers {} to {}{}{text}", bucket.shown(), status.as_u16(), told(ask), if text.is_empty() { "" } else { ": " });
+        let hint = |text: &str| Some(text.to_owned());
+        let (class, hint) = match (status.as_u16(), code.as_str()) {
+            (_, "RequestTimeTooSkewed") => {
+                (Class::Refused, hint("The clocks of this machine and of the service differ: set this machine's clock."))
+            }
+            (_, "NoSuchBucket") => {
+                (Class::Refused, hint("There is no such bucket: make it, or check its name, the endpoint and path-style."))
+            }
+            (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException") | (301 | 307, _) => {
+                (Class::Refused, hint("The bucket is in another region, or at another endpoint: set region and endpoint."))
+            }
+            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken") => {
+                (Class::Refused, hint("The service does not know the keys: check access key id and secret access key."))
+            }
+            (401 | 403, _) => (Class::Refused, Some(missing_right(bucket, ask))),
+            (429 | 500.., _) | (_, "RequestTimeout" | "SlowDown" | "IncompleteBody" | "BadDigest") => (Class::Transient, None),
+            (409, _) => (Class::Transient, None),
+            _ => (Class::Failed, None),
+        };
+        let error = Error::new(class, what);
+        Self { status: Some(status), code, error: hint.into_iter().fold(error, Error::hint) }
+    }
+
+    /// Whether the same request may work later.
+    pub(super) fn may_pass(&self) -> bool {
+        self.error.class() == Class::Transient
+    }
+
+    /// Whether there is no such object (and it is not the bucket that is missing).
+    pub(crate) fn is_missing(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND) && self.code != "NoSuchBucket" && self.code != "NoSuchUpload"
+    }
+
+    /// Whether the object is another one than was asked for.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.status == Some(StatusCode::PRECONDITION_FAILED)
+    }
+
+    /// Whether the service does not know what was asked, or does not let this user ask it.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.status.is_some_and(|status| status.is_client_error() || status == StatusCode::NOT_IMPLEMENTED) && self.code != "NoSuchBucket"
+    }
+
+    pub(crate) fn into_error(self) -> Error {
+        self.error
+    }
+}
+
+/// The line that a policy lacks.
+fn missing_right(bucket: &Bucket, ask: &Ask<'_>) -> String {
+    let of_bucket = matches!(ask.right, "s3:ListBucket" | "s3:ListBucketMultipartUploads") || ask.right.starts_with("s3:GetBucket");
+    let resource = if of_bucket { bucket.name.clone() } else { format!("{}/*", bucket.name) };
+    format!(
+        "Allow {} on arn:aws:s3:::{resource} in the policy of the bucket or of the user; or the keys are those of another user.",
+        ask.right
+    )
+}
+
+fn told(ask: &Ask<'_>) -> String {
+    let action = ask.right.trim_start_matches("s3:");
+    if ask.key.is_empty() { action.to_owned() } else { format!("{action} of {:?}", ask.key) }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let more = cause.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = cause.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,201 @@
+//! A bucket of an S3 service in this process, with objects in memory: for tests of what reads and writes buckets. It checks every signature, and can be told to fail.
+//!
+//! Knows what the API reference says of listing, getting, putting, copying and removing objects, and of uploads in parts. Times are whole seconds, as Amazon's are.
+
+mod answer;
+mod http;
+mod objects;
+mod signature;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plan::Result;
+use plan::error::During as _;
+
+use self::http::Request;
+use self::objects::Bucket;
+pub use self::objects::S3Object;
+
+/// The bucket's name.
+const BUCKET: &str = "system-files";
+/// The access key's id.
+const KEY_ID: &str = "AKIALAB";
+/// The secret access key.
+const SECRET: &str = "lab-secret-access-key";
+
+/// What shall fail, and how.
+#[derive(Debug, Clone)]
+pub struct S3Fault {
+    /// The right that the request needs: `s3:PutObject`.
+    pub right: &'static str,
+    /// Part of the key, or of the query.
+    pub has: String,
+    /// Requests that work before.
+    pub after: u64,
+    /// How many fail.
+    pub times: u64,
+    /// The status; 0 breaks the connection in the middle of the body.
+    pub status: u16,
+    /// The code in the answer: `SlowDown`.
+    pub code: &'static str,
+}
+
+/// What is the same for all connections.
+#[derive(Default)]
+struct Shared {
+    bucket: Mutex<Bucket>,
+    faults: Mutex<Vec<S3Fault>>,
+    denied: Mutex<BTreeSet<String>>,
+    asked: Mutex<BTreeMap<String, u64>>,
+    is_over: AtomicBool,
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See the module. Ends with this value.
+pub struct S3 {
+    shared: Arc<Shared>,
+    port: u16,
+}
+
+impl S3 {
+    /// Starts one with an empty bucket.
+    ///
+    /// # Errors
+    /// When there is no port.
+    pub fn start() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).during(|| "listen on loopback".to_owned())?;
+        let port = listener.local_addr().during(|| "look at a port".to_owned())?.port();
+        let shared = Arc::new(Shared::default());
+        let of_connections = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for connection in listener.incoming() {
+                if of_connections.is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(connection), shared) = (connection, Arc::clone(&of_connections)) else { continue };
+                std::thread::spawn(move || http::serve(&connection, |request| shared.answer(request)));
+            }
+        });
+        Ok(Self { shared, port })
+    }
+
+    /// `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The bucket's name.
+    #[must_use]
+    pub const fn bucket(&self) -> &'static str {
+        BUCKET
+    }
+
+    /// Access key id and secret access key.
+    #[must_use]
+    pub const fn keys(&self) -> (&'static str, &'static str) {
+        (KEY_ID, SECRET)
+    }
+
+    /// Puts an object, as another client would.
+    pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>, headers: &[(&str, &str)]) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        lock(&self.shared.bucket).put(key, Arc::new(bytes.into()), headers);
+    }
+
+    /// Removes an object, as another client would.
+    pub fn remove(&self, key: &str) {
+        lock(&self.shared.bucket).objects.remove(key);
+    }
+
+    /// All objects.
+    #[must_use]
+    pub fn objects(&self) -> BTreeMap<String, S3Object> {
+        lock(&self.shared.bucket).objects.clone()
+    }
+
+    /// Keys of uploads in parts that nobody has ended.
+    #[must_use]
+    pub fn uploads(&self) -> Vec<String> {
+        lock(&self.shared.bucket).uploads.values().map(|upload| upload.key.clone()).collect()
+    }
+
+    /// Objects on one page of a listing; 1000 else.
+    pub fn page(&self, objects: usize) {
+        lock(&self.shared.bucket).page = objects;
+    }
+
+    /// Whether versions are said to be kept, and objects to be locked.
+    pub fn say(&self, versions: bool, locks: bool) {
+        let mut bucket = lock(&self.shared.bucket);
+        (bucket.says_versions, bucket.says_locks) = (versions, locks);
+    }
+
+    /// Makes requests fail.
+    pub fn fail(&self, fault: S3Fault) {
+        lock(&self.shared.faults).push(fault);
+    }
+
+    /// Nothing fails any more; gives how many requests were still to fail.
+    pub fn mend(&self) -> u64 {
+        std::mem::take(&mut *lock(&self.shared.faults)).iter().map(|fault| fault.times).sum()
+    }
+
+    /// Takes rights away: `s3:PutObject`.
+    pub fn deny(&self, rights: &[&str]) {
+        *lock(&self.shared.denied) = rights.iter().map(|right| (*right).to_owned()).collect();
+    }
+
+    /// How often each right was needed since it was asked last.
+    #[must_use]
+    pub fn asked(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *lock(&self.shared.asked))
+    }
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        // Wakes the thread that listens.
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+    }
+}
+
+impl Shared {
+    fn answer(&self, request: &Request) -> http::Response {
+        if let Err(code) = signature::check(request, KEY_ID, SECRET) {
+            return answer::error(403, code);
+        }
+        let right = answer::right(request, BUCKET);
+        *lock(&self.asked).entry(right.to_owned()).or_default() += 1;
+        if lock(&self.denied).contains(right) {
+            return answer::error(403, "AccessDenied");
+        }
+        if let Some(fault) = self.strikes(right, request) {
+            return if fault.status == 0 {
+                http::Response { breaks: true, ..answer::answer(&mut lock(&self.bucket), BUCKET, request) }
+            } else {
+                answer::error(fault.status, fault.code)
+            };
+        }
+        answer::answer(&mut lock(&self.bucket), BUCKET, request)
+    }
+
+    fn strikes(&self, right: &str, request: &Request) -> Option<S3Fault> {
+        let mut faults = lock(&self.faults);
+        let is_it = |fault: &&mut S3Fault| fault.times > 0 && fault.right == right && request.target.contains(&fault.has);
+        let fault = faults.iter_mut().find(is_it)?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        fault.times -= 1;
+        Some(fault.clone())
+    }
+}

@@ -1,0 +1,233 @@
+//! The answers of S3 (API reference).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::http::{Request, Response, decoded};
+use super::objects::{Bucket, S3Object, Upload, e_tag};
+
+/// Headers that are kept with an object, besides `x-amz-meta-`.
+const KEPT: [&str; 6] = ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
+
+/// An error.
+pub(super) fn error(status: u16, code: &str) -> Response {
+    xml(status, format!("<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"))
+}
+
+fn xml(status: u16, body: String) -> Response {
+    let body = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n{body}").into_bytes();
+    Response { status, headers: vec![("content-type".to_owned(), "application/xml".to_owned())], body, ..Response::default() }
+}
+
+fn key_of(request: &Request, bucket: &str) -> Option<String> {
+    decoded(request.path()).strip_prefix(&format!("/{bucket}/")).map(str::to_owned)
+}
+
+/// The right that a request needs.
+pub(super) fn right(request: &Request, bucket: &str) -> &'static str {
+    let is_of_object = key_of(request, bucket).is_some_and(|key| !key.is_empty());
+    let has = |name: &str| request.query(name).is_some();
+    match (request.method.as_str(), is_of_object) {
+        ("GET", false) if has("versioning") => "s3:GetBucketVersioning",
+        ("GET", false) if has("object-lock") => "s3:GetBucketObjectLockConfiguration",
+        ("GET", false) if has("uploads") => "s3:ListBucketMultipartUploads",
+        ("GET", false) => "s3:ListBucket",
+        ("DELETE", true) if has("uploadId") => "s3:AbortMultipartUpload",
+        ("DELETE", true) => "s3:DeleteObject",
+        ("PUT" | "POST", true) => "s3:PutObject",
+        _ => "s3:GetObject",
+    }
+}
+
+/// The answer to a request that is signed and allowed.
+pub(super) fn answer(bucket: &mut Bucket, name: &str, request: &Request) -> Response {
+    let Some(key) = key_of(request, name) else { return error(404, "NoSuchBucket") };
+    if key.len() > 1024 {
+        return error(400, "KeyTooLongError");
+    }
+    if request.header("x-amz-acl").is_some() {
+        return error(400, "AccessControlListNotSupported");
+    }
+    match (request.method.as_str(), key.as_str()) {
+        ("GET", "") => of_bucket(bucket, request),
+        ("GET" | "HEAD", _) => get(bucket, &key, request),
+        ("PUT", _) => put(bucket, name, &key, request),
+        ("POST", _) => post(bucket, &key, request),
+        ("DELETE", _) => delete(bucket, &key, request),
+        _ => error(405, "MethodNotAllowed"),
+    }
+}
+
+fn of_bucket(bucket: &Bucket, request: &Request) -> Response {
+    if request.query("versioning").is_some() {
+        let status = if bucket.says_versions { "<Status>Enabled</Status>" } else { "" };
+        return xml(200, format!("<VersioningConfiguration>{status}</VersioningConfiguration>"));
+    }
+    if request.query("object-lock").is_some() {
+        if !bucket.says_locks {
+            return error(404, "ObjectLockConfigurationNotFoundError");
+        }
+        return xml(200, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>".to_owned());
+    }
+    let prefix = request.query("prefix").unwrap_or_default();
+    if request.query("uploads").is_some() {
+        let found = bucket.uploads.iter().filter(|(_, upload)| upload.key.starts_with(&prefix));
+        let list: String =
+            found.map(|(id, upload)| format!("<Upload><Key>{}</Key><UploadId>{id}</UploadId></Upload>", escaped(&upload.key))).collect();
+        return xml(200, format!("<ListMultipartUploadsResult>{list}</ListMultipartUploadsResult>"));
+    }
+    list(bucket, request, &prefix)
+}
+
+fn list(bucket: &Bucket, request: &Request, prefix: &str) -> Response {
+    let after = request.query("continuation-token").unwrap_or_default();
+    let delimiter = request.query("delimiter");
+    let (mut contents, mut folders) = (String::new(), BTreeMap::new());
+    let mut last = None;
+    let mut count = 0;
+    for (key, object) in bucket.objects.iter().filter(|(key, _)| key.starts_with(prefix) && **key > after) {
+        let inside = key.get(prefix.len()..).unwrap_or_default();
+        let folder = delimiter.as_deref().and_then(|delimiter| inside.split_once(delimiter)).map(|(name, _)| format!("{prefix}{name}/"));
+        if folder.as_ref().is_some_and(|folder| folders.contains_key(folder)) {
+            last = Some(key);
+            continue;
+        }
+        if count == bucket.page {
+            let next = last.map_or("", String::as_str);
+            return page(&contents, &folders, Some(next));
+        }
+        count += 1;
+        last = Some(key);
+        match folder {
+            Some(folder) => drop(folders.insert(folder, ())),
+            None => contents.push_str(&content(key, object)),
+        }
+    }
+    page(&contents, &folders, None)
+}
+
+fn content(key: &str, object: &S3Object) -> String {
+    format!(
+        "<Contents><Key>{}</Key><LastModified>{}</LastModified><ETag>&quot;{}&quot;</ETag><Size>{}</Size></Contents>",
+        encoded(key),
+        object.modified.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        object.e_tag,
+        object.bytes.len()
+    )
+}
+
+fn page(contents: &str, folders: &BTreeMap<String, ()>, next: Option<&str>) -> Response {
+    let folders: String =
+        folders.keys().map(|folder| format!("<CommonPrefixes><Prefix>{}</Prefix></CommonPrefixes>", encoded(folder))).collect();
+    let next = next.map(|next| format!("<NextContinuationToken>{}</NextContinuationToken>", escaped(next)));
+    let is_truncated = next.is_some();
+    xml(
+        200,
+        format!(
+            "<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>{is_truncated}</IsTruncated>{}{contents}{folders}</ListBucketResult>",
+            next.unwrap_or_default()
+        ),
+    )
+}
+
+/// As Amazon encodes keys in listings: a space is a plus sign.
+fn encoded(key: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*/".contains(&byte);
+    key.bytes()
+        .map(|byte| match byte {
+            b' ' => "+".to_owned(),
+            byte if plain(byte) => char::from(byte).to_string(),
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn get(bucket: &Bucket, key: &str, request: &Request) -> Response {
+    let Some(object) = bucket.objects.get(key) else { return error(404, "NoSuchKey") };
+    let is_it = |wanted: &str| wanted.trim_matches('"') == object.e_tag;
+    if request.header("if-match").is_some_and(|wanted| !is_it(wanted)) {
+        return error(412, "PreconditionFailed");
+    }
+    let mut headers: Vec<_> = object.headers.clone().into_iter().collect();
+    headers.push(("etag".to_owned(), format!("\"{}\"", object.e_tag)));
+    headers.push(("last-modified".to_owned(), object.modified.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+    if request.method == "HEAD" {
+        return Response { status: 200, headers, length: Some(object.bytes.len() as u64), ..Response::default() };
+    }
+    let from = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-')?.0.parse::<usize>().ok());
+    let body = object.bytes.get(from.unwrap_or(0)..).unwrap_or_default().to_vec();
+    Response { status: if from.is_some() { 206 } else { 200 }, headers, body, ..Response::default() }
+}
+
+fn kept(request: &Request) -> BTreeMap<String, String> {
+    let is_kept = |name: &str| KEPT.contains(&name) || name.starts_with("x-amz-meta-");
+    request.headers.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Response {
+    let source = match request.header("x-amz-copy-source").map(decoded) {
+        None => None,
+        Some(source) => {
+            let from = source.strip_prefix(&format!("/{name}/")).and_then(|from| bucket.objects.get(from)).cloned();
+            let Some(from) = from else { return error(404, "NoSuchKey") };
+            Some(from)
+        }
+    };
+    let part = request.query("partNumber").and_then(|number| number.parse().ok()).zip(request.query("uploadId"));
+    let Some((number, upload)) = part else {
+        let e_tag = match source {
+            Some(from) => {
+                let e_tag = bucket.put_as(key, from.bytes, from.headers, from.e_tag);
+                return xml(200, format!("<CopyObjectResult><ETag>&quot;{e_tag}&quot;</ETag></CopyObjectResult>"));
+            }
+            None => bucket.put(key, Arc::new(request.body.clone()), kept(request)),
+        };
+        return Response { status: 200, headers: vec![("etag".to_owned(), format!("\"{e_tag}\""))], ..Response::default() };
+    };
+    let bytes = match &source {
+        None => request.body.clone(),
+        Some(from) => {
+            let range = request.header("x-amz-copy-source-range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+            let ends = range.and_then(|(from, to)| Some((from.parse::<usize>().ok()?, to.parse::<usize>().ok()?)));
+            ends.and_then(|(begin, end)| from.bytes.get(begin..=end)).unwrap_or_default().to_vec()
+        }
+    };
+    let tag = e_tag(&bytes);
+    let Some(upload) = bucket.uploads.get_mut(&upload).filter(|upload| upload.key == key) else { return error(404, "NoSuchUpload") };
+    upload.parts.insert(number, Arc::new(bytes));
+    if source.is_some() {
+        return xml(200, format!("<CopyPartResult><ETag>&quot;{tag}&quot;</ETag></CopyPartResult>"));
+    }
+    Response { status: 200, headers: vec![("etag".to_owned(), format!("\"{tag}\""))], ..Response::default() }
+}
+
+fn post(bucket: &mut Bucket, key: &str, request: &Request) -> Response {
+    if request.query("uploads").is_some() {
+        bucket.begun += 1;
+        let id = format!("upload-{}", bucket.begun);
+        bucket.uploads.insert(id.clone(), Upload { key: key.to_owned(), headers: kept(request), parts: BTreeMap::new() });
+        return xml(200, format!("<InitiateMultipartUploadResult><UploadId>{id}</UploadId></InitiateMultipartUploadResult>"));
+    }
+    let Some(upload) = request.query("uploadId").and_then(|id| bucket.uploads.remove(&id)) else { return error(404, "NoSuchUpload") };
+    let named = String::from_utf8_lossy(&request.body).matches("<Part>").count();
+    if named != upload.parts.len() {
+        return error(400, "InvalidPart");
+    }
+    let bytes: Vec<u8> = upload.parts.values().flat_map(|part| part.iter().copied()).collect();
+    let tag = format!("{}-{named}", e_tag(&bytes));
+    let tag = bucket.put_as(key, Arc::new(bytes), upload.headers, tag);
+    xml(200, format!("<CompleteMultipartUploadResult><ETag>&quot;{tag}&quot;</ETag></CompleteMultipartUploadResult>"))
+}
+
+fn delete(bucket: &mut Bucket, key: &str, request: &Request) -> Response {
+    if let Some(id) = request.query("uploadId") {
+        bucket.uploads.remove(&id);
+    } else {
+        bucket.objects.remove(key);
+    }
+    Response { status: 204, ..Response::default() }
+}

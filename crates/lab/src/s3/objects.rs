@@ -1,0 +1,67 @@
+//! What a bucket has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::signature::hexadecimal;
+
+/// An object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct S3Object {
+    /// Its content.
+    pub bytes: Arc<Vec<u8>>,
+    /// Its ETag, without quotes.
+    pub e_tag: String,
+    /// When it was put; whole seconds.
+    pub modified: Timestamp,
+    /// Type and metadata, by names in lower case.
+    pub headers: BTreeMap<String, String>,
+}
+
+/// An upload in parts.
+pub(super) struct Upload {
+    pub(super) key: String,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) parts: BTreeMap<u64, Arc<Vec<u8>>>,
+}
+
+/// See the module.
+pub(super) struct Bucket {
+    pub(super) objects: BTreeMap<String, S3Object>,
+    pub(super) uploads: BTreeMap<String, Upload>,
+    pub(super) page: usize,
+    pub(super) says_versions: bool,
+    pub(super) says_locks: bool,
+    pub(super) begun: u64,
+}
+
+impl Default for Bucket {
+    fn default() -> Self {
+        let (objects, uploads) = (BTreeMap::new(), BTreeMap::new());
+        Self { objects, uploads, page: 1000, says_versions: false, says_locks: false, begun: 0 }
+    }
+}
+
+impl Bucket {
+    /// Puts an object; gives its ETag.
+    pub(super) fn put(&mut self, key: &str, bytes: Arc<Vec<u8>>, headers: BTreeMap<String, String>) -> String {
+        let e_tag = e_tag(&bytes);
+        self.put_as(key, bytes, headers, e_tag)
+    }
+
+    /// The same with another ETag.
+    pub(super) fn put_as(&mut self, key: &str, bytes: Arc<Vec<u8>>, mut headers: BTreeMap<String, String>, e_tag: String) -> String {
+        headers.entry("content-type".to_owned()).or_insert_with(|| "binary/octet-stream".to_owned());
+        let modified = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        self.objects.insert(key.to_owned(), S3Object { bytes, e_tag: e_tag.clone(), modified, headers });
+        e_tag
+    }
+}
+
+/// The ETag of some bytes: as long as Amazon's, and of another digest, which is nobody's business.
+pub(super) fn e_tag(bytes: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(bytes)).get(..32).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,51 @@
+//! Tokens of a ServiceAccount for others than the API server (TokenRequest API, Kubernetes 1.20 and later).
+
+use plan::Result;
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::client::Cluster;
+
+/// How long a token is good: a restore may take hours, and keys for a role are asked for again and again. The server may give less.
+const SECONDS: u64 = 12 * 3600;
+
+impl Cluster {
+    /// A token of a ServiceAccount of the namespace, for an audience.
+    ///
+    /// # Errors
+    /// When this user may not ask for one (`create` of `serviceaccounts/token`), or there is no such account.
+    pub fn token(&self, account: &str, audience: &str) -> Result<SecretString> {
+        let path = format!("{}/token", self.path("v1", "serviceaccounts", Some(account)));
+        let wanted = json!({
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [audience], "expirationSeconds": SECONDS},
+        });
+        let answer = self.ask(&path, &wanted)?;
+        let token = answer["status"]["token"].as_str().filter(|token| !token.is_empty());
+        token.map(SecretString::from).ok_or_else(|| plan::Error::failed(format!("the server gives no token of ServiceAccount {account}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use secrecy::ExposeSecret as _;
+    use serde_json::json;
+
+    use crate::kubernetes::scripted::{Reply, cluster};
+
+    #[test]
+    fn a_token_is_asked_for_an_account_and_an_audience() {
+        let cluster = cluster(|method, path, body| {
+            let is_it = method == "POST" && path.starts_with("/api/v1/namespaces/n/serviceaccounts/amp/token");
+            if is_it && body.contains(r#""audiences":["sts.example.com"]"#) {
+                return Reply::Json(201, json!({"status": {"token": "a.b.c"}}));
+            }
+            Reply::Json(403, json!({"reason": "Forbidden", "message": "not this"}))
+        });
+        assert_eq!(cluster.token("amp", "sts.example.com").unwrap().expose_secret(), "a.b.c");
+        let error = cluster.token("default", "sts.example.com").unwrap_err();
+        assert!(error.class() == plan::Class::Refused && error.hints().join(" ").contains("serviceaccounts/token"), "{error:?}");
+    }
+}

@@ -1,0 +1,29 @@
+//! 2.16 as it is deployed: TLS, Sentinel, PostgreSQL, restricted Redis users. Each backed up, destroyed, restored, compared from outside.
+
+use e2e::{Fingerprint, Installation, Program, Settings, Steps, assert_equal, assert_sees_destruction};
+
+pub(crate) fn whole_life(case: &'static str, variant: &'static str) {
+    let settings = Settings::read();
+    let mut steps = Steps::of(case);
+    steps.step("an installation of this variant, made for it");
+    let place = Installation::of_variant(&settings, variant);
+    place.wait_ready();
+    place.wait_writing();
+    let replicas = place.replicas();
+    let program = Program::new(&settings, &place.namespace);
+    steps.step("doctor, and a backup while everything writes");
+    program.ok(&["doctor"]);
+    let before = Fingerprint::of(&place);
+    program.ok(&["backup"]);
+    steps.step("destroyed, restored, compared");
+    let stores = place.destroy_stores();
+    assert_sees_destruction(&Fingerprint::of(&place), &before, &stores);
+    steps.quote(&program.ok(&["restore", "latest", "--yes"]));
+    place.wait_ready();
+    assert_equal(&Fingerprint::of(&place).without_queues(), &before.without_queues(), "after the restore");
+    assert_eq!(place.replicas(), replicas);
+    place.wait_writing();
+    steps.step("settled; the installation goes");
+    program.ok(&["settle", "--yes"]);
+    place.remove();
+}
