@@ -42,7 +42,7 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
         let may = removes && (leftover.holds != Holds::Previous || args.drop_previous) && leftover.holds != Holds::Unknown;
         may && place.is_some()
     };
-    let (goes, stays): (Vec<_>, Vec<_>) = mine.into_iter().partition(is_removed);
+    let (goes, mut stays): (Vec<_>, Vec<_>) = mine.into_iter().partition(is_removed);
     if matches!(run, Meant::Traces(_)) && goes.is_empty() && stays.is_empty() {
         return Err(Error::refused(format!("there is no run {}, and nothing of one in the stores", args.run))
             .hint("`threescale-backup runs` lists them."));
@@ -53,6 +53,8 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
             store.remove_leftover(&hands.context, leftover).map_err(|error| error.during(format!("failed to remove {}", leftover.what)))?;
         }
     }
+    let (still_there, goes) = still_there(app, &hands, run.id(), goes);
+    stays.extend(still_there);
     let lines = |left: &[LeftAt]| left.iter().map(|(place, leftover)| in_the_way::describe(*place, leftover)).collect::<Vec<_>>();
     let (removed, mut stays) = (lines(&goes), lines(&stays));
     let journal = end(&state, &run, &hands, &mut stays)?;
@@ -63,6 +65,20 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
         app.output.line(&format!("its damaged journal is at {place}"))?;
     }
     app.output.document(&AbandonDocument { run: run.id().to_owned(), removed, stays, journal })
+}
+
+/// Of what was to go: what is there all the same (a store warns of what it may not remove), as it is now; and what is gone.
+fn still_there(app: &App, hands: &Hands, run: &str, goes: Vec<LeftAt>) -> (Vec<LeftAt>, Vec<LeftAt>) {
+    if goes.is_empty() {
+        return (Vec::new(), goes);
+    }
+    // What it holds may be told behind its name.
+    let name = |what: &str| what.split(" (").next().unwrap_or_default().to_owned();
+    let is_same = |(at, one): &LeftAt, (place, other): &LeftAt| at == place && name(&one.what) == name(&other.what);
+    let mut now = in_the_way::leftovers(app, &hands.data_sets, None, &hands.context);
+    now.retain(|left| in_the_way::is_by(&left.1, run) && goes.iter().any(|gone| is_same(left, gone)));
+    let gone = goes.into_iter().filter(|gone| !now.iter().any(|left| is_same(left, gone))).collect();
+    (now, gone)
 }
 
 /// Nothing of another installation is ended or removed, and no run whose stores are not these, unless they are gone.

@@ -87,7 +87,7 @@ pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Res
     } else if let Some((first, bond)) = &extent.first_bound {
         let place = tree.place_of(first);
         let text = format!(
-            "{} entries belong to other users, and this one may not remove them, one of them {}: after a restore beside, `settle` refuses until it can",
+            "entries of other users that this one may not remove: {}, one of them {}: after a restore beside, `settle` refuses until it can",
             extent.bound,
             place.display()
         );
@@ -215,8 +215,7 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
 fn in_place_fits(tree: &Tree, live: &Extent, volume: &Volume, need: &Need, problems: &mut Vec<Problem>) {
     if let Some((first, bond)) = &live.first_bound {
         let place = tree.place_of(first);
-        let text =
-            format!("{} entries belong to other users, and this one may not replace them, one of them {}", live.bound, place.display());
+        let text = format!("entries of other users that this one may not replace: {}, one of them {}", live.bound, place.display());
         problems.push(Problem::new(Severity::Blocks, text).way_out(bond.way_out(&place)));
     }
     // Where the file system makes inodes as it needs them there are always enough.

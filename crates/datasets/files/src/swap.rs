@@ -92,6 +92,7 @@ impl Acting<'_> {
             Step::NotReplaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, false)),
             Step::Tick => self.run.tick(),
             Step::Since(time) => since::keep(&self.run, time, self.context),
+            Step::Removable => [BEFORE, STAGE].into_iter().chain(KEPT).try_for_each(|name| self.check_removable(name)),
             Step::Remove(leaves) => self.remove(*leaves),
         }
     }
@@ -168,13 +169,20 @@ impl Acting<'_> {
         Err(steps::not_all_there(&self.run.place().display().to_string(), self.run.spot.run.as_str()))
     }
 
-    /// A folder of the run → root. An entry of that name at the root can only be a writer's: all others were taken out.
+    /// A folder of the run → root. An entry of that name at the root can only be a writer's: all others were taken out. One that another user has made there, and that
+    /// cannot be set aside, holds up nothing else.
     fn put_in(&self, from_name: &str) -> Result<()> {
-        let from = self.run.make(from_name)?;
+        let (root, from) = (&*self.run.root, self.run.make(from_name)?);
+        let is_bound =
+            |name: &OsStr| stat_entry(root, name).ok().flatten().is_some_and(|stat| Rights::own().bond(root, name, &stat).is_some());
+        let mut all = Ok(());
         for name in self.names(&from, &self.run.spot.inside(from_name))? {
-            self.move_entry(&name, &from, &self.run.root)?;
+            match self.move_entry(&name, &from, root) {
+                Err(error) if is_bound(&name) => all = all.and(Err(error)),
+                done => done?,
+            }
         }
-        Ok(())
+        all
     }
 
     fn names(&self, folder: impl AsFd, relative: &Path) -> Result<Vec<OsString>> {
@@ -244,12 +252,11 @@ impl Acting<'_> {
         let goes = |name: &str| name == BEFORE || !keeps || (name == STAGE && !stays_whole);
         let gone: Vec<&str> = [BEFORE, STAGE].into_iter().chain(KEPT).filter(|name| goes(name)).collect();
         let mut first_bound = None;
-        if leaves == Leaves::Bound {
+        if leaves != Leaves::Nothing {
             for name in gone {
                 first_bound = first_bound.or(remove_all_but(root, &spot.inside(name), stop)?);
             }
         } else {
-            gone.iter().try_for_each(|name| self.check_removable(name))?;
             gone.iter().try_for_each(|name| remove(root, &spot.inside(name), stop))?;
         }
         if let Some(first) = first_bound {

@@ -140,6 +140,7 @@ impl<'a> Words<'a> {
                 let otherwise = if self.spot.road == Road::InPlace { "fail" } else { "stage" };
                 self.then(&["since", time, otherwise])
             }
+            Step::Removable => self.then(&["removable"]),
             Step::Remove(leaves) => {
                 let which = match (leaves, self.spot.road) {
                     (Leaves::Nothing, _) => "all",

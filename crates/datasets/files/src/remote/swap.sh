@@ -7,6 +7,7 @@
 #   write FILE TEXT      writes a file of the run so that a crash leaves the old or the new
 #   movable              fails when another volume is mounted below the root, or what is at it cannot be renamed
 #   take FOLDER          all data at the root goes into a folder of the run, until the root stays empty
+#   removable            fails when something of another user's, that the run left, cannot be removed
 #   replaceable          fails when something of another user's cannot be replaced (in place)
 #   count                notes how many entries were taken out
 #   counted              fails when not all of these are there any more
@@ -18,7 +19,7 @@
 #   since TIME stage|fail   what was changed at the root after this time goes to since/, by its path; what cannot be kept apart stays with all that was staged, or
 #                        is a failure (in place)
 #   remove all|keeps|live|bound   removes the run's folder, but for late/ and since/ when they are kept ("live": of a load in place); the root keeps its time.
-#                        What another user owns is found before; or ("bound") passed by, and "bound NAME" is written
+#                        What another user owns is passed by but for "all", and "bound NAME" is written
 # What somebody made at the root meanwhile is never overwritten: it goes to late/, and "late NAME" is written, ended by NUL.
 # Every step may be begun again after a crash at any point in it. The run's folder is held open and reached by what it is, not by its name: whoever owns
 # the tree may put something else there.
@@ -135,6 +136,12 @@ discard() {
     [ ! -L "$1" ] || { rm -f -- "$1" && return; }
     [ "$me" = 0 ] || find "$1" -xdev -type d -user "$me" ! -perm -u=rwx -exec chmod u+rwx {} \; || [ -n "$stays" ] || fail "remove $1"
     rm -rf --one-file-system -- "$1" || [ -n "$stays" ] || fail "remove $1"
+}
+
+# first_bound FOLDER...: of what the run left.
+first_bound() {
+    [ "$run" != "$name" ] && cd "$run/" || return 0
+    for folder; do bound "$folder" "$deepest"; done | head -n 1
 }
 
 write() {
@@ -347,6 +354,10 @@ while [ $# -gt 0 ]; do
         bound=$(bound . "$deepest")
         [ -z "$bound" ] || fail "$bound" 28
         ;;
+    removable)
+        bound=$(first_bound before stage late since)
+        [ -z "$bound" ] || fail "$bound" 27
+        ;;
     count) write before-count "$(data "$run/before" -printf x | wc -c)" ;;
     counted)
         [ ! -s "$run/before-count" ] || [ "$(cat "$run/before-count")" = "$(data "$run/before" -printf x 2>/dev/null | wc -c)" ] || fail "" 26
@@ -403,11 +414,7 @@ while [ $# -gt 0 ]; do
             all | bound) gone="$gone late since" ;;
             *) [ ! -e "$run/since-is-in-stage" ] || gone=before ;;
             esac
-            for folder in $gone; do
-                stays=$(cd "$run/" && bound "$folder" "$deepest")
-                [ -z "$stays" ] || [ "$1" = bound ] || fail "$stays" 27
-                [ -z "$stays" ] || break
-            done
+            [ "$1" = all ] || stays=$(first_bound $gone)
             for folder in $gone; do discard "$run/$folder"; done
             if [ -n "$stays" ]; then
                 printf 'bound %s\0' "${stays#* }"

@@ -104,6 +104,8 @@ pub(crate) enum Step {
     Tick,
     /// What was changed at the root at this time or later goes to `since/`, by its path.
     Since(String),
+    /// Refuses when what the run left cannot all be removed.
+    Removable,
     /// Removes what the run left.
     Remove(Leaves),
 }
@@ -112,7 +114,7 @@ pub(crate) enum Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Leaves {
     Nothing,
-    /// [`KEPT`], where they hold anything.
+    /// [`KEPT`], where they hold anything; and what this user may not remove.
     Kept,
     /// What this user may not remove, of which nobody asks any more: it stands in no run's way.
     Bound,
@@ -224,8 +226,11 @@ impl Seen {
     /// What the removal of what the run left does. Refuses half-way, and what is not what is to go.
     pub(crate) fn discard(&self, what: Discard) -> Result<Vec<Step>> {
         let Some(found) = self.found()? else { return Ok(Vec::new()) };
+        let dropped = found.dropping(what)?;
+        // Before the previous data counts as dropped.
         let mut steps = Vec::new();
-        if let (Some(phase), Some(swap)) = (found.dropping(what)?, &found.swap) {
+        steps.extend((what == Discard::Previous).then_some(Step::Removable));
+        if let (Some(phase), Some(swap)) = (dropped, &found.swap) {
             steps.push(Step::Enter(Swap { phase, ..swap.clone() }));
         }
         steps.push(Step::Remove(if what == Discard::Staged { Leaves::Kept } else { Leaves::Nothing }));

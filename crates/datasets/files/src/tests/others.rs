@@ -113,6 +113,7 @@ fn what_is_deeper_down_and_cannot_be_removed_is_told_and_stands_in_no_way_for_go
                 let error = store.discard(&context(), &place, Discard::Previous).unwrap_err();
                 assert!(format!("{error:?}").contains("p/1") && previous() == kept_there, "{error:?}");
             }
+            assert_eq!(store.leftovers(&context()).unwrap()[0].holds, Holds::Previous);
             // Whoever wishes it all the same is rid of it: what is left waits for nobody.
             let (watching, watch) = watched();
             store.remove_leftover(&watching, &store.leftovers(&context()).unwrap()[0]).unwrap();
