@@ -76,7 +76,7 @@ fn still_there(app: &App, hands: &Hands, run: &str, goes: Vec<LeftAt>) -> (Vec<L
     let name = |what: &str| what.split(" (").next().unwrap_or_default().to_owned();
     let is_same = |(at, one): &LeftAt, (place, other): &LeftAt| at == place && name(&one.what) == name(&other.what);
     let mut now = in_the_way::leftovers(app, &hands.data_sets, None, &hands.context);
-    now.retain(|left| in_the_way::is_by(&left.1, run) && goes.iter().any(|gone| is_same(left, gone)));
+    now.retain(|left| left.1.is_by(run) && goes.iter().any(|gone| is_same(left, gone)));
     let gone = goes.into_iter().filter(|gone| !now.iter().any(|left| is_same(left, gone))).collect();
     (now, gone)
 }
