@@ -30,7 +30,10 @@ pub(crate) fn open(session: &mut Session, schemas: &Schemas, record: &Record) ->
 /// Gives `local_infile` the value that it had.
 pub(crate) fn put_back(session: &mut Session, record: &Record) -> Result<()> {
     if record.read::<bool>(session, Document::LocalInfile)? == Some(false) {
-        session.run("put local_infile back", "SET GLOBAL local_infile = 0")?;
+        // Who was killed before it was switched on has nothing to put back, and may lack the right.
+        if session.variable("GLOBAL.local_infile")?.as_deref() == Some("1") {
+            session.run("put local_infile back", "SET GLOBAL local_infile = 0")?;
+        }
         record.remove(session, Document::LocalInfile)?;
     }
     Ok(())

@@ -109,7 +109,8 @@ fn a_user_who_may_not_give_them_tells_the_statements() {
         assert_eq!(note.severity, Severity::Note);
         run(&mut conn, note.way_out.as_ref().unwrap());
         let (held, kept) = keep(&app, &context);
-        assert!(kept.problems.is_empty(), "{:?}", kept.problems);
+        // The same as the plan says.
+        assert!(kept.problems.iter().all(|problem| problem.text.contains("are not given again")), "{:?}", kept.problems);
         let told = app.fits(&context, &kept, Road::SideCopy).unwrap();
         assert!(told.iter().any(|problem| problem.text.contains("single routines") && problem.severity == Severity::Degrades), "{told:?}");
         let place = stage(&app, &context, &held, &kept, Road::SideCopy);
