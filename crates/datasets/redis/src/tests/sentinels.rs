@@ -170,7 +170,9 @@ fn a_replica_is_asked_for_by_its_role() {
     until("the sentinel does not know the replica", || {
         let mut client = sentinel.client();
         client.args(["SENTINEL", "REPLICAS", "group"]);
-        said(client).contains(&replica.port().to_string())
+        // At first it is known and not connected to.
+        let text = said(client);
+        text.contains(&replica.port().to_string()) && text.contains("flags\nslave\n")
     });
     let sentinels = Sentinels::parse(&format!("127.0.0.1:{}", sentinel.port()), "slave").unwrap();
     let address = Address::parse("redis://:of-both@group/1").unwrap().with_sentinels(sentinels).unwrap();
