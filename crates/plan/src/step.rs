@@ -85,7 +85,7 @@ pub enum Action {
         counters: Vec<IdCounter>,
     },
     /// Raise counters of ids to what was noted and to what System's rows have had, and keep what is in System from being deleted. Taken up: raised again, which
-    /// is harmless. Not taken back: an id that was given is not given again.
+    /// is harmless. Taken back where nobody counted on since: an id that was given is not given again.
     KeepIdsAhead {
         /// The data set that has them.
         data_set: DataSetName,

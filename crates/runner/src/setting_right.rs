@@ -59,6 +59,23 @@ pub(crate) fn keep_ids_ahead(
     Ok(Output::Ids { counters: raised, kept })
 }
 
+/// Takes back what [`keep_ids_ahead`] raised, also when it died in the middle: what it raised to is found again, while the restored rows are still live.
+pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
+    let Some(Action::KeepIdsAhead { data_set, noted, pending_deletion }) = run.plan.step(step).map(|step| &step.action) else {
+        return Ok(());
+    };
+    let Some(Output::Ids { counters, .. }) = run.output(*noted) else { return Ok(()) };
+    let keys = keys_of(hands, *data_set)?;
+    for (counter, before) in counters {
+        let rows = match pending_deletion {
+            Some(_) => rows_of_system(hands)?.largest(&hands.context, &counter.table, &counter.column)?,
+            None => None,
+        };
+        keys.lower(&hands.context, &counter.of, rows.unwrap_or_default().max(*before), *before)?;
+    }
+    Ok(())
+}
+
 /// What System has is taken out of what is to be deleted. Gives how many.
 fn keep_from_deletion(hands: &Hands, keys: &dyn LiveKeys, of: &LiveKey, table: &str) -> Result<u64> {
     let (rows, context) = (rows_of_system(hands)?, &hands.context);

@@ -34,6 +34,8 @@ enum WayBack {
     Release(DataSetName),
     /// The ticks that the step held strike again.
     LetClockGo(StepId),
+    /// The counters that the step raised are what they were, where nobody counted on.
+    LowerIds(StepId),
 }
 
 /// `None`: there is nothing to take back.
@@ -46,9 +48,8 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
-        // An id that was given is not given again, whatever is live.
+        Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
         Action::NoteIds { .. }
-        | Action::KeepIdsAhead { .. }
         | Action::Dump { .. }
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
@@ -152,7 +153,7 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
             // What is still there is in the place.
             WayBack::Release(data_set) => !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::LetClockGo(_) => true,
+            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::LetClockGo(_) | WayBack::LowerIds(_) => true,
         }
     }
 
@@ -167,6 +168,7 @@ impl Taking<'_> {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
+            WayBack::LowerIds(step) => setting_right::lower_ids(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }
     }

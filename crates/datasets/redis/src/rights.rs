@@ -143,6 +143,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::Live, "hget", Keys::All, With(&["HGET", "KEY", "x"])),
     right(For::Live, "get", Keys::All, With(&["GET", "KEY"])),
     right(For::Live, "incrby", Keys::All, With(&["INCRBY", "KEY", "x"])),
+    right(For::Live, "del", Keys::All, With(&["DEL", "KEY"])),
     right(For::Live, "sscan", Keys::All, With(&["SSCAN", "KEY", "0"])),
     right(For::Live, "srem", Keys::All, With(&["SREM", "KEY", "x"])),
     right(For::File, "config|get", Keys::None, With(&["CONFIG", "GET", "dir"])),

@@ -67,6 +67,12 @@ pub trait LiveKeys: Send + Sync {
     /// As [`LiveKeys::counter`].
     fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()>;
 
+    /// Takes back what [`LiveKeys::raise`] did: a counter that is exactly `from` becomes `to` again (0: there is no such key). One that was counted on since stays.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::counter`].
+    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<()>;
+
     /// The members of a set, so many at a time, each at least once.
     ///
     /// # Errors

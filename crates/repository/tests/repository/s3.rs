@@ -76,13 +76,17 @@ impl Service {
         let port = listener.local_addr().unwrap().port();
         let faults = Arc::new(Faults::default());
         let shared = Arc::clone(&faults);
+        let conditional = Arc::new(tokio::sync::Mutex::new(()));
         runtime.spawn(async move {
             loop {
                 let Ok((socket, _)) = listener.accept().await else { continue };
-                let (service, faults) = (service.clone(), Arc::clone(&shared));
+                let (service, faults, conditional) = (service.clone(), Arc::clone(&shared), Arc::clone(&conditional));
                 let answer = service_fn(move |request: Request<Incoming>| {
                     let (service, fails) = (service.clone(), faults.strikes(request.method().as_str(), &request.uri().to_string()));
+                    let one_at_a_time = Arc::clone(&conditional);
                     async move {
+                        // A service looks and writes in one; this one's library does not.
+                        let _turn = if request.headers().contains_key("if-none-match") { Some(one_at_a_time.lock().await) } else { None };
                         if fails {
                             let body = s3s::Body::from("<Error><Code>InternalError</Code></Error>".to_owned());
                             return Ok::<_, Infallible>(Response::builder().status(500).body(body).unwrap());

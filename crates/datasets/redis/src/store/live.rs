@@ -80,6 +80,17 @@ impl LiveKeys for RedisStore {
         if more > 0 { connection.call(&[b"INCRBY", &key, more.to_string().as_bytes()]).map(drop) } else { Ok(()) }
     }
 
+    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<()> {
+        if from <= to || self.counter(context, of)? != from {
+            return Ok(());
+        }
+        let (mut connection, key) = self.at_key(context, of)?;
+        match to {
+            0 => connection.call(&[b"DEL", &key]).map(drop),
+            to => connection.call(&[b"INCRBY", &key, format!("-{}", from - to).as_bytes()]).map(drop),
+        }
+    }
+
     fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()> {
         let (mut connection, key) = self.at_key(context, of)?;
         let mut cursor = "0".to_owned();
