@@ -195,9 +195,7 @@ impl Staging<'_> {
         if noted.e_tag.as_deref() != Some(live.e_tag.as_str()) || live.e_tag.is_empty() || entry.size_bytes != live.size {
             return Ok(false);
         }
-        if entry.meta.mtime_ns == Some(live.modified_ns) {
-            return Ok(true);
-        }
+        // Its time does not tell: S3 has whole seconds only, and what was put in the same second may have other properties.
         let head = self.run.client.head(&self.context.stop, &live.key)?;
         Ok(head.is_some_and(|head| head.e_tag == live.e_tag && head.properties == noted.properties))
     }
