@@ -78,7 +78,7 @@ impl Looking<'_> {
             return Ok(());
         }
         let Some(store) = self.store(backend)? else { return Ok(()) };
-        let Some(keys) = store.live_keys() else { return Ok(()) };
+        let keys = store.live_keys().ok_or_else(|| Error::failed(format!("{} has no keys", store.name())))?;
         if let Some(lacks) = keys.lacks(self.context)? {
             let text = format!("counters of ids are not kept ahead: {}", lacks.text);
             self.problem(Severity::Degrades, text, lacks.way_out.unwrap_or_default());
@@ -115,7 +115,7 @@ impl Looking<'_> {
             self.problem(Severity::Degrades, format!("the clock is not held: there is no {}", clock::DATA_SET), ALONE);
             return Ok(());
         };
-        let Some(keys) = store.live_keys() else { return Ok(()) };
+        let keys = store.live_keys().ok_or_else(|| Error::failed(format!("{} has no keys", store.name())))?;
         if let Some(lacks) = keys.lacks(self.context)? {
             let way_out = format!("{} Or say --no-hold.", lacks.way_out.unwrap_or_default());
             self.problem(Severity::Blocks, format!("the clock cannot be held: {}", lacks.text), way_out.trim());

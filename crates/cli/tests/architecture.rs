@@ -131,6 +131,22 @@ fn allow_is_never_used_and_documents_name_files_that_exist() {
     }
 }
 
+/// What the port does by default a wrapper would do in the place of what it wraps.
+#[test]
+fn a_data_set_that_is_reached_passes_on_every_call() {
+    let names = |file: &str| -> Vec<String> {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let begin = text.find("DataSet for Reached {").or_else(|| text.find("pub trait DataSet")).unwrap();
+        let body = text[begin..].split("\n}").next().unwrap();
+        body.lines().filter_map(|line| Some(line.strip_prefix("    fn ")?.split('(').next()?.to_owned())).collect()
+    };
+    let (port, passed) = (names("crates/plan/src/ports/data_set.rs"), names("crates/cli/src/join/reached.rs"));
+    assert!(port.len() > 25, "{port:?}");
+    for name in port {
+        assert!(passed.contains(&name), "{name} is not passed on");
+    }
+}
+
 fn sources() -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![root().join("crates")];

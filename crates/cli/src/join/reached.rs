@@ -8,7 +8,9 @@ use std::time::Instant;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, Place, Problem, Road, Share, Snapshot, StoreKind, Undone};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveKeys, LiveRows, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+};
 use plan::{Class, Error, Result};
 
 /// What went wrong with forwarded ports since a time.
@@ -184,6 +186,14 @@ impl DataSet for Reached {
 
     fn lock(&self, context: &Context) -> Result<Option<Box<dyn Held>>> {
         self.explained(|| self.inner.lock(context))
+    }
+
+    fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        self.inner.live_keys()
+    }
+
+    fn live_rows(&self) -> Option<&dyn LiveRows> {
+        self.inner.live_rows()
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
