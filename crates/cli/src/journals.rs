@@ -67,7 +67,7 @@ pub(crate) fn known(state: &State, repository: Option<&dyn Repository>, installa
     let mut known: Vec<_> = state.all()?.into_iter().map(|(id, run)| Known { id, run, is: At::Here }).collect();
     known.retain(|known| known.run.as_ref().map_or(true, |run| run.is_of(installation)));
     for copy in repository.map_or_else(|| Ok(Vec::new()), |repository| runner::copies(repository, installation))? {
-        let is = match runner::beside(state, &copy)? {
+        let is = match runner::beside(state, &copy) {
             Beside::Older | Beside::NotForThisVersion => continue,
             Beside::NotHere | Beside::Newer => At::Elsewhere,
             Beside::DamagedHere => At::DamagedHere,

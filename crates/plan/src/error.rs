@@ -145,18 +145,24 @@ impl Error {
     /// The message and its causes on one line, for journals and reports.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.what.clone();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            next = cause.source();
-        }
-        text
+        causes(self)
     }
+}
+
+/// The message of any error and those of its causes, each once.
+#[must_use]
+pub fn causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 impl fmt::Display for Error {

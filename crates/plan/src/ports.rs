@@ -1,5 +1,6 @@
 //! The ports: what the parts of the program are to each other. Implemented elsewhere, joined in the command line only.
 
+mod advancing;
 mod data_set;
 mod kind;
 mod leftover;
@@ -12,8 +13,10 @@ mod repository;
 mod shelf;
 mod synchronise;
 mod watch;
+mod whole_dump;
 mod writers;
 
+pub use advancing::Advancing;
 pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
@@ -26,4 +29,5 @@ pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record,
 pub use shelf::{Append, Shelf};
 pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};
+pub use whole_dump::WholeDump;
 pub use writers::{Noted, WriterGroup, Writers};

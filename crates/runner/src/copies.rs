@@ -101,31 +101,29 @@ pub enum Beside {
     NotForThisVersion,
 }
 
-/// Compares a copy with the journal here.
-///
-/// # Errors
-/// None today: a journal that cannot be read is as good as damaged.
-pub fn beside(state: &State, copy: &JournalCopy) -> Result<Beside> {
+/// Compares a copy with the journal here. One that cannot be read is as good as damaged.
+#[must_use]
+pub fn beside(state: &State, copy: &JournalCopy) -> Beside {
     let here = match state.bytes(&copy.id) {
         Ok(Some(here)) => here,
-        Ok(None) => return Ok(Beside::NotHere),
-        Err(_) => return Ok(Beside::DamagedHere),
+        Ok(None) => return Beside::NotHere,
+        Err(_) => return Beside::DamagedHere,
     };
     match crate::journal::lines_of(&here).and_then(|(lines, _)| crate::journal::replay(lines)) {
         Ok(_) => {}
-        Err(error) if error.class() == Class::Refused => return Ok(Beside::NotForThisVersion),
-        Err(_) => return Ok(Beside::DamagedHere),
+        Err(error) if error.class() == Class::Refused => return Beside::NotForThisVersion,
+        Err(_) => return Beside::DamagedHere,
     }
     // A torn line at the end of the journal here is none.
     let end = here.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let whole = here.get(..end).unwrap_or_default();
-    Ok(if whole.starts_with(&copy.text) {
+    if whole.starts_with(&copy.text) {
         Beside::Older
     } else if copy.text.starts_with(whole) || goes_on_from_a_copy(whole, &copy.text) {
         Beside::Newer
     } else {
         Beside::Contradicts
-    })
+    }
 }
 
 /// Whether where the two part, the copy says that somebody took the run over: what the journal here says beyond that was done before, and is allowed for.
@@ -144,7 +142,7 @@ fn goes_on_from_a_copy(here: &[u8], copy: &[u8]) -> bool {
 /// # Errors
 /// When the two contradict each other ([`plan::Class::NeedsPerson`]); when it cannot be written.
 pub fn take_over(state: &State, copy: &JournalCopy, host: &str) -> Result<()> {
-    match beside(state, copy)? {
+    match beside(state, copy) {
         Beside::Older | Beside::NotForThisVersion => return Ok(()),
         Beside::Contradicts => {
             let id = &copy.id;

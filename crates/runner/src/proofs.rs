@@ -35,8 +35,8 @@ pub(crate) fn note(hands: &Hands, journal: &Journal) {
 /// # Errors
 /// As [`State::read`].
 pub fn shown(state: &State, id: &RunId) -> Result<Option<Proof>> {
-    let (lines, _) = state.lines(id)?;
-    Ok(proof_of(&Report::of(state.read(id)?, &lines), &lines, ""))
+    let (run, lines) = state.told(id)?;
+    Ok(proof_of(&Report::of(run, &lines), &lines, ""))
 }
 
 /// Why a data set could not be loaded, or was not equal when it was compared; not what another try may do better by itself.

@@ -153,8 +153,14 @@ impl State {
     /// # Errors
     /// [`plan::Class::Refused`] when there is no such run; [`plan::Class::NeedsPerson`] when its journal is damaged.
     pub fn read(&self, run: &RunId) -> Result<Run> {
+        self.told(run).map(|(run, _)| run)
+    }
+
+    /// What a run's journal says, and its whole lines.
+    pub(crate) fn told(&self, run: &RunId) -> Result<(Run, Vec<Line>)> {
         let (lines, _) = self.lines(run)?;
-        journal::replay(lines).map_err(|error| self.during(error, run))
+        let replayed = journal::replay(lines.clone()).map_err(|error| self.during(error, run))?;
+        Ok((replayed, lines))
     }
 
     /// Opens a run's journal to go on with it. A torn last line is dropped.
@@ -180,7 +186,7 @@ impl State {
     }
 
     /// The whole lines of a run's journal, and how many bytes they take.
-    pub(crate) fn lines(&self, run: &RunId) -> Result<(Vec<Line>, u64)> {
+    fn lines(&self, run: &RunId) -> Result<(Vec<Line>, u64)> {
         let bytes = self.shelf.read(run.as_str())?;
         let bytes = bytes.ok_or_else(|| Error::refused(format!("there is no run {run}")).hint("`threescale-backup runs` lists them."))?;
         journal::lines_of(&bytes).map_err(|error| self.during(error, run))

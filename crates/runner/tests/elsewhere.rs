@@ -36,7 +36,7 @@ fn other_machine(world: &World) -> Option<(TempDir, State, Journal)> {
     let state = State::folder(folder.path()).unwrap();
     let copies = runner::copies(world.repository.as_ref(), &InstallationId::named("any")).unwrap();
     let copy = copies.first()?;
-    assert_eq!(runner::beside(&state, copy).unwrap(), Beside::NotHere);
+    assert_eq!(runner::beside(&state, copy), Beside::NotHere);
     runner::take_over(&state, copy, "other").unwrap();
     let journal = state.open_journal(&copy.id).unwrap();
     Some((folder, state, journal))
@@ -82,7 +82,7 @@ fn the_first_machine_sees_what_the_other_did() {
     let state = State::folder(first.path()).unwrap();
     state.adopt(&plan::ids::RunId("run".into()), crashed.lines.lock().unwrap().concat().as_bytes()).unwrap();
     let copy = &runner::copies(crashed.world.repository.as_ref(), &InstallationId::named("any")).unwrap()[0];
-    assert_eq!(runner::beside(&state, copy).unwrap(), Beside::Newer);
+    assert_eq!(runner::beside(&state, copy), Beside::Newer);
     runner::take_over(&state, copy, "first").unwrap();
     assert_eq!(state.read(&copy.id).unwrap().state, RunState::Undone);
     let again = runner::undo(&state.open_journal(&copy.id).unwrap(), &crashed.world.hands()).unwrap_err();
@@ -97,6 +97,6 @@ fn two_that_both_went_on_are_told() {
     drop(journal);
     runner::settle(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
     let copy = &runner::copies(crashed.world.repository.as_ref(), &InstallationId::named("any")).unwrap()[0];
-    assert_eq!(runner::beside(&state, copy).unwrap(), Beside::Contradicts);
+    assert_eq!(runner::beside(&state, copy), Beside::Contradicts);
     assert_eq!(runner::take_over(&state, copy, "other").unwrap_err().class(), Class::NeedsPerson);
 }

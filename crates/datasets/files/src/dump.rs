@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::Receiver;
-use plan::ports::{Content, Context, Dump, Event, Meta, Part, Verb, Verdict};
+use plan::ids::DataSetName;
+use plan::ports::{Advancing, Content, Context, Dump, Meta, Part, Verb, Verdict};
 use plan::{Error, Result};
 use rustix::fs::fstat;
 
@@ -58,14 +59,13 @@ impl Shared {
 /// See the module.
 pub(crate) struct FilesDump {
     context: Context,
-    verb: Verb,
     shared: Arc<Shared>,
     slots: Option<Receiver<Slot>>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
     first_names: FirstNames,
     root: RootMeta,
-    progress: (u64, u64),
+    progress: Advancing,
     ended: bool,
 }
 
@@ -94,14 +94,13 @@ impl FilesDump {
         let (slots, threads) = order::start(&shared, &context.stop, context.workers.max(1))?;
         Ok(Self {
             context: context.clone(),
-            verb,
             shared,
             slots: Some(slots),
             threads,
             next: 0,
             first_names: FirstNames::default(),
             root,
-            progress: (0, 0),
+            progress: Advancing::of(DataSetName::SystemStorage, verb),
             ended: false,
         })
     }
@@ -170,17 +169,6 @@ impl FilesDump {
         Part { path, meta, content }
     }
 
-    fn advance(&mut self, bytes: u64, at_end: bool) {
-        self.progress.0 += bytes;
-        self.progress.1 += u64::from(!at_end);
-        let (bytes, items) = self.progress;
-        if at_end || items >= 256 || bytes >= SMALL_BYTES {
-            self.progress = (0, 0);
-            let data_set = plan::ids::DataSetName::SystemStorage;
-            self.context.watch.see(Event::Advance { data_set, verb: self.verb, bytes, items });
-        }
-    }
-
     /// What was counted. Asked at the end.
     pub(crate) fn verdict(&self) -> Result<Verdict> {
         self.shared.tally().verdict(self.ended, &self.root)
@@ -194,10 +182,10 @@ impl Dump for FilesDump {
         }
         let Some(item) = self.next_item()? else {
             self.ended = true;
-            self.advance(0, true);
+            self.progress.end(&*self.context.watch);
             return Ok(None);
         };
-        self.advance(item.kind.size_bytes(), false);
+        self.progress.add(&*self.context.watch, item.kind.size_bytes(), 1);
         Ok(Some(self.part(item)))
     }
 

@@ -40,7 +40,9 @@ use std::time::Duration;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb, WholeDump,
+};
 use plan::{Error, Result};
 
 pub use crate::remote::RemoteFilesStore;
@@ -48,7 +50,7 @@ pub use crate::remote::RemoteFilesStore;
 use crate::dump::FilesDump;
 use crate::hook::Hook;
 use crate::run_folder::{RunFolder, Spot};
-use crate::runs::{Mark, WholeDump};
+use crate::runs::Mark;
 use crate::space::{Need, Volume, measure};
 use crate::stage::{STAGE, STAGED, Staged};
 use crate::swap::Swapping;

@@ -25,7 +25,9 @@ use std::sync::Arc;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone, Verb};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone, Verb, WholeDump,
+};
 use plan::{Error, Result};
 
 use self::dump::RemoteDump;
@@ -36,7 +38,7 @@ use crate::Options;
 use crate::from_bucket;
 use crate::prove;
 use crate::run_folder::Spot;
-use crate::runs::{self as rules, Mark, WholeDump};
+use crate::runs::{self as rules, Mark};
 use crate::stage::STAGE;
 use crate::swap::steps::{self, Hands};
 

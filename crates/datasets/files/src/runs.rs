@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use beneath::{Names, Tree};
 use plan::ids::{DataSetName, RunId};
-use plan::ports::{Context, Discard, Dump, Holds, Leftover, Part, Road, Undone, Verdict};
+use plan::ports::{Context, Discard, Holds, Leftover, Road, Undone};
 use plan::{Error, InstallationId, Result};
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -243,23 +243,6 @@ pub(crate) fn check_whole(runs: &[Found], place: &str) -> Result<()> {
         None => Ok(()),
         Some(run) => Err(Error::refused(format!("the files at {place} are half replaced by run {run}"))
             .hint("They are neither the old data nor the new. Resume or undo that run, or end it with `abandon`; then back up.")),
-    }
-}
-
-/// A dump of a tree that must still be whole at its end.
-pub(crate) struct WholeDump {
-    pub(crate) inner: Box<dyn Dump>,
-    pub(crate) check: Box<dyn FnOnce() -> Result<()> + Send>,
-}
-
-impl Dump for WholeDump {
-    fn next_part(&mut self) -> Result<Option<Part>> {
-        self.inner.next_part()
-    }
-
-    fn finish(self: Box<Self>) -> Result<Verdict> {
-        let verdict = self.inner.finish()?;
-        (self.check)().map(|()| verdict)
     }
 }
 

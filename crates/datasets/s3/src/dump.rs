@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use plan::error::During as _;
 use plan::ids::DataSetName;
-use plan::ports::{Context, Dump, Entry, Event, Part, Snapshot, Verb, Verdict};
+use plan::ports::{Advancing, Context, Dump, Entry, Part, Snapshot, Verb, Verdict};
 use plan::{Error, Result};
 
 use self::read::Read;
@@ -71,7 +71,7 @@ pub(crate) struct BucketDump {
     shared: Arc<Shared>,
     slots: Option<Receiver<Slot>>,
     threads: Vec<JoinHandle<()>>,
-    progress: (u64, u64),
+    progress: Advancing,
     ended: bool,
 }
 
@@ -90,7 +90,13 @@ impl BucketDump {
         });
         let (slots_in, slots) = bounded(WINDOW_ENTRIES);
         let (jobs_in, jobs): (Sender<Job>, Receiver<Job>) = bounded(WINDOW_ENTRIES);
-        let mut dump = Self { shared: Arc::clone(&shared), slots: Some(slots), threads: Vec::new(), progress: (0, 0), ended: false };
+        let mut dump = Self {
+            shared: Arc::clone(&shared),
+            slots: Some(slots),
+            threads: Vec::new(),
+            progress: Advancing::of(DataSetName::SystemStorage, Verb::Dump),
+            ended: false,
+        };
         for _ in 0..at_once(context) {
             let (shared, jobs) = (Arc::clone(&shared), jobs.clone());
             dump.spawn(move || {
@@ -135,16 +141,6 @@ impl BucketDump {
             }
         }
     }
-
-    fn advance(&mut self, bytes: u64, at_end: bool) {
-        self.progress.0 += bytes;
-        self.progress.1 += u64::from(!at_end);
-        let (bytes, items) = self.progress;
-        if at_end || items >= 256 || bytes >= SMALL_BYTES {
-            self.progress = (0, 0);
-            self.shared.context.watch.see(Event::Advance { data_set: DataSetName::SystemStorage, verb: Verb::Dump, bytes, items });
-        }
-    }
 }
 
 impl Dump for BucketDump {
@@ -154,10 +150,10 @@ impl Dump for BucketDump {
         }
         let Some(read) = self.next_read()? else {
             self.ended = true;
-            self.advance(0, true);
+            self.progress.end(&*self.shared.context.watch);
             return Ok(None);
         };
-        self.advance(read.size_bytes, false);
+        self.progress.add(&*self.shared.context.watch, read.size_bytes, 1);
         Ok(Some(read.part))
     }
 

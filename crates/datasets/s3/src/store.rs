@@ -6,7 +6,7 @@ use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Holds, Leftover, Part, Place, Problem, Road, Snapshot, StoreKind, Undone, Verdict,
+    Context, DataSet, Discard, Dump, Findings, Holds, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, WholeDump,
 };
 use plan::{Error, Result};
 
@@ -200,22 +200,5 @@ impl DataSet for S3Store {
                 .hint("Nothing was removed. Look again at what is there."));
         }
         self.swapping(context, &run).discard(Discard::Previous)
-    }
-}
-
-/// A dump of a bucket that must still be whole at its end.
-struct WholeDump {
-    inner: Box<dyn Dump>,
-    check: Box<dyn FnOnce() -> Result<()> + Send>,
-}
-
-impl Dump for WholeDump {
-    fn next_part(&mut self) -> Result<Option<Part>> {
-        self.inner.next_part()
-    }
-
-    fn finish(self: Box<Self>) -> Result<Verdict> {
-        let verdict = self.inner.finish()?;
-        (self.check)().map(|()| verdict)
     }
 }

@@ -240,16 +240,7 @@ fn admission(message: &str, namespace: &str) -> String {
 
 /// All messages of a chain of errors, each once.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let (mut text, mut next) = (error.to_string(), error.source());
-    while let Some(cause) = next {
-        let words = cause.to_string();
-        if !text.contains(&words) {
-            text.push_str(": ");
-            text.push_str(&words);
-        }
-        next = cause.source();
-    }
-    in_our_words(&text)
+    in_our_words(&plan::error::causes(error))
 }
 
 /// What libraries say that helps nobody at night.

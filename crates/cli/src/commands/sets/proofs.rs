@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use plan::Result;
 use plan::ids::SetId;
 use plan::ports::Repository;
 use plan::proof::{self, Proof};
+use plan::{Purpose, Result};
 
 use crate::app::App;
 use crate::config::Config;
@@ -29,7 +29,8 @@ impl Proofs {
     fn add_journals(&mut self, app: &App, config: &Config) -> Result<()> {
         let state = app.state_beside_sets(config)?;
         for (id, run) in state.all()? {
-            let Ok(run) = run else { continue };
+            // Most are of backups: their journals are not read once more.
+            let Some(run) = run.ok().filter(|run| run.plan.purpose != Purpose::Backup) else { continue };
             let known = self.0.entry(run.plan.set).or_default();
             if known.iter().any(|proof| proof.run == id) {
                 continue;

@@ -12,7 +12,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use plan::ports::{Content, Context, Dump, Event, Part, Process, Verb, Verdict};
+use plan::ids::DataSetName;
+use plan::ports::{Advancing, Content, Context, Dump, Part, Process, Verb, Verdict};
 use plan::{Error, Result};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
@@ -90,7 +91,6 @@ impl Shared {
 pub(super) struct RemoteDump {
     there: There,
     context: Context,
-    verb: Verb,
     // Dropped before the process: its reader ends with it.
     shared: Arc<Shared>,
     process: Option<Box<dyn Process>>,
@@ -100,7 +100,7 @@ pub(super) struct RemoteDump {
     folders: Folders,
     modes: Modes,
     last: PathBuf,
-    progress: (u64, u64),
+    progress: Advancing,
     ended: bool,
 }
 
@@ -113,7 +113,6 @@ impl RemoteDump {
         Ok(Self {
             there: there.clone(),
             context: context.clone(),
-            verb,
             shared: Arc::new(Shared {
                 state: Mutex::new(State { tar, turn: Turn::Headers, left_bytes: 0, aside: Aside::default(), tallied }),
             }),
@@ -124,7 +123,7 @@ impl RemoteDump {
             folders: Folders::default(),
             modes: Modes::default(),
             last: PathBuf::new(),
-            progress: (0, 0),
+            progress: Advancing::of(DataSetName::SystemStorage, verb),
             ended: false,
         })
     }
@@ -188,19 +187,8 @@ impl RemoteDump {
         state.tallied.ended_at = Some(Timestamp::now());
         drop(state);
         self.ended = true;
-        self.advance(0, true);
+        self.progress.end(&*self.context.watch);
         Ok(())
-    }
-
-    fn advance(&mut self, bytes: u64, at_end: bool) {
-        self.progress.0 += bytes;
-        self.progress.1 += u64::from(!at_end);
-        let (bytes, items) = self.progress;
-        if at_end || items >= 256 || bytes >= SMALL_BYTES {
-            self.progress = (0, 0);
-            let data_set = plan::ids::DataSetName::SystemStorage;
-            self.context.watch.see(Event::Advance { data_set, verb: self.verb, bytes, items });
-        }
     }
 
     /// Makes a part of an entry; `None` when it is left out.
@@ -301,7 +289,7 @@ impl Dump for RemoteDump {
             let part = self.part(&mut state, header).inspect_err(|_| state.turn = Turn::Lost)?;
             drop(state);
             if let Some(part) = part {
-                self.advance(size_bytes, false);
+                self.progress.add(&*self.context.watch, size_bytes, 1);
                 return Ok(Some(part));
             }
         }

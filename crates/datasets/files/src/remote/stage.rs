@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 
 use beneath::{Links, SET_ID_BITS, Unset};
+use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Entry, EntryKind, Event, Road, Snapshot, Verb};
+use plan::ports::{Advancing, Context, Entry, EntryKind, Event, Road, Snapshot, Verb};
 use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 
@@ -75,12 +76,12 @@ pub(super) fn stage(
         notices: Notices::default(),
         left_out: Census::default(),
         owners: Owners::new(),
-        progress: (0, 0),
+        progress: Advancing::of(DataSetName::SystemStorage, Verb::Stage),
     };
     let what = format!("unpack the files in {}", there.address());
     let owner = if status.user == 0 { "--same-owner" } else { "--no-same-owner" };
     there.feed(context, &what, EXTRACT, &[&there.root, &target, owner], |to| staging.write(to))?;
-    staging.advance(0, 0, true);
+    staging.progress.end(&*context.watch);
     let count = || owners(&there.ask(context, &what, OWNERS, &[&there.root, &target])?);
     let found = lend::while_lent(there, context, spot, (&target, Of::Folders), |_| count())?;
     let staged = Staged { is_put_back: is_put_back(kept, spot), ..staging.finish(kept, &found) };
@@ -102,7 +103,7 @@ struct Staging<'a> {
     notices: Notices,
     left_out: Census,
     owners: Owners,
-    progress: (u64, u64),
+    progress: Advancing,
 }
 
 impl Staging<'_> {
@@ -138,7 +139,7 @@ impl Staging<'_> {
             self.content(to, entry)?;
             pack::padding(&mut &mut *to, header.size_bytes).map_err(lost)?;
         }
-        self.advance(0, 1, false);
+        self.progress.add(&*self.context.watch, 0, 1);
         Ok(())
     }
 
@@ -216,23 +217,12 @@ impl Staging<'_> {
             }
             let bytes = piece.get(..length).unwrap_or_default();
             to.write_all(bytes).map_err(|error| broken(&format!("write {}", entry.path.display()), error))?;
-            self.advance(length as u64, 0, false);
+            self.progress.add(&*self.context.watch, length as u64, 0);
         }
         if total_bytes == entry.size_bytes {
             return Ok(());
         }
         Err(Error::failed(format!("{} has {total_bytes} bytes in the repository instead of {}", entry.path.display(), entry.size_bytes)))
-    }
-
-    fn advance(&mut self, bytes: u64, items: u64, at_end: bool) {
-        self.progress.0 += bytes;
-        self.progress.1 += items;
-        let (bytes, items) = self.progress;
-        if at_end || items >= 256 || bytes >= SMALL_BYTES {
-            self.progress = (0, 0);
-            let data_set = plan::ids::DataSetName::SystemStorage;
-            self.context.watch.see(Event::Advance { data_set, verb: Verb::Stage, bytes, items });
-        }
     }
 
     /// What staging leaves for the proof and the cut-over.

@@ -132,15 +132,5 @@ fn told(ask: &Ask<'_>) -> String {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = cause.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    plan::error::causes(error).split_whitespace().collect::<Vec<_>>().join(" ")
 }

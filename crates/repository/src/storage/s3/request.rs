@@ -163,15 +163,5 @@ fn names_nothing(text: &str) -> bool {
 
 /// An error with its causes, on one line.
 pub(super) fn one_line(error: &StoreError) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let more = cause.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = cause.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    plan::error::causes(error).split_whitespace().collect::<Vec<_>>().join(" ")
 }
