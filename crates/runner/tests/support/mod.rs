@@ -385,6 +385,7 @@ impl World {
             newest_migration: None,
             left_out: BTreeMap::new(),
             absent: Vec::new(),
+            agreement: None,
             data_sets,
         };
         repository.manifests.lock().unwrap().push(manifest.clone());
@@ -409,6 +410,7 @@ impl World {
             copies_journal: true,
             host: "h".into(),
             rests: self.rests.clone(),
+            examine: None,
         }
     }
 
