@@ -325,7 +325,7 @@ fn settle_objects_under(opened: &Opened) -> Result<()> {
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "settle", Run::can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
-    runner::settle(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
+    runner::settle(&opened.journal, &opened.hands)?;
     settle_objects_under(&opened).map_err(|error| error.hint("`settle` goes on."))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))

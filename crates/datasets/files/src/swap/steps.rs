@@ -285,6 +285,12 @@ pub(crate) fn undo(hands: &dyn Hands) -> Result<Undone> {
     }
 }
 
+/// What a removal would refuse.
+pub(crate) fn check_discard(hands: &dyn Hands, what: Discard) -> Result<()> {
+    let steps: Vec<_> = hands.see()?.discard(what)?.into_iter().filter(|step| *step == Step::Removable).collect();
+    if steps.is_empty() { Ok(()) } else { hands.act("look at what this run left in", &steps)? }
+}
+
 /// Removes what the run left, when it is what is to go.
 pub(crate) fn discard(hands: &dyn Hands, what: Discard) -> Result<()> {
     hands.act("remove what this run left in", &hands.see()?.discard(what)?)?
