@@ -287,7 +287,7 @@ fn tidy_one(hands: &Hands, data_set: DataSetName, place: &Place) {
 /// That there is nothing of the run is no success: the store may be another one, or somebody else swapped.
 fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
     let store = hands.data_set(data_set)?;
-    match hands.watched(data_set, Verb::Undo, None, || store.undo(&hands.context, place))? {
+    hands.watched(data_set, Verb::Undo, None, || match store.undo(&hands.context, place)? {
         Undone::PreviousIsLive => Ok(()),
         Undone::NothingThere => {
             let id = &run.plan.run;
@@ -298,7 +298,7 @@ fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> 
             .hint("Look whether this is the store that the run was made for, and whether somebody else took the run back or settled it.")
             .hint(format!("`abandon {id}` ends the run as it is.")))
         }
-    }
+    })
 }
 
 /// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back; where that fails
