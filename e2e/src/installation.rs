@@ -194,6 +194,23 @@ impl Installation {
         String::from_utf8_lossy(&self.exec("system-app", Some("system-provider"), &["bash", "-c", &script], b"")).into_owned()
     }
 
+    /// Whether the system files are in a bucket.
+    pub(crate) fn has_bucket(&self) -> bool {
+        self.variant == "s3"
+    }
+
+    /// A script of Python in the pod of the S3 server: `s3` is a client there, `bucket` its arguments, `keys` those of all objects.
+    #[must_use]
+    pub fn bucket(&self, script: &str) -> String {
+        const CLIENT: &str = "import sys, os, hashlib; sys.path.insert(0, '/opt/s3'); import boto3
+from botocore.config import Config
+s3 = boto3.client('s3', endpoint_url='http://127.0.0.1:9000', config=Config(s3={'addressing_style': 'path'}))
+bucket = {'Bucket': os.environ['S3_BUCKET']}
+keys = [one['Key'] for page in s3.get_paginator('list_objects_v2').paginate(**bucket) for one in page.get('Contents', [])]
+";
+        String::from_utf8_lossy(&self.exec("s3", None, &["python3", "-c", &format!("{CLIENT}{script}")], b"")).into_owned()
+    }
+
     /// The tasks that were run, in order: `TASK ARGUMENTS`.
     #[must_use]
     pub fn tasks(&self) -> Vec<String> {
