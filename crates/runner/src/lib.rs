@@ -28,7 +28,7 @@ pub use proofs::shown;
 pub use report::{Report, StepReport, report};
 pub use running::run;
 pub use state::{Lock, State};
-pub use stores::check_stores;
+pub use stores::{check_stores, lost};
 pub use taking_back::{settle, undo};
 
 use plan::ids::{RunId, SetId};

@@ -170,6 +170,10 @@ impl DataSet for S3Store {
         self.swapping(context, &self.run(place)?).undo()
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.swapping(context, &self.run(place)?).check_discard(what).map(drop)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         self.swapping(context, &self.run(place)?).discard(what)
     }

@@ -216,21 +216,27 @@ impl Swapping<'_> {
         Ok(())
     }
 
-    /// Removes what the run left, when it is what is to go.
-    pub(crate) fn discard(&self, what: Discard) -> Result<()> {
+    /// What the run left; refuses what is not what is to go.
+    pub(crate) fn check_discard(&self, what: Discard) -> Result<Found> {
         let found = self.find()?;
         let run = &found.run;
         if found.is_half() {
             let error = Error::failed(format!("the bucket is half replaced by run {run}: nothing is removed"));
             return Err(error.hint("Run resume or undo first."));
         }
+        if what == Discard::Staged && matches!(found.phase(), Some(Phase::Swapped | Phase::Discarding)) {
+            return Err(Error::needs_person(format!("{} holds the previous objects of run {run}", self.run.place()))
+                .hint("They were replaced and not put back: this may be the only copy, so nothing was dropped.")
+                .hint(format!("`undo {run}` makes them live again; `settle {run}` drops them.")));
+        }
+        Ok(found)
+    }
+
+    /// Removes what the run left, when it is what is to go.
+    pub(crate) fn discard(&self, what: Discard) -> Result<()> {
+        let found = self.check_discard(what)?;
         let swap = found.swap.clone();
         match (found.phase(), what) {
-            (Some(Phase::Swapped | Phase::Discarding), Discard::Staged) => {
-                return Err(Error::needs_person(format!("{} holds the previous objects of run {run}", self.run.place()))
-                    .hint("They were replaced and not put back: this may be the only copy, so nothing was dropped.")
-                    .hint(format!("`undo {run}` makes them live again; `settle {run}` drops them.")));
-            }
             (Some(Phase::Swapped), Discard::Previous) => swap.iter().try_for_each(|swap| self.enter(swap, Phase::Discarding))?,
             (Some(Phase::Discarding), Discard::Previous) => {}
             (phase, _) => {

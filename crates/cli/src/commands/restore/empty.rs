@@ -118,7 +118,9 @@ fn goes_on(app: &App, config: &Config, installation: &dyn Installation, state: &
     let id = run.plan.run.clone();
     match run.state {
         RunState::Finished | RunState::Settled | RunState::Settling => return Ok(id),
-        RunState::Undoing => return Err(Error::refused(format!("run {id} is half taken back")).hint(format!("`undo {id}` goes on."))),
+        RunState::Undoing => {
+            return Err(Error::refused(format!("the undo of run {id} is not finished")).hint(format!("`undo {id}` goes on.")));
+        }
         _ => {}
     }
     app.output.note(&format!("going on with run {id}"));
