@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use plan::ids::DataSetName;
 use plan::{ObjectsPolicy, Policies, Queues};
+use threescale::verify::Rank;
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -180,6 +181,41 @@ pub(crate) struct Inspect {
     /// Name so many keys that nobody knows, and so many services
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub of: OfSet,
+    /// End with exit code 1 when there is a difference of this rank, or a worse one
+    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_FAIL_ON")]
+    pub fail_on: FailOn,
+    /// Name so many differences of each kind
+    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Backend lets in what System does not know
+    Security,
+    /// Customers' data that one side lacks, or will
+    Loss,
+    /// Configuration that differs
+    Drift,
+    /// What normal life leaves behind
+    Note,
+}
+
+impl FailOn {
+    pub(crate) const fn rank(self) -> Rank {
+        match self {
+            Self::Security => Rank::Security,
+            Self::Loss => Rank::Loss,
+            Self::Drift => Rank::Drift,
+            Self::Note => Rank::Note,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

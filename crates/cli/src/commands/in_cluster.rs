@@ -64,6 +64,7 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Check(_)
         | Command::Repair(_)
         | Command::Inspect(_)
+        | Command::Verify(_)
         | Command::Forget(_)
         | Command::Protect(_)
         | Command::Unprotect(_)

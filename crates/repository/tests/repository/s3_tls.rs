@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bucket::Credentials;
 use lab::{Shown, Tls};
 use plan::Class;
 use plan::ports::Repository as _;
-use repository::{Credentials, Location, RusticRepository, S3};
+use repository::{Location, RusticRepository, S3};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -93,8 +94,8 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
         let front = Front::before(service.port(), &files.showing(shown));
         let location = |ca: bool| {
             at(&service, |s3| {
-                s3.endpoint = Some(format!("https://localhost:{}", front.port));
-                s3.ca_file = ca.then(|| files.ca());
+                s3.service.endpoint = Some(format!("https://localhost:{}", front.port));
+                s3.service.ca_file = ca.then(|| files.ca());
             })
         };
         for has_ca in [false, true] {
@@ -112,8 +113,8 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
     }
     let front = Front::before(service.port(), &files);
     let location = at(&service, |s3| {
-        s3.endpoint = Some(format!("https://127.0.0.1:{}", front.port));
-        s3.ca_file = Some(files.ca());
+        s3.service.endpoint = Some(format!("https://127.0.0.1:{}", front.port));
+        s3.service.ca_file = Some(files.ca());
     });
     RusticRepository::init(&location, &password()).unwrap();
     let repository = RusticRepository::open(&location, &password()).unwrap();
@@ -134,8 +135,8 @@ fn a_ca_file_that_cannot_be_used_is_refused_by_its_name() {
         (garbage, "http://localhost:1"),
     ] {
         let location = at(&service, |s3| {
-            s3.endpoint = Some(endpoint.to_owned());
-            s3.ca_file = Some(file.clone());
+            s3.service.endpoint = Some(endpoint.to_owned());
+            s3.service.ca_file = Some(file.clone());
         });
         let error = RusticRepository::open(&location, &password()).unwrap_err();
         assert_eq!(error.class(), Class::Refused, "{error:?}");
@@ -148,11 +149,11 @@ fn what_cannot_get_better_is_refused_at_once_with_a_way_out() {
     let service = Service::start();
     let plain = Service::start();
     let cases: [(&str, &str, Location); 5] = [
-        ("another secret key", "secret-access-key", at(&service, |s3| s3.credentials = keys("AKIATEST", "other"))),
-        ("another access key", "access-key-id", at(&service, |s3| s3.credentials = keys("AKIAOTHER", "s3-secret-key"))),
+        ("another secret key", "secret-access-key", at(&service, |s3| s3.service.credentials = keys("AKIATEST", "other"))),
+        ("another access key", "access-key-id", at(&service, |s3| s3.service.credentials = keys("AKIAOTHER", "s3-secret-key"))),
         ("no such bucket", "bucket", at(&service, |s3| s3.bucket = "absent".into())),
-        ("no TLS there", "http://", at(&service, |s3| s3.endpoint = Some(format!("https://127.0.0.1:{}", plain.port())))),
-        ("no such host", "endpoint", at(&service, |s3| s3.endpoint = Some("http://no-such-host.invalid:9000".into()))),
+        ("no TLS there", "http://", at(&service, |s3| s3.service.endpoint = Some(format!("https://127.0.0.1:{}", plain.port())))),
+        ("no such host", "endpoint", at(&service, |s3| s3.service.endpoint = Some("http://no-such-host.invalid:9000".into()))),
     ];
     for (what, word, location) in cases {
         let requests = service.requests();
@@ -178,8 +179,8 @@ fn a_bucket_in_another_region_is_refused_with_a_way_out() {
         }
     });
     let service = Service::start();
-    let error =
-        RusticRepository::open(&at(&service, |s3| s3.endpoint = Some(format!("http://127.0.0.1:{port}"))), &password()).unwrap_err();
+    let error = RusticRepository::open(&at(&service, |s3| s3.service.endpoint = Some(format!("http://127.0.0.1:{port}"))), &password())
+        .unwrap_err();
     assert_eq!(error.class(), Class::Refused, "{error:?}");
     assert!(error.hints().iter().any(|hint| hint.contains("region")), "{error:?}");
 }
@@ -191,7 +192,7 @@ fn a_signal_ends_the_wait_for_a_service_that_says_nothing() {
     let service = Service::start();
     let stop = plan::ports::StopFlag::default();
     let location = at(&service, |s3| {
-        s3.endpoint = Some(format!("http://127.0.0.1:{port}"));
+        s3.service.endpoint = Some(format!("http://127.0.0.1:{port}"));
         s3.stop = stop.clone();
     });
     stop.raise();
