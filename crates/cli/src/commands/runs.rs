@@ -319,8 +319,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
 fn refuse_under_data(opened: &Opened, run: &Run) -> Result<()> {
     let is_over_it =
         |other: &Run| other.plan.run > run.plan.run && other.plan.purpose == Purpose::Restore && other.state != RunState::Undone;
-    let over = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok()).find(is_over_it);
-    match over {
+    match opened.others()?.into_iter().find(is_over_it) {
         None => Ok(()),
         Some(other) => {
             let id = &other.plan.run;
@@ -336,9 +335,11 @@ fn refuse_under_data(opened: &Opened, run: &Run) -> Result<()> {
 /// With the data what the run kept of the empty namespace: there is no going back to that any more.
 fn settle_objects_under(opened: &Opened) -> Result<()> {
     let run = opened.journal.run();
-    let all = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok());
-    for under in all.filter(|other| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle()) {
-        runner::settle(&opened.state.open_journal(&under.plan.run)?, &opened.hands)?;
+    let is_under = |other: &Run| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle();
+    for under in opened.others()?.into_iter().filter(is_under) {
+        let (hands, id) = (&opened.hands, under.plan.run.as_str());
+        let id = journals::find(&opened.state, opened.copies(), &hands.context.installation, Some(id), &hands.host, |_| true)?;
+        runner::settle(&opened.state.open_journal(&id)?, hands)?;
     }
     Ok(())
 }
@@ -371,6 +372,19 @@ struct Opened {
     hands: Hands,
 }
 
+impl Opened {
+    /// The repository where it has copies of the installation's journals.
+    fn copies(&self) -> Option<&dyn Repository> {
+        self.hands.copies_journal.then_some(self.hands.repository.as_ref())
+    }
+
+    /// The runs of the installation that can be read, wherever their journals are.
+    fn others(&self) -> Result<Vec<Run>> {
+        let known = journals::known(&self.state, self.copies(), &self.hands.context.installation)?;
+        Ok(known.into_iter().filter_map(|known| known.run.ok()).collect())
+    }
+}
+
 fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
     let installation = app.installation_even_nothing(&config, None)?;
@@ -392,7 +406,8 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
     let mut data_sets = join::data_sets(installation.as_ref(), &names, &run.plan.policies)?;
     // What a run under this one noted of the objects goes with what this one kept.
     let objects = DataSetName::KubernetesObjects;
-    if !names.contains(&objects) && state.all()?.iter().any(|(_, other)| other.as_ref().is_ok_and(Run::fills_empty)) {
+    let known = journals::known(&state, copies, &installation.id())?;
+    if !names.contains(&objects) && known.iter().any(|other| other.run.as_ref().is_ok_and(Run::fills_empty)) {
         data_sets.insert(objects, installation.data_set(objects, run.plan.policies.clone())?);
     }
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
