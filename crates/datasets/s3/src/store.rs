@@ -142,6 +142,7 @@ impl DataSet for S3Store {
         run::refuse_half(&run::all(&self.client, stop)?, &run.run)?;
         let found = run.find(stop)?;
         found.check_own(&run.run, self.name)?;
+        found.check_head()?;
         match found.phase() {
             None | Some(Phase::Undone) => {}
             Some(phase) => {
