@@ -158,7 +158,7 @@ mod tests {
             ("content-type".to_owned(), "text/css".to_owned()),
             ("x-amz-meta-a".to_owned(), "=?UTF-8?B?w6Q=?=".to_owned()),
         ]));
-        let noted = Noted { e_tag: Some("abc-2".to_owned()), key: Some("/a".to_owned()), digest: Some(7), properties };
+        let noted = Noted { e_tag: Some("abc-2".to_owned()), key: Some("/a".to_owned()), digest: Some(7), properties, is_fresh: false };
         let meta = Meta { xattrs: noted.xattrs(), ..Meta::default() };
         assert_eq!(Noted::of(&meta), noted);
         let of_a_folder = Meta { xattrs: vec![("user.a".to_owned(), b"1".to_vec())], ..Meta::default() };
