@@ -61,10 +61,10 @@ impl TlsFront {
         self.port
     }
 
-    /// How many connections there were since this was asked last.
+    /// How many connections there were.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.connections.swap(0, Ordering::SeqCst)
+        self.connections.load(Ordering::SeqCst)
     }
 }
 

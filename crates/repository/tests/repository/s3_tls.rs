@@ -38,7 +38,7 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
             })
         };
         for has_ca in [false, true] {
-            let _ = front.connections();
+            let before = front.connections();
             let opened = RusticRepository::open(&location(has_ca), &password());
             if has_ca && shown == Shown::Right {
                 assert_eq!(opened.unwrap_err().class(), Class::NoRepository);
@@ -47,7 +47,7 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
             let error = opened.unwrap_err();
             assert_eq!(error.class(), Class::Refused, "{shown:?}: {error:?}");
             assert!(error.hints().iter().any(|hint| hint.contains("ca-file")), "{error:?}");
-            assert!(front.connections() <= 2, "it was tried again and again");
+            assert!(front.connections() - before <= 2, "it was tried again and again");
         }
     }
     let front = TlsFront::before(service.port(), &files).unwrap();
