@@ -17,6 +17,7 @@ use crate::aside::{self, What};
 use crate::blockers;
 use crate::facts;
 use crate::failure::has_code;
+use crate::ids::{Keeping, Of};
 use crate::mark::{self, Tag};
 use crate::properties::Properties;
 use crate::rights::Rights;
@@ -88,7 +89,10 @@ impl Loading<'_> {
         omissions.tell(self.context, self.data_set);
         self.tell_public(&mut session, &rights)?;
         if let Some(tag) = aside::find(&mut session, What::Before, run)? {
-            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, ..tag })?;
+            let keeping = Keeping { context: self.context, data_set: self.data_set };
+            let previous = keeping.standing(&mut session, Of::Before(run))?;
+            let next_ids = keeping.ahead(&mut session, &previous)?;
+            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, next_ids, ..tag })?;
         }
         session.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))
     }
@@ -128,12 +132,13 @@ impl Aside<'_> {
         let Some(fingerprint) = self.fingerprint else { return Err(no_way_back()) };
         let run = &self.context.run;
         let mut session = Session::open(self.address)?;
-        if aside::find(&mut session, What::Before, run)?.is_none() {
+        let Some(tag) = aside::find(&mut session, What::Before, run)? else {
             mark::remove(&mut session, self.context)?;
             let is_previous = aside::find(&mut session, What::Stage, run)?.is_some() || aside::fingerprint(&mut session)? == fingerprint;
             return Ok(if is_previous { Undone::PreviousIsLive } else { Undone::NothingThere });
-        }
+        };
         self.refuse_out_of_order(&mut session)?;
+        self.carry_ids_back(&mut session, &tag);
         let out = aside::out(self.context, self.data_set, What::Stage, None)?;
         let (extensions, back) = (aside::drop_extensions(run), aside::back(What::Before, run));
         let wait = LOCK_WAIT.as_millis();
@@ -153,6 +158,14 @@ impl Aside<'_> {
         }
         mark::remove(&mut session, self.context)?;
         Ok(Undone::PreviousIsLive)
+    }
+
+    /// What cannot be done of it is told, and stops no undo.
+    fn carry_ids_back(&self, session: &mut Session, tag: &Tag) {
+        let keeping = Keeping { context: self.context, data_set: self.data_set };
+        let restored = keeping.standing(session, Of::Live);
+        let carried = restored.and_then(|restored| keeping.carry_back(session, Of::Before(&self.context.run), &restored, &tag.next_ids));
+        carried.unwrap_or_else(|error| keeping.not_carried_back(&error));
     }
 
     /// What a later run moved aside is what this one had put there.

@@ -23,6 +23,7 @@ use crate::in_place::Aside;
 use crate::mark::Tag;
 use crate::place::Databases;
 use crate::restore::Archive;
+use crate::sequences::Positions;
 use crate::server::Server;
 use crate::session::Session;
 use crate::stage::Loading;
@@ -186,12 +187,14 @@ impl DataSet for PostgresStore {
             Road::SideCopy => Tag::of_this_database(&mut session)?,
             Road::InPlace => aside::find(&mut session, What::Before, &context.run)?,
         };
+        let mut raised = Positions::new();
         if let Some(tag) = tag {
             tag.tolerance.apply(&kept.evidence.objects, &mut evidence.objects);
+            raised = tag.next_ids.into_iter().map(|(name, next)| (format!("sequence {name}"), next)).collect();
         }
         let positions = sequences::positions(&mut session, 0)?;
         evidence.collections = counting.finish()?;
-        sequences::compare(&kept.evidence, &positions, &mut evidence)?;
+        sequences::compare(&kept.evidence, &positions, &raised, &mut evidence)?;
         Ok(evidence)
     }
 
