@@ -9,6 +9,7 @@
 mod constraints;
 mod cover;
 mod defaults;
+mod ids;
 pub(crate) mod in_place;
 mod pointing;
 mod swap;
@@ -32,6 +33,7 @@ use crate::store::MysqlStore;
 use swap::{Moves, Rooms};
 
 pub(crate) use cover::uncover;
+pub(crate) use ids::next_of;
 pub(crate) use pointing::problems as foreign_keys;
 pub(crate) use swap::drop_within;
 
@@ -209,6 +211,7 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
     let set = swap.set()?;
     defaults::put_right(&mut swap)?;
     pointing::put_right(&mut swap)?;
+    ids::keep_ahead_of_kept(&mut swap)?;
     swap.make(&set, Document::NotMade)?;
     swap.state(State::Done)?;
     drop_if_empty(&mut swap)
@@ -244,6 +247,7 @@ fn move_in(swap: &mut Swap<'_>, state: State) -> Result<()> {
     pointing::refuse_immovable(swap)?;
     swap.make_database(&set)?;
     swap::probe(&mut swap.session, &swap.schemas.live)?;
+    ids::keep_ahead(swap, &staged)?;
     let live = swap.save()?;
     cover::cover(swap)?;
     let moved = objects::drop_all_but_views(&mut swap.session, &swap.schemas.live).and_then(|()| {
@@ -292,6 +296,7 @@ pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> 
         swap.session.insist();
         constraints::put_back(&mut swap)?;
         pointing::put_right(&mut swap)?;
+        ids::carry_back(&mut swap)?;
     }
     swap.make(&live, Document::NotPutBack)?;
     swap.uncover()?;
