@@ -9,6 +9,7 @@
 mod constraints;
 mod cover;
 mod defaults;
+mod ids;
 pub(crate) mod in_place;
 mod pointing;
 mod swap;
@@ -32,6 +33,7 @@ use crate::store::MysqlStore;
 use swap::{Moves, Rooms};
 
 pub(crate) use cover::uncover;
+pub(crate) use ids::next_of;
 pub(crate) use pointing::problems as foreign_keys;
 pub(crate) use swap::drop_within;
 
@@ -225,6 +227,7 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
     let set = swap.set()?;
     defaults::put_right(&mut swap)?;
     pointing::put_right(&mut swap, Side::Stage)?;
+    ids::keep_ahead_of_kept(&mut swap)?;
     swap.make(&set, Side::Stage)?;
     swap.state(State::Done)?;
     drop_if_empty(&mut swap)
@@ -260,6 +263,7 @@ fn move_in(swap: &mut Swap<'_>, state: State) -> Result<()> {
     pointing::refuse_immovable(swap)?;
     swap.make_database(&set)?;
     swap::probe(&mut swap.session, &swap.schemas.live)?;
+    ids::keep_ahead(swap, &staged)?;
     let live = swap.save()?;
     cover::cover(swap)?;
     let moved = pointing::set_aside(swap, Side::Before, &live.tables, &set.tables).and_then(|()| {
@@ -310,6 +314,9 @@ pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> 
         constraints::put_back(&mut swap)?;
     }
     pointing::put_right(&mut swap, Side::Before)?;
+    if is_swapped {
+        ids::carry_back(&mut swap)?;
+    }
     swap.make(&live, Side::Before)?;
     swap.uncover()?;
     in_place::unmark(&mut swap)?;

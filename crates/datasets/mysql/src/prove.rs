@@ -34,9 +34,12 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
         }
         Road::InPlace => {
             let mut live = read::schema(&mut session, &server, target)?;
-            let set = if schemas.keeps_previous() { Record::at(schemas).read(&mut session, Document::Set)? } else { None };
+            let set: Option<Schema> = if schemas.keeps_previous() { Record::at(schemas).read(&mut session, Document::Set)? } else { None };
             // Told, and in the record: they are not there, and all else is.
             live.objects.add(unmade.iter().map(|one| &one.object));
+            // What was raised after the load goes on further ahead than the set says.
+            let of_set = set.iter().flat_map(|set| &set.sequences);
+            of_set.for_each(|kept| live.sequences.iter_mut().for_each(|sequence| sequence.count_as(kept)));
             (live, set)
         }
     };

@@ -64,6 +64,8 @@ pub(crate) enum Document {
     Pointing,
     /// There was no database.
     Absent,
+    /// Where the restored tables went on to give ids when they became live.
+    NextIds,
 }
 
 impl Document {
@@ -82,6 +84,7 @@ impl Document {
             Self::Constraints => "constraints",
             Self::Pointing => "pointing",
             Self::Absent => "absent",
+            Self::NextIds => "next-ids",
         }
     }
 }

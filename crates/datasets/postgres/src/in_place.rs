@@ -17,6 +17,7 @@ use crate::aside::{self, What};
 use crate::blockers;
 use crate::facts;
 use crate::failure::lost_to_another;
+use crate::ids::{Keeping, Of};
 use crate::mark::{self, Tag};
 use crate::properties::Properties;
 use crate::rights::Rights;
@@ -107,7 +108,10 @@ impl Loading<'_> {
         omissions.tell(self.context, self.data_set);
         self.tell_public(&mut session, &rights)?;
         if let Some(tag) = aside::find(&mut session, What::Before, run)? {
-            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, ..tag })?;
+            let keeping = Keeping { context: self.context, data_set: self.data_set };
+            let previous = keeping.standing(&mut session, Of::Before(run))?;
+            let next_ids = keeping.ahead(&mut session, &previous)?;
+            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, next_ids, ..tag })?;
         }
         session.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))
     }
@@ -160,12 +164,13 @@ impl Aside<'_> {
         let Some(fingerprint) = self.fingerprint else { return Err(no_way_back()) };
         let run = &self.context.run;
         let mut session = Session::open(self.address)?;
-        if aside::find(&mut session, What::Before, run)?.is_none() {
+        let Some(tag) = aside::find(&mut session, What::Before, run)? else {
             mark::remove(&mut session, self.context)?;
             let is_previous = aside::find(&mut session, What::Stage, run)?.is_some() || aside::fingerprint(&mut session)? == fingerprint;
             return Ok(if is_previous { Undone::PreviousIsLive } else { Undone::NothingThere });
-        }
+        };
         self.refuse_out_of_order(&mut session)?;
+        self.carry_ids_back(&mut session, &tag);
         let out = aside::out(self.context, self.data_set, What::Stage, None)?;
         let (extensions, back) = (aside::drop_extensions(run), aside::back(What::Before, run));
         let statements = format!("BEGIN; SET LOCAL lock_timeout = {}; {extensions} {out} {back} COMMIT", LOCK_WAIT.as_millis());
@@ -175,6 +180,14 @@ impl Aside<'_> {
         })?;
         mark::remove(&mut Session::open(self.address)?, self.context)?;
         Ok(Undone::PreviousIsLive)
+    }
+
+    /// What cannot be done of it is told, and stops no undo.
+    fn carry_ids_back(&self, session: &mut Session, tag: &Tag) {
+        let keeping = Keeping { context: self.context, data_set: self.data_set };
+        let restored = keeping.standing(session, Of::Live);
+        let carried = restored.and_then(|restored| keeping.carry_back(session, Of::Before(&self.context.run), &restored, &tag.next_ids));
+        carried.unwrap_or_else(|error| keeping.not_carried_back(&error));
     }
 
     /// What a later run moved aside is what this one had put there.
@@ -187,6 +200,15 @@ impl Aside<'_> {
             .hint(format!("Take that run back first, or settle it: `undo {}`.", later.tag.threescale_backup.run)))
     }
 
+    /// Refuses what is another's.
+    ///
+    /// # Errors
+    /// The server's; [`plan::Class::NeedsPerson`] when something is.
+    pub(crate) fn check_discard(&self, what: Discard) -> Result<()> {
+        let mut session = Session::open(self.address)?;
+        going(what).iter().try_for_each(|what| aside::find(&mut session, *what, &self.context.run).map(drop))
+    }
+
     /// Drops what is aside.
     ///
     /// # Errors
@@ -194,8 +216,7 @@ impl Aside<'_> {
     pub(crate) fn discard(&self, what: Discard) -> Result<()> {
         let run = &self.context.run;
         let mut session = Session::open(self.address)?;
-        let all = if what == Discard::Previous { vec![What::Stage, What::Before] } else { vec![What::Stage] };
-        for what in all {
+        for what in going(what).iter().copied() {
             if aside::find(&mut session, what, run)?.is_some() {
                 session.run(&format!("BEGIN; {} COMMIT", aside::drop(what, run)), "drop what is aside")?;
             }
@@ -210,6 +231,13 @@ impl Aside<'_> {
     /// The server's.
     pub(crate) fn kept_bytes(&self) -> Result<u64> {
         aside::bytes(&mut Session::open(self.address)?, &self.context.run)
+    }
+}
+
+const fn going(what: Discard) -> &'static [What] {
+    match what {
+        Discard::Staged => &[What::Stage],
+        Discard::Previous => &[What::Stage, What::Before],
     }
 }
 

@@ -23,6 +23,7 @@ use crate::in_place::Aside;
 use crate::mark::Tag;
 use crate::place::Databases;
 use crate::restore::Archive;
+use crate::sequences::Positions;
 use crate::server::Server;
 use crate::session::Session;
 use crate::stage::Loading;
@@ -201,12 +202,14 @@ impl DataSet for PostgresStore {
             Road::SideCopy => Tag::of_this_database(&mut session)?,
             Road::InPlace => aside::find(&mut session, What::Before, &context.run)?,
         };
+        let mut raised = Positions::new();
         if let Some(tag) = tag {
             tag.tolerance.apply(&kept.evidence.objects, &mut evidence.objects);
+            raised = tag.next_ids.into_iter().map(|(name, next)| (format!("sequence {name}"), next)).collect();
         }
         let positions = sequences::positions(&mut session, 0)?;
         evidence.collections = counting.finish()?;
-        sequences::compare(&kept.evidence, &positions, &mut evidence)?;
+        sequences::compare(&kept.evidence, &positions, &raised, &mut evidence)?;
         Ok(evidence)
     }
 
@@ -223,6 +226,14 @@ impl DataSet for PostgresStore {
             return self.aside(context, &databases).undo();
         }
         self.swap(context, place, |swap| swap.undo())
+    }
+
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        let databases = Databases::read(place)?;
+        if databases.road == Road::InPlace {
+            return self.aside(context, &databases).check_discard(what);
+        }
+        self.swap(context, place, |swap| swap.check_discard(what))
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {

@@ -5,7 +5,7 @@
 use plan::ports::{Context, Mark, MarkRole, Road};
 use plan::{Error, Result};
 
-use super::{Swap, constraints, drop_within, half_undone, move_in, pointing};
+use super::{Swap, constraints, drop_within, half_undone, ids, move_in, pointing};
 use crate::mark;
 use crate::objects;
 use crate::place::{Schemas, Side};
@@ -83,6 +83,7 @@ pub(crate) fn end(store: &MysqlStore, context: &Context, schemas: &Schemas) -> R
     let mut swap = Swap::open(store, context, schemas)?;
     let set = swap.set()?;
     pointing::put_right(&mut swap, Side::Stage)?;
+    ids::keep_ahead_of_kept(&mut swap)?;
     swap.make(&set, Side::Stage)?;
     swap.state(State::Done)?;
     unmark(&mut swap)
