@@ -28,10 +28,6 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
         Road::SideCopy => {
             let set: Schema = Record::at(schemas).need(&mut session, Document::Set)?;
             let mut staged = read::tables_only(&mut session, &server, target)?;
-            for key in staged.tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
-                // To a table that is not there: named with the schema in which it would be.
-                key.other_schema = key.other_schema.take().filter(|schema| *schema != schemas.live);
-            }
             // Made at the cut-over, from this record: what the record holds is what there will be.
             staged.objects = set.objects.clone();
             (staged, Some(set))
