@@ -1,6 +1,9 @@
 //! The cluster, or the namespace, is lost with all that was in it; only the repository is left: `docs/disaster.md`, command by command.
 
-use e2e::{Fingerprint, Installation, Made, Program, SEEDED, Settings, Steps, Stop, assert_equal};
+use e2e::{Fingerprint, Installation, Made, Program, SEEDED, Settings, Steps, Stop, assert_equal, text, wait_until};
+
+/// The domain that an installation is given whose own is `example.com`.
+const MOVED: &str = "moved.example.org";
 
 pub(crate) fn into_empty(case: &'static str, era: &str) {
     let settings = Settings::read();
@@ -25,25 +28,41 @@ pub(crate) fn into_empty(case: &'static str, era: &str) {
     let words = program.fails(&[2], &["restore", "latest", "--into-empty", "--yes"]);
     assert!(words.contains("the operator is at 0") && words.contains("scale deployment"), "{words}");
     place.kubectl.act(&["scale", "deployment", "threescale-operator-controller-manager-v2", "--replicas=1"]);
-    program.ok(&["restore", "latest", "--into-empty", "--dry-run"]);
+    let domain: &[&str] = if era == "2.16" { &["--domain", MOVED] } else { &[] };
+    program.ok(&[&["restore", "latest", "--into-empty", "--dry-run"], domain].concat());
 
     steps.step("restore latest --into-empty, killed when the data is staged; the same call again");
     let making = made.make_when_asked(&place);
-    let killed = program.kill_when(&["restore", "latest", "--into-empty", "--yes"], |journal| {
+    let call = [&["restore", "latest", "--into-empty", "--yes"], domain].concat();
+    let killed = program.kill_when(&call, |journal| {
         journal.records().into_iter().find(|record| record.starts_with("started") && record.contains("stop-writers"))
     });
     assert!(matches!(killed, Stop::Killed(_)), "{killed:?}: {}", program.last_words());
     assert_eq!(place.replicas().get("system-sidekiq"), Some(&0), "nobody writes before the data is there");
-    steps.quote(&program.ok(&["restore", "latest", "--into-empty", "--yes"]));
+    // 2.14 from another machine: it knows of the first call what the repository has, and waits for its lock to expire.
+    let second = if era == "2.14" { program.for_namespace(&place.namespace) } else { program };
+    let output = wait_until("the lock of the killed call to expire", 120, || {
+        let output = second.run(&call);
+        (output.status.code() != Some(11)).then_some(output)
+    });
+    assert!(output.status.success(), "{}: {}{}", output.status, text(&output.stdout), text(&output.stderr));
+    steps.quote(&text(&output.stdout));
+    let program = second;
 
     steps.step("compared from outside");
     place.wait_ready();
     let after = Fingerprint::of(&place);
     assert!(!after.0.keys().any(|key| key.contains(SEEDED)), "what System's hook seeded is not live");
-    assert_equal(&after.without_queues(), &before.without_queues(), "after the restore");
+    let with_domain = ["object/APIManager/", "object/ConfigMap/system-environment", "object/Secret/backend-listener"];
+    let same = |found: &Fingerprint| if domain.is_empty() { found.without_queues() } else { found.without_queues().without(&with_domain) };
+    assert_equal(&same(&after), &same(&before), "after the restore");
     assert_eq!(place.replicas(), replicas, "everything runs as it did, the operator too");
     place.wait_writing();
 
+    if !domain.is_empty() {
+        steps.step("another domain: the objects have it, and by the page's commands the rows");
+        check_domain(&place);
+    }
     if era != "2.15" {
         steps.step("settled: nothing of the program is left");
         program.ok(&["settle", "--yes"]);
@@ -63,8 +82,28 @@ pub(crate) fn into_empty(case: &'static str, era: &str) {
     drop(making);
     let left = place.kubectl.items(&["apimanagers"]);
     assert!(left.is_empty(), "{left:?}");
-    e2e::wait_until("the namespace to be empty", 240, || {
+    wait_until("the namespace to be empty", 240, || {
         let names: Vec<_> = place.replicas().into_keys().collect();
         (names == ["threescale-operator-controller-manager-v2"]).then_some(())
     });
+}
+
+fn check_domain(place: &Installation) {
+    let owner = place.kubectl.items(&["apimanagers"]).remove(0);
+    assert_eq!(owner["spec"]["wildcardDomain"], MOVED);
+    assert_eq!(place.kubectl.json(&["get", "configmap", "system-environment"])["data"]["THREESCALE_SUPERDOMAIN"], MOVED);
+    let route = ["get", "secret", "backend-listener", "-o", "go-template={{.data.route_endpoint | base64decode}}"];
+    assert_eq!(place.kubectl.text(&route), format!("https://backend-3scale.{MOVED}"));
+
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/disaster.md")).unwrap();
+    let sql = page.split("```sql").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    drop(place.mysql(&sql.replace("old.example.com", "example.com").replace("new.example.com", MOVED)));
+    let names = "SELECT domain AS name FROM accounts UNION ALL SELECT self_domain FROM accounts UNION ALL SELECT endpoint FROM proxies \
+                 UNION ALL SELECT sandbox_endpoint FROM proxies";
+    let count = |which: &str| place.mysql(&format!("SELECT COUNT(*) FROM ({names}) AS names WHERE name {which} LIKE '%.{MOVED}%'"));
+    assert_eq!((count("NOT").trim(), count("").trim()), ("0", "10"));
+    let (command, tasks) = ("bundle exec rake zync:resync:domains", place.tasks().len());
+    assert!(page.contains(&format!("exec deployment/system-sidekiq -- bash -c '{command}'")), "the page says so");
+    place.kubectl.act(&["exec", "deployment/system-sidekiq", "--", "bash", "-c", command]);
+    assert_eq!(place.tasks().len(), tasks + 1);
 }

@@ -1,5 +1,6 @@
 //! Each era backed up under write load, destroyed by hand, restored, compared from outside; undone, restored again, settled.
 
+use crate::clock;
 use e2e::{ALL_STORES, Fingerprint, Installation, Program, Settings, Steps, assert_equal, assert_sees_destruction};
 
 pub(crate) fn stands_still() {
@@ -47,6 +48,7 @@ pub(crate) fn whole_life(case: &'static str, era: &str, with_undo: bool) {
     check_restored(&place, &before, &replicas, &tasks_before, rows);
 
     if !with_undo {
+        clock::held_and_let_go(&mut steps, &place, &program);
         steps.step("settled: nothing of the program is left");
         program.ok(&["settle", "--yes"]);
         assert_eq!(place.leftovers(), Vec::<String>::new(), "after settle");

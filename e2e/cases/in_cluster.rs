@@ -1,9 +1,9 @@
 //! The program as a Job in the cluster, with the manifests of `deploy/`: killed in the middle of a restore, gone on with by the next Job.
 
-use std::process::Command;
-
 use e2e::{ALL_STORES, Fingerprint, Installation, Program, Settings, Steps, assert_equal, assert_sees_destruction, text, wait_until};
 use serde_json::Value;
+
+use crate::installed::Installed;
 
 pub(crate) fn killed_and_resumed() {
     let settings = Settings::read();
@@ -14,7 +14,7 @@ pub(crate) fn killed_and_resumed() {
     };
     steps.step("the manifests of deploy/, with the users and the volume of this cluster");
     let place = Installation::of_era(&settings, "2.15");
-    let installed = Installed::apply(&place, &image, &node);
+    let installed = Installed::with_volume(&place, &image, &node);
     let program = Program::new(&settings, &place.namespace);
 
     steps.step("init and backup, in the cluster");
@@ -67,57 +67,4 @@ fn started(place: &Installation, action: &str) -> Option<String> {
     let steps = lines.first()?["plan"]["steps"].as_array()?.clone();
     let ids: Vec<&Value> = steps.iter().filter(|step| step["action"]["do"] == action).map(|step| &step["id"]).collect();
     lines.iter().find(|line| line["record"] == "started" && ids.contains(&&line["step"])).map(ToString::to_string)
-}
-
-struct Installed {
-    manifest: String,
-    volume: String,
-}
-
-impl Installed {
-    /// Applies the manifests, as `kubectl apply -k` with an overlay does.
-    fn apply(place: &Installation, image: &str, node: &str) -> Self {
-        let volume = format!("{}-repository", place.namespace);
-        let folder = format!("/var/tmp/threescale-backup-e2e/{volume}");
-        let made =
-            Command::new("sh").args(["-c", &format!("{node} sh -c 'rm -rf {folder} && install -d -m 0777 {folder}'")]).status().unwrap();
-        assert!(made.success(), "{made}");
-        let mut manifest = String::new();
-        for file in ["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"] {
-            let path = format!("{}/../deploy/manifests/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
-            manifest.push_str("---\n");
-            manifest.push_str(&std::fs::read_to_string(path).unwrap());
-        }
-        // OpenShift gives a pod the user and the group that the installation's files have.
-        let confined: String =
-            ["runAsNonRoot: true", "runAsUser: 1000700000", "runAsGroup: 0", "fsGroup: 1000700000"].join("\n            ");
-        let manifest = manifest
-            .replace("namespace: threescale}", &format!("namespace: {}}}", place.namespace))
-            .replace("image: \"threescale-backup:latest\"", &format!("image: {image}"))
-            .replace("runAsNonRoot: true", &confined);
-        let has_v1 = place.kubectl.run(&["get", "cronjobs.v1.batch"], b"").status.success();
-        let manifest = if has_v1 { manifest } else { manifest.replace("apiVersion: batch/v1\n", "apiVersion: batch/v1beta1\n") };
-        let persistent = format!(
-            "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {volume}}}\nspec:\n  accessModes: [ReadWriteOnce]\n  capacity: {{storage: 20Gi}}\n  \
-             hostPath: {{path: {folder}}}\n  claimRef: {{namespace: {}, name: threescale-backup-repository}}\n",
-            place.namespace
-        );
-        let installed = Self { manifest, volume };
-        installed.delete(place);
-        drop(place.kubectl.ok(&["apply", "-f", "-"], persistent.as_bytes()));
-        place.kubectl.act(&["create", "secret", "generic", "threescale-backup", "--from-literal=password=a password"]);
-        drop(place.kubectl.ok(&["apply", "-f", "-"], installed.manifest.as_bytes()));
-        installed
-    }
-
-    fn delete(&self, place: &Installation) {
-        // What uses the volume first, or its claim would not go.
-        let kinds = "cronjobs,jobs,pods,configmaps,leases,secrets";
-        place.kubectl.act(&["delete", kinds, "-l", "app.kubernetes.io/name=threescale-backup", "--ignore-not-found"]);
-        let all = ["delete", "--ignore-not-found", "--wait=true", "-f", "-"];
-        drop(place.kubectl.run(&all, self.manifest.as_bytes()));
-        place.kubectl.act(&["delete", "secret", "threescale-backup", "--ignore-not-found"]);
-        place.kubectl.act(&["delete", "lease", "threescale-backup", "--ignore-not-found"]);
-        place.kubectl.act(&["delete", "persistentvolume", &self.volume, "--ignore-not-found"]);
-    }
 }

@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod api_server;
+mod bucket;
+mod clock;
 mod disaster;
 mod edges;
 mod eras;
+mod https;
 mod in_cluster;
+mod installed;
 mod killed;
 mod operator;
 mod pods;
@@ -53,4 +57,7 @@ cases! {
     case_18_sentinel_comes_back_whole => variants::whole_life("case 18: 2.16 with Sentinels", "sentinel");
     case_18_postgres_comes_back_whole => variants::whole_life("case 18: 2.16 on PostgreSQL", "postgres");
     case_18_acl_comes_back_whole => variants::whole_life("case 18: 2.16 with restricted Redis users", "acl");
+    case_18_s3_comes_back_whole => variants::whole_life("case 18: 2.16 with files in a bucket", "s3");
+    case_19_files_go_from_a_volume_into_a_bucket_and_back => bucket::there_and_back();
+    case_20_a_bucket_behind_https_is_a_repository_in_the_cluster => https::from_the_image();
 }

@@ -44,6 +44,15 @@ impl Installation {
         ));
     }
 
+    /// An object overwritten, one removed, one that does not belong there.
+    pub fn destroy_bucket(&self) {
+        drop(self.bucket(
+            "s3.put_object(Key=keys[0], Body=b'ruined', ContentType='text/plain', **bucket)
+s3.delete_object(Key=keys[-1], **bucket)
+s3.put_object(Key='alien.txt', Body=b'alien', **bucket)",
+        ));
+    }
+
     /// Objects that nothing mounts, so that what is still there goes on.
     pub fn destroy_objects(&self) {
         self.kubectl.act(&["delete", "secret", "system-smtp", "system-events-hook"]);
@@ -60,7 +69,11 @@ impl Installation {
         self.destroy_zync_database();
         self.destroy_backend_redis();
         self.destroy_system_redis();
-        self.destroy_files();
+        if self.has_bucket() {
+            self.destroy_bucket();
+        } else {
+            self.destroy_files();
+        }
         vec!["system-database/", "zync-database/", "backend-redis/", "system-redis/", "system-storage/"]
     }
 

@@ -60,7 +60,11 @@ impl Fingerprint {
         postgres("zync-database", ("zync-database", "zync", "zync_production"), |sql| installation.psql(sql), installation, &mut all);
         redis(installation, "backend-redis", &[0, 1], &mut all);
         redis(installation, "system-redis", &[1], &mut all);
-        files(installation, &mut all);
+        if installation.has_bucket() {
+            bucket(installation, &mut all);
+        } else {
+            files(installation, &mut all);
+        }
         Self(all)
     }
 
@@ -83,6 +87,13 @@ impl Fingerprint {
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.0.keys().filter(|name| is_queue(name)).cloned().collect()
+    }
+
+    /// Without what begins with one of these.
+    #[must_use]
+    pub fn without(&self, beginnings: &[&str]) -> Self {
+        let is_kept = |name: &str| !beginnings.iter().any(|beginning| name.starts_with(beginning));
+        Self(self.0.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 
     /// Only what begins with one of these.
@@ -206,6 +217,21 @@ fn files(installation: &Installation, all: &mut BTreeMap<String, String>) {
                 line.split_once("  ").and_then(|(digest, path)| all.insert(format!("system-storage/{path} content"), digest.to_owned()))
             }
         };
+    }
+}
+
+/// Contents are told as those of [`files`] are.
+fn bucket(installation: &Installation, all: &mut BTreeMap<String, String>) {
+    let script = "
+for key in keys:
+    if key != '.rake-log' and not key.startswith('.threescale-backup/'):
+        one = s3.get_object(Key=key, **bucket)
+        print(key, one['ContentType'], one['Metadata'], hashlib.sha256(one['Body'].read()).hexdigest(), sep='|')";
+    for line in installation.bucket(script).lines() {
+        let (rest, digest) = line.rsplit_once('|').unwrap();
+        let (key, kind) = rest.split_once('|').unwrap();
+        all.insert(format!("system-storage/./{key}"), kind.to_owned());
+        all.insert(format!("system-storage/./{key} content"), digest.to_owned());
     }
 }
 

@@ -99,7 +99,10 @@ impl Installation {
         };
         let variant = if self.variant.is_empty() { String::new() } else { format!(" --variant {}", self.variant) };
         let command = format!("{deploy} --era {} --namespace {}{variant}", self.era, self.namespace);
-        let output = Command::new("sh").args(["-c", &command]).env("KUBECONFIG", &settings.kubeconfig).output().unwrap();
+        let call = || Command::new("sh").args(["-c", &command]).env("KUBECONFIG", &settings.kubeconfig).output().unwrap();
+        // It begins anew each time. Its own patience may be too short on a busy machine: the second time the images are there.
+        let first = call();
+        let output = if first.status.success() { first } else { call() };
         assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
@@ -192,6 +195,23 @@ impl Installation {
     pub fn files(&self, script: &str) -> String {
         let script = format!("cd {STORAGE} && {script}");
         String::from_utf8_lossy(&self.exec("system-app", Some("system-provider"), &["bash", "-c", &script], b"")).into_owned()
+    }
+
+    /// Whether the system files are in a bucket.
+    pub(crate) fn has_bucket(&self) -> bool {
+        self.variant == "s3"
+    }
+
+    /// A script of Python in the pod of the S3 server: `s3` is a client there, `bucket` its arguments, `keys` those of all objects.
+    #[must_use]
+    pub fn bucket(&self, script: &str) -> String {
+        const CLIENT: &str = "import sys, os, hashlib; sys.path.insert(0, '/opt/s3'); import boto3
+from botocore.config import Config
+s3 = boto3.client('s3', endpoint_url='http://127.0.0.1:9000', config=Config(s3={'addressing_style': 'path'}))
+bucket = {'Bucket': os.environ['S3_BUCKET']}
+keys = [one['Key'] for page in s3.get_paginator('list_objects_v2').paginate(**bucket) for one in page.get('Contents', [])]
+";
+        String::from_utf8_lossy(&self.exec("s3", None, &["python3", "-c", &format!("{CLIENT}{script}")], b"")).into_owned()
     }
 
     /// The tasks that were run, in order: `TASK ARGUMENTS`.

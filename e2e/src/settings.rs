@@ -19,6 +19,8 @@ pub struct Settings {
     pub node: Option<String>,
     /// `E2E_IMAGE`: the program as an image that the cluster has, for the case that runs it there.
     pub image: Option<String>,
+    /// `E2E_S3_IMAGE`: the test cluster's S3 server as an image that the cluster has, for the case with a repository behind https.
+    pub s3_image: Option<String>,
 }
 
 impl Settings {
@@ -44,6 +46,7 @@ impl Settings {
             deploy: text("E2E_DEPLOY"),
             node: text("E2E_NODE"),
             image: text("E2E_IMAGE"),
+            s3_image: text("E2E_S3_IMAGE"),
         }
     }
 }

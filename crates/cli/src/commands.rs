@@ -18,6 +18,7 @@ mod repair;
 mod restore;
 mod runs;
 mod sets;
+mod verify;
 
 pub(crate) use abandon::abandon;
 pub(crate) use backup::{backup, take};
@@ -37,3 +38,4 @@ pub(crate) use repair::repair;
 pub(crate) use restore::{carry_out, plan, restore};
 pub(crate) use runs::{resume, runs, settle, undo};
 pub(crate) use sets::{init, list, show};
+pub(crate) use verify::verify;

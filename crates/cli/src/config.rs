@@ -220,6 +220,13 @@ impl Config {
         Ok(StorageSection { path: self.place(name, "path", section.path)?, ..section })
     }
 
+    /// `[system-storage.s3] ca-file`, which also goes with a bucket that the installation itself names.
+    pub(crate) fn bucket_ca_file(&self) -> Result<Option<PathBuf>> {
+        let Some(given) = self.values.get("system-storage.s3", "ca-file") else { return Ok(None) };
+        let text = given.value.as_str().unwrap_or_default();
+        paths::absolute(&format!("{}: [system-storage.s3] ca-file", given.origin), text, &given.origin.base()).map(Some)
+    }
+
     pub(crate) fn redis(&self, name: DataSetName) -> Result<RedisSection> {
         self.read(name.as_str())
     }

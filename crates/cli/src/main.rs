@@ -1,5 +1,6 @@
 //! ASKS: the binary `threescale-backup`. The only place where the parts are joined.
 
+mod agreement;
 mod app;
 mod args;
 mod away;
@@ -76,6 +77,7 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Export(args) => commands::export(app, args),
         Command::Hold(command) => commands::hold(app, command),
         Command::Inspect(args) => commands::inspect(app, args),
+        Command::Verify(args) => commands::verify(app, args),
         Command::Forget(args) => commands::forget(app, args),
         Command::Protect(args) => commands::protect(app, args),
         Command::Unprotect(args) => commands::unprotect(app, args),

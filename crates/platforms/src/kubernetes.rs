@@ -38,3 +38,4 @@ pub use job::{RESULT_MARK, Said, SubmittedJob, Wanted};
 pub use log::LogOptions;
 pub use rules::{Purpose, needed};
 pub use target::{FoundPod, Target};
+pub use token::AccountToken;

@@ -30,7 +30,7 @@ mod storage;
 
 pub use check::{CheckReport, ReadData, SetReport};
 pub use forget::{ForgetOptions, ForgetReport, JudgedSet, Whose};
-pub use location::{Credentials, Location, S3};
+pub use location::{Location, S3};
 pub use prune::{PruneReport, Space};
 pub use repair::RepairReport;
 pub use repository::{BACKUP_HOURS_MAX, RusticRepository};

@@ -1,11 +1,10 @@
 //! Where a repository is. Never shows a key.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use bucket::Service;
 use plan::ports::StopFlag;
 use plan::{Error, Result};
-use secrecy::SecretString;
 
 /// Where a repository is.
 #[derive(Debug, Clone)]
@@ -23,36 +22,12 @@ pub struct S3 {
     pub bucket: String,
     /// Prefix without slashes at its ends; may be empty.
     pub prefix: String,
-    /// URL of the service; `None` for Amazon's own.
-    pub endpoint: Option<String>,
-    /// Region; `us-east-1` where the service does not care.
-    pub region: String,
-    /// Who asks.
-    pub credentials: Credentials,
-    /// `https://host/bucket/key` rather than `https://bucket.host/key`. Most services that are not Amazon's want it.
-    pub path_style: bool,
+    /// The service, and by whose right it is used.
+    pub service: Service,
     /// How long a request that fails is tried again, with growing pauses. 90 is a good value.
     pub retry_seconds: u64,
-    /// PEM file with the CAs of the service; those of this machine when absent.
-    pub ca_file: Option<PathBuf>,
     /// Raised by a signal: a request that is under way then has a few seconds.
     pub stop: StopFlag,
-}
-
-/// By what the service knows who asks.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// A key that was made for it.
-    Keys {
-        /// The key's id.
-        id: SecretString,
-        /// The key.
-        secret: SecretString,
-    },
-    /// What the cluster gives the pod, by the variables that Amazon's own clients read: `AWS_ROLE_ARN` and `AWS_WEB_IDENTITY_TOKEN_FILE` (IRSA, OpenShift with STS), or
-    /// `AWS_CONTAINER_CREDENTIALS_FULL_URI` and `AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE` (EKS Pod Identity). Exchanged for keys that end by themselves. Here
-    /// are those variables of the environment that begin with `AWS_`.
-    WorkloadIdentity(BTreeMap<String, String>),
 }
 
 impl Location {
@@ -115,18 +90,24 @@ impl std::fmt::Display for Location {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+    use bucket::{Credentials, Origin};
+
     use super::*;
 
     fn s3() -> S3 {
         S3 {
             bucket: String::new(),
             prefix: String::new(),
-            endpoint: None,
-            region: "us-east-1".into(),
-            credentials: Credentials::Keys { id: "AKIAVISIBLE".into(), secret: "hunter2-secret".into() },
-            path_style: true,
+            service: Service {
+                endpoint: None,
+                region: "us-east-1".into(),
+                credentials: Credentials::Keys { id: "AKIAVISIBLE".into(), secret: "hunter2-secret".into() },
+                path_style: true,
+                dial: None,
+                ca_file: None,
+                origin: Origin::Section("[repository.s3]".to_owned()),
+            },
             retry_seconds: 90,
-            ca_file: None,
             stop: StopFlag::default(),
         }
     }

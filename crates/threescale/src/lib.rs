@@ -11,3 +11,4 @@ mod pattern;
 pub mod queues;
 mod rows;
 pub mod tables;
+pub mod verify;

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use plan::ids::DataSetName;
 use plan::{ObjectsPolicy, Policies, Queues};
+use threescale::verify::Rank;
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -42,6 +43,9 @@ pub(crate) struct Backup {
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
     #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
     pub warnings_are_fine: bool,
+    /// Do not compare what the set holds of System, of Backend and of the files: saves reading them back
+    #[arg(long, env = "THREESCALE_BACKUP_NO_VERIFY")]
+    pub no_verify: bool,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +184,41 @@ pub(crate) struct Inspect {
     /// Name so many keys that nobody knows, and so many services
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub of: OfSet,
+    /// End with exit code 1 when there is a difference of this rank, or a worse one
+    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_FAIL_ON")]
+    pub fail_on: FailOn,
+    /// Name so many differences of each kind
+    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOn {
+    /// Backend lets in what System does not know
+    Security,
+    /// Customers' data that one side lacks, or will
+    Loss,
+    /// Configuration that differs
+    Drift,
+    /// What normal life leaves behind
+    Note,
+}
+
+impl FailOn {
+    pub(crate) const fn rank(self) -> Rank {
+        match self {
+            Self::Security => Rank::Security,
+            Self::Loss => Rank::Loss,
+            Self::Drift => Rank::Drift,
+            Self::Note => Rank::Note,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -2,6 +2,7 @@
 //!
 //! A section of the configuration with an address goes before what is found: then that one is reached directly.
 
+mod asked_tokens;
 mod bucket;
 mod endpoints;
 mod files;
@@ -152,7 +153,7 @@ impl Kubernetes {
                 FilesAt::Volume { .. } => files::volume(&self.cluster, &self.found),
                 FilesAt::Bucket(at) => {
                     let mut ways = self.ways.lock().unwrap_or_else(PoisonError::into_inner);
-                    bucket::store(&self.cluster, &mut ways, at, policies)
+                    bucket::store(&self.cluster, &mut ways, at, self.config.bucket_ca_file()?, policies)
                 }
             },
         }

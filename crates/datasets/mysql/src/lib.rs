@@ -52,6 +52,7 @@ mod place;
 mod privileges;
 mod prove;
 mod quote;
+mod reading;
 mod record;
 mod reserve;
 mod rights;
@@ -64,6 +65,7 @@ mod stage;
 mod store;
 
 pub use address::Address;
+pub use reading::read_rows;
 pub use store::{LogBin, MysqlStore, Options};
 
 #[cfg(test)]

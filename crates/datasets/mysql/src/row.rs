@@ -58,6 +58,13 @@ pub(crate) fn cells(line: &[u8]) -> Result<Vec<Option<Vec<u8>>>> {
     line.split(|&byte| byte == b'\t').map(|cell| if cell == b"\\N" { Ok(None) } else { unescape(cell).map(Some) }).collect()
 }
 
+/// As [`cells`], of the wanted places only; `None` also for a place that there is not.
+pub(crate) fn some_cells(line: &[u8], places: &[Option<usize>]) -> Result<Vec<Option<Vec<u8>>>> {
+    let cells: Vec<&[u8]> = line.split(|&byte| byte == b'\t').collect();
+    let cell = |place: &Option<usize>| place.and_then(|at| cells.get(at).copied()).filter(|cell| *cell != b"\\N").map(unescape).transpose();
+    places.iter().map(cell).collect()
+}
+
 fn unescape(cell: &[u8]) -> Result<Vec<u8>> {
     let mut out = Vec::with_capacity(cell.len());
     let mut bytes = cell.iter();

@@ -51,6 +51,7 @@ pub(crate) mod code {
     pub(crate) const TABLE_ACCESS_DENIED: u16 = 1142;
     pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
     pub(crate) const SPECIFIC_ACCESS_DENIED: u16 = 1227;
+    pub(crate) const DEADLOCK: u16 = 1213;
     /// Ended by a `KILL QUERY`.
     pub(crate) const INTERRUPTED: u16 = 1317;
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
@@ -350,6 +351,15 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
 }
 
 /// An error of a statement: what the server says of it, or a connection that was lost, which may be had again later.
+/// Whether the server ended a statement for another session's: it waited too long for a row, or closed a circle of such waits. The transaction may be tried again.
+pub(crate) fn lost_to_another(error: &Error) -> bool {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |error| error.source()).any(|cause| {
+        let refused = cause.downcast_ref::<mysql::Error>();
+        matches!(refused, Some(mysql::Error::MySqlError(refusal)) if matches!(refusal.code, code::DEADLOCK | code::LOCK_WAIT_TIMEOUT))
+    })
+}
+
 pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
     let what = format!("failed to {what}");
     let class = match &error {

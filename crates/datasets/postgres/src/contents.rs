@@ -3,6 +3,8 @@
 //! Format: `ReadHead` and `ReadToc` of `pg_backup_archiver.c`, versions 1.14 (PostgreSQL 13 to 15), 1.15 (16) and 1.16 (17, 18). What is not changed goes on byte for byte, and so does an
 //! archive of a version that is not known. Memory: one entry at a time, and what comes with it.
 
+pub(crate) mod blocks;
+
 use std::borrow::Cow;
 
 use plan::{Error, Result};
@@ -35,7 +37,8 @@ pub(crate) struct Entry {
     pub(crate) definition: Text,
     /// The statement that drops it.
     pub(crate) drop: Text,
-    copy: Text,
+    /// The statement before its rows: `COPY … FROM stdin`.
+    pub(crate) copy: Text,
     /// The schema that it is in.
     pub(crate) namespace: Text,
     /// The tablespace, when it is not the database's own.
@@ -95,7 +98,7 @@ enum At {
 
 /// Sizes of numbers, and what the version has.
 #[derive(Debug, Clone, Copy)]
-struct Layout {
+pub(crate) struct Layout {
     integer_bytes: usize,
     offset_bytes: usize,
     has_relation_kind: bool,
@@ -108,18 +111,30 @@ pub(crate) struct Contents {
     /// What came and is not read yet.
     waiting: Vec<u8>,
     is_known: bool,
+    /// Of what went on last: so many bytes at its end are data.
+    data_bytes: usize,
 }
 
 impl Contents {
     /// Before the first byte.
     pub(crate) const fn new() -> Self {
         let layout = Layout { integer_bytes: 4, offset_bytes: 8, has_relation_kind: false };
-        Self { at: At::Head, layout, waiting: Vec::new(), is_known: true }
+        Self { at: At::Head, layout, waiting: Vec::new(), is_known: true, data_bytes: 0 }
     }
 
     /// Whether the archive's version is one whose entries can be read.
     pub(crate) const fn is_known(&self) -> bool {
         self.is_known
+    }
+
+    /// Sizes of the archive's numbers.
+    pub(crate) const fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// How many bytes at the end of what went on last are data, and no entries.
+    pub(crate) const fn data_bytes(&self) -> usize {
+        self.data_bytes
     }
 
     /// Whether all entries came.
@@ -147,6 +162,7 @@ impl Contents {
                 }),
                 At::Entries(0) | At::Data => {
                     self.at = At::Data;
+                    self.data_bytes = cursor.bytes.len();
                     out.extend_from_slice(cursor.bytes);
                     self.waiting = Vec::new();
                     return Ok(Cow::Owned(out));

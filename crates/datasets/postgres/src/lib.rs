@@ -38,6 +38,7 @@ mod pooler;
 mod privileges;
 mod properties;
 mod public;
+mod reading;
 mod restore;
 mod rights;
 mod rules;
@@ -57,6 +58,7 @@ mod view;
 pub use address::{Address, Host};
 pub use beside::RemotePrograms;
 pub use place::is_stream;
+pub use reading::read_rows;
 pub use store::{Options, PostgresStore};
 
 #[cfg(test)]

@@ -71,7 +71,13 @@ impl PostgresStore {
     }
 
     fn aside<'a>(&'a self, context: &'a Context, databases: &'a Databases) -> Aside<'a> {
-        Aside { context, data_set: self.name, address: &self.address, fingerprint: databases.fingerprint.as_deref() }
+        Aside {
+            context,
+            data_set: self.name,
+            address: &self.address,
+            fingerprint: databases.fingerprint.as_deref(),
+            wait: self.cut_over_wait,
+        }
     }
 
     /// Who makes and swaps the side database: our own role where it may, else the superuser of the server's pod.
@@ -156,7 +162,16 @@ impl DataSet for PostgresStore {
         let clients = fits::clients(&server, &kept.evidence, self.programs.finder(context))?;
         let archive = Archive::new(snapshot, kept);
         let own = side.loan.is_some().then_some(&self.address);
-        let loading = Loading { context, data_set: self.name, address: &side.address, own, clients: &clients, archive, kept };
+        let loading = Loading {
+            context,
+            data_set: self.name,
+            address: &side.address,
+            own,
+            clients: &clients,
+            archive,
+            kept,
+            wait: self.cut_over_wait,
+        };
         match databases.road {
             Road::SideCopy => loading.beside(&databases),
             Road::InPlace => loading.in_place(),
@@ -211,6 +226,14 @@ impl DataSet for PostgresStore {
             return self.aside(context, &databases).undo();
         }
         self.swap(context, place, |swap| swap.undo())
+    }
+
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        let databases = Databases::read(place)?;
+        if databases.road == Road::InPlace {
+            return self.aside(context, &databases).check_discard(what);
+        }
+        self.swap(context, place, |swap| swap.check_discard(what))
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {

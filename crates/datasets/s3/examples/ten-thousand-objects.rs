@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bucket::{Credentials, Origin, Service};
 use plan::ids::{DataSetName, SetId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet as _, Keep, Repository as _, Road, Snapshot};
 use repository::{Location, RusticRepository};
-use s3_data_set::{Bucket, Credentials, Options, S3Store};
+use s3_data_set::{Bucket, Options, S3Store};
 
 const NAME: DataSetName = DataSetName::SystemStorage;
 
@@ -24,15 +25,20 @@ fn main() {
             &[("content-type", "image/png")],
         );
     }
+    s3.pass(10);
     let (id, secret) = s3.keys();
     let bucket = Bucket {
         name: s3.bucket().to_owned(),
-        endpoint: Some(s3.endpoint()),
+        service: Service {
+            endpoint: Some(s3.endpoint()),
+            region: "us-east-1".to_owned(),
+            path_style: true,
+            dial: None,
+            ca_file: None,
+            credentials: Credentials::Keys { id: id.into(), secret: secret.into() },
+            origin: Origin::Section("[system-storage.s3]".to_owned()),
+        },
         known_as: None,
-        region: "us-east-1".to_owned(),
-        path_style: true,
-        ca_file: None,
-        credentials: Credentials::Keys { id: id.into(), secret: secret.into() },
         retry: Duration::from_secs(10),
     };
     let folder = tempfile::tempdir().unwrap();

@@ -13,13 +13,15 @@ pub(crate) mod settings;
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bucket::Keys;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http::request::Builder;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use object_store::aws::{AwsAuthorizer, AwsCredentialProvider};
+use object_store::aws::AwsAuthorizer;
 use object_store::client::{HttpClient, HttpRequest, HttpRequestBody, HttpResponse, HttpResponseBody};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use plan::ports::StopFlag;
@@ -45,7 +47,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(300);
 /// See the module.
 pub(crate) struct Client {
     http: HttpClient,
-    credentials: AwsCredentialProvider,
+    keys: Arc<Keys>,
     base: String,
     pub(crate) bucket: Bucket,
     runtime: Runtime,
@@ -96,10 +98,10 @@ pub(crate) fn encoded(key: &str) -> String {
 
 impl Client {
     pub(crate) fn new(bucket: &Bucket) -> Result<Self> {
-        let (http, credentials) = bucket.connect()?;
+        let (http, keys) = bucket.connect()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("bucket").enable_all().build();
         let runtime = runtime.map_err(|error| Error::failed("failed to start the threads of the S3 client").because(error))?;
-        Ok(Self { http, credentials, base: bucket.base()?, bucket: bucket.clone(), runtime })
+        Ok(Self { http, keys, base: bucket.service.base(&bucket.name)?, bucket: bucket.clone(), runtime })
     }
 
     /// For people.
@@ -122,27 +124,34 @@ impl Client {
     }
 
     fn patiently<T, F: Future<Output = Result<T, Fault>>>(&self, stop: &StopFlag, mut request: impl FnMut() -> F) -> Result<T, Fault> {
-        let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let (begun, mut pause, mut is_renewed) = (Instant::now(), FIRST_PAUSE, false);
         self.runtime.block_on(async {
             loop {
+                let generation = self.keys.generation();
                 let fault = match unless_stopped(stop, request()).await? {
                     Ok(answer) => return Ok(answer),
                     Err(fault) => fault,
                 };
-                if !fault.may_pass() || begun.elapsed() + pause > self.bucket.retry {
+                if !is_renewed && fault.is_of_expired_keys() && self.keys.renew(generation) {
+                    is_renewed = true;
+                    continue;
+                }
+                let wait = fault.pause(pause);
+                if !fault.may_pass() || begun.elapsed() + wait > self.bucket.retry {
                     return Err(fault);
                 }
-                unless_stopped(stop, tokio::time::sleep(pause)).await?;
+                unless_stopped(stop, tokio::time::sleep(wait)).await?;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         })
     }
 
     async fn send(&self, ask: &Ask<'_>) -> Result<HttpResponse, Fault> {
-        let credential = self.credentials.get_credential().await.map_err(|error| Fault::of_credentials(&self.bucket, error))?;
+        let credential = self.keys.get().await.map_err(|error| Fault::lasting(error.during(format!("failed to use {}", self.shown()))))?;
         let mut request = self.request(ask)?;
-        let authorizer = AwsAuthorizer::new(&credential, "s3", &self.bucket.region);
-        authorizer.try_authorize(&mut request, None).map_err(|error| Fault::of_credentials(&self.bucket, error))?;
+        let authorizer = AwsAuthorizer::new(&credential, "s3", &self.bucket.service.region);
+        let unsigned = |error| Fault::lasting(Error::failed(format!("failed to sign a request to {}", self.shown())).because(error));
+        authorizer.try_authorize(&mut request, None).map_err(unsigned)?;
         let answered = tokio::time::timeout(ANSWER_MAX, self.http.execute(request)).await;
         let response = match answered {
             Ok(answered) => answered.map_err(|error| Fault::of_transport(&self.bucket, ask, &error))?,
@@ -151,9 +160,9 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        let (status, body) = (response.status(), response.into_body());
+        let (parts, body) = response.into_parts();
         let body = self.collected(ask, body).await.unwrap_or_default();
-        Err(Fault::of_answer(&self.bucket, ask, status, &body))
+        Err(Fault::of_answer(&self.bucket, ask, parts.status, &body).with_pause(&parts.headers))
     }
 
     async fn collected(&self, ask: &Ask<'_>, body: HttpResponseBody) -> Result<Bytes, Fault> {

@@ -21,6 +21,6 @@ mod stage;
 mod store;
 mod swap;
 
-pub use address::{Bucket, Credentials};
+pub use address::Bucket;
 pub use client::put::Limits;
 pub use store::{Options, S3Store};

@@ -51,7 +51,7 @@ pub(crate) fn look(client: &Arc<Client>, context: &Context) -> Result<Findings> 
         );
     }
     let mut facts = vec![
-        ("region".to_owned(), client.bucket.region.clone()),
+        ("region".to_owned(), client.bucket.service.region.clone()),
         ("versioning".to_owned(), settings.versioning.unwrap_or_else(|| "unknown".to_owned())),
     ];
     if !extent.whole {

@@ -3,7 +3,6 @@
 //! Every listing is whole or an error. Requests are tried again as long as that may help (`request.rs`), and not when it cannot.
 //! `config` is created only when there is none.
 
-mod credentials;
 mod request;
 
 use std::future::Future;
@@ -13,9 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
 use object_store::path::Path;
-use object_store::{Certificate, ClientOptions, ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
+use plan::error::During as _;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 use tokio::runtime::Runtime;
 
@@ -37,49 +37,30 @@ impl Bucket {
     /// # Errors
     /// When the client cannot be made from these settings.
     pub fn new(s3: &S3) -> plan::Result<Self> {
-        // The client needs a provider of the process for TLS; another part of the program may have chosen the same one already.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let mut client = ClientOptions::new()
-            .with_timeout(Duration::from_secs(120))
-            .with_read_timeout(Duration::from_secs(60))
-            .with_connect_timeout(Duration::from_secs(10))
-            .with_allow_http(true);
-        if !speaks_tls(s3) {
-            // An image need not have any.
-            client = client.with_no_system_certificates(true);
-        }
-        for certificate in authorities(s3)? {
-            client = client.with_no_system_certificates(true).with_root_certificate(certificate);
-        }
+        let service = &s3.service;
+        let keys = service.keys()?;
+        let keys_of_client: AwsCredentialProvider = Arc::clone(&keys) as _;
         // Here, where what cannot get better is known.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
-        let builder = AmazonS3Builder::new()
+        let store = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
-            .with_region(&s3.region)
-            .with_virtual_hosted_style_request(!s3.path_style)
-            .with_client_options(client)
-            .with_retry(retry);
-        let mut builder = credentials::add(builder, &s3.credentials)?;
-        if let Some(endpoint) = &s3.endpoint {
-            builder = builder.with_endpoint(endpoint.trim_end_matches('/'));
-        }
-        let refused = |error: Box<dyn std::error::Error + Send + Sync>| {
-            let error = plan::Error::refused("settings of the S3 repository do not work").because(error);
-            if speaks_tls(s3) && s3.ca_file.is_none() {
-                error.hint("Where this machine has no certificates of CAs, install them (Debian: ca-certificates), or name a file with them as ca-file in [repository.s3].")
-            } else {
-                error
-            }
-        };
-        let store = builder.build().map_err(|error| refused(error.into()))?;
+            .with_region(&service.region)
+            // It has the bucket in it, wherever it stands.
+            .with_endpoint(service.base(&s3.bucket)?)
+            .with_virtual_hosted_style_request(true)
+            .with_client_options(service.options()?.with_timeout(Duration::from_secs(120)))
+            .with_retry(retry)
+            .with_credentials(keys_of_client)
+            .build()
+            .map_err(|error| service.unusable(error))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("repository-s3")
             .enable_all()
             .build()
-            .map_err(|error| refused(error.into()))?;
+            .during(|| "start the threads of the S3 client".to_owned())?;
         let shown = crate::Location::S3(s3.clone()).to_string();
-        let patience = Patience { retry: Duration::from_secs(s3.retry_seconds), stop: s3.stop.clone() };
+        let patience = Patience { retry: Duration::from_secs(s3.retry_seconds), stop: s3.stop.clone(), service: service.clone(), keys };
         Ok(Self { store, prefix: s3.prefix.clone(), shown, patience, runtime })
     }
 
@@ -153,22 +134,6 @@ impl Bucket {
             other => other.map(drop),
         }
     }
-}
-
-fn speaks_tls(s3: &S3) -> bool {
-    !s3.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"))
-}
-
-/// The CAs of the service, when it has its own.
-fn authorities(s3: &S3) -> plan::Result<Vec<Certificate>> {
-    let Some(file) = &s3.ca_file else { return Ok(Vec::new()) };
-    if !speaks_tls(s3) {
-        return Err(plan::Error::refused("[repository.s3] has a ca-file, and an endpoint without TLS")
-            .hint("Write endpoint = \"https://…\", or leave ca-file out."));
-    }
-    let certificates = tls::certificates("CA file", file)?;
-    let made = certificates.iter().map(|certificate| Certificate::from_der(certificate)).collect::<object_store::Result<Vec<_>>>();
-    made.map_err(|error| plan::Error::refused(format!("the CA file {} cannot be used", file.display())).because(error))
 }
 
 fn fault(what: &'static str, path: &Path, fault: Fault) -> Box<RusticError> {

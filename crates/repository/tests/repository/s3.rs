@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use bucket::{Credentials, Origin};
 use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use plan::Class;
 use plan::ports::{Repository as _, StopFlag};
-use repository::{Credentials, Location, Retention, RusticRepository, S3};
+use repository::{Location, Retention, RusticRepository, S3};
 use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 
@@ -112,12 +113,16 @@ impl Service {
         let s3 = S3 {
             bucket: String::new(),
             prefix: String::new(),
-            endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
-            region: "us-east-1".into(),
-            credentials: Credentials::Keys { id: "AKIATEST".into(), secret: "s3-secret-key".into() },
-            path_style: true,
+            service: bucket::Service {
+                endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
+                region: "us-east-1".into(),
+                credentials: Credentials::Keys { id: "AKIATEST".into(), secret: "s3-secret-key".into() },
+                path_style: true,
+                dial: None,
+                ca_file: None,
+                origin: Origin::Section("[repository.s3]".to_owned()),
+            },
             retry_seconds: 1,
-            ca_file: None,
             stop: StopFlag::default(),
         };
         Location::parse("s3://bucket/some/prefix", Some(s3)).unwrap()
@@ -167,10 +172,14 @@ fn a_set_is_kept_and_read_over_s3() {
 #[test]
 fn a_service_that_is_not_there_is_transient() {
     let service = Service::start();
-    let Location::S3(s3) = service.location() else { unreachable!() };
-    let nowhere = Location::S3(S3 { endpoint: Some("http://127.0.0.1:9".into()), ..s3.clone() });
+    let with = |change: &dyn Fn(&mut bucket::Service)| {
+        let Location::S3(mut s3) = service.location() else { unreachable!() };
+        change(&mut s3.service);
+        Location::S3(s3)
+    };
+    let nowhere = with(&|service| service.endpoint = Some("http://127.0.0.1:9".into()));
     fails(&RusticRepository::open(&nowhere, &password()).unwrap_err());
-    let stranger = Location::S3(S3 { credentials: Credentials::Keys { id: "AKIATEST".into(), secret: "other".into() }, ..s3 });
+    let stranger = with(&|service| service.credentials = Credentials::Keys { id: "AKIATEST".into(), secret: "other".into() });
     let error = RusticRepository::open(&stranger, &password()).unwrap_err();
     assert_eq!(error.class(), Class::Refused, "{error:?}");
     assert!(error_text(&error).contains("secret-access-key"), "{error:?}");

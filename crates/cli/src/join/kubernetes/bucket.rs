@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ::bucket::{Credentials, Origin, Service, Token};
 use plan::ports::DataSet;
 use plan::{Policies, Result};
 use platforms::kubernetes::Cluster;
 use platforms::kubernetes::find::{BucketAt, BucketRight};
-use s3_data_set::{Bucket, Credentials};
+use s3_data_set::Bucket;
 
-use super::memory::InMemory;
+use super::asked_tokens::AskedTokens;
 use super::reached;
-use super::ways::Ways;
+use super::ways::{Dialled, Ways};
 use crate::join::bucket;
 
 /// Whose pods use the bucket: the operator gives the role to this ServiceAccount.
@@ -19,45 +20,60 @@ const ACCOUNT: &str = "amp";
 /// porta signs for this region when the Secret names none.
 const REGION: &str = "us-east-1";
 
-/// The data set.
-pub(super) fn store(cluster: &Cluster, ways: &mut Ways, at: &BucketAt, policies: Policies) -> Result<Arc<dyn DataSet>> {
+/// The data set; `ca_file` is that of `[system-storage.s3]`, for which a Secret has no name.
+pub(super) fn store(
+    cluster: &Cluster,
+    ways: &mut Ways,
+    at: &BucketAt,
+    ca_file: Option<PathBuf>,
+    policies: Policies,
+) -> Result<Arc<dyn DataSet>> {
     let way = at.service.as_ref().map(|(_, reach)| ways.to(reach)).transpose()?;
-    let (credentials, kept) = match &at.right {
-        BucketRight::Keys { id, secret } => (Credentials::Keys { id: id.clone(), secret: secret.clone() }, Vec::new()),
-        BucketRight::Role { arn, token_file, audience } => {
-            let (token_file, kept) = token(cluster, token_file, audience)?;
-            (Credentials::Role { arn: arn.clone(), token_file }, kept)
-        }
+    let credentials = match &at.right {
+        BucketRight::Keys { id, secret } => Credentials::Keys { id: id.clone(), secret: secret.clone() },
+        BucketRight::Role { arn, token_file, audience } => Credentials::Role {
+            arn: arn.clone(),
+            session: None,
+            sts: std::env::var("AWS_ENDPOINT_URL_STS").ok().filter(|url| !url.is_empty()),
+            token: token(cluster, token_file, audience),
+        },
     };
     let forwarded = way.as_ref().is_some_and(|way| way.forwarded().is_some());
-    let bucket = Bucket {
-        name: at.bucket.clone(),
-        endpoint: way.as_ref().map(|way| {
-            let host = if way.host.contains(':') { format!("[{}]", way.host) } else { way.host.clone() };
-            format!("{}://{host}:{}", at.protocol, way.port)
-        }),
-        known_as: at.service.as_ref().map(|(host, _)| host.clone()),
-        region: at.region.clone().unwrap_or_else(|| REGION.to_owned()),
-        // There is no name before an address of numbers.
-        path_style: at.path_style || forwarded,
-        ca_file: None,
-        credentials,
-        retry: bucket::RETRY,
+    let mut legend: Vec<_> = way.iter().filter_map(|way| way.forwarded()).collect();
+    // The host of a forwarded port stays that of the service: its certificate names it.
+    let host = |way: &Dialled| match &at.service {
+        Some((written, _)) if forwarded => written.rsplit_once(':').map_or(written.as_str(), |(host, _)| host).to_owned(),
+        _ if way.host.contains(':') => format!("[{}]", way.host),
+        _ => way.host.clone(),
     };
+    let end = way.as_ref().map(|way| format!("{}:{}", host(way), way.port));
+    legend.extend(end.clone().zip(legend.first().map(|(_, what)| what.clone())));
+    let service = Service {
+        endpoint: end.map(|end| format!("{}://{end}", at.protocol)),
+        dial: way.as_ref().filter(|_| forwarded).and_then(|way| way.host.parse().ok()),
+        region: at.region.clone().unwrap_or_else(|| REGION.to_owned()),
+        path_style: at.path_style || forwarded,
+        ca_file,
+        credentials,
+        origin: Origin::Secret(at.secret.clone()),
+    };
+    let known_as = at.service.as_ref().map(|(host, _)| host.clone());
+    let bucket = Bucket { name: at.bucket.clone(), service, known_as, retry: bucket::RETRY };
     let host = at.service.as_ref().map_or("Amazon S3", |(host, _)| host.as_str());
     let origin = format!("Secret {}", at.secret);
-    let legend: Vec<_> = way.iter().filter_map(|way| way.forwarded()).collect();
     let trouble = Box::new(move |since| way.as_ref().and_then(|way| way.trouble(since)));
     let address = format!("{} at {host}", at.bucket);
-    Ok(reached(bucket::store(&bucket, policies)?, address, &origin, (forwarded, legend), trouble, vec![Box::new(kept)]))
+    Ok(reached(bucket::store(&bucket, policies)?, address, &origin, (forwarded, legend), trouble, Vec::new()))
 }
 
-/// The file of the token: mounted into our own pod as into System's, else asked for and kept in memory.
-fn token(cluster: &Cluster, file: &str, audience: &str) -> Result<(PathBuf, Vec<InMemory>)> {
+/// The token: mounted into our own pod as into System's, else asked for and kept in memory.
+fn token(cluster: &Cluster, file: &str, audience: &str) -> Token {
     if cluster.is_inside() && Path::new(file).exists() {
-        return Ok((file.into(), Vec::new()));
+        return Token::File(file.into());
     }
-    let error = |error: plan::Error| error.during(format!("failed to get a token of ServiceAccount {ACCOUNT} for the bucket's role"));
-    let made = InMemory::of(&cluster.token(ACCOUNT, audience).map_err(error)?)?;
-    Ok((made.path(), vec![made]))
+    let (cluster, audience) = (cluster.clone(), audience.to_owned());
+    Token::Asked(Arc::new(AskedTokens::new(move || {
+        let error = |error: plan::Error| error.during(format!("failed to get a token of ServiceAccount {ACCOUNT} for the bucket's role"));
+        cluster.token(ACCOUNT, &audience).map_err(error)
+    })))
 }

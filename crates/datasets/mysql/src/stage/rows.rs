@@ -14,11 +14,14 @@ use crate::load;
 use crate::place::Schemas;
 use crate::row;
 use crate::schema::{Schema, Table};
-use crate::session::{Session, Talk};
+use crate::session::{self, Session, Talk};
 use crate::store::MysqlStore;
 
 /// An `INSERT` ends about here; a larger row makes a larger statement.
 const INSERT_BYTES: usize = 1 << 20;
+
+/// How often a part is tried that lost to another. MariaDB locks an empty table whole for its first rows (MDEV-515), and of two parts that want that one is ended.
+const TRIES: u32 = 20;
 
 /// Loads parts until there are no more.
 pub(super) fn load_parts(
@@ -46,9 +49,9 @@ pub(super) fn load_parts(
         let size_bytes = bytes.len() as u64;
         let loaded = if local {
             *waiting.lock().map_err(|_| Error::failed("the part is gone"))? = bytes;
-            load_data(&mut session, schemas.target(), table, rows)
+            in_transaction(context, &mut session, |session| load_data(session, schemas.target(), table, rows))
         } else {
-            insert(&mut session, schemas.target(), table, &bytes, rows)
+            in_transaction(context, &mut session, |session| insert(session, schemas.target(), table, &bytes, rows))
         };
         loaded.map_err(|error| error.during(format!("load {} into table {:?}", entry.path.display(), table.name)))?;
         context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Stage, bytes: size_bytes, items: rows });
@@ -56,11 +59,23 @@ pub(super) fn load_parts(
     Ok(())
 }
 
-fn load_data(session: &mut Session, schema: &str, table: &Table, rows: u64) -> Result<()> {
-    session.run("begin a part", "START TRANSACTION")?;
-    let affected = session.run("load rows", &load::statement(Some(schema), table, "part"))?;
-    accept(session, table, affected, rows)?;
+/// A part in a transaction of its own, again when it lost to another session.
+fn in_transaction(context: &Context, session: &mut Session, mut load: impl FnMut(&mut Session) -> Result<()>) -> Result<()> {
+    for tried in 1.. {
+        session.run("begin a part", "START TRANSACTION")?;
+        match load(session) {
+            Ok(()) => break,
+            Err(error) if tried < TRIES && session::lost_to_another(&error) => session.run("take a part back", "ROLLBACK")?,
+            Err(error) => return Err(error),
+        };
+        context.stop.check()?;
+    }
     session.run("end a part", "COMMIT").map(drop)
+}
+
+fn load_data(session: &mut Session, schema: &str, table: &Table, rows: u64) -> Result<()> {
+    let affected = session.run("load rows", &load::statement(Some(schema), table, "part"))?;
+    accept(session, table, affected, rows)
 }
 
 fn insert(session: &mut Session, schema: &str, table: &Table, bytes: &[u8], rows: u64) -> Result<()> {
@@ -68,7 +83,6 @@ fn insert(session: &mut Session, schema: &str, table: &Table, bytes: &[u8], rows
     let columns: Vec<_> = table.kept_columns().collect();
     let taken = session.variable("max_allowed_packet")?.and_then(|text| text.parse().ok()).unwrap_or(usize::MAX);
     let limit = INSERT_BYTES.min(taken / 2);
-    session.run("begin a part", "START TRANSACTION")?;
     let (mut statement, mut held, mut affected) = (start.clone(), 0, 0);
     for line in bytes.split_inclusive(|&byte| byte == b'\n') {
         let cells = if columns.is_empty() { Vec::new() } else { row::cells(line.strip_suffix(b"\n").unwrap_or(line))? };
@@ -90,7 +104,7 @@ fn insert(session: &mut Session, schema: &str, table: &Table, bytes: &[u8], rows
     if affected != rows {
         return Err(Error::failed(format!("{affected} rows instead of {rows} were loaded")));
     }
-    session.run("end a part", "COMMIT").map(drop)
+    Ok(())
 }
 
 fn flush(session: &mut Session, table: &Table, statement: &mut String, start: &str, held: &mut u64) -> Result<u64> {

@@ -1,14 +1,15 @@
 //! A verb leaves connections to the application, however many workers are wanted.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use mysql::{Conn, OptsBuilder};
 use plan::ports::{Context, DataSet, Discard, Road};
 
-use super::kit::{KINDS, context, keep, root, run, server, stage, store_as};
+use super::kit::{KINDS, context, keep, root, run, server, stage, store_as, store_with};
 use crate::Options;
+use crate::session::Hook;
 
 #[test]
 fn many_workers_leave_connections_to_the_application() {
@@ -50,5 +51,37 @@ fn many_workers_leave_connections_to_the_application() {
         shop.join().unwrap();
         run(&mut conn, "ALTER USER app@'%' WITH MAX_USER_CONNECTIONS 9");
         assert!(life() < 4, "{kind:?}");
+    }
+}
+
+/// Somebody holds the first rows' place for longer than a lock is waited for: once, and then no more.
+#[test]
+fn a_part_that_lost_to_another_session_is_loaded_again() {
+    for (kind, insert_only) in KINDS.into_iter().flat_map(|kind| [(kind, false), (kind, true)]) {
+        let server = server(kind, &[]);
+        let mut conn = root(&server, None);
+        run(
+            &mut conn,
+            "CREATE DATABASE `system`;;\nUSE `system`;;\nCREATE TABLE t (id INT PRIMARY KEY, v INT);;\nINSERT INTO t VALUES (1, 5), (2, 7)",
+        );
+        let (held, kept) = keep(&store_with(&server, "system", Options::default()), &context("1"));
+        let blocker = Mutex::new((root(&server, None), 0));
+        let hook: Hook = Arc::new(move |sql: &str| {
+            let Some(rest) = sql.split_once("INTO TABLE ").or_else(|| sql.split_once("INSERT INTO ")) else { return Ok(()) };
+            let (table, _) = rest.1.split_once([' ', '\n']).unwrap();
+            if !table.ends_with("`t`") {
+                return Ok(());
+            }
+            let (conn, tries) = &mut *blocker.lock().unwrap();
+            *tries += 1;
+            match tries {
+                1 => run(conn, &format!("START TRANSACTION;;\nSELECT * FROM {table} FOR UPDATE")),
+                _ => run(conn, "ROLLBACK"),
+            }
+            Ok(())
+        });
+        let options = Options { lock_wait_seconds: 1, insert_only, hook: Some(hook), ..Options::default() };
+        let store = store_with(&server, "system", options);
+        stage(&store, &context("2"), &held, &kept, Road::SideCopy);
     }
 }

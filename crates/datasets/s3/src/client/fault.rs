@@ -1,6 +1,9 @@
 //! Why a request failed: whether it may work later, and the way out.
 
-use http::StatusCode;
+use std::time::Duration;
+
+use bucket::Refusal;
+use http::{HeaderMap, StatusCode, header};
 use object_store::client::HttpError;
 use plan::{Class, Error};
 
@@ -12,13 +15,15 @@ use crate::address::Bucket;
 pub(crate) struct Fault {
     status: Option<StatusCode>,
     code: String,
+    /// How long the service wants to be left alone.
+    pause: Option<Duration>,
     error: Error,
 }
 
 impl Fault {
     /// What will fail again.
     pub(super) fn lasting(error: Error) -> Self {
-        Self { status: None, code: String::new(), error }
+        Self { status: None, code: String::new(), pause: None, error }
     }
 
     pub(super) fn silent(bucket: &Bucket, ask: &Ask<'_>) -> Self {
@@ -27,38 +32,11 @@ impl Fault {
 
     /// There was no answer, or it broke off.
     pub(super) fn of_transport(bucket: &Bucket, ask: &Ask<'_>, error: &HttpError) -> Self {
-        let text = chain(error);
-        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        let what = format!("failed to reach {} for {}: {text}", bucket.shown(), told(ask));
-        let lasting = if tls::is_untrusted(error) || has(&["invalid peer certificate"]) {
-            Some(
-                "The service's certificate is not trusted: name the PEM file of its CA with ca-file; the host of the endpoint must be the one that it names.",
-            )
-        } else if tls::of(error, "").is_some() || has(&["corrupt message", "InvalidContentType"]) {
-            Some(
-                "There is no TLS at this endpoint: see whether it begins with http:// rather than https://, and whether the port is right.",
-            )
-        } else if has(&["Name or service not known", "No address associated with hostname", "nodename nor servname"]) {
-            Some("There is no host of that name: check the endpoint, and path-style.")
-        } else {
-            None
-        };
-        match lasting {
-            Some(hint) => Self::lasting(Error::refused(what).hint(hint)),
+        let what = format!("failed to reach {} for {}: {}", bucket.shown(), told(ask), chain(error));
+        match Refusal::of_connection(error) {
+            Some(refusal) => Self::lasting(Error::refused(what).hint(refusal.hint(&bucket.service))),
             None => Self::lasting(Error::transient(what)),
         }
-    }
-
-    /// Keys for a role could not be had.
-    pub(super) fn of_credentials(bucket: &Bucket, error: object_store::Error) -> Self {
-        let text = chain(&error);
-        let what = format!("no keys for {}", bucket.shown());
-        let refusals = ["status code: 4", "InvalidIdentityToken", "IDPRejectedClaim", "ExpiredToken", "AccessDenied"];
-        if refusals.iter().any(|word| text.contains(word)) {
-            let hint = "The role is not given for this token: check the role's trust policy (audience and service account) and whether the token is still valid.";
-            return Self::lasting(Error::refused(what).because(error).hint(hint));
-        }
-        Self::lasting(Error::transient(what).because(error))
     }
 
     /// An answer that says no.
@@ -68,32 +46,37 @@ impl Fault {
         let text = if said.message.is_empty() { code.clone() } else { format!("{code}: {}", said.message) };
         let what =
             format!("{} answers {} to {}{}{text}", bucket.shown(), status.as_u16(), told(ask), if text.is_empty() { "" } else { ": " });
-        let hint = |text: &str| Some(text.to_owned());
+        let known = if matches!(status.as_u16(), 301 | 307) { Some(Refusal::OtherRegion) } else { Refusal::of_answer(&code) };
         let (class, hint) = match (status.as_u16(), code.as_str()) {
-            (_, "RequestTimeTooSkewed") => {
-                (Class::Refused, hint("The clocks of this machine and of the service differ: set this machine's clock."))
-            }
-            (_, "NoSuchBucket") => {
-                (Class::Refused, hint("There is no such bucket: make it, or check its name, the endpoint and path-style."))
-            }
-            (_, "AuthorizationHeaderMalformed" | "PermanentRedirect" | "IllegalLocationConstraintException") | (301 | 307, _) => {
-                (Class::Refused, hint("The bucket is in another region, or at another endpoint: set region and endpoint."))
-            }
-            (_, "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken") => {
-                (Class::Refused, hint("The service does not know the keys: check access key id and secret access key."))
-            }
+            _ if known.is_some() => (Class::Refused, known.map(|known| known.hint(&bucket.service))),
             (401 | 403, _) => (Class::Refused, Some(missing_right(bucket, ask))),
             (429 | 500.., _) | (_, "RequestTimeout" | "SlowDown" | "IncompleteBody" | "BadDigest") => (Class::Transient, None),
             (409, _) => (Class::Transient, None),
             _ => (Class::Failed, None),
         };
         let error = Error::new(class, what);
-        Self { status: Some(status), code, error: hint.into_iter().fold(error, Error::hint) }
+        Self { status: Some(status), code, pause: None, error: hint.into_iter().fold(error, Error::hint) }
+    }
+
+    /// The same, with what the answer's headers say of when to come again (RFC 9110, "Retry-After", in seconds).
+    pub(super) fn with_pause(self, headers: &HeaderMap) -> Self {
+        let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Self { pause: seconds.map(Duration::from_secs), ..self }
+    }
+
+    /// How long to wait before the same is asked again.
+    pub(super) fn pause(&self, least: Duration) -> Duration {
+        self.pause.map_or(least, |pause| pause.max(least))
     }
 
     /// Whether the same request may work later.
     pub(super) fn may_pass(&self) -> bool {
         self.error.class() == Class::Transient
+    }
+
+    /// Whether the keys of the request have ended.
+    pub(super) fn is_of_expired_keys(&self) -> bool {
+        Refusal::is_expired(&self.code)
     }
 
     /// Whether there is no such object (and it is not the bucket that is missing).

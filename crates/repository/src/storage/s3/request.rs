@@ -3,8 +3,10 @@
 use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bucket::{Keys, Refusal as Known, Service, is_not_looked_up};
 use futures_util::future::{Either, select};
 use object_store::Error as StoreError;
 use plan::ports::StopFlag;
@@ -52,6 +54,8 @@ impl Fault {
 pub(super) struct Patience {
     pub(super) retry: Duration,
     pub(super) stop: StopFlag,
+    pub(super) service: Service,
+    pub(super) keys: Arc<Keys>,
 }
 
 impl Patience {
@@ -60,15 +64,20 @@ impl Patience {
     where
         F: Future<Output = object_store::Result<T>>,
     {
-        let (begin, mut pause) = (Instant::now(), FIRST_PAUSE);
+        let (begin, mut pause, mut is_renewed) = (Instant::now(), FIRST_PAUSE, false);
         loop {
+            let generation = self.keys.generation();
             let error = match self.unless_stopped(request()).await.ok_or(Fault::Stopped)? {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             let text = one_line(&error);
+            if !is_renewed && Known::is_expired(&text) && plan::error::inside(&error).is_none() && self.keys.renew(generation) {
+                is_renewed = true;
+                continue;
+            }
             let limit = if is_not_looked_up(&text) { self.retry.min(Duration::from_secs(LOOK_UP_SECONDS_MAX)) } else { self.retry };
-            match fault(error) {
+            match fault(&self.service, error) {
                 Fault::Unreachable(_) if begin.elapsed() + pause < limit => {}
                 fault => return Err(fault),
             }
@@ -92,10 +101,17 @@ impl Patience {
 }
 
 /// What an error means.
-pub(super) fn fault(error: StoreError) -> Fault {
+fn fault(service: &Service, error: StoreError) -> Fault {
     let text = one_line(&error);
-    if let Some(hint) = hint(&error, &text) {
-        return Fault::Refused(Refusal { text, hint: hint.to_owned() });
+    // Keys that could not be had.
+    if let Some(own) = plan::error::inside(&error) {
+        return match own.class() {
+            plan::Class::Transient => Fault::Unreachable(text),
+            _ => Fault::Refused(Refusal { text, hint: own.hints().join(" ") }),
+        };
+    }
+    if let Some(hint) = hint(service, &error, &text) {
+        return Fault::Refused(Refusal { text, hint });
     }
     match error {
         StoreError::NotFound { .. } => Fault::NotFound(text),
@@ -110,58 +126,22 @@ pub(super) fn fault(error: StoreError) -> Fault {
 }
 
 /// The way out of what will not get better by itself.
-fn hint(error: &StoreError, text: &str) -> Option<&'static str> {
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if has(&["RequestTimeTooSkewed"]) {
-        return Some("The clocks of this machine and of the service differ: set this machine's clock.");
-    }
-    if has(&["NoSuchBucket"]) {
-        return Some("There is no such bucket: make it, or check url, endpoint and path-style in [repository.s3].");
-    }
-    if has(&["incorrectly configured region", "AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraint"]) {
-        return Some("The bucket is in another region, or at another endpoint: set region (and endpoint) in [repository.s3].");
+fn hint(service: &Service, error: &StoreError, text: &str) -> Option<String> {
+    if let Some(known) = Known::of_answer(text).or_else(|| Known::of_connection(error)) {
+        return Some(known.hint(service));
     }
     if matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) {
-        return Some(
-            "The service does not accept the keys, or they may not do this: check access-key-id and secret-access-key in [repository.s3], and the bucket's policy.",
-        );
+        return Some(format!("{} Or they may not do this: check the bucket's policy.", Known::Keys.hint(service)));
     }
-    // Not of the bucket, but of the service that gives keys for a role: its errors are in no class of their own.
-    let of_tokens = ["InvalidIdentityToken", "IDPRejectedClaim", "IDPCommunicationError", "ExpiredToken"];
-    if matches!(error, StoreError::Generic { .. }) && (has(&["status code: 403"]) || has(&of_tokens)) {
-        return Some(
-            "The role that the cluster gives this pod is not accepted: check the role's trust policy, and the annotations of the service account.",
-        );
-    }
-    if tls::is_untrusted(error) || has(&["invalid peer certificate"]) {
-        return Some(
-            "The service's certificate is not trusted: name the PEM file of the CA that it comes from with ca-file in [repository.s3]; the host in endpoint must be the one that the certificate names.",
-        );
-    }
-    if tls::of(error, "").is_some() || has(&["corrupt message", "InvalidContentType"]) {
-        return Some(
-            "There is no TLS at this endpoint: see whether it begins with http:// rather than https://, and whether the port is right.",
-        );
-    }
-    if has(&["Name or service not known", "No address associated with hostname", "nodename nor servname"]) || names_nothing(text) {
-        return Some("There is no host of that name: check endpoint (and path-style) in [repository.s3].");
-    }
+    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     let is_client_error = ["400", "405", "411", "413", "414", "416"].iter().any(|code| text.contains(&format!("status code: {code}")));
     // What was cut short on the way is told so too.
     let is_client_error = is_client_error && !has(&["RequestTimeout", "IncompleteBody", "BadDigest"]);
-    is_client_error.then_some("The service does not understand the request: check endpoint, region and path-style in [repository.s3].")
-}
-
-fn is_not_looked_up(text: &str) -> bool {
-    text.contains("failed to lookup address") || text.contains("dns error")
-}
-
-/// Names that never exist (RFC 6761): some resolvers only say that they do not know now.
-fn names_nothing(text: &str) -> bool {
-    is_not_looked_up(text) && (text.contains(".invalid:") || text.contains(".invalid/"))
+    is_client_error
+        .then(|| "The service does not understand the request: check endpoint, region and path-style in [repository.s3].".to_owned())
 }
 
 /// An error with its causes, on one line.
-pub(super) fn one_line(error: &StoreError) -> String {
+fn one_line(error: &StoreError) -> String {
     plan::error::causes(error).split_whitespace().collect::<Vec<_>>().join(" ")
 }

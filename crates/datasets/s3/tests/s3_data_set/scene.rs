@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bucket::{Credentials, Origin, Service};
 use jiff::Timestamp;
 use lab::{S3, S3Object};
 use plan::evidence::Evidence;
@@ -12,7 +13,7 @@ use plan::manifest::KeptDataSet;
 use plan::ports::{Context, DataSet, Event, Keep, Place, Repository as _, Road, Snapshot, Watch};
 use plan::{InstallationId, Result};
 use repository::{Location, RusticRepository};
-use s3_data_set::{Bucket, Credentials, Limits, Options, S3Store};
+use s3_data_set::{Bucket, Limits, Options, S3Store};
 
 pub(crate) const NAME: DataSetName = DataSetName::SystemStorage;
 
@@ -159,12 +160,16 @@ pub(crate) fn address(s3: &S3) -> Bucket {
     let (id, secret) = s3.keys();
     Bucket {
         name: s3.bucket().to_owned(),
-        endpoint: Some(s3.endpoint()),
+        service: Service {
+            endpoint: Some(s3.endpoint()),
+            region: "us-east-1".to_owned(),
+            path_style: true,
+            dial: None,
+            ca_file: None,
+            credentials: Credentials::Keys { id: id.into(), secret: secret.into() },
+            origin: Origin::Section("[system-storage.s3]".to_owned()),
+        },
         known_as: None,
-        region: "us-east-1".to_owned(),
-        path_style: true,
-        ca_file: None,
-        credentials: Credentials::Keys { id: id.into(), secret: secret.into() },
         retry: Duration::from_secs(2),
     }
 }

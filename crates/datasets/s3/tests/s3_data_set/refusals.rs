@@ -1,8 +1,9 @@
 //! Rights taken away one by one, wrong keys, and another bucket.
 
+use bucket::{Credentials, Service};
 use plan::Class;
 use plan::ports::{DataSet as _, Problem, Road, Severity};
-use s3_data_set::{Bucket, Credentials, Options, S3Store};
+use s3_data_set::{Bucket, Options, S3Store};
 
 use crate::scene::{NAME, Scene};
 
@@ -39,17 +40,22 @@ fn wrong_keys_another_bucket_and_no_service_are_told_apart() {
     let scene = Scene::new();
     let context = scene.context("look");
     let look = |bucket: Bucket| S3Store::new(NAME, &bucket, Options::default()).unwrap().look(&context).unwrap_err();
+    let with = |change: &dyn Fn(&mut Service)| {
+        let mut bucket = scene.address();
+        change(&mut bucket.service);
+        bucket
+    };
     let keys = |id: &str, secret: &str| Credentials::Keys { id: id.into(), secret: secret.into() };
     let (id, secret) = scene.s3.keys();
     for credentials in [keys("AKIAOTHER", secret), keys(id, "wrong")] {
-        let error = look(Bucket { credentials, ..scene.address() });
+        let error = look(with(&|service| service.credentials = credentials.clone()));
         assert!(error.class() == Class::Refused && error.hints().iter().any(|hint| hint.contains("keys")), "{error:?}");
     }
     let error = look(Bucket { name: "other-bucket".to_owned(), ..scene.address() });
     assert!(error.class() == Class::Refused && error.hints().iter().any(|hint| hint.contains("no such bucket")), "{error:?}");
-    let error = look(Bucket { endpoint: Some("http://127.0.0.1:9".to_owned()), ..scene.address() });
+    let error = look(with(&|service| service.endpoint = Some("http://127.0.0.1:9".to_owned())));
     assert_eq!(error.class(), Class::Transient, "{error:?}");
-    let error = look(Bucket { endpoint: Some(scene.s3.endpoint().replace("http", "https")), ..scene.address() });
+    let error = look(with(&|service| service.endpoint = Some(scene.s3.endpoint().replace("http", "https"))));
     assert_eq!(error.class(), Class::Refused, "{error:?}");
 }
 

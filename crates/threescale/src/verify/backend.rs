@@ -1,0 +1,207 @@
+//! What Backend has, key by key.
+
+use std::collections::BTreeMap;
+
+use plan::Result;
+
+use super::atom::{Atom, Side, Topic};
+use super::system::Known;
+use super::{Atoms, Veil, encoded};
+use crate::keys::{Keys, Known as Key, Store};
+
+/// Services without a row, and such that are to be deleted, are told apart up to so many.
+const SERVICES_MAX: usize = 10_000;
+
+/// What a value of the key that is being read means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    Nothing,
+    /// The string is the value of a fact.
+    Fact(Topic),
+    /// As [`Self::Fact`], the value veiled.
+    Veiled(Topic),
+    /// Each member is an item, or names what the fact is about.
+    Services,
+    OfProvider,
+    Applications,
+    Members(Topic),
+    VeiledMembers(Topic),
+    /// The value is an application's id.
+    UserKey,
+    NewestEvent,
+    NewestAlert,
+    Pending,
+}
+
+/// Takes the keys of Backend's storage: for each first [`Self::wants`], then the pieces of its value, then [`Self::ends`].
+pub struct Backend<'k> {
+    veil: Veil,
+    keys: Keys,
+    known: &'k Known,
+    wants: Wants,
+    service: Vec<u8>,
+    application: Vec<u8>,
+    item: Vec<u8>,
+    trouble: Option<plan::Error>,
+    /// Counters of usage of services that System does not have.
+    pub(super) usage: BTreeMap<Vec<u8>, u64>,
+    pub(super) newest_event: Option<u64>,
+    pub(super) newest_alert: Option<u64>,
+    /// Services of System whose counters are to be erased.
+    pub(super) pending: Vec<Vec<u8>>,
+}
+
+impl<'k> Backend<'k> {
+    /// `known`: what System has.
+    #[must_use]
+    pub fn new(veil: Veil, known: &'k Known) -> Self {
+        Self {
+            veil,
+            keys: Keys::of(Store::BackendStorage, None),
+            known,
+            wants: Wants::Nothing,
+            service: Vec::new(),
+            application: Vec::new(),
+            item: Vec::new(),
+            trouble: None,
+            usage: BTreeMap::new(),
+            newest_event: None,
+            newest_alert: None,
+            pending: Vec::new(),
+        }
+    }
+
+    /// A key begins: whether its value is wanted.
+    pub fn wants(&mut self, key: &[u8], atoms: &mut Atoms<'_>) -> bool {
+        self.wants = self.keys.know(key).map_or(Wants::Nothing, |known| self.begin(&known, key, atoms));
+        self.wants != Wants::Nothing
+    }
+
+    fn begin(&mut self, known: &Key<'_>, key: &[u8], atoms: &mut Atoms<'_>) -> Wants {
+        let part = |name: &str| known.part(name).unwrap_or_default().to_vec();
+        (self.service, self.application, self.item) = (part("service"), part("application"), Vec::new());
+        match known.kind.pattern {
+            "services_set" => Wants::Services,
+            "service/id:{service}/provider_key" => {
+                self.say(Topic::Service, b"", atoms);
+                Wants::Veiled(Topic::ProviderKey)
+            }
+            "service/id:{service}/referrer_filters_required" => self.fact(Topic::ServiceAttribute, b"referrer_filters_required"),
+            "service/id:{service}/backend_version" => self.fact(Topic::ServiceAttribute, b"backend_version"),
+            "service/provider_key:{provider_key}/ids" => {
+                self.item = self.veil.of(&part("provider_key")).to_vec();
+                Wants::OfProvider
+            }
+            "service_id:{service}/applications" => Wants::Applications,
+            "application/service_id:{service}/id:{application}/state" => self.fact(Topic::Application, b""),
+            "application/service_id:{service}/id:{application}/plan_id" => self.fact(Topic::ApplicationAttribute, b"plan_id"),
+            "application/service_id:{service}/id:{application}/plan_name" => {
+                self.item = b"plan_name".to_vec();
+                Wants::Veiled(Topic::ApplicationAttribute)
+            }
+            "application/service_id:{service}/id:{application}/redirect_url" => {
+                self.item = b"redirect_url".to_vec();
+                Wants::Veiled(Topic::ApplicationAttribute)
+            }
+            "application/service_id:{service}/id:{application}/keys" => Wants::VeiledMembers(Topic::ApplicationKey),
+            "application/service_id:{service}/id:{application}/referrer_filters" => Wants::VeiledMembers(Topic::Referrer),
+            "application/service_id:{service}/key:{user_key}/id" => {
+                self.item = self.veil.of(&part("user_key")).to_vec();
+                Wants::UserKey
+            }
+            "metrics/service_id:{service}/ids" => Wants::Members(Topic::InMetrics),
+            "metric/service_id:{service}/id:{metric}/name" => self.fact(Topic::Metric, &part("metric")),
+            "metric/service_id:{service}/id:{metric}/parent_id" => self.fact(Topic::MetricParent, &part("metric")),
+            "metric/service_id:{service}/name:{metric_name}/id" => self.fact(Topic::MetricName, &part("metric_name")),
+            "service_token/token:{token}/service_id:{service}" => {
+                self.item = self.veil.of(&part("token")).to_vec();
+                self.say(Topic::Token, b"", atoms);
+                Wants::Nothing
+            }
+            "alerts/service_id:{service}/allowed_set" => Wants::Members(Topic::AlertLevel),
+            "events/id" => Wants::NewestEvent,
+            "alerts/current_id" => Wants::NewestAlert,
+            "set_with_services_marked_for_deletion" => Wants::Pending,
+            pattern if pattern.starts_with("usage_limit/") => {
+                let period = key.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                let item = [b"plan ", part("plan").as_slice(), b", metric ", &part("metric"), b", ", period].concat();
+                self.fact(Topic::Limit, &item)
+            }
+            pattern if pattern.starts_with("stats/") => {
+                if !self.known.services.contains(&self.service)
+                    && (self.usage.len() < SERVICES_MAX || self.usage.contains_key(&self.service))
+                {
+                    *self.usage.entry(self.service.clone()).or_default() += 1;
+                }
+                Wants::Nothing
+            }
+            _ => Wants::Nothing,
+        }
+    }
+
+    fn fact(&mut self, topic: Topic, item: &[u8]) -> Wants {
+        self.item = item.to_vec();
+        Wants::Fact(topic)
+    }
+
+    fn say(&mut self, topic: Topic, value: &[u8], atoms: &mut Atoms<'_>) {
+        let Self { service, application, item, .. } = &*self;
+        if let Err(error) = atoms.push(&Atom { service, application, topic, item, side: Side::Backend, value }) {
+            self.trouble.get_or_insert(error);
+        }
+    }
+
+    /// A string, or a member, of the key that was wanted.
+    pub fn piece(&mut self, piece: &[u8], atoms: &mut Atoms<'_>) {
+        let number = || std::str::from_utf8(piece).ok().and_then(|text| text.parse::<u64>().ok());
+        match self.wants {
+            Wants::Nothing => {}
+            Wants::Fact(topic) => self.say(topic, piece, atoms),
+            Wants::Veiled(topic) => {
+                // The provider's key stands in names of keys too, where spaces are another sign.
+                let value = if topic == Topic::ProviderKey { self.veil.of(&encoded(piece)) } else { self.veil.of(piece) };
+                self.say(topic, &value, atoms);
+            }
+            Wants::Services => {
+                self.service = piece.to_vec();
+                self.say(Topic::InServices, b"", atoms);
+            }
+            Wants::OfProvider => {
+                self.service = piece.to_vec();
+                self.say(Topic::OfProvider, b"", atoms);
+            }
+            Wants::Applications => {
+                self.application = encoded(piece);
+                self.say(Topic::InApplications, b"", atoms);
+            }
+            Wants::Members(topic) => {
+                self.item = piece.to_vec();
+                self.say(topic, b"", atoms);
+            }
+            Wants::VeiledMembers(topic) => {
+                self.item = self.veil.of(piece).to_vec();
+                self.say(topic, b"", atoms);
+            }
+            Wants::UserKey => {
+                self.application = encoded(piece);
+                self.say(Topic::UserKey, b"", atoms);
+            }
+            Wants::NewestEvent => self.newest_event = number(),
+            Wants::NewestAlert => self.newest_alert = number(),
+            Wants::Pending => {
+                if self.known.services.contains(piece) && self.pending.len() < SERVICES_MAX {
+                    self.pending.push(piece.to_vec());
+                }
+            }
+        }
+    }
+
+    /// The key has ended.
+    ///
+    /// # Errors
+    /// When there was no room for what it says.
+    pub fn ends(&mut self) -> Result<()> {
+        self.wants = Wants::Nothing;
+        self.trouble.take().map_or(Ok(()), Err)
+    }
+}
