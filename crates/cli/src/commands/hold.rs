@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, LiveKeys};
-use plan::{Error, Policies, Result};
+use plan::{Class, Error, Policies, Result};
 use serde::Serialize;
 use threescale::clock::CLOCKED;
 
@@ -72,7 +72,11 @@ pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
         }
         HoldCommand::Release { yes, .. } => holding.release(name, *yes)?,
     }
-    holding.show()
+    // Who only looks needs less than all of it, and is told all of it when that is not enough.
+    holding.show().map_err(|error| match keys.lacks(&context) {
+        Ok(Some(lacks)) if error.class() == Class::Refused => Error::refused(lacks.text).hint(lacks.way_out.unwrap_or_default()),
+        _ => error,
+    })
 }
 
 struct Holding<'a> {
