@@ -79,7 +79,9 @@ impl TokenFile {
         Self { path, held }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

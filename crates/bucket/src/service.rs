@@ -1,12 +1,12 @@
 //! Where a service is, and the connection to it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::Certificate;
-use object_store::client::ClientOptions;
+use object_store::client::{ClientOptions, DnsFuture, DnsResolver};
 use plan::{Error, Result};
 
 use crate::credentials::Credentials;
@@ -22,6 +22,8 @@ pub struct Service {
     pub region: String,
     /// `https://host/bucket/key` rather than `https://bucket.host/key`. Most services that are not Amazon's want it.
     pub path_style: bool,
+    /// The address of this machine at which the endpoint's host is reached: where a port is forwarded. The host stays what certificates name and requests are signed for.
+    pub dial: Option<IpAddr>,
     /// PEM file with the CAs of the service; those of this machine when absent.
     pub ca_file: Option<PathBuf>,
     /// By whose right.
@@ -95,9 +97,9 @@ impl Service {
                     .hint("Write the endpoint as https://…, or leave ca-file out."));
             }
             // An image need not have any.
-            return Ok(patient().with_no_system_certificates(true));
+            return Ok(self.dialling(patient()).with_no_system_certificates(true));
         }
-        self.trusting(patient(), self.ca_file.is_some())
+        self.trusting(self.dialling(patient()), self.ca_file.is_some())
     }
 
     /// What a client of the service that gives keys is made with. Amazon's has its certificate from the public web, whatever that of the bucket has.
@@ -106,6 +108,14 @@ impl Service {
             return Ok(patient().with_no_system_certificates(true));
         }
         self.trusting(patient(), is_own && self.ca_file.is_some())
+    }
+
+    fn dialling(&self, options: ClientOptions) -> ClientOptions {
+        match self.dial {
+            None => options,
+            // No proxy knows the way to a port of this machine: one that is named and never used keeps those of the environment out.
+            Some(at) => options.with_dns_resolver(Arc::new(Forwarded(at))).with_proxy_url("http://127.0.0.1:9").with_proxy_excludes("*"),
+        }
     }
 
     fn trusting(&self, options: ClientOptions, alone: bool) -> Result<ClientOptions> {
@@ -143,6 +153,17 @@ impl Service {
     }
 }
 
+/// Finds every host at one address.
+#[derive(Debug)]
+struct Forwarded(IpAddr);
+
+impl DnsResolver for Forwarded {
+    fn resolve(&self, _host: &str) -> DnsFuture {
+        let at = self.0;
+        Box::pin(async move { Ok(vec![at]) })
+    }
+}
+
 fn patient() -> ClientOptions {
     ClientOptions::new().with_read_timeout(Duration::from_secs(60)).with_connect_timeout(Duration::from_secs(10)).with_allow_http(true)
 }
@@ -158,6 +179,7 @@ mod tests {
             endpoint: endpoint.map(ToOwned::to_owned),
             region: "eu-west-1".to_owned(),
             path_style,
+            dial: None,
             ca_file: None,
             credentials: Credentials::Keys { id: "AKIAVISIBLE".into(), secret: "hunter2-secret".into() },
             origin: Origin::Section("[system-storage.s3]".to_owned()),

@@ -42,6 +42,7 @@ fn main() {
                 newest_migration: None,
                 left_out: std::collections::BTreeMap::new(),
                 absent: Vec::new(),
+                agreement: None,
                 data_sets,
             })
             .unwrap();

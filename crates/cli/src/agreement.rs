@@ -5,11 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
-use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, Repository, RowReader, StoreKind};
-use plan::{Error, Result};
+use plan::manifest::{self, KeptDataSet, Manifest};
+use plan::ports::{Context, Event, Repository, RowReader, StoreKind};
+use plan::{Class, Error, Result};
 use redis_data_set::{KeyReader, ReadKey};
-use threescale::verify::{Atoms, Backend, Files, Report, Spill, System, TABLES, Veil, compare};
+use runner::Examine;
+use threescale::verify::{Atoms, Backend, Files, Rank, Report, Spill, System, TABLES, Veil, compare};
 
 /// What may be in memory before it is sorted outside, twice.
 const HELD_MAX_BYTES: usize = 48 << 20;
@@ -47,6 +48,31 @@ pub(crate) fn of_set(manifest: &Manifest, repository: &dyn Repository, context: 
             .map_err(|error| error.during("system-storage of the set could not be read"))?;
     }
     Ok(Agreement { report: compare(atoms, &known, &backend, files.is_some(), limit)?, files: files.is_some() })
+}
+
+/// What looks at a set that is being taken. Where it cannot be told, a warning says why, and the set is taken.
+pub(crate) fn examine() -> Examine {
+    Arc::new(|manifest, repository, context| {
+        let is_there = |name: &DataSetName| manifest.data_sets.contains_key(name);
+        if ![DataSetName::SystemDatabase, DataSetName::BackendRedis].iter().all(is_there) {
+            return Ok(None);
+        }
+        match of_set(manifest, repository, context, 0) {
+            Ok(agreement) => Ok(Some(counted(&agreement.report))),
+            Err(error) if error.class() == Class::Interrupted => Err(error),
+            Err(error) => {
+                let text = format!("whether the stores of the set agree is not known: {}", error.chain());
+                context.watch.see(Event::Warning(&text));
+                Ok(None)
+            }
+        }
+    })
+}
+
+/// Differences by rank.
+pub(crate) fn counted(report: &Report) -> manifest::Agreement {
+    let [security, loss, drift, note] = Rank::ALL.map(|rank| report.count(rank));
+    manifest::Agreement { security, loss, drift, note }
 }
 
 fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {

@@ -12,6 +12,7 @@ use repository::{Location, RusticRepository};
 use runner::{Hands, State};
 use secrecy::SecretString;
 
+use crate::agreement;
 use crate::args::{self, Global};
 use crate::away::Away;
 use crate::config::{Config, Platform, Sources};
@@ -246,7 +247,8 @@ impl App {
         let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
         let context = self.context(config, run, installation.id())?;
         let copies_journal = !self.keeps_journals_in_cluster(installation);
-        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests: installation.rests() })
+        let (rests, examine) = (installation.rests(), Some(agreement::examine()));
+        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests, examine })
     }
 }
 

@@ -159,7 +159,9 @@ fn is_abandoned(known: &Known) -> bool {
 
 fn way_out(id: &str, run: &Run) -> String {
     match run.state {
-        RunState::Finished => format!("It keeps what it replaced: `settle {id}` drops that, `undo {id}` puts it back."),
+        RunState::Finished => {
+            format!("`settle {id}` drops what it keeps of the replaced data, `undo {id}` puts that back; `runs` says what it keeps.")
+        }
         RunState::Undoing => format!("`undo {id}` goes on taking it back; `abandon {id}` ends it as it is."),
         RunState::Settling => format!("`settle {id}` goes on dropping what it kept."),
         _ => format!("`resume {id}` goes on with it, `undo {id}` takes it back; `abandon {id}` ends it as it is."),

@@ -22,6 +22,7 @@ impl World {
         std::fs::write(world.path("key"), "a password\n").unwrap();
         world.s3.put("acme/2026/01/02/logo-1.png", b"picture".to_vec(), &[("content-type", "image/png")]);
         world.s3.put("acme/2026/01/02/page-2.html", b"<html>".to_vec(), &[("content-type", "text/html")]);
+        world.s3.pass(10);
         world.configure("s3://system-files");
         world.ok(&["init"]);
         world

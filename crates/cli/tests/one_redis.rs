@@ -255,3 +255,80 @@ fn an_empty_database_of_the_other_data_set_is_live_and_both_together_have_room_o
     world.ok(&["settle", "--yes"]);
     assert_eq!(world.cli(4, &["LRANGE", "resque:queue:priority", "0", "-1"]), "job", "a live job is not settled away");
 }
+
+/// Keys of the program in all databases.
+fn ours(world: &World) -> Vec<String> {
+    let keys = |database| world.cli(database, &["KEYS", "threescale-backup:*"]);
+    (0..world.databases)
+        .flat_map(|database| keys(database).lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter(|key| !key.is_empty())
+        .collect()
+}
+
+#[test]
+fn a_restore_in_place_that_fails_near_its_end_is_resumed_and_settled_and_nothing_of_ours_stays() {
+    let world = World::start(&[]);
+    world.fill(10, "good");
+    world.cli(1, &["RPUSH", "resque:queue:priority", "job"]);
+    world.cli(2, &["RPUSH", "queue:mailers", "job"]);
+    world.ok(&["backup"]);
+    let started = world.path("may-start");
+    let text = std::fs::read_to_string(world.path("config.toml")).unwrap();
+    std::fs::write(world.path("config.toml"), text.replace("start = \"true\"", &format!("start = \"test -e {}\"", started.display())))
+        .unwrap();
+    let failed = world.run(&["restore", "latest", "--in-place", "--queues", "drop", "--yes"]);
+    assert_eq!(failed.status.code(), Some(1), "{}", support::text(&failed.stderr));
+    let left_out = ours(&world);
+    assert!(!left_out.is_empty() && left_out.iter().all(|key| key.starts_with("threescale-backup:left-out:")), "{left_out:?}");
+    std::fs::write(&started, "").unwrap();
+    world.ok(&["resume", "--yes"]);
+    world.ok(&["settle", "--yes"]);
+    assert_eq!(ours(&world), Vec::<String>::new());
+    assert_eq!(world.cli(2, &["EXISTS", "queue:mailers", "system:list"]), "1");
+}
+
+#[test]
+fn what_a_run_kept_and_the_server_lost_is_told_and_the_run_can_be_ended() {
+    let world = World::start(&[]);
+    world.fill(10, "good");
+    world.ok(&["backup"]);
+    world.ok(&["restore", "latest", "--yes"]);
+    assert!(world.ok(&["runs"]).contains("keeps what it replaced"));
+    world.cli(0, &["FLUSHALL"]);
+    for said in [world.ok(&["runs"]), world.ok(&["doctor"])] {
+        assert!(said.contains("has lost what it kept of backend-redis, system-redis") && !said.contains("keeps what"), "{said}");
+    }
+    let undo = world.run(&["undo", "--yes"]);
+    let said = support::text(&undo.stderr);
+    assert_eq!(undo.status.code(), Some(3), "{said}");
+    assert!(!said.contains("done in") && !said.contains("goes on"), "{said}");
+    let held_up = world.refused(&["restore", "latest", "--yes"]);
+    assert!(held_up.contains("`settle ") && !held_up.contains("It keeps what"), "{held_up}");
+    world.ok(&["settle", "--yes"]);
+    world.ok(&["restore", "latest", "--yes"]);
+    assert_eq!(world.cli(0, &["GET", "storage:1"]), "good x");
+}
+
+#[test]
+fn a_settle_that_one_store_refuses_drops_nothing_in_the_other_and_undo_goes_on() {
+    let world = World::start(&[]);
+    world.fill(10, "good");
+    world.ok(&["backup"]);
+    world.fill(12, "bad");
+    let bad = world.picture();
+    world.ok(&["restore", "latest", "--yes"]);
+    let kept = world.picture();
+    let is_previous_of = |database: &u32, whose: &str| world.cli(*database, &["EXISTS", &format!("{whose}:1")]) == "1";
+    let side = (3..16).find(|database| is_previous_of(database, "system")).unwrap();
+    let mark = world.cli(side, &["GET", "threescale-backup:mark"]);
+    world.cli(side, &["SET", "threescale-backup:mark", "of somebody else"]);
+    let settle = world.run(&["settle", "--yes"]);
+    let said = support::text(&settle.stderr);
+    assert_eq!(settle.status.code(), Some(3), "{said}");
+    assert!(said.contains("Nothing was dropped anywhere: `undo ") && said.contains("system-redis would not drop"), "{said}");
+    world.cli(side, &["SET", "threescale-backup:mark", &mark]);
+    assert_eq!(world.picture(), kept, "Backend's previous data is there");
+    assert!(world.ok(&["runs"]).contains("`undo "));
+    world.ok(&["undo", "--yes"]);
+    assert_eq!(world.picture(), bad);
+}

@@ -173,3 +173,48 @@ fn run(script: &str) {
     let output = bash.output().unwrap();
     assert!(output.status.success(), "{}\n{}\n{}", output.status, text(&output.stdout), text(&output.stderr));
 }
+
+/// Columns as porta's `db/schema.rb` has them, with domains that an installation gave and some that it did not.
+const DOMAINS: &str = "CREATE TABLE accounts (id BIGINT, domain VARCHAR(255), self_domain VARCHAR(255));
+    CREATE TABLE proxies (id BIGINT, endpoint VARCHAR(255), sandbox_endpoint VARCHAR(255), production_domain VARCHAR(255), staging_domain VARCHAR(255));
+    INSERT INTO accounts VALUES (1, 'acme.old.example.com', 'acme-admin.old.example.com'), (2, 'portal.bold.example.com', NULL);
+    INSERT INTO proxies VALUES (1, 'https://api-acme.old.example.com:443', 'https://api-acme-staging.old.example.com:443', 'api-acme.old.example.com', 'api-acme-staging.old.example.com'),
+        (2, 'https://api.acme.test', NULL, 'api.acme.test', NULL);";
+
+#[test]
+fn the_statements_for_another_domain_change_what_the_installation_gave_and_nothing_else() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/disaster.md")).unwrap();
+    let statements = page.split("```sql\n").nth(1).unwrap().split("```").next().unwrap();
+    let look = "SELECT domain FROM accounts UNION ALL SELECT self_domain FROM accounts UNION ALL SELECT endpoint FROM proxies UNION ALL \
+        SELECT sandbox_endpoint FROM proxies UNION ALL SELECT production_domain FROM proxies UNION ALL SELECT staging_domain FROM proxies ORDER BY 1";
+    let wanted = [
+        "acme-admin.new.example.com",
+        "acme.new.example.com",
+        "api-acme-staging.new.example.com",
+        "api-acme.new.example.com",
+        "api.acme.test",
+        "https://api-acme-staging.new.example.com:443",
+        "https://api-acme.new.example.com:443",
+        "https://api.acme.test",
+        "portal.bold.example.com",
+    ];
+    let found = |output: &str| -> Vec<String> {
+        let mut lines: Vec<_> = output.lines().map(str::to_owned).filter(|line| !line.is_empty() && line != "NULL").collect();
+        lines.sort();
+        lines
+    };
+    let mysql = Mysql::start(MysqlKind::Mysql, &[]).unwrap();
+    let asked = mysql.client().args(["-N", "-B", "-e", &format!("CREATE DATABASE shop; USE shop; {DOMAINS} {statements} {look}")]).output();
+    let asked = asked.unwrap();
+    assert!(asked.status.success(), "{}", text(&asked.stderr));
+    assert_eq!(found(&text(&asked.stdout)), wanted);
+    let postgres = lab::Postgres::start(&[]).unwrap();
+    let ask = |sql: &str| {
+        let asked = postgres.client().args(["-v", "ON_ERROR_STOP=1", "-A", "-t", "-q", "-c", sql]).output().unwrap();
+        assert!(asked.status.success(), "{}", text(&asked.stderr));
+        text(&asked.stdout)
+    };
+    ask(DOMAINS);
+    ask(statements);
+    assert_eq!(found(&ask(look)), wanted);
+}

@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use lab::{InstallationOptions, MysqlKind, Postgres, Redis};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{World, text};
 
 /// Differences by kind, with how many there are.
@@ -42,7 +42,9 @@ fn redis(world: &World, words: &[&str]) -> String {
 
 fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
     let world = World::start_with(InstallationOptions { size_bytes: 2 << 20, mysql, ..InstallationOptions::default() });
-    world.ok(&["backup"]);
+    let taken = world.json(&["backup"]);
+    assert_eq!(taken["agreement"], json!({"security": 0, "loss": 0, "drift": 0, "note": 0}));
+    assert!(world.ok(&["show", "latest"]).contains("Stores agree: yes"));
     let agreed = document(&world, 0, &["verify", "latest", "--fail-on", "note"]);
     assert_eq!(kinds(&agreed), told(&[]), "{agreed}");
     for (field, counted) in [
@@ -110,7 +112,13 @@ fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
     };
     std::fs::remove_file(file(1)).unwrap();
     std::fs::write(file(2), "another text altogether").unwrap();
-    world.ok(&["backup"]);
+    let taken = world.run(&["backup"]);
+    assert!(
+        taken.status.success() && text(&taken.stderr).contains("the stores of the set differ: 6 security, 5 loss, "),
+        "{}",
+        text(&taken.stderr)
+    );
+    assert!(world.ok(&["list"]).contains("stores differ: 6 security, 5 loss, "));
 
     let found = document(&world, 1, &["verify", "latest"]);
     let wanted = told(&[
@@ -152,8 +160,9 @@ fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
         assert!(!shown.contains(secret) && !found.to_string().contains(secret), "{secret} is shown");
     }
     assert!(shown.contains("security unknown-user-key: 1") && shown.contains("rake backend:storage:rewrite"), "{shown}");
-    // Only what is worse than asked for counts.
-    redis(&world, &["SREM", "set_with_services_marked_for_deletion", "2"]);
+    // A set that is not looked at says nothing of it; and only what is as bad as asked for fails.
+    redis(&world, &["SADD", "services_set", "4"]);
+    assert_eq!(world.json(&["backup", "--no-verify"])["agreement"], Value::Null);
     document(&world, 1, &["verify", "latest", "--fail-on", "security"]);
 }
 
@@ -314,6 +323,12 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
     );
     keys("DEL application/service_id:4/id:app+one/referrer_filters\nSET usage_limit/service_id:4/plan_id:8/metric_id:31/day 1\n");
     keys("SET stats/{service:500}/metric:1/eternity 1\nSET stats/{service:501}/metric:1/eternity 1\n");
+    // The metric of a backend API that the product does not use any more, with all that is of it; a limit of a plan that is gone.
+    keys("SADD metrics/service_id:4/ids 32\nSET metric/service_id:4/id:32/name hits.71\nSET metric/service_id:4/name:hits.71/id 32\n");
+    keys("SET metric/service_id:4/id:32/parent_id 20\nSET usage_limit/service_id:4/plan_id:8/metric_id:32/day 1\n");
+    keys(
+        "SET usage_limit/service_id:4/plan_id:99/metric_id:20/day 1\nSET metric/service_id:4/id:33/name own\nSET metric/service_id:4/name:own/id 33\n",
+    );
     keys("SET service/id:4/provider_key old\nSET service_token/token:gone/service_id:4 x\n");
     let found = verify(1);
     let wanted = told(&[
@@ -326,9 +341,11 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
         ("application-differs", 1),
         ("list-differs", 1),
         ("referrer-missing", 1),
+        ("unknown-metric", 1),
         ("unknown-limit", 1),
         ("usage-of-gone-service", 1),
         ("usage-of-coming-service", 1),
+        ("leftover", 2),
         ("idle-missing", 2),
     ]);
     assert_eq!(kinds(&found), wanted, "{found:#}");

@@ -6,6 +6,7 @@
 
 mod data;
 mod folder;
+mod front;
 mod installation;
 mod link;
 mod memcached;
@@ -27,6 +28,7 @@ mod tls;
 mod writers;
 
 pub use data::Shape;
+pub use front::TlsFront;
 pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DATABASE, ZYNC_DATABASE};
 pub use memcached::Memcached;
 pub use mysql::{Mysql, MysqlKind};

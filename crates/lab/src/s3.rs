@@ -5,6 +5,7 @@
 mod answer;
 mod http;
 mod objects;
+mod roles;
 mod signature;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +13,14 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::SignedDuration;
 use plan::Result;
 use plan::error::During as _;
 
 use self::http::Request;
 use self::objects::Bucket;
 pub use self::objects::S3Object;
+use self::roles::Roles;
 
 /// The bucket's name.
 const BUCKET: &str = "system-files";
@@ -47,6 +50,7 @@ pub struct S3Fault {
 #[derive(Default)]
 struct Shared {
     bucket: Mutex<Bucket>,
+    roles: Mutex<Roles>,
     faults: Mutex<Vec<S3Fault>>,
     denied: Mutex<BTreeSet<String>>,
     asked: Mutex<BTreeMap<String, u64>>,
@@ -91,6 +95,12 @@ impl S3 {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Where it is.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The bucket's name.
     #[must_use]
     pub const fn bucket(&self) -> &'static str {
@@ -103,6 +113,22 @@ impl S3 {
         (KEY_ID, SECRET)
     }
 
+    /// From now on a role is given for a token, with keys that are good for some seconds.
+    pub fn give_role(&self, role: &str, token: &str, seconds: u32) {
+        lock(&self.shared.roles).role = Some((role.to_owned(), token.to_owned(), SignedDuration::from_secs(seconds.into())));
+    }
+
+    /// Ends all keys that were given for a role.
+    pub fn end_keys(&self) {
+        lock(&self.shared.roles).end();
+    }
+
+    /// How many keys were given for a role.
+    #[must_use]
+    pub fn keys_given(&self) -> usize {
+        lock(&self.shared.roles).given()
+    }
+
     /// Puts an object, as another client would.
     pub fn put(&self, key: &str, bytes: impl Into<Vec<u8>>, headers: &[(&str, &str)]) {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -112,6 +138,16 @@ impl S3 {
     /// Removes an object, as another client would.
     pub fn remove(&self, key: &str) {
         lock(&self.shared.bucket).objects.remove(key);
+    }
+
+    /// Puts the service's clock ahead.
+    pub fn pass(&self, seconds: u32) {
+        lock(&self.shared.bucket).clock.pass(seconds);
+    }
+
+    /// Lets the service's clock stand still, but for [`S3::pass`].
+    pub fn stop_clock(&self) {
+        lock(&self.shared.bucket).clock.stop();
     }
 
     /// All objects.
@@ -129,6 +165,11 @@ impl S3 {
     /// Objects on one page of a listing; 1000 else.
     pub fn page(&self, objects: usize) {
         lock(&self.shared.bucket).page = objects;
+    }
+
+    /// Lets the third page of a listing go on with the second.
+    pub fn go_round(&self) {
+        lock(&self.shared.bucket).goes_round = true;
     }
 
     /// Whether versions are said to be kept, and objects to be locked.
@@ -169,8 +210,17 @@ impl Drop for S3 {
 
 impl Shared {
     fn answer(&self, request: &Request) -> http::Response {
-        if let Err(code) = signature::check(request, KEY_ID, SECRET) {
-            return answer::error(403, code);
+        let mut response = self.answered(request);
+        response.headers.push(("date".to_owned(), objects::http_date(lock(&self.bucket).clock.now())));
+        response
+    }
+
+    fn answered(&self, request: &Request) -> http::Response {
+        if roles::is_for_keys(request) {
+            return lock(&self.roles).answer(request);
+        }
+        if let Err((status, code)) = self.check_keys(request) {
+            return answer::error(status, code);
         }
         let right = answer::right(request, BUCKET);
         *lock(&self.asked).entry(right.to_owned()).or_default() += 1;
@@ -185,6 +235,13 @@ impl Shared {
             };
         }
         answer::answer(&mut lock(&self.bucket), BUCKET, request)
+    }
+
+    fn check_keys(&self, request: &Request) -> std::result::Result<(), (u16, &'static str)> {
+        let id = signature::key_id(request).ok_or((403, "AccessDenied"))?;
+        let roles = lock(&self.roles);
+        let secret = if id == KEY_ID { SECRET } else { roles.secret(id, request)? };
+        signature::check(request, secret).map_err(|code| (403, code))
     }
 
     fn strikes(&self, right: &str, request: &Request) -> Option<S3Fault> {

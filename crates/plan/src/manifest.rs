@@ -50,8 +50,34 @@ pub struct Manifest {
     /// The data sets that the installation was declared not to have: nothing is missing without them.
     #[serde(default)]
     pub absent: Vec<DataSetName>,
+    /// How far System, Backend and the files of the set agree (`docs/verify.md`); absent where it was not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<Agreement>,
     /// The data sets, in the order of [`DataSetName`].
     pub data_sets: BTreeMap<DataSetName, KeptDataSet>,
+}
+
+/// Differences between the stores of a set, by rank.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// Backend lets in what System does not know.
+    pub security: u64,
+    /// Customers' data that one side lacks, or will.
+    pub loss: u64,
+    /// Configuration that differs.
+    pub drift: u64,
+    /// What normal life leaves behind.
+    pub note: u64,
+}
+
+impl Agreement {
+    /// `2 security, 1 drift`; `None` when nothing differs but what normal life leaves behind.
+    #[must_use]
+    pub fn differences(self) -> Option<String> {
+        let ranks = [(self.security, "security"), (self.loss, "loss"), (self.drift, "drift")];
+        let told: Vec<_> = ranks.into_iter().filter(|(count, _)| *count > 0).map(|(count, rank)| format!("{count} {rank}")).collect();
+        (!told.is_empty()).then(|| told.join(", "))
+    }
 }
 
 /// One data set of a set.

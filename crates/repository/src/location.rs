@@ -103,6 +103,7 @@ mod tests {
                 region: "us-east-1".into(),
                 credentials: Credentials::Keys { id: "AKIAVISIBLE".into(), secret: "hunter2-secret".into() },
                 path_style: true,
+                dial: None,
                 ca_file: None,
                 origin: Origin::Section("[repository.s3]".to_owned()),
             },

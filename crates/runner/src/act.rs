@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use plan::evidence;
 use plan::ids::{DataSetName, SetId, SnapshotId};
 use plan::journal::Run;
-use plan::manifest::{self, KeptDataSet, Manifest};
+use plan::manifest::{self, Agreement, KeptDataSet, Manifest};
 use plan::ports::{
     Context, DataSet, Event, Keep, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb, Writers,
 };
@@ -37,7 +37,12 @@ pub struct Hands {
     pub host: String,
     /// How long to rest before what failed for a while is done once more, as far as that changes nothing that is live; as often as there are rests.
     pub rests: Vec<Duration>,
+    /// Says how far the stores of a set agree, before its manifest is written; `None` where it is not to be looked at.
+    pub examine: Option<Examine>,
 }
+
+/// See [`Hands::examine`]. An error ends the backup: what only cannot be told is none.
+pub type Examine = Arc<dyn Fn(&Manifest, &dyn Repository, &Context) -> Result<Option<Agreement>> + Send + Sync>;
 
 impl Hands {
     pub(crate) fn data_set(&self, name: DataSetName) -> Result<&Arc<dyn DataSet>> {
@@ -245,6 +250,8 @@ fn write_manifest(hands: &Hands, run: &Run) -> Result<Output> {
         return Ok(Output::Set { set: run.plan.set.clone() });
     }
     let manifest = Manifest { frozen: run.plan.freeze, ..manifest(hands, &run.plan, run.plan.set.clone(), run.opened_at, data_sets) };
+    let examined = hands.examine.as_ref().map(|examine| examine(&manifest, hands.repository.as_ref(), &hands.context)).transpose()?;
+    let manifest = Manifest { agreement: examined.flatten(), finished_at: Timestamp::now(), ..manifest };
     hands.repository.write_manifest(&manifest)?;
     Ok(Output::Set { set: manifest.set })
 }
@@ -294,6 +301,7 @@ fn manifest(hands: &Hands, plan: &Plan, set: SetId, started_at: Timestamp, data_
         newest_migration: plan.newest_migration().map(str::to_owned),
         left_out: plan.left_out.clone(),
         absent: plan.absent.clone(),
+        agreement: None,
         data_sets,
     }
 }

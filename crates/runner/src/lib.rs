@@ -19,7 +19,7 @@ mod taking_back;
 mod views;
 
 pub use abandoning::{abandon, close_dead_backup};
-pub use act::Hands;
+pub use act::{Examine, Hands};
 pub use copies::{Beside, JournalCopy, beside, copies, take_over, tidy_copies};
 pub use folder::FolderShelf;
 pub use journal::Journal;
@@ -28,7 +28,7 @@ pub use proofs::shown;
 pub use report::{Report, StepReport, report};
 pub use running::run;
 pub use state::{Lock, State};
-pub use stores::check_stores;
+pub use stores::{check_stores, lost};
 pub use taking_back::{settle, undo};
 
 use plan::ids::{RunId, SetId};

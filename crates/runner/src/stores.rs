@@ -1,5 +1,6 @@
 //! Whether the stores in the place are those that a run was made for.
 
+use plan::ids::DataSetName;
 use plan::journal::Run;
 use plan::step::Action;
 use plan::{Error, Result};
@@ -33,31 +34,43 @@ pub fn check_stores(hands: &Hands, run: &Run) -> Result<()> {
 }
 
 /// Looks for traces of a run whose cut-over was begun, before anything is stopped for taking it back: where no store has any, somebody else took it back or
-/// settled it, and there is nothing to put back. A store that cannot be asked, and one whose data was replaced in place, may know: their verbs say it.
+/// settled it, and there is nothing to put back.
 ///
 /// # Errors
 /// [`plan::Class::NeedsPerson`] when no store knows anything of the run.
 pub(crate) fn check_that_a_store_knows(hands: &Hands, run: &Run) -> Result<()> {
-    let mut cut_over = Vec::new();
-    for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
-        match step.action {
-            Action::CutOver { data_set, .. } => cut_over.push(data_set),
-            Action::Stage { reserved, .. } if run.is_in_place(reserved) => return Ok(()),
-            _ => {}
-        }
-    }
-    for data_set in &cut_over {
-        let Ok(left) = hands.data_set(*data_set).and_then(|store| store.leftovers(&hands.context)) else { return Ok(()) };
-        if left.iter().any(|leftover| leftover.is_by(run.plan.run.as_str())) {
-            return Ok(());
-        }
-    }
-    if cut_over.is_empty() {
+    let cut_over = cut_over(run);
+    if cut_over.is_empty() || cut_over.iter().any(|name| knows(hands, run, *name)) {
         return Ok(());
     }
     let id = &run.plan.run;
     let names: Vec<_> = cut_over.iter().map(|name| name.as_str()).collect();
     Err(Error::needs_person(format!("no store knows anything of run {id}, whose cut-over of {} the journal says was begun", names.join(", ")))
-        .hint("Nothing was stopped or changed. Look whether these are the stores that the run was made for, and whether somebody took it back or settled it.")
+        .hint("Nothing was stopped or changed. Look whether these are the stores that the run was made for, and whether somebody emptied them, took it back or settled it.")
         .hint(format!("`abandon {id}` ends the run as it is.")))
+}
+
+/// Data sets whose stores hold nothing of the run any more, of those that it cut over: emptied, restarted without their data, or settled from elsewhere. A store that
+/// cannot be asked may know, and so does one whose data was replaced in place: its verbs say it.
+#[must_use]
+pub fn lost(hands: &Hands, run: &Run) -> Vec<DataSetName> {
+    cut_over(run).into_iter().filter(|name| !knows(hands, run, *name)).collect()
+}
+
+fn knows(hands: &Hands, run: &Run, name: DataSetName) -> bool {
+    let left = hands.data_set(name).and_then(|store| store.leftovers(&hands.context));
+    left.map_or(true, |left| left.iter().any(|leftover| leftover.is_by(run.plan.run.as_str())))
+}
+
+/// Nothing where one was replaced in place.
+fn cut_over(run: &Run) -> Vec<DataSetName> {
+    let mut cut_over = Vec::new();
+    for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
+        match step.action {
+            Action::CutOver { data_set, .. } => cut_over.push(data_set),
+            Action::Stage { reserved, .. } if run.is_in_place(reserved) => return Vec::new(),
+            _ => {}
+        }
+    }
+    cut_over
 }

@@ -6,7 +6,7 @@
 use plan::ids::{DataSetName, SetId};
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Discard, Event, Noted, Place, Road, Undone, Verb};
+use plan::ports::{DataSet, Discard, Event, Noted, Place, Road, Undone, Verb};
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Class, Error, Result};
 
@@ -204,8 +204,8 @@ impl Taking<'_> {
 /// Drops what a finished run kept: the data that it replaced. There is no undo afterwards.
 ///
 /// # Errors
-/// [`Class::Refused`] when the run is not finished, or the stores are not those of the run; else when something cannot be dropped, after all else was: `settle`
-/// may be called again.
+/// [`Class::Refused`] when the run is not finished, or the stores are not those of the run; when a store would refuse: then nothing was dropped, and the run can be
+/// undone as before. Else when something cannot be dropped, after all else was: `settle` may be called again.
 pub fn settle(journal: &Journal, hands: &Hands) -> Result<()> {
     let settled = drop_all(journal, hands);
     if matches!(journal.run().state, RunState::Settling | RunState::Settled) {
@@ -229,23 +229,35 @@ fn drop_all(journal: &Journal, hands: &Hands) -> Result<()> {
         }
     }
     check_stores(hands, &run)?;
+    let id = &run.plan.run;
+    if run.state == RunState::Finished {
+        let refused =
+            each_place(hands, &run, "would not drop", |store, place| store.check_discard(&hands.context, place, Discard::Previous));
+        refused.map_err(|error| {
+            error.hint(format!("Nothing was dropped anywhere: `undo {id}` is still possible, and `settle {id}` when that is mended."))
+        })?;
+    }
     journal.write(Record::SettleStarted)?;
     copies::keep(journal, hands);
+    let dropped = each_place(hands, &run, "failed to drop", |store, place| store.discard(&hands.context, place, Discard::Previous));
+    dropped.map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
+    journal.write(Record::Settled)
+}
+
+/// Asks each data set that has a place, also after one that fails: `what` it then did with what the run kept.
+fn each_place(hands: &Hands, run: &Run, what: &str, act: impl Fn(&dyn DataSet, &Place) -> Result<()>) -> Result<()> {
     let mut first: Option<Error> = None;
-    for (data_set, reserved) in places(&run) {
+    for (data_set, reserved) in places(run) {
         hands.context.stop.check()?;
-        let dropped =
-            hands.data_set(data_set).and_then(|store| store.discard(&hands.context, place_of(&run, reserved)?, Discard::Previous));
-        if let Err(error) = dropped {
-            let error = error.during(format!("failed to drop what run {} kept of {data_set}", run.plan.run));
+        if let Err(error) = hands.data_set(data_set).and_then(|store| act(store.as_ref(), place_of(run, reserved)?)) {
+            let error = error.during(format!("{data_set} {what} what run {} kept of it", run.plan.run));
             first = Some(match first {
                 None => error,
                 Some(first) => first.hint(format!("Also: {}.", error.chain())),
             });
         }
     }
-    first.map_or(Ok(()), Err)?;
-    journal.write(Record::Settled)
+    first.map_or(Ok(()), Err)
 }
 
 /// The places that a run reserved: beside the live data, and the live data itself where it was replaced in place (of that only marks are removed).
@@ -275,7 +287,7 @@ fn tidy_one(hands: &Hands, data_set: DataSetName, place: &Place) {
 /// That there is nothing of the run is no success: the store may be another one, or somebody else swapped.
 fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<()> {
     let store = hands.data_set(data_set)?;
-    match hands.watched(data_set, Verb::Undo, None, || store.undo(&hands.context, place))? {
+    hands.watched(data_set, Verb::Undo, None, || match store.undo(&hands.context, place)? {
         Undone::PreviousIsLive => Ok(()),
         Undone::NothingThere => {
             let id = &run.plan.run;
@@ -286,7 +298,7 @@ fn swap_back(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> 
             .hint("Look whether this is the store that the run was made for, and whether somebody else took the run back or settled it.")
             .hint(format!("`abandon {id}` ends the run as it is.")))
         }
-    }
+    })
 }
 
 /// All is as it was: the writers start as they were noted. Copies that this run made anew from what it restored are made anew from what is back; where that fails

@@ -103,6 +103,32 @@ fn settle_drops_all_that_can_be_dropped_and_goes_on_later() {
 }
 
 #[test]
+fn a_settle_that_one_store_refuses_drops_nothing_anywhere_and_the_run_can_be_undone() {
+    let done = restored();
+    let before = stores(&done.world);
+    *done.world.faults.lock().unwrap() = Faults { keeps: Some(FAULTY), ..Faults::default() };
+    let error = runner::settle(&done.journal(), &done.world.hands()).unwrap_err();
+    assert_eq!(error.class(), Class::Refused);
+    assert!(error.chain().contains("zync-database would not drop what run run kept of it: it belongs to another user"), "{error:?}");
+    assert!(error.hints().iter().any(|hint| hint.contains("`undo run` is still possible")), "{error:?}");
+    assert_eq!((stores(&done.world), done.journal().run().state), (before, RunState::Finished));
+    runner::undo(&done.journal(), &done.world.hands()).unwrap();
+    assert_eq!(done.world.live(), done.before);
+    assert!(done.world.writers_run() && done.world.is_clean());
+}
+
+#[test]
+fn what_began_to_settle_goes_on_with_all_that_can_be_dropped() {
+    let done = restored();
+    *done.world.faults.lock().unwrap() = Faults { discard: Some(FAULTY), ..Faults::default() };
+    runner::settle(&done.journal(), &done.world.hands()).unwrap_err();
+    // What refuses now holds up nothing that could be dropped since.
+    *done.world.faults.lock().unwrap() = Faults { keeps: Some(DataSetName::SystemDatabase), ..Faults::default() };
+    runner::settle(&done.journal(), &done.world.hands()).unwrap();
+    assert_eq!(done.journal().run().state, RunState::Settled);
+}
+
+#[test]
 fn another_store_is_refused_before_anything_is_touched() {
     for verb in [runner::undo, runner::settle] {
         let done = restored();

@@ -22,6 +22,9 @@ metadata:
     {{- include "threescale-backup.labels" .root | nindent 4 }}
 rules:
   {{- .root.Files.Get .rules | nindent 2 }}
+  {{- if .root.Values.systemStorage.bucketRole }}
+  {{- .root.Files.Get "files/rules-bucket-role.yaml" | nindent 2 }}
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

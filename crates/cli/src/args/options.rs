@@ -43,6 +43,9 @@ pub(crate) struct Backup {
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
     #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
     pub warnings_are_fine: bool,
+    /// Do not compare what the set holds of System, of Backend and of the files: saves reading them back
+    #[arg(long, env = "THREESCALE_BACKUP_NO_VERIFY")]
+    pub no_verify: bool,
 }
 
 #[derive(Debug, Args)]

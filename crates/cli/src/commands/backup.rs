@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
-use plan::manifest::Manifest;
+use plan::manifest::{Agreement, Manifest};
 use plan::ports::{Context, DataSet, Findings, Repository};
 use plan::{Class, Error, Policies, Purpose, Restorable, Result, TAKEN_WITH_WARNINGS, Wanted, plan_backup};
 use runner::{Hands, State};
@@ -43,6 +43,12 @@ pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<ExitCode> {
     if restorable != Restorable::Yes {
         app.output.note(&format!("the set was taken; whether it can go back: {restorable} (the warnings above say why)"));
     }
+    if let Some(differences) = manifest.agreement.and_then(Agreement::differences) {
+        let set = &manifest.set;
+        app.output.note(&format!(
+            "warning: the stores of the set differ: {differences}; `threescale-backup verify {set}` names what and the way out"
+        ));
+    }
     app.output.line(manifest.set.as_str())?;
     app.output.document(&SetDocument::new(&manifest, Vec::new()))?;
     let is_fine = restorable == Restorable::Yes || args.warnings_are_fine;
@@ -65,6 +71,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let mut hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
     let found = locks::waiting(app, || look_while_nothing_is_in_the_way(app, &state, &hands))?;
+    hands.examine = hands.examine.filter(|_| !args.no_verify);
     hands.context.installation = join::identified(installation.as_ref(), &hands.context, &found);
     let wanted = Wanted {
         installation: Some(hands.context.installation.clone()),

@@ -212,3 +212,58 @@ fn tell(name: &str, verb: &str, problem: &Problem) -> String {
     let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
     format!("  {name}: {verb}{word}: {}.{way_out}", problem.text.trim_end_matches('.'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_and_what_is_missing_stands_first_and_nobody_counts_what_was_not_counted() {
+        let zync = Findings {
+            store: "PostgreSQL 15".to_owned(),
+            address: "service zync-database:5432".to_owned(),
+            identity: None,
+            half_loaded_by: None,
+            is_gone: false,
+            size_bytes: 8 << 20,
+            count: None,
+            backup_problems: vec![Problem::new(Severity::Blocks, "a right is missing.").way_out("GRANT it.")],
+            restore_problems: vec![Problem::new(Severity::Note, "slow")],
+            road: Road::SideCopy,
+            facts: vec![("reached".to_owned(), "forwarded port".to_owned())],
+        };
+        let away = || Finding::Failed { error: "nobody answers.".to_owned(), hints: vec!["Start it.".to_owned()], class: Class::Transient };
+        let data_sets = BTreeMap::from([(DataSetName::ZyncDatabase, Finding::Found(Box::new(zync))), (DataSetName::SystemRedis, away())]);
+        let document = DoctorDocument {
+            installation: vec![("namespace".to_owned(), "3scale".to_owned())],
+            problems: Vec::new(),
+            data_sets,
+            not_configured: Vec::new(),
+            absent: Vec::new(),
+            repository: away(),
+            writers: Finding::Fine("6 running".to_owned()),
+            runs: Vec::new(),
+        };
+        let printed = print(&document);
+        let lines: Vec<_> = printed.lines().map(str::trim).collect();
+        let mut first = lines[..3].to_vec();
+        first.sort_unstable();
+        assert_eq!(
+            first,
+            [
+                "repository: FAILED: nobody answers. Start it.",
+                "system-redis: FAILED: nobody answers. Start it.",
+                "zync-database: backup: MISSING: a right is missing. GRANT it.",
+            ]
+        );
+        assert_eq!((lines[3], lines[4]), ("", "namespace: 3scale"), "facts stand behind");
+        let row: Vec<_> =
+            lines.iter().find(|line| line.starts_with("zync-database ")).map(|row| row.split_whitespace().collect()).unwrap_or_default();
+        assert_eq!(
+            row[1..],
+            ["PostgreSQL", "15", "service", "zync-database:5432", "8.0", "MiB", "beside,", "then", "swap"],
+            "no number where none is known"
+        );
+        assert!(lines.contains(&"zync-database: restore: note: slow."));
+    }
+}

@@ -160,8 +160,12 @@ mod tests {
 
     #[test]
     fn what_changes_the_installation_uses_the_other_account() {
-        let backup =
-            Command::Backup(crate::args::Backup { only: crate::args::Only { only: Vec::new() }, freeze: false, warnings_are_fine: false });
+        let backup = Command::Backup(crate::args::Backup {
+            only: crate::args::Only { only: Vec::new() },
+            freeze: false,
+            warnings_are_fine: false,
+            no_verify: false,
+        });
         assert_eq!(template(&backup).unwrap(), FOR_BACKUP);
         let undo = Command::Undo(crate::args::OfRun { run: None, yes: false, writers_are_stopped: false });
         assert_eq!(template(&undo).unwrap(), FOR_RESTORE);

@@ -46,7 +46,17 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     }
     plan.check()?;
     let (writers, synchronise) = (Arc::new(NoWriters), Arc::new(NothingToSynchronise));
-    let hands = Hands { repository, data_sets, writers, synchronise, context, copies_journal: false, host: app.host(), rests: Vec::new() };
+    let hands = Hands {
+        repository,
+        data_sets,
+        writers,
+        synchronise,
+        context,
+        copies_journal: false,
+        host: app.host(),
+        rests: Vec::new(),
+        examine: None,
+    };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     app.output.note(&format!("set {} was staged and proven; the throw-away servers are removed", manifest.set));

@@ -179,13 +179,15 @@ impl Telling {
         ]);
         match run.state {
             RunState::Finished if run.keeps_previous() => {
-                self.reminders
-                    .push(format!("run {id} keeps what it replaced{kept_in_brackets}: `settle {id}` drops it, `undo {id}` puts it back."));
+                let lost = hands.map(|hands| runner::lost(hands, run)).unwrap_or_default();
+                let keeps = format!("run {id} keeps what it replaced{kept_in_brackets}: `settle {id}` drops it, `undo {id}` puts it back.");
+                self.reminders.push(if lost.is_empty() { keeps } else { told_lost(run, &lost) });
             }
-            RunState::Settling => self.reminders.push(format!("run {id} is half settled: `settle {id}` goes on.")),
+            RunState::Settling => self.reminders.push(format!("the settle of run {id} is not finished: `settle {id}` goes on.")),
             RunState::Undoing => {
                 let held = Run::writers_sentence(run.writers());
-                self.reminders.push(format!("run {id} is half taken back.{held} `undo {id}` goes on, `abandon {id}` ends it as it is."));
+                self.reminders
+                    .push(format!("the undo of run {id} is not finished.{held} `undo {id}` goes on, `abandon {id}` ends it as it is."));
             }
             RunState::Open if run.plan.purpose == Purpose::Restore || run.holds_writers() => {
                 let held = Run::writers_sentence(run.writers());
@@ -214,6 +216,22 @@ impl Telling {
         }
         traces.into_iter().map(|(place, leftover)| LeftDocument { data_set: *place, leftover: leftover.clone() }).collect()
     }
+}
+
+/// What is said of a run of which some stores know nothing any more.
+fn told_lost(run: &Run, lost: &[DataSetName]) -> String {
+    let (id, set) = (&run.plan.run, &run.plan.set);
+    let names: Vec<_> = lost.iter().map(|name| name.as_str()).collect();
+    let of = run.plan.steps.iter().filter(|step| matches!(step.action, Action::CutOver { .. })).count();
+    let rest = if lost.len() < of {
+        format!("`undo {id}` puts back the rest, and then waits for a person; `settle {id}` drops the rest.")
+    } else {
+        format!("There is nothing to undo: `settle {id}` ends the run. What it restored can be restored again: `restore {set}`.")
+    };
+    format!(
+        "run {id} has lost what it kept of {}: there is nothing of it in the store any more. Was that emptied, restarted without its data, or settled from elsewhere? {rest}",
+        names.join(", ")
+    )
 }
 
 /// Everything that the installation has, to be looked at only.
@@ -278,7 +296,10 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     }
     let heard = Heard::before(Arc::clone(&opened.hands.context.watch));
     opened.hands.context.watch = Arc::<Heard>::clone(&heard);
-    runner::undo(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`undo {}` goes on.", opened.id)))?;
+    runner::undo(&opened.journal, &opened.hands).map_err(|error| match opened.journal.run().state {
+        RunState::Undoing => error.hint(format!("`undo {}` goes on.", opened.id)),
+        _ => error,
+    })?;
     app.output.line(&heard.undone(&opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
@@ -287,8 +308,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
 fn refuse_under_data(opened: &Opened, run: &Run) -> Result<()> {
     let is_over_it =
         |other: &Run| other.plan.run > run.plan.run && other.plan.purpose == Purpose::Restore && other.state != RunState::Undone;
-    let over = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok()).find(is_over_it);
-    match over {
+    match opened.others()?.into_iter().find(is_over_it) {
         None => Ok(()),
         Some(other) => {
             let id = &other.plan.run;
@@ -304,9 +324,11 @@ fn refuse_under_data(opened: &Opened, run: &Run) -> Result<()> {
 /// With the data what the run kept of the empty namespace: there is no going back to that any more.
 fn settle_objects_under(opened: &Opened) -> Result<()> {
     let run = opened.journal.run();
-    let all = opened.state.all()?.into_iter().filter_map(|(_, other)| other.ok());
-    for under in all.filter(|other| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle()) {
-        runner::settle(&opened.state.open_journal(&under.plan.run)?, &opened.hands)?;
+    let is_under = |other: &Run| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle();
+    for under in opened.others()?.into_iter().filter(is_under) {
+        let (hands, id) = (&opened.hands, under.plan.run.as_str());
+        let id = journals::find(&opened.state, opened.copies(), &hands.context.installation, Some(id), &hands.host, |_| true)?;
+        runner::settle(&opened.state.open_journal(&id)?, hands)?;
     }
     Ok(())
 }
@@ -314,7 +336,7 @@ fn settle_objects_under(opened: &Opened) -> Result<()> {
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "settle", Run::can_settle)?;
     confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
-    runner::settle(&opened.journal, &opened.hands).map_err(|error| error.hint(format!("`settle {}` goes on.", opened.id)))?;
+    runner::settle(&opened.journal, &opened.hands)?;
     settle_objects_under(&opened).map_err(|error| error.hint("`settle` goes on."))?;
     app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
@@ -339,6 +361,19 @@ struct Opened {
     hands: Hands,
 }
 
+impl Opened {
+    /// The repository where it has copies of the installation's journals.
+    fn copies(&self) -> Option<&dyn Repository> {
+        self.hands.copies_journal.then_some(self.hands.repository.as_ref())
+    }
+
+    /// The runs of the installation that can be read, wherever their journals are.
+    fn others(&self) -> Result<Vec<Run>> {
+        let known = journals::known(&self.state, self.copies(), &self.hands.context.installation)?;
+        Ok(known.into_iter().filter_map(|known| known.run.ok()).collect())
+    }
+}
+
 fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Result<Opened> {
     let config = app.config()?;
     let installation = app.installation_even_nothing(&config, None)?;
@@ -360,7 +395,8 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
     let mut data_sets = join::data_sets(installation.as_ref(), &names, &run.plan.policies)?;
     // What a run under this one noted of the objects goes with what this one kept.
     let objects = DataSetName::KubernetesObjects;
-    if !names.contains(&objects) && state.all()?.iter().any(|(_, other)| other.as_ref().is_ok_and(Run::fills_empty)) {
+    let known = journals::known(&state, copies, &installation.id())?;
+    if !names.contains(&objects) && known.iter().any(|other| other.run.as_ref().is_ok_and(Run::fills_empty)) {
         data_sets.insert(objects, installation.data_set(objects, run.plan.policies.clone())?);
     }
     let consent = if args.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };

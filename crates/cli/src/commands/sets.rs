@@ -8,7 +8,7 @@ mod proofs;
 use std::collections::BTreeMap;
 
 use plan::Result;
-use plan::manifest::Manifest;
+use plan::manifest::{Agreement, Manifest};
 use plan::ports::Severity;
 use plan::proof::Proof;
 use repository::RusticRepository;
@@ -73,6 +73,7 @@ fn describe(manifest: &Manifest, proofs: &[Proof]) -> String {
     ];
     lines.extend(completeness(manifest));
     lines.extend(restorable(manifest));
+    lines.extend(manifest.agreement.map(|agreement| agrees(manifest, agreement)));
     let mut table = Table::new(&["DATA SET", "STORE", "SIZE", "STORED", "ELEMENTS", "VIEW", "SNAPSHOT"]);
     for (name, kept) in &manifest.data_sets {
         table.row([
@@ -127,6 +128,14 @@ fn restorable(manifest: &Manifest) -> Vec<String> {
     };
     lines.extend(manifest.problems().map(|(name, problem)| format!("  {}: {name}: {}", word(problem.severity), problem.sentence())));
     lines
+}
+
+/// Whether its stores agree, as the backup saw it.
+fn agrees(manifest: &Manifest, agreement: Agreement) -> String {
+    match agreement.differences() {
+        None => "Stores agree: yes".to_owned(),
+        Some(differences) => format!("Stores agree: no, {differences}; `threescale-backup verify {}` names them", manifest.set),
+    }
 }
 
 /// What the set has of the installation, and why it lacks the rest.

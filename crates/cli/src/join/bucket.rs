@@ -25,6 +25,7 @@ pub(super) fn service(section: S3Section, header: &str) -> Result<Service> {
         region: section.region.unwrap_or_else(|| "us-east-1".to_owned()),
         path_style: section.path_style.unwrap_or(section.endpoint.is_some()),
         endpoint: section.endpoint,
+        dial: None,
         ca_file: section.ca_file,
         origin: Origin::Section(header.to_owned()),
     })

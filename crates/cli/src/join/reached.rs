@@ -168,6 +168,10 @@ impl DataSet for Reached {
         self.explained(|| self.inner.undo(context, place))
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.explained(|| self.inner.check_discard(context, place, what))
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         self.explained(|| self.inner.discard(context, place, what))
     }

@@ -184,3 +184,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn tell(text: &str) {
     drop(writeln!(io::stderr().lock(), "{}", printable(text)));
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn how_long_it_will_take_is_told_when_there_is_ground_for_it() {
+        let going = |bytes, seconds| {
+            let began = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            Going { began, bytes, ..Going::new(Some(1000)) }.message()
+        };
+        let is_told = |message: String| message.contains("left");
+        assert!(!is_told(going(900, 0)), "a beginning is no pace");
+        assert!(!is_told(going(10, 60)), "a part of a hundred is no pace");
+        assert!(!is_told(going(0, 60)) && !is_told(going(1000, 60)));
+        assert!(is_told(going(500, 60)));
+    }
+}

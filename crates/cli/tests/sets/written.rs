@@ -55,6 +55,7 @@ pub fn write(repository: &RusticRepository, set: &str, change: impl FnOnce(&mut 
         release: None,
         newest_migration: None,
         left_out: std::collections::BTreeMap::new(),
+        agreement: None,
         absent: DataSetName::STORES.into_iter().filter(|other| *other != name).collect(),
         data_sets: [(name, data_set)].into(),
     };

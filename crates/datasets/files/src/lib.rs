@@ -182,6 +182,11 @@ impl DataSet for FilesStore {
         steps::undo(&self.swapping(context, &root, &spot))
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        steps::check_discard(&self.swapping(context, &root, &spot), what)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         steps::discard(&self.swapping(context, &root, &spot), what)

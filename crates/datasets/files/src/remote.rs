@@ -150,6 +150,10 @@ impl DataSet for RemoteFilesStore {
         steps::undo(&self.swapping(context, &Spot::from_place(place)?))
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        steps::check_discard(&self.swapping(context, &Spot::from_place(place)?), what)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         steps::discard(&self.swapping(context, &Spot::from_place(place)?), what)
     }

@@ -4,7 +4,8 @@
 //! folder moreover by who may list it and write into it: a move changes its `..` (rename(2)), and before it goes all that is in it goes. Its owner may give himself
 //! that right. Capabilities stand above owners and modes, not the name of root, which has none in many containers.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,6 +84,17 @@ impl Rights {
         }
         let is_sticky = |folder: Stat| folder.st_mode & 0o1000 != 0 && !self.own_it(&folder);
         (self.capabilities & FOWNER == 0 && fstat(&folder).is_ok_and(is_sticky)).then_some(Bond::Sticky)
+    }
+
+    /// Whether there is an entry of that name, and something binds it.
+    pub(crate) fn is_bound(self, folder: impl AsFd, name: &OsStr) -> bool {
+        stat_entry(&folder, name).ok().flatten().is_some_and(|stat| self.bond(&folder, name, &stat).is_some())
+    }
+
+    /// The entries at a root that this user may not move: an undo leaves them there.
+    pub(crate) fn all_bound(self, root: &Tree) -> Result<BTreeSet<OsString>> {
+        let names = data_names(root).map_err(|error| failed(&root.place_of(Path::new("")), "list", error))?;
+        Ok(names.into_iter().filter(|name| self.is_bound(root, name)).collect())
     }
 
     /// The first entry at a root that this user may not move.

@@ -83,7 +83,9 @@ impl Acting<'_> {
                 self.hook.at(Moment::Moving, Path::new(SWAP)).map_err(|error| failed(&self.run.place(), "swap", error))?;
                 self.run.write(SWAP, swap)
             }
-            Step::Take(to) => self.take_out(to),
+            Step::Unfixed => self.check_unfixed(),
+            Step::Take(to) => self.take_out(to, false),
+            Step::TakeOwn(to) => self.take_out(to, true),
             Step::Count => self.run.write_bytes(COUNT, self.previous()?.to_string().as_bytes()),
             Step::Counted => self.counted(),
             Step::Put(from) => self.put_in(from),
@@ -92,6 +94,7 @@ impl Acting<'_> {
             Step::NotReplaced(runs) => runs.iter().try_for_each(|run| self.note_replaced(run, false)),
             Step::Tick => self.run.tick(),
             Step::Since(time) => since::keep(&self.run, time, self.context),
+            Step::Intact(time) => since::tell_of_previous(&self.run, time, self.context),
             Step::Removable => [BEFORE, STAGE].into_iter().chain(KEPT).try_for_each(|name| self.check_removable(name)),
             Step::Remove(leaves) => self.remove(*leaves),
         }
@@ -111,6 +114,13 @@ impl Acting<'_> {
 
     /// What renames cannot move is found before anything is moved.
     fn check_movable(&self) -> Result<()> {
+        self.check_unfixed()?;
+        let root = &*self.run.root;
+        let bound = Rights::own().first_unmovable(root)?;
+        bound.map_or(Ok(()), |(name, bond)| Err(bond.refuses_move(&root.place_of(&name))))
+    }
+
+    fn check_unfixed(&self) -> Result<()> {
         let root = &*self.run.root;
         mounts::check(root)?;
         let here = OsString::new();
@@ -120,16 +130,22 @@ impl Acting<'_> {
                 return Err(Error::refused(format!("{} cannot be moved", place.display())).hint(mounts::chattr(&place)));
             }
         }
-        let bound = Rights::own().first_unmovable(root)?;
-        bound.map_or(Ok(()), |(name, bond)| Err(bond.refuses_move(&root.place_of(&name))))
+        Ok(())
     }
 
-    /// Root → a folder of the run, until the root stays empty.
-    fn take_out(&self, to_name: &str) -> Result<()> {
+    /// Root → a folder of the run, until the root stays empty: but for what this user may not move, where that is to stay.
+    fn take_out(&self, to_name: &str, passes_by: bool) -> Result<()> {
         let to = self.run.make(to_name)?;
         for _ in 0..ROUNDS {
             let names = self.names(&self.run.root, Path::new(""))?;
+            let (bound, names): (Vec<_>, Vec<_>) =
+                names.into_iter().partition(|name| passes_by && Rights::own().is_bound(&self.run.root, name));
             if names.is_empty() {
+                let tell = |name: &OsString| {
+                    let place = self.run.root.place_of(name.as_ref()).display().to_string();
+                    self.context.watch.see(Event::Warning(&steps::told_stays(&place)));
+                };
+                bound.iter().for_each(tell);
                 return Ok(());
             }
             for name in names {
@@ -173,12 +189,10 @@ impl Acting<'_> {
     /// cannot be set aside, holds up nothing else.
     fn put_in(&self, from_name: &str) -> Result<()> {
         let (root, from) = (&*self.run.root, self.run.make(from_name)?);
-        let is_bound =
-            |name: &OsStr| stat_entry(root, name).ok().flatten().is_some_and(|stat| Rights::own().bond(root, name, &stat).is_some());
         let mut all = Ok(());
         for name in self.names(&from, &self.run.spot.inside(from_name))? {
             match self.move_entry(&name, &from, root) {
-                Err(error) if is_bound(&name) => all = all.and(Err(error)),
+                Err(error) if Rights::own().is_bound(root, &name) => all = all.and(Err(error)),
                 done => done?,
             }
         }

@@ -72,6 +72,10 @@ impl DataSet for MysqlStore {
         self.schemas(place).is_ok_and(|schemas| schemas.keeps_previous())
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        discard::check(self, context, &self.schemas(place)?, what)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         discard::discard(self, context, &self.schemas(place)?, what)
     }

@@ -22,33 +22,7 @@ pub(crate) fn discard(store: &MysqlStore, context: &Context, schemas: &Schemas, 
         // A staged copy there is none; a mark that stays says that the live data is not whole.
         return if what == Discard::Previous { mark::remove(&mut session, context, &schemas.live) } else { Ok(()) };
     }
-    let record = Record::at(schemas);
-    let state = record.state_of(&mut session, &context.run)?;
-    match state {
-        Some(State::Saved | State::Swapped | State::Undoing) => {
-            return Err(Error::failed("a cut-over of this run is half-way: what it has beside is still needed")
-                .hint("Go on with `resume`, or take it back with `undo`; then discard."));
-        }
-        Some(State::Done) if what == Discard::Staged => {
-            let kept = schemas.kept().schema;
-            return Err(Error::needs_person(format!("run {} is cut over: schema {kept:?} has the previous data", context.run))
-                .hint("Nothing was dropped. `undo` makes it live again; `settle` drops it."));
-        }
-        Some(State::Done) => {}
-        None => refuse_unmarked(&mut session, schemas)?,
-        Some(State::Staging | State::Staged | State::Undone) => {
-            let kept = schemas.kept();
-            let others =
-                read::all_names(&mut session, &kept.schema)?.into_iter().filter(|(name, _)| name != TABLE && kept.has(name)).count();
-            if others > 0 {
-                return Err(Error::needs_person(format!(
-                    "schema {:?} holds {others} tables, and no record says what they are",
-                    kept.schema
-                ))
-                .hint("Look at them; drop them by hand when they are not needed."));
-            }
-        }
-    }
+    let (record, state) = found(&mut session, context, schemas, what)?;
     if schemas.road == Road::InPlace {
         mark::remove(&mut session, context, &schemas.live)?;
     }
@@ -77,6 +51,45 @@ pub(crate) fn discard(store: &MysqlStore, context: &Context, schemas: &Schemas, 
         cut_over::drop_if_unused(&mut session, &schemas.live, &mut |text| context.watch.see(Event::Warning(text)))?;
     }
     Ok(())
+}
+
+/// What [`discard`] would refuse.
+pub(crate) fn check(store: &MysqlStore, context: &Context, schemas: &Schemas, what: Discard) -> Result<()> {
+    if !schemas.keeps_previous() {
+        return Ok(());
+    }
+    found(&mut store.session(Talk::Text, None)?, context, schemas, what).map(drop)
+}
+
+/// The run's record and what it says; refuses what is still needed, and what is not what is to go.
+fn found(session: &mut Session, context: &Context, schemas: &Schemas, what: Discard) -> Result<(Record, Option<State>)> {
+    let record = Record::at(schemas);
+    let state = record.state_of(session, &context.run)?;
+    match state {
+        Some(State::Saved | State::Swapped | State::Undoing) => {
+            return Err(Error::failed("a cut-over of this run is half-way: what it has beside is still needed")
+                .hint("Go on with `resume`, or take it back with `undo`; then discard."));
+        }
+        Some(State::Done) if what == Discard::Staged => {
+            let kept = schemas.kept().schema;
+            return Err(Error::needs_person(format!("run {} is cut over: schema {kept:?} has the previous data", context.run))
+                .hint("Nothing was dropped. `undo` makes it live again; `settle` drops it."));
+        }
+        Some(State::Done) => {}
+        None => refuse_unmarked(session, schemas)?,
+        Some(State::Staging | State::Staged | State::Undone) => {
+            let kept = schemas.kept();
+            let others = read::all_names(session, &kept.schema)?.into_iter().filter(|(name, _)| name != TABLE && kept.has(name)).count();
+            if others > 0 {
+                return Err(Error::needs_person(format!(
+                    "schema {:?} holds {others} tables, and no record says what they are",
+                    kept.schema
+                ))
+                .hint("Look at them; drop them by hand when they are not needed."));
+            }
+        }
+    }
+    Ok((record, state))
 }
 
 /// Without a record nobody can say whose tables there are: a run writes it before it makes any, and drops it last.

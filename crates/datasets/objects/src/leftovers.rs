@@ -77,10 +77,9 @@ pub(crate) fn check_newest(objects: &dyn Objects, own: &RunId) -> Result<()> {
     }
 }
 
-/// Removes what a run noted, when that is what is to go.
-pub(crate) fn discard(context: &Context, objects: &dyn Objects, spot: &Spot, what: Discard) -> Result<()> {
-    let (notes, run) = (spot.notes(context, objects), &spot.run);
-    let heads = notes.heads()?;
+/// Refuses what is not what is to go.
+pub(crate) fn check_discard(context: &Context, objects: &dyn Objects, spot: &Spot, what: Discard) -> Result<()> {
+    let (heads, run) = (spot.notes(context, objects).heads()?, &spot.run);
     if heads.is_half() {
         return Err(
             Error::failed(format!("the objects are half replaced by run {run}: nothing is removed")).hint("Run resume or undo first.")
@@ -91,7 +90,13 @@ pub(crate) fn discard(context: &Context, objects: &dyn Objects, spot: &Spot, wha
             .hint("It was not taken back: this is the only record, so nothing was dropped.")
             .hint(format!("`undo {run}` puts it back; `settle {run}` drops it.")));
     }
-    notes.remove(&context.stop, None)
+    Ok(())
+}
+
+/// Removes what a run noted, when that is what is to go.
+pub(crate) fn discard(context: &Context, objects: &dyn Objects, spot: &Spot, what: Discard) -> Result<()> {
+    check_discard(context, objects, spot, what)?;
+    spot.notes(context, objects).remove(&context.stop, None)
 }
 
 /// What runs left, one for each.

@@ -145,6 +145,10 @@ impl DataSet for ObjectsStore {
         undo::undo(context, &*self.objects, &Spot::from_place(place, &*self.objects)?)
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        leftovers::check_discard(context, &*self.objects, &Spot::from_place(place, &*self.objects)?, what)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         leftovers::discard(context, &*self.objects, &Spot::from_place(place, &*self.objects)?, what)
     }

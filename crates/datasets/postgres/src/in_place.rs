@@ -165,6 +165,15 @@ impl Aside<'_> {
             .hint(format!("Take that run back first, or settle it: `undo {}`.", later.tag.threescale_backup.run)))
     }
 
+    /// Refuses what is another's.
+    ///
+    /// # Errors
+    /// The server's; [`plan::Class::NeedsPerson`] when something is.
+    pub(crate) fn check_discard(&self, what: Discard) -> Result<()> {
+        let mut session = Session::open(self.address)?;
+        going(what).iter().try_for_each(|what| aside::find(&mut session, *what, &self.context.run).map(drop))
+    }
+
     /// Drops what is aside.
     ///
     /// # Errors
@@ -172,8 +181,7 @@ impl Aside<'_> {
     pub(crate) fn discard(&self, what: Discard) -> Result<()> {
         let run = &self.context.run;
         let mut session = Session::open(self.address)?;
-        let all = if what == Discard::Previous { vec![What::Stage, What::Before] } else { vec![What::Stage] };
-        for what in all {
+        for what in going(what).iter().copied() {
             if aside::find(&mut session, what, run)?.is_some() {
                 session.run(&format!("BEGIN; {} COMMIT", aside::drop(what, run)), "drop what is aside")?;
             }
@@ -188,6 +196,13 @@ impl Aside<'_> {
     /// The server's.
     pub(crate) fn kept_bytes(&self) -> Result<u64> {
         aside::bytes(&mut Session::open(self.address)?, &self.context.run)
+    }
+}
+
+const fn going(what: Discard) -> &'static [What] {
+    match what {
+        Discard::Staged => &[What::Stage],
+        Discard::Previous => &[What::Stage, What::Before],
     }
 }
 

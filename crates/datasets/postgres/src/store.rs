@@ -210,6 +210,14 @@ impl DataSet for PostgresStore {
         self.swap(context, place, |swap| swap.undo())
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        let databases = Databases::read(place)?;
+        if databases.road == Road::InPlace {
+            return self.aside(context, &databases).check_discard(what);
+        }
+        self.swap(context, place, |swap| swap.check_discard(what))
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         let databases = Databases::read(place)?;
         if databases.road == Road::InPlace {

@@ -147,11 +147,15 @@ impl<'a> Swap<'a> {
         Ok(Undone::PreviousIsLive)
     }
 
-    /// Drops what is beside the live database: the previous data only when it is what is to go.
+    /// Refuses what is not what is to go.
     ///
     /// # Errors
     /// [`Class::NeedsPerson`] when what is there may be the only copy, or is another's.
-    pub(crate) fn discard(&mut self, what: Discard) -> Result<()> {
+    pub(crate) fn check_discard(&mut self, what: Discard) -> Result<()> {
+        self.going(what).map(drop)
+    }
+
+    fn going(&mut self, what: Discard) -> Result<Sides<'a>> {
         let sides = self.look()?;
         sides.check_owner()?;
         let Databases { live: live_name, stage, before, live_oid, .. } = self.databases;
@@ -173,6 +177,16 @@ impl<'a> Swap<'a> {
             (_, _, Some(previous)) => sides.check_previous(previous)?,
             _ => {}
         }
+        Ok(sides)
+    }
+
+    /// Drops what is beside the live database: the previous data only when it is what is to go.
+    ///
+    /// # Errors
+    /// As [`Swap::check_discard`].
+    pub(crate) fn discard(&mut self, what: Discard) -> Result<()> {
+        let sides = self.going(what)?;
+        let Databases { live: live_name, stage, before, .. } = self.databases;
         for (name, _) in [(stage, &sides.stage), (before, &sides.before)].into_iter().filter(|(_, found)| found.is_some()) {
             (self.hook)("DROP DATABASE");
             blockers::drop_database(&mut self.session, name)?;

@@ -76,6 +76,10 @@ impl DataSet for RedisStore {
         self.swap_back(context, &self.placed(place)?)
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.check_discard_at(context, &self.placed(place)?, what)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         self.discard_at(context, &self.placed(place)?, what)
     }

@@ -25,6 +25,7 @@ fn main() {
             &[("content-type", "image/png")],
         );
     }
+    s3.pass(10);
     let (id, secret) = s3.keys();
     let bucket = Bucket {
         name: s3.bucket().to_owned(),
@@ -32,6 +33,7 @@ fn main() {
             endpoint: Some(s3.endpoint()),
             region: "us-east-1".to_owned(),
             path_style: true,
+            dial: None,
             ca_file: None,
             credentials: Credentials::Keys { id: id.into(), secret: secret.into() },
             origin: Origin::Section("[system-storage.s3]".to_owned()),

@@ -67,6 +67,7 @@ mod tests {
                 endpoint: endpoint.map(ToOwned::to_owned),
                 region: "eu-west-1".to_owned(),
                 path_style: false,
+                dial: None,
                 ca_file: None,
                 credentials: Credentials::Keys { id: "id".into(), secret: "secret".into() },
                 origin: Origin::Secret("aws-auth".to_owned()),

@@ -136,10 +136,11 @@ impl Client {
                     is_renewed = true;
                     continue;
                 }
-                if !fault.may_pass() || begun.elapsed() + pause > self.bucket.retry {
+                let wait = fault.pause(pause);
+                if !fault.may_pass() || begun.elapsed() + wait > self.bucket.retry {
                     return Err(fault);
                 }
-                unless_stopped(stop, tokio::time::sleep(pause)).await?;
+                unless_stopped(stop, tokio::time::sleep(wait)).await?;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
         })
@@ -159,9 +160,9 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        let (status, body) = (response.status(), response.into_body());
+        let (parts, body) = response.into_parts();
         let body = self.collected(ask, body).await.unwrap_or_default();
-        Err(Fault::of_answer(&self.bucket, ask, status, &body))
+        Err(Fault::of_answer(&self.bucket, ask, parts.status, &body).with_pause(&parts.headers))
     }
 
     async fn collected(&self, ask: &Ask<'_>, body: HttpResponseBody) -> Result<Bytes, Fault> {

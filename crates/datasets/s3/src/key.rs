@@ -86,6 +86,15 @@ impl PartialOrd for TreeKey<'_> {
     }
 }
 
+/// Where a repository of restic's format is, when a key is that of one of its files (its documentation, "Repository Layout"): the key up to there, without a slash at its end.
+pub(crate) fn repository_of(key: &str) -> Option<&str> {
+    let is_id = |name: &str| name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    let (folder, id) = key.rsplit_once('/').filter(|(_, id)| is_id(id))?;
+    let ends = ["keys".to_owned(), format!("data/{}", id.get(..2)?)];
+    let above = ends.iter().find_map(|end| folder.strip_suffix(end.as_str()))?;
+    if above.is_empty() { Some(above) } else { above.strip_suffix('/') }
+}
+
 /// Why two neighbours in the order of a tree cannot both be in it; `None` when they can.
 pub(crate) fn clash(one: &Placed, next: &Placed) -> Option<String> {
     if one.path == next.path {
@@ -122,6 +131,19 @@ mod tests {
             assert!(placed(key, size).is_err(), "{key:?}");
         }
         assert!(placed("...", 1).is_ok() && placed(".a", 1).is_ok() && placed("a..", 1).is_ok());
+    }
+
+    #[test]
+    fn a_repository_is_known_by_its_files() {
+        let id = "ab".repeat(32);
+        let of = |key: &str| repository_of(key).map(str::to_owned);
+        assert_eq!(of(&format!("keys/{id}")), Some(String::new()));
+        assert_eq!(of(&format!("back/ups/data/ab/{id}")), Some("back/ups".to_owned()));
+        for other in
+            [format!("data/cd/{id}"), format!("data/{id}"), format!("monkeys/{id}"), format!("keys/{}", &id[1..]), format!("a/{id}"), id]
+        {
+            assert_eq!(of(&other), None, "{other}");
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@ use plan::ports::{Context, StopFlag};
 use plan::{Error, Result};
 
 use crate::client::Client;
-use crate::key::{OWN, Placed};
+use crate::client::list::Listed;
+use crate::key::{OWN, Placed, repository_of};
 use crate::spool::{Sorted, Spool};
 
 /// How long a look may list.
@@ -17,6 +18,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(3);
 struct Odd {
     named: Vec<String>,
     count: u64,
+    /// Where a repository is.
+    repository: Option<String>,
 }
 
 impl Odd {
@@ -25,7 +28,23 @@ impl Odd {
         self.named.extend((self.named.len() < 5).then(|| format!("{key:?} {why}")));
     }
 
-    fn check(&self) -> Result<()> {
+    /// The object at its path; `None` when it is noted.
+    fn place(&mut self, listed: Listed) -> Option<Placed> {
+        if let Some(at) = repository_of(&listed.key) {
+            self.repository.get_or_insert_with(|| at.to_owned());
+            return None;
+        }
+        let key = listed.key.clone();
+        Placed::of(listed).map_err(|why| self.note(&key, why)).ok()
+    }
+
+    fn check(&self, client: &Client) -> Result<()> {
+        if let Some(at) = &self.repository {
+            let text = format!("there is a repository of backups among System's files: s3://{}/{at}", client.bucket.name);
+            return Err(Error::refused(text)
+                .hint("A backup of the bucket would take it along, and --remove-extra would remove it. Nothing was touched.")
+                .hint("Keep the repository in a bucket of its own: copy what is below that prefix there, name it in [repository] url, run `check --read-data`, then remove it here."));
+        }
         if self.count == 0 {
             return Ok(());
         }
@@ -43,15 +62,11 @@ pub(crate) fn all(client: &Client, context: &Context) -> Result<Sorted> {
     let (mut spool, mut odd) = (Spool::default(), Odd::default());
     client.list(&context.stop, "", |listed| {
         if !listed.key.starts_with(OWN) {
-            let key = listed.key.clone();
-            match Placed::of(listed) {
-                Ok(placed) => spool.add(placed)?,
-                Err(why) => odd.note(&key, why),
-            }
+            odd.place(listed).map_or(Ok(()), |placed| spool.add(placed))?;
         }
         Ok(true)
     })?;
-    odd.check()?;
+    odd.check(client)?;
     spool.sorted()
 }
 
@@ -79,14 +94,11 @@ pub(crate) fn measure(client: &Client, stop: &StopFlag) -> Result<Extent> {
         extent.objects += 1;
         extent.bytes += listed.size;
         let key = listed.key.clone();
-        match Placed::of(listed) {
-            Ok(placed) => spool.add(placed)?,
-            Err(why) => odd.note(&key, why),
-        }
+        odd.place(listed).map_or(Ok(()), |placed| spool.add(placed))?;
         extent.first.get_or_insert(key);
         extent.whole = begun.elapsed() < LOOK_LIMIT;
         Ok(extent.whole)
     })?;
-    extent.refusal = odd.check().and_then(|()| spool.sorted().map(drop)).err();
+    extent.refusal = odd.check(client).and_then(|()| spool.sorted().map(drop)).err();
     Ok(extent)
 }

@@ -19,6 +19,8 @@ const E_TAG: &str = "s3.etag";
 const KEY: &str = "s3.key";
 /// The XXH3-128 of the content, where it was known when the entry was kept.
 const DIGEST: &str = "s3.xxh3";
+/// That it was read within the second of its change, in which its properties may change again: there, or not.
+const FRESH: &str = "s3.fresh";
 /// Headers that are kept (API reference, "PutObject"), besides the user's own metadata.
 const HEADERS: [&str; 7] = [
     "cache-control",
@@ -42,6 +44,7 @@ pub(crate) struct Noted {
     pub(crate) e_tag: Option<String>,
     pub(crate) key: Option<String>,
     pub(crate) digest: Option<u128>,
+    pub(crate) is_fresh: bool,
     pub(crate) properties: Properties,
 }
 
@@ -82,6 +85,7 @@ impl Noted {
             match name.as_str() {
                 E_TAG => noted.e_tag = Some(value),
                 KEY => noted.key = Some(value),
+                FRESH => noted.is_fresh = true,
                 DIGEST => noted.digest = u128::from_str_radix(&value, 16).ok(),
                 other => {
                     if let Some(name) = other.strip_prefix(OWN).filter(|name| HEADERS.contains(name) || name.starts_with(USER)) {
@@ -96,7 +100,7 @@ impl Noted {
     /// As attributes, sorted.
     pub(crate) fn xattrs(&self) -> Vec<(String, Vec<u8>)> {
         let digest = self.digest.map(|digest| format!("{digest:032x}"));
-        let own = [(E_TAG, self.e_tag.clone()), (KEY, self.key.clone()), (DIGEST, digest)];
+        let own = [(E_TAG, self.e_tag.clone()), (KEY, self.key.clone()), (DIGEST, digest), (FRESH, self.is_fresh.then(|| "1".to_owned()))];
         let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into_bytes())));
         let properties = self.properties.0.iter().map(|(name, value)| (format!("{OWN}{name}"), value.clone().into_bytes()));
         let mut all: Vec<_> = own.chain(properties).collect();
@@ -154,7 +158,7 @@ mod tests {
             ("content-type".to_owned(), "text/css".to_owned()),
             ("x-amz-meta-a".to_owned(), "=?UTF-8?B?w6Q=?=".to_owned()),
         ]));
-        let noted = Noted { e_tag: Some("abc-2".to_owned()), key: Some("/a".to_owned()), digest: Some(7), properties };
+        let noted = Noted { e_tag: Some("abc-2".to_owned()), key: Some("/a".to_owned()), digest: Some(7), properties, is_fresh: false };
         let meta = Meta { xattrs: noted.xattrs(), ..Meta::default() };
         assert_eq!(Noted::of(&meta), noted);
         let of_a_folder = Meta { xattrs: vec![("user.a".to_owned(), b"1".to_vec())], ..Meta::default() };

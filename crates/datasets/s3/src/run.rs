@@ -8,6 +8,7 @@
 //! | `stage/N` | an object of the set that differs from the live one of its key; also after the cut-over, for nobody needs to copy it back |
 //! | `swap.json` | how far the cut-over came: the only truth about that |
 //! | `before/N` | the live object that was replaced or removed |
+//! | `absent/N` | that there was none |
 //! | `since/N` | what was put over a restored object after the cut-over, when that was undone |
 //!
 //! Objects that the live bucket does not have are at their own keys from the staging on: no row names them before the cut-over. N counts the objects of the set, because
@@ -156,6 +157,7 @@ pub(crate) struct Found {
     pub(crate) is_staged: bool,
     pub(crate) has_lists: bool,
     pub(crate) has_since: bool,
+    pub(crate) has_before: bool,
 }
 
 impl Found {
@@ -170,10 +172,27 @@ impl Found {
     pub(crate) fn holds(&self) -> Holds {
         match self.phase() {
             Some(Phase::Swapped | Phase::Discarding | Phase::Putting | Phase::PuttingBack) => Holds::Previous,
-            _ if self.has_since => Holds::Previous,
+            _ if self.has_since || self.is_headless() => Holds::Previous,
             _ if self.has_lists => Holds::Staged,
             _ => Holds::Mark,
         }
+    }
+
+    /// Whether previous objects are there, and what says how far the cut-over came is not: a lifecycle rule or a person has removed it.
+    pub(crate) fn is_headless(&self) -> bool {
+        self.swap.is_none() && self.has_before
+    }
+
+    /// Refuses to guess which data is live.
+    pub(crate) fn check_head(&self) -> Result<()> {
+        if !self.is_headless() {
+            return Ok(());
+        }
+        let text = format!("{OWN}{}/{SWAP} is gone, which says how far the cut-over came, and previous objects are there", self.run);
+        Err(Error::needs_person(text).hint("A lifecycle rule of the bucket, or a person, has removed it. Nothing was touched.").hint(format!(
+            "The previous objects are in {OWN}{0}/before/, by numbers that the lists in {OWN}{0}/list/ give to keys. `abandon {0} --remove --drop-previous` ends the run with what is live now.",
+            self.run
+        )))
     }
 
     /// What must not have changed between finding and removing.
@@ -274,7 +293,9 @@ impl RunObjects {
                 if staged.is_none() {
                     break;
                 }
-                return Err(Error::needs_person(format!("list {number} is missing in {}", self.place())).hint("Nothing was touched."));
+                return Err(Error::needs_person(format!("list {number} is missing in {}", self.place()))
+                    .hint("A lifecycle rule of the bucket, or a person, has removed it.")
+                    .hint(format!("`abandon {} --remove --drop-previous` ends the run with what is live now.", self.run)));
             };
             take(items)?;
         }
@@ -290,6 +311,7 @@ impl RunObjects {
             is_staged: has(STAGED)?,
             has_lists: has("list/000000000000")?,
             has_since: self.has_any(stop, "since/")?,
+            has_before: self.has_any(stop, "before/")?,
         })
     }
 

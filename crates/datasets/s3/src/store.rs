@@ -142,6 +142,7 @@ impl DataSet for S3Store {
         run::refuse_half(&run::all(&self.client, stop)?, &run.run)?;
         let found = run.find(stop)?;
         found.check_own(&run.run, self.name)?;
+        found.check_head()?;
         match found.phase() {
             None | Some(Phase::Undone) => {}
             Some(phase) => {
@@ -168,6 +169,10 @@ impl DataSet for S3Store {
 
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone> {
         self.swapping(context, &self.run(place)?).undo()
+    }
+
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.swapping(context, &self.run(place)?).check_discard(what).map(drop)
     }
 
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {

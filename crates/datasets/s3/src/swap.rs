@@ -8,7 +8,9 @@
 //! ```
 
 use std::cmp::Ordering;
+use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
 use plan::ids::DataSetName;
 use plan::ports::{Context, Discard, Event, Undone};
 use plan::{Error, Result};
@@ -17,10 +19,31 @@ use crate::client::put::Limits;
 use crate::key::TreeKey;
 use crate::live;
 use crate::parallel;
+use crate::properties::Properties;
 use crate::run::{self, Fate, Found, Item, MARK, Phase, RunObjects, STAGED, SWAP, Swap};
 
 /// How many are named of what there may be many of.
 const NAMED: usize = 5;
+
+/// Keys of which there may be many: all counted, some named.
+#[derive(Default)]
+struct Told(Mutex<(u64, Vec<String>)>);
+
+impl Told {
+    fn note(&self, key: &str) {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.0 += 1;
+        if told.1.len() < NAMED {
+            told.1.push(format!("{key:?}"));
+        }
+    }
+
+    /// How many, and the first of them; `None` when there was none.
+    fn told(self) -> Option<(u64, String)> {
+        let (count, named) = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (count > 0).then(|| (count, format!("{}{}", named.join(", "), if count > named.len() as u64 { ", …" } else { "" })))
+    }
+}
 
 /// See the module.
 pub(crate) struct Swapping<'a> {
@@ -66,9 +89,26 @@ impl Swapping<'_> {
         self.run.numbered("before", item.number)
     }
 
+    fn absent(&self, item: &Item) -> String {
+        self.run.numbered("absent", item.number)
+    }
+
+    /// Keeps what is live of an object, or that there is none.
+    fn save(&self, item: &Item) -> Result<()> {
+        let (stop, client) = (&self.context.stop, &self.run.client);
+        let (before, absent) = (self.before(item), self.absent(item));
+        if self.copy(&item.key, &before)? {
+            // An earlier cut-over may have noted the contrary.
+            return client.delete(stop, &absent);
+        }
+        client.put_bytes(stop, &absent, Bytes::new(), &Properties::default())?;
+        client.delete(stop, &before)
+    }
+
     /// Makes the restored objects live.
     pub(crate) fn cut_over(&self) -> Result<()> {
         let found = self.find()?;
+        found.check_head()?;
         let mut swap = found.swap.clone().unwrap_or(Swap { phase: Phase::Undone, order: 0, swapped_at_ns: None });
         match swap.phase {
             Phase::Swapped => return Ok(()),
@@ -79,15 +119,12 @@ impl Swapping<'_> {
                 }
                 let all = run::all(&self.run.client, &self.context.stop)?;
                 run::refuse_half(&all, &self.run.run)?;
+                self.check_staged()?;
                 self.check_unchanged()?;
                 let others = all.iter().filter(|other| other.run != found.run && other.phase() == Some(Phase::Swapped));
                 swap.order = others.filter_map(|other| other.swap.as_ref()).map(|other| other.order + 1).max().unwrap_or(0);
                 self.enter(&swap, Phase::Saving)?;
-                self.each(|item| {
-                    let is_live = self.copy(&item.key, &self.before(item))?;
-                    // One that is not live any more is none that an undo puts back, though an earlier cut-over saved it.
-                    if is_live { Ok(()) } else { self.run.client.delete(&self.context.stop, &self.before(item)) }
-                })?;
+                self.each(|item| self.save(item))?;
                 self.enter(&swap, Phase::Putting)?;
             }
             Phase::PuttingBack => {
@@ -104,11 +141,29 @@ impl Swapping<'_> {
         self.enter(&swap, Phase::Swapped)
     }
 
+    /// What was put beside must still be there: a lifecycle rule may not know whose it is.
+    fn check_staged(&self) -> Result<()> {
+        let (mut wanted, mut found) = (0_usize, 0_usize);
+        self.run.each_list(&self.context.stop, |items| {
+            wanted += items.iter().filter(|item| item.fate == Fate::Differs).count();
+            Ok(())
+        })?;
+        self.run.each_key(&self.context.stop, "stage/", |keys| {
+            found += keys.len();
+            Ok(())
+        })?;
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Error::failed(format!("{wanted} objects were staged below {}, {found} are there", self.run.key("stage/")))
+            .hint("A lifecycle rule of the bucket, or a person, has removed them. Nothing of the bucket was changed: undo this run, and restore again."))
+    }
+
     /// What the cut-over counts on must still be there: the application has gone on meanwhile.
     fn check_unchanged(&self) -> Result<()> {
         let stop = &self.context.stop;
         let mut live = live::all(&self.run.client, self.context)?.peekable();
-        let (mut count, mut named) = (0_u64, Vec::new());
+        let changed = Told::default();
         self.run.each_list(stop, |items| {
             for item in items.iter().filter(|item| matches!(item.fate, Fate::Same | Fate::New)) {
                 let comes_before = |placed: &Result<crate::key::Placed>| {
@@ -121,16 +176,12 @@ impl Swapping<'_> {
                     placed.as_ref().is_ok_and(|placed| placed.key == item.key && Some(&placed.e_tag) == item.e_tag.as_ref())
                 };
                 if !live.peek().is_some_and(is_there) {
-                    count += 1;
-                    named.extend((named.len() < NAMED).then(|| format!("{:?}", item.key)));
+                    changed.note(&item.key);
                 }
             }
             Ok(())
         })?;
-        if count == 0 {
-            return Ok(());
-        }
-        let named = format!("{}{}", named.join(", "), if count > named.len() as u64 { ", …" } else { "" });
+        let Some((count, named)) = changed.told() else { return Ok(()) };
         Err(Error::failed(format!("{count} objects of the set were removed or replaced in the bucket since they were staged: {named}"))
             .hint("Nothing of the bucket was changed. Undo this run, stop the writers (system-app, system-sidekiq), then restore again with --writers-are-stopped."))
     }
@@ -139,6 +190,7 @@ impl Swapping<'_> {
     pub(crate) fn undo(&self) -> Result<Undone> {
         let stop = &self.context.stop;
         let found = self.find()?;
+        found.check_head()?;
         let Some(swap) = &found.swap else {
             return Ok(if found.has_lists || found.is_staged { Undone::PreviousIsLive } else { Undone::NothingThere });
         };
@@ -158,13 +210,26 @@ impl Swapping<'_> {
         }
         self.enter(&swap, Phase::PuttingBack)?;
         self.keep_since(&swap)?;
+        let lost = Told::default();
         self.each(|item| {
-            if self.copy(&self.before(item), &item.key)? || item.fate == Fate::Extra {
+            if self.copy(&self.before(item), &item.key)? {
                 return Ok(());
             }
-            // It was not there before the cut-over.
-            self.run.client.delete(stop, &item.key)
+            // Of one that was saved there is nothing to put back: what is live is all that there is.
+            match self.run.client.head(stop, &self.absent(item))? {
+                Some(_) if item.fate == Fate::Differs => self.run.client.delete(stop, &item.key)?,
+                Some(_) => {}
+                None => lost.note(&item.key),
+            }
+            Ok(())
         })?;
+        if let Some((count, named)) = lost.told() {
+            let text = format!(
+                "{count} previous objects are gone from {} ({named}): a lifecycle rule of the bucket, or a person, has removed them; what is live at these keys stays",
+                self.run.key("before/")
+            );
+            self.context.watch.see(Event::Warning(&text));
+        }
         self.enter(&Swap { swapped_at_ns: None, ..swap }, Phase::Undone)?;
         Ok(Undone::PreviousIsLive)
     }
@@ -186,7 +251,7 @@ impl Swapping<'_> {
     fn keep_since(&self, swap: &Swap) -> Result<()> {
         let Some(swapped_at_ns) = swap.swapped_at_ns else { return Ok(()) };
         let (stop, client) = (&self.context.stop, &self.run.client);
-        let kept = std::sync::Mutex::new((0_u64, Vec::new()));
+        let kept = Told::default();
         self.each(|item| {
             let Some(head) = client.head(stop, &item.key)? else { return Ok(()) };
             let is_as_restored = item.fate == Fate::Differs && item.e_tag.as_deref() == Some(head.e_tag.as_str());
@@ -196,18 +261,12 @@ impl Swapping<'_> {
                 return Ok(());
             }
             self.copy(&item.key, &self.run.numbered("since", item.number))?;
-            let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            kept.0 += 1;
-            if kept.1.len() < NAMED {
-                kept.1.push(format!("{:?}", item.key));
-            }
+            kept.note(&item.key);
             Ok(())
         })?;
-        let (count, named) = kept.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if count > 0 {
+        if let Some((count, named)) = kept.told() {
             let text = format!(
-                "{count} objects were replaced since the cut-over ({}): what they were is kept in {}since/ until `abandon {} --remove --drop-previous` removes it",
-                named.join(", "),
+                "{count} objects were replaced since the cut-over ({named}): what they were is kept in {}since/ until `abandon {} --remove --drop-previous` removes it",
                 self.run.key(""),
                 self.run.run
             );
@@ -216,22 +275,33 @@ impl Swapping<'_> {
         Ok(())
     }
 
-    /// Removes what the run left, when it is what is to go.
-    pub(crate) fn discard(&self, what: Discard) -> Result<()> {
+    /// What the run left; refuses what is not what is to go.
+    pub(crate) fn check_discard(&self, what: Discard) -> Result<Found> {
         let found = self.find()?;
         let run = &found.run;
+        if what == Discard::Staged {
+            found.check_head()?;
+        }
         if found.is_half() {
             let error = Error::failed(format!("the bucket is half replaced by run {run}: nothing is removed"));
             return Err(error.hint("Run resume or undo first."));
         }
+        if what == Discard::Staged && matches!(found.phase(), Some(Phase::Swapped | Phase::Discarding)) {
+            return Err(Error::needs_person(format!("{} holds the previous objects of run {run}", self.run.place()))
+                .hint("They were replaced and not put back: this may be the only copy, so nothing was dropped.")
+                .hint(format!("`undo {run}` makes them live again; `settle {run}` drops them.")));
+        }
+        Ok(found)
+    }
+
+    /// Removes what the run left, when it is what is to go.
+    pub(crate) fn discard(&self, what: Discard) -> Result<()> {
+        let found = self.check_discard(what)?;
         let swap = found.swap.clone();
         match (found.phase(), what) {
-            (Some(Phase::Swapped | Phase::Discarding), Discard::Staged) => {
-                return Err(Error::needs_person(format!("{} holds the previous objects of run {run}", self.run.place()))
-                    .hint("They were replaced and not put back: this may be the only copy, so nothing was dropped.")
-                    .hint(format!("`undo {run}` makes them live again; `settle {run}` drops them.")));
-            }
             (Some(Phase::Swapped), Discard::Previous) => swap.iter().try_for_each(|swap| self.enter(swap, Phase::Discarding))?,
+            // Which data is live is not known: nothing live is removed.
+            (None, Discard::Previous) if found.is_headless() => {}
             (Some(Phase::Discarding), Discard::Previous) => {}
             (phase, _) => {
                 if phase.is_some_and(|phase| phase != Phase::DroppingStaged) {

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::http::{Request, Response, decoded};
-use super::objects::{Bucket, S3Object, Upload, e_tag};
+use super::objects::{Bucket, S3Object, Upload, e_tag, http_date};
 
 /// Headers that are kept with an object, besides `x-amz-meta-`.
 const KEPT: [&str; 6] = ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
 
 /// An error.
 pub(super) fn error(status: u16, code: &str) -> Response {
-    xml(status, format!("<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"))
+    let answer = xml(status, format!("<Error><Code>{code}</Code><Message>as the test wants it</Message></Error>"));
+    if code != "SlowDown" {
+        return answer;
+    }
+    let headers = [answer.headers.clone(), vec![("retry-after".to_owned(), "1".to_owned())]].concat();
+    Response { headers, ..answer }
 }
 
 fn xml(status: u16, body: String) -> Response {
@@ -93,7 +98,11 @@ fn list(bucket: &Bucket, request: &Request, prefix: &str) -> Response {
             continue;
         }
         if count == bucket.page {
-            let next = last.map_or("", String::as_str);
+            let mut next = last.map_or("", String::as_str);
+            let nth = |number: usize| bucket.objects.keys().nth(number - 1);
+            if bucket.goes_round && nth(3 * bucket.page).is_some_and(|key| key == next) {
+                next = nth(bucket.page).map_or("", String::as_str);
+            }
             return page(&contents, &folders, Some(next));
         }
         count += 1;
@@ -154,7 +163,7 @@ fn get(bucket: &Bucket, key: &str, request: &Request) -> Response {
     }
     let mut headers: Vec<_> = object.headers.clone().into_iter().collect();
     headers.push(("etag".to_owned(), format!("\"{}\"", object.e_tag)));
-    headers.push(("last-modified".to_owned(), object.modified.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()));
+    headers.push(("last-modified".to_owned(), http_date(object.modified)));
     if request.method == "HEAD" {
         return Response { status: 200, headers, length: Some(object.bytes.len() as u64), ..Response::default() };
     }

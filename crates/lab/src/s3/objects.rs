@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::signature::hexadecimal;
@@ -33,15 +33,45 @@ pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, S3Object>,
     pub(super) uploads: BTreeMap<String, Upload>,
     pub(super) page: usize,
+    pub(super) goes_round: bool,
     pub(super) says_versions: bool,
     pub(super) says_locks: bool,
     pub(super) begun: u64,
+    pub(super) clock: Clock,
+}
+
+/// The service's clock.
+#[derive(Default)]
+pub(super) struct Clock {
+    ahead: SignedDuration,
+    stands_at: Option<Timestamp>,
+}
+
+impl Clock {
+    /// What it shows: whole seconds.
+    pub(super) fn now(&self) -> Timestamp {
+        let now = self.stands_at.unwrap_or_else(Timestamp::now) + self.ahead;
+        Timestamp::from_second(now.as_second()).unwrap_or_default()
+    }
+
+    pub(super) fn pass(&mut self, seconds: u32) {
+        self.ahead += SignedDuration::from_secs(seconds.into());
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stands_at = Some(Timestamp::now());
+    }
+}
+
+/// A time as HTTP has it.
+pub(super) fn http_date(time: Timestamp) -> String {
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 impl Default for Bucket {
     fn default() -> Self {
         let (objects, uploads) = (BTreeMap::new(), BTreeMap::new());
-        Self { objects, uploads, page: 1000, says_versions: false, says_locks: false, begun: 0 }
+        Self { objects, uploads, page: 1000, goes_round: false, says_versions: false, says_locks: false, begun: 0, clock: Clock::default() }
     }
 }
 
@@ -55,7 +85,7 @@ impl Bucket {
     /// The same with another ETag.
     pub(super) fn put_as(&mut self, key: &str, bytes: Arc<Vec<u8>>, mut headers: BTreeMap<String, String>, e_tag: String) -> String {
         headers.entry("content-type".to_owned()).or_insert_with(|| "binary/octet-stream".to_owned());
-        let modified = Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default();
+        let modified = self.clock.now();
         self.objects.insert(key.to_owned(), S3Object { bytes, e_tag: e_tag.clone(), modified, headers });
         e_tag
     }

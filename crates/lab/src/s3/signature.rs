@@ -4,20 +4,24 @@ use sha2::{Digest as _, Sha256};
 
 use super::http::Request;
 
+fn field<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let header = request.header("authorization")?.strip_prefix("AWS4-HMAC-SHA256 ")?;
+    header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
+}
+
+/// The id of the key that a request says it is signed with.
+pub(super) fn key_id(request: &Request) -> Option<&str> {
+    field(request, "Credential")?.split_once('/').map(|(id, _)| id)
+}
+
 /// Checks a request.
 ///
 /// # Errors
 /// The code of S3's answer.
-pub(super) fn check(request: &Request, key_id: &str, secret: &str) -> Result<(), &'static str> {
-    let header = request.header("authorization").and_then(|text| text.strip_prefix("AWS4-HMAC-SHA256 ")).ok_or("AccessDenied")?;
-    let field = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
-    let (credential, signed, signature) = (field("Credential"), field("SignedHeaders"), field("Signature"));
-    let (credential, signed, signature) =
-        (credential.ok_or("AccessDenied")?, signed.ok_or("AccessDenied")?, signature.ok_or("AccessDenied")?);
-    let (id, scope) = credential.split_once('/').ok_or("AccessDenied")?;
-    if id != key_id {
-        return Err("InvalidAccessKeyId");
-    }
+pub(super) fn check(request: &Request, secret: &str) -> Result<(), &'static str> {
+    let field = |name: &str| field(request, name).ok_or("AccessDenied");
+    let (credential, signed, signature) = (field("Credential")?, field("SignedHeaders")?, field("Signature")?);
+    let (_, scope) = credential.split_once('/').ok_or("AccessDenied")?;
     let digest = request.header("x-amz-content-sha256").unwrap_or_default();
     if digest != hexadecimal(&Sha256::digest(&request.body)) {
         return Err("XAmzContentSHA256Mismatch");

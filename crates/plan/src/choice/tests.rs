@@ -43,6 +43,7 @@ fn set(id: &str, day: u32) -> Manifest {
         newest_migration: None,
         left_out: BTreeMap::new(),
         absent: Vec::new(),
+        agreement: None,
         data_sets: DataSetName::STORES.into_iter().map(|name| (name, kept(None))).collect(),
     }
 }

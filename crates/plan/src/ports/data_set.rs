@@ -296,6 +296,13 @@ pub trait DataSet: Send + Sync {
     /// As [`DataSet::cut_over`].
     fn undo(&self, context: &Context, place: &Place) -> Result<Undone>;
 
+    /// What [`DataSet::discard`] would refuse, asked of all data sets before the first drops anything: a run that is half settled cannot be undone any more. Changes
+    /// nothing.
+    ///
+    /// # Errors
+    /// As [`DataSet::discard`].
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()>;
+
     /// Removes what this run left at the place. Never touches live data, and never removes the other of the two: when `what` is the staged copy and the
     /// previous data is found at the place, it is the only one of its kind, and stays. Nothing there is fine.
     ///

@@ -118,6 +118,7 @@ impl Service {
                 region: "us-east-1".into(),
                 credentials: Credentials::Keys { id: "AKIATEST".into(), secret: "s3-secret-key".into() },
                 path_style: true,
+                dial: None,
                 ca_file: None,
                 origin: Origin::Section("[repository.s3]".to_owned()),
             },

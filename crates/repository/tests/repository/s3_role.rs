@@ -5,12 +5,11 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
 use bucket::Credentials;
-use lab::Tls;
+use lab::{Tls, TlsFront};
 use plan::Class;
 use repository::{Location, RusticRepository};
 
 use crate::s3::Service;
-use crate::s3_tls::Front;
 use crate::scene::*;
 
 /// A security token service: gives the keys of the test's bucket to who shows the token. Keeps what it was asked.
@@ -62,9 +61,9 @@ fn tokens() -> Tokens {
     Tokens { port, asked }
 }
 
-fn with(service: &Service, front: &Front, files: &Tls, variables: &[(&str, &str)]) -> Location {
+fn with(service: &Service, front: &TlsFront, files: &Tls, variables: &[(&str, &str)]) -> Location {
     let Location::S3(mut s3) = service.location() else { unreachable!() };
-    s3.service.endpoint = Some(format!("https://localhost:{}", front.port));
+    s3.service.endpoint = Some(format!("https://localhost:{}", front.port()));
     s3.service.ca_file = Some(files.ca());
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     s3.service.credentials = Credentials::of_environment(&variables, "[repository.s3]").unwrap();
@@ -77,8 +76,8 @@ fn the_role_of_a_service_account_opens_the_bucket_and_a_wrong_token_is_refused_a
     let folder = tempfile::tempdir().unwrap();
     let files = Tls::make(folder.path()).unwrap();
     // Tokens are given over TLS only.
-    let (bucket, tokens) = (Front::before(service.port(), &files), Front::before(sts.port, &files));
-    let url = format!("https://localhost:{}", tokens.port);
+    let (bucket, tokens) = (TlsFront::before(service.port(), &files).unwrap(), TlsFront::before(sts.port, &files).unwrap());
+    let url = format!("https://localhost:{}", tokens.port());
     let with = |variables: &[(&str, &str)]| with(&service, &bucket, &files, variables);
     let token = folder.path().join("token");
     let variables = [

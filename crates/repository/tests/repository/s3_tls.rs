@@ -1,77 +1,16 @@
 //! S3 behind TLS, and answers that will be the same at every other try.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::net::TcpListener;
 
 use bucket::Credentials;
-use lab::{Shown, Tls};
+use lab::{Shown, Tls, TlsFront};
 use plan::Class;
 use plan::ports::Repository as _;
 use repository::{Location, RusticRepository, S3};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::s3::Service;
 use crate::scene::*;
-
-/// TLS before a service; counts connections.
-pub(crate) struct Front {
-    pub(crate) port: u16,
-    connections: Arc<AtomicU64>,
-}
-
-impl Front {
-    pub(crate) fn before(service: u16, files: &Tls) -> Self {
-        let (certificate, key) = files.server();
-        let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .unwrap();
-        let (config, connections) = (Arc::new(config), Arc::<AtomicU64>::default());
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (port, counted) = (listener.local_addr().unwrap().port(), Arc::clone(&connections));
-        std::thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let config = Arc::clone(&config);
-                std::thread::spawn(move || drop(carry(client, service, config)));
-            }
-        });
-        Self { port, connections }
-    }
-}
-
-/// Turns about: what is there to read goes to the other side.
-fn carry(client: TcpStream, service: u16, config: Arc<rustls::ServerConfig>) -> std::io::Result<()> {
-    let mut server = TcpStream::connect(("127.0.0.1", service))?;
-    let tick = Some(Duration::from_millis(2));
-    client.set_read_timeout(tick)?;
-    server.set_read_timeout(tick)?;
-    let mut secured = rustls::StreamOwned::new(rustls::ServerConnection::new(config).unwrap(), client);
-    let mut buffer = vec![0; 64 << 10];
-    let waits = |error: &std::io::Error| matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
-    loop {
-        match secured.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => server.write_all(&buffer[..count])?,
-            Err(error) if waits(&error) => {}
-            Err(error) => return Err(error),
-        }
-        match server.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => secured.write_all(&buffer[..count])?,
-            Err(error) if waits(&error) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
 
 fn keys(id: &str, secret: &str) -> Credentials {
     Credentials::Keys { id: id.into(), secret: secret.into() }
@@ -91,15 +30,15 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
     let service = Service::start();
     // What OpenSSL's clients take beyond the web's rules (version 1, names in the subject) this one's service cannot even show.
     for shown in [Shown::Right, Shown::OtherHost, Shown::Expired, Shown::SelfSigned, Shown::OtherCa] {
-        let front = Front::before(service.port(), &files.showing(shown));
+        let front = TlsFront::before(service.port(), &files.showing(shown)).unwrap();
         let location = |ca: bool| {
             at(&service, |s3| {
-                s3.service.endpoint = Some(format!("https://localhost:{}", front.port));
+                s3.service.endpoint = Some(format!("https://localhost:{}", front.port()));
                 s3.service.ca_file = ca.then(|| files.ca());
             })
         };
         for has_ca in [false, true] {
-            front.connections.store(0, Ordering::SeqCst);
+            let _ = front.connections();
             let opened = RusticRepository::open(&location(has_ca), &password());
             if has_ca && shown == Shown::Right {
                 assert_eq!(opened.unwrap_err().class(), Class::NoRepository);
@@ -108,12 +47,12 @@ fn a_service_is_taken_with_its_ca_and_refused_at_once_without() {
             let error = opened.unwrap_err();
             assert_eq!(error.class(), Class::Refused, "{shown:?}: {error:?}");
             assert!(error.hints().iter().any(|hint| hint.contains("ca-file")), "{error:?}");
-            assert!(front.connections.load(Ordering::SeqCst) <= 2, "it was tried again and again");
+            assert!(front.connections() <= 2, "it was tried again and again");
         }
     }
-    let front = Front::before(service.port(), &files);
+    let front = TlsFront::before(service.port(), &files).unwrap();
     let location = at(&service, |s3| {
-        s3.service.endpoint = Some(format!("https://127.0.0.1:{}", front.port));
+        s3.service.endpoint = Some(format!("https://127.0.0.1:{}", front.port()));
         s3.service.ca_file = Some(files.ca());
     });
     RusticRepository::init(&location, &password()).unwrap();

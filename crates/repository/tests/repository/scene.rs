@@ -197,6 +197,7 @@ pub fn manifest(set: &str, kept: &Kept) -> Manifest {
         newest_migration: None,
         left_out: std::collections::BTreeMap::new(),
         absent: Vec::new(),
+        agreement: None,
         data_sets: [(DATA_SET, data_set)].into(),
     }
 }

@@ -34,6 +34,8 @@ pub struct Faults {
     pub undo: Option<DataSetName>,
     /// What was kept cannot be dropped.
     pub discard: Option<DataSetName>,
+    /// The same, and it says so when it is asked.
+    pub keeps: Option<DataSetName>,
     /// It is another store than it was.
     pub identity: Option<DataSetName>,
     /// What is dumped could not be loaded again.
@@ -145,6 +147,12 @@ impl DataSet for FakeDataSet {
             data.side = Some(std::mem::replace(&mut data.live, before));
         }
         Ok(if data.side.is_some() { Undone::PreviousIsLive } else { Undone::NothingThere })
+    }
+    fn check_discard(&self, _: &Context, _: &Place, _: Discard) -> Result<()> {
+        match self.faults.lock().unwrap().keeps == Some(self.name) {
+            true => Err(Error::refused("it belongs to another user")),
+            false => Ok(()),
+        }
     }
     fn discard(&self, _: &Context, place: &Place, what: Discard) -> Result<()> {
         if is_live(place) && !keeps(place) {
@@ -385,6 +393,7 @@ impl World {
             newest_migration: None,
             left_out: BTreeMap::new(),
             absent: Vec::new(),
+            agreement: None,
             data_sets,
         };
         repository.manifests.lock().unwrap().push(manifest.clone());
@@ -409,6 +418,7 @@ impl World {
             copies_journal: true,
             host: "h".into(),
             rests: self.rests.clone(),
+            examine: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Goes through the facts of both sides in one order, and says where they differ.
 
+use std::collections::BTreeSet;
+
 use plan::{Error, Result};
 
 use super::Atoms;
@@ -14,7 +16,15 @@ use crate::census::printable;
 /// # Errors
 /// When what was sorted cannot be read back.
 pub fn compare(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bool, limit: usize) -> Result<Report> {
-    let mut judge = Judge { limit, files, report: Report::default(), service: Standing::default(), application: Standing::default() };
+    let mut judge = Judge {
+        limit,
+        files,
+        known,
+        report: Report::default(),
+        service: Standing::default(),
+        application: Standing::default(),
+        metrics: BTreeSet::new(),
+    };
     let mut records = atoms.0.sorted()?;
     let mut next = records.next_record()?;
     while let Some(record) = next {
@@ -78,21 +88,25 @@ impl Standing {
     }
 }
 
-struct Judge {
+struct Judge<'k> {
     limit: usize,
     files: bool,
+    known: &'k Known,
     report: Report,
     service: Standing,
     application: Standing,
+    /// Ids of the service's metrics that only Backend has.
+    metrics: BTreeSet<Vec<u8>>,
 }
 
-impl Judge {
+impl Judge<'_> {
     fn judge(&mut self, service: &[u8], application: &[u8], topic: Topic, item: &[u8], both: &Both) {
         if topic == Topic::File {
             return self.file(both);
         }
         if self.service.name != service {
             self.application = Standing::default();
+            self.metrics.clear();
         }
         self.service.of(service);
         self.application.of(application);
@@ -152,6 +166,34 @@ impl Judge {
             }
             if self.application.system.is_none() || !self.application.backend {
                 // Told once, with the application.
+                return;
+            }
+        }
+        if in_backend && !in_system {
+            let of_metric = match topic {
+                Topic::Metric => {
+                    self.metrics.insert(item.to_vec());
+                    // porta leaves the metrics of a backend API with a product that does not use it any more.
+                    if both.backend.first().is_some_and(|name| is_of_backend_api(name)) {
+                        add(report, Kind::Leftover, topic_name(topic));
+                        return;
+                    }
+                    None
+                }
+                Topic::MetricParent | Topic::InMetrics => Some(item),
+                Topic::MetricName => both.backend.first().map(Vec::as_slice),
+                Topic::Limit => {
+                    let (plan, metric) = of_limit(item);
+                    if plan.is_none_or(|plan| !self.known.plans.contains(&plan)) {
+                        add(report, Kind::Leftover, topic_name(topic));
+                        return;
+                    }
+                    metric
+                }
+                _ => None,
+            };
+            if of_metric.is_some_and(|metric| self.metrics.contains(metric)) {
+                // Told once, with the metric.
                 return;
             }
         }
@@ -228,6 +270,21 @@ impl Judge {
             self.report.add(limit, kind, || of(service, format!("{keys} counters")));
         }
     }
+}
+
+/// `reads.70`: the metric of backend API 70.
+fn is_of_backend_api(name: &[u8]) -> bool {
+    let end = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    end.len() < name.len() && !end.is_empty() && end.iter().all(u8::is_ascii_digit)
+}
+
+/// Plan and metric of `plan 7, metric 20, minute`.
+fn of_limit(item: &[u8]) -> (Option<u64>, Option<&[u8]>) {
+    let number = |word: &str| -> Option<&[u8]> {
+        let at = item.windows(word.len()).position(|part| part == word.as_bytes())? + word.len();
+        item.get(at..)?.split(|byte| !byte.is_ascii_digit()).next()
+    };
+    (number("plan ").and_then(|plan| std::str::from_utf8(plan).ok()?.parse().ok()), number("metric "))
 }
 
 /// What may be shown of an item: a name or an id, never a digest.

@@ -97,6 +97,8 @@ pub struct System<'a> {
 pub struct Known {
     /// The services as Backend calls them.
     pub(super) services: BTreeSet<Vec<u8>>,
+    /// Plans that there are.
+    pub(super) plans: BTreeSet<u64>,
     /// The id that System gives to the next service, at least.
     pub(super) next_service: u64,
     pub(super) newest_event: Option<u64>,
@@ -332,6 +334,7 @@ impl<'a> System<'a> {
         Ok(Known {
             next_service: services.keys().next_back().map_or(0, |largest| largest + 1).max(next_service),
             services: names.into_values().collect(),
+            plans: plans.into_keys().collect(),
             newest_event,
             newest_alert,
         })

@@ -113,22 +113,24 @@ fn of_data(args: &args::Restore, set: &SetId) -> args::Restore {
     args
 }
 
-/// Goes on with a run that was interrupted; one that is finished stays as it is.
+/// Goes on with a run that was interrupted, here or on another machine; one that is finished stays as it is.
 fn goes_on(app: &App, config: &Config, installation: &dyn Installation, state: &State, run: &Run) -> Result<plan::ids::RunId> {
     let id = run.plan.run.clone();
-    match run.state {
+    let repository: Arc<dyn Repository> = app.repository(config)?;
+    let data_sets = join::data_sets(installation, &run.plan.stores(), &run.plan.policies)?;
+    let mut hands = app.hands(config, installation, Arc::clone(&repository), data_sets, id.clone(), Consent::Given)?;
+    hands.context.installation = run.plan.installation.clone().unwrap_or_default();
+    let _locks = locks::take(app, state, installation, &hands.context)?;
+    journals::find(state, Some(repository.as_ref()), &installation.id(), Some(id.as_str()), &hands.host, |_| true)?;
+    let journal = state.open_journal(&id)?;
+    match journal.run().state {
         RunState::Finished | RunState::Settled | RunState::Settling => return Ok(id),
-        RunState::Undoing => return Err(Error::refused(format!("run {id} is half taken back")).hint(format!("`undo {id}` goes on."))),
+        RunState::Undoing => {
+            return Err(Error::refused(format!("the undo of run {id} is not finished")).hint(format!("`undo {id}` goes on.")));
+        }
         _ => {}
     }
     app.output.note(&format!("going on with run {id}"));
-    let repository: Arc<dyn Repository> = app.repository(config)?;
-    let names = run.plan.stores();
-    let data_sets = join::data_sets(installation, &names, &run.plan.policies)?;
-    let mut hands = app.hands(config, installation, repository, data_sets, id.clone(), Consent::Given)?;
-    hands.context.installation = run.plan.installation.clone().unwrap_or_default();
-    let _locks = locks::take(app, state, installation, &hands.context)?;
-    let journal = state.open_journal(&id)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     Ok(id)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use plan::choice::Candidate;
 use plan::ids::{DataSetName, RunId, SetId};
-use plan::manifest::{KeptDataSet, Manifest};
+use plan::manifest::{Agreement, KeptDataSet, Manifest};
 use plan::proof::Proof;
 use plan::{InstallationId, Restorable};
 use serde::Serialize;
@@ -43,6 +43,8 @@ pub(crate) struct SetDocument<'a> {
     /// Whether it can go back, as the backup could tell: `yes`, `with-omissions`, `no`; `null` for a set of release 0.1.0, which does not say it. Why stands
     /// in `problems` of the data sets.
     restorable: Option<Restorable>,
+    /// Differences between System, Backend and the files of the set, by rank; `null` where it was not looked at.
+    agreement: Option<Agreement>,
     /// What is known to be wrong with it.
     damage: Option<&'a str>,
     data_sets: &'a BTreeMap<DataSetName, KeptDataSet>,
@@ -76,6 +78,7 @@ impl<'a> SetDocument<'a> {
             left_out: manifest.missing(),
             absent: &manifest.absent,
             restorable: manifest.restorable(),
+            agreement: manifest.agreement,
             damage: None,
             data_sets: &manifest.data_sets,
             proven_by,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use plan::choice::{Candidate, Owner, Whose, others, others_line};
 use plan::ids::{DataSetName, SetId};
-use plan::manifest::Manifest;
+use plan::manifest::{Agreement, Manifest};
 use plan::ports::{Damaged, Repository as _};
 use plan::proof::Proof;
 use plan::{InstallationId, Restorable, Result};
@@ -158,6 +158,7 @@ fn what_is_in(candidate: &Candidate, is_named: bool) -> String {
         Some(Restorable::WithOmissions) => Some("goes back with omissions".to_owned()),
         Some(Restorable::Yes) | None => None,
     });
+    remarks.extend(manifest.agreement.and_then(Agreement::differences).map(|differences| format!("stores differ: {differences}")));
     remarks.extend(candidate.damage.is_some().then(|| "DAMAGED".to_owned()));
     let remarks = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join(", ")) };
     format!("{}{remarks}", manifest.extent())

@@ -12,7 +12,7 @@ use s3_data_set::Bucket;
 
 use super::asked_tokens::AskedTokens;
 use super::reached;
-use super::ways::Ways;
+use super::ways::{Dialled, Ways};
 use crate::join::bucket;
 
 /// Whose pods use the bucket: the operator gives the role to this ServiceAccount.
@@ -39,13 +39,20 @@ pub(super) fn store(
         },
     };
     let forwarded = way.as_ref().is_some_and(|way| way.forwarded().is_some());
+    let mut legend: Vec<_> = way.iter().filter_map(|way| way.forwarded()).collect();
+    // The host of a forwarded port stays that of the service: its certificate names it.
+    let host = |way: &Dialled| match &at.service {
+        Some((written, _)) if forwarded => written.rsplit_once(':').map_or(written.as_str(), |(host, _)| host).to_owned(),
+        _ if way.host.contains(':') => format!("[{}]", way.host),
+        _ => way.host.clone(),
+    };
+    let end = way.as_ref().map(|way| format!("{}:{}", host(way), way.port));
+    legend.extend(end.clone().zip(legend.first().map(|(_, what)| what.clone())));
     let service = Service {
-        endpoint: way.as_ref().map(|way| {
-            let host = if way.host.contains(':') { format!("[{}]", way.host) } else { way.host.clone() };
-            format!("{}://{host}:{}", at.protocol, way.port)
-        }),
+        endpoint: end.map(|end| format!("{}://{end}", at.protocol)),
+        dial: way.as_ref().filter(|_| forwarded).and_then(|way| way.host.parse().ok()),
         region: at.region.clone().unwrap_or_else(|| REGION.to_owned()),
-        path_style: at.path_style,
+        path_style: at.path_style || forwarded,
         ca_file,
         credentials,
         origin: Origin::Secret(at.secret.clone()),
@@ -54,7 +61,6 @@ pub(super) fn store(
     let bucket = Bucket { name: at.bucket.clone(), service, known_as, retry: bucket::RETRY };
     let host = at.service.as_ref().map_or("Amazon S3", |(host, _)| host.as_str());
     let origin = format!("Secret {}", at.secret);
-    let legend: Vec<_> = way.iter().filter_map(|way| way.forwarded()).collect();
     let trouble = Box::new(move |since| way.as_ref().and_then(|way| way.trouble(since)));
     let address = format!("{} at {host}", at.bucket);
     Ok(reached(bucket::store(&bucket, policies)?, address, &origin, (forwarded, legend), trouble, Vec::new()))

@@ -84,6 +84,10 @@ impl DataSet for VolumeFiles {
         self.own.undo(context, place)
     }
 
+    fn check_discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
+        self.own.check_discard(context, place, what)
+    }
+
     fn discard(&self, context: &Context, place: &Place, what: Discard) -> Result<()> {
         self.own.discard(context, place, what)
     }

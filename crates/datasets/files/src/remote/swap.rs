@@ -18,7 +18,8 @@ use crate::run_folder::Spot;
 use crate::runs::Found;
 use crate::stage::{STAGED, Staged};
 use crate::swap::steps::{
-    Hands, LATE, Leaves, SWAP, Seen, Step, not_all_there, not_apart, nothing_removed, told_bound, told_late, told_since, told_whole,
+    Hands, LATE, Leaves, SWAP, Seen, Step, not_all_there, not_apart, nothing_removed, told_bound, told_late, told_not_intact, told_since,
+    told_stays, told_whole,
 };
 
 const SCRIPT: &str = concat!(include_str!("rights.sh"), include_str!("swap.sh"));
@@ -128,7 +129,9 @@ impl<'a> Words<'a> {
         Ok(match step {
             Step::Movable => self.then(&["movable"]),
             Step::Enter(swap) => self.write(SWAP, swap)?,
+            Step::Unfixed => self.then(&["unfixed"]),
             Step::Take(to) => self.then(&["take", to]),
+            Step::TakeOwn(to) => self.then(&["take-own", to]),
             Step::Count => self.then(&["count"]),
             Step::Counted => self.then(&["counted"]),
             Step::Put(from) => self.then(&["put", from]),
@@ -140,6 +143,7 @@ impl<'a> Words<'a> {
                 let otherwise = if self.spot.road == Road::InPlace { "fail" } else { "stage" };
                 self.then(&["since", time, otherwise])
             }
+            Step::Intact(time) => self.then(&["intact", time]),
             Step::Removable => self.then(&["removable"]),
             Step::Remove(leaves) => {
                 let which = match (leaves, self.spot.road) {
@@ -217,6 +221,11 @@ impl<'a> Words<'a> {
             } else if let Some(name) = line.strip_prefix("whole ") {
                 let why = format!("{name:?} in {} could not be kept apart", self.there.address());
                 context.watch.see(Event::Warning(&told_whole(&why, run, self.spot.run.as_str())));
+            } else if let Some((count, first)) = line.strip_prefix("changed ").and_then(|rest| rest.split_once(' ')) {
+                let text = told_not_intact(count.parse().unwrap_or(1), first, run, self.spot.run.as_str());
+                context.watch.see(Event::Warning(&text));
+            } else if let Some(name) = line.strip_prefix("stays ") {
+                context.watch.see(Event::Warning(&told_stays(&format!("{name:?} in {}", self.there.address()))));
             } else if line == "folder" {
                 folders += 1;
             } else if let Some(name) = line.strip_prefix("bound ") {

@@ -6,7 +6,9 @@
 #   stage                makes the folder for the staged copy
 #   write FILE TEXT      writes a file of the run so that a crash leaves the old or the new
 #   movable              fails when another volume is mounted below the root, or what is at it cannot be renamed
+#   unfixed              the same, but for what another user has made there
 #   take FOLDER          all data at the root goes into a folder of the run, until the root stays empty
+#   take-own FOLDER      the same, but for what another user has made there and this one may not move: "stays NAME" is written
 #   removable            fails when something of another user's, that the run left, cannot be removed
 #   replaceable          fails when something of another user's cannot be replaced (in place)
 #   count                notes how many entries were taken out
@@ -18,6 +20,7 @@
 #   tick                 waits until the volume's clock is past all that was done
 #   since TIME stage|fail   what was changed at the root after this time goes to since/, by its path; what cannot be kept apart stays with all that was staged, or
 #                        is a failure (in place)
+#   intact TIME          what was changed in before/ after this time: "changed COUNT FIRST" is written, and all that was staged stays
 #   remove all|keeps|live|bound   removes the run's folder, but for late/ and since/ when they are kept ("live": of a load in place); the root keeps its time.
 #                        What another user owns is passed by but for "all", and "bound NAME" is written
 # What somebody made at the root meanwhile is never overwritten: it goes to late/, and "late NAME" is written, ended by NUL.
@@ -115,7 +118,15 @@ alone() {
 data() {
     folder=$1
     shift
-    find "$folder" -mindepth 1 -maxdepth 1 ! \( -name .threescale-backup -type d \) ! \( -name lost+found -type d -uid 0 -perm 0700 \) "$@"
+    find "$folder" -mindepth 1 -maxdepth 1 ! \( -name .threescale-backup -type d \) ! \( -name lost+found -type d -uid 0 -perm 0700 \) \
+        ! \( -name "$leaves" -path './*' ! -uid "$me" \( -name "$stuck" -o -type d \( ! -readable -o ! -writable -o ! -executable \) \) \) "$@"
+}
+
+# "*": what another user has made at the root, and this one may not move, is passed by. In a sticky root that is all of his.
+leaves= stuck=
+leave() {
+    leaves='*'
+    [ -n "$as_owner" ] || [ ! -k . ] || [ -O . ] || stuck='*'
 }
 
 # stable FOLDER: its entries are on stable storage.
@@ -295,7 +306,8 @@ since='
 '
 
 data_below() {
-    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o "$@"
+    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 -o -name "$leaves" ! -path './*/*' ! -uid "$me" \
+        \( -name "$stuck" -o -type d \( ! -readable -o ! -writable -o ! -executable \) \) \) -prune -o "$@"
 }
 
 # Where no file at all is unchanged, the platform has touched them all (fsGroup, SELinux): then what was written since counts.
@@ -307,6 +319,17 @@ newer() {
     else
         data_below -newerct "@$time" -newermt "@$time" "$@"
     fi
+}
+
+# unfixed: nothing is mounted below the root, and nothing at it is fixed.
+unfixed() {
+    point=$(mounts)
+    [ -z "$point" ] || fail "$point" 21
+    command -v lsattr >/dev/null || return 0
+    # A name may hold a line end: what follows it does not look like this.
+    fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[-A-Za-z]{16,} \.(/|$)' |
+        grep -E '^[^ ]*[ia]' | head -n 1)
+    [ -z "$fixed" ] || fail "${fixed#* }" 23
 }
 
 hold
@@ -338,17 +361,12 @@ while [ $# -gt 0 ]; do
         write "$1" "$2"
         shift 2
         ;;
-    movable)
-        point=$(mounts)
-        [ -z "$point" ] || fail "$point" 21
-        if command -v lsattr >/dev/null; then
-            # A name may hold a line end: what follows it does not look like this.
-            fixed=$({ lsattr -d . && data . -exec lsattr -d {} +; } 2>/dev/null | grep -E '^[-A-Za-z]{16,} \.(/|$)' |
-                grep -E '^[^ ]*[ia]' | head -n 1)
-            [ -z "$fixed" ] || fail "${fixed#* }" 23
+    movable | unfixed)
+        unfixed
+        if [ "$step" = movable ]; then
+            bound=$(bound . 1)
+            [ -z "$bound" ] || fail "$bound" 25
         fi
-        bound=$(bound . 1)
-        [ -z "$bound" ] || fail "$bound" 25
         ;;
     replaceable)
         bound=$(bound . "$deepest")
@@ -364,6 +382,13 @@ while [ $# -gt 0 ]; do
         ;;
     take)
         take "$1"
+        shift
+        ;;
+    take-own)
+        leave
+        take "$1"
+        leaves=
+        find . -mindepth 1 -maxdepth 1 ! -name .threescale-backup ! \( -name lost+found -uid 0 -perm 0700 \) -printf 'stays %P\0'
         shift
         ;;
     put)
@@ -394,6 +419,7 @@ while [ $# -gt 0 ]; do
         rm -f -- "$run/tick"
         ;;
     since)
+        [ "$2" = fail ] || leave
         newer "$1" -execdir sh -c "$since" since "$run/since" "$here" {} +
         status=$?
         # An undo does not end for it, and nothing is lost by it.
@@ -403,7 +429,16 @@ while [ $# -gt 0 ]; do
             write since-is-in-stage ''
             printf 'whole %s\0' "$left"
         fi
+        leaves=
         shift 2
+        ;;
+    intact)
+        changed=$([ ! -L "$run/before" ] && cd -P -- "$run/before" && newer "$1" -printf x | wc -c)
+        if [ "${changed:-0}" != 0 ]; then
+            write since-is-in-stage ''
+            printf 'changed %s %s\0' "$changed" "$(cd -P -- "$run/before" && newer "$1" -printf %P -quit)"
+        fi
+        shift
         ;;
     remove)
         time=$(stat -c %.9Y .)

@@ -4,9 +4,10 @@
 //! A platform may touch all files when it mounts a volume for new pods (Kubernetes gives them to a group: `fsGroup`; labels of SELinux). Where no file at all is
 //! unchanged, that was it: then what was written or made since counts.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use beneath::{Tree, Writer, is_vanished, meta_of, mtime_ns, stat_entry};
@@ -15,9 +16,10 @@ use plan::{Error, Result};
 use rustix::fs::{AtFlags, FileType, RenameFlags, Stat, StatxFlags, renameat_with, statx};
 use rustix::io::Errno;
 
-use super::steps::{SINCE, WHOLE, not_apart, told_since, told_whole};
+use super::steps::{BEFORE, SINCE, WHOLE, not_apart, told_not_intact, told_since, told_whole};
 use crate::hook::Hook;
 use crate::lent::Lent;
+use crate::rights::Rights;
 use crate::run_folder::{RunFolder, failed};
 use crate::times::nanoseconds;
 use crate::walk::{Found, Walk};
@@ -32,9 +34,46 @@ struct Kept {
     named: Vec<String>,
 }
 
-/// Moves what changed after `time` (seconds with a fraction).
+/// In seconds with a fraction.
+fn parsed(time: &str) -> Result<i128> {
+    nanoseconds(time).ok_or_else(|| Error::needs_person(format!("the time of the cut-over is none: {time:?}")))
+}
+
+/// Tells what changed in the previous data after `time`, when it had been taken out: nobody should have. Nothing is counted at the cut-over for this, when the
+/// writers wait: an inode tells when it was changed, and a folder when something went from it.
+pub(super) fn tell_of_previous(run: &RunFolder, time: &str, context: &Context) -> Result<()> {
+    let tree = Arc::new(run.tree(BEFORE)?);
+    let lent = Lent::default();
+    let changed = changed_in(&tree, parsed(time)?, context, &lent);
+    lent.give_back(&tree);
+    if let (count, Some(first)) = changed? {
+        run.write_bytes(WHOLE, b"")?;
+        let place = run.place().display().to_string();
+        let text = told_not_intact(count, &first.display().to_string(), &place, run.spot.run.as_str());
+        context.watch.see(Event::Warning(&text));
+    }
+    Ok(())
+}
+
+/// How many entries, and the first.
+fn changed_in(tree: &Arc<Tree>, since_ns: i128, context: &Context, lent: &Lent) -> Result<(u64, Option<PathBuf>)> {
+    let change = Change { since_ns, all_touched: all_touched(tree, since_ns, context, lent)? };
+    let (mut count, mut first) = (0, None);
+    for found in Walk::new(Arc::clone(tree), Hook::default()).lending(Some(lent.clone())) {
+        context.stop.check()?;
+        // What cannot be looked into tells nothing.
+        let Ok(found) = found else { continue };
+        if stat_entry(&*found.folder, &found.name).ok().flatten().is_some_and(|stat| change.is_in(&stat, &found)) {
+            count += 1;
+            first.get_or_insert(found.path);
+        }
+    }
+    Ok((count, first))
+}
+
+/// Moves what changed after `time`.
 pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()> {
-    let time_ns = nanoseconds(time).ok_or_else(|| Error::needs_person(format!("the time of the cut-over is none: {time:?}")))?;
+    let time_ns = parsed(time)?;
     let lent = Lent::default();
     let mut kept = Kept::default();
     let moved = move_newer(run, time_ns, context, &lent, &mut kept);
@@ -48,9 +87,17 @@ pub(super) fn keep(run: &RunFolder, time: &str, context: &Context) -> Result<()>
 
 fn move_newer(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent, kept: &mut Kept) -> Result<()> {
     let mut to: Option<Tree> = None;
-    let change = Change { since_ns: time_ns, all_touched: all_touched(run, time_ns, context, lent)? };
+    let stays = match run.spot.road {
+        Road::SideCopy => Rights::own().all_bound(&run.root)?,
+        Road::InPlace => BTreeSet::new(),
+    };
+    let change = Change { since_ns: time_ns, all_touched: all_touched(&run.root, time_ns, context, lent)? };
     for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
+        let path = found.as_ref().map_or_else(|missed| &missed.path, |found| &found.path);
+        if path.iter().next().is_some_and(|name| stays.contains(name)) {
+            continue;
+        }
         let moved = match found {
             Ok(found) => move_one(run, &found, change, kept, &mut to),
             Err(missed) if is_vanished(&missed.error) => Ok(()),
@@ -115,9 +162,9 @@ impl Change {
 }
 
 /// Whether there are files, and none is unchanged. Ends at the first that is.
-fn all_touched(run: &RunFolder, time_ns: i128, context: &Context, lent: &Lent) -> Result<bool> {
+fn all_touched(tree: &Arc<Tree>, time_ns: i128, context: &Context, lent: &Lent) -> Result<bool> {
     let mut touched = false;
-    for found in Walk::new(Arc::clone(&run.root), Hook::default()).lending(Some(lent.clone())) {
+    for found in Walk::new(Arc::clone(tree), Hook::default()).lending(Some(lent.clone())) {
         context.stop.check()?;
         let Ok(found) = found else { continue };
         match stat_entry(&*found.folder, &found.name) {

@@ -84,10 +84,14 @@ pub(crate) struct Swap {
 pub(crate) enum Step {
     /// Refuses when a mount point, or what cannot be renamed, is among the data.
     Movable,
+    /// The same, but for what another user has made there: an undo leaves that where it is.
+    Unfixed,
     /// Notes how far the swap came, when all that was done before is on stable storage.
     Enter(Swap),
     /// All data at the root goes into a folder of the run, until the root stays empty.
     Take(&'static str),
+    /// The same, but for what this user may not move, which is told.
+    TakeOwn(&'static str),
     /// Notes how many entries were taken out.
     Count,
     /// Refuses when not all of these are there any more.
@@ -104,6 +108,8 @@ pub(crate) enum Step {
     Tick,
     /// What was changed at the root at this time or later goes to `since/`, by its path.
     Since(String),
+    /// Tells what was changed in [`BEFORE`] at this time or later: the restored copy then stays, for what may be missing.
+    Intact(String),
     /// Refuses when what the run left cannot all be removed.
     Removable,
     /// Removes what the run left.
@@ -199,15 +205,16 @@ impl Seen {
             Phase::Swapped => {
                 runs::check_newest(&self.all, &self.spot, swap.order)?;
                 swap.swapped_at.clone_from(&found.live_at);
-                steps.extend([Step::Counted, Step::Movable, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
+                steps.extend([Step::Counted, Step::Unfixed, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]);
             }
             Phase::PuttingIn => steps.extend([Step::Counted, Step::Enter(Swap { phase: Phase::UndoTakingOut, ..swap.clone() })]),
             Phase::TakingOut => steps.push(Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })),
             Phase::UndoTakingOut | Phase::UndoPuttingBack | Phase::Undone | Phase::Discarding | Phase::DroppingStaged => {}
         }
         if matches!(swap.phase, Phase::PuttingIn | Phase::Swapped | Phase::UndoTakingOut) {
-            steps.extend(swap.swapped_at.clone().map(Step::Since));
-            steps.extend([Step::Take(STAGE), Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })]);
+            let since = swap.swapped_at.as_ref();
+            steps.extend(since.map(|time| [Step::Since(time.clone()), Step::Intact(time.clone())]).into_iter().flatten());
+            steps.extend([Step::TakeOwn(STAGE), Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() })]);
         }
         let before: Vec<_> = self.others(|found| found.replaced_by.as_deref() == Some(self.spot.run.as_str())).collect();
         steps.extend((!before.is_empty()).then_some(Step::NotReplaced(before)));
@@ -285,6 +292,12 @@ pub(crate) fn undo(hands: &dyn Hands) -> Result<Undone> {
     }
 }
 
+/// What a removal would refuse.
+pub(crate) fn check_discard(hands: &dyn Hands, what: Discard) -> Result<()> {
+    let steps: Vec<_> = hands.see()?.discard(what)?.into_iter().filter(|step| *step == Step::Removable).collect();
+    if steps.is_empty() { Ok(()) } else { hands.act("look at what this run left in", &steps)? }
+}
+
 /// Removes what the run left, when it is what is to go.
 pub(crate) fn discard(hands: &dyn Hands, what: Discard) -> Result<()> {
     hands.act("remove what this run left in", &hands.see()?.discard(what)?)?
@@ -315,6 +328,19 @@ pub(crate) fn not_all_there(place: &str, run: &str) -> Error {
     Error::needs_person(format!("not all of the previous data is in {place}/{BEFORE}: somebody has removed or added something"))
         .hint("The restored data stays live, and nothing was touched.")
         .hint(format!("Put back what is missing there, then `undo {run}`; or `settle {run}` drops what is left of it."))
+}
+
+/// Something was changed in what was taken out.
+pub(crate) fn told_not_intact(count: u64, first: &str, place: &str, run: &str) -> String {
+    format!(
+        "in the previous data something was changed, made or removed since it was taken out ({count} files and folders tell of it, {first:?} and the like): it is \
+         not all as it was. The restored copy stays in {place}/{STAGE} until `abandon {run} --remove --drop-previous` removes it"
+    )
+}
+
+/// An undo leaves it where it is.
+pub(crate) fn told_stays(name: &str) -> String {
+    format!("{name} belongs to another user, and this one may not move it: it stays where it is, beside the previous data")
 }
 
 /// In place nothing goes over what may have been changed.

@@ -31,6 +31,8 @@ fn as_user(user: [&str; 3], test: &str, source: &str, target: &str) -> Option<(P
         shell(&home.path().join(folder), script);
     }
     shell(&home.path().join("source"), "chown -R 4242:4242 .");
+    let programs = "mkdir as-5001; for name in mkdir rmdir touch chmod rm; do cp $(command -v $name) as-5001; done; chown 5001 as-5001/*; chmod 4755 as-5001/*";
+    shell(home.path(), programs);
     let mut command = Command::new("setpriv");
     command.args(user).arg(&program);
     command.args(["--exact", &format!("tests::others::{test}"), "--nocapture"]);
@@ -109,8 +111,9 @@ fn what_is_deeper_down_and_cannot_be_removed_is_told_and_stands_in_no_way_for_go
             store.cut_over(&context(), &place).unwrap();
             let previous = || seen(&target.join(".threescale-backup/01jrun/before"));
             let kept_there = previous();
-            for _ in 0..2 {
-                let error = store.discard(&context(), &place, Discard::Previous).unwrap_err();
+            let verbs = [DataSet::check_discard, DataSet::discard, DataSet::check_discard];
+            for verb in verbs {
+                let error = verb(&**store, &context(), &place, Discard::Previous).unwrap_err();
                 assert!(format!("{error:?}").contains("p/1") && previous() == kept_there, "{error:?}");
             }
             assert_eq!(store.leftovers(&context()).unwrap()[0].holds, Holds::Previous);
@@ -172,5 +175,45 @@ fn of_a_root_of_another_user_only_what_differs_is_told() {
         let place = target.display();
         let told = warned(&watch);
         assert!(told.len() == 1 && told[0].contains(&format!("{place} itself")) && told[0].ends_with(": time of change"), "{told:?}");
+    }
+}
+
+#[test]
+fn what_another_user_has_made_at_the_root_since_stays_there_and_all_else_goes_back() {
+    let name = "what_another_user_has_made_at_the_root_since_stays_there_and_all_else_goes_back";
+    let Some((source, targets)) = as_another(name, SOURCE, TARGET) else { return };
+    let (memory, kept) = backup(&source);
+    for (store, target) in ways(&targets).iter().zip(&targets) {
+        // Programs that act as that user.
+        let as_owner = |script: &str| shell(target, &format!("umask 022; PATH=../as-5001:$PATH; {script}"));
+        let before = seen(target);
+        let place = stage_into(&**store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        as_owner("mkdir up; touch up/load");
+        let ups = |at: &Path| seen(at).lines().filter(|line| line.starts_with("./up")).map(str::to_owned).collect::<Vec<_>>();
+        let up = ups(target);
+        assert_eq!(up.len(), 2);
+        let (watching, watch) = watched();
+        assert_eq!(store.undo(&watching, &place).unwrap(), Undone::PreviousIsLive);
+        store.discard(&watching, &place, Discard::Staged).unwrap();
+        let told: Vec<_> = warned(&watch).into_iter().filter(|text| text.contains("stays where it is")).collect();
+        assert!(told.len() == 1 && told[0].contains("up"), "{:?}", warned(&watch));
+        assert!(!warned(&watch).iter().any(|text| text.contains("kept apart") || text.contains("load")), "{:?}", warned(&watch));
+        assert_eq!(ups(target), up);
+        let all_else = |seen: String| seen.lines().filter(|line| !line.starts_with("./up")).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(all_else(seen(target)), all_else(before.clone()));
+        assert_eq!(store.leftovers(&context()).unwrap().len(), 0);
+
+        // In the place of something that goes back: that one waits, with its way out, and all else is back.
+        as_owner("chmod 775 up; rm up/load; rmdir up");
+        let place = stage_into(&**store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        as_owner("mkdir r");
+        store.undo(&context(), &place).unwrap_err();
+        let but_for_r = |seen: String| seen.lines().filter(|line| !line.starts_with("./r")).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(but_for_r(seen(target)), but_for_r(before.clone()));
+        as_owner("chmod 775 r");
+        assert_eq!(store.undo(&context(), &place).unwrap(), Undone::PreviousIsLive);
+        assert_eq!(seen(target), before);
     }
 }

@@ -348,3 +348,41 @@ fn previous_data_that_is_not_all_there_is_not_swapped_for_what_is_live() {
         }
     }
 }
+
+#[test]
+fn what_somebody_changed_in_the_previous_data_is_told_and_the_restored_copy_stays() {
+    let changes = [
+        ("", None),
+        ("rm a/deep/lost", Some("a/deep")),
+        ("mv a/deep/lost a/deep/other", Some("a/deep")),
+        ("echo other > a/deep/lost; touch -d @7 a/deep/lost", Some("a/deep/lost")),
+        ("rm -r a/deep", Some("a")),
+    ];
+    for (way, (change, first)) in (0..2).flat_map(|way| changes.map(|change| (way, change))) {
+        let (_guard, source, target) = trees();
+        shell(&target, "mkdir a/deep; echo lost > a/deep/lost");
+        let (memory, kept) = backup(&source);
+        let all = ways(&target);
+        let store = &*all[way];
+        let place = stage_into(store, &memory, &kept, Road::SideCopy);
+        store.cut_over(&context(), &place).unwrap();
+        let restored = outside(&target);
+        let own = target.join(".threescale-backup/01jrun");
+        shell(&own.join("before"), change);
+        let (context, watch) = watched();
+        assert_eq!(store.undo(&context, &place).unwrap(), Undone::PreviousIsLive);
+        store.discard(&context, &place, Discard::Staged).unwrap();
+        let told = warned(&watch);
+        let is_told = |text: &String| {
+            first.is_some_and(|first| text.contains(&format!("{first:?} and the like"))) && text.contains("not all as it was")
+        };
+        assert!(told.len() == usize::from(first.is_some()) && told.iter().all(is_told), "way {way}, {change}: {told:?}");
+        let left = store.leftovers(&context).unwrap();
+        assert_eq!(left.len(), told.len(), "way {way}, {change}");
+        if let [left] = left.as_slice() {
+            assert_eq!((outside(&own.join("stage")), left.holds), (restored, Holds::Previous), "way {way}, {change}");
+            store.remove_leftover(&context, left).unwrap();
+        }
+        assert!(!own.exists());
+    }
+}

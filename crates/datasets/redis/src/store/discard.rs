@@ -12,6 +12,14 @@ use super::{RedisStore, hold};
 use crate::connection::Connection;
 
 impl RedisStore {
+    pub(crate) fn check_discard_at(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
+        match (placed.method, placed.road) {
+            (Method::File, _) => self.check_discard_files(context, placed, what),
+            (_, Road::InPlace) => self.check_whole(context, placed),
+            (_, Road::SideCopy) => check(placed, &self.states(context, placed)?, what),
+        }
+    }
+
     pub(crate) fn discard_at(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
         if placed.method == Method::File {
             return self.discard_files(context, placed, what);
@@ -40,6 +48,15 @@ impl RedisStore {
         if placed.method == Method::File {
             return self.tidy_files(context, placed);
         }
+        self.check_whole(context, placed)?;
+        for ((_, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
+            forget_left_out(&mut connection, placed, spots)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what a load in place has not come to the end of.
+    fn check_whole(&self, context: &Context, placed: &Placed) -> Result<()> {
         let marks = self.marks(context, placed);
         for ((_, mut connection, _), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             for spot in spots {
@@ -48,7 +65,6 @@ impl RedisStore {
                         .hint("Resume or undo it: its mark keeps the half from being backed up."));
                 }
             }
-            forget_left_out(&mut connection, placed, spots)?;
         }
         Ok(())
     }

@@ -222,29 +222,55 @@ impl RedisStore {
     }
 
     /// Takes away what the run left. Where the server has not loaded what was placed, its own files are put back first.
-    pub(crate) fn discard_files(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
-        let (road, at) = self.file_road()?;
+    pub(crate) fn check_discard_files(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
+        let (_, at) = self.file_road()?;
         let mut connection = self.connect(context, at)?;
         let server = Server::ask(&mut connection)?;
         let names = Names::ask(&mut connection, &server)?;
-        let run = &placed.run;
-        match (loaded(&mut connection, placed, at)?.as_deref(), what) {
-            (None, _) if self.script(context, placed, &names, THERE, "look for the server's previous files")?.is_empty() => Ok(()),
-            (None, Discard::Staged) => {
-                self.forget_half(context, placed, &mut connection)?;
-                let note = format!("{}: save points may be off until the server's next restart", at.address.endpoint());
-                context.watch.see(Event::Note(&note));
-                self.script(context, placed, &names, PUT_BACK, "put the server's files back").map(drop)
+        self.found_files(context, placed, &names, &mut connection, what).map(drop)
+    }
+
+    /// What was loaded by the run, and whether it left files; refuses what is not what is to go.
+    fn found_files(
+        &self,
+        context: &Context,
+        placed: &Placed,
+        names: &Names,
+        connection: &mut Connection,
+        what: Discard,
+    ) -> Result<(Option<String>, bool)> {
+        let ((road, at), run) = (self.file_road()?, &placed.run);
+        let loaded = loaded(connection, placed, at)?;
+        let has_left = loaded.is_some() || !self.script(context, placed, names, THERE, "look for the server's previous files")?.is_empty();
+        match (loaded.as_deref(), what) {
+            (None, Discard::Previous) if has_left => {
+                Err(Error::needs_person(format!("{} has not loaded the set of run {run}", at.address.endpoint()))
+                    .hint(format!("Its previous files are in {}/{}: nothing was dropped.", road.data_folder, placed.previous_folder()))
+                    .hint(format!("`resume {run}` goes on, `undo {run}` takes it back.")))
             }
-            (None, Discard::Previous) => Err(Error::needs_person(format!("{} has not loaded the set of run {run}", at.address.endpoint()))
-                .hint(format!("Its previous files are in {}/{}: nothing was dropped.", road.data_folder, placed.previous_folder()))
-                .hint(format!("`resume {run}` goes on, `undo {run}` takes it back."))),
             (Some("loaded"), Discard::Staged) => {
                 Err(Error::needs_person(format!("what {} serves is what run {run} restored", at.address.endpoint())).hint(format!(
                     "Its previous files in {}/{} stay. `undo {run}` takes it back, `settle {run}` drops them.",
                     road.data_folder,
                     placed.previous_folder()
                 )))
+            }
+            _ => Ok((loaded, has_left)),
+        }
+    }
+
+    pub(crate) fn discard_files(&self, context: &Context, placed: &Placed, what: Discard) -> Result<()> {
+        let (_, at) = self.file_road()?;
+        let mut connection = self.connect(context, at)?;
+        let server = Server::ask(&mut connection)?;
+        let names = Names::ask(&mut connection, &server)?;
+        match self.found_files(context, placed, &names, &mut connection, what)? {
+            (None, false) => Ok(()),
+            (None, true) => {
+                self.forget_half(context, placed, &mut connection)?;
+                let note = format!("{}: save points may be off until the server's next restart", at.address.endpoint());
+                context.watch.see(Event::Note(&note));
+                self.script(context, placed, &names, PUT_BACK, "put the server's files back").map(drop)
             }
             (Some(_), _) => self.forget_files(context, placed, &names, &mut connection, at),
         }

@@ -1,7 +1,9 @@
 //! Why a request failed: whether it may work later, and the way out.
 
+use std::time::Duration;
+
 use bucket::Refusal;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use object_store::client::HttpError;
 use plan::{Class, Error};
 
@@ -13,13 +15,15 @@ use crate::address::Bucket;
 pub(crate) struct Fault {
     status: Option<StatusCode>,
     code: String,
+    /// How long the service wants to be left alone.
+    pause: Option<Duration>,
     error: Error,
 }
 
 impl Fault {
     /// What will fail again.
     pub(super) fn lasting(error: Error) -> Self {
-        Self { status: None, code: String::new(), error }
+        Self { status: None, code: String::new(), pause: None, error }
     }
 
     pub(super) fn silent(bucket: &Bucket, ask: &Ask<'_>) -> Self {
@@ -51,7 +55,18 @@ impl Fault {
             _ => (Class::Failed, None),
         };
         let error = Error::new(class, what);
-        Self { status: Some(status), code, error: hint.into_iter().fold(error, Error::hint) }
+        Self { status: Some(status), code, pause: None, error: hint.into_iter().fold(error, Error::hint) }
+    }
+
+    /// The same, with what the answer's headers say of when to come again (RFC 9110, "Retry-After", in seconds).
+    pub(super) fn with_pause(self, headers: &HeaderMap) -> Self {
+        let seconds = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        Self { pause: seconds.map(Duration::from_secs), ..self }
+    }
+
+    /// How long to wait before the same is asked again.
+    pub(super) fn pause(&self, least: Duration) -> Duration {
+        self.pause.map_or(least, |pause| pause.max(least))
     }
 
     /// Whether the same request may work later.

@@ -18,12 +18,17 @@ use crate::properties::Properties;
 /// How often a stream is taken up again without a byte in between.
 const TRIES: u32 = 5;
 
+/// So long after a change nothing of the same second can come any more: times of objects are whole seconds.
+const SETTLES_NS: i128 = 2_000_000_000;
+
 /// What an answer's headers say of an object.
 #[derive(Debug, Clone)]
 pub(crate) struct Head {
     pub(crate) size: u64,
     pub(crate) e_tag: String,
     pub(crate) modified_ns: i128,
+    /// Whether another may be put that nobody could tell from it by ETag, size and time: by the service's own clock, for which a change is just over.
+    pub(crate) is_fresh: bool,
     pub(crate) properties: Properties,
 }
 
@@ -33,10 +38,10 @@ impl Head {
         let lacks = |name: &str| Error::failed(format!("an answer of the S3 service has no {name}"));
         let size = text(header::CONTENT_LENGTH).and_then(|text| text.parse().ok()).ok_or_else(|| lacks("Content-Length"))?;
         let e_tag = text(header::ETAG).ok_or_else(|| lacks("ETag"))?;
-        let modified = text(header::LAST_MODIFIED).and_then(|text| rfc2822::parse(&text.replace("GMT", "+0000")).ok());
-        let modified = modified.ok_or_else(|| lacks("Last-Modified"))?;
-        let modified_ns = modified.timestamp().as_nanosecond();
-        Ok(Self { size, e_tag: xml::unquoted(&e_tag), modified_ns, properties: Properties::of_headers(headers) })
+        let time = |name: HeaderName| Some(rfc2822::parse(&text(name)?.replace("GMT", "+0000")).ok()?.timestamp().as_nanosecond());
+        let modified_ns = time(header::LAST_MODIFIED).ok_or_else(|| lacks("Last-Modified"))?;
+        let is_fresh = time(header::DATE).is_none_or(|now_ns| now_ns < modified_ns + SETTLES_NS);
+        Ok(Self { size, e_tag: xml::unquoted(&e_tag), modified_ns, is_fresh, properties: Properties::of_headers(headers) })
     }
 }
 

@@ -54,6 +54,7 @@ impl Client {
     fn pages(&self, stop: &StopFlag, prefix: &str, delimiter: Option<&str>, mut take: impl FnMut(xml::Page) -> Result<bool>) -> Result<()> {
         let during = |error: Error| error.during(format!("failed to list {}", self.shown()));
         let mut token: Option<String> = None;
+        let mut way = Way::default();
         loop {
             stop.check()?;
             let mut ask =
@@ -70,11 +71,36 @@ impl Client {
             if !take(page).map_err(during)? || !is_truncated {
                 return Ok(());
             }
-            if next.is_none() || next == token {
+            let Some(next) = next else {
                 return Err(Error::failed(format!("the listing of {} says that there is more, and not where it goes on", self.shown())));
+            };
+            if way.was_here(&next) {
+                return Err(Error::failed(format!("the listing of {} goes round: a page names one before it as the next", self.shown()))
+                    .hint("That is a fault of the service. Nothing was kept of this listing."));
             }
-            token = next;
+            token = Some(next);
         }
+    }
+}
+
+/// Where a listing has been: one place that moves ahead by powers of two is enough to find every circle (Brent's algorithm).
+#[derive(Default)]
+struct Way {
+    mark: Option<String>,
+    steps: u64,
+    limit: u64,
+}
+
+impl Way {
+    fn was_here(&mut self, token: &str) -> bool {
+        if self.mark.as_deref() == Some(token) {
+            return true;
+        }
+        self.steps += 1;
+        if self.steps > self.limit {
+            (self.mark, self.steps, self.limit) = (Some(token.to_owned()), 0, self.limit * 2 + 1);
+        }
+        false
     }
 }
 
@@ -90,4 +116,23 @@ fn listed(content: xml::Content, is_encoded: bool) -> Result<Listed> {
         Error::failed(format!("the time {:?} of {key:?} makes no sense", content.last_modified)).because(error)
     })?;
     Ok(Listed { key, size: content.size, e_tag: xml::unquoted(&content.e_tag), modified_ns: modified.as_nanosecond() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_that_goes_round_is_found_wherever_the_circle_begins() {
+        for (before, around) in [(0, 1), (0, 2), (1, 1), (5, 3), (17, 40)] {
+            let mut way = Way::default();
+            let found = (0..1000).position(|step| {
+                let place = if step < before { step } else { before + (step - before) % around };
+                way.was_here(&place.to_string())
+            });
+            assert!(found.is_some_and(|steps| steps <= 4 * (before + around + 1)), "{before} {around}: {found:?}");
+        }
+        let mut straight = Way::default();
+        assert!((0..1000).all(|place| !straight.was_here(&place.to_string())));
+    }
 }

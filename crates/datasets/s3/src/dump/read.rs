@@ -64,7 +64,7 @@ fn folder(shared: &Shared, placed: Placed) -> Result<Option<Read>> {
     census.entry(&placed.path, 0, placed.modified_ns, true);
     census.object(&placed.key, &head.properties);
     drop(census);
-    let noted = Noted { e_tag: Some(head.e_tag), key: Some(placed.key), digest: None, properties: head.properties };
+    let noted = Noted { e_tag: Some(head.e_tag), key: Some(placed.key), properties: head.properties, ..Noted::default() };
     let meta = Meta { mode: FOLDER_MODE, mtime_ns: Some(placed.modified_ns), xattrs: noted.xattrs(), ..Meta::default() };
     Ok(Some(Read { part: Part { path: placed.path.into(), meta, content: Content::Folder }, size_bytes: 0, held_bytes: 0 }))
 }
@@ -83,6 +83,15 @@ fn unchanged(shared: &Shared, placed: &Placed, entry: Entry) -> Result<Option<Re
     if !is_same {
         return Ok(None);
     }
+    let is_fresh = if noted.is_fresh {
+        // Its time does not tell: it was read within the second of its change.
+        match shared.client.head(&shared.context.stop, &placed.key)? {
+            Some(head) if head.e_tag == placed.e_tag && head.properties == noted.properties => head.is_fresh,
+            _ => return Ok(None),
+        }
+    } else {
+        false
+    };
     let digest = match noted.digest {
         Some(digest) => digest,
         // Of a large one it was not known when its entry was kept: the repository has its bytes.
@@ -93,7 +102,7 @@ fn unchanged(shared: &Shared, placed: &Placed, entry: Entry) -> Result<Option<Re
     };
     let read_at_ns = entry.meta.read_at_ns;
     let Some(reused) = snapshot.reuse(entry) else { return Ok(None) };
-    let noted = Noted { digest: Some(digest), ..noted };
+    let noted = Noted { digest: Some(digest), is_fresh, ..noted };
     let mut census = shared.census();
     census.unchanged += 1;
     drop(census);
@@ -124,8 +133,7 @@ fn object(shared: &Arc<Shared>, placed: Placed) -> Result<Option<Read>> {
                 Got::There((head, bytes)) => {
                     let (time, digest) = (modified_ns(&head), xxh3_128(&bytes));
                     count(shared, &placed, time, &head.properties, (head.size, Some(digest)));
-                    let noted =
-                        Noted { e_tag: Some(head.e_tag), key: placed.noted_key(), digest: Some(digest), properties: head.properties };
+                    let noted = noted(&placed, Some(digest), &head);
                     let content = (head.size, Content::Bytes(bytes.into()));
                     return Ok(Some(part(&placed, time, &noted, Some(shared.begun_ns), content)));
                 }
@@ -157,9 +165,14 @@ fn large(shared: &Arc<Shared>, placed: &Placed, modified_ns: i128, head: Head) -
         left: head.size,
         hasher: Box::new(Xxh3::new()),
     };
-    let noted = Noted { e_tag: Some(head.e_tag), key: placed.noted_key(), digest: None, properties: head.properties };
+    let noted = noted(placed, None, &head);
     let content = Content::Stream { size_bytes: head.size, reader: Box::new(reader) };
     part(placed, modified_ns, &noted, Some(shared.begun_ns), (head.size, content))
+}
+
+fn noted(placed: &Placed, digest: Option<u128>, head: &Head) -> Noted {
+    let (e_tag, properties) = (Some(head.e_tag.clone()), head.properties.clone());
+    Noted { e_tag, key: placed.noted_key(), digest, is_fresh: head.is_fresh, properties }
 }
 
 fn count(shared: &Shared, placed: &Placed, modified_ns: i128, properties: &Properties, (size, digest): (u64, Option<u128>)) {

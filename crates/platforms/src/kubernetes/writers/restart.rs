@@ -12,8 +12,8 @@ use super::pods::{running_for, told, why_not_ready};
 use super::wait::{Ended, Look, until};
 use super::workload::{MANAGER, Workload, WorkloadKind, is_rolled_out, list, replicas, text};
 
-/// Annotation of a pod template: changing it makes the pods anew.
-const RESTARTED: &str = "threescale-backup/restarted-at";
+/// Annotation of a pod template: changing it makes the pods anew. It is that of `kubectl rollout restart`, because it stays: taking it away would make them anew again.
+const RESTARTED: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// Makes the pods of a workload anew (as `kubectl rollout restart`), and waits until only new ones are left and they are ready. With no replicas there is
 /// nothing to do. An annotation of the pod template is what works everywhere: `rollout latest` needs a subresource that not every API server has.

@@ -164,6 +164,7 @@ pub(crate) fn address(s3: &S3) -> Bucket {
             endpoint: Some(s3.endpoint()),
             region: "us-east-1".to_owned(),
             path_style: true,
+            dial: None,
             ca_file: None,
             credentials: Credentials::Keys { id: id.into(), secret: secret.into() },
             origin: Origin::Section("[system-storage.s3]".to_owned()),

@@ -8,6 +8,7 @@ fn many_small_objects_take_one_request_each_and_none_again() {
     for number in 0..3000 {
         scene.s3.put(&format!("tenant-{}/2026/{:02}/file-{number}.png", number % 17, number % 12), vec![number as u8; 512], &[]);
     }
+    scene.s3.pass(10);
     let store = scene.store();
     drop(scene.s3.asked());
     let first = scene.keep(&store, None).unwrap();

@@ -7,5 +7,7 @@ mod keys;
 mod killed;
 mod refusals;
 mod restoring;
+mod role;
 mod scene;
+mod services;
 mod speed;
