@@ -237,11 +237,13 @@ mod tests {
         let document = DoctorDocument {
             installation: vec![("namespace".to_owned(), "3scale".to_owned())],
             problems: Vec::new(),
+            restore_problems: Vec::new(),
             data_sets,
             not_configured: Vec::new(),
             absent: Vec::new(),
             repository: away(),
             writers: Finding::Fine("6 running".to_owned()),
+            in_the_way: None,
             runs: Vec::new(),
         };
         let printed = print(&document);

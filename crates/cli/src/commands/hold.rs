@@ -27,6 +27,7 @@ struct HoldDocument {
 struct JobDocument {
     job: &'static str,
     schedule: String,
+    /// The last tick of those at which it does not strike.
     held_until: Option<Timestamp>,
     strikes: Option<Timestamp>,
 }
@@ -132,7 +133,7 @@ impl Holding<'_> {
         let clocks = clock::clocks(self.keys, self.context, None)?;
         let counts = self.counts()?;
         let shown = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
-        let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "HELD UNTIL", "STRIKES NEXT", "WHAT IT DOES"]);
+        let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "LAST TICK HELD", "STRIKES NEXT", "WHAT IT DOES"]);
         for clock in &clocks {
             let (held, strikes) = (shown(clock.held_until(now)), shown(clock.strikes(now)));
             table.row([clock.job.name.to_owned(), clock.schedule.clone(), held, strikes, clock.job.does.to_owned()]);
