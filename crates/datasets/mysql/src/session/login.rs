@@ -69,7 +69,9 @@ fn access_denied(address: &Address) -> String {
     let more = if address.socket.is_some() {
         ""
     } else if !tls.is_on() {
-        return format!("Check user name and password. A user who is made with REQUIRE SSL or X509 gets in by TLS only: {WAYS_OF_TLS}.");
+        return format!(
+            "Check user name and password. MariaDB with require_secure_transport, and a user who is made with REQUIRE SSL or X509, lets in by TLS only and says no more than this: {WAYS_OF_TLS}."
+        );
     } else if tls.client_certificate_file.is_none() {
         " A user who is made with REQUIRE X509 gets in with a client certificate only: client-certificate-file and client-key-file in tls = { … }, or sslcert and sslkey in the address."
     } else {
