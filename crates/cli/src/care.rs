@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, LiveKey, LiveKeys, Problem, Severity};
 use plan::step::IdCounter;
@@ -21,6 +21,18 @@ const PENDING_DELETION: (&str, &str) = ("set_with_services_marked_for_deletion",
 /// The services that Backend knows.
 const SERVICES: &str = "services_set";
 
+/// What is wanted of the clock.
+pub(crate) struct Wanted {
+    pub(crate) no_hold: bool,
+    pub(crate) hold_for: SignedDuration,
+}
+
+impl Wanted {
+    pub(crate) const fn of(args: &args::PlanArgs) -> Self {
+        Self { no_hold: args.no_hold, hold_for: args.hold_for }
+    }
+}
+
 /// What was found.
 #[derive(Default)]
 pub(crate) struct Found {
@@ -31,7 +43,7 @@ pub(crate) struct Found {
 }
 
 /// Looks at what a restore of these data sets must set right.
-pub(crate) fn look(installation: &dyn Installation, context: &Context, names: &[DataSetName], args: &args::PlanArgs) -> Result<Found> {
+pub(crate) fn look(installation: &dyn Installation, context: &Context, names: &[DataSetName], args: &Wanted) -> Result<Found> {
     let mut looking = Looking { installation, context, names, found: Found::default() };
     // A store beside what goes back may be down: that stops no restore.
     if let Err(error) = looking.ids() {
@@ -115,7 +127,7 @@ impl Looking<'_> {
         Ok(())
     }
 
-    fn clock(&mut self, args: &args::PlanArgs) -> Result<()> {
+    fn clock(&mut self, args: &Wanted) -> Result<()> {
         const ALONE: &str = "Before system-sidekiq starts, see to it that billing, deletions and reports of a database of then may run.";
         if args.no_hold {
             let text = "the clock is not held: 3scale bills, deletes and sends by the restored database when it strikes next (08:00 UTC each day, Monday 00:00 UTC)";

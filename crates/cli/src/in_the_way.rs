@@ -57,19 +57,12 @@ pub(crate) fn describe(place: Option<DataSetName>, leftover: &Leftover) -> Strin
     format!("{place}: {} ({holds} of run {}{whose}{size})", leftover.what, leftover.run)
 }
 
-/// Refuses a backup of data that is neither the old nor the new.
+/// Tells which runs stand, and refuses a backup of data that is neither the old nor the new.
 pub(crate) fn of_backup(app: &App, known: &[Known], found: &BTreeMap<DataSetName, Findings>, at_writers: &[Leftover]) -> Result<()> {
+    mixture(known, found, at_writers)?;
     for known in known {
         let id = &known.id;
         match &known.run {
-            Ok(run) if run.is_in_mid_cut_over() => {
-                return Err(Error::new(
-                    Class::Locked,
-                    format!("run {id} is in the way: it is {}, with its cut-over begun", run.describe()),
-                )
-                .hint("What is live may be half the old data and half the new: no set is made of that.")
-                .hint(way_out(id.as_str(), run)));
-            }
             Ok(run) if run.is_over() || run.state == RunState::Finished || run.plan.purpose == Purpose::Rehearse => {}
             Ok(run) if run.plan.purpose == Purpose::Backup && !run.holds_writers() => {}
             Ok(run) => app.output.note(&format!(
@@ -80,6 +73,17 @@ pub(crate) fn of_backup(app: &App, known: &[Known], found: &BTreeMap<DataSetName
             )),
             Err(error) => app.output.note(&format!("warning: run {id}: {}. `abandon {id}` ends it.", error.chain())),
         }
+    }
+    Ok(())
+}
+
+/// Refuses what is neither the old data nor the new: no set is made of that.
+pub(crate) fn mixture(known: &[Known], found: &BTreeMap<DataSetName, Findings>, at_writers: &[Leftover]) -> Result<()> {
+    let begun = |known: &&Known| known.run.as_ref().is_ok_and(Run::is_in_mid_cut_over);
+    if let Some(Known { id, run: Ok(run), .. }) = known.iter().find(begun) {
+        return Err(Error::new(Class::Locked, format!("run {id} is in the way: it is {}, with its cut-over begun", run.describe()))
+            .hint("What is live may be half the old data and half the new: no set is made of that.")
+            .hint(way_out(id.as_str(), run)));
     }
     for (name, findings) in found {
         if let Some(run) = &findings.half_loaded_by {

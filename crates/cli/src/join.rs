@@ -199,6 +199,12 @@ pub(crate) fn at_address(config: &Config, name: DataSetName) -> Result<Arc<dyn D
     direct::Direct::new(config.clone(), Patience::of(config, &StopFlag::default())?).data_set(name, Policies::default())
 }
 
+/// Whether what a section with an address says can be used, the files that it names too; no server is asked.
+pub(crate) fn check_address(config: &Config, name: DataSetName) -> Result<()> {
+    at_address(config, name)?;
+    direct::check_files(config, name).map_err(|error| error.during(format!("[{name}] cannot be used")))
+}
+
 /// The data sets asked for, or all that there are. Each must be there.
 pub(crate) fn selected(installation: &dyn Installation, only: &[DataSetName]) -> Result<Vec<DataSetName>> {
     let there = installation.names();

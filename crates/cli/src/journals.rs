@@ -92,9 +92,14 @@ pub(crate) fn find(
     let all = known(state, copies, installation)?;
     let found = match wanted {
         Some(wanted) => named(all, state, installation, wanted)?,
-        None => all.into_iter().rev().find(|known| known.run.as_ref().is_ok_and(&fits)).ok_or_else(|| {
-            Error::refused("there is no run of this installation to do that with").hint("`threescale-backup runs` lists them.")
-        })?,
+        None => {
+            let standing = all.iter().rev().find_map(|known| Some((&known.id, known.run.as_ref().ok().filter(|run| !run.is_over())?)));
+            let standing = standing.map(|(id, run)| format!(": run {id} is {}", run.describe())).unwrap_or_default();
+            all.into_iter().rev().find(|known| known.run.as_ref().is_ok_and(&fits)).ok_or_else(|| {
+                Error::refused(format!("there is no run of this installation to do that with{standing}"))
+                    .hint("`threescale-backup runs` lists them.")
+            })?
+        }
     };
     if let Some(repository) = copies.filter(|_| !found.is_here()) {
         let copies = runner::copies(repository, installation)?;

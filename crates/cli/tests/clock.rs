@@ -232,3 +232,47 @@ fn a_system_database_on_postgresql_is_asked_and_kept_ahead_too() {
     assert_eq!(cli(backend, 0, &["GET", "events/id"]), "1");
     assert_eq!(psql("system", "INSERT INTO invoices (state) VALUES ('open') RETURNING id").lines().next(), Some("7"));
 }
+
+/// The user of `docs/privileges.md` gets through all of it; one who lacks what a restore sets right beside the data is told by `doctor`, with the line that gives it.
+#[test]
+fn doctor_asks_for_what_a_restore_by_default_wants_and_the_documented_user_has_it() {
+    let world = World::start(1 << 20);
+    let servers = [&world.installation.system_redis, &world.installation.backend_redis];
+    let documented = include_str!("../../../docs/privileges.md").lines().find(|line| line.starts_with("ACL SETUSER restore ")).unwrap();
+    let rules = documented.strip_prefix("ACL SETUSER restore ").unwrap().replace(">PASSWORD", ">pw");
+    let rules: Vec<&str> = rules.split(' ').collect();
+    for server in servers {
+        cli(server, 0, &[&["ACL", "SETUSER", "restore", "reset"], rules.as_slice()].concat());
+        let own = server.password().to_owned();
+        world.reconfigure(|text| text.replace(&format!("redis://:{own}@"), "redis://restore:pw@"));
+    }
+    world.ok(&["backup"]);
+    let told = ok(&world, &["doctor"]);
+    assert!(!told.contains("restore: MISSING") && !told.contains("restore: warning"), "{told}");
+    assert!(ok(&world, &["plan", "latest"]).contains("hold the clock"));
+
+    for (server, taken, words) in [
+        (servers[0], "-zadd", ["restore: MISSING: the clock cannot be held", "+zadd"]),
+        (servers[0], "-hget", ["restore: MISSING: the clock cannot be held", "+hget"]),
+        (servers[1], "-incrby", ["restore: warning: counters of ids are not kept ahead", "+incrby"]),
+    ] {
+        cli(server, 0, &["ACL", "SETUSER", "restore", taken]);
+        let told = ok(&world, &["doctor"]);
+        let line = told.lines().find(|line| line.contains(words[0])).unwrap_or_else(|| panic!("{taken}: {told}"));
+        assert!(line.contains(words[1]), "{line}");
+        if taken == "-hget" {
+            let output = world.run(&["hold", "status"]);
+            assert!(
+                output.status.code() == Some(2) && text(&output.stderr).contains("ACL SETUSER restore +hget"),
+                "{}",
+                text(&output.stderr)
+            );
+        }
+        // The line mends it.
+        let rights: Vec<&str> =
+            line.split("ACL SETUSER ").nth(1).unwrap().split(' ').take_while(|word| word.starts_with(['r', '+'])).collect();
+        cli(server, 0, &[&["ACL", "SETUSER"], rights.as_slice()].concat());
+        let told = ok(&world, &["doctor"]);
+        assert!(!told.contains("restore: MISSING") && !told.contains("restore: warning"), "{taken}: {told}");
+    }
+}

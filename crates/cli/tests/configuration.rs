@@ -209,6 +209,61 @@ fn check_tells_all_that_is_wrong_and_asks_no_server() {
     assert_eq!((document["fine"].as_bool(), document["problems"].as_array().unwrap().len()), (Some(false), 1), "{document}");
 }
 
+/// A connection would read them: so does who looks before.
+#[test]
+fn check_reads_the_files_for_tls_of_every_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, other) = (lab::Tls::make(folder.path()).unwrap(), tempfile::tempdir().unwrap());
+    let other = lab::Tls::make(other.path()).unwrap();
+    let ((certificate, key), (_, other_key)) = (tls.client(), other.client());
+    let stores = [
+        "[system-database]\nurl = \"mysql2://u:t0psecret@192.0.2.1/system\"\nTLS",
+        "[system-database]\nurl = \"postgresql://u:t0psecret@192.0.2.1/system\"\nTLS",
+        "[zync-database]\nurl = \"postgresql://u:t0psecret@192.0.2.1/zync\"\nTLS",
+        "[system-redis]\nurl = \"rediss://:t0psecret@192.0.2.1/1\"\nTLS",
+        "[system-redis]\nurl = \"redis://group/1\"\nsentinel-hosts = \"rediss://192.0.2.1:26379\"\nTLS",
+        "[backend-redis]\nstorage-url = \"rediss://192.0.2.1/0\"\nqueues-url = \"redis://192.0.2.1/1\"\nstorage-TLS",
+        "[backend-redis]\nstorage-url = \"redis://192.0.2.1/0\"\nqueues-url = \"rediss://192.0.2.1/1\"\nqueues-TLS",
+    ];
+    let ca = |file: &Path| format!("ca-file = {:?}", file.display().to_string());
+    let own = |key: &Path| {
+        format!("client-certificate-file = {:?}, client-key-file = {:?}", certificate.display().to_string(), key.display().to_string())
+    };
+    let absent = folder.path().join("absent.pem");
+    let cases = [
+        (ca(&tls.ca()), None),
+        (own(&key), None),
+        (ca(&absent), Some("absent.pem")),
+        (ca(&key), Some("holds no certificate")),
+        (own(&other_key), Some("do not go together")),
+        (own(&certificate), Some("holds no private key")),
+    ];
+    let files = Files::new();
+    for store in stores {
+        for (given, wrong) in &cases {
+            let mode = if store.contains("redis") { String::new() } else { "mode = \"verify-full\", ".to_owned() };
+            files.configure(&store.replace("TLS", &format!("tls = {{ {mode}{given} }}\n")));
+            let (out, err) = said(&files.run(&["config", "check"]), if wrong.is_some() { 2 } else { 0 });
+            assert!(out.contains(wrong.unwrap_or("the configuration is fine")), "{store} {given}: {out}{err}");
+            assert!(!out.contains("t0psecret") && !err.contains("t0psecret"), "{out}{err}");
+        }
+    }
+    // A bucket's.
+    let s3 = |file: &Path| {
+        format!(
+            "[repository.s3]\nendpoint = \"https://192.0.2.1\"\naccess-key-id = \"a\"\nsecret-access-key = \"b\"\nca-file = {:?}\n",
+            file.display().to_string()
+        )
+    };
+    for (file, wrong) in [(&tls.ca(), None), (&absent, Some("absent.pem")), (&key, Some("holds no certificate"))] {
+        files.configure(&s3(file));
+        let text = std::fs::read_to_string(files.path("c.toml")).unwrap().replace("\"repository\"", "\"s3://bucket/x\"");
+        files.write("c.toml", &text, 0o600);
+        let (out, err) = said(&files.run(&["config", "check"]), if wrong.is_some() { 2 } else { 0 });
+        assert!(out.contains(wrong.unwrap_or("the configuration is fine")), "{out}{err}");
+    }
+}
+
 #[test]
 fn the_example_uncommented_is_a_configuration() {
     let (example, _) = said(&program(&["config", "example"]).output().unwrap(), 0);

@@ -36,6 +36,8 @@ fn serve() -> Result<()> {
         Some("mariadb") => MysqlKind::Mariadb,
         Some(_) => return Err(usage()),
     };
+    // Before servers are filled for a minute.
+    std::fs::create_dir_all(&folder).during(|| format!("make the folder {}", folder.display()))?;
     let installation = Installation::start(&InstallationOptions { mysql, size_bytes: bytes(size)?, ..InstallationOptions::default() })?;
     installation.fill(&Silent)?;
     describe(&installation, &folder)?;

@@ -1,7 +1,6 @@
 //! Where tables and sequences go on to give ids, and what has to be raised so that none is given twice (3scale facts 11.6: a payment gateway knows an invoice by its id).
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use crate::words::counted;
 
@@ -127,8 +126,7 @@ fn listed(names: impl Iterator<Item = String>, count: usize) -> Option<String> {
     }
     let mut text = names.take(SHOWN_MAX).collect::<Vec<_>>().join(", ");
     if count > SHOWN_MAX {
-        // Into a String this cannot fail.
-        let _ = write!(text, " and {} more", count - SHOWN_MAX);
+        text.push_str(&format!(" and {} more", count - SHOWN_MAX));
     }
     Some(text)
 }

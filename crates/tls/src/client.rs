@@ -54,6 +54,14 @@ pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>> {
     Ok(Arc::new(config))
 }
 
+/// Reads the files that the options name, as a connection would: for those who look before there is one.
+///
+/// # Errors
+/// As [`client_config`].
+pub fn check_files(tls: &Tls) -> Result<()> {
+    if tls.is_on() && tls.names_files() { client_config(tls).map(drop) } else { Ok(()) }
+}
+
 /// The name that a certificate must have.
 ///
 /// # Errors

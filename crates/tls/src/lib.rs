@@ -18,7 +18,7 @@ mod options;
 mod own_ca;
 mod verifier;
 
-pub use client::{client_config, server_name};
+pub use client::{check_files, client_config, server_name};
 pub use failure::{hint, is_untrusted, of};
 pub use files::certificates;
-pub use options::{Tls, TlsMode};
+pub use options::{Tls, TlsMode, refuse_unknown};

@@ -112,6 +112,21 @@ impl Tls {
     }
 }
 
+/// Refuses a parameter of an address that is about TLS in the words of any client (`sslmode`, `useSSL`, `tls_version`), for who does not understand it: to drop it would
+/// be to speak in clear.
+///
+/// # Errors
+/// [`plan::Class::Refused`], with its name where that cannot be part of a password.
+pub fn refuse_unknown(parameter: &str) -> Result<()> {
+    let lower = parameter.to_ascii_lowercase();
+    if !lower.contains("ssl") && !lower.contains("tls") {
+        return Ok(());
+    }
+    let is_word = lower.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let shown = if is_word { format!("the parameter {parameter:?}") } else { "a parameter".to_owned() };
+    Err(Error::refused(format!("{shown} of the address is about TLS, and is not known")))
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

@@ -166,7 +166,7 @@ fn unusable(config: &Config) -> Vec<Error> {
         errors.push(join::nothing_configured());
     }
     for name in config.data_sets() {
-        errors.extend(join::at_address(config, name).err());
+        errors.extend(join::check_address(config, name).err());
     }
 
     errors.into_iter().map(|error| error.in_class(plan::Class::Refused)).collect()

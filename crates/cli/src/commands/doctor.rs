@@ -7,8 +7,11 @@ use plan::ports::{Findings, Problem, Repository, Road, Severity};
 use plan::words::counted;
 use plan::{Class, Error, Result};
 use serde::Serialize;
+use threescale::clock::LONGEST_HOLD;
 
 use crate::app::App;
+use crate::care;
+use crate::commands::runs::Standing;
 use crate::join;
 use crate::output::{Table, bytes, count};
 use crate::writers::Consent;
@@ -19,6 +22,8 @@ struct DoctorDocument {
     installation: Vec<(String, String)>,
     /// What stands in the way beyond the data sets.
     problems: Vec<Problem>,
+    /// What would stand in the way of what a restore does beside the data sets, by default.
+    restore_problems: Vec<Problem>,
     data_sets: BTreeMap<DataSetName, Finding>,
     /// Data sets that are neither configured nor said to be absent.
     not_configured: Vec<DataSetName>,
@@ -26,6 +31,8 @@ struct DoctorDocument {
     absent: Vec<DataSetName>,
     repository: Finding,
     writers: Finding,
+    /// What is neither the old data nor the new, so that no set is made of it.
+    in_the_way: Option<Finding>,
     /// Runs that are not over, and what runs left whose journals are not here: a line each.
     runs: Vec<String>,
 }
@@ -43,6 +50,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
     let installation = app.installation(&config)?;
     let context = app.context(&config, runner::new_run_id(), installation.id())?;
     let names = join::selected(installation.as_ref(), &[])?;
+    let all = names.clone();
     let mut worst: Option<Error> = None;
     let mut note = |error: Error| -> Finding {
         let finding = Finding::Failed { error: error.chain(), hints: error.hints().to_vec(), class: error.class() };
@@ -77,18 +85,25 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             Ok((false, _)) => Finding::Fine("stopped and started by hand: no [writers]".to_owned()),
             Err(error) => note(error),
         };
-    let runs = super::runs::standing(app, &config, installation.as_ref());
-    let known = data_sets.iter().filter_map(|(name, finding)| Some((*name, found(finding)?.clone()))).collect();
+    let known: BTreeMap<_, _> = data_sets.iter().filter_map(|(name, finding)| Some((*name, found(finding)?.clone()))).collect();
+    let Standing { lines: runs, in_the_way } = super::runs::standing(app, &config, installation.as_ref(), &known);
+    let in_the_way = in_the_way.map(|error| note(error.during("a backup is held up")));
     let mut problems = installation.problems();
     problems.extend(join::twice(installation.as_ref(), &context, &known));
+    let by_default = care::Wanted { no_hold: false, hold_for: LONGEST_HOLD };
+    // A store that cannot be looked at is told already, and would be told once more.
+    let is_failed = data_sets.values().any(|finding| matches!(finding, Finding::Failed { .. }));
+    let restore_problems = if is_failed { Vec::new() } else { care::look(installation.as_ref(), &context, &all, &by_default)?.problems };
     let document = DoctorDocument {
         installation: installation.facts(),
         problems,
+        restore_problems,
         data_sets,
         not_configured: join::not_configured(&config),
         absent: config.absent(),
         repository,
         writers,
+        in_the_way,
         runs,
     };
     app.output.line(&print(&document))?;
@@ -124,6 +139,9 @@ fn found(finding: &Finding) -> Option<&Findings> {
 /// What failed and what is missing stands first: nobody reads so far at night.
 fn print(document: &DoctorDocument) -> String {
     let mut first = Vec::new();
+    if let Some(Finding::Failed { error, hints, .. }) = &document.in_the_way {
+        first.push(failed("runs", error, hints));
+    }
     let mut table = Table::new(&["DATA SET", "STORE", "ADDRESS", "SIZE", "ELEMENTS", "ROAD BACK"]);
     let mut lines = Vec::new();
     for (name, finding) in &document.data_sets {
@@ -161,8 +179,10 @@ fn print(document: &DoctorDocument) -> String {
             Finding::Found(_) => {}
         }
     }
-    let told = document.problems.iter().map(|problem| (problem.severity, tell("installation", "", problem))).collect();
-    sort(told, &mut first, &mut lines);
+    for (verb, problems) in [("", &document.problems), ("restore: ", &document.restore_problems)] {
+        let told = problems.iter().map(|problem| (problem.severity, tell("installation", verb, problem))).collect();
+        sort(told, &mut first, &mut lines);
+    }
     if !first.is_empty() {
         first.push(String::new());
     }
@@ -217,11 +237,13 @@ mod tests {
         let document = DoctorDocument {
             installation: vec![("namespace".to_owned(), "3scale".to_owned())],
             problems: Vec::new(),
+            restore_problems: Vec::new(),
             data_sets,
             not_configured: Vec::new(),
             absent: Vec::new(),
             repository: away(),
             writers: Finding::Fine("6 running".to_owned()),
+            in_the_way: None,
             runs: Vec::new(),
         };
         let printed = print(&document);

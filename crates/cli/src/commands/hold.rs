@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, LiveKeys};
 use plan::step::Counting;
-use plan::{Error, Policies, Result};
+use plan::{Class, Error, Policies, Result};
 use serde::Serialize;
 use threescale::clock::CLOCKED;
 
@@ -28,6 +28,7 @@ struct HoldDocument {
 struct JobDocument {
     job: &'static str,
     schedule: String,
+    /// The last tick of those at which it does not strike.
     held_until: Option<Timestamp>,
     strikes: Option<Timestamp>,
 }
@@ -80,7 +81,11 @@ pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
             }
         }
     }
-    holding.show()
+    // Who only looks needs less than all of it, and is told all of it when that is not enough.
+    holding.show().map_err(|error| match keys.lacks(&context) {
+        Ok(Some(lacks)) if error.class() == Class::Refused => Error::refused(lacks.text).hint(lacks.way_out.unwrap_or_default()),
+        _ => error,
+    })
 }
 
 struct Holding<'a> {
@@ -154,7 +159,7 @@ impl Holding<'_> {
         let clocks = clock::clocks(self.keys, self.context, None)?;
         let counts = self.counts()?;
         let shown = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
-        let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "HELD UNTIL", "STRIKES NEXT", "WHAT IT DOES"]);
+        let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "LAST TICK HELD", "STRIKES NEXT", "WHAT IT DOES"]);
         for clock in &clocks {
             let (held, strikes) = (shown(clock.held_until(now)), shown(clock.strikes(now)));
             table.row([clock.job.name.to_owned(), clock.schedule.clone(), held, strikes, clock.job.does.to_owned()]);

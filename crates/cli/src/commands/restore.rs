@@ -196,7 +196,7 @@ fn prepare(
         }
         _ => Vec::new(),
     };
-    let set_right = care::look(installation, &context, &names, args)?;
+    let set_right = care::look(installation, &context, &names, &care::Wanted::of(args))?;
     let offers = installation.synchronise()?.offers();
     let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);

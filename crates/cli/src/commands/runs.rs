@@ -1,6 +1,7 @@
 //! `runs`, `resume`, `undo`, `settle`: the journal's runs.
 
 mod heard;
+mod standing;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::locks::{self, Locks};
 use crate::output::{Table, age, bytes, duration_ms, local_time};
 use crate::writers::Consent;
 use heard::Heard;
+pub(crate) use standing::{Standing, standing};
 
 /// A run as `runs --json` tells it.
 #[derive(Serialize)]
@@ -137,19 +139,6 @@ fn left_in_stores(app: &App, config: &Config, installation: &dyn Installation) -
         .inspect_err(|error| app.output.note(&format!("warning: what runs left at the writers is not known: {}", error.chain())))
         .ok();
     Ok(in_the_way::leftovers(app, &data_sets, writers.as_deref(), &context))
-}
-
-/// What of runs a person has to know, for `doctor`: a line each.
-pub(crate) fn standing(app: &App, config: &Config, installation: &dyn Installation) -> Vec<String> {
-    let told = || -> Result<Vec<String>> {
-        let state = app.state_to_look_at(config, Some(installation))?;
-        let seen = look(app, config, Some(installation), &state)?;
-        let mut telling = Telling::new();
-        seen.known.iter().for_each(|known| telling.tell(&state, known, seen.hands.as_ref()));
-        telling.traces(&seen.known, &seen.left, &installation.id());
-        Ok(telling.reminders)
-    };
-    told().unwrap_or_else(|error| vec![format!("cannot be looked at: {}", error.chain())])
 }
 
 /// What `runs` prints.

@@ -18,8 +18,7 @@ pub(super) const RETRY: Duration = Duration::from_secs(60);
 /// The service of a section; `header` is the section's.
 pub(super) fn service(section: S3Section, header: &str) -> Result<Service> {
     if let Some(file) = &section.ca_file {
-        let failed = |error| Error::refused(format!("failed to read {header} ca-file {}", file.display())).because(error);
-        std::fs::metadata(file).map_err(failed)?;
+        tls::certificates("CA file", file).map_err(|error| error.during(format!("{header} ca-file cannot be used")))?;
     }
     Ok(Service {
         credentials: credentials(&section, header)?,

@@ -73,6 +73,17 @@ impl Direct {
     }
 }
 
+/// Reads the files for TLS that a section with an address names.
+pub(super) fn check_files(config: &Config, name: DataSetName) -> Result<()> {
+    match name {
+        DataSetName::SystemDatabase | DataSetName::ZyncDatabase => Database::of(name, &config.database(name)?)?.check_files(),
+        DataSetName::BackendRedis => BackendRedis::of(&config.redis(name)?)?.check_files(),
+        DataSetName::SystemRedis => endpoint::system_redis(&config.redis(name)?)?.check_files(),
+        // Of a bucket they are read when it is made.
+        DataSetName::SystemStorage | DataSetName::KubernetesObjects => Ok(()),
+    }
+}
+
 fn redis_options(section: &RedisSection, policies: Policies) -> RedisOptions {
     RedisOptions { queues: policies.queues, namespace: section.namespace.clone(), file_road: None, known_as: None }
 }

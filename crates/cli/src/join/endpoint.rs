@@ -22,6 +22,14 @@ pub(super) struct BackendRedis {
 }
 
 impl Database {
+    /// Reads the files that the TLS options name.
+    pub(super) fn check_files(&self) -> Result<()> {
+        match self {
+            Self::MySql(address) => tls::check_files(&address.tls),
+            Self::PostgreSql(address) => address.tls.iter().try_for_each(tls::check_files),
+        }
+    }
+
     /// By a section.
     pub(super) fn of(name: DataSetName, section: &DatabaseSection) -> Result<Self> {
         let url = section.url.expose_secret();
@@ -52,6 +60,12 @@ impl Database {
 }
 
 impl BackendRedis {
+    /// Reads the files that the TLS options name.
+    pub(super) fn check_files(&self) -> Result<()> {
+        self.storage.check_files()?;
+        self.queues.check_files()
+    }
+
     /// By a section. What is said for one of the two goes before what is said for both.
     pub(super) fn of(section: &RedisSection) -> Result<Self> {
         let missing = |key: &str| {

@@ -68,10 +68,12 @@ fn a_run_whose_machine_is_lost_is_taken_back_on_another_one() {
     let run = one.killed_after_cut_over(&home);
     assert_eq!(a.content(), ["a", "a"], "the cut-over was done");
     other.code(11, &["backup"]);
-    let doctor = other.code(0, &["doctor"]);
-    assert!(doctor.contains(&run), "{doctor}");
+    // Whoever watches by `doctor` learns that no backup is possible, first of all.
+    let doctor = other.code(11, &["doctor"]);
+    assert!(doctor.starts_with("runs: FAILED: a backup is held up: run ") && doctor.contains(&format!("`undo {run}`")), "{doctor}");
     other.code(0, &["undo", "--yes"]);
     assert_eq!(a.content(), ["lost", "lost"]);
+    other.code(0, &["doctor"]);
     other.code(0, &["backup"]);
     // The first machine comes back, and learns what was done.
     let said = one.code(2, &["undo", &run, "--yes"]);

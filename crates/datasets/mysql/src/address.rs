@@ -18,6 +18,10 @@ pub(crate) const MAX_PACKET_BYTES: usize = if cfg!(test) { 48 << 20 } else { 256
 
 const FORM: &str = "Write it as mysql2://user:password@host:port/database, or mysql2://user:password@/database?socket=/path; percent-encode special characters.";
 
+/// What Rails knows about TLS, and this program too.
+const OF_TLS: [&str; 4] = ["ssl_mode", "sslca", "sslcert", "sslkey"];
+const TLS_FORM: &str = "Write ssl_mode=required, verify_ca or verify_identity in the address (sslca, sslcert, sslkey beside it), or tls = { mode = …, ca-file = … } in the section.";
+
 /// The address of a database, with what is needed to log in.
 #[derive(Clone)]
 pub struct Address {
@@ -35,6 +39,8 @@ pub struct Address {
     pub database: String,
     /// TLS towards the server.
     pub tls: Tls,
+    /// Without a mode: TLS where the server offers it, as the client library of MySQL does for `ssl_mode=preferred`.
+    pub prefers_tls: bool,
     /// How long the server may be silent, and who may stop the wait for it.
     pub limits: Limits,
 }
@@ -57,12 +63,13 @@ impl Address {
             password: SecretString::default(),
             database: database.to_owned(),
             tls: Tls::default(),
+            prefers_tls: false,
             limits: Limits::default(),
         })
     }
 
     /// Reads `mysql2://` and `mysql://` addresses. The query may hold `socket`, and what Rails knows about TLS: `ssl_mode`, `sslca`, `sslcert`,
-    /// `sslkey`; every other parameter of Rails (`encoding`, `pool`, `reconnect`…) means nothing here.
+    /// `sslkey`. Another one about TLS is refused; every other parameter of Rails (`encoding`, `pool`, `reconnect`…) means nothing here.
     ///
     /// # Errors
     /// [`plan::Class::Refused`] with the place of the fault, never the password.
@@ -90,20 +97,26 @@ impl Address {
             password: SecretString::from(decode(password, "password")?),
             database: decode(database, "database")?,
             tls: Tls::default(),
+            prefers_tls: false,
             limits: Limits::default(),
         };
+        if address.user.is_empty() {
+            return Err(refuse("no user name before the host"));
+        }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            address.parameter(key, decode(value, key)?).map_err(|what| refuse(&what))?;
+            let key = decode(key, "name of a parameter")?;
+            if !OF_TLS.contains(&key.as_str()) {
+                tls::refuse_unknown(&key).map_err(|error| error.hint(TLS_FORM))?;
+            }
+            let value = decode(value, "value of a parameter")?;
+            address.parameter(&key, value).map_err(|what| refuse(&what))?;
         }
         if address.database.is_empty() {
             return Err(refuse("no database after the host"));
         }
         if address.host.is_empty() && address.socket.is_none() {
             return Err(refuse("no host and no socket"));
-        }
-        if address.user.is_empty() {
-            return Err(refuse("no user name before the host"));
         }
         address.tls.check().map_err(|error| error.during("the address of the MySQL database contradicts itself"))?;
         Ok(address)
@@ -118,14 +131,16 @@ impl Address {
             "ssl_mode" => {
                 let mode = match value.to_ascii_lowercase().trim_start_matches("ssl_mode_") {
                     "disabled" => TlsMode::Disable,
-                    // What is not verified and may be left out protects nobody: as without a mode.
-                    "preferred" => return Ok(()),
+                    "preferred" => {
+                        (self.prefers_tls, self.tls.mode) = (true, None);
+                        return Ok(());
+                    }
                     "required" => TlsMode::Require,
                     "verify_ca" => TlsMode::VerifyCa,
                     "verify_identity" => TlsMode::VerifyFull,
                     _ => return Err("ssl_mode is none of disabled, preferred, required, verify_ca, verify_identity".into()),
                 };
-                self.tls.mode = Some(mode);
+                (self.prefers_tls, self.tls.mode) = (false, Some(mode));
             }
             _ => {}
         }
@@ -144,6 +159,7 @@ impl Address {
     /// # Errors
     /// [`plan::Class::Refused`] when they contradict themselves.
     pub fn with_tls(mut self, tls: Tls) -> Result<Self> {
+        self.prefers_tls &= tls.mode.is_none();
         self.tls = tls.over(self.tls);
         self.tls.check().map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
         Ok(self)
@@ -232,6 +248,18 @@ mod tests {
         assert_eq!(socket.server(), "/run/my sql.sock");
         let six = Address::parse("mysql://u@[::1]:3307/db?ssl_mode=verify_identity&sslca=/ca.pem").unwrap();
         assert_eq!((six.server().as_str(), six.tls.mode), ("[::1]:3307", Some(TlsMode::VerifyFull)));
+        for (query, mode, prefers) in [
+            ("ssl_mode=preferred&encoding=utf8&foo=bar", None, true),
+            ("ssl_mode=SSL_MODE_PREFERRED", None, true),
+            ("ssl_mode=preferred&ssl_mode=required", Some(TlsMode::Require), false),
+            ("ssl_mode=required&ssl_mode=preferred", None, true),
+            ("pool=5", None, false),
+        ] {
+            let address = Address::parse(&format!("mysql2://u@h/db?{query}")).unwrap();
+            assert_eq!((address.tls.mode, address.prefers_tls), (mode, prefers), "{query}");
+        }
+        let configured = Address::parse("mysql2://u@h/db?ssl_mode=preferred").unwrap().with_tls(Tls::of_mode(TlsMode::Disable)).unwrap();
+        assert!(!configured.prefers_tls);
     }
 
     #[test]
@@ -248,6 +276,18 @@ mod tests {
             ("mysql2://:hunter2@h/db", "user"),
             ("mysql2://root:hunter2@[::1/db", "]"),
             ("mysql2://root:hunter2@h/db?ssl_mode=hunter2", "ssl_mode"),
+            ("mysql2://root:hunter2@h/db?sslmode=required", "\"sslmode\""),
+            ("mysql2://root:hunter2@h/db?ssl-mode=REQUIRED", "\"ssl-mode\""),
+            ("mysql2://root:hunter2@h/db?SSL_MODE=required", "\"SSL_MODE\""),
+            ("mysql2://root:hunter2@h/db?ssl%2dmode=required", "\"ssl-mode\""),
+            ("mysql2://root:hunter2@h/db?pool=5&useSSL=true", "\"useSSL\""),
+            ("mysql2://root:hunter2@h/db?sslverify", "\"sslverify\""),
+            ("mysql2://root:hunter2@h/db?sslcipher=AES128-SHA", "\"sslcipher\""),
+            ("mysql2://root:hunter2@h/db?sslcapath=/ca", "\"sslcapath\""),
+            ("mysql2://root:hunter2@h/db?tls_version=TLSv1.3", "\"tls_version\""),
+            ("mysql2://root:1/x?tls:hunter2@h/db", "user"),
+            ("mysql2://root:a@b/x?tls:hunter2@h/db", "a parameter of the address"),
+            ("mysql2://root:hunter2@h/db?ssl_mode=preferred&sslca=/ca.pem", "no TLS mode"),
             ("mysql2://root:hunter2@h/db?sslca=/ca.pem", "no TLS mode"),
             ("mysql2://root:hunter2@h/db?ssl_mode=disabled&sslca=/ca.pem", "disabled"),
             ("mysql2://root:hunter2@h/db?ssl_mode=required&sslcert=/c.pem", "without its key"),

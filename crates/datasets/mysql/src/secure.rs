@@ -6,6 +6,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use line::{End, Opening};
 use plan::{Error, Result};
@@ -26,18 +27,31 @@ pub(crate) struct EndsTls {
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
     server: String,
+    /// Whether the server is there and no TLS came about.
+    had_none: AtomicBool,
 }
 
 impl EndsTls {
     /// # Errors
     /// [`plan::Class::Refused`] when a file cannot be used.
     pub(crate) fn new(address: &Address) -> Result<Self> {
-        Ok(Self { config: tls::client_config(&address.tls)?, name: tls::server_name(&address.host)?, server: address.server() })
+        let (config, name) = (tls::client_config(&address.tls)?, tls::server_name(&address.host)?);
+        Ok(Self { config, name, server: address.server(), had_none: AtomicBool::new(false) })
+    }
+
+    /// Whether the server offered no TLS, or none that both could speak.
+    pub(crate) fn had_none(&self) -> bool {
+        self.had_none.load(Ordering::SeqCst)
     }
 
     fn broke(&self, error: io::Error) -> Error {
-        tls::of(&error, format!("no TLS connection with {}", self.server))
-            .unwrap_or_else(|| Error::transient(format!("{} broke off the login", self.server)).because(error))
+        match tls::of(&error, format!("no TLS connection with {}", self.server)) {
+            Some(refused) => {
+                self.had_none.store(true, Ordering::SeqCst);
+                refused
+            }
+            None => Error::transient(format!("{} broke off the login", self.server)).because(error),
+        }
     }
 
     fn refuse(&self, what: &str) -> Error {
@@ -52,6 +66,7 @@ impl EndsTls {
         }
         let offers = greeting.take_tls().ok_or_else(|| self.refuse("does not speak the protocol of MySQL"))?;
         if !offers {
+            self.had_none.store(true, Ordering::SeqCst);
             return Err(self.refuse("offers no TLS").hint("Give the server a certificate, or set mode = \"disable\" in the TLS options."));
         }
         if greeting.write(&mut client).is_err() {

@@ -58,6 +58,14 @@ pub(crate) mod code {
     pub(crate) const NO_ROUTINE_CREATION: u16 = 1419;
     pub(crate) const NO_SUCH_DEFINER: u16 = 1449;
     pub(crate) const ACCESS_DENIED_SOCKET: u16 = 1698;
+    pub(crate) const HOST_BLOCKED: u16 = 1129;
+    pub(crate) const HOST_UNKNOWN: u16 = 1130;
+    /// MySQL, MariaDB.
+    pub(crate) const PASSWORD_EXPIRED: [u16; 2] = [1820, 1862];
+    /// MySQL, MariaDB.
+    pub(crate) const ACCOUNT_LOCKED: [u16; 2] = [3118, 4151];
+    /// MySQL, MariaDB.
+    pub(crate) const TLS_WANTED: [u16; 2] = [3159, 4172];
     /// The user may not: on the schema, the table, a column (1143), a routine (1370), at all.
     pub(crate) const fn is_denied(code: u16) -> bool {
         matches!(code, SPECIFIC_ACCESS_DENIED | DB_ACCESS_DENIED | ACCESS_DENIED | TABLE_ACCESS_DENIED | 1143 | 1370)
@@ -65,6 +73,8 @@ pub(crate) mod code {
 
     /// The server or the connection went away, or has no room: the same call may work later.
     pub(crate) const PASSING: [u16; 14] = [1040, 1053, 1077, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1226, 1317, 1927, 3169];
+    /// The same, at the login: no memory, no thread, offline mode.
+    pub(crate) const PASSING_AT_LOGIN: [u16; 7] = [1037, 1038, 1041, 1135, 1156, 1157, 3032];
 }
 
 /// An open connection.
@@ -80,12 +90,21 @@ pub(crate) struct Session {
 
 /// Logs in; over the network, through a line.
 pub(crate) fn connect(address: &Address, database: Option<&str>) -> Result<(Conn, Option<Line>)> {
-    let line = match &address.socket {
-        Some(_) => None,
-        None if address.tls.is_on() => {
-            Some(Line::ending_tls(&address.host, address.port, &address.limits, Arc::new(EndsTls::new(address)?))?)
-        }
-        None => Some(Line::open(&address.host, address.port, &address.limits)?),
+    if address.socket.is_some() || !(address.tls.is_on() || address.prefers_tls) {
+        return connect_with(address, database, None);
+    }
+    let secure = Arc::new(EndsTls::new(address)?);
+    match connect_with(address, database, Some(Arc::clone(&secure))) {
+        Err(_) if address.prefers_tls && secure.had_none() => connect_with(address, database, None),
+        connected => connected,
+    }
+}
+
+fn connect_with(address: &Address, database: Option<&str>, secure: Option<Arc<EndsTls>>) -> Result<(Conn, Option<Line>)> {
+    let line = match (&address.socket, secure) {
+        (Some(_), _) => None,
+        (None, Some(secure)) => Some(Line::ending_tls(&address.host, address.port, &address.limits, secure)?),
+        (None, None) => Some(Line::open(&address.host, address.port, &address.limits)?),
     };
     let waiting = line.as_ref().map(Line::waiting);
     let options = address.options(line.as_ref().map(Line::door)).db_name(database);
@@ -369,11 +388,21 @@ pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
         }
         mysql::Error::IoError(_) | mysql::Error::CodecError(_) | mysql::Error::DriverError(_) => {
             let hint = "The connection was lost; the server may have been restarted. The same call may work later.";
-            return Error::transient(what).because(error).hint(hint);
+            return caused(Error::transient(what), error).hint(hint);
         }
         _ => Class::Failed,
     };
-    Error::new(class, what).because(error)
+    caused(Error::new(class, what), error)
+}
+
+/// An error with its cause: the server's own words, without the library's around them.
+fn caused(what: Error, cause: mysql::Error) -> Error {
+    match cause {
+        mysql::Error::MySqlError(refusal) => what.because(refusal),
+        mysql::Error::IoError(broken) => what.because(broken),
+        mysql::Error::DriverError(reason) => what.because(reason),
+        other => what.because(other),
+    }
 }
 
 #[cfg(test)]

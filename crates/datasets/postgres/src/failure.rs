@@ -58,13 +58,31 @@ pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error 
     if let Some(detail) = server.detail() {
         text.push_str(&format!("; {detail}"));
     }
-    let no_encryption = code == "28000" && server.message().contains("no encryption");
-    let hint = server.hint().map(str::to_owned);
     let failure = Error::new(class, what).because(Error::new(class, text));
-    let failure =
-        if no_encryption { failure.hint("The server wants TLS: add sslmode=require, verify-ca or verify-full.") } else { failure };
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    let own = if code == "28000" { way_in(server.message()) } else { None };
+    own.into_iter().chain(server.hint()).fold(failure, Error::hint)
+}
+
+/// What a login lacks that the server refuses for how the connection is made (`src/backend/libpq/auth.c`).
+fn way_in(message: &str) -> Option<&'static str> {
+    [
+        (
+            "valid client certificate",
+            "The server lets this role in with a client certificate only: give client-certificate-file and client-key-file in tls = { … }, or sslcert and sslkey in the address.",
+        ),
+        (
+            "certificate authentication failed",
+            "The client certificate is for another role: its common name must be the role's, or pg_ident.conf of the server must map it.",
+        ),
+        (
+            "no encryption",
+            "pg_hba.conf of the server has no line for this login without TLS. If it has one with: sslmode=require, verify-ca or verify-full in the address, or mode in tls = { … }.",
+        ),
+        (
+            "SSL encryption",
+            "pg_hba.conf of the server has no line for this login with TLS. If it has one without: sslmode=disable in the address, or mode = \"disable\" in tls = { … }.",
+        ),
+    ]
+    .into_iter()
+    .find_map(|(said, way_out)| message.contains(said).then_some(way_out))
 }

@@ -115,6 +115,8 @@ impl Address {
             if name == "db" {
                 database = parse_database(&value)?;
             }
+            tls::refuse_unknown(&name)
+                .map_err(|error| error.hint("Write rediss:// for TLS; the rest is said by tls = { mode = …, ca-file = … }."))?;
         }
         let mode = (url.scheme() == "rediss").then_some(TlsMode::VerifyFull);
         Ok(Self {
@@ -173,6 +175,14 @@ impl Address {
         let checked = self.sentinels.iter().map(|sentinels| &sentinels.tls).chain([&self.tls]).try_for_each(Tls::check);
         checked.map_err(|error| error.during(format!("the TLS options of {self} do not fit")))?;
         Ok(self)
+    }
+
+    /// Reads the files that the TLS options name, those of the sentinels too.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] with the file that cannot be used.
+    pub fn check_files(&self) -> Result<()> {
+        self.sentinels.iter().map(|sentinels| &sentinels.tls).chain([&self.tls]).try_for_each(tls::check_files)
     }
 
     /// Asks sentinels where the server is; the host of the address is the name of the group. They are asked with the TLS of the address.
@@ -282,6 +292,16 @@ mod tests {
         let address = Address::parse("rediss://u:hunter2@h/1").unwrap();
         assert!(!format!("{address:?} {address}").contains("hunter2"));
         assert_eq!(address.tls.mode, Some(TlsMode::VerifyFull));
+    }
+
+    #[test]
+    fn a_wish_for_tls_that_is_not_understood_is_refused() {
+        for query in ["ssl=true", "tls=yes", "SSL_CERT_REQS=none", "db=2&sslmode=require"] {
+            let error = Address::parse(&format!("redis://u:hunter2@h/1?{query}")).unwrap_err();
+            let text = format!("{error:?}");
+            assert!(error.class() == plan::Class::Refused && text.contains("rediss://") && !text.contains("hunter2"), "{text}");
+        }
+        assert_eq!(Address::parse("redis://h/1?db=2&timeout=5").unwrap().database, 2);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use plan::ports::StopFlag;
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 
 pub(crate) use reply::{Reply, is_forbidden, refusal};
 
@@ -60,12 +60,25 @@ pub(crate) struct Connection {
     broken: bool,
     /// A command that the list of rights does not have: nothing is sent any more.
     unlisted: Option<String>,
+    /// Whom plain text was sent to, until the first answer.
+    unanswered: Option<handshake::Asked>,
 }
 
 impl Connection {
     fn over(stream: open::Stream, peer: String, limits: Limits) -> Self {
         let input = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Self { stream, peer, limits, input, position: 0, end: 0, output: Vec::with_capacity(BUFFER_BYTES), broken: false, unlisted: None }
+        Self {
+            stream,
+            peer,
+            limits,
+            input,
+            position: 0,
+            end: 0,
+            output: Vec::with_capacity(BUFFER_BYTES),
+            broken: false,
+            unlisted: None,
+            unanswered: None,
+        }
     }
 
     /// The server, without secrets.
@@ -89,8 +102,12 @@ impl Connection {
             return Err(Error::transient("pretended crash before a command"));
         }
         self.push(arguments);
-        self.flush()?;
-        let reply = self.reply()?;
+        let answer = self.flush().and_then(|()| self.reply());
+        let asked = self.unanswered.take();
+        let reply = answer.map_err(|error| match asked {
+            Some(asked) if error.class() != Class::Interrupted => asked.explain(&self.peer, error),
+            _ => error,
+        })?;
         if dies.is_some() { Err(Error::transient("pretended crash after a command")) } else { Ok(reply) }
     }
 

@@ -33,6 +33,8 @@ pub(crate) enum For {
     Sentinels,
     /// Used where it is allowed.
     WhereAllowed,
+    /// Of connections that have not logged in: no ACL gives it.
+    Login,
 }
 
 impl For {
@@ -164,8 +166,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::WhereAllowed, "memory|usage", Keys::All, Not),
     right(For::WhereAllowed, "bgsave", Keys::None, Not),
     right_on(For::WhereAllowed, On::From7, "waitaof", Keys::None, Not),
-    // Of connections that have not logged in, and of everybody.
-    right(For::All, "auth", Keys::None, Not),
+    right(For::Login, "auth", Keys::None, Not),
 ];
 
 impl On {

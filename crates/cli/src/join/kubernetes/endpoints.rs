@@ -11,6 +11,9 @@ use super::memory::InMemory;
 use super::ways::Dialled;
 use crate::join::endpoint::Database;
 
+/// What MySQL's URL may say of TLS; its files are those of System's pods, the Secret has the same.
+const OF_MYSQL: [&str; 5] = ["ssl_mode", "sslmode", "sslca", "sslcert", "sslkey"];
+
 /// The superuser of PostgreSQL's images.
 const SUPERUSER: &str = "postgres";
 
@@ -56,7 +59,9 @@ pub(super) fn database(at: &DatabaseAt, way: &Dialled, files: &mut Files) -> Res
     let said = |error: Error| error.during(format!("{} cannot be used", at.origin));
     match at.kind {
         DatabaseKind::MySql => {
-            let address = mysql_data_set::Address::new(&way.host, way.port, user, &at.database).map_err(said)?;
+            understood(&at.parameters, &OF_MYSQL).map_err(said)?;
+            let mut address = mysql_data_set::Address::new(&way.host, way.port, user, &at.database).map_err(said)?;
+            address.prefers_tls = is_preferred(at.tls_mode.as_deref());
             let address = password.iter().fold(address, |address, password| address.with_password(password.clone()));
             Ok(Database::MySql(address.with_tls(tls)?))
         }
@@ -70,6 +75,7 @@ pub(super) fn database(at: &DatabaseAt, way: &Dialled, files: &mut Files) -> Res
 
 /// The address of a Redis server, by its name in the cluster; `dial` leads there.
 pub(super) fn redis(at: &RedisAt, dial: Dial, files: &mut Files) -> Result<Address> {
+    understood(&at.parameters, &[]).map_err(|error| error.during(format!("{} cannot be used", at.origin)))?;
     let (host, port) = match &at.sentinels {
         Some(_) => (at.host.clone(), 0),
         None => at.reach.host_and_port(),
@@ -111,6 +117,18 @@ pub(super) fn namespaces(at: &RedisAt, reach: impl Fn(&str, u16) -> Reach) -> Ve
         .collect();
     all.dedup();
     all
+}
+
+/// Refuses a URL that says something about TLS which is not heeded.
+fn understood(parameters: &[String], known: &[&str]) -> Result<()> {
+    let unknown = parameters.iter().filter(|name| !known.contains(&name.as_str()));
+    let way_out = "Give the address in the configuration, with tls = { mode = …, ca-file = … }.";
+    unknown.map(|name| tls::refuse_unknown(name)).find(Result::is_err).unwrap_or(Ok(())).map_err(|error| error.hint(way_out))
+}
+
+/// TLS where the server offers it, in MySQL's word.
+fn is_preferred(mode: Option<&str>) -> bool {
+    mode.is_some_and(|mode| mode.eq_ignore_ascii_case("preferred"))
 }
 
 /// Words of libpq and of MySQL.
@@ -158,6 +176,7 @@ mod tests {
             certificates,
             sentinels,
             key_prefix: None,
+            parameters: Vec::new(),
             origin: "Secret backend-redis, key X".into(),
         }
     }

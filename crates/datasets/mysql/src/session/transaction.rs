@@ -38,7 +38,7 @@ impl Session {
 fn lost_to_another(error: &Error) -> bool {
     let first: &(dyn std::error::Error + 'static) = error;
     std::iter::successors(Some(first), |error| error.source()).any(|cause| {
-        let refused = cause.downcast_ref::<mysql::Error>();
-        matches!(refused, Some(mysql::Error::MySqlError(refusal)) if matches!(refusal.code, code::DEADLOCK | code::LOCK_WAIT_TIMEOUT))
+        let refusal = cause.downcast_ref::<mysql::MySqlError>();
+        refusal.is_some_and(|refusal| matches!(refusal.code, code::DEADLOCK | code::LOCK_WAIT_TIMEOUT))
     })
 }

@@ -23,6 +23,11 @@ fn mode(name: &str) -> TlsMode {
     }
 }
 
+fn is_encrypted(url: &str) -> bool {
+    let mut session = Session::open(&Address::parse(url).unwrap(), Talk::Text, None, None).unwrap();
+    !session.rows("ask", "SHOW STATUS LIKE 'Ssl_cipher'").unwrap().first().unwrap().text(1).unwrap().is_empty()
+}
+
 fn in_every_mode(kind: MysqlKind) {
     let folder = tempfile::tempdir().unwrap();
     let files = lab::Tls::make(folder.path()).unwrap();
@@ -44,7 +49,13 @@ fn in_every_mode(kind: MysqlKind) {
                 assert!(!error.hints().is_empty(), "{error:?}");
             }
         }
-        assert!(Session::open(&address, Talk::Text, None, None).is_err(), "without TLS it must be refused");
+        let error = Session::open(&address, Talk::Text, None, None).err().unwrap();
+        let told = format!("{error:?}");
+        assert!(error.class() == Class::Refused && told.contains("tls = {"), "{told}");
+        assert!(told.contains("wants TLS") || kind == MysqlKind::Mariadb && told.contains("require_secure_transport"), "{told}");
+        assert!(!told.contains("MySqlError {"), "the library's words: {told}");
+        let preferred = format!("{}?ssl_mode=preferred", server.url("mysql"));
+        assert!(is_encrypted(&preferred), "{shown:?}");
     }
 }
 
@@ -86,6 +97,22 @@ fn a_client_certificate_and_every_way_to_log_in_work_through_tls() {
         for login in ["c:pw", "n:wrong", "nobody:pw"] {
             let error = open(login, verified.clone()).err().unwrap();
             assert_eq!(error.class(), Class::Refused, "{login}: {error:?}");
+            let told = error.hints().iter().any(|hint| hint.contains("client-certificate-file"));
+            assert!(told || login.starts_with("nobody"), "{login}: {error:?}");
+        }
+        // The server says the same as of a wrong password.
+        for login in ["c:pw", "nopass", "n:wrong"] {
+            let error = open(login, Tls::default()).err().unwrap();
+            assert!(error.class() == Class::Refused && error.hints().iter().any(|hint| hint.contains("REQUIRE SSL")), "{login}: {error:?}");
+        }
+        // Whoever must do something about it is not told to try again.
+        for (user, statement, word) in [
+            ("locked", "CREATE USER locked IDENTIFIED BY 'pw' ACCOUNT LOCK", "ACCOUNT UNLOCK"),
+            ("elsewhere", "CREATE USER elsewhere@'192.0.2.1' IDENTIFIED BY 'pw'", " name"),
+        ] {
+            conn.query_drop(statement).unwrap();
+            let error = open(&format!("{user}:pw"), verified.clone()).err().unwrap();
+            assert!(error.class() == Class::Refused && error.hints().iter().any(|hint| hint.contains(word)), "{user}: {error:?}");
         }
     }
 }
@@ -98,6 +125,7 @@ fn a_server_without_tls_is_refused_in_every_mode_that_wants_it() {
         let error = Session::open(&address.clone().with_tls(Tls::of_mode(mode)).unwrap(), Talk::Text, None, None).err().unwrap();
         assert!(error.class() == Class::Refused && error.chain().contains("offers no TLS"), "{error:?}");
     }
+    assert!(!is_encrypted(&format!("{}?ssl_mode=preferred", server.url("mysql"))));
 }
 
 struct Scene {

@@ -90,6 +90,31 @@ fn modes_that_verify_nothing_find_the_way_that_the_server_wants() {
 }
 
 #[test]
+fn a_role_that_gets_in_by_a_certificate_only_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = lab::Tls::make(folder.path()).unwrap();
+    let options = files.postgres_options();
+    let server = lab::Postgres::start(&options.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let rules = "local all all scram-sha-256\nhostssl all all 127.0.0.1/32 cert\n";
+    std::fs::write(server.folder().join("data/pg_hba.conf"), rules).unwrap();
+    psql(&server, "postgres", "SELECT pg_reload_conf()");
+    until("the rules are read", || psql(&server, "postgres", "SELECT min(type) FROM pg_hba_file_rules WHERE type <> 'local'") == "hostssl");
+    let (certificate, key) = files.client();
+    // Of the lab's client, not of the role.
+    let other = format!("&sslcert={}&sslkey={}", certificate.display(), key.display());
+    for (query, word) in [
+        ("?sslmode=require", "client-certificate-file"),
+        ("", "client-certificate-file"),
+        ("?sslmode=disable", "sslmode=require"),
+        (&format!("?sslmode=require{other}"), "common name"),
+    ] {
+        let address = Address::parse(&format!("{}{query}", server.url("postgres"))).unwrap();
+        let told = || Session::open(&address).err().filter(|error| error.hints().iter().any(|hint| hint.contains(word)));
+        until(&format!("{query}: {word}"), || told().is_some_and(|error| error.class() == Class::Refused));
+    }
+}
+
+#[test]
 fn a_server_without_tls_is_refused_in_every_mode_that_wants_it() {
     let server = lab::Postgres::start(&[]).unwrap();
     for mode in ["require", "verify-ca", "verify-full"] {

@@ -118,6 +118,7 @@ pub(super) fn connect(endpoint: &Endpoint, tls: &Tls, dial: Option<&Dial>, limit
     let unreachable = |error: io::Error| {
         Error::transient(format!("cannot reach Redis at {endpoint}")).because(error).hint("Check the address, and that the server runs.")
     };
+    let mut asked = None;
     let stream = match endpoint {
         Endpoint::Unix(path) => {
             let stream = UnixStream::connect(path).map_err(unreachable)?;
@@ -132,6 +133,7 @@ pub(super) fn connect(endpoint: &Endpoint, tls: &Tls, dial: Option<&Dial>, limit
             };
             let stream = connect_tcp(&at, number, limits.connect).map_err(unreachable)?;
             if !tls.is_on() {
+                asked = stream.peer_addr().ok().map(|at| handshake::Asked::new(at, host.clone()));
                 Stream::Tcp(stream)
             } else {
                 let client = ClientConnection::new(tls::client_config(tls)?, tls::server_name(host)?)
@@ -142,7 +144,7 @@ pub(super) fn connect(endpoint: &Endpoint, tls: &Tls, dial: Option<&Dial>, limit
             }
         }
     };
-    Ok(Connection::over(stream, endpoint.to_string(), limits.clone()))
+    Ok(Connection { unanswered: asked, ..Connection::over(stream, endpoint.to_string(), limits.clone()) })
 }
 
 fn connect_tcp(host: &str, port: u16, limit: Duration) -> io::Result<TcpStream> {

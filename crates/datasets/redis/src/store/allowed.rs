@@ -4,7 +4,7 @@ use plan::ports::{Context, Findings, Problem, Road, Severity};
 use plan::{Class, Error, Queues, Result};
 
 use super::{RedisStore, ServerAt};
-use crate::connection::{Reply, is_forbidden, refusal};
+use crate::connection::{Connection, Reply, is_forbidden, refusal};
 use crate::rights::For;
 use crate::rights::lacking::Lacking;
 use crate::rights::trial;
@@ -99,10 +99,9 @@ impl RedisStore {
         let may_select = !matches!(select, Reply::Error(text) if is_forbidden(&text) && !text.contains("access database"));
         let info = connection.ask(&[b"INFO"])?;
         if !may_select || matches!(&info, Reply::Error(text) if is_forbidden(text)) {
-            let newer = connection.ask(&[b"PEXPIRETIME", b"threescale-backup:probe"])?;
-            let is_7 = !matches!(newer, Reply::Error(text) if text.to_ascii_lowercase().contains("unknown command"));
+            let is_7 = knows_commands_of_7(&mut connection)?;
             let of_backup = self.lacking(context, at, is_7, &[For::All, For::View], &[])?;
-            let of_restore = self.lacking(context, at, is_7, &[For::All, For::View, For::Restore, For::Beside], &[])?;
+            let of_restore = self.lacking(context, at, is_7, &[For::All, For::View, For::Restore, For::Beside, For::Live], &[])?;
             return Ok((
                 vec![of_backup.problem(Severity::Blocks, &format!("nothing can be read at {endpoint}"))],
                 vec![of_restore.problem(Severity::Blocks, &format!("nothing can be loaded at {endpoint}"))],
@@ -134,6 +133,12 @@ impl RedisStore {
         }
         both(problems)
     }
+}
+
+/// Whether it is 7.0 or later, by what it knows: for a user who may not ask.
+pub(crate) fn knows_commands_of_7(connection: &mut Connection) -> Result<bool> {
+    let newer = connection.ask(&[b"PEXPIRETIME", b"threescale-backup:probe"])?;
+    Ok(!matches!(newer, Reply::Error(text) if text.to_ascii_lowercase().contains("unknown command")))
 }
 
 /// What is wrong with each of several addresses, as one error; a person has to mend what is refused, whatever else may pass.

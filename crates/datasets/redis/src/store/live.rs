@@ -5,10 +5,10 @@ use plan::ports::{Context, LiveKey, LiveKeys, Members, Problem, Severity};
 use plan::{Error, Result};
 
 use super::RedisStore;
+use super::allowed::knows_commands_of_7;
 use super::transaction::unless_changed;
 use crate::connection::{Connection, Reply};
 use crate::rights::For;
-use crate::server::Server;
 
 /// Members of a set that are asked for at a time.
 const SCAN_COUNT: &[u8] = b"500";
@@ -37,8 +37,8 @@ fn number_at(connection: &mut Connection, key: &[u8]) -> Result<u64> {
 impl LiveKeys for RedisStore {
     fn lacks(&self, context: &Context) -> Result<Option<Problem>> {
         for at in &self.servers {
-            let server = Server::ask(&mut self.connect(context, at)?)?;
-            let lacks = self.lacking(context, at, server.at_least(7, 0), &[For::All, For::Live], &[])?;
+            let is_7 = knows_commands_of_7(&mut self.connect(context, at)?)?;
+            let lacks = self.lacking(context, at, is_7, &[For::All, For::Live], &[])?;
             if !lacks.is_nothing() {
                 let what = format!("single keys cannot be read and written at {}", at.address.endpoint());
                 return Ok(Some(lacks.problem(Severity::Blocks, &what)));

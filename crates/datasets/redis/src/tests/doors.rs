@@ -79,6 +79,34 @@ fn missing_rights_are_named() {
     assert_eq!(look.road, Road::SideCopy);
 }
 
+/// To a port that speaks TLS only, with every login; by sentinels too.
+fn plain_text_is_told(server: &Redis, files: &lab::Tls) {
+    let at = format!("127.0.0.1:{}", server.port());
+    for login in ["", ":s3cret@", "bob:s3cret@", "bob@"] {
+        let error = only(Address::parse(&format!("redis://{login}{at}/0")).unwrap()).look(&context("x")).unwrap_err();
+        let text = format!("{error:?}");
+        assert!(error.class() == Class::Refused && text.contains("speaks TLS") && text.contains("rediss://"), "{login}: {text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    let sentinel = lab::Sentinel::start(server, &lab::SentinelOptions { tls: Some(files), ..lab::SentinelOptions::PLAIN }).unwrap();
+    let sentinels = crate::Sentinels::parse(&format!("127.0.0.1:{}", sentinel.port()), "master").unwrap();
+    let address = Address::parse("redis://group/0").unwrap().with_sentinels(sentinels).unwrap();
+    let error = only(address).look(&context("x")).unwrap_err();
+    assert!(error.class() == Class::Refused && error.chain().contains("speaks TLS"), "{error:?}");
+}
+
+#[test]
+fn who_breaks_off_before_an_answer_and_speaks_no_tls_may_be_well_later() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Takes what comes and goes away, as a server that is being stopped does.
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    let error = only(Address::parse(&format!("redis://:s3cret@127.0.0.1:{port}/0")).unwrap()).look(&context("x")).unwrap_err();
+    let text = format!("{error:?}");
+    assert!(error.class() == Class::Transient && text.contains("broke off before its first answer"), "{text}");
+    assert!(!text.contains("speaks TLS") && !text.contains("s3cret"), "{text}");
+}
+
 #[test]
 fn tls_with_and_without_a_client_certificate() {
     let folder = tempfile::tempdir().unwrap();
@@ -95,8 +123,7 @@ fn tls_with_and_without_a_client_certificate() {
     round(address.clone().with_tls(Tls { mode: Some(TlsMode::VerifyCa), ..verified.clone() }).unwrap());
     let error = only(address.clone()).look(&context("x")).unwrap_err();
     assert_eq!(error.class(), Class::Refused, "the public CAs did not sign it: {error:?}");
-    let plain = Address::parse(&server.url(0).replace("rediss", "redis")).unwrap();
-    assert!(only(plain).look(&context("x")).is_err());
+    plain_text_is_told(&server, &files);
 
     let other_folder = tempfile::tempdir().unwrap();
     let other = lab::Tls::make(other_folder.path()).unwrap();

@@ -22,7 +22,7 @@ fn is_7(kind: RedisKind) -> bool {
 
 /// Makes the user `exact`, who may do what the roads need, without `taken`; `keys` are the patterns of keys.
 fn allow(server: &Redis, kind: RedisKind, of: &[For], taken: Option<&str>, keys: &str) {
-    let rights = rights_of(of, is_7(kind)).filter(|right| Some(right.command) != taken && right.command != "auth");
+    let rights = rights_of(of, is_7(kind)).filter(|right| Some(right.command) != taken);
     let rights: Vec<String> = rights.map(|right| format!("+{}", right.command)).collect();
     say(&mut connect(server, 0), &format!("ACL SETUSER exact reset on >pw {keys} -@all {}", rights.join(" ")));
 }
@@ -121,7 +121,7 @@ fn every_right_that_is_taken_away_is_missed_before_anything_is_touched() {
         };
         for of in [VIEW, SCAN] {
             let looked = |store: &RedisStore| store.look(&context("x")).unwrap().backup_problems;
-            for right in rights_of(of, is_7(kind)).filter(|right| right.command != "auth") {
+            for right in rights_of(of, is_7(kind)) {
                 missed(of, right, &looked);
             }
         }
@@ -190,8 +190,8 @@ fn the_user_of_3scales_documentation_is_known_and_told_the_whole_line() {
         let found = exact(&server).look(&context("x")).unwrap();
         // Both lines at once, each for what it is for.
         for (problems, has, has_not) in [
-            (&found.backup_problems, &["+psync", "+info"][..], &["+restore", "+swapdb"][..]),
-            (&found.restore_problems, &["+psync", "+info", "+restore", "+swapdb"], &[]),
+            (&found.backup_problems, &["+psync", "+info"][..], &["+restore", "+swapdb", "+auth"][..]),
+            (&found.restore_problems, &["+psync", "+info", "+restore", "+swapdb", "+hget", "+incrby", "+zrange", "+zrem"], &["+auth"]),
         ] {
             let texts = blocking(problems);
             assert!(texts.iter().any(|text| text.contains("3scale's documentation")), "{kind:?} {texts:?}");
@@ -207,6 +207,7 @@ fn the_user_of_3scales_documentation_is_known_and_told_the_whole_line() {
         let found = exact(&server).look(&context("x")).unwrap();
         assert_eq!(blocking(&[found.backup_problems, found.restore_problems].concat()), Vec::<String>::new(), "{kind:?}");
         assert_eq!(found.road, Road::SideCopy);
+        assert_eq!(exact(&server).live_keys().unwrap().lacks(&context("x")).unwrap(), None, "{kind:?}");
         // Function libraries are left out where only what every set needs was given.
         let store = exact(&server);
         let set = backup(&store).unwrap();
@@ -263,11 +264,24 @@ fn the_documentation_has_the_list() {
     let rows: Vec<_> = part.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
     let wanted: Vec<String> = For::EACH.iter().map(|(of, text)| format!("| {text} | `{}` |", commands(*of))).collect();
     assert_eq!(rows, wanted, "\n{}", wanted.join("\n"));
+    // The lines to copy have all that the default roads need.
+    let line = |user: &str, keys: &str, of: &[For]| {
+        let mut all: Vec<&str> = Vec::new();
+        for right in of.iter().flat_map(|of| crate::rights::RIGHTS.iter().filter(move |right| right.of == *of)) {
+            if !all.contains(&right.command) {
+                all.push(right.command);
+            }
+        }
+        format!("ACL SETUSER {user} on >PASSWORD {keys} {}", all.iter().map(|command| format!("+{command}")).collect::<Vec<_>>().join(" "))
+    };
+    let lines: Vec<_> = part.lines().filter(|line| line.starts_with("ACL SETUSER ")).collect();
+    let restore = [VIEW, &[For::Restore, For::Beside, For::Live, For::Jobs, For::Functions]].concat();
+    assert_eq!(lines, [line("backup", "~threescale-backup:*", VIEW), line("restore", "~*", &restore)]);
 }
 
 /// As an ACL has them, for every server.
 fn commands(of: For) -> String {
-    let rights = crate::rights::RIGHTS.iter().filter(|right| right.of == of && right.command != "auth");
+    let rights = crate::rights::RIGHTS.iter().filter(|right| right.of == of);
     rights.map(|right| format!("+{}", right.command)).collect::<Vec<_>>().join(" ")
 }
 

@@ -193,6 +193,11 @@ impl Address {
             query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         })
     }
+
+    /// The names of its parameters.
+    pub(super) fn parameters(&self) -> Vec<String> {
+        self.query.iter().map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// `host:port`, `host`, `[::1]:port`.

@@ -32,6 +32,8 @@ pub struct DatabaseAt {
     pub database: String,
     /// Whether and how far TLS is asked for (`DATABASE_SSL_MODE`, `sslmode`): `disable`, `require`, `verify-ca`, `verify-full`, or MySQL's words for them.
     pub tls_mode: Option<String>,
+    /// Names of all parameters of the URL: who connects refuses those that he would have to know.
+    pub parameters: Vec<String>,
     /// Certificates of the connection, as PEM, from the Secret.
     pub certificates: Certificates,
     /// The superuser's password of the internal PostgreSQL, when its pod is given one (`POSTGRESQL_ADMIN_PASSWORD`; the user is `postgres`).
@@ -66,6 +68,8 @@ pub struct RedisAt {
     pub database: u32,
     /// Whether it and its sentinels are spoken to by TLS: by the address, by the sentinels' (`rediss://`), or by the APIManager's flag.
     pub is_tls: bool,
+    /// Names of all parameters of the URL, as of a database.
+    pub parameters: Vec<String>,
     /// Certificates of the connection, as PEM, from the Secret.
     pub certificates: Certificates,
     /// Sentinels that know which server is the master.
@@ -192,6 +196,7 @@ fn database(secrets: &Secrets<'_>, secret: &str, key: &str, flag: bool) -> Place
         kind,
         // The flag alone: encrypted, and verified by the CA where there is one.
         tls_mode: mode.or_else(|| flag.then(|| "require".to_owned())),
+        parameters: address.parameters(),
         certificates: Certificates { ca: value("DB_SSL_CA")?, certificate: value("DB_SSL_CERT")?, key: value("DB_SSL_KEY")? },
         reach: secrets.reach(&address.host, address.port.unwrap_or(port)),
         user: address.user.unwrap_or_default(),
@@ -221,6 +226,7 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
     // 3scale's clients have one setting for the server and its sentinels (redis-client, `SentinelConfig`).
     let by_sentinels = sentinels.as_ref().is_some_and(|sentinels| sentinels.hosts.expose_secret().contains("rediss://"));
     Ok(RedisAt {
+        parameters: address.parameters(),
         is_tls: is_rediss || keys.flag || by_sentinels,
         sentinels,
         reach: secrets.reach(&address.host, address.port.unwrap_or(6379)),
