@@ -31,16 +31,17 @@ pub(crate) fn into_empty(case: &'static str, era: &str) {
     let domain: &[&str] = if era == "2.16" { &["--domain", MOVED] } else { &[] };
     program.ok(&[&["restore", "latest", "--into-empty", "--dry-run"], domain].concat());
 
-    steps.step("restore latest --into-empty, killed when the data is staged; the same call again");
+    steps.step("restore latest --into-empty, killed at the cut-over or before it; the same call again");
     let making = made.make_when_asked(&place);
     let call = [&["restore", "latest", "--into-empty", "--yes"], domain].concat();
-    let killed = program.kill_when(&call, |journal| {
-        journal.records().into_iter().find(|record| record.starts_with("started") && record.contains("stop-writers"))
-    });
+    // Another machine knows of what was stopped or cut over; what was only staged it begins anew.
+    let (last, elsewhere) = if era == "2.14" { ("cut-over system-database", true) } else { ("stop-writers", false) };
+    let killed = program
+        .kill_when(&call, |journal| journal.records().into_iter().find(|record| record.starts_with("started") && record.ends_with(last)));
     assert!(matches!(killed, Stop::Killed(_)), "{killed:?}: {}", program.last_words());
     assert_eq!(place.replicas().get("system-sidekiq"), Some(&0), "nobody writes before the data is there");
-    // 2.14 from another machine: it knows of the first call what the repository has, and waits for its lock to expire.
-    let second = if era == "2.14" { program.for_namespace(&place.namespace) } else { program };
+    // From there it may have to wait for the lock to expire.
+    let second = if elsewhere { program.for_namespace(&place.namespace) } else { program };
     let output = wait_until("the lock of the killed call to expire", 120, || {
         let output = second.run(&call);
         (output.status.code() != Some(11)).then_some(output)

@@ -18,6 +18,9 @@ const COUNTERS: [(&str, &str, &str); 2] = [("events/id", "backend_events", "id")
 /// Services whose statistics backend-cron erases in its next daily run, and the table that tells which of them there are.
 const PENDING_DELETION: (&str, &str) = ("set_with_services_marked_for_deletion", "services");
 
+/// The services that Backend knows.
+const SERVICES: &str = "services_set";
+
 /// What is wanted of the clock.
 pub(crate) struct Wanted {
     pub(crate) no_hold: bool,
@@ -112,7 +115,15 @@ impl Looking<'_> {
             }
             _ => None,
         };
-        self.found.care.ids = Some(IdsAhead { data_set: backend, counters, pending_deletion: pending });
+        // Another installation's set, or a Redis that is newer than the rows: a service made tomorrow inherits the counters of none that was.
+        let seen = match &pending {
+            Some((marked, services)) if self.names.contains(&system) => {
+                let all = LiveKey { database: "storage".to_owned(), key: SERVICES.to_owned() };
+                vec![(all, services.clone()), (marked.clone(), services.clone())]
+            }
+            _ => Vec::new(),
+        };
+        self.found.care.ids = Some(IdsAhead { data_set: backend, counters, pending_deletion: pending, seen });
         Ok(())
     }
 
@@ -141,8 +152,9 @@ impl Looking<'_> {
             clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all)).filter(|ticks| !ticks.members.is_empty()).collect();
         let names: Vec<_> = clocks.iter().map(|clock| clock.job.name).collect();
         let until = (now + args.hold_for).strftime("%Y-%m-%d %H:%M UTC");
-        let reason = format!("{} do not strike before {until}: `hold release` lets them", names.join(", "));
-        self.found.care.hold = (!ticks.is_empty()).then_some(Hold { data_set: clock::DATA_SET, ticks, reason });
+        let reason = format!("{} do not strike before {until}: `hold release` lets them; what they would do is counted", names.join(", "));
+        let counts = clock::countings();
+        self.found.care.hold = (!ticks.is_empty()).then_some(Hold { data_set: clock::DATA_SET, ticks, counts, reason });
         Ok(())
     }
 

@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use plan::Result;
 use plan::ids::DataSetName;
 use plan::ports::{Context, LiveKey, LiveKeys, LiveRows, Members};
+use plan::step::Counting;
 use threescale::clock::{self, CLOCKED, Clocked, Cron};
 
 /// The label of System's only database.
@@ -72,12 +73,36 @@ impl Clock {
     }
 }
 
-/// What the jobs of the clock would find to do now: the job, what is counted, how many. What the database's schema does not have is not counted.
-pub(crate) fn counts(rows: &dyn LiveRows, context: &Context) -> Result<Vec<(&'static str, &'static str, u64)>> {
+/// Names that are shown of what a job would find to do.
+const NAMES_MAX: usize = 5;
+
+/// What the jobs of the clock would find to do when they strike next, to be asked.
+pub(crate) fn countings() -> Vec<Counting> {
+    let questions = clock::questions(clock::next_strike(Timestamp::now())).into_iter();
+    let counting = |question: clock::Question| Counting {
+        job: question.job.to_owned(),
+        what: question.what.to_owned(),
+        count: question.count(),
+        names: question.names(NAMES_MAX),
+    };
+    questions.map(counting).collect()
+}
+
+/// What a job would find to do.
+pub(crate) struct Counted {
+    pub(crate) counting: Counting,
+    pub(crate) number: u64,
+    /// Of the first.
+    pub(crate) names: Vec<String>,
+}
+
+/// All of it. What the database's schema does not have is not counted.
+pub(crate) fn counts(rows: &dyn LiveRows, context: &Context) -> Result<Vec<Counted>> {
     let mut counts = Vec::new();
-    for question in clock::questions(Timestamp::now()) {
-        if let Some(count) = rows.count(context, &question.sql)? {
-            counts.push((question.job, question.what, count));
+    for counting in countings() {
+        if let Some(number) = rows.count(context, &counting.count)? {
+            let names = if number > 0 { rows.texts(context, &counting.names)? } else { Vec::new() };
+            counts.push(Counted { counting, number, names });
         }
     }
     Ok(counts)

@@ -21,6 +21,28 @@ fn number(world: &World, sql: &str) -> u64 {
     text(&output.stdout).trim().parse().unwrap_or_else(|_| panic!("{sql}: {}", text(&output.stderr)))
 }
 
+fn name_of(world: &World, sql: &str) -> String {
+    let output = world.installation.mysql.client().args(["-N", "-B", "system", "-e", sql]).output().unwrap();
+    text(&output.stdout).trim().to_owned()
+}
+
+fn statement(world: &World, sql: &str) {
+    let output = world.installation.mysql.client().args(["system", "-e", sql]).output().unwrap();
+    assert!(output.status.success(), "{sql}: {}", text(&output.stderr));
+}
+
+/// What porta has beside the lab's schema: provider 2 charges, provider 3 does not; one account's days are over, another's are not.
+const BILLING: &str = "
+ALTER TABLE invoices ADD finalized_at datetime, ADD last_charging_retry date;
+ALTER TABLE accounts ADD state_changed_at datetime;
+CREATE TABLE billing_strategies (id bigint AUTO_INCREMENT PRIMARY KEY, account_id bigint, type varchar(255), charging_enabled tinyint(1));
+INSERT INTO billing_strategies (account_id, type, charging_enabled) VALUES (2, 'Finance::PostpaidBillingStrategy', 1), (3, 'Finance::PostpaidBillingStrategy', 0);
+UPDATE accounts SET state = 'approved' WHERE id IN (2, 3);
+UPDATE invoices SET state = 'pending', provider_account_id = 2 + id % 2 WHERE id <= 6;
+UPDATE invoices SET due_on = '2020-01-01' WHERE provider_account_id = 2;
+INSERT INTO accounts (org_name, state, state_changed_at) VALUES ('To be gone', 'scheduled_for_deletion', NOW() - INTERVAL 20 DAY), ('Later', 'scheduled_for_deletion', NOW());
+";
+
 /// With the clock held, as by default.
 fn ok(world: &World, arguments: &[&str]) -> String {
     let output = world.command(arguments).env_remove("THREESCALE_BACKUP_NO_HOLD").output().unwrap();
@@ -54,6 +76,7 @@ fn after_a_restore_of_the_system_database_the_clock_does_not_strike_until_it_is_
     let world = World::start(1 << 20);
     let system = &world.installation.system_redis;
     cli(system, 1, &["ZADD", "cron_job:billing_jobs:enqueued", "1767600000", "2026-01-05T08:00:00Z"]);
+    statement(&world, BILLING);
     world.ok(&["backup"]);
     let planned = ok(&world, &["plan", "latest"]);
     assert!(
@@ -81,9 +104,23 @@ fn after_a_restore_of_the_system_database_the_clock_does_not_strike_until_it_is_
         status["jobs"].as_array().unwrap().iter().find(|clock| clock["job"] == job).unwrap()["held_until"].as_str().map(str::to_owned)
     };
     assert_eq!(until(&status, "daily_jobs"), held.last().cloned());
-    let due = number(&world, "SELECT COUNT(*) FROM invoices WHERE state IN ('pending', 'unpaid') AND due_on <= CURRENT_DATE");
-    let told = status["counts"].as_array().unwrap().iter().find(|count| count["what"].as_str().unwrap().contains("to be charged")).unwrap();
-    assert_eq!(told["count"], due);
+    // Of the provider that charges, and of none that does not.
+    let charged = "state IN ('pending', 'unpaid') AND due_on <= CURRENT_DATE AND provider_account_id = 2";
+    let due = number(&world, &format!("SELECT COUNT(*) FROM invoices WHERE {charged}"));
+    let told = |what: &str| {
+        let counts = status["counts"].as_array().unwrap();
+        counts.iter().find(|count| count["what"].as_str().unwrap().contains(what)).unwrap_or_else(|| panic!("{what}: {status}")).clone()
+    };
+    let first = number(&world, &format!("SELECT MIN(id) FROM invoices WHERE {charged}"));
+    assert!(due > 0);
+    assert_eq!(told("to be charged")["count"], due);
+    let name = name_of(&world, &format!("SELECT friendly_id FROM invoices WHERE id = {first}"));
+    assert_eq!(told("to be charged")["names"][0], name);
+    assert_eq!((told("15 days before")["count"].clone(), told("15 days before")["names"][0].clone()), (1.into(), "To be gone".into()));
+    assert_eq!(told("on a later day")["count"], 1);
+    let counted = world.journal().into_iter().find(|line| line["output"]["output"] == "held").unwrap();
+    let counts = counted["output"]["counts"].as_array().unwrap();
+    assert!(counts.iter().any(|count| count[0] == "billing_jobs" && count[2] == due && count[3][0] == name), "{counted}");
 
     let refused = world.run(&["hold", "release", "billing_jobs"]);
     assert_eq!(refused.status.code(), Some(2), "nobody can be asked");
@@ -133,6 +170,8 @@ fn counters_of_ids_do_not_rewind_and_what_system_has_is_not_deleted() {
     assert_eq!(cli(backend, 0, &["SISMEMBER", "set_with_services_marked_for_deletion", "2"]), "0");
     assert_eq!(cli(backend, 0, &["SISMEMBER", "set_with_services_marked_for_deletion", "3"]), "0");
     assert_eq!(cli(backend, 0, &["SISMEMBER", "set_with_services_marked_for_deletion", "999999"]), "1");
+    statement(&world, "INSERT INTO services (account_id, system_name) VALUES (2, 'tomorrow')");
+    assert_eq!(number(&world, "SELECT MAX(id) FROM services"), 1_000_000, "999999 was given");
     let note = world.journal().into_iter().find(|line| line["output"]["output"] == "ids" && line["output"]["kept"] == 2).unwrap();
     assert_eq!(note["output"]["counters"][1][1], alerts + 70, "{note}");
 }
@@ -179,4 +218,61 @@ fn doctor_asks_for_what_a_restore_by_default_wants_and_the_documented_user_has_i
         let told = ok(&world, &["doctor"]);
         assert!(!told.contains("restore: MISSING") && !told.contains("restore: warning"), "{taken}: {told}");
     }
+}
+
+/// What the program asks of System's schema (porta `db/schema.rb`), as PostgreSQL has it.
+const ON_POSTGRESQL: &str = "
+CREATE TABLE schema_migrations (version varchar PRIMARY KEY);
+CREATE TABLE backend_events (id bigint PRIMARY KEY, data text);
+CREATE TABLE alerts (id bigserial PRIMARY KEY, alert_id bigint NOT NULL);
+CREATE TABLE services (id bigserial PRIMARY KEY, account_id bigint, name varchar, state varchar NOT NULL);
+CREATE TABLE accounts (id bigserial PRIMARY KEY, org_name varchar, provider boolean DEFAULT false, state varchar, state_changed_at timestamp);
+CREATE TABLE invoices (id bigserial PRIMARY KEY, provider_account_id bigint DEFAULT 1, friendly_id varchar, state varchar NOT NULL, period date, due_on date, finalized_at timestamp, last_charging_retry date);
+CREATE TABLE billing_strategies (id bigserial PRIMARY KEY, account_id bigint, type varchar, charging_enabled boolean);
+CREATE TABLE cinstances (id bigserial PRIMARY KEY, name varchar, trial_period_expires_at timestamp);
+INSERT INTO billing_strategies (account_id, type, charging_enabled) VALUES (1, 'Finance::PrepaidBillingStrategy', true);
+INSERT INTO schema_migrations VALUES ('20250101000000');
+INSERT INTO backend_events SELECT generate_series(1, 30), 'x';
+INSERT INTO alerts (alert_id) VALUES (12), (9);
+INSERT INTO services (account_id, name, state) VALUES (2, 'one', 'published'), (2, 'two', 'incomplete'), (2, 'three', 'deleted');
+INSERT INTO accounts (org_name, provider, state) VALUES ('master', true, 'approved'), ('gone', true, 'scheduled_for_deletion');
+UPDATE accounts SET state_changed_at = '2020-01-01' WHERE org_name = 'gone';
+INSERT INTO cinstances (name, trial_period_expires_at) VALUES ('long over', '2020-01-01 10:00:00');
+INSERT INTO invoices (state, period, due_on) VALUES ('pending', '2025-01-01', '2025-02-01'), ('unpaid', '2025-01-01', '2025-02-01'), ('paid', '2025-01-01', '2025-02-01')";
+
+#[test]
+fn a_system_database_on_postgresql_is_asked_and_kept_ahead_too() {
+    let world = World::start(1 << 20);
+    let (backend, postgres) = (&world.installation.backend_redis, &world.installation.postgres);
+    let psql = |database: &str, sql: &str| {
+        let output = postgres.client().args(["-At", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql]).output().unwrap();
+        assert!(output.status.success(), "{sql}: {}", text(&output.stderr));
+        text(&output.stdout).trim().to_owned()
+    };
+    psql("postgres", "CREATE DATABASE system");
+    psql("system", ON_POSTGRESQL);
+    let (from, to) = (world.installation.mysql.url("system"), postgres.url("system"));
+    world.reconfigure(|text| text.replace(&from, &to));
+    cli(backend, 0, &["SET", "events/id", "1"]);
+    cli(backend, 0, &["SET", "alerts/current_id", "70"]);
+    cli(backend, 0, &["SADD", "set_with_services_marked_for_deletion", "2", "3", "999999"]);
+    world.ok(&["backup"]);
+    // An invoice comes and goes, and its id with it.
+    psql("system", "INSERT INTO invoices (state) VALUES ('open'), ('open'); DELETE FROM invoices WHERE id > 3");
+    ok(&world, &["restore", "latest", "--yes"]);
+    assert_eq!(
+        (cli(backend, 0, &["GET", "events/id"]), cli(backend, 0, &["GET", "alerts/current_id"])),
+        ("30".to_owned(), "70".to_owned())
+    );
+    let marked = ["2", "3", "999999"].map(|id| cli(backend, 0, &["SISMEMBER", "set_with_services_marked_for_deletion", id]));
+    assert_eq!(marked, ["0", "0", "1"]);
+    assert_eq!(psql("system", "INSERT INTO invoices (state) VALUES ('open') RETURNING id").lines().next(), Some("6"), "4 and 5 were given");
+    let status = json(&world, &["hold", "status"]);
+    let counts: Vec<_> = status["counts"].as_array().unwrap().iter().map(|count| count["count"].as_u64().unwrap()).collect();
+    // Of open, finalized and due invoices; of accounts whose days are over, or not; of services and trials. The one that is open was made since.
+    assert_eq!(counts, [1, 0, 2, 1, 0, 1, 0], "{status}");
+    // No id that was given meanwhile is given by what an undo makes live again.
+    ok(&world, &["undo", "--yes"]);
+    assert_eq!(cli(backend, 0, &["GET", "events/id"]), "1");
+    assert_eq!(psql("system", "INSERT INTO invoices (state) VALUES ('open') RETURNING id").lines().next(), Some("7"));
 }

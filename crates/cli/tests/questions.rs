@@ -35,14 +35,21 @@ impl Terminal {
 
     /// Starts the program in a session of its own, on this terminal. It asks before it looks for a cluster.
     fn ask(&self, hang_up: &str, arguments: &[&str]) -> Child {
+        self.start(hang_up, arguments, &support::program(arguments))
+    }
+
+    /// The same, with the environment that a program has.
+    fn start(&self, hang_up: &str, arguments: &[&str], of_program: &Command) -> Child {
         let name = ptsname(self.person.as_ref().unwrap(), Vec::new()).unwrap();
         let side = || File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
-        let of_program = support::program(arguments);
         let mut command = Command::new("env");
         // Whoever runs these tests may have been told to outlive a terminal.
         command.args([hang_up, "setsid", "--ctty", support::PROGRAM]).args(arguments);
-        for (name, _) in of_program.get_envs() {
-            command.env_remove(name);
+        for (name, value) in of_program.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
         }
         command.env("KUBECONFIG", "/nowhere/kubeconfig").env("HOME", "/nowhere");
         command.stdin(side()).stdout(Stdio::null()).stderr(side()).current_dir("/").spawn().unwrap()
@@ -152,4 +159,37 @@ fn the_end_of_the_input_and_any_other_word_are_a_no() {
         assert_eq!(ended(&mut child), Some(2), "{answer:?}");
         terminal.wait_for("nothing was touched");
     }
+}
+
+#[test]
+fn whoever_thinks_about_letting_the_clock_go_keeps_nobody_waiting() {
+    let world = support::World::start(1 << 20);
+    let hold = |more: &[&str]| {
+        let output = world.command(&[&["hold"], more].concat()).output().unwrap();
+        assert!(output.status.success(), "{more:?}: {}", support::text(&output.stderr));
+        support::text(&output.stdout)
+    };
+    hold(&["extend", "--for", "2d"]);
+    let release = ["hold", "release"];
+    let ask = || {
+        let mut terminal = Terminal::typed_ahead("");
+        let child = terminal.start("--default-signal=HUP", &release, &world.command(&release));
+        terminal.wait_for("strike again?");
+        (terminal, child)
+    };
+    let (mut terminal, mut child) = ask();
+    // The question is open, and a backup goes on.
+    world.ok(&["backup"]);
+    hold(&["extend", "--for", "5d"]);
+    terminal.typed("yes\n");
+    terminal.wait_for("held by more than what was shown");
+    assert_eq!(ended(&mut child), Some(2));
+    let status = world.json(&["hold", "status"]);
+    assert!(status["jobs"].as_array().unwrap().iter().any(|job| job["job"] == "daily_jobs" && job["held_until"].is_string()), "{status}");
+
+    let (mut terminal, mut child) = ask();
+    terminal.typed("yes\n");
+    assert_eq!(ended(&mut child), Some(0));
+    let status = world.json(&["hold", "status"]);
+    assert!(status["jobs"].as_array().unwrap().iter().all(|job| job["held_until"].is_null()), "{status}");
 }

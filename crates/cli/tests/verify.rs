@@ -119,6 +119,8 @@ fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
         text(&taken.stderr)
     );
     assert!(world.ok(&["list"]).contains("stores differ: 6 security, 5 loss, "));
+    assert!(world.ok(&["plan", "latest"]).contains("warning: the stores of the set differ: 6 security, 5 loss, "));
+    assert!(!world.ok(&["plan", "latest", "--only", "backend-redis"]).contains("the stores of the set differ"));
 
     let found = document(&world, 1, &["verify", "latest"]);
     let wanted = told(&[

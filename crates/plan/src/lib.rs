@@ -12,6 +12,7 @@ pub mod installation;
 pub mod journal;
 pub mod manifest;
 pub mod needs;
+pub mod next_ids;
 pub mod ports;
 pub mod proof;
 pub mod release;

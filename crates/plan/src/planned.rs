@@ -141,6 +141,12 @@ impl Plan {
         stores
     }
 
+    /// Whether its run stops the writers itself.
+    #[must_use]
+    pub fn stops_writers(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::StopWriters { .. }))
+    }
+
     /// All problems with the data set they are about.
     pub fn all_problems(&self) -> impl Iterator<Item = (Option<DataSetName>, &Problem)> {
         let own = self.problems.iter().map(|problem| (None, problem));

@@ -6,7 +6,7 @@ use crate::ids::{DataSetName, RunId, SetId};
 use crate::manifest::KeptDataSet;
 use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
 use crate::ports::{Findings, LiveKey, Members, Problem, Road, Severity, SyncTask};
-use crate::step::{Action, IdCounter, StepId};
+use crate::step::{Action, Counting, IdCounter, StepId};
 use crate::writers;
 
 /// What was found about one data set that is to go back.
@@ -68,6 +68,8 @@ pub struct IdsAhead {
     pub counters: Vec<IdCounter>,
     /// As in [`Action::KeepIdsAhead`].
     pub pending_deletion: Option<(LiveKey, String)>,
+    /// As in [`Action::KeepIdsAhead`].
+    pub seen: Vec<(LiveKey, String)>,
 }
 
 /// What [`Action::HoldClock`] needs.
@@ -77,6 +79,8 @@ pub struct Hold {
     pub data_set: DataSetName,
     /// The ticks of each job.
     pub ticks: Vec<Members>,
+    /// What is counted.
+    pub counts: Vec<Counting>,
     /// What is said of them.
     pub reason: String,
 }
@@ -123,11 +127,11 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         let reason = format!("all is proven; from here the installation does not serve{how}");
         last = vec![steps.add(Action::StopWriters { noted }, vec![noted], reason)];
     }
-    let ids = around.care.ids.clone().map(|IdsAhead { data_set, counters, pending_deletion }| {
+    let ids = around.care.ids.clone().map(|IdsAhead { data_set, counters, pending_deletion, seen }| {
         let note = Action::NoteIds { data_set, counters };
         let noted = steps.add(note, std::mem::take(&mut last), "no id is given twice: what is live counts too");
         last.push(noted);
-        (data_set, pending_deletion, noted)
+        (data_set, pending_deletion, seen, noted)
     });
     // Where there is no live data, there is nothing to take a copy of.
     let replaces = |target: &Target| target.road == Road::InPlace && !target.findings.is_gone;
@@ -139,12 +143,12 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     for (name, target) in &targets {
         last = vec![cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last)];
     }
-    if let Some((data_set, pending_deletion, noted)) = ids {
+    if let Some((data_set, pending_deletion, seen, noted)) = ids {
         let reason = "behind System's rows, new events would be taken for old ones; what System has is not deleted at night";
-        last = vec![steps.add(Action::KeepIdsAhead { data_set, noted, pending_deletion }, with(last, noted), reason)];
+        last = vec![steps.add(Action::KeepIdsAhead { data_set, noted, pending_deletion, seen }, with(last, noted), reason)];
     }
-    if let Some(Hold { data_set, ticks, reason }) = around.care.hold.clone() {
-        last = vec![steps.add(Action::HoldClock { data_set, ticks }, last, reason)];
+    if let Some(Hold { data_set, ticks, counts, reason }) = around.care.hold.clone() {
+        last = vec![steps.add(Action::HoldClock { data_set, ticks, counts }, last, reason)];
     }
     let mut problems = writers_problems(writers);
     if let Some(noted) = noted {
@@ -224,7 +228,7 @@ pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Tar
 fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<StepId>, last: Vec<StepId>) -> StepId {
     let order = match name {
         DataSetName::KubernetesObjects => "first: Secrets and ConfigMaps that the others are reached and read with",
-        DataSetName::SystemDatabase => "the source of truth, before its copies",
+        DataSetName::SystemDatabase => "the source of truth, before its copies; its tables go on to give ids where the live ones do",
         DataSetName::SystemStorage => "after the rows that name the files",
         DataSetName::ZyncDatabase => "derived from System",
         DataSetName::BackendRedis => "after System, whose configuration it copies",

@@ -84,9 +84,9 @@ impl Run {
         let state = match self.state {
             RunState::Open => "under way or interrupted",
             RunState::Finished => "finished",
-            RunState::Undoing => "half undone",
+            RunState::Undoing => "being undone",
             RunState::Undone => "undone",
-            RunState::Settling => "half settled",
+            RunState::Settling => "being settled",
             RunState::Settled => "settled",
             RunState::Abandoned => "abandoned",
         };

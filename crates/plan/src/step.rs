@@ -8,6 +8,7 @@ use crate::evidence::Evidence;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::KeptDataSet;
 use crate::ports::{LiveKey, Members, Noted, Place, Road, SyncTask, WriterGroup};
+use crate::words::in_one_line;
 
 /// A step's number in its plan, counted from 1 as people read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -94,6 +95,9 @@ pub enum Action {
         /// The set of what is to be deleted, and the table of System whose rows are not. Absent where System's database cannot be asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pending_deletion: Option<(LiveKey, String)>,
+        /// Sets of ids that have been given, each with the table of System that gives no such id again. Only where that table goes back in the same run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        seen: Vec<(LiveKey, String)>,
     },
     /// Put the ticks of jobs that the clock starts where they count as done. Taken up: put there again. Undone: they are removed.
     HoldClock {
@@ -101,6 +105,9 @@ pub enum Action {
         data_set: DataSetName,
         /// The ticks of each job.
         ticks: Vec<Members>,
+        /// What the jobs would find to do when they strike next, to be counted while System's rows are those that go back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        counts: Vec<Counting>,
     },
     /// Start writers as they were noted. Taken up: started again, which is harmless.
     StartWriters {
@@ -192,6 +199,34 @@ pub struct IdCounter {
     pub column: String,
 }
 
+/// Something to be counted in System's rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counting {
+    /// The job that would do it.
+    pub job: String,
+    /// What is counted, for people.
+    pub what: String,
+    /// The question that counts.
+    pub count: String,
+    /// The question for the names of the first.
+    pub names: String,
+}
+
+impl Counting {
+    /// What was counted, with the names of the first, which are other people's text.
+    #[must_use]
+    pub fn sentence(&self, number: u64, names: &[String]) -> String {
+        let Self { job, what, .. } = self;
+        let shown: Vec<_> = names.iter().map(|name| in_one_line(name)).collect();
+        let more = number.saturating_sub(names.len() as u64);
+        match (shown.is_empty(), more) {
+            (true, _) => format!("{job} would find {number} {what}"),
+            (false, 0) => format!("{job} would find {number} {what}: {}", shown.join(", ")),
+            (false, more) => format!("{job} would find {number} {what}: {} and {more} more", shown.join(", ")),
+        }
+    }
+}
+
 /// A step of a plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
@@ -237,9 +272,17 @@ pub enum Output {
     Ids {
         /// Each counter with its number, and the table that has its ids.
         counters: Vec<(IdCounter, u64)>,
+        /// What each was when it was raised; nothing where they were only noted.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        was: Vec<u64>,
         /// How many members were taken out of what is to be deleted.
         #[serde(default)]
         kept: u64,
+    },
+    /// The clock is held.
+    Held {
+        /// What its jobs would find to do: the job, what, how many, and the names of the first.
+        counts: Vec<(String, String, u64, Vec<String>)>,
     },
     /// What was read back equals the set.
     Proven {

@@ -44,6 +44,9 @@ impl fmt::Display for Full {
 
 impl StdError for Full {}
 
+const READ_ONLY: &str = "The repository's volume is mounted read-only: a disk that had errors is, too. As root: mount -o remount,rw MOUNT-POINT, when its cause is known; or set \
+                         [repository] url to another folder, and `init` it. What is in it can be listed, checked and restored as it is.";
+
 /// Whether it failed because the repository's volume is full.
 pub fn is_full(error: &Error) -> bool {
     std::iter::successors(error.source(), |cause| (*cause).source()).any(|cause| cause.is::<Full>())
@@ -100,9 +103,11 @@ pub fn translate(error: &RusticError, what: String) -> Error {
         if cause.is::<Unreachable>() {
             class = Class::Transient;
         }
-        is_full |= cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|io| matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded));
+        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => is_full = true,
+            Some(io::ErrorKind::ReadOnlyFilesystem) => hint = Some(READ_ONLY.to_owned()),
+            _ => {}
+        }
         if cause.is::<Stopped>() {
             class = Class::Interrupted;
         }

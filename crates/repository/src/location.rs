@@ -12,7 +12,7 @@ pub enum Location {
     /// A folder.
     Folder(PathBuf),
     /// A prefix in a bucket of an S3 service.
-    S3(S3),
+    S3(Box<S3>),
 }
 
 /// A prefix in a bucket of an S3 service. Keys are redacted in `Debug`.
@@ -49,7 +49,7 @@ impl Location {
         let s3 = s3.ok_or_else(|| {
             Error::refused("keys of the S3 repository are missing").hint("Set access-key-id and secret-access-key in [repository.s3].")
         })?;
-        Ok(Self::S3(S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned(), ..s3 }))
+        Ok(Self::S3(Box::new(S3 { bucket: bucket.to_owned(), prefix: prefix.trim_matches('/').to_owned(), ..s3 })))
     }
 }
 

@@ -3,7 +3,7 @@
 use plan::ids::DataSetName;
 use plan::journal::Run;
 use plan::ports::{Event, LiveKey, LiveKeys, LiveRows, Members};
-use plan::step::{Action, IdCounter, Output, StepId};
+use plan::step::{Action, Counting, IdCounter, Output, StepId};
 use plan::{Error, Result};
 
 use crate::act::Hands;
@@ -24,7 +24,7 @@ fn rows_of_system(hands: &Hands) -> Result<&dyn LiveRows> {
 pub(crate) fn note_ids(hands: &Hands, data_set: DataSetName, counters: &[IdCounter]) -> Result<Output> {
     let keys = keys_of(hands, data_set)?;
     let noted = counters.iter().map(|counter| Ok((counter.clone(), keys.counter(&hands.context, &counter.of)?)));
-    Ok(Output::Ids { counters: noted.collect::<Result<_>>()?, kept: 0 })
+    Ok(Output::Ids { counters: noted.collect::<Result<_>>()?, was: Vec::new(), kept: 0 })
 }
 
 /// Raises each counter to the largest of what was noted, what is live now, and what System's rows have had.
@@ -39,7 +39,7 @@ pub(crate) fn keep_ids_ahead(
         return Err(Error::needs_person(format!("the journal does not say what step {noted} noted of the counters of ids")));
     };
     let (keys, context) = (keys_of(hands, data_set)?, &hands.context);
-    let mut raised = Vec::new();
+    let (mut raised, mut was) = (Vec::new(), Vec::new());
     for (counter, before) in counters {
         let live = keys.counter(context, &counter.of)?;
         let rows = match pending_deletion {
@@ -54,24 +54,76 @@ pub(crate) fn keep_ids_ahead(
             context.watch.see(Event::Note(&text));
         }
         raised.push((counter.clone(), to));
+        was.push(live);
     }
     let kept = pending_deletion.map_or(Ok(0), |(of, table)| keep_from_deletion(hands, keys, of, table))?;
-    Ok(Output::Ids { counters: raised, kept })
+    Ok(Output::Ids { counters: raised, was, kept })
 }
 
-/// Takes back what [`keep_ids_ahead`] raised, also when it died in the middle: what it raised to is found again, while the restored rows are still live.
+/// Lets System's tables give none of the ids that the sets have. What cannot be done of it is told: the installation does not serve meanwhile.
+pub(crate) fn give_none_that_was_seen(hands: &Hands, data_set: DataSetName, seen: &[(LiveKey, String)]) -> Result<()> {
+    for (of, table) in seen {
+        match give_none_of(hands, data_set, of, table) {
+            Ok(Some(text)) => hands.context.watch.see(Event::Note(&text)),
+            Ok(None) => {}
+            Err(error) => {
+                hands.context.stop.check()?;
+                let text = format!("{table} may give ids again that are in {} of {data_set}: {}", of.key, error.chain());
+                hands.context.watch.see(Event::Warning(&text));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn give_none_of(hands: &Hands, data_set: DataSetName, of: &LiveKey, table: &str) -> Result<Option<String>> {
+    let (keys, context, mut largest) = (keys_of(hands, data_set)?, &hands.context, 0_u64);
+    keys.each_of_set(context, of, &mut |members| {
+        largest = members.iter().filter_map(|member| member.parse().ok()).fold(largest, u64::max);
+        Ok(())
+    })?;
+    if largest == 0 {
+        return Ok(None);
+    }
+    let to = largest.saturating_add(1);
+    let was = rows_of_system(hands)?.raise_next_id(context, table, to)?;
+    Ok(was.map(|was| format!("{table} go on at {to}, and not at {was}: {largest} is in {} of {data_set}", of.key)))
+}
+
+/// Takes back what [`keep_ids_ahead`] raised. What was counted on since stays, and so does what nobody can say any more what it was: no id is given twice.
 pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
-    let Some(Action::KeepIdsAhead { data_set, noted, pending_deletion }) = run.plan.step(step).map(|step| &step.action) else {
+    let Some(Action::KeepIdsAhead { data_set, noted, pending_deletion, .. }) = run.plan.step(step).map(|step| &step.action) else {
         return Ok(());
     };
-    let Some(Output::Ids { counters, .. }) = run.output(*noted) else { return Ok(()) };
-    let keys = keys_of(hands, *data_set)?;
-    for (counter, before) in counters {
-        let rows = match pending_deletion {
-            Some(_) => rows_of_system(hands)?.largest(&hands.context, &counter.table, &counter.column)?,
+    let Some(Output::Ids { counters: noted, .. }) = run.output(*noted) else { return Ok(()) };
+    let (keys, context) = (keys_of(hands, *data_set)?, &hands.context);
+    for (at, (counter, before)) in noted.iter().enumerate() {
+        let raised = match run.output(step) {
+            Some(Output::Ids { counters, was, .. }) => counters.get(at).zip(was.get(at)).map(|((_, to), was)| (*to, *was)),
+            _ => None,
+        };
+        let raised = match raised {
+            Some(raised) => Some(raised),
+            // It died before it could say so: with the writers stopped, it was what was noted, and the rows that are still live say what it was raised to.
+            None if run.plan.stops_writers() => {
+                let rows = match pending_deletion {
+                    Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?,
+                    None => None,
+                };
+                Some((rows.unwrap_or_default().max(*before), *before))
+            }
             None => None,
         };
-        keys.lower(&hands.context, &counter.of, rows.unwrap_or_default().max(*before), *before)?;
+        let key = &counter.of.key;
+        let text = match raised {
+            Some((from, to)) if from == to => continue,
+            Some((from, to)) if keys.lower(context, &counter.of, from, to)? => format!("{key} was put back from {from} to {to}"),
+            Some((from, to)) => format!("{key} stays at {}: only {from} is put back to {to}", keys.counter(context, &counter.of)?),
+            None => {
+                format!("{key} stays at {}: what it was is not known, and nobody stopped the writers", keys.counter(context, &counter.of)?)
+            }
+        };
+        context.watch.see(Event::Note(&text));
     }
     Ok(())
 }
@@ -96,15 +148,37 @@ fn keep_from_deletion(hands: &Hands, keys: &dyn LiveKeys, of: &LiveKey, table: &
     Ok(kept)
 }
 
-/// Puts the ticks where they count as done.
-pub(crate) fn hold_clock(hands: &Hands, data_set: DataSetName, ticks: &[Members]) -> Result<()> {
+/// Puts the ticks where they count as done, and counts what would have been done at them. What cannot be counted is told, and is held all the same.
+pub(crate) fn hold_clock(hands: &Hands, data_set: DataSetName, ticks: &[Members], counts: &[Counting]) -> Result<Output> {
     let keys = keys_of(hands, data_set)?;
-    ticks.iter().try_for_each(|members| keys.add_members(&hands.context, members))
+    ticks.iter().try_for_each(|members| keys.add_members(&hands.context, members))?;
+    let (mut counted, watch) = (Vec::new(), &hands.context.watch);
+    for counting in counts {
+        match count(hands, counting) {
+            Ok(Some((0, _)) | None) => {}
+            Ok(Some((number, names))) => {
+                watch.see(Event::Note(&counting.sentence(number, &names)));
+                counted.push((counting.job.clone(), counting.what.clone(), number, names));
+            }
+            Err(error) => {
+                hands.context.stop.check()?;
+                watch.see(Event::Warning(&format!("{} are not counted: {}", counting.what, error.chain())));
+            }
+        }
+    }
+    Ok(Output::Held { counts: counted })
+}
+
+fn count(hands: &Hands, counting: &Counting) -> Result<Option<(u64, Vec<String>)>> {
+    let (rows, context) = (rows_of_system(hands)?, &hands.context);
+    let Some(number) = rows.count(context, &counting.count)? else { return Ok(None) };
+    let names = if number > 0 { rows.texts(context, &counting.names)? } else { Vec::new() };
+    Ok(Some((number, names)))
 }
 
 /// Removes the ticks that a step put there.
 pub(crate) fn let_clock_go(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
-    let Some(Action::HoldClock { data_set, ticks }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
+    let Some(Action::HoldClock { data_set, ticks, .. }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
     let keys = keys_of(hands, *data_set)?;
     ticks.iter().try_for_each(|held| {
         let members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();

@@ -2,6 +2,7 @@
 
 use plan::ids::DataSetName;
 use plan::journal::Run;
+use plan::ports::Holds;
 use plan::step::Action;
 use plan::{Error, Result};
 
@@ -59,7 +60,8 @@ pub fn lost(hands: &Hands, run: &Run) -> Vec<DataSetName> {
 
 fn knows(hands: &Hands, run: &Run, name: DataSetName) -> bool {
     let left = hands.data_set(name).and_then(|store| store.leftovers(&hands.context));
-    left.map_or(true, |left| left.iter().any(|leftover| leftover.is_by(run.plan.run.as_str())))
+    // What nobody knows may be the run's, with a mark that somebody has written over.
+    left.map_or(true, |left| left.iter().any(|leftover| leftover.holds == Holds::Unknown || leftover.is_by(run.plan.run.as_str())))
 }
 
 /// Nothing where one was replaced in place.

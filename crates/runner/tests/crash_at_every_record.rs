@@ -6,10 +6,12 @@ mod support;
 
 use std::sync::{Arc, Mutex};
 
+use plan::WritersAre;
 use plan::ids::DataSetName;
 use plan::journal::RunState;
+use plan::step::Action;
 use runner::Journal;
-use support::{DyingStore, World, reopen, restore};
+use support::{DyingStore, World, live, reopen, restore, restore_of};
 
 const ROADS: [&[DataSetName]; 3] = [&[], &[DataSetName::BackendRedis, DataSetName::SystemStorage], &DataSetName::ALL];
 
@@ -29,6 +31,22 @@ fn run_until(lives: usize, in_place: &[DataSetName]) -> Crashed {
     let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives }), restore(&manifest, in_place)).unwrap();
     let finished = runner::run(&journal, &world.hands()).is_ok();
     Crashed { world, lines, finished, before, good }
+}
+
+/// What is set right beside what was loaded: counters are at the largest of the set's, of what was live and of System's rows; what System has is not marked for
+/// deletion; the clock is held.
+fn assert_set_right(world: &World, what: &str) {
+    let backend = world.keys_of(DataSetName::BackendRedis);
+    assert_eq!((backend.counters[live::EVENTS], backend.counters[live::ALERTS]), (20, 9), "{what}");
+    assert_eq!(backend.members.into_iter().collect::<Vec<_>>(), ["99"], "{what}");
+    assert_eq!(world.keys_of(DataSetName::SystemDatabase).next_id, 100, "{what}: 99 was given");
+    assert_eq!(world.keys_of(DataSetName::SystemRedis).ticks.into_iter().collect::<Vec<_>>(), ["eight"], "{what}");
+}
+
+fn assert_keys_as_before(world: &World, what: &str) {
+    for name in DataSetName::ALL {
+        assert_eq!(world.keys_of(name), live::of(&format!("damaged {name}")), "{what}: {name}");
+    }
 }
 
 /// Every number of records after which the process can die, up to a run that finishes.
@@ -51,6 +69,7 @@ fn resume_after_any_record_ends_like_an_uninterrupted_run() {
                 runner::run(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
             }
             assert_eq!(crashed.world.live(), crashed.good, "{in_place:?}, record {count}");
+            assert_set_right(&crashed.world, &format!("{in_place:?}, record {count}"));
             assert!(crashed.world.writers_run());
             assert!(crashed.world.copies_are_true());
             let journal = reopen(&crashed.lines, usize::MAX);
@@ -70,6 +89,7 @@ fn undo_after_any_record_ends_where_it_began() {
             runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
             assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {count}");
             assert!(crashed.world.writers_run(), "{in_place:?}, record {count}");
+            assert_keys_as_before(&crashed.world, &format!("{in_place:?}, record {count}"));
             assert!(crashed.world.copies_are_true(), "{in_place:?}, record {count}");
             assert!(crashed.world.is_clean());
             assert_eq!(reopen(&crashed.lines, usize::MAX).run().state, RunState::Undone);
@@ -89,12 +109,54 @@ fn undo_that_dies_at_any_record_can_be_called_again() {
                 runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
             }
             assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {lives} of the undo");
+            assert_keys_as_before(&crashed.world, &format!("{in_place:?}, record {lives} of the undo"));
             assert!(crashed.world.writers_run());
             if first.is_ok() {
                 break;
             }
         }
         assert!(lives > 5);
+    }
+}
+
+/// The system database alone goes back, and the Redis beside it goes on.
+fn database_until(lives: usize, writers: WritersAre) -> (World, Arc<Mutex<Vec<String>>>, bool) {
+    let (world, manifest) = World::new();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let plan = restore_of(&[DataSetName::SystemDatabase], &manifest, &[], writers);
+    let journal = Journal::begin(Box::new(DyingStore { lines: Arc::clone(&lines), lives }), plan).unwrap();
+    let finished = runner::run(&journal, &world.hands()).is_ok();
+    (world, lines, finished)
+}
+
+#[test]
+fn an_undo_puts_back_what_a_live_redis_had_and_nothing_below_what_it_reached() {
+    for writers in [WritersAre::Ours, WritersAre::Running] {
+        let finished = |lives| database_until(lives, writers).2;
+        let end = (1..100).find(|lives| finished(*lives)).unwrap();
+        for lives in 1..=end {
+            let what = format!("{writers:?}, record {lives} of {end}");
+            // Nobody counts: it is as it was, where the journal says what it was.
+            let (world, lines, _) = database_until(lives, writers);
+            let is_said = reopen(&lines, usize::MAX).run();
+            let keep = is_said.plan.steps.iter().find(|step| matches!(step.action, Action::KeepIdsAhead { .. })).unwrap().id;
+            let is_said = writers == WritersAre::Ours || !is_said.was_begun(keep) || is_said.output(keep).is_some();
+            runner::undo(&reopen(&lines, usize::MAX), &world.hands()).unwrap();
+            let alerts = world.keys_of(DataSetName::BackendRedis).counters[live::ALERTS];
+            assert!(alerts == 3 || !is_said && alerts == 9, "{what}: {alerts}");
+            assert_eq!(world.keys_of(DataSetName::SystemRedis), live::of("damaged system-redis"), "{what}");
+
+            // Somebody does, then it goes on to its end, and is taken back.
+            let (world, lines, ended) = database_until(lives, writers);
+            world.count_on(live::ALERTS, 1);
+            let reached = world.keys_of(DataSetName::BackendRedis).counters[live::ALERTS];
+            if !ended {
+                runner::run(&reopen(&lines, usize::MAX), &world.hands()).unwrap();
+            }
+            runner::undo(&reopen(&lines, usize::MAX), &world.hands()).unwrap();
+            let alerts = world.keys_of(DataSetName::BackendRedis).counters[live::ALERTS];
+            assert!(alerts == reached || reached > 9 && alerts >= reached, "{what}: {alerts}, and it had reached {reached}");
+        }
     }
 }
 

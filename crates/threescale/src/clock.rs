@@ -1,6 +1,6 @@
 //! What 3scale does by itself when its clock strikes, and how it is kept from it.
 //!
-//! sidekiq-cron (read in 1.2.0, 1.9.1 and 1.12.0, `lib/sidekiq/cron/job.rb`) enqueues a job at a tick only when the tick is no member yet of the sorted set
+//! sidekiq-cron (1.2.0 in 3scale 2.11 to 2.13, 1.9.1 in 2.14 and 2.15, 1.12.0 in 2.16: porta's `Gemfile.lock`; its `lib/sidekiq/cron/job.rb`) enqueues a job at a tick only when the tick is no member yet of the sorted set
 //! `cron_job:NAME:enqueued`: member is the tick in UTC, score its second. So ticks that are put there before they come do not fire, over any restart; members go a day after
 //! their tick. The schedule is porta's `openshift/system/config/sidekiq_schedule.yml`.
 
@@ -53,6 +53,14 @@ pub fn member(tick: Timestamp) -> String {
 #[must_use]
 pub fn tick_of(member: &str) -> Option<Timestamp> {
     member.parse().ok()
+}
+
+/// When the jobs that ask [`questions`] strike next, whether they are held or not.
+#[must_use]
+pub fn next_strike(now: Timestamp) -> Timestamp {
+    let ticks =
+        CLOCKED.iter().filter_map(|job| Cron::parse(job.cron)).filter_map(|cron| cron.ticks(now, now + LONGEST_HOLD).into_iter().next());
+    ticks.min().unwrap_or(now)
 }
 
 /// Until when every tick of a schedule is held, from `now` on; `None` when the next one is not.

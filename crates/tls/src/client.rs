@@ -37,7 +37,17 @@ pub fn client_config(tls: &Tls) -> Result<Arc<ClientConfig>> {
             let (chain, secret) = (files::certificates("client certificate", certificate)?, files::key("client key", key)?);
             builder.with_client_auth_cert(chain, secret).map_err(|error| {
                 let (certificate, key) = (certificate.display(), key.display());
-                Error::refused(format!("the client certificate {certificate} and the key {key} do not go together")).because(error)
+                if matches!(error, rustls::Error::InconsistentKeys(_)) {
+                    return Error::refused(format!("the client certificate {certificate} and the key {key} do not go together")).because(error);
+                }
+                let of_version_1 = format!("{error:?}").contains("UnsupportedCertVersion");
+                let refused = Error::refused(format!("the client certificate {certificate} with the key {key} cannot be used")).because(error);
+                match of_version_1 {
+                    true => refused.hint(
+                        "It is of X.509 version 1. Have it made anew with an extension, for example: printf extendedKeyUsage=clientAuth > ext; openssl x509 -req -extfile ext …",
+                    ),
+                    false => refused,
+                }
             })?
         }
     };

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plan::ids::DataSetName;
 use plan::ports::{Context, DataSet, LiveKeys};
+use plan::step::Counting;
 use plan::{Class, Error, Policies, Result};
 use serde::Serialize;
 use threescale::clock::CLOCKED;
 
 use crate::app::App;
 use crate::args::HoldCommand;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Counted};
 use crate::join::Installation;
 use crate::locks;
-use crate::output::{Table, count};
+use crate::output::Table;
 
 #[derive(Serialize)]
 struct HoldDocument {
@@ -34,9 +35,11 @@ struct JobDocument {
 
 #[derive(Serialize)]
 struct CountDocument {
-    job: &'static str,
-    what: &'static str,
+    job: String,
+    what: String,
     count: u64,
+    /// Of the first.
+    names: Vec<String>,
 }
 
 pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
@@ -59,19 +62,24 @@ pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
     if changes && let Some(lacks) = keys.lacks(&context)? {
         return Err(Error::refused(lacks.text).hint(lacks.way_out.unwrap_or_default()));
     }
-    let _locks = match changes {
-        true => Some(locks::take(app, &app.state(&config, Some(installation.as_ref()))?, installation.as_ref(), &context)?),
-        false => None,
-    };
+    let lock = || locks::take(app, &app.state(&config, Some(installation.as_ref()))?, installation.as_ref(), &context);
     let holding = Holding { app, installation: installation.as_ref(), context: &context, keys };
     match command {
         HoldCommand::Status => {}
         HoldCommand::Extend { hold_for, .. } => {
+            let _locks = lock()?;
             for clock in clock::clocks(keys, &context, name)? {
                 keys.add_members(&context, &clock.ticks(Timestamp::now(), *hold_for, false))?;
             }
         }
-        HoldCommand::Release { yes, .. } => holding.release(name, *yes)?,
+        HoldCommand::Release { yes, .. } => {
+            // Nobody is kept waiting while a person thinks: what he was shown is looked at again.
+            let shown = holding.held(name)?;
+            if holding.may_release(&shown, *yes)? {
+                let _locks = lock()?;
+                holding.release(&shown)?;
+            }
+        }
     }
     // Who only looks needs less than all of it, and is told all of it when that is not enough.
     holding.show().map_err(|error| match keys.lacks(&context) {
@@ -87,39 +95,57 @@ struct Holding<'a> {
     keys: &'a dyn LiveKeys,
 }
 
+/// A job that is held, and its ticks to come.
+type Held = (Clock, Vec<String>);
+
 impl Holding<'_> {
-    fn release(&self, name: Option<&str>, yes: bool) -> Result<()> {
+    /// All that are held, or the one of a name.
+    fn held(&self, name: Option<&str>) -> Result<Vec<Held>> {
         let now = Timestamp::now();
-        let held: Vec<(Clock, Vec<String>)> = clock::clocks(self.keys, self.context, name)?
-            .into_iter()
-            .map(|clock| {
-                let members = clock.held(now).into_iter().map(|(_, member)| member).collect();
-                (clock, members)
-            })
-            .filter(|(_, members): &(_, Vec<String>)| !members.is_empty())
-            .collect();
+        let with_ticks = |clock: Clock| {
+            let members = clock.held(now).into_iter().map(|(_, member)| member).collect();
+            (clock, members)
+        };
+        let clocks = clock::clocks(self.keys, self.context, name)?.into_iter().map(with_ticks);
+        Ok(clocks.filter(|(_, members): &Held| !members.is_empty()).collect())
+    }
+
+    /// Shows what would be done, and asks.
+    fn may_release(&self, held: &[Held], yes: bool) -> Result<bool> {
         if held.is_empty() {
             self.app.output.note("nothing is held");
-            return Ok(());
+            return Ok(false);
         }
-        for (job, what, number) in self.counts()? {
-            if held.iter().any(|(clock, _)| clock.job.name == job) {
-                self.app.output.note(&format!("{job}: {} {what}", count(number)));
+        for counted in self.counts()? {
+            if held.iter().any(|(clock, _)| clock.job.name == counted.counting.job) {
+                self.app.output.note(&counted.counting.sentence(counted.number, &counted.names));
             }
         }
-        if !yes {
-            let names: Vec<_> = held.iter().map(|(clock, _)| clock.job.name).collect();
-            match self.app.output.ask(&format!("Let {} strike again?", names.join(", ")))? {
-                Some(true) => {}
-                Some(false) => return Err(Error::refused("not released; nothing was touched")),
-                None => return Err(Error::refused("nobody can be asked whether to release").hint("Say --yes.")),
+        if yes {
+            return Ok(true);
+        }
+        let names: Vec<_> = held.iter().map(|(clock, _)| clock.job.name).collect();
+        match self.app.output.ask(&format!("Let {} strike again?", names.join(", ")))? {
+            Some(true) => Ok(true),
+            Some(false) => Err(Error::refused("not released; nothing was touched")),
+            None => Err(Error::refused("nobody can be asked whether to release").hint("Say --yes.")),
+        }
+    }
+
+    /// Lets go what was shown. Where more is held by now, somebody restored or held meanwhile: the counts that were shown are not those of what is live.
+    fn release(&self, shown: &[Held]) -> Result<()> {
+        for (clock, members) in shown {
+            let now = self.held(Some(clock.job.name))?;
+            if now.iter().any(|(_, held)| held.iter().any(|member| !members.contains(member))) {
+                let text = format!("{} is held by more than what was shown: somebody held it, or restored, meanwhile", clock.job.name);
+                return Err(Error::refused(text).hint("Nothing was let go. Call `hold release` again: it shows what is held now."));
             }
         }
-        held.iter().try_for_each(|(clock, members)| self.keys.remove_members(self.context, &clock.key(), members))
+        shown.iter().try_for_each(|(clock, members)| self.keys.remove_members(self.context, &clock.key(), members))
     }
 
     /// By the live database, where it can be asked.
-    fn counts(&self) -> Result<Vec<(&'static str, &'static str, u64)>> {
+    fn counts(&self) -> Result<Vec<Counted>> {
         let system = DataSetName::SystemDatabase;
         if !self.installation.names().contains(&system) {
             return Ok(Vec::new());
@@ -139,8 +165,8 @@ impl Holding<'_> {
             table.row([clock.job.name.to_owned(), clock.schedule.clone(), held, strikes, clock.job.does.to_owned()]);
         }
         self.app.output.line(&table.render())?;
-        for (job, what, number) in &counts {
-            self.app.output.line(&format!("{job}: {} {what}", count(*number)))?;
+        for counted in &counts {
+            self.app.output.line(&counted.counting.sentence(counted.number, &counted.names))?;
         }
         let jobs = clocks.into_iter().map(|clock| JobDocument {
             job: clock.job.name,
@@ -148,7 +174,11 @@ impl Holding<'_> {
             strikes: clock.strikes(now),
             schedule: clock.schedule,
         });
-        let counts = counts.into_iter().map(|(job, what, count)| CountDocument { job, what, count });
+        let document = |counted: Counted| {
+            let Counted { counting: Counting { job, what, .. }, number, names } = counted;
+            CountDocument { job, what, count: number, names }
+        };
+        let counts = counts.into_iter().map(document);
         self.app.output.document(&HoldDocument { jobs: jobs.collect(), counts: counts.collect() })
     }
 }

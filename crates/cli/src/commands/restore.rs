@@ -214,6 +214,7 @@ fn prepare(
         let there: Vec<_> = installation.names().into_iter().filter(|name| !is_declined(args, *name)).collect();
         plan.problems.extend(origin::lacking(&there, &manifest));
     }
+    plan.problems.extend(origin::disagreeing(&names, &manifest));
     let objects = match snapshot {
         Some(snapshot) => installation.differences(&context, snapshot.as_ref(), policies)?,
         None => Vec::new(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
-use plan::ports::{Leftover, Repository};
+use plan::ports::{Holds, Leftover, Repository};
 use plan::step::{Action, Output as StepOutput};
 use plan::words::counted;
 use plan::{Error, InstallationId, Policies, Purpose, Result};
@@ -208,6 +208,8 @@ impl Telling {
             let (what, run) = (in_the_way::describe(*place, leftover), &leftover.run);
             self.reminders.push(if in_the_way::is_anothers(leftover, here) {
                 format!("left by a run of another installation: {what}. Look after it with that installation's configuration.")
+            } else if leftover.holds == Holds::Unknown {
+                format!("left in a store: {what}. No command removes what nobody knows: look at it with the store's own client.")
             } else {
                 let is_here = known.iter().any(|known| leftover.is_by(known.id.as_str()));
                 let whose = if is_here { "that was abandoned" } else { "without a journal here" };

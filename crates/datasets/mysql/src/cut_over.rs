@@ -9,6 +9,7 @@
 mod constraints;
 mod cover;
 mod defaults;
+mod ids;
 pub(crate) mod in_place;
 mod pointing;
 mod swap;
@@ -22,16 +23,17 @@ use plan::{Class, Error, Result};
 use crate::blockers;
 use crate::mark;
 use crate::objects::{self, Unmade};
-use crate::place::Schemas;
+use crate::place::{Schemas, Side};
 use crate::quote;
 use crate::record::{Document, Record, State, drop_schema};
 use crate::schema::{Objects, Schema, read};
-use crate::server::{Kind, Server};
+use crate::server::Server;
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 use swap::{Moves, Rooms};
 
 pub(crate) use cover::uncover;
+pub(crate) use ids::next_of;
 pub(crate) use pointing::problems as foreign_keys;
 pub(crate) use swap::drop_within;
 
@@ -42,7 +44,7 @@ struct Swap<'a> {
     data_set: DataSetName,
     schemas: &'a Schemas,
     record: Record,
-    kind: Kind,
+    server: Server,
 }
 
 impl<'a> Swap<'a> {
@@ -52,8 +54,8 @@ impl<'a> Swap<'a> {
         if read::exists(&mut session, &schemas.live)? {
             session.enter(&schemas.live)?;
         }
-        let kind = Server::ask(&mut session)?.kind;
-        Ok(Self { session, context, data_set: store.name, schemas, record: Record::at(schemas), kind })
+        let server = Server::ask(&mut session)?;
+        Ok(Self { session, context, data_set: store.name, schemas, record: Record::at(schemas), server })
     }
 
     fn set(&mut self) -> Result<Objects> {
@@ -89,10 +91,16 @@ impl<'a> Swap<'a> {
     }
 
     /// Makes what is not there. What cannot be made is told, and its definition stays in the record.
-    fn make(&mut self, objects: &Objects, of: Document) -> Result<()> {
+    fn make(&mut self, objects: &Objects, side: Side) -> Result<()> {
+        let of = unmade_of(side);
         let watch = &self.context.watch;
-        let unmade =
-            objects::make_missing(&mut self.session, &mut |text| watch.see(Event::Warning(text)), self.kind, &self.schemas.live, objects)?;
+        let unmade = objects::make_missing(
+            &mut self.session,
+            &mut |text| watch.see(Event::Warning(text)),
+            self.server.kind,
+            &self.schemas.live,
+            objects,
+        )?;
         objects::grant_again(&mut self.session, &mut |text| watch.see(Event::Warning(text)), &self.schemas.live, objects)?;
         for one in &unmade {
             let text = format!("{}. Its definition is in {} (name = '{}')", one.text(), self.record.table(), of.name());
@@ -158,7 +166,7 @@ impl<'a> Swap<'a> {
     }
 
     /// After a swap that could not be had: what was dropped comes back, the state is what it was, and the error names who is in the way.
-    fn give_up(&mut self, error: Error, objects: &Objects, of: Document, state: State) -> Error {
+    fn give_up(&mut self, error: Error, objects: &Objects, side: Side, state: State) -> Error {
         if error.class() == Class::Interrupted || !self.session.is_alive() {
             // Stopped, or the server is gone: the next call goes on from the record.
             return error;
@@ -167,8 +175,10 @@ impl<'a> Swap<'a> {
         let busy = (error.class() == Class::Transient)
             .then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
         let is_beside = !matches!(state, State::Swapped | State::Done);
-        let restored =
-            self.make(objects, of).and_then(|()| if is_beside { self.uncover() } else { Ok(()) }).and_then(|()| self.state(state));
+        let restored = pointing::put_right(self, side)
+            .and_then(|()| self.make(objects, side))
+            .and_then(|()| if is_beside { self.uncover() } else { Ok(()) })
+            .and_then(|()| self.state(state));
         let error = match busy {
             Some(busy) => busy.because(error),
             None => error,
@@ -180,6 +190,14 @@ impl<'a> Swap<'a> {
                 second.chain()
             )),
         }
+    }
+}
+
+/// Where the objects of a side that cannot be made are in the record.
+const fn unmade_of(side: Side) -> Document {
+    match side {
+        Side::Stage => Document::NotMade,
+        Side::Before => Document::NotPutBack,
     }
 }
 
@@ -208,8 +226,9 @@ pub(crate) fn cut_over(store: &MysqlStore, context: &Context, schemas: &Schemas)
     swap.session.insist();
     let set = swap.set()?;
     defaults::put_right(&mut swap)?;
-    pointing::put_right(&mut swap)?;
-    swap.make(&set, Document::NotMade)?;
+    pointing::put_right(&mut swap, Side::Stage)?;
+    ids::keep_ahead_of_kept(&mut swap)?;
+    swap.make(&set, Side::Stage)?;
     swap.state(State::Done)?;
     drop_if_empty(&mut swap)
 }
@@ -244,10 +263,12 @@ fn move_in(swap: &mut Swap<'_>, state: State) -> Result<()> {
     pointing::refuse_immovable(swap)?;
     swap.make_database(&set)?;
     swap::probe(&mut swap.session, &swap.schemas.live)?;
+    ids::keep_ahead(swap, &staged)?;
     let live = swap.save()?;
     cover::cover(swap)?;
-    let moved = objects::drop_all_but_views(&mut swap.session, &swap.schemas.live).and_then(|()| {
+    let moved = pointing::set_aside(swap, Side::Before, &live.tables, &set.tables).and_then(|()| {
         let schemas = swap.schemas;
+        objects::drop_all_but_views(&mut swap.session, &schemas.live)?;
         let mut moves = Moves::default();
         moves.add(&schemas.live(), &schemas.kept(), &live.tables);
         moves.add(&schemas.live(), &schemas.kept_views(), rooms.live_views(&live.views));
@@ -256,7 +277,7 @@ fn move_in(swap: &mut Swap<'_>, state: State) -> Result<()> {
     });
     if let Err(error) = moved {
         let state = if state == State::Saved { swap.before_the_swap() } else { state };
-        return Err(swap.give_up(error, &live, Document::NotPutBack, state));
+        return Err(swap.give_up(error, &live, Side::Before, state));
     }
     swap.state(State::Swapped)
 }
@@ -291,9 +312,12 @@ pub(crate) fn undo(store: &MysqlStore, context: &Context, schemas: &Schemas) -> 
         }
         swap.session.insist();
         constraints::put_back(&mut swap)?;
-        pointing::put_right(&mut swap)?;
     }
-    swap.make(&live, Document::NotPutBack)?;
+    pointing::put_right(&mut swap, Side::Before)?;
+    if is_swapped {
+        ids::carry_back(&mut swap)?;
+    }
+    swap.make(&live, Side::Before)?;
     swap.uncover()?;
     in_place::unmark(&mut swap)?;
     swap.drop_database_that_was_absent()?;
@@ -321,8 +345,9 @@ fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects,
     }
     // Everything that is live now goes, also what was made since the cut-over.
     let restored = read::table_names(&mut swap.session, &swap.schemas.live)?;
-    let moved = objects::drop_all(&mut swap.session, &swap.schemas.live).and_then(|()| {
+    let moved = pointing::set_aside(swap, Side::Stage, &restored, &live.tables).and_then(|()| {
         let schemas = swap.schemas;
+        objects::drop_all(&mut swap.session, &schemas.live)?;
         let mut moves = Moves::default();
         moves.add(&schemas.live(), &schemas.aside(), &restored);
         moves.add(&schemas.kept(), &schemas.live(), &live.tables);
@@ -333,7 +358,7 @@ fn move_out(swap: &mut Swap<'_>, rooms: &Rooms<'_>, state: State, set: &Objects,
         Ok(()) => Ok(()),
         Err(error) => {
             let state = if state == State::Undoing { State::Swapped } else { state };
-            Err(swap.give_up(error, set, Document::NotMade, state))
+            Err(swap.give_up(error, set, Side::Stage, state))
         }
     }
 }

@@ -51,7 +51,7 @@ impl Kept<'_> {
 pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
     let (mut session, _) = store.session_if_there(Talk::Text)?;
     let server = Server::ask(&mut session)?;
-    let grants = Grants::ask(&mut session, server.kind)?;
+    let grants = Grants::ask(&mut session, &server)?;
     let set = Kept { kind: &kept.kind, store: &kept.store, evidence: &kept.evidence };
     let mut problems = problems(store, &mut session, &server, &grants, &set, road)?;
     problems.push(Problem::new(
@@ -63,7 +63,7 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
 
 /// What a plan of this user on this server would refuse the set for, or leave out of it: asked when the set is taken, by the same rules.
 pub(crate) fn of_a_backup(store: &MysqlStore, session: &mut Session, server: &Server, evidence: &Evidence) -> Result<Vec<Problem>> {
-    let grants = Grants::ask(session, server.kind)?;
+    let grants = Grants::ask(session, server)?;
     let live = &store.address.database;
     if rights::is_a_reader(&grants, live) {
         let text = format!("{} may read {} only: whoever restores the set needs more", grants.user, quote::name(live));

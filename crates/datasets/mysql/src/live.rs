@@ -1,8 +1,10 @@
 //! A few questions to the live database: what a restore sets right beside it, and `hold` counts.
 
-use plan::Result;
 use plan::ports::{Context, LiveRows};
+use plan::{Error, Result};
 
+use crate::cut_over::next_of;
+use crate::place::Room;
 use crate::quote;
 use crate::session::Talk;
 use crate::store::MysqlStore;
@@ -35,5 +37,26 @@ impl LiveRows for MysqlStore {
 
     fn count(&self, context: &Context, question: &str) -> Result<Option<u64>> {
         Ok(self.asked(context, question)?.map(|found| found.first().copied().unwrap_or_default()))
+    }
+
+    fn raise_next_id(&self, context: &Context, table: &str, to: u64) -> Result<Option<u64>> {
+        context.stop.check()?;
+        let mut session = self.session(Talk::Text, Some(&self.address.database))?;
+        session.set(&format!("SESSION lock_wait_timeout = {}", self.options.lock_wait_seconds))?;
+        let found = next_of(&mut session, &Room::whole(&self.address.database), &[table.to_owned()])?;
+        let to = i64::try_from(to).unwrap_or(i64::MAX);
+        let Some(id) = found.first().filter(|id| id.next < to) else { return Ok(None) };
+        if id.last < to {
+            return Err(Error::refused(format!("the ids of {table} end at {}", id.last)));
+        }
+        session.run("let ids go on further", &format!("ALTER TABLE {} AUTO_INCREMENT = {to}", quote::name(table)))?;
+        Ok(u64::try_from(id.next).ok())
+    }
+
+    fn texts(&self, context: &Context, question: &str) -> Result<Vec<String>> {
+        context.stop.check()?;
+        let mut session = self.session(Talk::Text, Some(&self.address.database))?;
+        let rows = session.rows_if_possible("ask the live database", question)?.unwrap_or_default();
+        rows.iter().map(|row| row.text(0)).collect()
     }
 }

@@ -30,11 +30,9 @@ impl Definitions {
         add(table, &together).into_iter().chain(alone.into_iter().filter_map(|key| add(table, &[key]))).collect()
     }
 
-    /// `ALTER TABLE` that adds the foreign keys. `homeless` says of which tables they name that they are not there, and where they would be: named with their
-    /// schema, they mean the same wherever this table goes.
-    pub(crate) fn add_foreign_keys(&self, table: &str, homeless: impl Fn(&str) -> Option<String>) -> Option<String> {
-        let items: Vec<String> = self.foreign_keys.iter().map(|item| definition::refer(item, &homeless)).collect();
-        add(table, &items.iter().collect::<Vec<_>>())
+    /// `ALTER TABLE` that adds the foreign keys.
+    pub(crate) fn add_foreign_keys(&self, table: &str) -> Option<String> {
+        add(table, &self.foreign_keys.iter().collect::<Vec<_>>())
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn look(store: &MysqlStore, context: &Context) -> Result<Findings> {
     let database = &store.address.database;
     let (mut session, is_there) = store.session_if_there(Talk::Text)?;
     let server = Server::ask(&mut session)?;
-    let grants = Grants::ask(&mut session, server.kind)?;
+    let grants = Grants::ask(&mut session, &server)?;
     let mut backup = rights::reading(&grants, &server, database);
     let (road, mut restore) = rights::writing(&grants, &Schemas::of(database, &context.run, Road::SideCopy, true));
     if !is_there {

@@ -7,6 +7,7 @@ use plan::ports::{Problem, Severity};
 
 use crate::privileges::Grants;
 use crate::quote;
+use crate::rights;
 use crate::server::{Kind, Server, Version};
 use crate::session::Session;
 
@@ -33,7 +34,10 @@ pub(crate) fn hidden_routines(session: &mut Session, server: &Server, grants: &G
 /// What shows routines with their bodies to somebody who does not own them.
 pub(crate) fn show_routines(server: &Server, user: &str, schema: &str) -> String {
     match server.kind {
-        Kind::Mysql => format!("GRANT SHOW_ROUTINE ON *.* TO {user}"),
+        Kind::Mysql => {
+            let name = if rights::is_known("SHOW_ROUTINE", server.kind, server.version) { "SHOW_ROUTINE" } else { "SELECT" };
+            format!("GRANT {name} ON *.* TO {user}")
+        }
         Kind::Mariadb => format!("GRANT EXECUTE ON {schema}.* TO {user}; GRANT SELECT ON mysql.proc TO {user}"),
     }
 }

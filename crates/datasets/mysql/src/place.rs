@@ -118,7 +118,8 @@ fn digest(text: &str) -> u32 {
 }
 
 /// The two sides of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Side {
     /// Of the staged copy.
     Stage,

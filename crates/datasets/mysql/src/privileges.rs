@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use plan::Result;
 
 use crate::quote;
-use crate::server::Kind;
+use crate::server::{Kind, Server, Version};
 use crate::session::Session;
 
 /// To give others what one has.
@@ -18,6 +18,7 @@ pub(crate) struct Grants {
     revoked: Vec<Grant>,
     /// Of the server.
     pub(crate) kind: Kind,
+    pub(crate) version: Version,
     /// With partial revokes, `_` and `%` in a schema's name are themselves.
     literal: bool,
     /// `'user'@'host'`, for statements that people run.
@@ -32,7 +33,8 @@ struct Grant {
 
 impl Grants {
     /// Asks the server about the current user, with its active roles.
-    pub(crate) fn ask(session: &mut Session, kind: Kind) -> Result<Self> {
+    pub(crate) fn ask(session: &mut Session, server: &Server) -> Result<Self> {
+        let (kind, version) = (server.kind, server.version);
         let user = session.value("read the user's name", "SELECT CURRENT_USER()")?.unwrap_or_default();
         let user = quote::account(&user);
         let roles = session.rows_if_possible("read the roles", "SELECT CURRENT_ROLE()")?;
@@ -48,7 +50,7 @@ impl Grants {
             lines.extend(parse(&line, "GRANT ", " TO "));
             revoked.extend(parse(&line, "REVOKE ", " FROM "));
         }
-        Ok(Self { lines, revoked, kind, literal, user })
+        Ok(Self { lines, revoked, kind, version, literal, user })
     }
 
     /// Whether a privilege is there for everything.

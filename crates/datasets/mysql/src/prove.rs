@@ -28,19 +28,18 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
         Road::SideCopy => {
             let set: Schema = Record::at(schemas).need(&mut session, Document::Set)?;
             let mut staged = read::tables_only(&mut session, &server, target)?;
-            for key in staged.tables.iter_mut().flat_map(|table| &mut table.foreign_keys) {
-                // To a table that is not there: named with the schema in which it would be.
-                key.other_schema = key.other_schema.take().filter(|schema| *schema != schemas.live);
-            }
             // Made at the cut-over, from this record: what the record holds is what there will be.
             staged.objects = set.objects.clone();
             (staged, Some(set))
         }
         Road::InPlace => {
             let mut live = read::schema(&mut session, &server, target)?;
-            let set = if schemas.keeps_previous() { Record::at(schemas).read(&mut session, Document::Set)? } else { None };
+            let set: Option<Schema> = if schemas.keeps_previous() { Record::at(schemas).read(&mut session, Document::Set)? } else { None };
             // Told, and in the record: they are not there, and all else is.
             live.objects.add(unmade.iter().map(|one| &one.object));
+            // What was raised after the load goes on further ahead than the set says.
+            let of_set = set.iter().flat_map(|set| &set.sequences);
+            of_set.for_each(|kept| live.sequences.iter_mut().for_each(|sequence| sequence.count_as(kept)));
             (live, set)
         }
     };

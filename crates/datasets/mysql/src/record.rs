@@ -64,6 +64,8 @@ pub(crate) enum Document {
     Pointing,
     /// There was no database.
     Absent,
+    /// Where the restored tables went on to give ids when they became live.
+    NextIds,
 }
 
 impl Document {
@@ -82,6 +84,7 @@ impl Document {
             Self::Constraints => "constraints",
             Self::Pointing => "pointing",
             Self::Absent => "absent",
+            Self::NextIds => "next-ids",
         }
     }
 }
@@ -136,13 +139,11 @@ impl Record {
             self.table
         );
         session.run("make the record of the cut-over", &sql)?;
-        session.run("write the record of the cut-over", "START TRANSACTION")?;
-        self.put(session, Document::Database, &live)?;
-        self.put(session, Document::Mark, mark)?;
-        if is_made {
-            self.put(session, Document::Absent, &true)?;
-        }
-        session.run("write the record of the cut-over", "COMMIT").map(drop)
+        together(session, |session| {
+            self.put(session, Document::Database, &live)?;
+            self.put(session, Document::Mark, mark)?;
+            if is_made { self.put(session, Document::Absent, &true) } else { Ok(()) }
+        })
     }
 
     /// That the record is this run's, when it says whose it is: the name of its schema has the end of the run's id only.
@@ -221,17 +222,15 @@ impl Record {
         content: &T,
         state: State,
     ) -> Result<()> {
-        session.run("write the record of the cut-over", "START TRANSACTION")?;
-        self.put(session, document, content)?;
-        self.put(session, Document::State, &state)?;
-        session.run("write the record of the cut-over", "COMMIT").map(drop)
+        together(session, |session| {
+            self.put(session, document, content)?;
+            self.put(session, Document::State, &state)
+        })
     }
 
     /// Writes a document.
     pub(crate) fn write<T: Serialize>(&self, session: &mut Session, document: Document, content: &T) -> Result<()> {
-        session.run("write the record of the cut-over", "START TRANSACTION")?;
-        self.put(session, document, content)?;
-        session.run("write the record of the cut-over", "COMMIT").map(drop)
+        together(session, |session| self.put(session, document, content))
     }
 
     /// Removes a document.
@@ -256,6 +255,11 @@ impl Record {
         }
         Ok(())
     }
+}
+
+/// Writes are short, and better not torn: a signal waits for them.
+fn together(session: &mut Session, write: impl FnMut(&mut Session) -> Result<()>) -> Result<()> {
+    session.in_transaction("write the record of the cut-over", || Ok(()), write)
 }
 
 /// Drops a schema of a run: table by table, the record last, so that a crash leaves the record with what is left.

@@ -19,7 +19,7 @@ pub(crate) fn reserve(store: &MysqlStore, context: &Context, road: Road) -> Resu
     let logged = is_logged(store, &mut session, &server)?;
     let mut schemas = Schemas::of(&store.address.database, &context.run, road, logged);
     if road == Road::InPlace {
-        let (open, _) = rights::writing(&Grants::ask(&mut session, server.kind)?, &schemas);
+        let (open, _) = rights::writing(&Grants::ask(&mut session, &server)?, &schemas);
         schemas.keeps = Some(if open == Road::SideCopy { Keeps::Beside } else { Keeps::Within });
     }
     let own = Record::at(&schemas);

@@ -6,7 +6,7 @@ use crate::owned;
 use crate::place::Schemas;
 use crate::privileges::{GRANT_OPTION, Grants};
 use crate::quote;
-use crate::server::{Kind, Server};
+use crate::server::{Kind, Server, Version};
 
 /// What a privilege is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +149,29 @@ const POSITION: &str = "the position in the binary log is not recorded";
 const DEFINERS: &str = "triggers, views, routines and events will belong to this user";
 const ROUTINES: &str = "privileges on single routines are not given again, but told as statements";
 
+/// The first version that knows a privilege, where not every one of its kind does (MySQL manual, 8.2.2; MariaDB's of `GRANT`).
+const SINCE: [(&str, Kind, Version); 5] = [
+    ("SESSION_VARIABLES_ADMIN", Kind::Mysql, Version(8, 0, 14)),
+    ("SHOW_ROUTINE", Kind::Mysql, Version(8, 0, 20)),
+    ("SET_ANY_DEFINER", Kind::Mysql, Version(8, 2, 0)),
+    ("SET USER", Kind::Mariadb, Version(10, 5, 2)),
+    ("BINLOG MONITOR", Kind::Mariadb, Version(10, 5, 2)),
+];
+
+/// Whether a server knows a privilege.
+pub(crate) fn is_known(name: &str, kind: Kind, version: Version) -> bool {
+    SINCE.iter().all(|(of, only, since)| *of != name || *only != kind || version >= *since)
+}
+
+/// What is asked for: the first that the server knows.
+fn name(right: &Right, kind: Kind, version: Version) -> Option<&'static str> {
+    right.any.iter().copied().find(|name| is_known(name, kind, version))
+}
+
+fn names<'a>(grants: &Grants, rights: impl Iterator<Item = &'a Right>) -> Vec<&'static str> {
+    rights.filter_map(|right| name(right, grants.kind, grants.version)).collect()
+}
+
 /// Those of a purpose that a user has not got.
 fn missing<'a>(grants: &'a Grants, of: For, schema: &'a str) -> impl Iterator<Item = &'static Right> + 'a {
     let has = move |right: &Right| {
@@ -159,13 +182,13 @@ fn missing<'a>(grants: &'a Grants, of: For, schema: &'a str) -> impl Iterator<It
 
 /// Names of those without which nothing begins.
 fn needed_and_missing(grants: &Grants, of: For, schema: &str) -> Vec<&'static str> {
-    missing(grants, of, schema).filter(|right| right.without == Without::Refused).filter_map(|right| right.any.first().copied()).collect()
+    names(grants, missing(grants, of, schema).filter(|right| right.without == Without::Refused))
 }
 
 /// What is told of the others.
 fn told_and_missing(grants: &Grants, of: For, schema: &str) -> Vec<Problem> {
     let problem = |right: &'static Right| {
-        let (Without::Told(text), Some(name)) = (right.without, right.any.first()) else { return None };
+        let (Without::Told(text), Some(name)) = (right.without, name(right, grants.kind, grants.version)) else { return None };
         let (user, schema) = (&grants.user, quote::name(schema));
         let (on, grant) = match right.on {
             On::Schema => (format!(" on {schema}"), format!("GRANT {name} ON {schema}.* TO {user}")),
@@ -234,20 +257,19 @@ pub(crate) fn writing(grants: &Grants, schemas: &Schemas) -> (Road, Vec<Problem>
 
 /// Those that are missing for giving privileges on single routines again, and the statement that gives them.
 pub(crate) fn for_routines(grants: &Grants, database: &str) -> Option<(String, String)> {
-    let names: Vec<&str> = missing(grants, For::Routines, database).filter_map(|right| right.any.first().copied()).collect();
+    let names = names(grants, missing(grants, For::Routines, database));
     (!names.is_empty()).then(|| (names.join(", "), grant(grants, &names, database)))
 }
 
 /// Those that are missing for making tables of engine MERGE in a schema (MySQL manual, 18.7; besides those of a restore).
 pub(crate) fn for_merge_tables(grants: &Grants, schema: &str) -> Option<String> {
-    let names: Vec<&str> = missing(grants, For::MergeTables, schema).filter_map(|right| right.any.first().copied()).collect();
+    let names = names(grants, missing(grants, For::MergeTables, schema));
     (!names.is_empty()).then(|| names.join(", "))
 }
 
 /// The statement that gives them, for the schema that the set is loaded in on a road.
 pub(crate) fn way_out_for_merge_tables(grants: &Grants, live: &str, road: Road) -> String {
-    let names: Vec<&str> =
-        RIGHTS.iter().filter(|right| right.of == For::MergeTables).filter_map(|right| right.any.first().copied()).collect();
+    let names = names(grants, RIGHTS.iter().filter(|right| right.of == For::MergeTables));
     if road == Road::InPlace { grant(grants, &names, live) } else { beside(grants, live, &names) }
 }
 
@@ -272,8 +294,7 @@ pub(crate) fn way_out_beside(grants: &Grants, live: &str) -> String {
     if grants.knows_patterns() {
         return beside(grants, live, &["ALL"]);
     }
-    let all: Vec<&str> = RIGHTS.iter().filter(|right| right.of == For::Beside).filter_map(|right| right.any.first().copied()).collect();
-    beside(grants, live, &all)
+    beside(grants, live, &names(grants, RIGHTS.iter().filter(|right| right.of == For::Beside)))
 }
 
 /// The statement that gives privileges on the schemas beside a database.
@@ -284,4 +305,28 @@ fn beside(grants: &Grants, live: &str, names: &[&str]) -> String {
         return format!("GRANT {list} ON {pattern}.* TO {user}");
     }
     format!("GRANT {list} ON *.* TO {user} (partial_revokes is ON: there a pattern names no schemas)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_privilege_is_asked_for_by_a_name_that_the_server_knows() {
+        let definers = |kind, version| {
+            let right = RIGHTS.iter().find(|right| right.only == Some(kind) && matches!(right.without, Without::Told(DEFINERS)));
+            right.and_then(|right| name(right, kind, version))
+        };
+        assert_eq!(definers(Kind::Mysql, Version(8, 0, 36)), Some("SET_USER_ID"));
+        assert_eq!(definers(Kind::Mysql, Version(8, 2, 0)), Some("SET_ANY_DEFINER"));
+        assert_eq!(definers(Kind::Mariadb, Version(10, 4, 30)), Some("SUPER"));
+        assert_eq!(definers(Kind::Mariadb, Version(10, 5, 2)), Some("SET USER"));
+        let user = "'a'@'%'";
+        let shows = |version| {
+            let server = Server { kind: Kind::Mysql, version, lower_case_table_names: 0, max_allowed_packet_bytes: 0, log_bin: false };
+            owned::show_routines(&server, user, "`s`")
+        };
+        assert_eq!(shows(Version(8, 0, 19)), "GRANT SELECT ON *.* TO 'a'@'%'");
+        assert_eq!(shows(Version(9, 7, 4)), "GRANT SHOW_ROUTINE ON *.* TO 'a'@'%'");
+    }
 }

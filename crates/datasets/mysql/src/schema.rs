@@ -56,6 +56,16 @@ impl Schema {
 }
 
 impl Sequence {
+    /// Counts as another of its name that it is ahead of: no id is given twice.
+    pub(crate) fn count_as(&mut self, other: &Self) {
+        let next = |row: &[String]| row.first().and_then(|text| text.parse::<i128>().ok());
+        let falls = self.row.get(4).is_some_and(|increment| increment.starts_with('-'));
+        let is_ahead = if falls { next(&self.row) < next(&other.row) } else { next(&self.row) > next(&other.row) };
+        if self.name == other.name && is_ahead && self.row.get(1..) == other.row.get(1..) {
+            self.row.clone_from(&other.row);
+        }
+    }
+
     /// The statement that lets it go on where it was; `name` is quoted.
     pub(crate) fn go_on(&self, name: &str) -> String {
         format!("INSERT INTO {name} VALUES ({})", self.row.join(", "))

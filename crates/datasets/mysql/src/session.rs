@@ -6,6 +6,7 @@
 mod answer;
 mod giving_way;
 mod login;
+mod transaction;
 mod variables;
 
 use std::collections::BTreeMap;
@@ -84,6 +85,7 @@ pub(crate) struct Session {
     asker: Option<Arc<Asker>>,
     line: Option<Line>,
     giving_way: Option<Arc<GivingWay>>,
+    is_in_transaction: bool,
 }
 
 /// Logs in; over the network, through a line.
@@ -123,7 +125,7 @@ impl Session {
             line.set_peer(Arc::clone(&asker) as Arc<dyn line::Peer>);
             asker
         });
-        let mut session = Self { conn, hook, asker, line, giving_way: None };
+        let mut session = Self { conn, hook, asker, line, giving_way: None, is_in_transaction: false };
         let names = match talk {
             Talk::Text => "utf8mb4",
             Talk::Rows => "binary",
@@ -248,7 +250,8 @@ impl Session {
         self.attempt(what, sql)?.map_err(|error| query_error(what, mysql::Error::MySqlError(error)))
     }
 
-    /// Like [`Self::run`], with the server's own refusal as a value.
+    /// Like [`Self::run`], with the server's own refusal as a value. Nobody waits for long behind it where [`Self::give_way`] says so: what waits for a lock is ended,
+    /// and what was ended for another's sake (a deadlock) is tried again, unless a transaction went with it.
     pub(crate) fn attempt(&mut self, what: &str, sql: &str) -> Result<std::result::Result<u64, mysql::MySqlError>> {
         if let Some(hook) = &self.hook {
             hook(sql)?;
@@ -262,7 +265,10 @@ impl Session {
                 self.rows_if_possible("go on after a wait", "DO 1")?;
             }
             match outcome? {
-                Err(error) if is_ended && error.code == code::INTERRUPTED && begin.elapsed() < giving_way.limit => {
+                Err(error)
+                    if begin.elapsed() < giving_way.limit
+                        && (is_ended && error.code == code::INTERRUPTED || error.code == code::DEADLOCK && !self.is_in_transaction) =>
+                {
                     std::thread::sleep(giving_way::PAUSE);
                 }
                 Err(error) if is_ended && error.code == code::INTERRUPTED => {
@@ -367,15 +373,6 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
         Some(line) => line.explain(error),
         None => error,
     }
-}
-
-/// Whether the server ended a statement for another session's: it waited too long for a row, or closed a circle of such waits. The transaction may be tried again.
-pub(crate) fn lost_to_another(error: &Error) -> bool {
-    let first: &(dyn std::error::Error + 'static) = error;
-    std::iter::successors(Some(first), |error| error.source()).any(|cause| {
-        let refusal = cause.downcast_ref::<mysql::MySqlError>();
-        refusal.is_some_and(|refusal| matches!(refusal.code, code::DEADLOCK | code::LOCK_WAIT_TIMEOUT))
-    })
 }
 
 /// An error of a statement: what the server says of it, or a connection that was lost, which may be had again later.

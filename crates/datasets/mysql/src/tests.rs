@@ -14,6 +14,7 @@ mod kit;
 mod limits;
 mod marks;
 mod network;
+mod next_ids;
 mod objects;
 mod odd;
 mod outage;

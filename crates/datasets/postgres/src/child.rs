@@ -17,6 +17,7 @@ use secrecy::ExposeSecret;
 use crate::address::{Address, Host};
 use crate::asker::{About, Asker};
 use crate::encryption;
+use crate::failure::says_lost_to_another;
 use crate::session::APPLICATION;
 
 /// How much of a child's standard error is kept: its beginning, where the first failure is.
@@ -261,7 +262,8 @@ pub(crate) fn class_of(said: &str) -> Class {
     if said.contains("out of shared memory") {
         return Class::Refused;
     }
-    if LOST.iter().any(|words| said.contains(words)) { Class::Transient } else { Class::Failed }
+    let is_passing = LOST.iter().any(|words| said.contains(words)) || says_lost_to_another(said);
+    if is_passing { Class::Transient } else { Class::Failed }
 }
 
 /// Reads to the end, so that the child never blocks on a full pipe, and keeps the beginning.

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::aside;
 use crate::contents::Entry;
-use crate::public::Public;
+use crate::facts;
+use crate::public::{self, Public};
 use crate::rights::Rights;
 use crate::rules::{holds_rows, label, only_superuser, some};
 use crate::sql::identifier;
@@ -44,6 +45,15 @@ pub(crate) struct Demands {
     /// The schema `public`; absent in sets of releases that did not look at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) public: Option<Public>,
+}
+
+/// What a set of a release that did not look at the schema `public` leaves open there.
+///
+/// # Errors
+/// As [`Demands::of`].
+pub(crate) fn unknown_public(kept: &Evidence, rights: &Rights) -> Result<Option<Problem>> {
+    let is_known = Demands::of(kept)?.is_some_and(|demands| demands.public.is_some());
+    Ok(if is_known || !facts::list(kept, facts::SCHEMAS)?.contains("public") { None } else { public::unknown(rights) })
 }
 
 /// Finds them, entry by entry.

@@ -8,6 +8,19 @@ pub(crate) fn wants_no_encryption(error: &Error) -> bool {
     text.contains("SQLSTATE 28000") && text.contains("SSL encryption")
 }
 
+/// What the server says when a lock was not had in time, or a circle of waits was broken at our expense: the transaction may be tried again.
+const LOST_TO_ANOTHER: [&str; 3] = ["55P03", "40P01", "40001"];
+
+/// Whether a transaction failed for another's sake only.
+pub(crate) fn lost_to_another(error: &Error) -> bool {
+    LOST_TO_ANOTHER.iter().any(|code| has_code(error, code)) || error.hints().iter().any(|said| says_lost_to_another(said))
+}
+
+/// The same, by what `psql` said with `VERBOSITY verbose`.
+pub(crate) fn says_lost_to_another(said: &str) -> bool {
+    LOST_TO_ANOTHER.iter().any(|code| said.contains(&format!("  {code}: ")))
+}
+
 /// Whether the server gave that SQLSTATE.
 pub(crate) fn has_code(error: &Error, code: &str) -> bool {
     error.chain().contains(&format!("(SQLSTATE {code})"))

@@ -8,7 +8,7 @@ use plan::{Class, Result};
 use crate::address::Address;
 use crate::aside;
 use crate::clients::{Clients, Finder};
-use crate::demands::Demands;
+use crate::demands::{self, Demands};
 use crate::facts;
 use crate::look;
 use crate::rights::Rights;
@@ -43,6 +43,7 @@ pub(crate) fn problems(address: &Address, kept: &KeptDataSet, road: Road, finder
         problems.extend(demands.problems(&rights));
         problems.extend(demands.staying(&rights, road));
     }
+    problems.extend(demands::unknown_public(&kept.evidence, &rights)?);
     Ok(problems)
 }
 

@@ -9,14 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, Discard, Undone};
+use plan::ports::{Context, Discard, StopFlag, Undone};
 use plan::{Error, Result};
 
 use crate::address::Address;
 use crate::aside::{self, What};
 use crate::blockers;
 use crate::facts;
-use crate::failure::has_code;
+use crate::failure::lost_to_another;
+use crate::ids::{Keeping, Of};
 use crate::mark::{self, Tag};
 use crate::properties::Properties;
 use crate::rights::Rights;
@@ -26,18 +27,45 @@ use crate::session::Session;
 use crate::stage::Loading;
 use crate::through_psql::Script;
 
-/// How long sessions of others may take to go.
-const CLEARING_WAIT: Duration = Duration::from_secs(10);
-/// How long an undo waits for a lock before it gives back those that it has; and how long it is tried.
+/// How long the sessions of others may take to go in one try.
+const CLEARING_WAIT: Duration = Duration::from_millis(600);
+/// How long a lock is waited for before all that are held are given back: behind it the application would wait.
 const LOCK_WAIT: Duration = Duration::from_millis(300);
-const UNDO_WAIT: Duration = Duration::from_secs(60);
+/// Between two tries, in which everybody is let in.
+const PAUSE: Duration = Duration::from_millis(300);
 
-/// Begins the transaction; sets what the role, the database or the server may have set otherwise.
+/// Begins the transaction; sets what the role, the database or the server may have set otherwise. Errors come with their codes until [`BEGUN`].
 const BEGIN: &str = r"
 \set ON_ERROR_STOP on
-SET default_transaction_read_only = off; SET statement_timeout = 0; SET lock_timeout = '60s'; SET client_min_messages = warning;
+\set VERBOSITY verbose
+SET default_transaction_read_only = off; SET statement_timeout = 0; SET client_min_messages = warning;
 BEGIN;
 ";
+const BEGUN: &str = "\\set VERBOSITY default\n";
+
+/// Ends the sessions of others and does it, for so long as somebody else holds a lock.
+fn in_turns<T>(
+    address: &Address,
+    stop: &StopFlag,
+    wait: Duration,
+    mut attempt: impl FnMut(Session) -> Result<T>,
+) -> Result<(T, Option<Error>)> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let mut session = Session::open(address)?;
+        // A session that stays does harm only when it holds a lock.
+        let left = blockers::end_sessions(&mut session, &[&address.database], Instant::now() + CLEARING_WAIT, stop).err();
+        stop.check()?;
+        match attempt(session) {
+            Ok(done) => return Ok((done, left)),
+            Err(error) if !lost_to_another(&error) => return Err(error),
+            Err(error) if Instant::now() >= deadline => {
+                return Err(left.iter().flat_map(Error::hints).fold(error, |error, hint| error.hint(hint.clone())));
+            }
+            Err(_) => std::thread::sleep(PAUSE),
+        }
+    }
+}
 
 impl Loading<'_> {
     /// Replaces the contents of the live database.
@@ -59,38 +87,44 @@ impl Loading<'_> {
                 self.warn(&format!("the database itself stays as it is, other than in the set: {}", differing.join(", ")));
             }
         }
-        let mut omissions = Omissions::of(&rights);
-        omissions.tolerance = staying(&rights, &facts::list(&self.kept.evidence, facts::EXTENSIONS)?);
+        let tolerance = staying(&rights, &facts::list(&self.kept.evidence, facts::EXTENSIONS)?);
         // What an earlier call of this run loaded is not the previous data.
         let (what, then) = if is_again { (What::Stage, aside::drop(What::Stage, run)) } else { (What::Before, String::new()) };
         let out = aside::out(self.context, self.data_set, what, Some(facts::major(&self.kept.evidence, facts::CLIENT_MAJOR)?))?;
-        let first = format!("{BEGIN}{out}{then}DROP SCHEMA IF EXISTS {};\n", mark::SCHEMA);
+        let wait = format!("SET LOCAL lock_timeout = {};\n", LOCK_WAIT.as_millis());
+        let first = format!("{BEGIN}{wait}{out}{then}DROP SCHEMA IF EXISTS {};\n{BEGUN}", mark::SCHEMA);
         let what = "replace the contents of the live database (it is as it was)";
         let script = Script { first: &first, in_one_transaction: true, what };
-        let cleared = blockers::end_sessions(&mut session, &[&self.address.database], Instant::now() + CLEARING_WAIT, &self.context.stop);
-        // A session that stays does harm only when it holds a lock; the wait for locks is bounded, too.
-        if let Err(error) = cleared {
-            self.context.stop.check()?;
-            self.warn(&format!("{}; {}", error.chain(), error.hints().join(" ")));
-        }
-        mark::put(&mut session, self.context, self.data_set, &self.address.database)?;
         drop(session);
-        let replaced = self.through_psql(self.address, &mut omissions, &script);
-        let mut session = match Session::open(self.address) {
-            Ok(session) => session,
-            Err(error) => return replaced.and(Err(error)),
-        };
-        if replaced.is_err() {
-            // It is as it was. What cannot be removed now is removed by the next call.
-            drop(mark::remove(&mut session, self.context));
+        let (omissions, left) = in_turns(self.address, &self.context.stop, self.wait, |session| {
+            let mut omissions = Omissions::of(&rights);
+            omissions.tolerance = tolerance.clone();
+            self.replace(session, &mut omissions, &script).map(|()| omissions)
+        })?;
+        if let Some(left) = left {
+            self.warn(&format!("{}; {}", left.chain(), left.hints().join(" ")));
         }
-        replaced?;
+        let mut session = Session::open(self.address)?;
         omissions.tell(self.context, self.data_set);
         self.tell_public(&mut session, &rights)?;
         if let Some(tag) = aside::find(&mut session, What::Before, run)? {
-            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, ..tag })?;
+            let keeping = Keeping { context: self.context, data_set: self.data_set };
+            let previous = keeping.standing(&mut session, Of::Before(run))?;
+            let next_ids = keeping.ahead(&mut session, &previous)?;
+            aside::note(&mut session, run, &Tag { tolerance: omissions.tolerance, next_ids, ..tag })?;
         }
         session.cancellable(&[&self.context.stop], |session| session.run("ANALYZE", "gather the planner's statistics"))
+    }
+
+    fn replace(&self, mut session: Session, omissions: &mut Omissions<'_>, script: &Script<'_>) -> Result<()> {
+        mark::put(&mut session, self.context, self.data_set, &self.address.database)?;
+        drop(session);
+        let replaced = self.through_psql(self.address, omissions, script);
+        if replaced.is_err() {
+            // It is as it was. What cannot be removed now is removed by the next call.
+            drop(Session::open(self.address).and_then(|mut session| mark::remove(&mut session, self.context)));
+        }
+        replaced
     }
 }
 
@@ -117,6 +151,8 @@ pub(crate) struct Aside<'a> {
     pub(crate) address: &'a Address,
     /// What was live when the place was reserved; `None` in journals of releases that moved nothing aside.
     pub(crate) fingerprint: Option<&'a str>,
+    /// How long a lock is tried for.
+    pub(crate) wait: Duration,
 }
 
 impl Aside<'_> {
@@ -128,31 +164,30 @@ impl Aside<'_> {
         let Some(fingerprint) = self.fingerprint else { return Err(no_way_back()) };
         let run = &self.context.run;
         let mut session = Session::open(self.address)?;
-        if aside::find(&mut session, What::Before, run)?.is_none() {
+        let Some(tag) = aside::find(&mut session, What::Before, run)? else {
             mark::remove(&mut session, self.context)?;
             let is_previous = aside::find(&mut session, What::Stage, run)?.is_some() || aside::fingerprint(&mut session)? == fingerprint;
             return Ok(if is_previous { Undone::PreviousIsLive } else { Undone::NothingThere });
-        }
+        };
         self.refuse_out_of_order(&mut session)?;
+        self.carry_ids_back(&mut session, &tag);
         let out = aside::out(self.context, self.data_set, What::Stage, None)?;
         let (extensions, back) = (aside::drop_extensions(run), aside::back(What::Before, run));
-        let wait = LOCK_WAIT.as_millis();
-        let statements = format!("BEGIN; SET LOCAL lock_timeout = {wait}; {extensions} {out} {back} COMMIT");
-        let deadline = Instant::now() + UNDO_WAIT;
-        loop {
-            let round = Instant::now() + CLEARING_WAIT;
-            if blockers::end_sessions(&mut session, &[&self.address.database], round, &self.context.stop).is_err() {
-                self.context.stop.check()?;
-            }
-            match session.run(&statements, "put the previous data back (all is as it was)") {
-                Ok(()) => break,
-                // Behind a lock that is waited for the application would wait: it is given back before the next try.
-                Err(error) if has_code(&error, "55P03") && Instant::now() < deadline => session.run("ROLLBACK", "give the locks back")?,
-                Err(error) => return Err(error),
-            }
-        }
-        mark::remove(&mut session, self.context)?;
+        let statements = format!("BEGIN; SET LOCAL lock_timeout = {}; {extensions} {out} {back} COMMIT", LOCK_WAIT.as_millis());
+        drop(session);
+        in_turns(self.address, &self.context.stop, self.wait, |mut session| {
+            session.run(&statements, "put the previous data back (all is as it was)")
+        })?;
+        mark::remove(&mut Session::open(self.address)?, self.context)?;
         Ok(Undone::PreviousIsLive)
+    }
+
+    /// What cannot be done of it is told, and stops no undo.
+    fn carry_ids_back(&self, session: &mut Session, tag: &Tag) {
+        let keeping = Keeping { context: self.context, data_set: self.data_set };
+        let restored = keeping.standing(session, Of::Live);
+        let carried = restored.and_then(|restored| keeping.carry_back(session, Of::Before(&self.context.run), &restored, &tag.next_ids));
+        carried.unwrap_or_else(|error| keeping.not_carried_back(&error));
     }
 
     /// What a later run moved aside is what this one had put there.

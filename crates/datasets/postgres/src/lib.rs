@@ -24,6 +24,7 @@ mod failure;
 mod fits;
 mod guard;
 mod identity;
+mod ids;
 mod in_place;
 mod leftovers;
 mod limits;

@@ -12,13 +12,26 @@ use crate::store::PostgresStore;
 const NOT_THERE: [&str; 2] = ["42P01", "42703"];
 
 impl PostgresStore {
-    fn asked(&self, context: &Context, question: &str) -> Result<Vec<u64>> {
+    /// The cells of a question of one column, as text.
+    fn cells(&self, context: &Context, question: &str) -> Result<Vec<String>> {
         context.stop.check()?;
         let mut session = Session::open(&self.address)?;
         session.run("SET search_path = pg_catalog, public", "look into the schema public")?;
-        let rows = session.rows(&format!("SELECT COALESCE(x.n, 0)::text FROM ({question}) AS x (n)"), "ask the live database")?;
-        Ok(rows.iter().filter_map(|row| row.get::<_, String>(0).parse().ok()).collect())
+        let rows = session.rows(&format!("SELECT COALESCE(x.n::text, '') FROM ({question}) AS x (n)"), "ask the live database")?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
+
+    /// The same; `None` where tables or columns are not as it wants them.
+    fn cells_if_possible(&self, context: &Context, question: &str) -> Result<Option<Vec<String>>> {
+        match self.cells(context, question) {
+            Err(error) if NOT_THERE.iter().any(|code| has_code(&error, code)) => Ok(None),
+            cells => cells.map(Some),
+        }
+    }
+}
+
+fn numbers(cells: &[String]) -> Vec<u64> {
+    cells.iter().filter_map(|cell| cell.parse().ok()).collect()
 }
 
 impl LiveRows for PostgresStore {
@@ -31,14 +44,31 @@ impl LiveRows for PostgresStore {
             return Ok(Vec::new());
         }
         let list = ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
-        self.asked(context, &format!("SELECT id FROM {} WHERE id IN ({list})", sql::identifier(table)))
+        Ok(numbers(&self.cells(context, &format!("SELECT id FROM {} WHERE id IN ({list})", sql::identifier(table)))?))
     }
 
     fn count(&self, context: &Context, question: &str) -> Result<Option<u64>> {
-        match self.asked(context, question) {
-            Ok(found) => Ok(Some(found.first().copied().unwrap_or_default())),
-            Err(error) if NOT_THERE.iter().any(|code| has_code(&error, code)) => Ok(None),
-            Err(error) => Err(error),
+        Ok(self.cells_if_possible(context, question)?.map(|cells| numbers(&cells).first().copied().unwrap_or_default()))
+    }
+
+    fn raise_next_id(&self, context: &Context, table: &str, to: u64) -> Result<Option<u64>> {
+        let of = format!("pg_get_serial_sequence({}, 'id')", sql::literal(&sql::identifier(table)));
+        let Some(sequence) = self.cells_if_possible(context, &format!("SELECT {of}"))?.and_then(|cells| cells.into_iter().next()) else {
+            return Ok(None);
+        };
+        if sequence.is_empty() {
+            return Ok(None);
         }
+        let next = self.cells(context, &format!("SELECT CASE WHEN is_called THEN last_value + 1 ELSE last_value END FROM {sequence}"))?;
+        let next = numbers(&next).first().copied().unwrap_or_default();
+        if next >= to {
+            return Ok(None);
+        }
+        self.cells(context, &format!("SELECT setval({}, {to}, false)", sql::literal(&sequence)))?;
+        Ok(Some(next))
+    }
+
+    fn texts(&self, context: &Context, question: &str) -> Result<Vec<String>> {
+        Ok(self.cells_if_possible(context, question)?.unwrap_or_default())
     }
 }

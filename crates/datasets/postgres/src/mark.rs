@@ -3,6 +3,8 @@
 //! A side database keeps what it has as a comment of its own inside of the mark, and gets it back in the same transaction in which it becomes live. Only a database
 //! that became live where there was none keeps its mark until it is settled: nothing else could say whose it is.
 
+use std::collections::BTreeMap;
+
 use plan::ids::DataSetName;
 use plan::ports::{Context, Mark, MarkRole};
 use plan::{Error, Result};
@@ -32,6 +34,9 @@ pub(crate) struct Tag {
     /// The comment that the database has of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
+    /// Of previous data: where the sequences that became live in its place went on then.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) next_ids: BTreeMap<String, i64>,
 }
 
 impl Tag {
@@ -43,6 +48,7 @@ impl Tag {
             replaced_by: None,
             tolerance: Tolerance::default(),
             comment,
+            next_ids: BTreeMap::new(),
         }
     }
 

@@ -134,6 +134,17 @@ impl Public {
     }
 }
 
+/// Of a set that does not say it, for a role that does not change it.
+pub(crate) fn unknown(rights: &Rights) -> Option<Problem> {
+    let there = rights.public.as_ref().filter(|_| !rights.is_superuser && !rights.owns_public)?;
+    let open = if there.everybody_may_create() { "; here everybody may create in it" } else { "" };
+    let text = format!(
+        "the release that took the set did not note who may what in the schema public, and role {:?} may not change that{open}",
+        rights.role
+    );
+    Some(Problem::new(Severity::Degrades, text).way_out("After the restore, compare it with the source: psql -c '\\dn+ public'"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

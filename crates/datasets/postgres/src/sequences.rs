@@ -61,18 +61,19 @@ pub(crate) fn record(evidence: &mut Evidence, before: &Positions, after: &Positi
     Ok(())
 }
 
-/// Adds what a proof found: the expected tally for each sequence within its range, another one and a warning for each that is not.
+/// Adds what a proof found: the expected tally for each sequence within its range, another one and a warning for each that is not. `raised` are those that go on
+/// further ahead than the set has it, so that no id is given twice, and where: they have the tally of the set, too.
 ///
 /// # Errors
 /// [`plan::Class::NeedsPerson`] when the set's ranges cannot be read.
-pub(crate) fn compare(kept: &Evidence, found: &Positions, evidence: &mut Evidence) -> Result<()> {
+pub(crate) fn compare(kept: &Evidence, found: &Positions, raised: &Positions, evidence: &mut Evidence) -> Result<()> {
     let text = kept.facts.get(FACT).map_or("{}", String::as_str);
     let ranges: BTreeMap<String, (i64, i64)> = serde_json::from_str(text)
         .map_err(|error| Error::needs_person("the set's positions of sequences are unreadable").because(error))?;
     for (name, position) in found {
         let range = ranges.get(name).map(|(one, other)| (*one.min(other), *one.max(other)));
         let tally = match range {
-            Some((low, high)) if (low..=high).contains(position) => expected(name),
+            Some((low, high)) if (low..=high).contains(position) || raised.get(name) == Some(position) => expected(name),
             _ => {
                 evidence.warnings.push(match range {
                     Some((low, high)) => format!("{name} stands at {position}, the set has {low} to {high}"),

@@ -1,5 +1,7 @@
 //! Stages a snapshot in a side database. It never names the live database but to read its properties.
 
+use std::time::Duration;
+
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Event, MarkRole};
@@ -9,7 +11,7 @@ use crate::address::Address;
 use crate::blockers;
 use crate::child::Call;
 use crate::clients::Clients;
-use crate::demands::Demands;
+use crate::demands::{self, Demands};
 use crate::facts;
 use crate::mark::Tag;
 use crate::place::Databases;
@@ -40,6 +42,8 @@ pub(crate) struct Loading<'a> {
     pub(crate) archive: Archive,
     /// What the manifest says.
     pub(crate) kept: &'a KeptDataSet,
+    /// In place: how long a lock is tried for.
+    pub(crate) wait: Duration,
 }
 
 impl Loading<'_> {
@@ -165,9 +169,13 @@ impl Loading<'_> {
 
     /// Tells what of the schema `public` did not come back.
     pub(crate) fn tell_public(&self, session: &mut Session, rights: &Rights) -> Result<()> {
-        let Some(public) = Demands::of(&self.kept.evidence)?.and_then(|demands| demands.public) else { return Ok(()) };
         let found = Public::read(session)?;
-        if let Some(problem) = found.and_then(|found| public.problem_in(&found, rights)) {
+        let known = Demands::of(&self.kept.evidence)?.and_then(|demands| demands.public);
+        let problem = match known {
+            Some(public) => found.and_then(|found| public.problem_in(&found, rights)),
+            None => demands::unknown_public(&self.kept.evidence, rights)?,
+        };
+        if let Some(problem) = problem {
             self.warn(&format!("{}. {}", problem.text, problem.way_out.unwrap_or_default()));
         }
         Ok(())

@@ -23,6 +23,7 @@ use crate::in_place::Aside;
 use crate::mark::Tag;
 use crate::place::Databases;
 use crate::restore::Archive;
+use crate::sequences::Positions;
 use crate::server::Server;
 use crate::session::Session;
 use crate::stage::Loading;
@@ -70,7 +71,13 @@ impl PostgresStore {
     }
 
     fn aside<'a>(&'a self, context: &'a Context, databases: &'a Databases) -> Aside<'a> {
-        Aside { context, data_set: self.name, address: &self.address, fingerprint: databases.fingerprint.as_deref() }
+        Aside {
+            context,
+            data_set: self.name,
+            address: &self.address,
+            fingerprint: databases.fingerprint.as_deref(),
+            wait: self.cut_over_wait,
+        }
     }
 
     /// Who makes and swaps the side database: our own role where it may, else the superuser of the server's pod.
@@ -155,7 +162,16 @@ impl DataSet for PostgresStore {
         let clients = fits::clients(&server, &kept.evidence, self.programs.finder(context))?;
         let archive = Archive::new(snapshot, kept);
         let own = side.loan.is_some().then_some(&self.address);
-        let loading = Loading { context, data_set: self.name, address: &side.address, own, clients: &clients, archive, kept };
+        let loading = Loading {
+            context,
+            data_set: self.name,
+            address: &side.address,
+            own,
+            clients: &clients,
+            archive,
+            kept,
+            wait: self.cut_over_wait,
+        };
         match databases.road {
             Road::SideCopy => loading.beside(&databases),
             Road::InPlace => loading.in_place(),
@@ -186,12 +202,14 @@ impl DataSet for PostgresStore {
             Road::SideCopy => Tag::of_this_database(&mut session)?,
             Road::InPlace => aside::find(&mut session, What::Before, &context.run)?,
         };
+        let mut raised = Positions::new();
         if let Some(tag) = tag {
             tag.tolerance.apply(&kept.evidence.objects, &mut evidence.objects);
+            raised = tag.next_ids.into_iter().map(|(name, next)| (format!("sequence {name}"), next)).collect();
         }
         let positions = sequences::positions(&mut session, 0)?;
         evidence.collections = counting.finish()?;
-        sequences::compare(&kept.evidence, &positions, &mut evidence)?;
+        sequences::compare(&kept.evidence, &positions, &raised, &mut evidence)?;
         Ok(evidence)
     }
 

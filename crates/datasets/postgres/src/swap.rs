@@ -5,6 +5,7 @@
 
 mod sides;
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
@@ -13,6 +14,7 @@ use plan::{Class, Error, Result};
 
 use crate::address::Address;
 use crate::blockers;
+use crate::ids::{Keeping, Of};
 use crate::mark::{self, InPlace, Tag};
 use crate::place::Databases;
 use crate::session::Session;
@@ -101,7 +103,8 @@ impl<'a> Swap<'a> {
                         .hint(format!("`undo {}` drops the staged copy; then restore again.", self.context.run)));
                 }
                 self.refuse_half_loaded(live)?;
-                self.exchange(&[self.out(live, stage)?, self.moving_in(stage)])
+                let next_ids = self.keep_ids_ahead()?;
+                self.exchange(&[self.out(live, stage, next_ids)?, self.moving_in(stage)])
             }
             (None, Some(_), None) if live_oid.is_none() => self.exchange(&[Move { from: Side::Stage, to: Side::Live, comment: None }]),
             (None, Some(stage), Some(before)) => {
@@ -129,6 +132,7 @@ impl<'a> Swap<'a> {
             (Some(live), None, Some(before)) => {
                 sides.check_swapped(live, before)?;
                 self.refuse_half_loaded(live)?;
+                self.carry_ids_back(before);
                 self.exchange(&[self.out_again(live)?, self.back(before)])?;
             }
             (None, _, Some(before)) => {
@@ -216,10 +220,41 @@ impl<'a> Swap<'a> {
         Sides::look(&mut self.session, self.databases, &self.context.run)
     }
 
+    const fn keeping(&self) -> Keeping<'a> {
+        Keeping { context: self.context, data_set: self.data_set }
+    }
+
+    fn session_in(&self, side: Side) -> Result<Session> {
+        Session::open(&self.address.with_database(self.name(side)))
+    }
+
+    /// The staged sequences go on where the live ones do. Gives where that is.
+    fn keep_ids_ahead(&mut self) -> Result<BTreeMap<String, i64>> {
+        // An earlier call may have closed them.
+        self.open()?;
+        let live = self.keeping().standing(&mut self.session_in(Side::Live)?, Of::Live)?;
+        self.keeping().ahead(&mut self.session_in(Side::Stage)?, &live)
+    }
+
+    /// The previous sequences give no id that the restored ones gave. What cannot be done of it is told, and stops no undo.
+    fn carry_ids_back(&mut self, before: &Found) {
+        let Some(then) = before.tag().map(|tag| tag.next_ids).filter(|then| !then.is_empty()) else { return };
+        let mut carry = || {
+            self.open()?;
+            let restored = self.keeping().standing(&mut self.session_in(Side::Live)?, Of::Live)?;
+            let name = identifier(&self.databases.before);
+            self.send(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"), "open a database to sessions")?;
+            self.keeping().carry_back(&mut self.session_in(Side::Before)?, Of::Live, &restored, &then)
+        };
+        if let Err(error) = carry() {
+            self.keeping().not_carried_back(&error);
+        }
+    }
+
     /// The live data goes to `before`, with a mark that says what came in its place.
-    fn out(&self, live: &Found, stage: &Found) -> Result<Move> {
+    fn out(&self, live: &Found, stage: &Found, next_ids: BTreeMap<String, i64>) -> Result<Move> {
         let tag = Tag::of(self.context, self.data_set, MarkRole::Previous, &self.databases.live, live.own_comment());
-        let tag = Tag { replaced_by: Some(stage.oid), ..tag };
+        let tag = Tag { replaced_by: Some(stage.oid), next_ids, ..tag };
         Ok(Move { from: Side::Live, to: Side::Before, comment: Some(tag.put_on(&self.databases.before)?) })
     }
 

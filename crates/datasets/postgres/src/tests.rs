@@ -9,6 +9,7 @@ mod generated;
 mod in_place;
 mod marks;
 mod network;
+mod next_ids;
 mod patience;
 mod pooler;
 mod porta;

@@ -67,11 +67,12 @@ pub trait LiveKeys: Send + Sync {
     /// As [`LiveKeys::counter`].
     fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()>;
 
-    /// Takes back what [`LiveKeys::raise`] did: a counter that is exactly `from` becomes `to` again (0: there is no such key). One that was counted on since stays.
+    /// Takes back what [`LiveKeys::raise`] did: a counter that is exactly `from` becomes `to` again (0: there is no such key). One that was counted on since, also in
+    /// this moment, stays, and the answer is `false`.
     ///
     /// # Errors
     /// As [`LiveKeys::counter`].
-    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<()>;
+    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<bool>;
 
     /// The members of a set, so many at a time, each at least once.
     ///
@@ -105,4 +106,16 @@ pub trait LiveRows: Send + Sync {
     /// # Errors
     /// As [`LiveRows::largest`].
     fn count(&self, context: &Context, question: &str) -> Result<Option<u64>>;
+
+    /// Lets a table give no id below `to`. Gives where it would have gone on; `None` when that was as far, or it gives no ids.
+    ///
+    /// # Errors
+    /// As [`LiveRows::largest`]; when its ids are of a type that does not go so far.
+    fn raise_next_id(&self, context: &Context, table: &str, to: u64) -> Result<Option<u64>>;
+
+    /// The texts that a question of one column finds; none when the tables or columns are not as it wants them.
+    ///
+    /// # Errors
+    /// As [`LiveRows::largest`].
+    fn texts(&self, context: &Context, question: &str) -> Result<Vec<String>>;
 }

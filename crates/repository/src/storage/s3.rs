@@ -59,7 +59,7 @@ impl Bucket {
             .enable_all()
             .build()
             .during(|| "start the threads of the S3 client".to_owned())?;
-        let shown = crate::Location::S3(s3.clone()).to_string();
+        let shown = crate::Location::S3(Box::new(s3.clone())).to_string();
         let patience = Patience { retry: Duration::from_secs(s3.retry_seconds), stop: s3.stop.clone(), service: service.clone(), keys };
         Ok(Self { store, prefix: s3.prefix.clone(), shown, patience, runtime })
     }

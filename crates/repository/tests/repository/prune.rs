@@ -246,3 +246,18 @@ fn prune_now_frees_a_volume_that_is_full_to_the_last_block() {
         assert!(output.status.success(), "{output:?}");
     }
 }
+
+#[test]
+fn a_backup_onto_a_volume_that_is_mounted_read_only_names_the_way_out_and_what_is_there_is_read() {
+    let disk = Tmpfs::new(8);
+    let location = Location::Folder(disk.0.path().join("r"));
+    RusticRepository::init(&location, &password()).unwrap();
+    let kept = take(&RusticRepository::open(&location, &password()).unwrap(), "one", parts(1, 2, 1 << 20));
+    let remounted = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(disk.0.path()).status().unwrap();
+    assert!(remounted.success());
+    let repository = RusticRepository::open(&location, &password()).unwrap();
+    let error = repository.keep(&context(), &keep_of("two"), Script::parts(parts(2, 2, 1 << 20))).unwrap_err();
+    assert!(error.hints().iter().any(|hint| hint.contains("mounted read-only") && hint.contains("remount,rw")), "{error:?}");
+    assert!(contents(&repository, &kept).unwrap() == expected(parts(1, 2, 1 << 20)));
+    assert!(check(&repository).is_whole());
+}

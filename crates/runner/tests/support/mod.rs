@@ -1,5 +1,7 @@
 //! A fake installation behind the ports: data sets that are one string each, a repository in memory, writers that count.
 
+pub mod live;
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
@@ -13,6 +15,8 @@ use plan::ports::*;
 use plan::{Around, Error, Plan, Policies, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, Journal};
 
+use self::live::Keys;
+
 /// One store: what is live, and what lies beside it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Data {
@@ -25,6 +29,7 @@ pub struct FakeDataSet {
     pub name: DataSetName,
     pub data: Arc<Mutex<Data>>,
     pub faults: Arc<Mutex<Faults>>,
+    pub keys: Keys,
 }
 
 /// What goes wrong in which store.
@@ -112,6 +117,7 @@ impl DataSet for FakeDataSet {
             return Err(Error::new(*class, "its pod was lost"));
         }
         let text = String::from_utf8(snapshot.read_all(&snapshot.find(Path::new("text"))?)?).unwrap();
+        live::load(&self.keys, &text);
         let mut data = self.data.lock().unwrap();
         if keeps(place) && data.before.is_none() {
             data.before = Some(std::mem::replace(&mut data.live, text));
@@ -171,6 +177,12 @@ impl DataSet for FakeDataSet {
     }
     fn kept_bytes(&self, _: &Context, _: &Place) -> Result<u64> {
         Ok(0)
+    }
+    fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        Some(self)
+    }
+    fn live_rows(&self) -> Option<&dyn LiveRows> {
+        (self.name == DataSetName::SystemDatabase).then_some(self as &dyn LiveRows)
     }
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
         let data = self.data.lock().unwrap();
@@ -347,6 +359,7 @@ pub struct World {
     pub copies: Arc<FakeCopies>,
     pub faults: Arc<Mutex<Faults>>,
     pub rests: Vec<std::time::Duration>,
+    pub keys: Keys,
 }
 
 impl World {
@@ -401,12 +414,15 @@ impl World {
         let writers = Arc::new(FakeWriters { running: Mutex::new(running), operator_runs: Mutex::new(true) });
         let copies = Arc::new(FakeCopies { source: data.clone(), copies: Mutex::default() });
         SyncTask::ALL.into_iter().for_each(|task| drop(copies.copies.lock().unwrap().insert(task, copies.truth())));
-        (Self { data, repository, writers, copies, faults: Arc::default(), rests: Vec::new() }, manifest)
+        let keys = Keys::default();
+        DataSetName::ALL.iter().for_each(|name| live::load(&keys, &format!("damaged {name}")));
+        (Self { data, repository, writers, copies, faults: Arc::default(), rests: Vec::new(), keys }, manifest)
     }
 
     pub fn hands(&self) -> Hands {
         let make = |name: &DataSetName, data: &Arc<Mutex<Data>>| {
-            (*name, Arc::new(FakeDataSet { name: *name, data: Arc::clone(data), faults: Arc::clone(&self.faults) }) as Arc<dyn DataSet>)
+            let (data, faults, keys) = (Arc::clone(data), Arc::clone(&self.faults), Arc::clone(&self.keys));
+            (*name, Arc::new(FakeDataSet { name: *name, data, faults, keys }) as Arc<dyn DataSet>)
         };
         let context = Context::new("run");
         Hands {
@@ -442,18 +458,17 @@ impl World {
 
 /// A restore of everything; the data sets in `in_place` go that road.
 pub fn restore(manifest: &Manifest, in_place: &[DataSetName]) -> Plan {
+    restore_of(&DataSetName::ALL, manifest, in_place, WritersAre::Ours)
+}
+
+/// A restore of some of it.
+pub fn restore_of(names: &[DataSetName], manifest: &Manifest, in_place: &[DataSetName], writers: WritersAre) -> Plan {
     let target = |name: &DataSetName, kept: &KeptDataSet| {
         let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
         (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
     };
-    let around = Around {
-        writers: WritersAre::Ours,
-        offers: SyncTask::ALL.to_vec(),
-        policies: Policies::default(),
-        readers: Vec::new(),
-        care: plan::Care::default(),
-    };
-    let targets = manifest.data_sets.iter().map(|(name, kept)| target(name, kept)).collect();
+    let around = Around { writers, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new(), care: live::care() };
+    let targets = manifest.data_sets.iter().filter(|(name, _)| names.contains(name)).map(|(name, kept)| target(name, kept)).collect();
     let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, &around);
     plan.check().unwrap();
     plan

@@ -1,7 +1,7 @@
 //! What a plan says about where its set comes from, and about what the set lacks.
 
 use plan::ids::DataSetName;
-use plan::manifest::Manifest;
+use plan::manifest::{Agreement, Manifest};
 use plan::ports::{Problem, Severity};
 use plan::release::{Known, judge};
 use plan::{InstallationId, Plan, Purpose};
@@ -26,6 +26,16 @@ pub(super) fn origin(plan: &Plan, manifest: &Manifest) -> Option<String> {
         }
         None => None,
     }
+}
+
+/// The stores of the set did not agree when it was taken: so they come back.
+pub(super) fn disagreeing(names: &[DataSetName], manifest: &Manifest) -> Option<Problem> {
+    let both = [DataSetName::SystemDatabase, DataSetName::BackendRedis].iter().all(|name| names.contains(name));
+    let differences = manifest.agreement.filter(|_| both).and_then(Agreement::differences)?;
+    let text = format!(
+        "the stores of the set differ: {differences}; what is missing in Backend is written anew where its configuration is, and nothing is removed there"
+    );
+    Some(Problem::new(Severity::Degrades, text).way_out(format!("`threescale-backup verify {}` names what differs.", manifest.set)))
 }
 
 /// The data sets that the installation has and the set does not: they stay as they are, beside others of another time.

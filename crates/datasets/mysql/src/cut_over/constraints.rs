@@ -33,7 +33,7 @@ pub(super) fn note(swap: &mut Swap<'_>) -> Result<()> {
     let (live, mut bound) = (&swap.schemas.live, Vec::new());
     for table in read::table_names(&mut swap.session, live)? {
         let cut = definition::cut(&read::create_table(&mut swap.session, live, &table)?, |_| true)?;
-        let checks = if swap.kind == Kind::Mysql { cut.checks } else { Vec::new() };
+        let checks = if swap.server.kind == Kind::Mysql { cut.checks } else { Vec::new() };
         let all = cut.foreign_keys.into_iter().map(|item| (item, false)).chain(checks.into_iter().map(|item| (item, true)));
         for (definition, is_check) in all {
             let name = definition::key_name(&definition);

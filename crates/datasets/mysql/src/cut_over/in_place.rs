@@ -5,10 +5,10 @@
 use plan::ports::{Context, Mark, MarkRole, Road};
 use plan::{Error, Result};
 
-use super::{Swap, constraints, drop_within, half_undone, move_in, pointing};
+use super::{Swap, constraints, drop_within, half_undone, ids, move_in, pointing};
 use crate::mark;
 use crate::objects;
-use crate::place::Schemas;
+use crate::place::{Schemas, Side};
 use crate::quote;
 use crate::record::{Document, State, drop_schema};
 use crate::schema::{Schema, read};
@@ -63,7 +63,7 @@ fn prepare(store: &MysqlStore, swap: &mut Swap<'_>, schema: &Schema) -> Result<S
 
 /// Drops what an earlier call loaded: everything but the previous data, which is seen to be whole first.
 fn clear(swap: &mut Swap<'_>) -> Result<()> {
-    let live = swap.live()?;
+    let (set, live) = (swap.set()?, swap.live()?);
     let rooms = super::Rooms::read(&mut swap.session, swap.schemas)?;
     if let Some(missing) = rooms.not_kept(&live) {
         let text = format!("what run {} replaced lacks table {missing:?}: nothing was dropped", swap.context.run);
@@ -75,15 +75,16 @@ fn clear(swap: &mut Swap<'_>) -> Result<()> {
         let sql = format!("DROP TABLE IF EXISTS {}", quote::qualified(database, &table));
         swap.session.run(&format!("drop table {table:?} of an earlier load"), &sql)?;
     }
-    Ok(())
+    pointing::set_aside(swap, Side::Stage, &[], &set.tables)
 }
 
 /// The load is whole: makes the objects and takes the mark away.
 pub(crate) fn end(store: &MysqlStore, context: &Context, schemas: &Schemas) -> Result<()> {
     let mut swap = Swap::open(store, context, schemas)?;
     let set = swap.set()?;
-    pointing::put_right(&mut swap)?;
-    swap.make(&set, Document::NotMade)?;
+    pointing::put_right(&mut swap, Side::Stage)?;
+    ids::keep_ahead_of_kept(&mut swap)?;
+    swap.make(&set, Side::Stage)?;
     swap.state(State::Done)?;
     unmark(&mut swap)
 }

@@ -2,7 +2,8 @@
 //!
 //! The server keeps a foreign key with the table that it refers to: after a swap, those of other schemas point into the room of the tables that were moved away, and
 //! those to a table that is not there point into the schema that they were loaded in. They are made again towards the live database, without a look at the rows, as
-//! a load does it. Each is in the record while it is dropped and not yet added.
+//! a load does it. And one to a table that is not there is tried against the table that comes under that name, which may not fit it (MySQL errors 1822 and 3780,
+//! MariaDB 1005): so it is dropped before one comes. Each is in the record while it is dropped and not yet added.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use super::Swap;
-use crate::place::{self, Room, Schemas};
+use crate::place::{self, Room, Schemas, Side};
 use crate::privileges::Grants;
 use crate::quote;
 use crate::record::Document;
@@ -21,14 +22,39 @@ use crate::session::Session;
 /// What making a foreign key again needs on its table.
 const NEEDS: [&str; 2] = ["ALTER", "REFERENCES"];
 
-/// A foreign key that does not point where it should.
+/// A foreign key that does not point where it should, or is dropped for a while.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stray {
-    /// Its table, qualified and quoted.
+    /// Its table, qualified and quoted; of the restored and of the previous data, as it is while that is live.
     table: String,
     name: String,
     /// The definition, towards the live database.
     definition: String,
+    /// Whether its table is of the restored or of the previous data, which moves; of another schema otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    of: Option<Side>,
+}
+
+impl Stray {
+    /// Of a listed foreign key that is to refer to a table of the live database; `live` says whose tables those are now. `None` when it is gone.
+    fn of(session: &mut Session, schemas: &Schemas, live: Side, key: &Listed, to: &str) -> Result<Option<Self>> {
+        let items = definition::cut(&read::create_table(session, &key.schema, &key.table)?, |_| true)?.foreign_keys;
+        let Some(item) = items.into_iter().find(|item| definition::key_name(item) == key.name) else { return Ok(None) };
+        let wanted = format!(" REFERENCES {} (", quote::qualified(&schemas.live, to));
+        let (far, near) = (quote::qualified(&key.other_schema, &key.other_table), quote::name(&key.other_table));
+        let pointed = item.replacen(&format!(" REFERENCES {far} ("), &wanted, 1);
+        let definition = if pointed == item { item.replacen(&format!(" REFERENCES {near} ("), &wanted, 1) } else { pointed };
+        let of = key.schema.eq_ignore_ascii_case(&schemas.live).then_some(live);
+        Ok(Some(Self { table: quote::qualified(&key.schema, &key.table), name: key.name.clone(), definition, of }))
+    }
+
+    fn drop(&self) -> String {
+        format!("ALTER TABLE {} DROP FOREIGN KEY {}", self.table, quote::name(&self.name))
+    }
+
+    fn add(&self) -> String {
+        format!("ALTER TABLE {} ADD {}", self.table, self.definition)
+    }
 }
 
 /// A foreign key as the server lists it.
@@ -60,35 +86,65 @@ fn into(session: &mut Session, schemas: &[&str]) -> Result<Vec<Listed>> {
     session.rows("look for foreign keys from elsewhere", &sql)?.iter().map(of).collect()
 }
 
-/// Makes again what points into a room of this run, or was being made again when an earlier call ended. One that the server refuses is told.
-pub(super) fn put_right(swap: &mut Swap<'_>) -> Result<()> {
+/// Those that an earlier call was at work on, or left for later, and others.
+fn with_noted(swap: &mut Swap<'_>, found: &[Stray]) -> Result<Vec<Stray>> {
     let mut strays: Vec<Stray> = swap.record.read(&mut swap.session, Document::Pointing)?.unwrap_or_default();
-    let found = find(swap)?;
-    strays.extend(
-        found
-            .into_iter()
-            .filter(|stray| strays.iter().all(|known| (&known.table, &known.name) != (&stray.table, &stray.name)))
-            .collect::<Vec<_>>(),
-    );
-    if strays.is_empty() {
+    let is_new = |stray: &&Stray| strays.iter().all(|known| (known.of, &known.table, &known.name) != (stray.of, &stray.table, &stray.name));
+    let new: Vec<Stray> = found.iter().filter(is_new).cloned().collect();
+    strays.extend(new);
+    Ok(strays)
+}
+
+/// Drops what refers to a table that is not `there` and is `coming` under that name, until [`put_right`]. `live` says whose tables are live now.
+pub(super) fn set_aside(swap: &mut Swap<'_>, live: Side, there: &[String], coming: &[String]) -> Result<()> {
+    let (schemas, mut found) = (swap.schemas, Vec::new());
+    for key in into(&mut swap.session, &[&schemas.live])? {
+        let is_waiting = !there.contains(&key.other_table) && coming.contains(&key.other_table);
+        if is_waiting && !is_of_a_run(&schemas.live, &key.schema, &key.table) {
+            found.extend(Stray::of(&mut swap.session, schemas, live, &key, &key.other_table)?);
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let strays = with_noted(swap, &found)?;
+    swap.record.write(&mut swap.session, Document::Pointing, &strays)?;
+    for stray in found {
+        // What the server has against it, it has against the table that comes too.
+        swap.session.refusal("set a foreign key aside", &stray.drop())?;
+    }
+    Ok(())
+}
+
+/// Makes again what points into a room of this run, was set aside, or was being made again when an earlier call ended. One that the server refuses is told; of
+/// another schema, it is tried again when the other tables are live.
+pub(super) fn put_right(swap: &mut Swap<'_>, live: Side) -> Result<()> {
+    let found = find(swap, live)?;
+    let strays = with_noted(swap, &found)?;
+    let (now, mut later): (Vec<Stray>, Vec<Stray>) = strays.iter().cloned().partition(|stray| stray.of.is_none_or(|of| of == live));
+    if now.is_empty() {
         return Ok(());
     }
     swap.record.write(&mut swap.session, Document::Pointing, &strays)?;
-    for stray in strays {
-        let drop = format!("ALTER TABLE {} DROP FOREIGN KEY {}", stray.table, quote::name(&stray.name));
-        let add = format!("ALTER TABLE {} ADD {}", stray.table, stray.definition);
+    for stray in now {
         // It may be dropped already.
-        swap.session.refusal("drop a foreign key that points elsewhere", &drop)?;
+        swap.session.refusal("drop a foreign key that points elsewhere", &stray.drop())?;
+        let add = stray.add();
         if let Some(refusal) = swap.session.refusal("make a foreign key again", &add)? {
             let text = format!("foreign key {:?} of {} could not be made again: {refusal}. Do it by hand: {add}", stray.name, stray.table);
             swap.context.watch.see(Event::Warning(&text));
+            later.extend(Some(stray).filter(|stray| stray.of.is_none()));
         }
     }
-    swap.record.remove(&mut swap.session, Document::Pointing)
+    if later.is_empty() {
+        swap.record.remove(&mut swap.session, Document::Pointing)
+    } else {
+        swap.record.write(&mut swap.session, Document::Pointing, &later)
+    }
 }
 
 /// Foreign keys of tables that are no run's own, into a room of this run.
-fn find(swap: &mut Swap<'_>) -> Result<Vec<Stray>> {
+fn find(swap: &mut Swap<'_>, live: Side) -> Result<Vec<Stray>> {
     let schemas = swap.schemas;
     let rooms = [schemas.kept(), schemas.aside()];
     let names = own_names(swap)?;
@@ -96,13 +152,7 @@ fn find(swap: &mut Swap<'_>) -> Result<Vec<Stray>> {
     let mut strays = Vec::new();
     for key in all.into_iter().filter(|key| !is_of_a_run(&schemas.live, &key.schema, &key.table)) {
         let Some(table) = rooms.iter().find_map(|room| own_name(room, &names, &key)) else { continue };
-        let items = definition::cut(&read::create_table(&mut swap.session, &key.schema, &key.table)?, |_| true)?.foreign_keys;
-        let Some(item) = items.into_iter().find(|item| definition::key_name(item) == key.name) else { continue };
-        let wanted = format!(" REFERENCES {} (", quote::qualified(&schemas.live, &table));
-        let (far, near) = (quote::qualified(&key.other_schema, &key.other_table), quote::name(&key.other_table));
-        let pointed = item.replacen(&format!(" REFERENCES {far} ("), &wanted, 1);
-        let definition = if pointed == item { item.replacen(&format!(" REFERENCES {near} ("), &wanted, 1) } else { pointed };
-        strays.push(Stray { table: quote::qualified(&key.schema, &key.table), name: key.name, definition });
+        strays.extend(Stray::of(&mut swap.session, schemas, live, &key, &table)?);
     }
     Ok(strays)
 }
@@ -182,7 +232,7 @@ fn problem(key: &Listed, grants: &Grants) -> Problem {
 /// # Errors
 /// [`plan::Class::Refused`] before anything is changed.
 pub(super) fn refuse_immovable(swap: &mut Swap<'_>) -> Result<()> {
-    let grants = Grants::ask(&mut swap.session, swap.kind)?;
+    let grants = Grants::ask(&mut swap.session, &swap.server)?;
     let problems = problems(&mut swap.session, &grants, &swap.schemas.live)?;
     let Some(first) = problems.into_iter().find(|problem| problem.severity == Severity::Blocks) else { return Ok(()) };
     let error = Error::refused(format!("{}: nothing was changed", first.text));

@@ -99,9 +99,7 @@ fn keys(schema: &Schema, definitions: &[Definitions]) -> String {
     let mut text = String::from("SET NAMES utf8mb4;\n");
     let named = |table: &crate::schema::Table| quote::name(&table.name);
     let keys = schema.tables.iter().zip(definitions).flat_map(|(table, definition)| definition.add_keys(&named(table)));
-    // Loaded straight into its database: what is not there is not there either.
-    let foreign =
-        schema.tables.iter().zip(definitions).filter_map(|(table, definition)| definition.add_foreign_keys(&named(table), |_| None));
+    let foreign = schema.tables.iter().zip(definitions).filter_map(|(table, definition)| definition.add_foreign_keys(&named(table)));
     for statement in keys.chain(foreign) {
         text.push_str(&statement);
         text.push_str(";\n");

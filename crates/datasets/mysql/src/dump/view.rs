@@ -101,7 +101,7 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
 
 /// What may not be seen would be left out without a word: such a dump is refused.
 fn refuse_incomplete(session: &mut Session, server: &Server, database: &str) -> Result<()> {
-    let grants = Grants::ask(session, server.kind)?;
+    let grants = Grants::ask(session, server)?;
     let problems =
         rights::reading(&grants, server, database).into_iter().chain(owned::hidden_routines(session, server, &grants, database)?);
     let others = read::others(session, database)?.into_iter().map(|(text, way_out)| Problem::new(Severity::Blocks, text).way_out(way_out));

@@ -111,20 +111,6 @@ pub(crate) fn moment_of(create: &str, column: &str) -> Option<String> {
     moment.split_once('\'').map(|(moment, _)| moment.to_owned())
 }
 
-/// A foreign key whose table is named with the schema that `home` gives; as it is when that gives none, or a schema is named already.
-pub(crate) fn refer(item: &str, home: impl Fn(&str) -> Option<String>) -> String {
-    const WORD: &str = " REFERENCES ";
-    // Outside of quotes: a column may be called like this.
-    let Some(at) = outside(item, WORD) else { return item.to_owned() };
-    let (head, rest) = item.split_at(at + WORD.len());
-    let Some(end) = end_of_name(rest) else { return item.to_owned() };
-    let (name, tail) = rest.split_at(end);
-    match home(&key_name(name)).filter(|_| !tail.starts_with('.')) {
-        Some(schema) => format!("{head}{}.{rest}", crate::quote::name(&schema)),
-        None => item.to_owned(),
-    }
-}
-
 /// A text without a quoted qualifier (`` `db`. ``) where one stands before a name in backticks, outside of texts in quotes.
 pub(crate) fn without_qualifier(text: &str, qualifier: &str) -> String {
     let (bytes, mut out, mut kept, mut at) = (text.as_bytes(), String::new(), 0, 0);
@@ -146,28 +132,6 @@ pub(crate) fn without_qualifier(text: &str, qualifier: &str) -> String {
     }
     out.push_str(text.get(kept..).unwrap_or_default());
     out
-}
-
-/// Where a word begins outside of quotes.
-fn outside(text: &str, word: &str) -> Option<usize> {
-    let mut start = 0;
-    while let Some(at) = scan(text, start, |_, byte| byte == b' ') {
-        if text.get(at..).is_some_and(|rest| rest.starts_with(word)) {
-            return Some(at);
-        }
-        start = at + 1;
-    }
-    None
-}
-
-/// Length of the name in backticks that a text begins with.
-fn end_of_name(text: &str) -> Option<usize> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while bytes.get(at) == Some(&b'`') {
-        at = end_of_quote(bytes, at)? + 1;
-    }
-    (at > 0).then_some(at)
 }
 
 /// Finds the first byte outside of quotes that `wanted` accepts, from `start`; depth counts parentheses, that byte's own included.
@@ -241,18 +205,6 @@ mod tests {
         let cut = cut(ODD, |_| true).unwrap();
         assert!(cut.keys.is_empty() && cut.create.contains("UNIQUE KEY `u`"));
         assert!(!cut.create.contains("FOREIGN KEY ("));
-    }
-
-    #[test]
-    fn a_foreign_key_to_what_is_not_there_is_told_where_it_would_be() {
-        let home = |table: &str| (table == "gone`s").then(|| "live".to_owned());
-        let key = "CONSTRAINT ` REFERENCES ` FOREIGN KEY (`a`) REFERENCES `gone``s` (`id`) ON DELETE CASCADE";
-        assert_eq!(refer(key, home), "CONSTRAINT ` REFERENCES ` FOREIGN KEY (`a`) REFERENCES `live`.`gone``s` (`id`) ON DELETE CASCADE");
-        for as_it_is in
-            ["FOREIGN KEY (`a`) REFERENCES `there` (`id`)", "FOREIGN KEY (`a`) REFERENCES `s`.`gone``s` (`id`)", "KEY `a` (`b`)"]
-        {
-            assert_eq!(refer(as_it_is, home), as_it_is);
-        }
     }
 
     #[test]

@@ -14,14 +14,11 @@ use crate::load;
 use crate::place::Schemas;
 use crate::row;
 use crate::schema::{Schema, Table};
-use crate::session::{self, Session, Talk};
+use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 
 /// An `INSERT` ends about here; a larger row makes a larger statement.
 const INSERT_BYTES: usize = 1 << 20;
-
-/// How often a part is tried that lost to another. MariaDB locks an empty table whole for its first rows (MDEV-515), and of two parts that want that one is ended.
-const TRIES: u32 = 20;
 
 /// Loads parts until there are no more.
 pub(super) fn load_parts(
@@ -49,28 +46,14 @@ pub(super) fn load_parts(
         let size_bytes = bytes.len() as u64;
         let loaded = if local {
             *waiting.lock().map_err(|_| Error::failed("the part is gone"))? = bytes;
-            in_transaction(context, &mut session, |session| load_data(session, schemas.target(), table, rows))
+            session.in_transaction("load a part", || context.stop.check(), |session| load_data(session, schemas.target(), table, rows))
         } else {
-            in_transaction(context, &mut session, |session| insert(session, schemas.target(), table, &bytes, rows))
+            session.in_transaction("load a part", || context.stop.check(), |session| insert(session, schemas.target(), table, &bytes, rows))
         };
         loaded.map_err(|error| error.during(format!("load {} into table {:?}", entry.path.display(), table.name)))?;
         context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Stage, bytes: size_bytes, items: rows });
     }
     Ok(())
-}
-
-/// A part in a transaction of its own, again when it lost to another session.
-fn in_transaction(context: &Context, session: &mut Session, mut load: impl FnMut(&mut Session) -> Result<()>) -> Result<()> {
-    for tried in 1.. {
-        session.run("begin a part", "START TRANSACTION")?;
-        match load(session) {
-            Ok(()) => break,
-            Err(error) if tried < TRIES && session::lost_to_another(&error) => session.run("take a part back", "ROLLBACK")?,
-            Err(error) => return Err(error),
-        };
-        context.stop.check()?;
-    }
-    session.run("end a part", "COMMIT").map(drop)
 }
 
 fn load_data(session: &mut Session, schema: &str, table: &Table, rows: u64) -> Result<()> {

@@ -148,7 +148,7 @@ fn cut_and_made_again(kind: MysqlKind) {
     for table in &schema.tables {
         let definitions = Definitions::of(table).unwrap_or_else(|error| panic!("seed {seed}, {kind:?}: {error:?}\n{}", table.create));
         let name = quote::name(&table.name);
-        let keys = definitions.add_keys(&name).into_iter().chain(definitions.add_foreign_keys(&name, |_| None));
+        let keys = definitions.add_keys(&name).into_iter().chain(definitions.add_foreign_keys(&name));
         for sql in std::iter::once(definitions.create.clone()).chain(keys) {
             session
                 .run("make it again", &sql)
@@ -175,8 +175,7 @@ fn broken_ones_end_in_an_error(dice: &mut Dice, creates: &[String]) {
         if let Ok(cut) = definition::cut(&text, |_| dice.0.is_multiple_of(2)) {
             for item in cut.keys.iter().chain(&cut.foreign_keys).chain(&cut.checks) {
                 assert!(text.contains(item), "{item} is no part of {text}");
-                let name = definition::key_name(item);
-                assert!(definition::refer(item, |_| Some(name.clone())).len() >= item.len());
+                drop(definition::key_name(item));
             }
         }
         assert!(definition::without_qualifier(&text, "`system`.").len() <= text.len());

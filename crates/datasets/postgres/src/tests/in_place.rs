@@ -92,3 +92,53 @@ fn a_failure_in_place_leaves_everything_as_it_was() {
     assert!(error.hints().iter().any(|hint| hint.contains("theirs")), "{error:?}");
     same(&before, &text(&server, "zync"));
 }
+
+/// What takes no end by itself holds a table, of 3scale's own shape: `public` is the superuser's, and its tables are moved one by one.
+#[test]
+fn a_lock_that_cannot_be_had_in_place_is_given_back_again_and_again() {
+    let server = lab::Postgres::start(&["-c", "max_prepared_transactions=5"]).unwrap();
+    psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE DATABASE zync OWNER zync");
+    psql(
+        &server,
+        "zync",
+        "ALTER SCHEMA public OWNER TO CURRENT_USER; GRANT ALL ON SCHEMA public TO zync; SET ROLE zync; CREATE TABLE tenants (id int); INSERT INTO tenants VALUES (1)",
+    );
+    let store_that_waits = |seconds| {
+        let options = Options { cut_over_wait: Duration::from_secs(seconds), ..Options::default() };
+        PostgresStore::new(DataSetName::ZyncDatabase, Address::parse(&server.url_as("zync", "zync", "zync")).unwrap(), options)
+    };
+    let (hasty, patient) = (store_that_waits(1), store_that_waits(300));
+    let set = take(&hasty);
+    psql(&server, "zync", "INSERT INTO tenants VALUES (2)");
+    let (context, _) = context("01jd0000000000000001");
+    let place = hasty.reserve(&context, &set.1, Road::InPlace).unwrap();
+    let stage = |store: &PostgresStore| store.stage(&context, &place, Arc::clone(&set.0) as Arc<dyn Snapshot>, &set.1);
+    psql(&server, "zync", "BEGIN; UPDATE tenants SET id = 3 WHERE id = 2; PREPARE TRANSACTION 'stuck'");
+    let error = stage(&hasty).unwrap_err();
+    assert_eq!(error.class(), plan::Class::Transient, "{error:?}");
+    assert!(error.hints().iter().any(|hint| hint.contains("prepared transaction 'stuck'")), "{error:?}");
+    assert_eq!(psql(&server, "zync", "SELECT id FROM tenants ORDER BY id"), "1\n2");
+    std::thread::scope(|scope| {
+        let staging = scope.spawn(|| stage(&patient));
+        // A wait that is begun anew is another session's.
+        let mut waiting = std::collections::BTreeSet::new();
+        // In another database nobody ends it.
+        let mut observer = postgres::Client::connect(&server.url("postgres"), postgres::NoTls).unwrap();
+        while waiting.len() < 2 {
+            let waits = "SELECT pid, extract(epoch FROM clock_timestamp() - waitstart)::float8 FROM pg_locks WHERE NOT granted AND waitstart IS NOT NULL";
+            for row in observer.query(waits, &[]).unwrap() {
+                let seconds: f64 = row.get(1);
+                assert!(seconds < 5.0, "somebody waits for a lock for {seconds} s");
+                waiting.insert(row.get::<_, i32>(0));
+            }
+            assert!(!staging.is_finished(), "it went over a lock");
+        }
+        let commit = |mut client: postgres::Client| client.batch_execute("COMMIT PREPARED 'stuck'");
+        until("it is committed", || postgres::Client::connect(&server.url("zync"), postgres::NoTls).and_then(commit).is_ok());
+        staging.join().unwrap().unwrap();
+    });
+    prove(&patient, &context, &place, &set.1);
+    assert_eq!(psql(&server, "zync", "SELECT id FROM tenants"), "1");
+    patient.undo(&context, &place).unwrap();
+    assert_eq!(psql(&server, "zync", "SELECT id FROM tenants ORDER BY id"), "1\n3");
+}

@@ -146,3 +146,28 @@ fn a_hardened_public_schema_goes_back_by_a_newer_client_of_a_superuser_on_both_r
         store.discard(&context, &place, Discard::Staged).unwrap();
     }
 }
+
+#[test]
+fn a_set_that_does_not_say_the_rights_on_public_is_restored_and_that_is_told() {
+    let server = server("CREATEDB", HARDENED);
+    let store = store(&server);
+    let mut set = take(&store);
+    // As releases wrote it that did not look.
+    set.1.evidence.facts.remove("demands");
+    let (context, ear) = context("01jd0000000000000001");
+    let is_told =
+        |text: &str| text.contains("did not note who may what in the schema public") && text.contains("everybody may create in it");
+    let told = store.fits(&context, &set.1, Road::SideCopy).unwrap();
+    let about = told.iter().find(|problem| is_told(&problem.text)).unwrap_or_else(|| panic!("{told:?}"));
+    assert!(about.way_out.as_ref().unwrap().contains("dn+ public"), "{about:?}");
+    let wanted = psql(&server, "zync", "SELECT * FROM t");
+    let place = staged(&store, &context, &set, Road::SideCopy);
+    let heard = ear.0.lock().unwrap().join("\n");
+    assert!(is_told(&heard), "{heard}");
+    store.cut_over(&context, &place).unwrap();
+    assert_eq!(psql(&server, "zync", "SELECT * FROM t"), wanted);
+    // Who may change it brings it back, from the archive.
+    let as_superuser = store_with(&server.url("zync"), PostgresVersion::V13);
+    let told = as_superuser.fits(&context, &set.1, Road::SideCopy).unwrap();
+    assert!(!told.iter().any(|problem| is_told(&problem.text)), "{told:?}");
+}

@@ -6,6 +6,7 @@ use plan::{Error, Result};
 
 use super::RedisStore;
 use super::allowed::knows_commands_of_7;
+use super::transaction::unless_changed;
 use crate::connection::{Connection, Reply};
 use crate::rights::For;
 
@@ -25,6 +26,12 @@ impl RedisStore {
         let prefix = namespace.map(|name| format!("{}:", name.trim_end_matches(':'))).filter(|prefix| prefix.len() > 1);
         Ok((connection, format!("{}{}", prefix.unwrap_or_default(), of.key).into_bytes()))
     }
+}
+
+fn number_at(connection: &mut Connection, key: &[u8]) -> Result<u64> {
+    let Reply::Bytes(text) = connection.call(&[b"GET", key])? else { return Ok(0) };
+    let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| Error::failed(format!("{} of {} is no number", String::from_utf8_lossy(key), connection.peer())))
 }
 
 impl LiveKeys for RedisStore {
@@ -68,9 +75,7 @@ impl LiveKeys for RedisStore {
 
     fn counter(&self, context: &Context, of: &LiveKey) -> Result<u64> {
         let (mut connection, key) = self.at_key(context, of)?;
-        let Reply::Bytes(text) = connection.call(&[b"GET", &key])? else { return Ok(0) };
-        let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
-        number.ok_or_else(|| Error::failed(format!("{} of {} is no number", of.key, connection.peer())))
+        number_at(&mut connection, &key)
     }
 
     fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()> {
@@ -80,15 +85,18 @@ impl LiveKeys for RedisStore {
         if more > 0 { connection.call(&[b"INCRBY", &key, more.to_string().as_bytes()]).map(drop) } else { Ok(()) }
     }
 
-    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<()> {
-        if from <= to || self.counter(context, of)? != from {
-            return Ok(());
-        }
+    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<bool> {
         let (mut connection, key) = self.at_key(context, of)?;
-        match to {
-            0 => connection.call(&[b"DEL", &key]).map(drop),
-            to => connection.call(&[b"INCRBY", &key, format!("-{}", from - to).as_bytes()]).map(drop),
+        // Whoever counts on between the look and the change keeps what he has.
+        connection.call(&[b"WATCH", &key])?;
+        if from < to || number_at(&mut connection, &key)? != from {
+            return connection.call(&[b"UNWATCH"]).map(|_| false);
         }
+        let lower = match to {
+            0 => vec![b"DEL".to_vec(), key],
+            to => vec![b"INCRBY".to_vec(), key, format!("-{}", from - to).into_bytes()],
+        };
+        unless_changed(&mut connection, &vec![lower])
     }
 
     fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()> {

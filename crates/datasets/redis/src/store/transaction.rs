@@ -20,6 +20,15 @@ pub(crate) fn command(arguments: &[&str]) -> Vec<Vec<u8>> {
 
 /// Runs the commands as one transaction. Whatever was watched must not have changed.
 pub(crate) fn transaction(connection: &mut Connection, commands: &Commands) -> Result<()> {
+    if unless_changed(connection, commands)? {
+        return Ok(());
+    }
+    Err(Error::needs_person(format!("somebody else changed a marker of this run at {}", connection.peer()))
+        .hint("Is another restore running against the same server?"))
+}
+
+/// Runs the commands as one transaction. Whether it was done: not when what was watched has changed.
+pub(crate) fn unless_changed(connection: &mut Connection, commands: &Commands) -> Result<bool> {
     connection.call(&[b"MULTI"])?;
     for arguments in commands {
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
@@ -30,9 +39,8 @@ pub(crate) fn transaction(connection: &mut Connection, commands: &Commands) -> R
         }
     }
     match connection.call(&[b"EXEC"])? {
-        Reply::List(replies) => replies.into_iter().try_for_each(|reply| reply.ok().map(drop)),
-        _ => Err(Error::needs_person(format!("somebody else changed a marker of this run at {}", connection.peer()))
-            .hint("Is another restore running against the same server?")),
+        Reply::List(replies) => replies.into_iter().try_for_each(|reply| reply.ok().map(drop)).map(|()| true),
+        _ => Ok(false),
     }
 }
 
