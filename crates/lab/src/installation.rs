@@ -5,7 +5,7 @@
 mod damage;
 mod fingerprint;
 
-pub use fingerprint::Fingerprint;
+pub use fingerprint::{Fingerprint, differences};
 
 use std::fs;
 use std::path::{Path, PathBuf};

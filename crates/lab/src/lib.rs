@@ -29,7 +29,7 @@ mod writers;
 
 pub use data::Shape;
 pub use front::TlsFront;
-pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DATABASE, ZYNC_DATABASE};
+pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DATABASE, ZYNC_DATABASE, differences};
 pub use memcached::Memcached;
 pub use mysql::{Mysql, MysqlKind};
 pub use one_part::OnePart;

@@ -207,9 +207,10 @@ fn backup_of_all() -> args::Backup {
 
 /// What differs between two fingerprints. Keys with a time to live go by themselves.
 fn differences(before: &Fingerprint, after: &Fingerprint) -> Vec<String> {
-    let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).filter(|name| !name.contains("/expiring")).collect();
-    let differs = |name: &&&String| before.get(**name) != after.get(**name);
-    names.iter().filter(differs).map(|name| format!("{name}: {:?} instead of {:?}", after.get(*name), before.get(*name))).collect()
+    let lasting = |all: &Fingerprint| {
+        all.iter().filter(|(name, _)| !name.contains("/expiring")).map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    lab::differences(&lasting(after), &lasting(before))
 }
 
 fn write_private(path: &Path, text: &str) -> Result<()> {

@@ -162,11 +162,6 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// Compares two fingerprints, naming what differs.
 pub fn assert_equal(found: &Fingerprint, wanted: &Fingerprint, when: &str) {
-    let names: std::collections::BTreeSet<_> = found.keys().chain(wanted.keys()).collect();
-    let differences: Vec<_> = names
-        .into_iter()
-        .filter(|name| found.get(*name) != wanted.get(*name))
-        .map(|name| format!("{name}: {:?} instead of {:?}", found.get(name), wanted.get(name)))
-        .collect();
+    let differences = lab::differences(found, wanted);
     assert!(differences.is_empty(), "{when}:\n{}", differences.join("\n"));
 }

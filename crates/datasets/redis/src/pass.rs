@@ -10,7 +10,7 @@ use threescale::keys::{Class, Store};
 use threescale::queues::{Fate, Selection};
 
 use crate::MARKER_PREFIX;
-use crate::connection::Connection;
+use crate::connection::{Connection, Reply};
 use crate::queues::fate;
 use crate::rdb::Format;
 use crate::rdb::module::type_name;
@@ -283,7 +283,12 @@ impl<'a> Pass<'a> {
 
 /// The server's clock, milliseconds since the epoch.
 pub(crate) fn server_time_ms(connection: &mut Connection) -> Result<u64> {
-    let time = connection.call(&[b"TIME"])?.list();
+    time_ms(connection.call(&[b"TIME"])?)
+}
+
+/// What `TIME` answered, in milliseconds.
+pub(crate) fn time_ms(reply: Reply) -> Result<u64> {
+    let time = reply.list();
     let part = |at: usize| time.get(at).and_then(|part| part.text().parse::<u64>().ok());
     match (part(0), part(1)) {
         (Some(seconds), Some(micros)) => Ok(seconds * 1000 + micros / 1000),

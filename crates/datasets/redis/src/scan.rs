@@ -9,7 +9,7 @@ use plan::{Error, Result};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::connection::{Connection, Reply};
-use crate::pass::{Keeper, Pass, printable, server_time_ms};
+use crate::pass::{Keeper, Pass, printable, time_ms};
 use crate::rdb::Format;
 use crate::rdb::crc64::crc64;
 use crate::rdb::source::Source;
@@ -100,6 +100,41 @@ struct Reader {
     knows_expiry: bool,
 }
 
+/// How often a key is asked when it expires while its milliseconds passed.
+const ASKED_MAX: usize = 100;
+
+/// When keys expire, to the millisecond, from a server that tells only how long they still have (`PTTL`, before Redis 7.0): by its clock before and after, which is
+/// the answer when no millisecond has passed between the two, and else is asked again.
+fn expiries(connection: &mut Connection, keys: &[Vec<u8>]) -> Result<Vec<Option<u64>>> {
+    let mut expiries = vec![None; keys.len()];
+    let mut open: Vec<usize> = (0..keys.len()).collect();
+    for _ in 0..ASKED_MAX {
+        for key in open.iter().filter_map(|at| keys.get(*at)) {
+            connection.push(&[b"TIME"]);
+            connection.push(&[b"PTTL", key]);
+            connection.push(&[b"TIME"]);
+        }
+        connection.flush()?;
+        let mut again = Vec::new();
+        for at in std::mem::take(&mut open) {
+            let before_ms = time_ms(connection.reply()?.ok()?)?;
+            let left_ms = connection.reply()?.ok()?.number().and_then(|left| u64::try_from(left).ok());
+            let after_ms = time_ms(connection.reply()?.ok()?)?;
+            if let Some(expiry) = expiries.get_mut(at) {
+                *expiry = left_ms.map(|left| before_ms + left);
+            }
+            if left_ms.is_some() && before_ms != after_ms {
+                again.push(at);
+            }
+        }
+        if again.is_empty() {
+            break;
+        }
+        open = again;
+    }
+    Ok(expiries)
+}
+
 impl Reader {
     fn values<K: Keeper>(
         &mut self,
@@ -110,23 +145,27 @@ impl Reader {
         keys: &[Vec<u8>],
         mut keeper: K,
     ) -> Result<K> {
-        let now_ms = if self.knows_expiry { 0 } else { server_time_ms(connection)? };
+        let told = if self.knows_expiry { Vec::new() } else { expiries(connection, keys)? };
         for key in keys {
-            let expiry: &[u8] = if self.knows_expiry { b"PEXPIRETIME" } else { b"PTTL" };
-            connection.push(&[expiry, key]);
+            if self.knows_expiry {
+                connection.push(&[b"PEXPIRETIME", key]);
+            }
             connection.push(&[b"DUMP", key]);
         }
         connection.flush()?;
         let before = self.bytes;
-        for key in keys {
-            let expiry = connection.reply()?.ok()?.number().unwrap_or(-2);
+        for (at, key) in keys.iter().enumerate() {
+            let expires_ms = if self.knows_expiry {
+                connection.reply()?.ok()?.number().and_then(|at_ms| u64::try_from(at_ms).ok())
+            } else {
+                told.get(at).copied().flatten()
+            };
             let length = match connection.bulk_head()? {
                 Ok(length) => length,
                 // Deleted or expired since SCAN.
                 Err(Reply::Nil) => continue,
                 Err(other) => return Err(other.ok().err().unwrap_or_else(|| Error::failed("DUMP gave no value"))),
             };
-            let expires_ms = u64::try_from(expiry).ok().map(|expiry| now_ms + expiry);
             let head = KeyHead { key: key.clone(), expires_ms, ..KeyHead::default() };
             keeper = self.value(pass, connection, format, position, head, length, keeper)?;
             connection.end_of_bulk()?;

@@ -9,7 +9,7 @@ mod postgres;
 mod redis;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
 use plan::error::During;
@@ -54,6 +54,22 @@ impl Installation {
         let part = part.map_err(|error| error.during(format!("fingerprint {data_set}")))?;
         Ok(part.into_iter().map(|(key, value)| (format!("{data_set}/{key}"), value)).collect())
     }
+}
+
+/// What differs between two fingerprints. Ids that a table or a sequence gives next may be higher than they were: a restore gives none twice.
+#[must_use]
+pub fn differences(found: &Fingerprint, wanted: &Fingerprint) -> Vec<String> {
+    let names: BTreeSet<_> = found.keys().chain(wanted.keys()).collect();
+    let told = |name: &String| match (found.get(name), wanted.get(name)) {
+        (Some(found), Some(wanted)) if found == wanted || goes_on_later(name, found, wanted) => None,
+        (found, wanted) => Some(format!("{name}: {found:?} instead of {wanted:?}")),
+    };
+    names.into_iter().filter_map(told).collect()
+}
+
+fn goes_on_later(name: &str, found: &str, wanted: &str) -> bool {
+    let next = |text: &str| text.split(|sign: char| !sign.is_ascii_digit()).find_map(|number| number.parse::<u64>().ok()).unwrap_or(0);
+    (name.contains("/next-id/") || name.contains("/sequence/")) && next(found) >= next(wanted)
 }
 
 /// Lines and cells that a client prints.

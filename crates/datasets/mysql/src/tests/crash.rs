@@ -19,6 +19,8 @@ CREATE TABLE accounts (id INT PRIMARY KEY AUTO_INCREMENT, n INT) AUTO_INCREMENT 
 CREATE TABLE items (id INT PRIMARY KEY, account INT, CONSTRAINT owner FOREIGN KEY (account) REFERENCES accounts (id));;
 INSERT INTO accounts VALUES (1, 1), (2, 2);;
 INSERT INTO items VALUES (1, 1);;
+CREATE TABLE keyed (id INT PRIMARY KEY, n INT, UNIQUE KEY (n));;
+CREATE TABLE pointing (n INT, CONSTRAINT of_keyed FOREIGN KEY (n) REFERENCES keyed (n));;
 CREATE VIEW totals AS SELECT COUNT(*) AS c FROM items;;
 CREATE TRIGGER fill BEFORE INSERT ON accounts FOR EACH ROW SET NEW.n = IFNULL(NEW.n, 5);;
 CREATE PROCEDURE p() SELECT 1;;
@@ -32,7 +34,14 @@ CREATE TABLE numbered (id INT PRIMARY KEY DEFAULT NEXTVAL(s), n INT DEFAULT (NEX
 INSERT INTO numbered () VALUES (), ()
 ";
 
+/// A foreign key refers to a table that is not there any more, and which the set's would not fit.
 const CHANGES: &str = "
+SET foreign_key_checks = 0;;
+DROP TABLE keyed;;
+ALTER TABLE pointing DROP FOREIGN KEY of_keyed;;
+ALTER TABLE pointing MODIFY n VARCHAR(9);;
+ALTER TABLE pointing ADD CONSTRAINT of_keyed FOREIGN KEY (n) REFERENCES keyed (n);;
+SET foreign_key_checks = 1;;
 DROP TRIGGER fill;;
 CREATE TRIGGER fill BEFORE INSERT ON accounts FOR EACH ROW SET NEW.n = 99;;
 CREATE TRIGGER newer AFTER INSERT ON items FOR EACH ROW SET @x = 1;;

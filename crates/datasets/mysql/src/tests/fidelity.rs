@@ -153,8 +153,11 @@ fn triggers_of_porta_do_not_rewrite_rows_on_load() {
             let rows: Vec<(u64, Option<u64>)> = conn.query("SELECT * FROM `system`.accounts ORDER BY id").unwrap();
             assert_eq!(rows, [(1, None), (2, Some(7))]);
             conn.query_drop("INSERT INTO `system`.accounts (tenant_id) VALUES (NULL)").unwrap();
-            let fired: u64 = conn.query_first("SELECT tenant_id FROM `system`.accounts WHERE id = 3").unwrap().unwrap();
-            assert_eq!(fired, 2, "the trigger is back, and so is AUTO_INCREMENT");
+            let (id, fired): (u64, u64) =
+                conn.query_first("SELECT id, tenant_id FROM `system`.accounts ORDER BY id DESC LIMIT 1").unwrap().unwrap();
+            // An id that the replaced table gave is not given again.
+            let next = if road == Road::SideCopy { 3 } else { 4 };
+            assert_eq!((id, fired), (next, 2), "the trigger is back, and so is AUTO_INCREMENT");
             store.discard(&context, &place, plan::ports::Discard::Previous).unwrap();
         }
     }

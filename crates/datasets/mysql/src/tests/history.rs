@@ -87,7 +87,9 @@ fn everything(server: &Mysql, database: &str) -> BTreeMap<String, String> {
         };
         let mut rows: Vec<String> = conn.query::<Row, _>(sql).unwrap().iter().map(cells).collect();
         rows.sort();
-        all.insert(format!("rows of {name}"), rows.join("\n"));
+        // Where a sequence goes on, its first cell, is compared as a table's next id is.
+        let goes_on = if kind == "SEQUENCE" { "AUTO_INCREMENT=" } else { "" };
+        all.insert(format!("rows of {name}"), format!("{goes_on}{}", rows.join("\n")));
         if kind == "SYSTEM VERSIONED" {
             let now: u64 = conn.query_first(format!("SELECT COUNT(*) FROM {quoted}")).unwrap().unwrap();
             all.insert(format!("rows now in {name}"), now.to_string());

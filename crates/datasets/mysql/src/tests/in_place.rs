@@ -18,12 +18,21 @@ CREATE TABLE items (id INT PRIMARY KEY, account INT, again INT, KEY (account), K
 CREATE TABLE a_table_with_a_name_that_is_as_long_as_the_server_takes_it_64chr (id INT PRIMARY KEY);;
 INSERT INTO accounts VALUES (1, 1), (2, 2);;
 INSERT INTO items VALUES (1, 1, 2);;
+CREATE TABLE keyed (id INT PRIMARY KEY, n INT, UNIQUE KEY (n));;
+CREATE TABLE pointing (n INT, CONSTRAINT of_keyed FOREIGN KEY (n) REFERENCES keyed (n));;
 CREATE VIEW totals AS SELECT COUNT(*) AS c FROM items;;
 CREATE TRIGGER fill BEFORE INSERT ON accounts FOR EACH ROW SET NEW.n = IFNULL(NEW.n, 5);;
 CREATE PROCEDURE p() SELECT 1
 ";
 
+/// A foreign key refers to a table that is not there any more, and which the set's would not fit.
 const CHANGES: &str = "
+SET foreign_key_checks = 0;;
+DROP TABLE keyed;;
+ALTER TABLE pointing DROP FOREIGN KEY of_keyed;;
+ALTER TABLE pointing MODIFY n VARCHAR(9);;
+ALTER TABLE pointing ADD CONSTRAINT of_keyed FOREIGN KEY (n) REFERENCES keyed (n);;
+SET foreign_key_checks = 1;;
 INSERT INTO accounts VALUES (3, 3);;
 DROP TRIGGER fill;;
 CREATE TRIGGER fill BEFORE INSERT ON accounts FOR EACH ROW SET NEW.n = 99;;

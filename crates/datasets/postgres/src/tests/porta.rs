@@ -17,7 +17,7 @@ fn a_database_of_portas_shape_goes_back_and_forth() {
         let (before, set) = (text(&server, "system"), take(&store));
         assert!(set.1.problems.is_empty(), "{:?}", set.1.problems);
         let changes = "SET ROLE system; ALTER TABLE tags ADD COLUMN added int; DELETE FROM users; DROP TRIGGER plans_tenant_id ON plans; \
-                       INSERT INTO forums (account_id, name) VALUES (7, 'new'); DROP FUNCTION sp_invoices_friendly_id(numeric)";
+                       INSERT INTO forums (id, account_id, name) VALUES (1000, 7, 'new'); DROP FUNCTION sp_invoices_friendly_id(numeric)";
         psql(&server, "system", changes);
         let live = text(&server, "system");
         let place = staged(&store, &context, &set, road);
