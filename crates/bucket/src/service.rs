@@ -89,8 +89,6 @@ impl Service {
     /// # Errors
     /// [`plan::Class::Refused`] when the CA file cannot be used.
     pub fn options(&self) -> Result<ClientOptions> {
-        // The client needs a provider of the process for TLS; another part of the program may have chosen the same one already.
-        drop(rustls::crypto::ring::default_provider().install_default());
         if !self.speaks_tls() {
             if self.ca_file.is_some() && !matches!(self.credentials, Credentials::Role { .. }) {
                 return Err(Error::refused(format!("there is a {}, and an endpoint without TLS", self.origin.ca_file()))
@@ -165,6 +163,8 @@ impl DnsResolver for Forwarded {
 }
 
 fn patient() -> ClientOptions {
+    // A client needs a provider of the process for TLS; another part of the program may have chosen the same one already.
+    drop(rustls::crypto::ring::default_provider().install_default());
     ClientOptions::new().with_read_timeout(Duration::from_secs(60)).with_connect_timeout(Duration::from_secs(10)).with_allow_http(true)
 }
 
