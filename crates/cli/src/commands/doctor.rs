@@ -263,7 +263,7 @@ mod tests {
             lines.iter().find(|line| line.starts_with("zync-database ")).map(|row| row.split_whitespace().collect()).unwrap_or_default();
         assert_eq!(
             row[1..],
-            ["PostgreSQL", "15", "service", "zync-database:5432", "8.0", "MiB", "beside,", "then", "swap"],
+            ["PostgreSQL", "15", "service", "zync-database:5432", "8.4", "MB", "beside,", "then", "swap"],
             "no number where none is known"
         );
         assert!(lines.contains(&"zync-database: restore: note: slow."));
