@@ -126,7 +126,7 @@ impl Task for Files {
     fn write(&mut self, number: u64) -> Result<u64> {
         let name = format!("live {}.png", number % FILES);
         let folder = self.root.join("provider-2/2026/02/01");
-        let attempt = || -> std::io::Result<u64> {
+        let attempt = || -> std::io::Result<()> {
             fs::create_dir_all(&folder)?;
             let text = format!("file {number} ").repeat(usize::try_from(1 + number % 700).unwrap_or(1));
             // In place, as paperclip does: a reader may see it half-written.
@@ -137,12 +137,16 @@ impl Task for Files {
                     _ => {}
                 }
             }
-            Ok(text.len() as u64)
+            Ok(())
         };
-        let size = attempt().during(|| "write a file".to_owned())?;
+        attempt().during(|| "write a file".to_owned())?;
         if number.is_multiple_of(10) {
+            // A file that a row names is there before the row, and stays.
+            let (name, content) = (format!("row {number}.png"), format!("of row {number}"));
+            fs::write(folder.join(format!("row {number}-live.png")), &content).during(|| "write a file".to_owned())?;
             let row = format!(
-                "INSERT INTO cms_files (provider_id, attachment_file_name, attachment_file_size, random_secret, path, created_at) VALUES (2, '{name}', {size}, 'live', '/{name}', UTC_TIMESTAMP())"
+                "INSERT INTO cms_files (provider_id, attachment_file_name, attachment_file_size, random_secret, path, created_at) VALUES (2, '{name}', {}, 'live', '/{name}', UTC_TIMESTAMP())",
+                content.len()
             );
             // Its error is the database's, not the folder's.
             if self.database.conn().and_then(|conn| conn.query_drop(row).during(|| "write a row".to_owned())).is_err() {
