@@ -28,9 +28,9 @@ pub fn compare(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bo
     let mut records = atoms.0.sorted()?;
     let mut next = records.next_record()?;
     while let Some(record) = next {
-        let fact = read(&record)?;
+        let mut fact = read(&record)?;
         let mut both = Both { system: None, backend: Vec::new() };
-        both.take(fact.side, fact.value);
+        both.take(fact.side, std::mem::take(&mut fact.value));
         loop {
             next = records.next_record()?;
             let Some(record) = &next else { break };
@@ -40,7 +40,8 @@ pub fn compare(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bo
             }
             both.take(more.side, more.value);
         }
-        judge.judge(&fact.service, &fact.application, fact.topic, &fact.item, &both);
+        let Read { service, application, topic, item, .. } = &fact;
+        judge.judge(&Fact { service, application, topic: *topic, item, both: &both });
     }
     judge.counters(known, backend);
     Ok(judge.report)
@@ -80,11 +81,15 @@ struct Standing {
 }
 
 impl Standing {
-    fn of(&mut self, name: &[u8]) -> &mut Self {
+    fn turn_to(&mut self, name: &[u8]) {
         if self.name != name {
             *self = Self { name: name.to_vec(), ..Self::default() };
         }
-        self
+    }
+
+    fn is(&mut self, both: &Both) {
+        self.system.clone_from(&both.system);
+        self.backend = !both.backend.is_empty();
     }
 }
 
@@ -99,120 +104,135 @@ struct Judge<'k> {
     metrics: BTreeSet<Vec<u8>>,
 }
 
+/// What both sides say of one thing, and what that is.
+struct Fact<'f> {
+    service: &'f [u8],
+    application: &'f [u8],
+    topic: Topic,
+    item: &'f [u8],
+    both: &'f Both,
+}
+
+impl Fact<'_> {
+    const fn in_system(&self) -> bool {
+        self.both.system.is_some()
+    }
+
+    const fn in_backend(&self) -> bool {
+        !self.both.backend.is_empty()
+    }
+
+    const fn is_surplus(&self) -> bool {
+        self.in_backend() && !self.in_system()
+    }
+}
+
 impl Judge<'_> {
-    fn judge(&mut self, service: &[u8], application: &[u8], topic: Topic, item: &[u8], both: &Both) {
-        if topic == Topic::File {
-            return self.file(both);
+    fn judge(&mut self, fact: &Fact<'_>) {
+        if fact.topic == Topic::File {
+            return self.file(fact.both);
         }
-        if self.service.name != service {
+        self.turn_to(fact);
+        if fact.topic == Topic::Service {
+            return self.service(fact);
+        }
+        if self.is_of_what_is_gone(fact) || fact.is_surplus() && self.is_left_behind(fact) {
+            return self.add(Kind::Leftover, fact, topic_name(fact.topic));
+        }
+        if self.is_told(fact) {
+            return;
+        }
+        match fact.topic {
+            Topic::Application => self.application(fact),
+            _ => self.compare(fact),
+        }
+    }
+
+    /// Takes down whether the service and the application are there, which is told before what belongs to them.
+    fn turn_to(&mut self, fact: &Fact<'_>) {
+        if self.service.name != fact.service {
             self.application = Standing::default();
             self.metrics.clear();
         }
-        self.service.of(service);
-        self.application.of(application);
-        let (in_system, in_backend) = (both.system.is_some(), !both.backend.is_empty());
-        let add = |report: &mut Report, kind: Kind, detail: &[u8]| {
-            report.add(self.limit, kind, || Finding {
-                service: printable(service),
-                application: printable(application),
-                detail: printable(detail),
-            });
-        };
-        let report = &mut self.report;
-        match topic {
+        self.service.turn_to(fact.service);
+        self.application.turn_to(fact.application);
+        match fact.topic {
             Topic::Service => {
-                self.service.system.clone_from(&both.system);
-                self.service.backend = in_backend;
-                report.services += u64::from(in_system);
-                let is_used = both.system.as_deref() == Some(b"in use");
-                if !in_system && in_backend {
-                    add(report, Kind::UnknownService, b"");
-                } else if is_used && !in_backend {
-                    add(report, Kind::ServiceMissing, b"");
-                } else if in_system && !in_backend {
-                    add(report, Kind::IdleMissing, b"");
-                }
-                return;
+                self.service.is(fact.both);
+                self.report.services += u64::from(fact.in_system());
             }
             Topic::Application => {
-                self.application.system.clone_from(&both.system);
-                self.application.backend = in_backend;
-                report.applications += u64::from(in_system);
+                self.application.is(fact.both);
+                self.report.applications += u64::from(fact.in_system());
+            }
+            Topic::Metric if fact.is_surplus() => _ = self.metrics.insert(fact.item.to_vec()),
+            _ => {}
+        }
+    }
+
+    /// Keys of what nobody has any more: they lead to nothing, and let nobody in.
+    fn is_of_what_is_gone(&self, fact: &Fact<'_>) -> bool {
+        if !self.service.backend {
+            return self.service.system.is_none() || fact.is_surplus();
+        }
+        let is_of_application = !fact.application.is_empty() && fact.topic != Topic::Application;
+        self.service.system.is_some() && is_of_application && self.application.system.is_none() && !self.application.backend
+    }
+
+    /// What porta leaves in Backend: the metrics of a backend API with a product that does not use it any more, and the limits of a plan that is gone.
+    fn is_left_behind(&self, fact: &Fact<'_>) -> bool {
+        let is_live = self.service.system.is_some() && self.service.backend;
+        is_live
+            && match fact.topic {
+                Topic::Metric => fact.both.backend.first().is_some_and(|name| is_of_backend_api(name)),
+                Topic::Limit => of_limit(fact.item).0.is_none_or(|plan| !self.known.plans.contains(&plan)),
+                _ => false,
+            }
+    }
+
+    /// Whether it was told with what it belongs to: a service or an application that one side lacks, a metric that only Backend has.
+    fn is_told(&self, fact: &Fact<'_>) -> bool {
+        if self.service.system.is_none() || !self.service.backend {
+            return true;
+        }
+        let is_of_application = !fact.application.is_empty() && fact.topic != Topic::Application;
+        if is_of_application && (self.application.system.is_none() || !self.application.backend) {
+            return true;
+        }
+        let of_metric = match fact.topic {
+            Topic::MetricParent | Topic::InMetrics => Some(fact.item),
+            Topic::MetricName => fact.both.backend.first().map(Vec::as_slice),
+            Topic::Limit => of_limit(fact.item).1,
+            _ => None,
+        };
+        fact.is_surplus() && of_metric.is_some_and(|metric| self.metrics.contains(metric))
+    }
+
+    fn service(&mut self, fact: &Fact<'_>) {
+        match (fact.in_system(), fact.in_backend()) {
+            (false, true) => self.add(Kind::UnknownService, fact, b""),
+            (true, false) => self.add(self.missing(Kind::ServiceMissing), fact, b""),
+            _ => {}
+        }
+    }
+
+    fn application(&mut self, fact: &Fact<'_>) {
+        match (&fact.both.system, fact.both.backend.first()) {
+            (Some(_), None) => self.add(self.missing(Kind::ApplicationMissing), fact, b""),
+            (None, Some(_)) => self.add(Kind::UnknownApplication, fact, b""),
+            (Some(should), Some(state)) if should != state => {
+                let kind = if state == b"active" { Kind::NotSuspended } else { Kind::ApplicationDiffers };
+                self.add(kind, fact, &[b"state ", state.as_slice(), b" instead of ", should].concat());
             }
             _ => {}
         }
-        // Of a service that one side lacks, that it lacks it is told, and not all that belongs to it.
-        let (service_in_system, service_in_backend) = (self.service.system.is_some(), self.service.backend);
-        if !service_in_system {
-            if !service_in_backend {
-                add(report, Kind::Leftover, topic_name(topic));
-            }
-            return;
+    }
+
+    fn compare(&mut self, fact: &Fact<'_>) {
+        if matches!(fact.topic, Topic::UserKey | Topic::ApplicationKey | Topic::Token | Topic::ProviderKey) {
+            self.report.credentials += u64::from(fact.in_system());
         }
-        if !service_in_backend {
-            // What lets nobody in, because Backend does not know the service.
-            if in_backend && !in_system {
-                add(report, Kind::Leftover, topic_name(topic));
-            }
-            return;
-        }
-        let is_used = self.service.system.as_deref() == Some(b"in use");
-        let missing = |kind: Kind| if is_used { kind } else { Kind::IdleMissing };
-        if !application.is_empty() && topic != Topic::Application {
-            if self.application.system.is_none() && !self.application.backend {
-                // On neither side: a key that leads to nothing.
-                add(report, Kind::Leftover, topic_name(topic));
-                return;
-            }
-            if self.application.system.is_none() || !self.application.backend {
-                // Told once, with the application.
-                return;
-            }
-        }
-        if in_backend && !in_system {
-            let of_metric = match topic {
-                Topic::Metric => {
-                    self.metrics.insert(item.to_vec());
-                    // porta leaves the metrics of a backend API with a product that does not use it any more.
-                    if both.backend.first().is_some_and(|name| is_of_backend_api(name)) {
-                        add(report, Kind::Leftover, topic_name(topic));
-                        return;
-                    }
-                    None
-                }
-                Topic::MetricParent | Topic::InMetrics => Some(item),
-                Topic::MetricName => both.backend.first().map(Vec::as_slice),
-                Topic::Limit => {
-                    let (plan, metric) = of_limit(item);
-                    if plan.is_none_or(|plan| !self.known.plans.contains(&plan)) {
-                        add(report, Kind::Leftover, topic_name(topic));
-                        return;
-                    }
-                    metric
-                }
-                _ => None,
-            };
-            if of_metric.is_some_and(|metric| self.metrics.contains(metric)) {
-                // Told once, with the metric.
-                return;
-            }
-        }
-        if matches!(topic, Topic::UserKey | Topic::ApplicationKey | Topic::Token | Topic::ProviderKey) {
-            report.credentials += u64::from(in_system);
-        }
-        let (lacks, surplus, differs) = match topic {
-            Topic::Application => {
-                match (&both.system, both.backend.first()) {
-                    (Some(_), None) => add(report, missing(Kind::ApplicationMissing), b""),
-                    (None, Some(_)) => add(report, Kind::UnknownApplication, b""),
-                    (Some(should), Some(state)) if should != state => {
-                        let kind = if state == b"active" { Kind::NotSuspended } else { Kind::ApplicationDiffers };
-                        add(report, kind, &[b"state ", state.as_slice(), b" instead of ", should].concat());
-                    }
-                    _ => {}
-                }
-                return;
-            }
+        let (lacks, surplus, differs) = match fact.topic {
             Topic::ProviderKey => (Kind::ServiceMissing, Kind::OtherProviderKey, Kind::OtherProviderKey),
             Topic::ServiceAttribute => (Kind::ServiceDiffers, Kind::ServiceDiffers, Kind::ServiceDiffers),
             Topic::InServices | Topic::OfProvider | Topic::InMetrics | Topic::InApplications => {
@@ -228,15 +248,28 @@ impl Judge<'_> {
             Topic::UserKey => (Kind::UserKeyMissing, Kind::UnknownUserKey, Kind::UnknownUserKey),
             Topic::ApplicationKey => (Kind::ApplicationKeyMissing, Kind::UnknownApplicationKey, Kind::UnknownApplicationKey),
             Topic::Referrer => (Kind::ReferrerMissing, Kind::UnknownReferrer, Kind::UnknownReferrer),
-            Topic::Service | Topic::File => return,
+            Topic::Service | Topic::Application | Topic::File => return,
         };
-        let detail = detail(topic, item);
-        match (in_system, in_backend) {
-            (true, false) => add(report, missing(lacks), &detail),
-            (false, true) => add(report, surplus, &detail),
-            _ if both.differs() => add(report, differs, &detail),
-            _ => {}
-        }
+        let kind = match (fact.in_system(), fact.in_backend()) {
+            (true, false) => self.missing(lacks),
+            (false, true) => surplus,
+            _ if fact.both.differs() => differs,
+            _ => return,
+        };
+        self.add(kind, fact, &detail(fact.topic, fact.item));
+    }
+
+    /// What it is when Backend lacks something of a service: nothing to mend, where the service is not used.
+    fn missing(&self, kind: Kind) -> Kind {
+        if self.service.system.as_deref() == Some(b"in use") { kind } else { Kind::IdleMissing }
+    }
+
+    fn add(&mut self, kind: Kind, fact: &Fact<'_>, detail: &[u8]) {
+        self.report.add(self.limit, kind, || Finding {
+            service: printable(fact.service),
+            application: printable(fact.application),
+            detail: printable(detail),
+        });
     }
 
     fn file(&mut self, both: &Both) {

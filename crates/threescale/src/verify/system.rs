@@ -86,7 +86,6 @@ pub struct System<'a> {
     uses: Vec<(u64, u64)>,
     /// Applications with their keys; then limits; then tokens.
     rows: Sorter<'a>,
-    files: Vec<u8>,
     newest_event: Option<u64>,
     newest_alert: Option<u64>,
     next_service: u64,
@@ -118,7 +117,6 @@ impl<'a> System<'a> {
             metrics: Vec::new(),
             uses: Vec::new(),
             rows: Sorter::new(room, held_max_bytes),
-            files: Vec::new(),
             newest_event: None,
             newest_alert: None,
             next_service: 0,
@@ -212,12 +210,11 @@ impl<'a> System<'a> {
         Ok(())
     }
 
-    fn file(&mut self, name: &[u8], told: &str, size: Cell<'_>, atoms: &mut Atoms<'_>) -> Result<()> {
-        self.files.clear();
-        put(&mut self.files, told.as_bytes());
-        put(&mut self.files, size.unwrap_or_default());
-        let item = self.veil.of(name);
-        atoms.push(&Atom { service: b"", application: b"", topic: Topic::File, item: &item, side: Side::System, value: &self.files })
+    fn file(&self, name: &[u8], told: &str, size: Cell<'_>, atoms: &mut Atoms<'_>) -> Result<()> {
+        let (item, mut value) = (self.veil.of(name), Vec::new());
+        put(&mut value, told.as_bytes());
+        put(&mut value, size.unwrap_or_default());
+        atoms.push(&Atom { service: b"", application: b"", topic: Topic::File, item: &item, side: Side::System, value: &value })
     }
 
     fn metric(&mut self, cells: &[Cell<'_>]) {
