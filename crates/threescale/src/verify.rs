@@ -11,6 +11,7 @@ mod backend;
 mod compare;
 mod files;
 mod finding;
+mod look;
 pub mod sort;
 mod system;
 
@@ -21,6 +22,7 @@ pub use backend::Backend;
 pub use compare::compare;
 pub use files::Files;
 pub use finding::{Finding, Found, Kind, Rank, Report};
+pub use look::Look;
 pub use sort::{Room, Sorter, Spill};
 pub use system::{Known, System, TABLES, Wanted};
 
