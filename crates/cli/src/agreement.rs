@@ -41,6 +41,14 @@ pub(crate) struct Sides<'a> {
     pub(crate) files: Option<Side<'a>>,
 }
 
+impl Sides<'_> {
+    /// Whether some are of a set and some are live.
+    pub(crate) fn are_mixed(&self) -> bool {
+        let all = || [Some(&self.rows), Some(&self.keys), self.files.as_ref()].into_iter().flatten();
+        all().any(|side| matches!(side, Side::Live(_))) && all().any(|side| matches!(side, Side::Set(..)))
+    }
+}
+
 /// Each side as `of_set` gives it, else as it is live; `None` where the installation has no rows or no keys.
 pub(crate) fn sides<'a>(installation: &dyn Installation, of_set: &dyn Fn(DataSetName) -> Option<Side<'a>>) -> Result<Option<Sides<'a>>> {
     let there = installation.names();
@@ -55,6 +63,13 @@ pub(crate) fn told(finding: &Finding) -> String {
     let parts = [("service", &finding.service), ("application", &finding.application), ("", &finding.detail)];
     let told = parts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what} {text}").trim_start().to_owned());
     told.collect::<Vec<_>>().join(", ")
+}
+
+/// The first differences that are no notes, in one line.
+pub(crate) fn first_of(report: &Report, limit: usize) -> String {
+    let kinds = report.kinds.iter().filter(|(kind, _)| kind.rank() != Rank::Note);
+    let all = kinds.flat_map(|(kind, found)| found.examples.iter().map(|finding| format!("{} ({})", kind.code(), told(finding))));
+    all.take(limit).collect::<Vec<_>>().join("; ")
 }
 
 /// Before the stores are read again.

@@ -194,6 +194,50 @@ fn differences_of_every_kind_are_found_on_mariadb() {
     differences_of_every_kind_are_found_and_ranked(MysqlKind::Mariadb);
 }
 
+/// A key is revoked after the backup, on both sides. One side that goes back alone brings it back, or lacks it in the other.
+#[test]
+fn what_goes_back_alone_is_compared_with_what_stays_and_all_of_it_when_it_is_done() {
+    let world = World::start(1 << 20);
+    world.json(&["backup"]);
+    let of = |column: &str| {
+        let joined = "application_keys k JOIN cinstances c ON c.id = k.application_id WHERE c.state = 'live' AND c.service_id <> 3";
+        sql(&world, &format!("SELECT {column} FROM {joined} ORDER BY k.id LIMIT 1"))
+    };
+    let (row, service, application, key) = (of("k.id"), of("c.service_id"), of("c.application_id").replace(' ', "+"), of("k.value"));
+    sql(&world, &format!("DELETE FROM application_keys WHERE id = {row}"));
+    assert_eq!(redis(&world, &["SREM", &format!("application/service_id:{service}/id:{application}/keys"), &key]), "1");
+    assert!(world.ok(&["verify"]).contains("System and Backend agree."));
+
+    let back = format!("give stores that differ: 1 security: unknown-application-key (service {service}, application {application})");
+    let gone = format!("give stores that differ: 1 drift: application-key-missing (service {service}, application {application})");
+    let before = world.fingerprint();
+    let plan = |only: &str| world.ok(&["plan", "latest", "--only", only]);
+    assert!(plan("backend-redis").contains(&back), "{}", plan("backend-redis"));
+    assert!(plan("system-database").contains(&gone), "{}", plan("system-database"));
+    for agrees in [
+        &["plan", "latest"][..],
+        &["plan", "latest", "--only", "system-redis"],
+        &["plan", "latest", "--only", "backend-redis", "--no-verify"],
+    ] {
+        assert!(!world.ok(agrees).contains("stores that differ"), "{agrees:?}");
+    }
+    support::assert_equal(&world.fingerprint(), &before, "after a plan");
+
+    let said = |arguments: &[&str]| {
+        let output = world.run(&[&["restore", "latest", "--yes"], arguments].concat());
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success() && !said.contains(&key), "{said}");
+        said
+    };
+    let alone = said(&["--only", "backend-redis"]);
+    assert!(alone.contains(&back) && alone.contains("the live stores differ: 1 security: unknown-application-key"), "{alone}");
+    world.ok(&["settle", "--yes"]);
+    let whole = said(&[]);
+    assert!(whole.contains("the live stores agree") && !whole.contains("differ:"), "{whole}");
+    world.ok(&["settle", "--yes"]);
+    assert!(!said(&["--no-verify"]).contains("the live stores"));
+}
+
 /// A small installation whose keys were written down by hand from apisonator's and porta's sources: a backend API with its metrics, a plan's limits, odd ids and keys.
 const SYSTEM: &str = r#"
 CREATE TABLE accounts (id bigint PRIMARY KEY, provider boolean, master boolean, state text, service_preffix text, note text);

@@ -107,6 +107,9 @@ pub(crate) struct PlanArgs {
     /// Files in a bucket: take away what the set does not have (kept for `undo`); without this it stays, and is told
     #[arg(long, env = "THREESCALE_BACKUP_REMOVE_EXTRA")]
     pub remove_extra: bool,
+    /// Do not compare what goes back with what stays as it is, nor, when all is done, the live stores with each other
+    #[arg(long, env = "THREESCALE_BACKUP_NO_VERIFY")]
+    pub no_verify: bool,
 }
 
 impl PlanArgs {
