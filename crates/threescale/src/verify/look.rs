@@ -158,8 +158,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_two_looks_found_is_told_as_the_later_one_saw_it(
-            before in prop::collection::btree_map((0..5_u8, b'0'..b'9', 0..9_u8), 0..20_u8, 0..120),
-            now in prop::collection::btree_map((0..5_u8, b'0'..b'9', 0..9_u8), 0..20_u8, 0..120),
+            before in prop::collection::btree_map((0..5_u8, b'0'..=b'9', 0..9_u8), 0..20_u8, 0..120),
+            now in prop::collection::btree_map((0..5_u8, b'0'..=b'9', 0..9_u8), 0..20_u8, 0..120),
         ) {
             let room = || Ok(Box::new(Cursor::new(Vec::new())) as Box<dyn Spill>) as io::Result<_>;
             let told = |map: &std::collections::BTreeMap<_, _>| map.iter().map(|(key, detail)| (*key, *detail)).collect::<Told>();
