@@ -32,8 +32,12 @@ pub(crate) fn clocks(keys: &dyn LiveKeys, context: &Context, name: Option<&str>)
 
 impl Clock {
     fn read(keys: &dyn LiveKeys, context: &Context, job: Clocked) -> Result<Self> {
-        let found = keys.field(context, &key(format!("cron_job:{}", job.name)), "cron")?;
-        let members = keys.members(context, &key(clock::ticks_key(job.name)))?;
+        let (of_job, of_ticks) = (format!("cron_job:{}", job.name), clock::ticks_key(job.name));
+        let strange = |error: plan::Error| {
+            error.hint(format!("sidekiq-cron keeps {of_job} as a hash and {of_ticks} as a sorted set. Where one is another type, it is not sidekiq-cron's: look at it with TYPE, and DEL it."))
+        };
+        let found = keys.field(context, &key(of_job.clone()), "cron").map_err(strange)?;
+        let members = keys.members(context, &key(of_ticks.clone())).map_err(strange)?;
         let read = found.as_deref().and_then(|text| Some((text.to_owned(), Cron::parse(text)?)));
         let unread = found.filter(|_| read.is_none());
         let known = || Some((job.cron.to_owned(), Cron::parse(job.cron)?));
@@ -60,14 +64,20 @@ impl Clock {
         key(clock::ticks_key(self.job.name))
     }
 
-    /// Until when every tick is held.
+    /// Until when every tick is held; `None` also when its schedule is not read.
     pub(crate) fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.unread.is_some() {
+            return None;
+        }
         let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
         clock::held_until(&self.cron, &held, now)
     }
 
-    /// The first tick at which it strikes.
+    /// The first tick at which it strikes; `None` also when its schedule is not read.
     pub(crate) fn strikes(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.unread.is_some() {
+            return None;
+        }
         let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
         self.cron.ticks(now, now + clock::LONGEST_HOLD * 2).into_iter().find(|tick| !held.contains(tick))
     }

@@ -15,6 +15,7 @@ use plan::ports::{
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};
 
+use crate::draining;
 use crate::setting_right;
 use crate::views::Views;
 
@@ -93,7 +94,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
         Action::NoteWriters { data_sets } => Ok(Output::Noted { noted: hands.writers.note(&hands.context, data_sets)? }),
-        Action::StopWriters { noted } => {
+        Action::StopWriters { noted, drain } => {
+            if let Some(drain) = drain {
+                draining::drain(hands, noted_of(run, *noted)?, drain)?;
+            }
             hands.writers.stop(&hands.context, noted_of(run, *noted)?)?;
             Ok(Output::Done)
         }

@@ -40,6 +40,10 @@ pub(crate) struct Backup {
     /// Stop the writers while the set is taken, for an exact cut; on the platform `direct` it needs [writers]
     #[arg(long, env = "THREESCALE_BACKUP_FREEZE")]
     pub freeze: bool,
+    /// With --freeze: how long, in seconds, the jobs that wait are let be done before their workers stop, while nobody makes new ones; 0: not at all. On the platform
+    /// `direct` it needs [writers] stop-makers
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "THREESCALE_BACKUP_DRAIN_SECONDS", requires = "freeze")]
+    pub drain_seconds: u64,
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
     #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
     pub warnings_are_fine: bool,

@@ -28,6 +28,8 @@ struct HoldDocument {
 struct JobDocument {
     job: &'static str,
     schedule: String,
+    /// Whether the schedule is read; if not, nothing is known of when it strikes.
+    schedule_is_read: bool,
     /// The last tick of those at which it does not strike.
     held_until: Option<Timestamp>,
     strikes: Option<Timestamp>,
@@ -162,9 +164,16 @@ impl Holding<'_> {
         let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "LAST TICK HELD", "STRIKES NEXT", "WHAT IT DOES"]);
         for clock in &clocks {
             let (held, strikes) = (shown(clock.held_until(now)), shown(clock.strikes(now)));
-            table.row([clock.job.name.to_owned(), clock.schedule.clone(), held, strikes, clock.job.does.to_owned()]);
+            let schedule = clock.unread.as_ref().unwrap_or(&clock.schedule).clone();
+            table.row([clock.job.name.to_owned(), schedule, held, strikes, clock.job.does.to_owned()]);
         }
         self.app.output.line(&table.render())?;
+        for (clock, unread) in clocks.iter().filter_map(|clock| Some((clock, clock.unread.as_ref()?))) {
+            self.app.output.line(&format!(
+                "{}: the schedule {unread:?} is not read, so nobody can say here when it strikes: what is held are ticks of {:?}",
+                clock.job.name, clock.schedule
+            ))?;
+        }
         for counted in &counts {
             self.app.output.line(&counted.counting.sentence(counted.number, &counted.names))?;
         }
@@ -172,7 +181,8 @@ impl Holding<'_> {
             job: clock.job.name,
             held_until: clock.held_until(now),
             strikes: clock.strikes(now),
-            schedule: clock.schedule,
+            schedule_is_read: clock.unread.is_none(),
+            schedule: clock.unread.unwrap_or(clock.schedule),
         });
         let document = |counted: Counted| {
             let Counted { counting: Counting { job, what, .. }, number, names } = counted;

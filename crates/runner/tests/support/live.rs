@@ -124,6 +124,9 @@ impl LiveKeys for FakeDataSet {
         let members = self.with(|of| of.members.iter().cloned().collect());
         each(members)
     }
+    fn length(&self, _: &Context, _: &LiveKey) -> Result<u64> {
+        Ok(0)
+    }
     fn remove_from_set(&self, _: &Context, _: &LiveKey, members: &[String]) -> Result<()> {
         self.with(|of| of.members.retain(|member| !members.contains(member)));
         Ok(())
