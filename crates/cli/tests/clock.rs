@@ -145,6 +145,9 @@ fn a_redis_that_does_not_go_back_holds_the_clock_too_and_undo_removes_what_it_ad
     cli(system, 1, &["ZADD", "cron_job:daily_jobs:enqueued", &score, &first]);
     ok(&world, &["restore", "latest", "--partial", "--only", "system-database", "--yes", "--hold-for", "2d"]);
     assert_eq!((ticks(&world, "daily_jobs").len(), ticks(&world, "billing_jobs").len()), (2, 2));
+    // What is held further since is let go with it: there is never a hole.
+    ok(&world, &["hold", "extend", "billing_jobs", "--for", "5d"]);
+    assert_eq!(ticks(&world, "billing_jobs").len(), 5);
     ok(&world, &["undo", "--yes"]);
     assert_eq!((ticks(&world, "daily_jobs"), ticks(&world, "billing_jobs").len()), (vec![first], 0));
     // Nobody holds it for whoever wants it to strike, and he is told.

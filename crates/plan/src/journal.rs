@@ -161,6 +161,8 @@ pub struct Run {
     pub steps: BTreeMap<StepId, StepState>,
     /// The places that were reserved: known whatever became of the step since.
     places: BTreeMap<StepId, Place>,
+    /// What steps said of counters of ids, kept for an undo that is called again.
+    ids: BTreeMap<StepId, Output>,
     /// How far counters of ids were counted on that the undo found ([`Record::UndoSucceeded`]).
     pub reached: Vec<(IdCounter, u64)>,
     /// Whether the journal was taken over from a copy that may lag behind ([`Record::TakenOver`]).
@@ -191,6 +193,7 @@ impl Run {
             state: RunState::Open,
             steps,
             places: BTreeMap::new(),
+            ids: BTreeMap::new(),
             reached: Vec::new(),
             is_taken_over: false,
             opened_at: line.at,
@@ -218,6 +221,9 @@ impl Run {
                 StepState::Started => {
                     if let Output::Reserved { place, .. } = &output {
                         self.places.insert(step, place.clone());
+                    }
+                    if matches!(output, Output::Ids { .. }) {
+                        self.ids.insert(step, output.clone());
                     }
                     self.set(step, StepState::Succeeded(output))
                 }
@@ -273,6 +279,12 @@ impl Run {
             Some(StepState::Succeeded(output)) => Some(output),
             _ => None,
         }
+    }
+
+    /// What a step said of counters of ids, also when it is being taken back.
+    #[must_use]
+    pub fn ids(&self, id: StepId) -> Option<&Output> {
+        self.ids.get(&id)
     }
 
     /// The place that a step reserved, also when it was given back since: an undo that failed half way must find what is still there.

@@ -96,11 +96,11 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
     let Some(Action::KeepIdsAhead { data_set, noted, pending_deletion, .. }) = run.plan.step(step).map(|step| &step.action) else {
         return Ok(Vec::new());
     };
-    let Some(Output::Ids { counters: noted, .. }) = run.output(*noted) else { return Ok(Vec::new()) };
+    let Some(Output::Ids { counters: noted, .. }) = run.ids(*noted) else { return Ok(Vec::new()) };
     let (keys, context) = (keys_of(hands, *data_set)?, &hands.context);
     let (goes_back, mut reached) = (is_replaced(run, *data_set), Vec::new());
     for (at, (counter, before)) in noted.iter().enumerate() {
-        let raised = match run.output(step) {
+        let raised = match run.ids(step) {
             Some(Output::Ids { counters, was, .. }) => counters.get(at).zip(was.get(at)).map(|((_, to), was)| (*to, *was)),
             _ => None,
         };
@@ -125,7 +125,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
         };
         let key = &counter.of.key;
         let text = match raised {
-            Some((from, to)) if from == to => continue,
+            Some((from, to)) if from == to || keys.counter(context, &counter.of)? == to => continue,
             Some((from, to)) if keys.lower(context, &counter.of, from, to)? => format!("{key} was put back from {from} to {to}"),
             Some((from, to)) => format!("{key} stays at {}: only {from} is put back to {to}", keys.counter(context, &counter.of)?),
             None => {
@@ -220,12 +220,21 @@ fn count(hands: &Hands, counting: &Counting) -> Result<Option<(u64, Vec<String>)
     Ok(Some((number, names)))
 }
 
-/// Removes the ticks that a step put there.
+/// Removes the ticks that a step put there, and those that were held after them. Ticks are texts that sort by time.
 pub(crate) fn let_clock_go(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
     let Some(Action::HoldClock { data_set, ticks, .. }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
     let keys = keys_of(hands, *data_set)?;
     ticks.iter().try_for_each(|held| {
-        let members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();
+        let mut members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();
+        let Some(last) = members.iter().max().cloned() else { return Ok(()) };
+        // Those after it were held for what this run restored, too: a hold has no hole.
+        let later: Vec<String> = keys.members(&hands.context, &held.of)?.into_iter().filter(|tick| *tick > last).collect();
+        if !later.is_empty() {
+            let text =
+                format!("{}: what was held since the restore is let go too, up to {}", held.of.key, later.iter().max().unwrap_or(&last));
+            hands.context.watch.see(Event::Note(&text));
+        }
+        members.extend(later);
         keys.remove_members(&hands.context, &held.of, &members)
     })
 }
