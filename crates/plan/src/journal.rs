@@ -282,6 +282,7 @@ impl Run {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
@@ -357,6 +358,7 @@ impl Run {
             | Action::RestartReaders { .. }
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }
