@@ -75,7 +75,7 @@ pub(crate) fn counted(report: &Report) -> manifest::Agreement {
     manifest::Agreement { security, loss, drift, note }
 }
 
-fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
+pub(crate) fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
     let snapshot = repository.open(&kept.snapshot)?;
     match kept.kind {
         StoreKind::PostgreSql => postgres_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
@@ -95,9 +95,9 @@ fn read_files(kept: &KeptDataSet, repository: &dyn Repository, context: &Context
     Ok(())
 }
 
-struct Rows<'a, 'r> {
-    system: System<'r>,
-    atoms: &'a mut Atoms<'r>,
+pub(crate) struct Rows<'a, 'r> {
+    pub(crate) system: System<'r>,
+    pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
 impl RowReader for Rows<'_, '_> {
@@ -118,9 +118,9 @@ impl RowReader for Rows<'_, '_> {
     }
 }
 
-struct Keys<'a, 'k, 'r> {
-    backend: Backend<'k>,
-    atoms: &'a mut Atoms<'r>,
+pub(crate) struct Keys<'a, 'k, 'r> {
+    pub(crate) backend: Backend<'k>,
+    pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
 impl KeyReader for Keys<'_, '_, '_> {

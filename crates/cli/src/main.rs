@@ -15,6 +15,8 @@ mod journals;
 mod locks;
 mod output;
 mod queues;
+mod rewrite;
+mod sealed;
 mod whose;
 mod writers;
 

@@ -303,6 +303,7 @@ impl Run {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
@@ -378,6 +379,7 @@ impl Run {
             | Action::RestartReaders { .. }
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }

@@ -56,6 +56,14 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Make the configuration in a copy of Backend what the rows of System that go back want it to be, by the program itself: in the staged copy, or in the live data where it
+    /// was replaced in place. Taken up: again from the set, which changes nothing more. Taken back with the data set.
+    RewriteConfiguration {
+        /// The data set that has it.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -145,6 +153,7 @@ impl Action {
             | Self::Reserve { data_set, .. }
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
+            | Self::RewriteConfiguration { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::NoteIds { data_set, .. }
             | Self::KeepIdsAhead { data_set, .. }
@@ -169,6 +178,7 @@ impl fmt::Display for Action {
             Self::Reserve { data_set, .. } => write!(f, "reserve a place for {data_set}"),
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
+            Self::RewriteConfiguration { data_set, .. } => write!(f, "rewrite the configuration in {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
             Self::SafetyCopy { data_sets } => {
@@ -309,6 +319,15 @@ pub enum Output {
     Held {
         /// What its jobs would find to do: the job, what, how many, and the names of the first.
         counts: Vec<(String, String, u64, Vec<String>)>,
+    },
+    /// The configuration in Backend is as System wants it.
+    Rewritten {
+        /// Keys, and members of sets, that it lacked.
+        written: u64,
+        /// Keys that had another value.
+        changed: u64,
+        /// Keys, and members of sets, that System does not have.
+        removed: u64,
     },
     /// What was read back equals the set.
     Proven {

@@ -105,6 +105,10 @@ pub(crate) struct PlanArgs {
     /// Let 3scale's clock strike: by a restored database it bills, deletes and sends at its next tick
     #[arg(long, env = "THREESCALE_BACKUP_NO_HOLD")]
     pub no_hold: bool,
+    /// Where the system database and Backend's Redis both go back: the configuration in Backend is made what System has by this program (`own`), by 3scale's own task
+    /// (`rake`), or not at all (`none`)
+    #[arg(long, value_enum, default_value_t = RewriteChoice::Own, env = "THREESCALE_BACKUP_REWRITE")]
+    pub rewrite: RewriteChoice,
     /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
     #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
     pub objects: ObjectsChoice,
@@ -223,6 +227,17 @@ impl FailOn {
             Self::Note => Rank::Note,
         }
     }
+}
+
+/// Who makes the configuration in Backend what System has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RewriteChoice {
+    /// This program, before Backend is used; 3scale's own task where it cannot
+    Own,
+    /// 3scale's own task, backend:storage:rewrite, when backend-listener runs again
+    Rake,
+    /// Nobody
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

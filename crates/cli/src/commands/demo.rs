@@ -112,6 +112,7 @@ impl<'a> Demo<'a> {
             queues: plan::Queues::Keep,
             hold_for: jiff::SignedDuration::from_hours(1),
             no_hold: true,
+            rewrite: args::RewriteChoice::Own,
             remove_extra: false,
             objects: args::ObjectsChoice::None,
         };

@@ -22,7 +22,8 @@ enum Wants {
     Veiled(Topic),
     /// Each member is an item, or names what the fact is about.
     Services,
-    OfProvider,
+    /// A service to which the fact belongs.
+    ServicesOf(Topic),
     Applications,
     Members(Topic),
     VeiledMembers(Topic),
@@ -88,9 +89,15 @@ impl<'k> Backend<'k> {
             }
             "service/id:{service}/referrer_filters_required" => self.fact(Topic::ServiceAttribute, b"referrer_filters_required"),
             "service/id:{service}/backend_version" => self.fact(Topic::ServiceAttribute, b"backend_version"),
+            "service/id:{service}/state" if self.veil.tells_all() => self.fact(Topic::ServiceState, b""),
+            "provider_keys_set" if self.veil.tells_all() => Wants::Members(Topic::InProviders),
+            "service/provider_key:{provider_key}/id" if self.veil.tells_all() => {
+                self.item = part("provider_key");
+                Wants::ServicesOf(Topic::DefaultService)
+            }
             "service/provider_key:{provider_key}/ids" => {
-                self.item = self.veil.of(&part("provider_key")).to_vec();
-                Wants::OfProvider
+                self.item = self.veil.of(&part("provider_key"));
+                Wants::ServicesOf(Topic::OfProvider)
             }
             "service_id:{service}/applications" => Wants::Applications,
             "application/service_id:{service}/id:{application}/state" => self.fact(Topic::Application, b""),
@@ -106,7 +113,7 @@ impl<'k> Backend<'k> {
             "application/service_id:{service}/id:{application}/keys" => Wants::VeiledMembers(Topic::ApplicationKey),
             "application/service_id:{service}/id:{application}/referrer_filters" => Wants::VeiledMembers(Topic::Referrer),
             "application/service_id:{service}/key:{user_key}/id" => {
-                self.item = self.veil.of(&part("user_key")).to_vec();
+                self.item = self.veil.of(&part("user_key"));
                 Wants::UserKey
             }
             "metrics/service_id:{service}/ids" => Wants::Members(Topic::InMetrics),
@@ -114,7 +121,7 @@ impl<'k> Backend<'k> {
             "metric/service_id:{service}/id:{metric}/parent_id" => self.fact(Topic::MetricParent, &part("metric")),
             "metric/service_id:{service}/name:{metric_name}/id" => self.fact(Topic::MetricName, &part("metric_name")),
             "service_token/token:{token}/service_id:{service}" => {
-                self.item = self.veil.of(&part("token")).to_vec();
+                self.item = self.veil.of(&part("token"));
                 self.say(Topic::Token, b"", atoms);
                 Wants::Nothing
             }
@@ -158,33 +165,32 @@ impl<'k> Backend<'k> {
             Wants::Nothing => {}
             Wants::Fact(topic) => self.say(topic, piece, atoms),
             Wants::Veiled(topic) => {
-                // The provider's key stands in names of keys too, where spaces are another sign.
-                let value = if topic == Topic::ProviderKey { self.veil.of(&encoded(piece)) } else { self.veil.of(piece) };
+                let value = self.veil.of(piece);
                 self.say(topic, &value, atoms);
             }
             Wants::Services => {
                 self.service = piece.to_vec();
                 self.say(Topic::InServices, b"", atoms);
             }
-            Wants::OfProvider => {
+            Wants::ServicesOf(topic) => {
                 self.service = piece.to_vec();
-                self.say(Topic::OfProvider, b"", atoms);
+                self.say(topic, b"", atoms);
             }
             Wants::Applications => {
                 self.application = encoded(piece);
-                self.say(Topic::InApplications, b"", atoms);
+                self.say(Topic::InApplications, piece, atoms);
             }
             Wants::Members(topic) => {
                 self.item = piece.to_vec();
                 self.say(topic, b"", atoms);
             }
             Wants::VeiledMembers(topic) => {
-                self.item = self.veil.of(piece).to_vec();
+                self.item = self.veil.of(piece);
                 self.say(topic, b"", atoms);
             }
             Wants::UserKey => {
                 self.application = encoded(piece);
-                self.say(Topic::UserKey, b"", atoms);
+                self.say(Topic::UserKey, piece, atoms);
             }
             Wants::NewestEvent => self.newest_event = number(),
             Wants::NewestAlert => self.newest_alert = number(),
