@@ -150,6 +150,11 @@ impl Looking<'_> {
         let all = self.names.contains(&clock::DATA_SET);
         let ticks: Vec<_> =
             clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all)).filter(|ticks| !ticks.members.is_empty()).collect();
+        for (clock, ticks) in clocks.iter().zip(clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all))) {
+            for cost in clock.costs(now, &ticks) {
+                self.problem(Severity::Degrades, cost, "Or hold it for a shorter time: --hold-for.");
+            }
+        }
         // Of the others nobody can say when they strike: that is told as a problem.
         let names: Vec<_> = clocks.iter().filter(|clock| clock.unread.is_none()).map(|clock| clock.job.name).collect();
         let until = (now + args.hold_for).strftime("%Y-%m-%d %H:%M UTC");

@@ -72,7 +72,7 @@ fn waiting(hands: &Hands, queues: &[JobQueues]) -> Result<Vec<(String, u64)>> {
         };
         for name in members(&queue.names)? {
             let length = keys.length(context, &key(format!("{}{name}", queue.prefix)))?;
-            found.extend((length > 0).then(|| (name, length)));
+            found.extend((length > 0).then_some((name, length)));
         }
         let processes = queue.processes.as_ref().map_or(Ok(Vec::new()), members)?;
         for process in processes {

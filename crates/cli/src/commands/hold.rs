@@ -39,7 +39,8 @@ struct JobDocument {
 struct CountDocument {
     job: String,
     what: String,
-    count: u64,
+    /// `null` where the schema does not have what is asked for.
+    count: Option<u64>,
     /// Of the first.
     names: Vec<String>,
 }
@@ -71,7 +72,12 @@ pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
         HoldCommand::Extend { hold_for, .. } => {
             let _locks = lock()?;
             for clock in clock::clocks(keys, &context, name)? {
-                keys.add_members(&context, &clock.ticks(Timestamp::now(), *hold_for, false))?;
+                let now = Timestamp::now();
+                let ticks = clock.ticks(now, *hold_for, false);
+                keys.add_members(&context, &ticks)?;
+                if ticks.members.is_empty() {
+                    app.output.note(&format!("{} is held that long already", clock.job.name));
+                }
             }
         }
         HoldCommand::Release { yes, .. } => {
@@ -118,9 +124,10 @@ impl Holding<'_> {
             self.app.output.note("nothing is held");
             return Ok(false);
         }
-        for counted in self.counts()? {
+        let clocks = clock::clocks(self.keys, self.context, None)?;
+        for counted in self.counts(&clocks, false)? {
             if held.iter().any(|(clock, _)| clock.job.name == counted.counting.job) {
-                self.app.output.note(&counted.counting.sentence(counted.number, &counted.names));
+                self.app.output.note(&counted.sentence());
             }
         }
         if yes {
@@ -147,19 +154,19 @@ impl Holding<'_> {
     }
 
     /// By the live database, where it can be asked.
-    fn counts(&self) -> Result<Vec<Counted>> {
+    fn counts(&self, clocks: &[Clock], as_held: bool) -> Result<Vec<Counted>> {
         let system = DataSetName::SystemDatabase;
         if !self.installation.names().contains(&system) {
             return Ok(Vec::new());
         }
         let store: Arc<dyn DataSet> = self.installation.data_set(system, Policies::default())?;
-        store.live_rows().map_or_else(|| Ok(Vec::new()), |rows| clock::counts(rows, self.context))
+        store.live_rows().map_or_else(|| Ok(Vec::new()), |rows| clock::counts(rows, self.context, clocks, as_held))
     }
 
     fn show(&self) -> Result<()> {
         let now = Timestamp::now();
         let clocks = clock::clocks(self.keys, self.context, None)?;
-        let counts = self.counts()?;
+        let counts = self.counts(&clocks, true)?;
         let shown = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
         let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "LAST TICK HELD", "STRIKES NEXT", "WHAT IT DOES"]);
         for clock in &clocks {
@@ -175,7 +182,10 @@ impl Holding<'_> {
             ))?;
         }
         for counted in &counts {
-            self.app.output.line(&counted.counting.sentence(counted.number, &counted.names))?;
+            self.app.output.line(&counted.sentence())?;
+        }
+        for cost in clocks.iter().flat_map(|clock| clock.costs(now, &clock.nothing_more())) {
+            self.app.output.line(&cost)?;
         }
         let jobs = clocks.into_iter().map(|clock| JobDocument {
             job: clock.job.name,
