@@ -114,6 +114,7 @@ impl<'a> Demo<'a> {
             no_hold: true,
             rewrite: args::RewriteChoice::Own,
             remove_extra: false,
+            no_verify: true,
             objects: args::ObjectsChoice::None,
         };
         let (state, run) =

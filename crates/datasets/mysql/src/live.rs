@@ -1,11 +1,12 @@
 //! A few questions to the live database: what a restore sets right beside it, and `hold` counts.
 
-use plan::ports::{Context, LiveRows};
+use plan::ports::{Context, LiveRows, RowReader};
 use plan::{Error, Result};
 
 use crate::cut_over::next_of;
 use crate::place::Room;
 use crate::quote;
+use crate::reading::read_live;
 use crate::session::Talk;
 use crate::store::MysqlStore;
 
@@ -58,5 +59,9 @@ impl LiveRows for MysqlStore {
         let mut session = self.session(Talk::Text, Some(&self.address.database))?;
         let rows = session.rows_if_possible("ask the live database", question)?.unwrap_or_default();
         rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    fn read(&self, context: &Context, reader: &mut dyn RowReader) -> Result<()> {
+        read_live(self, context, reader)
     }
 }

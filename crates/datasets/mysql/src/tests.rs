@@ -13,6 +13,7 @@ mod history;
 mod in_place;
 mod kit;
 mod limits;
+mod live_reading;
 mod marks;
 mod network;
 mod next_ids;

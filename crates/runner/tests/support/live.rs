@@ -151,6 +151,9 @@ impl LiveKeys for FakeDataSet {
         self.with(|of| of.members.retain(|member| !members.contains(member)));
         Ok(())
     }
+    fn read(&self, _: &Context, _: &str, _: &mut dyn KeyReader) -> Result<()> {
+        Ok(())
+    }
 }
 
 impl LiveRows for FakeDataSet {
@@ -172,5 +175,8 @@ impl LiveRows for FakeDataSet {
     }
     fn texts(&self, _: &Context, question: &str) -> Result<Vec<String>> {
         Ok(vec![question.to_owned()])
+    }
+    fn read(&self, _: &Context, _: &mut dyn RowReader) -> Result<()> {
+        Ok(())
     }
 }
