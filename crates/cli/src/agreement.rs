@@ -134,13 +134,7 @@ impl Side<'_> {
     fn rows(&self, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
         match self {
             Self::Live(store) => store.live_rows().ok_or_else(|| cannot(store.as_ref()))?.read(context, rows),
-            Self::Set(kept, repository) => {
-                let snapshot = repository.open(&kept.snapshot)?;
-                match kept.kind {
-                    StoreKind::PostgreSql => postgres_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
-                    _ => mysql_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
-                }
-            }
+            Self::Set(kept, repository) => read_rows(kept, *repository, context, rows),
         }
     }
 
@@ -167,6 +161,15 @@ impl Side<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// The rows that a set holds of System.
+pub(crate) fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
+    let snapshot = repository.open(&kept.snapshot)?;
+    match kept.kind {
+        StoreKind::PostgreSql => postgres_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
+        _ => mysql_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
     }
 }
 
@@ -199,9 +202,9 @@ pub(crate) fn counted(report: &Report) -> manifest::Agreement {
     manifest::Agreement { security, loss, drift, note }
 }
 
-struct Rows<'a, 'r> {
-    system: System<'r>,
-    atoms: &'a mut Atoms<'r>,
+pub(crate) struct Rows<'a, 'r> {
+    pub(crate) system: System<'r>,
+    pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
 impl RowReader for Rows<'_, '_> {
@@ -222,9 +225,9 @@ impl RowReader for Rows<'_, '_> {
     }
 }
 
-struct Keys<'a, 'k, 'r> {
-    backend: Backend<'k>,
-    atoms: &'a mut Atoms<'r>,
+pub(crate) struct Keys<'a, 'k, 'r> {
+    pub(crate) backend: Backend<'k>,
+    pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
 impl KeyReader for Keys<'_, '_, '_> {

@@ -1,6 +1,7 @@
 //! The ports: what the parts of the program are to each other. Implemented elsewhere, joined in the command line only.
 
 mod advancing;
+mod changes;
 mod data_set;
 mod kind;
 mod leftover;
@@ -18,6 +19,7 @@ mod whole_dump;
 mod writers;
 
 pub use advancing::Advancing;
+pub use changes::{KeyChange, KeyChanges};
 pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};

@@ -29,6 +29,7 @@ use crate::journals;
 use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::queues::{self, LeftOutQueue};
+use crate::rewrite;
 use crate::whose::Wanted;
 use crate::writers::Consent;
 use together::Together;
@@ -204,8 +205,11 @@ fn prepare(
         }
         _ => Vec::new(),
     };
-    let set_right = care::look(installation, &context, &names, &care::Wanted::of(args))?;
-    let offers = installation.synchronise()?.offers();
+    let mut set_right = care::look(installation, &context, &names, &care::Wanted::of(args))?;
+    let mut offers = installation.synchronise()?.offers();
+    let rewriting = rewrite::decide(args.rewrite, &manifest, &data_sets, &context, &mut offers)?;
+    set_right.care.rewrites_configuration = rewriting.is_own;
+    set_right.problems.extend(rewriting.problem);
     let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };

@@ -45,7 +45,7 @@ impl LiveRows for MysqlStore {
         let mut session = self.session(Talk::Text, Some(&self.address.database))?;
         session.set(&format!("SESSION lock_wait_timeout = {}", self.options.lock_wait_seconds))?;
         let found = next_of(&mut session, &Room::whole(&self.address.database), &[table.to_owned()])?;
-        let to = i64::try_from(to).unwrap_or(i64::MAX);
+        let to = i128::from(to);
         let Some(id) = found.first().filter(|id| id.next < to) else { return Ok(None) };
         if id.last < to {
             return Err(Error::refused(format!("the ids of {table} end at {}", id.last)));

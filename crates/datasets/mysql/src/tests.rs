@@ -1,6 +1,7 @@
 //! Tests against real servers, of both kinds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod busy;
 mod consistency;
 mod crash;
 mod definitions;

@@ -23,6 +23,7 @@ pub(crate) mod modules;
 mod place;
 mod prove;
 mod read;
+mod rewrite;
 mod room;
 mod sieve;
 mod stage;

@@ -80,6 +80,12 @@ pub trait LiveKeys: Send + Sync {
     /// As [`LiveKeys::members`]; what `each` says.
     fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()>;
 
+    /// The length of a list; 0 when there is no such key.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`].
+    fn length(&self, context: &Context, of: &LiveKey) -> Result<u64>;
+
     /// Removes members from a set.
     ///
     /// # Errors

@@ -23,7 +23,8 @@ enum Wants {
     Veiled(Topic),
     /// Each member is an item, or names what the fact is about.
     Services,
-    OfProvider,
+    /// A service to which the fact belongs.
+    ServicesOf(Topic),
     Applications,
     Members(Topic),
     VeiledMembers(Topic),
@@ -134,7 +135,14 @@ impl<'k> Backend<'k> {
             "service/id:{service}/provider_key" => meaning.saying(Topic::Service).wanting(Wants::Veiled(Topic::ProviderKey)),
             "service/id:{service}/referrer_filters_required" => meaning.fact(Topic::ServiceAttribute, b"referrer_filters_required"),
             "service/id:{service}/backend_version" => meaning.fact(Topic::ServiceAttribute, b"backend_version"),
-            "service/provider_key:{provider_key}/ids" => meaning.about(veiled("provider_key")).wanting(Wants::OfProvider),
+            "service/id:{service}/state" if self.veil.tells_all() => meaning.fact(Topic::ServiceState, b""),
+            "provider_keys_set" if self.veil.tells_all() => meaning.wanting(Wants::Members(Topic::InProviders)),
+            "service/provider_key:{provider_key}/id" if self.veil.tells_all() => {
+                meaning.about(part("provider_key")).wanting(Wants::ServicesOf(Topic::DefaultService))
+            }
+            "service/provider_key:{provider_key}/ids" => {
+                meaning.about(veiled("provider_key")).wanting(Wants::ServicesOf(Topic::OfProvider))
+            }
             "service_id:{service}/applications" => meaning.wanting(Wants::Applications),
             "application/service_id:{service}/id:{application}/state" => meaning.fact(Topic::Application, b""),
             "application/service_id:{service}/id:{application}/plan_id" => meaning.fact(Topic::ApplicationAttribute, b"plan_id"),
@@ -180,33 +188,32 @@ impl<'k> Backend<'k> {
             Wants::Nothing => {}
             Wants::Fact(topic) => self.say(topic, piece, atoms),
             Wants::Veiled(topic) => {
-                // The provider's key stands in names of keys too, where spaces are another sign.
-                let value = if topic == Topic::ProviderKey { self.veil.of(&encoded(piece)) } else { self.veil.of(piece) };
+                let value = self.veil.of(piece);
                 self.say(topic, &value, atoms);
             }
             Wants::Services => {
                 self.service = piece.to_vec();
                 self.say(Topic::InServices, b"", atoms);
             }
-            Wants::OfProvider => {
+            Wants::ServicesOf(topic) => {
                 self.service = piece.to_vec();
-                self.say(Topic::OfProvider, b"", atoms);
+                self.say(topic, b"", atoms);
             }
             Wants::Applications => {
                 self.application = encoded(piece);
-                self.say(Topic::InApplications, b"", atoms);
+                self.say(Topic::InApplications, piece, atoms);
             }
             Wants::Members(topic) => {
                 self.item = piece.to_vec();
                 self.say(topic, b"", atoms);
             }
             Wants::VeiledMembers(topic) => {
-                self.item = self.veil.of(piece).to_vec();
+                self.item = self.veil.of(piece);
                 self.say(topic, b"", atoms);
             }
             Wants::UserKey => {
                 self.application = encoded(piece);
-                self.say(Topic::UserKey, b"", atoms);
+                self.say(Topic::UserKey, piece, atoms);
             }
             Wants::NewestEvent => self.newest_event = number(),
             Wants::NewestAlert => self.newest_alert = number(),

@@ -249,6 +249,8 @@ impl Judge<'_, '_> {
             Topic::UserKey => (Kind::UserKeyMissing, Kind::UnknownUserKey, Kind::UnknownUserKey),
             Topic::ApplicationKey => (Kind::ApplicationKeyMissing, Kind::UnknownApplicationKey, Kind::UnknownApplicationKey),
             Topic::Referrer => (Kind::ReferrerMissing, Kind::UnknownReferrer, Kind::UnknownReferrer),
+            // Of a rewrite only.
+            Topic::ServiceState | Topic::DefaultService | Topic::InProviders => return,
             Topic::Service | Topic::Application | Topic::File => return,
         };
         let kind = match (fact.in_system(), fact.in_backend()) {
@@ -310,7 +312,7 @@ impl Judge<'_, '_> {
 }
 
 /// `reads.70`: the metric of backend API 70.
-fn is_of_backend_api(name: &[u8]) -> bool {
+pub(crate) fn is_of_backend_api(name: &[u8]) -> bool {
     let end = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     end.len() < name.len() && !end.is_empty() && end.iter().all(u8::is_ascii_digit)
 }
@@ -348,8 +350,8 @@ const fn topic_name(topic: Topic) -> &'static [u8] {
         Topic::Limit => b"limit",
         Topic::Metric | Topic::MetricParent | Topic::MetricName | Topic::InMetrics => b"metric",
         Topic::AlertLevel => b"alert level",
-        Topic::InServices | Topic::InApplications | Topic::OfProvider => b"entry of a list",
-        Topic::Service | Topic::ServiceAttribute | Topic::ProviderKey => b"service",
+        Topic::InServices | Topic::InApplications | Topic::OfProvider | Topic::DefaultService | Topic::InProviders => b"entry of a list",
+        Topic::Service | Topic::ServiceState | Topic::ServiceAttribute | Topic::ProviderKey => b"service",
         Topic::Application | Topic::ApplicationAttribute => b"application",
         Topic::File => b"file",
     }

@@ -118,6 +118,14 @@ impl LiveKeys for RedisStore {
         }
     }
 
+    fn length(&self, context: &Context, of: &LiveKey) -> Result<u64> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        match connection.call(&[b"LLEN", &key])? {
+            Reply::Number(length) => Ok(u64::try_from(length).unwrap_or_default()),
+            _ => Ok(0),
+        }
+    }
+
     fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()> {
         let (mut connection, key) = self.at_key(context, of)?;
         members.iter().try_for_each(|member| connection.call(&[b"SREM", &key, member.as_bytes()]).map(drop))
