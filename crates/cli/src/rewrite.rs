@@ -34,7 +34,9 @@ pub(crate) fn decide(
     context: &Context,
     offers: &mut Vec<SyncTask>,
 ) -> Result<Decided> {
-    let said = |severity, text: String| Some(Problem::new(severity, text).way_out(format!("Afterwards {}", SyncTask::BackendConfiguration.by_hand())));
+    let said = |severity, text: String| {
+        Some(Problem::new(severity, text).way_out(format!("Afterwards {}", SyncTask::BackendConfiguration.by_hand())))
+    };
     let [system, backend] = [DataSetName::SystemDatabase, DataSetName::BackendRedis].map(|name| data_sets.get(&name));
     if system.is_none() && backend.is_none() {
         return Ok(Decided { is_own: false, problem: None });
@@ -51,7 +53,10 @@ pub(crate) fn decide(
     };
     let Some(why_not) = why_not else { return Ok(Decided { is_own: true, problem: None }) };
     let problem = if offers.contains(&SyncTask::BackendConfiguration) {
-        let text = format!("the configuration in Backend is rewritten by 3scale's own task {TASK}, while the installation does not serve: {}", why_not.text);
+        let text = format!(
+            "the configuration in Backend is rewritten by 3scale's own task {TASK}, while the installation does not serve: {}",
+            why_not.text
+        );
         Some(Problem { text, severity: Severity::Note, ..why_not })
     } else {
         said(Severity::Degrades, format!("nobody rewrites the configuration in Backend from System here: {}", why_not.text))
@@ -62,7 +67,9 @@ pub(crate) fn decide(
 fn why_not(manifest: &Manifest, backend: &dyn DataSet, context: &Context) -> Result<Option<Problem>> {
     let text = match manifest.newest_migration.as_deref() {
         Some(newest) if knows(newest) => return backend.changes_lack(context),
-        Some(newest) => format!("the newest migration of the set's system database is {newest}; this program knows the rules of {}", known_releases()),
+        Some(newest) => {
+            format!("the newest migration of the set's system database is {newest}; this program knows the rules of {}", known_releases())
+        }
         None => format!("which release the set's system database is of is not known; this program knows the rules of {}", known_releases()),
     };
     Ok(Some(Problem::new(Severity::Note, text)))
@@ -77,7 +84,8 @@ fn rewrite(of: &Rewriting<'_>, make: Make<'_>) -> Result<Output> {
     let context = of.context;
     let mut atoms = Atoms::new(&room, HELD_MAX_BYTES);
     let mut rows = Rows { system: System::new(Veil::none(), &room, HELD_MAX_BYTES), atoms: &mut atoms };
-    read_rows(of.system, of.repository, context, &mut rows).map_err(|error| error.during("system-database of the set could not be read"))?;
+    read_rows(of.system, of.repository, context, &mut rows)
+        .map_err(|error| error.during("system-database of the set could not be read"))?;
     let known = match rows.system.finish(&mut atoms) {
         // It goes back all the same: there is nothing of 3scale's to rewrite from.
         Err(error) if error.class() == Class::Refused => {

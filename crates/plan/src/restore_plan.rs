@@ -127,7 +127,11 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     if let Some((name, place)) = rewritten.and_then(|name| Some((name, *reserved.get(&name)?))) {
         // The proof compares with the set; and no row is taken from a set whose copy is not proven, where that can be waited for.
         let action = Action::RewriteConfiguration { data_set: name, reserved: place };
-        ready.push(steps.add(action, ready.clone(), "from System's rows of the set, before anybody reads it: only what differs is written"));
+        ready.push(steps.add(
+            action,
+            ready.clone(),
+            "from System's rows of the set, before anybody reads it: only what differs is written",
+        ));
     }
     let mut last = ready;
     let written = writers::written(targets.keys());

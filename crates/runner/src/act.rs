@@ -10,7 +10,8 @@ use plan::ids::{DataSetName, SetId, SnapshotId};
 use plan::journal::Run;
 use plan::manifest::{self, Agreement, KeptDataSet, Manifest};
 use plan::ports::{
-    Context, DataSet, Event, Keep, KeyChanges, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb, Writers,
+    Context, DataSet, Event, Keep, KeyChanges, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb,
+    Writers,
 };
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};

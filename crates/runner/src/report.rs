@@ -65,7 +65,7 @@ impl Report {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
-        | Action::RewriteConfiguration { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::NoteIds { .. }
             | Action::KeepIdsAhead { .. }
