@@ -16,6 +16,7 @@ mod modules;
 mod neighbours;
 mod pull;
 mod queues;
+mod rewrite;
 mod rights;
 mod room;
 mod rounds;
