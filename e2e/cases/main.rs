@@ -4,6 +4,7 @@
 
 mod api_server;
 mod bucket;
+mod by_file;
 mod clock;
 mod disaster;
 mod edges;
@@ -60,4 +61,5 @@ cases! {
     case_18_s3_comes_back_whole => variants::whole_life("case 18: 2.16 with files in a bucket", "s3");
     case_19_files_go_from_a_volume_into_a_bucket_and_back => bucket::there_and_back();
     case_20_a_bucket_behind_https_is_a_repository_in_the_cluster => https::from_the_image();
+    case_21_redis_goes_back_by_file_in_its_pod => by_file::there_and_back();
 }

@@ -13,6 +13,9 @@ pub(crate) fn whole_life(case: &'static str, variant: &'static str) {
     let replicas = place.replicas();
     let program = Program::new(&settings, &place.namespace);
     steps.step("doctor, and a backup while everything writes");
+    if variant == "acl" {
+        give_rights(&place, &program.fails(&[2], &["doctor"]));
+    }
     program.ok(&["doctor"]);
     let before = Fingerprint::of(&place);
     program.ok(&["backup"]);
@@ -29,4 +32,17 @@ pub(crate) fn whole_life(case: &'static str, variant: &'static str) {
     steps.step("settled; the installation goes");
     program.ok(&["settle", "--yes"]);
     place.remove();
+}
+
+/// Does what `doctor` says of users who may too little: its lines, word by word, to the server's own client.
+fn give_rights(place: &Installation, doctor: &str) {
+    let lines: Vec<_> = doctor.lines().filter_map(|line| line.split_once("ACL SETUSER ")).map(|(_, rights)| rights).collect();
+    for (workload, user) in [("backend-redis", "apisonator"), ("system-redis", "porta")] {
+        let mut of_user = lines.iter().filter(|line| line.starts_with(user)).peekable();
+        assert!(of_user.peek().is_some(), "no line for {user}:\n{doctor}");
+        for rights in of_user {
+            let command: Vec<_> = ["ACL", "SETUSER"].into_iter().chain(rights.split_whitespace()).collect();
+            assert_eq!(place.redis(workload, 0, &command), "OK", "{rights}");
+        }
+    }
 }

@@ -155,9 +155,14 @@ fn postgres(
     let tables = psql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'heartbeats' ORDER BY 1");
     let mut sql = format!(
         "SELECT 'database|' || pg_get_userbyid(datdba) || '|' || pg_encoding_to_char(encoding) || '|' || datcollate || '|' ||
-      coalesce(datacl::text, '') FROM pg_database WHERE datname = '{database}';
-      SELECT 'sequence ' || sequencename || '|' || coalesce(last_value, -1) FROM pg_sequences WHERE schemaname = 'public' AND sequencename NOT LIKE 'heartbeats%';"
+      coalesce(datacl::text, '') FROM pg_database WHERE datname = '{database}';"
     );
+    let sequences =
+        psql("SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' AND sequencename NOT LIKE 'heartbeats%' ORDER BY 1");
+    for sequence in sequences.lines() {
+        // What it gives next.
+        sql.push_str(&format!("SELECT 'sequence {sequence}|' || last_value + is_called::int FROM public.{sequence};"));
+    }
     for table in tables.lines() {
         sql.push_str(&format!(
             "SELECT 'table {table}|' || count(*) || ' ' || coalesce(md5(string_agg(t::text, E'\\n' ORDER BY t::text)), '') FROM public.{table} t;"
@@ -167,8 +172,8 @@ fn postgres(
         let (name, value) = line.split_once('|').unwrap();
         all.insert(format!("{data_set}/{name}"), value.to_owned());
     }
-    // The definitions, by the server's own tool; its comments and its key of the day aside.
-    let script = format!("pg_dump -s -h 127.0.0.1 -U {user} {database} | grep -vE '^(--|\\\\(un)?restrict)' | sha256sum");
+    // The definitions, by the server's own tool; its comments, its key of the day, and what a restore in place keeps beside aside.
+    let script = format!("pg_dump -s -N '*__before_*' -h 127.0.0.1 -U {user} {database} | grep -vE '^(--|\\\\(un)?restrict)' | sha256sum");
     let schema = installation.exec(workload, None, &["bash", "-c", &script], b"");
     all.insert(format!("{data_set}/schema"), String::from_utf8_lossy(&schema).trim().to_owned());
 }

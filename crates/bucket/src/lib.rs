@@ -10,5 +10,5 @@ mod service;
 pub use credentials::{Credentials, Token, TokenFile, Tokens};
 pub use keys::Keys;
 pub use origin::Origin;
-pub use refusal::{Refusal, is_not_looked_up};
+pub use refusal::{Refusal, is_not_looked_up, one_line};
 pub use service::Service;

@@ -106,3 +106,9 @@ impl Refusal {
 pub fn is_not_looked_up(text: &str) -> bool {
     text.contains("failed to lookup address") || text.contains("dns error")
 }
+
+/// An error with its causes, on one line.
+#[must_use]
+pub fn one_line(error: &(dyn StdError + 'static)) -> String {
+    tls::causes(error).split_whitespace().collect::<Vec<_>>().join(" ")
+}

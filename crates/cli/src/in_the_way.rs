@@ -49,6 +49,7 @@ pub(crate) fn describe(place: Option<DataSetName>, leftover: &Leftover) -> Strin
         Holds::Staged => "a staged copy",
         Holds::Previous => "PREVIOUS DATA",
         Holds::Mark => "a mark",
+        Holds::Nothing => "a helper, without data,",
         Holds::Unknown => "nobody knows what",
     };
     let whose = leftover.installation.as_ref().map(|whose| format!(", of installation {whose}")).unwrap_or_default();

@@ -8,6 +8,7 @@ mod care;
 mod clock;
 mod commands;
 mod config;
+mod draining;
 mod in_the_way;
 mod join;
 mod journals;

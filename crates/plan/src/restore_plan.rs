@@ -143,7 +143,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     if let Some(noted) = noted {
         let how = if writers == WritersAre::Ours { "" } else { " (by hand: you are asked)" };
         let reason = format!("all is proven; from here the installation does not serve{how}");
-        last = vec![steps.add(Action::StopWriters { noted }, vec![noted], reason)];
+        last = vec![steps.add(Action::StopWriters { noted, drain: None }, vec![noted], reason)];
     }
     let ids = around.care.ids.clone().map(|IdsAhead { data_set, counters, pending_deletion, seen }| {
         let note = Action::NoteIds { data_set, counters };

@@ -73,6 +73,9 @@ pub enum Action {
     StopWriters {
         /// The step that noted them.
         noted: StepId,
+        /// Jobs that are to be done before: who makes them is stopped first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drain: Option<Drain>,
     },
     /// Take a set of the data sets that are about to be replaced in place. Taken up: from the start.
     SafetyCopy {
@@ -196,6 +199,29 @@ impl fmt::Display for Action {
             Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
         }
     }
+}
+
+/// Jobs that are waited for until they are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Where they wait.
+    pub of: Vec<JobQueues>,
+    /// For no longer than this, in seconds. What is not done then stays in its queue, and is in the set.
+    pub seconds_max: u64,
+}
+
+/// The queues of a key-value store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobQueues {
+    /// The data set.
+    pub data_set: DataSetName,
+    /// The set of their names.
+    pub names: LiveKey,
+    /// What stands before a name in the key of its list.
+    pub prefix: String,
+    /// The set of the keys of those who do the jobs, each a hash that says in `busy` how many it has taken; absent where nobody says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<LiveKey>,
 }
 
 /// A counter from which ids are given, and where they end up in System.

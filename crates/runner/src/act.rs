@@ -16,6 +16,7 @@ use plan::ports::{
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};
 
+use crate::draining;
 use crate::setting_right;
 use crate::views::Views;
 
@@ -115,7 +116,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
         }
         Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
         Action::NoteWriters { data_sets } => Ok(Output::Noted { noted: hands.writers.note(&hands.context, data_sets)? }),
-        Action::StopWriters { noted } => {
+        Action::StopWriters { noted, drain } => {
+            if let Some(drain) = drain {
+                draining::drain(hands, noted_of(run, *noted)?, drain)?;
+            }
             hands.writers.stop(&hands.context, noted_of(run, *noted)?)?;
             Ok(Output::Done)
         }

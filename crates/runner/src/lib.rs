@@ -6,6 +6,7 @@
 mod abandoning;
 mod act;
 mod copies;
+mod draining;
 mod folder;
 mod journal;
 mod needs;

@@ -60,8 +60,14 @@ pub fn lost(hands: &Hands, run: &Run) -> Vec<DataSetName> {
 
 fn knows(hands: &Hands, run: &Run, name: DataSetName) -> bool {
     let left = hands.data_set(name).and_then(|store| store.leftovers(&hands.context));
-    // What nobody knows may be the run's, with a mark that somebody has written over.
-    left.map_or(true, |left| left.iter().any(|leftover| leftover.holds == Holds::Unknown || leftover.is_by(run.plan.run.as_str())))
+    left.map_or(true, |left| {
+        left.iter().any(|leftover| match leftover.holds {
+            // It may be the run's, with a mark that somebody has written over.
+            Holds::Unknown => true,
+            Holds::Nothing => false,
+            Holds::Staged | Holds::Previous | Holds::Mark => leftover.is_by(run.plan.run.as_str()),
+        })
+    })
 }
 
 /// Nothing where one was replaced in place.

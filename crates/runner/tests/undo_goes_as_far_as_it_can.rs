@@ -153,6 +153,8 @@ fn a_store_that_knows_nothing_of_the_run_asks_for_a_person_and_nothing_is_droppe
     let before = stores(&done.world);
     let error = runner::undo(&done.journal(), &done.world.hands()).unwrap_err();
     assert_eq!(error.class(), Class::NeedsPerson, "{error:?}");
+    // Before anything is stopped, though a pod of the run is still there.
+    assert!(error.to_string().contains("no store knows anything of run"), "{error:?}");
     assert_eq!(stores(&done.world), before);
     runner::abandon(&done.journal(), &done.world.hands(), vec!["all of it".to_owned()]).unwrap();
     assert_eq!(done.journal().run().state, RunState::Abandoned);

@@ -11,6 +11,7 @@ mod backend;
 mod compare;
 mod files;
 mod finding;
+mod look;
 pub mod sort;
 mod system;
 
@@ -22,6 +23,7 @@ pub use compare::compare;
 pub(crate) use compare::is_of_backend_api;
 pub use files::Files;
 pub use finding::{Finding, Found, Kind, Rank, Report};
+pub use look::Look;
 pub use sort::{Merge, Room, Sorter, Spill};
 pub use system::{Known, System, TABLES, Wanted};
 

@@ -1,7 +1,7 @@
 //! What a failed handshake means, and the way out.
 
 use std::error::Error as StdError;
-use std::io;
+use std::{fmt, io};
 
 use plan::{Class, Error};
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
@@ -10,7 +10,52 @@ use rustls::{AlertDescription, CertificateError, Error as TlsError};
 #[must_use]
 pub fn of(error: &(dyn StdError + 'static), what: impl Into<String>) -> Option<Error> {
     let cause = find(error)?;
-    Some(Error::new(Class::Refused, what).because(cause.clone()).hint(hint(cause)))
+    Some(Error::new(Class::Refused, what).because(Said(words(cause))).hint(hint(cause)))
+}
+
+/// An error with its causes on one line, as [`plan::error::causes`]; what TLS has to say of it is in words of our own.
+#[must_use]
+pub fn causes(error: &(dyn StdError + 'static)) -> String {
+    let text = plan::error::causes(error);
+    match find(error) {
+        None => text,
+        Some(cause) => text.replace(&cause.to_string(), &words(cause)),
+    }
+}
+
+/// What failed, as people say it.
+#[derive(Debug)]
+struct Said(String);
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Said {}
+
+/// What it means; the library's words where they are the plainest.
+fn words(error: &TlsError) -> String {
+    let known = match error {
+        TlsError::InvalidCertificate(why) => match why {
+            CertificateError::UnknownIssuer => "the server's certificate comes from a CA that is not trusted here",
+            CertificateError::NotValidForNameContext { presented, .. } => {
+                let names: Vec<_> = presented.iter().map(|name| name.split('"').nth(1).unwrap_or(name)).collect();
+                return format!("the server's certificate is for another host name ({})", names.join(", "));
+            }
+            CertificateError::NotValidForName => "the server's certificate is for another host name",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the server's certificate has expired",
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "the server's certificate is not valid yet",
+            why => return format!("the server's certificate cannot be verified: {why}"),
+        },
+        TlsError::AlertReceived(alert) if is_about_the_client(*alert) => {
+            "the server wants a client certificate, or does not take the one given"
+        }
+        TlsError::InvalidMessage(_) => "what the server sends is no TLS",
+        other => return other.to_string(),
+    };
+    known.to_owned()
 }
 
 /// Whether the server's certificate was not taken.
@@ -71,4 +116,33 @@ fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a TlsError> {
         };
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrapped(error: TlsError) -> io::Error {
+        io::Error::other(io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    #[test]
+    fn a_handshake_that_failed_is_told_in_words_of_our_own() {
+        for (error, words) in [
+            (TlsError::InvalidCertificate(CertificateError::UnknownIssuer), "comes from a CA that is not trusted here"),
+            (TlsError::InvalidCertificate(CertificateError::Expired), "has expired"),
+            (TlsError::InvalidCertificate(CertificateError::NotValidYet), "is not valid yet"),
+            (TlsError::InvalidCertificate(CertificateError::NotValidForName), "is for another host name"),
+            (TlsError::AlertReceived(AlertDescription::UnknownCA), "wants a client certificate"),
+            (TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType), "is no TLS"),
+        ] {
+            let library = error.to_string();
+            let (line, told) = (causes(&wrapped(error.clone())), of(&wrapped(error), "no connection"));
+            for text in [line, told.map_or_else(String::new, |told| told.chain())] {
+                assert!(text.contains(words) && !text.contains(&library), "{text}");
+            }
+        }
+        let broken = io::Error::new(io::ErrorKind::ConnectionReset, "reset");
+        assert_eq!((causes(&broken), of(&broken, "x").is_none()), ("reset".to_owned(), true));
+    }
 }

@@ -19,6 +19,6 @@ mod own_ca;
 mod verifier;
 
 pub use client::{check_files, client_config, server_name};
-pub use failure::{hint, is_untrusted, of};
+pub use failure::{causes, hint, is_untrusted, of};
 pub use files::certificates;
 pub use options::{Tls, TlsMode, refuse_unknown};

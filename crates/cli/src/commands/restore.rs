@@ -1,5 +1,6 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
+mod agreeing;
 mod empty;
 mod origin;
 mod together;
@@ -76,7 +77,14 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
         return plan(app, &args.plan);
     }
     let (state, run) = carry_out(app, args)?;
-    print_report(app, &state, &run)
+    print_report(app, &state, &run)?;
+    if args.plan.no_verify {
+        return Ok(());
+    }
+    let config = app.config()?;
+    let context = app.context_alone(&config)?;
+    agreeing::after(app, &config, &context)?.iter().for_each(|line| app.output.note(line));
+    Ok(())
 }
 
 /// Plans, asks, and carries the plan out.
@@ -219,6 +227,10 @@ fn prepare(
         plan.problems.extend(origin::lacking(&there, &manifest));
     }
     plan.problems.extend(origin::disagreeing(&names, &manifest));
+    if !args.no_verify {
+        let set = (&manifest, repository.as_ref());
+        plan.problems.extend(agreeing::before(app, installation, &context, set, &names)?);
+    }
     let objects = match snapshot {
         Some(snapshot) => installation.differences(&context, snapshot.as_ref(), policies)?,
         None => Vec::new(),

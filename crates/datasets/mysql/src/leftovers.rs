@@ -39,7 +39,7 @@ pub(crate) fn list(store: &MysqlStore) -> Result<Vec<Leftover>> {
             Holds::Staged => "a staged copy",
             Holds::Previous => "what was live before a cut-over",
             Holds::Mark if keeps_definitions(&mut session, live, &run)? => "definitions of objects that an undo could not put back",
-            Holds::Mark => "a record without data",
+            Holds::Mark | Holds::Nothing => "a record without data",
             Holds::Unknown if run.is_half_way() => "a swap that is half done",
             Holds::Unknown => "no readable record says what it is",
         };
@@ -145,7 +145,7 @@ fn remove_schemas(session: &mut Session, live: &str, run: &Beside, leftover: &Le
             return Err(Error::needs_person(format!("nobody can say what is in {}: nothing was removed", places(live, run)))
                 .hint(format!("Look into it. When it is not needed: {}", drops.join(" "))));
         }
-        Holds::Staged | Holds::Previous | Holds::Mark => {}
+        Holds::Staged | Holds::Previous | Holds::Mark | Holds::Nothing => {}
     }
     if let (Some(record), Some(state)) = (run.record(live), run.state) {
         local_infile::put_back(session, &record)?;

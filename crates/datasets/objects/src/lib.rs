@@ -23,6 +23,7 @@ mod look;
 mod notes;
 mod object;
 mod place;
+mod pods;
 mod release;
 mod rights;
 mod sealed;
@@ -158,11 +159,14 @@ impl DataSet for ObjectsStore {
         spot.notes(context, &*self.objects).bytes()
     }
 
-    fn leftovers(&self, _context: &Context) -> Result<Vec<Leftover>> {
-        leftovers::find(&*self.objects)
+    fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {
+        Ok([leftovers::find(&*self.objects)?, pods::find(context, &*self.objects)?].concat())
     }
 
     fn remove_leftover(&self, context: &Context, leftover: &Leftover) -> Result<()> {
+        if pods::remove(&*self.objects, leftover)? {
+            return Ok(());
+        }
         leftovers::remove(context, &*self.objects, leftover)
     }
 }

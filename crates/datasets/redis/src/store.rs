@@ -22,6 +22,7 @@ pub(crate) mod mark;
 pub(crate) mod modules;
 mod place;
 mod prove;
+mod read;
 mod rewrite;
 mod room;
 mod sieve;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Held, KeyChanges, Leftover, LiveKeys, LiveRows, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
+use super::{Held, KeyChanges, Leftover, LiveFiles, LiveKeys, LiveRows, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
@@ -362,6 +362,11 @@ pub trait DataSet: Send + Sync {
 
     /// Its live rows, when it has rows.
     fn live_rows(&self) -> Option<&dyn LiveRows> {
+        None
+    }
+
+    /// Its live files, when it has files.
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
         None
     }
 

@@ -47,4 +47,6 @@ pub enum Holds {
     Mark,
     /// It cannot be told.
     Unknown,
+    /// No data and no mark: a helper of the run, as a pod beside the store.
+    Nothing,
 }

@@ -88,7 +88,7 @@ impl ApiError {
         let text = chain(error);
         let kind = if matches!(error, kube::Error::Auth(_)) {
             Kind::NoLogin(text)
-        } else if ["certificate", "UnknownIssuer", "CertificateRequired", "NotValidForName"].iter().any(|word| text.contains(word)) {
+        } else if tls::is_untrusted(error) || text.contains("certificate") {
             Kind::Untrusted(text)
         } else {
             Kind::Unanswered { is_certain: is_connect(error), text }
@@ -239,8 +239,8 @@ fn admission(message: &str, namespace: &str) -> String {
 }
 
 /// All messages of a chain of errors, each once.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    in_our_words(&plan::error::causes(error))
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    in_our_words(&tls::causes(error))
 }
 
 /// What libraries say that helps nobody at night.

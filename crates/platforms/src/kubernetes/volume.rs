@@ -38,7 +38,7 @@ pub struct Volume {
     mount_path: String,
     /// A container that serves and mounts the volume too: used while it runs, and this has no pod of its own.
     serving: Option<(Target, String)>,
-    /// The pod that is known to run.
+    /// The pod that was made or found.
     known: Mutex<Option<String>>,
 }
 
@@ -77,8 +77,9 @@ impl Volume {
         if known.as_deref() == Some(name.as_str()) && self.state(&name)?.is_some_and(|pod| runs(&pod)) {
             return Ok(name);
         }
-        self.make(context, &name)?;
+        // Removed in the end though the wait for it may be in vain.
         *known = Some(name.clone());
+        self.make(context, &name)?;
         Ok(name)
     }
 
@@ -208,3 +209,6 @@ fn mounts(workload: &Value, path: &str) -> bool {
     let containers = list(workload, "/spec/template/spec/containers");
     containers.iter().any(|container| list(container, "/volumeMounts").iter().any(|mount| text(mount, "/mountPath") == path))
 }
+
+#[cfg(test)]
+mod tests;

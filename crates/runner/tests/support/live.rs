@@ -144,8 +144,14 @@ impl LiveKeys for FakeDataSet {
         let members = self.with(|of| of.members.iter().cloned().collect());
         each(members)
     }
+    fn length(&self, _: &Context, _: &LiveKey) -> Result<u64> {
+        Ok(0)
+    }
     fn remove_from_set(&self, _: &Context, _: &LiveKey, members: &[String]) -> Result<()> {
         self.with(|of| of.members.retain(|member| !members.contains(member)));
+        Ok(())
+    }
+    fn read(&self, _: &Context, _: &str, _: &mut dyn KeyReader) -> Result<()> {
         Ok(())
     }
 }
@@ -169,5 +175,8 @@ impl LiveRows for FakeDataSet {
     }
     fn texts(&self, _: &Context, question: &str) -> Result<Vec<String>> {
         Ok(vec![question.to_owned()])
+    }
+    fn read(&self, _: &Context, _: &mut dyn RowReader) -> Result<()> {
+        Ok(())
     }
 }

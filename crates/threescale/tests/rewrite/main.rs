@@ -8,7 +8,7 @@ use std::io::{self, Cursor};
 
 use plan::ports::{KeyChange, KeyChanges};
 use threescale::rewrite::{Counts, changes, knows};
-use threescale::verify::{Atoms, Backend, Rank, Report, Spill, System, TABLES, Veil, compare};
+use threescale::verify::{Atoms, Backend, Look, Rank, Report, Spill, System, TABLES, Veil, compare};
 use world::{Random, Redis, Row, Value, World, add, plus, set};
 
 fn room() -> io::Result<Box<dyn Spill>> {
@@ -30,7 +30,8 @@ fn said<T>(veil: Veil, rows: &[Row], redis: &Redis, then: impl FnOnce(Atoms<'_>,
     let known = system.finish(&mut atoms).unwrap();
     let mut backend = Backend::new(veil, &known);
     for (key, value) in redis {
-        if backend.wants(key.as_bytes(), &mut atoms) {
+        backend.begin(key.as_bytes(), &mut atoms);
+        if backend.wants(key.as_bytes()) {
             match value {
                 Value::Text(text) => backend.piece(text.as_bytes(), &mut atoms),
                 Value::Set(members) => members.iter().for_each(|member| backend.piece(member.as_bytes(), &mut atoms)),
@@ -77,7 +78,9 @@ fn rewrite(rows: &[Row], redis: &mut Redis) -> (Vec<KeyChange>, Counts) {
 }
 
 fn verified(rows: &[Row], redis: &Redis) -> Report {
-    said(Veil::new([7; 16]), rows, redis, |atoms, known, backend| compare(atoms, known, backend, false, 9).unwrap())
+    said(Veil::new([7; 16]), rows, redis, |atoms, known, backend| {
+        compare(atoms, known, backend, false, Look::new(&room, HELD_MAX_BYTES)).unwrap().report(9).unwrap()
+    })
 }
 
 fn worlds() -> impl Iterator<Item = (u64, World, Vec<Row>)> {

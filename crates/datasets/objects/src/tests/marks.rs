@@ -2,7 +2,7 @@
 
 use plan::ports::{DataSet, Discard, Holds, Undone};
 use plan::{Class, InstallationId};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::server::Fails;
 use super::undoing::other_installation;
@@ -115,6 +115,34 @@ fn leftovers_are_found_with_whose_they_are_and_go_only_while_they_are_what_they_
         store.remove_leftover(&context(), &left).unwrap();
     }
     assert_eq!(target.all().keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn pods_of_other_runs_are_left_until_they_are_removed() {
+    let target = other_installation();
+    let store = store(&target, Policy::Overwrite);
+    let before = target.all();
+    let pod = |name: &str, labels: Value| {
+        target.add(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}}));
+    };
+    let of_run = |run: &str| json!({"app.kubernetes.io/name": "threescale-backup", "threescale-backup/run": run});
+    pod("threescale-backup-files-00000one", of_run("01jrun00000000one"));
+    // A Job's of the chart, this run's own, somebody else's, and one that is going.
+    pod("nightly-x7k2p", json!({"app.kubernetes.io/name": "threescale-backup"}));
+    pod("threescale-backup-files-00000two", of_run("01jrun00000000two"));
+    pod("system-app-1", json!({"app": "3scale-api-management"}));
+    pod("threescale-backup-rewrite-0three", of_run("01jrun0000000three"));
+    target.change("pods", "threescale-backup-rewrite-0three", |pod| pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into());
+
+    let found = store.leftovers(&of("01jrun00000000two")).unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].run.as_str(), found[0].holds), ("01jrun00000000one", Holds::Nothing));
+    assert!(found[0].what.contains("pod threescale-backup-files-00000one"), "{found:?}");
+    for _ in 0..2 {
+        store.remove_leftover(&of("01jrun00000000two"), &found[0]).unwrap();
+    }
+    assert_eq!(target.get_now("pods", "threescale-backup-files-00000one"), None);
+    assert_eq!(target.all().len(), before.len() + 4, "no other is touched");
 }
 
 #[test]

@@ -39,6 +39,7 @@ impl Server {
         let kinds = [
             ("v1", "Secret", "secrets"),
             ("v1", "ConfigMap", "configmaps"),
+            ("v1", "Pod", "pods"),
             ("apps.3scale.net/v1alpha1", "APIManager", "apimanagers"),
             ("apps.3scale.net/v1alpha1", "APIManagerRestore", "apimanagerrestores"),
             ("capabilities.3scale.net/v1alpha1", "Tenant", "tenants"),

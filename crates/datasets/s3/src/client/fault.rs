@@ -32,7 +32,7 @@ impl Fault {
 
     /// There was no answer, or it broke off.
     pub(super) fn of_transport(bucket: &Bucket, ask: &Ask<'_>, error: &HttpError) -> Self {
-        let what = format!("failed to reach {} for {}: {}", bucket.shown(), told(ask), chain(error));
+        let what = format!("failed to reach {} for {}: {}", bucket.shown(), told(ask), bucket::one_line(error));
         match Refusal::of_connection(error) {
             Some(refusal) => Self::lasting(Error::refused(what).hint(refusal.hint(&bucket.service))),
             None => Self::lasting(Error::transient(what)),
@@ -112,8 +112,4 @@ fn missing_right(bucket: &Bucket, ask: &Ask<'_>) -> String {
 fn told(ask: &Ask<'_>) -> String {
     let action = ask.right.trim_start_matches("s3:");
     if ask.key.is_empty() { action.to_owned() } else { format!("{action} of {:?}", ask.key) }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    plan::error::causes(error).split_whitespace().collect::<Vec<_>>().join(" ")
 }

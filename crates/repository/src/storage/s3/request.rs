@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bucket::{Keys, Refusal as Known, Service, is_not_looked_up};
+use bucket::{Keys, Refusal as Known, Service, is_not_looked_up, one_line};
 use futures_util::future::{Either, select};
 use object_store::Error as StoreError;
 use plan::ports::StopFlag;
@@ -139,9 +139,4 @@ fn hint(service: &Service, error: &StoreError, text: &str) -> Option<String> {
     let is_client_error = is_client_error && !has(&["RequestTimeout", "IncompleteBody", "BadDigest"]);
     is_client_error
         .then(|| "The service does not understand the request: check endpoint, region and path-style in [repository.s3].".to_owned())
-}
-
-/// An error with its causes, on one line.
-fn one_line(error: &StoreError) -> String {
-    plan::error::causes(error).split_whitespace().collect::<Vec<_>>().join(" ")
 }

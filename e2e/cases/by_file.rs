@@ -1,0 +1,75 @@
+//! Redis on its own road where commands cannot load it: a file in the data folder of its pod, and a restart of the pod.
+//!
+//! Without the readiness probe of 3scale's pods, which writes the key `liveness-probe` into the live database: a proof of what is live takes that for a difference.
+
+use e2e::{Fingerprint, Installation, Program, Settings, Steps, assert_equal, assert_sees_destruction, wait_until};
+use serde_json::{Value, json};
+
+const STORE: [&str; 1] = ["backend-redis/"];
+
+pub(crate) fn there_and_back() {
+    let settings = Settings::read();
+    let mut steps = Steps::of("case 21: backend-redis by file in its pod");
+    steps.step("a set; then all keys lost, and a user who may not RESTORE");
+    let place = Installation::of_era(&settings, "2.15");
+    place.wait_ready();
+    let program = Program::new(&settings, &place.namespace);
+    let now = || Fingerprint::of_data(&place).only(&STORE).without_queues();
+    let before = now();
+    program.ok(&["backup", "--only", "backend-redis"]);
+    place.destroy_backend_redis();
+    let destroyed = now();
+    assert_sees_destruction(&destroyed, &before, &STORE);
+    let probe =
+        place.kubectl.json(&["get", "deployment", "backend-redis"])["spec"]["template"]["spec"]["containers"][0]["readinessProbe"].take();
+    set_probe(&place, &Value::Null);
+    forbid_restore(&place);
+    let pod = place.pod_of("backend-redis");
+
+    steps.step("plan says the road; restored by it, and compared");
+    let restore = ["restore", "latest", "--partial", "--yes"];
+    let words = program.ok(&["plan", "latest", "--partial"]);
+    assert!(words.contains("goes back as a file in its data folder"), "{words}");
+    program.ok(&restore);
+    place.wait_ready();
+    assert_equal(&now(), &before, "after the restore");
+    assert_ne!(place.pod_of("backend-redis"), pod, "its server was started anew");
+    place.wait_writing();
+
+    steps.step("undone: the files of before");
+    program.ok(&["undo", "--yes"]);
+    place.wait_ready();
+    assert_equal(&now(), &destroyed, "after undo");
+    assert_eq!(files(&place), "", "after undo");
+
+    steps.step("once more, and settled");
+    // What the pod knew of users went with its restart.
+    forbid_restore(&place);
+    program.ok(&restore);
+    place.wait_ready();
+    assert_equal(&now(), &before, "after the second restore");
+    assert!(files(&place).contains("-previous"), "the files of before are kept");
+    program.ok(&["settle", "--yes"]);
+    assert_eq!(files(&place), "", "after settle");
+    set_probe(&place, &probe);
+    assert_eq!(place.leftovers(), Vec::<String>::new());
+}
+
+fn set_probe(place: &Installation, probe: &Value) {
+    let pod = place.pod_of("backend-redis");
+    let containers = json!([{"name": "backend-redis", "readinessProbe": probe}]);
+    let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
+    place.kubectl.act(&["patch", "deployment", "backend-redis", "-p", &patch.to_string()]);
+    wait_until("another pod of backend-redis", 180, || place.pod_of("backend-redis").filter(|now| Some(now) != pod.as_ref()));
+    place.wait_ready();
+}
+
+fn forbid_restore(place: &Installation) {
+    assert_eq!(place.redis("backend-redis", 0, &["ACL", "SETUSER", "default", "-restore"]).trim(), "OK");
+}
+
+/// What of the program is in the data folder.
+fn files(place: &Installation) -> String {
+    let find = ["find", "/var/lib/redis/data", "-maxdepth", "1", "-name", "threescale-backup-*"];
+    String::from_utf8_lossy(&place.exec("backend-redis", None, &find, b"")).into_owned()
+}
