@@ -185,6 +185,45 @@ fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
 }
 
 #[test]
+fn the_configuration_is_rewritten_where_nobody_reads_it_yet() {
+    let of = |in_place: &[DataSetName], names: &[DataSetName]| {
+        let road = |name| if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
+        let targets = names.iter().map(|name| (*name, target(road(name)))).collect();
+        let care = plan::Care { rewrites_configuration: true, ..plan::Care::default() };
+        let around = Around { offers: SyncTask::ALL.to_vec(), care, ..Around::just(WritersAre::Ours) };
+        plan_restore(RunId("r".into()), SetId("s".into()), targets, &around)
+    };
+    let is_rake = |action: &Action| *action == Action::Synchronise { task: SyncTask::BackendConfiguration };
+    let is_rewrite = |action: &Action| matches!(action, Action::RewriteConfiguration { .. });
+    let has = |plan: &Plan, is_wanted: &dyn Fn(&Action) -> bool| plan.steps.iter().any(|step| is_wanted(&step.action));
+    for in_place in [&[][..], &[DataSetName::BackendRedis], &[DataSetName::SystemDatabase], &DataSetName::ALL] {
+        let plan = of(in_place, &DataSetName::ALL);
+        plan.check().unwrap();
+        let rewrite = at(&plan, is_rewrite);
+        assert!(!has(&plan, &is_rake), "{in_place:?}: 3scale's own task is run all the same");
+        let is_redis = |action: &Action| action.data_set() == Some(DataSetName::BackendRedis);
+        let proof = at(&plan, |action| matches!(action, Action::Prove { .. }) && is_redis(action));
+        assert!(waits_for(&plan, plan.steps[rewrite].id, plan.steps[proof].id), "{in_place:?}: the proof compares with the set");
+        let start = at(&plan, |action| matches!(action, Action::StartWriters { .. }));
+        assert!(waits_for(&plan, plan.steps[start].id, plan.steps[rewrite].id), "{in_place:?}");
+        let stop = at(&plan, |action| matches!(action, Action::StopWriters { .. }));
+        let is_beside = !in_place.contains(&DataSetName::BackendRedis);
+        assert_eq!(
+            waits_for(&plan, plan.steps[stop].id, plan.steps[rewrite].id),
+            is_beside,
+            "{in_place:?}: the installation serves meanwhile"
+        );
+    }
+    for alone in [DataSetName::SystemDatabase, DataSetName::BackendRedis] {
+        let plan = of(&[], &[alone]);
+        assert!(has(&plan, &is_rake) && !has(&plan, &is_rewrite), "{alone}");
+    }
+    let rehearsal =
+        plan_rehearsal(RunId("r".into()), SetId("s".into()), DataSetName::ALL.map(|name| (name, target(Road::SideCopy))).into());
+    assert!(!has(&rehearsal, &is_rewrite));
+}
+
+#[test]
 fn copies_are_made_anew_when_those_are_up_that_they_need() {
     let targets = |names: &[DataSetName]| names.iter().map(|name| (*name, target(Road::SideCopy))).collect();
     let policies = Policies { queues: Queues::Keep, ..Policies::default() };

@@ -17,6 +17,7 @@ mod modules;
 mod neighbours;
 mod pull;
 mod queues;
+mod rewrite;
 mod rights;
 mod room;
 mod rounds;

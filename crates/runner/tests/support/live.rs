@@ -77,7 +77,7 @@ impl KeyChanges for One {
 /// Rewrites the configuration of the fakes.
 pub fn rewriter() -> Rewriter {
     Arc::new(|of, make| {
-        assert_eq!((of.system.snapshot.0.as_str(), of.backend.snapshot.0.as_str()), ("good system-database", "good backend-redis"));
+        assert_eq!((of.system.snapshot.0.as_str(), of.backend.snapshot.0.as_str()), ("system-database", "backend-redis"));
         make(&mut One(Some(KeyChange::Remove { key: b"rewritten".to_vec() })))?;
         Ok(Output::Rewritten { written: 0, changed: 0, removed: 1 })
     })

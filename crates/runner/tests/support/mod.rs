@@ -12,7 +12,7 @@ use plan::evidence::{Evidence, Tally};
 use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::*;
-use plan::{Around, Error, Plan, Policies, Result, Target, WritersAre, plan_restore};
+use plan::{Around, Care, Error, Plan, Policies, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, Journal};
 
 use self::live::Keys;
@@ -478,11 +478,16 @@ pub fn restore(manifest: &Manifest, in_place: &[DataSetName]) -> Plan {
 
 /// A restore of some of it.
 pub fn restore_of(names: &[DataSetName], manifest: &Manifest, in_place: &[DataSetName], writers: WritersAre) -> Plan {
+    restore_with(names, manifest, in_place, writers, live::care())
+}
+
+/// A restore of some of it, and what it sets right.
+pub fn restore_with(names: &[DataSetName], manifest: &Manifest, in_place: &[DataSetName], writers: WritersAre, care: Care) -> Plan {
     let target = |name: &DataSetName, kept: &KeptDataSet| {
         let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
         (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
     };
-    let around = Around { writers, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new(), care: live::care() };
+    let around = Around { writers, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new(), care };
     let targets = manifest.data_sets.iter().filter(|(name, _)| names.contains(name)).map(|(name, kept)| target(name, kept)).collect();
     let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, &around);
     plan.check().unwrap();

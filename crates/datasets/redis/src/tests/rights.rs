@@ -275,7 +275,7 @@ fn the_documentation_has_the_list() {
         format!("ACL SETUSER {user} on >PASSWORD {keys} {}", all.iter().map(|command| format!("+{command}")).collect::<Vec<_>>().join(" "))
     };
     let lines: Vec<_> = part.lines().filter(|line| line.starts_with("ACL SETUSER ")).collect();
-    let restore = [VIEW, &[For::Restore, For::Beside, For::Live, For::Jobs, For::Functions]].concat();
+    let restore = [VIEW, &[For::Restore, For::Beside, For::Live, For::Rewrite, For::Jobs, For::Functions]].concat();
     assert_eq!(lines, [line("backup", "~threescale-backup:*", VIEW), line("restore", "~*", &restore)]);
 }
 
@@ -328,4 +328,23 @@ fn functions_that_cannot_be_loaded_are_known_before_and_stop_nothing() {
         assert_eq!(say(&mut connect(&server, 0), "FUNCTION LIST"), crate::connection::Reply::List(Vec::new()));
         assert_eq!(digest(&server), before);
     }
+}
+
+#[test]
+fn what_a_rewrite_of_the_configuration_lacks_is_said_before() {
+    let kind = RedisKind::Redis;
+    let server = Redis::start_kind(kind, QUICK).unwrap();
+    seed(&server, kind);
+    let before = untouched(&server);
+    let of = [For::All, For::Rewrite];
+    allow(&server, kind, &of, None, "~*");
+    assert_eq!(exact(&server).changes_lack(&context("x")).unwrap(), None);
+    // What writes whatever it is given is tried when it is used.
+    let tried = rights_of(&[For::Rewrite], is_7(kind)).filter(|right| right.command != "sadd");
+    for taken in tried.map(|right| right.command) {
+        allow(&server, kind, &of, Some(taken), "~*");
+        let lacks = exact(&server).changes_lack(&context("x")).unwrap().unwrap();
+        assert!(lacks.sentence().contains(&format!("+{taken}")), "{taken}: {}", lacks.sentence());
+    }
+    assert_eq!(untouched(&server), before);
 }
