@@ -1,4 +1,4 @@
-//! Whether the stores of a set agree: gives the rows, keys and files of the set to what knows 3scale.
+//! Whether the stores agree: gives the rows, keys and files, of a set or as they are live, to what knows 3scale.
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -6,48 +6,175 @@ use std::sync::Arc;
 
 use plan::ids::DataSetName;
 use plan::manifest::{self, KeptDataSet, Manifest};
-use plan::ports::{Context, Event, Repository, RowReader, StoreKind};
-use plan::{Class, Error, Result};
-use redis_data_set::{KeyReader, ReadKey};
+use plan::ports::{Context, DataSet, Event, FileReader, KeyReader, ReadKey, Repository, RowReader, StoreKind};
+use plan::{Class, Error, Policies, Result};
 use runner::Examine;
-use threescale::verify::{Atoms, Backend, Files, Rank, Report, Spill, System, TABLES, Veil, compare};
+use threescale::verify::{Atoms, Backend, Files, Finding, Look, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
 
-/// What may be in memory before it is sorted outside, twice.
+use crate::join::{self, Installation};
+
+/// What may be in memory before it is sorted outside, three times.
 const HELD_MAX_BYTES: usize = 48 << 20;
+/// Backend's keys that are compared.
+const STORAGE: &str = "storage";
 
 /// What was found, and what could not be looked at.
 pub(crate) struct Agreement {
     pub(crate) report: Report,
     /// Whether the files that rows name were looked for.
     pub(crate) files: bool,
+    /// How often the stores were read.
+    pub(crate) looks: u8,
 }
+
+/// Where a side is read.
+#[derive(Clone)]
+pub(crate) enum Side<'a> {
+    Set(&'a KeptDataSet, &'a dyn Repository),
+    Live(Arc<dyn DataSet>),
+}
+
+/// What is compared with what. Without files none are looked for.
+pub(crate) struct Sides<'a> {
+    pub(crate) rows: Side<'a>,
+    pub(crate) keys: Side<'a>,
+    pub(crate) files: Option<Side<'a>>,
+}
+
+impl Sides<'_> {
+    /// Whether some are of a set and some are live.
+    pub(crate) fn are_mixed(&self) -> bool {
+        let all = || [Some(&self.rows), Some(&self.keys), self.files.as_ref()].into_iter().flatten();
+        all().any(|side| matches!(side, Side::Live(_))) && all().any(|side| matches!(side, Side::Set(..)))
+    }
+}
+
+/// Each side as `of_set` gives it, else as it is live; `None` where the installation has no rows or no keys.
+pub(crate) fn sides<'a>(installation: &dyn Installation, of_set: &dyn Fn(DataSetName) -> Option<Side<'a>>) -> Result<Option<Sides<'a>>> {
+    let there = installation.names();
+    let live = |name: DataSetName| there.contains(&name).then(|| join::data_set(installation, name, Policies::default()).map(Side::Live));
+    let side = |name: DataSetName| of_set(name).map(Ok).or_else(|| live(name)).transpose();
+    let (Some(rows), Some(keys)) = (side(DataSetName::SystemDatabase)?, side(DataSetName::BackendRedis)?) else { return Ok(None) };
+    Ok(Some(Sides { rows, keys, files: side(DataSetName::SystemStorage)? }))
+}
+
+/// What is shown of a difference beside its kind.
+pub(crate) fn told(finding: &Finding) -> String {
+    let parts = [("service", &finding.service), ("application", &finding.application), ("", &finding.detail)];
+    let told = parts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what} {text}").trim_start().to_owned());
+    told.collect::<Vec<_>>().join(", ")
+}
+
+/// The first differences that are no notes, in one line.
+pub(crate) fn first_of(report: &Report, limit: usize) -> String {
+    let kinds = report.kinds.iter().filter(|(kind, _)| kind.rank() != Rank::Note);
+    let all = kinds.flat_map(|(kind, found)| found.examples.iter().map(|finding| format!("{} ({})", kind.code(), told(finding))));
+    all.take(limit).collect::<Vec<_>>().join("; ")
+}
+
+/// Before the stores are read again.
+pub(crate) type Pause<'a> = &'a dyn Fn() -> Result<()>;
 
 /// Compares what a set holds of System with what it holds of Backend, and with the files; no server is asked. `limit`: so many differences of each kind are named.
 pub(crate) fn of_set(manifest: &Manifest, repository: &dyn Repository, context: &Context, limit: usize) -> Result<Agreement> {
     let kept = |name: DataSetName| {
-        manifest.data_sets.get(&name).ok_or_else(|| {
+        let missing = || {
             Error::refused(format!("set {} has no {name}: whether its stores agree cannot be told", manifest.set))
                 .hint("`threescale-backup list` shows which sets are whole.")
-        })
+        };
+        manifest.data_sets.get(&name).map(|kept| Side::Set(kept, repository)).ok_or_else(missing)
     };
-    let (database, redis) = (kept(DataSetName::SystemDatabase)?, kept(DataSetName::BackendRedis)?);
+    let files = manifest.data_sets.get(&DataSetName::SystemStorage).map(|kept| Side::Set(kept, repository));
+    let sides = Sides { rows: kept(DataSetName::SystemDatabase)?, keys: kept(DataSetName::BackendRedis)?, files };
+    of_sides(&sides, context, limit, None)
+}
+
+/// Compares. Of live stores, which go on while they are read, the differences are told that are still there after a pause.
+pub(crate) fn of_sides(sides: &Sides<'_>, context: &Context, limit: usize, again: Option<Pause<'_>>) -> Result<Agreement> {
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|error| Error::failed("the system gave no random bytes").because(error))?;
     let (veil, room) = (Veil::new(key), || tempfile::tempfile().map(|file| Box::new(file) as Box<dyn Spill>) as io::Result<_>);
-    let mut atoms = Atoms::new(&room, HELD_MAX_BYTES);
-    let mut rows = Rows { system: System::new(veil, &room, HELD_MAX_BYTES), atoms: &mut atoms };
-    read_rows(database, repository, context, &mut rows).map_err(|error| error.during("system-database of the set could not be read"))?;
+    let first = look(sides, context, veil, &room)?;
+    let files = sides.files.is_some();
+    match again.filter(|_| first.found_any()) {
+        None => Ok(Agreement { report: first.report(limit)?, files, looks: 1 }),
+        Some(pause) => {
+            pause()?;
+            let report = first.still_in(look(sides, context, veil, &room)?, limit)?;
+            Ok(Agreement { report, files, looks: 2 })
+        }
+    }
+}
+
+fn look<'r>(sides: &Sides<'_>, context: &Context, veil: Veil, room: Room<'r>) -> Result<Look<'r>> {
+    let mut atoms = Atoms::new(room, HELD_MAX_BYTES);
+    let mut rows = Rows { system: System::new(veil, room, HELD_MAX_BYTES), atoms: &mut atoms };
+    sides.rows.rows(context, &mut rows).map_err(|error| sides.rows.unread(DataSetName::SystemDatabase, error))?;
     let known = rows.system.finish(&mut atoms)?;
     let mut keys = Keys { backend: Backend::new(veil, &known), atoms: &mut atoms };
-    redis_data_set::read_keys(Arc::from(repository.open(&redis.snapshot)?), redis, "storage", &context.stop, &mut keys)
-        .map_err(|error| error.during("backend-redis of the set could not be read"))?;
-    let backend = keys.backend;
-    let files = manifest.data_sets.get(&DataSetName::SystemStorage);
-    if let Some(kept) = files {
-        read_files(kept, repository, context, Files::new(veil), &mut atoms)
-            .map_err(|error| error.during("system-storage of the set could not be read"))?;
+    sides.keys.keys(context, &mut keys).map_err(|error| sides.keys.unread(DataSetName::BackendRedis, error))?;
+    let mut backend = keys.backend;
+    backend.ends()?;
+    if let Some(side) = &sides.files {
+        let files = Files::new(veil);
+        let read = side.files(context, &mut |path, size_bytes| files.file(path, size_bytes, &mut atoms));
+        read.map_err(|error| side.unread(DataSetName::SystemStorage, error))?;
     }
-    Ok(Agreement { report: compare(atoms, &known, &backend, files.is_some(), limit)?, files: files.is_some() })
+    compare(atoms, &known, &backend, sides.files.is_some(), Look::new(room, HELD_MAX_BYTES))
+}
+
+impl Side<'_> {
+    fn unread(&self, name: DataSetName, error: Error) -> Error {
+        match self {
+            Self::Set(..) => error.during(format!("{name} of the set could not be read")),
+            Self::Live(_) => error.during(format!("{name} could not be read")),
+        }
+    }
+
+    fn rows(&self, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
+        match self {
+            Self::Live(store) => store.live_rows().ok_or_else(|| cannot(store.as_ref()))?.read(context, rows),
+            Self::Set(kept, repository) => read_rows(kept, *repository, context, rows),
+        }
+    }
+
+    fn keys(&self, context: &Context, keys: &mut Keys<'_, '_, '_>) -> Result<()> {
+        match self {
+            Self::Live(store) => store.live_keys().ok_or_else(|| cannot(store.as_ref()))?.read(context, STORAGE, keys),
+            Self::Set(kept, repository) => {
+                redis_data_set::read_keys(Arc::from(repository.open(&kept.snapshot)?), kept, STORAGE, &context.stop, keys)
+            }
+        }
+    }
+
+    fn files(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
+        match self {
+            Self::Live(store) => store.live_files().ok_or_else(|| cannot(store.as_ref()))?.each_file(context, reader),
+            Self::Set(kept, repository) => {
+                for entry in repository.open(&kept.snapshot)?.entries()? {
+                    context.stop.check()?;
+                    let entry = entry?;
+                    if entry.is_file() {
+                        reader(entry.path.as_os_str().as_bytes(), entry.size_bytes)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The rows that a set holds of System.
+pub(crate) fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
+    let snapshot = repository.open(&kept.snapshot)?;
+    match kept.kind {
+        StoreKind::PostgreSql => postgres_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
+        _ => mysql_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
+    }
+}
+
+fn cannot(store: &dyn DataSet) -> Error {
+    Error::failed(format!("{} has nothing of the kind to read", store.name()))
 }
 
 /// What looks at a set that is being taken. Where it cannot be told, a warning says why, and the set is taken.
@@ -75,29 +202,9 @@ pub(crate) fn counted(report: &Report) -> manifest::Agreement {
     manifest::Agreement { security, loss, drift, note }
 }
 
-fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
-    let snapshot = repository.open(&kept.snapshot)?;
-    match kept.kind {
-        StoreKind::PostgreSql => postgres_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
-        _ => mysql_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),
-    }
-}
-
-fn read_files(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, files: Files, atoms: &mut Atoms<'_>) -> Result<()> {
-    let snapshot = repository.open(&kept.snapshot)?;
-    for entry in snapshot.entries()? {
-        context.stop.check()?;
-        let entry = entry?;
-        if entry.is_file() {
-            files.file(entry.path.as_os_str().as_bytes(), entry.size_bytes, atoms)?;
-        }
-    }
-    Ok(())
-}
-
-struct Rows<'a, 'r> {
-    system: System<'r>,
-    atoms: &'a mut Atoms<'r>,
+pub(crate) struct Rows<'a, 'r> {
+    pub(crate) system: System<'r>,
+    pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
 impl RowReader for Rows<'_, '_> {
@@ -118,14 +225,18 @@ impl RowReader for Rows<'_, '_> {
     }
 }
 
-struct Keys<'a, 'k, 'r> {
-    backend: Backend<'k>,
-    atoms: &'a mut Atoms<'r>,
+pub(crate) struct Keys<'a, 'k, 'r> {
+    pub(crate) backend: Backend<'k>,
+    pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
 impl KeyReader for Keys<'_, '_, '_> {
-    fn wants(&mut self, key: &[u8]) -> bool {
-        self.backend.wants(key, self.atoms)
+    fn wants(&self, key: &[u8]) -> bool {
+        self.backend.wants(key)
+    }
+
+    fn begin(&mut self, key: &[u8]) {
+        self.backend.begin(key, self.atoms);
     }
 
     fn piece(&mut self, _key: &[u8], piece: &[u8]) {
@@ -136,3 +247,6 @@ impl KeyReader for Keys<'_, '_, '_> {
         self.backend.ends()
     }
 }
+
+#[cfg(test)]
+mod tests;

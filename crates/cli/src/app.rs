@@ -19,6 +19,7 @@ use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::journals;
 use crate::output::Output;
+use crate::rewrite;
 use crate::writers::Consent;
 
 /// How many connections, readers or loaders a data set uses when nobody says otherwise.
@@ -248,7 +249,8 @@ impl App {
         let context = self.context(config, run, installation.id())?;
         let copies_journal = !self.keeps_journals_in_cluster(installation);
         let (rests, examine) = (installation.rests(), Some(agreement::examine()));
-        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests, examine })
+        let rewriter = Some(rewrite::rewriter());
+        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests, examine, rewriter })
     }
 }
 

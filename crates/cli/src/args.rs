@@ -181,7 +181,7 @@ pub(crate) enum Command {
     Export(Export),
     /// Count what a set holds in Redis: by class of key, service, type and class of job; keys that nobody knows are named
     Inspect(Inspect),
-    /// Say whether what a set holds of System, of Backend and of the files agrees: credentials that only Backend knows, data that one side lacks, configuration that differs
+    /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
     Verify(Verify),
     /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
     Forget(Forget),

@@ -150,9 +150,20 @@ impl Looking<'_> {
         let all = self.names.contains(&clock::DATA_SET);
         let ticks: Vec<_> =
             clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all)).filter(|ticks| !ticks.members.is_empty()).collect();
-        let names: Vec<_> = clocks.iter().map(|clock| clock.job.name).collect();
+        for (clock, ticks) in clocks.iter().zip(clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all))) {
+            for cost in clock.costs(now, &ticks) {
+                self.problem(Severity::Degrades, cost, "Or hold it for a shorter time: --hold-for.");
+            }
+        }
+        // Of the others nobody can say when they strike: that is told as a problem.
+        let names: Vec<_> = clocks.iter().filter(|clock| clock.unread.is_none()).map(|clock| clock.job.name).collect();
         let until = (now + args.hold_for).strftime("%Y-%m-%d %H:%M UTC");
-        let reason = format!("{} do not strike before {until}: `hold release` lets them; what they would do is counted", names.join(", "));
+        let sentence = match names.len() {
+            0 => "no schedule is read, so nobody can say when they strike".to_owned(),
+            1 => format!("{} does not strike before {until}: `hold release` lets it", names.join("")),
+            _ => format!("{} do not strike before {until}: `hold release` lets them", names.join(", ")),
+        };
+        let reason = format!("{sentence}; what they would do is counted");
         let counts = clock::countings();
         self.found.care.hold = (!ticks.is_empty()).then_some(Hold { data_set: clock::DATA_SET, ticks, counts, reason });
         Ok(())

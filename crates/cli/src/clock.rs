@@ -32,8 +32,12 @@ pub(crate) fn clocks(keys: &dyn LiveKeys, context: &Context, name: Option<&str>)
 
 impl Clock {
     fn read(keys: &dyn LiveKeys, context: &Context, job: Clocked) -> Result<Self> {
-        let found = keys.field(context, &key(format!("cron_job:{}", job.name)), "cron")?;
-        let members = keys.members(context, &key(clock::ticks_key(job.name)))?;
+        let (of_job, of_ticks) = (format!("cron_job:{}", job.name), clock::ticks_key(job.name));
+        let strange = |error: plan::Error| {
+            error.hint(format!("sidekiq-cron keeps {of_job} as a hash and {of_ticks} as a sorted set. Where one is another type, it is not sidekiq-cron's: look at it with TYPE, and DEL it."))
+        };
+        let found = keys.field(context, &key(of_job.clone()), "cron").map_err(strange)?;
+        let members = keys.members(context, &key(of_ticks.clone())).map_err(strange)?;
         let read = found.as_deref().and_then(|text| Some((text.to_owned(), Cron::parse(text)?)));
         let unread = found.filter(|_| read.is_none());
         let known = || Some((job.cron.to_owned(), Cron::parse(job.cron)?));
@@ -55,19 +59,39 @@ impl Clock {
         ticks.filter(|(tick, _)| *tick > now).collect()
     }
 
+    /// What its hold costs, with the ticks to come that would be added.
+    pub(crate) fn costs(&self, now: Timestamp, added: &Members) -> Vec<String> {
+        let mut held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
+        held.extend(added.members.iter().filter_map(|(_, member)| clock::tick_of(member)));
+        held.sort_unstable();
+        held.dedup();
+        clock::months_not_billed(self.job.name, &held)
+    }
+
+    /// Nothing more than what is held.
+    pub(crate) fn nothing_more(&self) -> Members {
+        Members { of: self.key(), members: Vec::new() }
+    }
+
     /// The key of its ticks.
     pub(crate) fn key(&self) -> LiveKey {
         key(clock::ticks_key(self.job.name))
     }
 
-    /// Until when every tick is held.
+    /// Until when every tick is held; `None` also when its schedule is not read.
     pub(crate) fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.unread.is_some() {
+            return None;
+        }
         let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
         clock::held_until(&self.cron, &held, now)
     }
 
-    /// The first tick at which it strikes.
+    /// The first tick at which it strikes; `None` also when its schedule is not read.
     pub(crate) fn strikes(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.unread.is_some() {
+            return None;
+        }
         let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
         self.cron.ticks(now, now + clock::LONGEST_HOLD * 2).into_iter().find(|tick| !held.contains(tick))
     }
@@ -76,9 +100,13 @@ impl Clock {
 /// Names that are shown of what a job would find to do.
 const NAMES_MAX: usize = 5;
 
-/// What the jobs of the clock would find to do when they strike next, to be asked.
+/// What the jobs of the clock would find to do when they strike next, held or not, to be asked.
 pub(crate) fn countings() -> Vec<Counting> {
-    let questions = clock::questions(clock::next_strike(Timestamp::now())).into_iter();
+    countings_at(clock::next_strike(Timestamp::now()))
+}
+
+fn countings_at(strike: Timestamp) -> Vec<Counting> {
+    let questions = clock::questions(strike).into_iter();
     let counting = |question: clock::Question| Counting {
         job: question.job.to_owned(),
         what: question.what.to_owned(),
@@ -91,21 +119,37 @@ pub(crate) fn countings() -> Vec<Counting> {
 /// What a job would find to do.
 pub(crate) struct Counted {
     pub(crate) counting: Counting,
-    pub(crate) number: u64,
+    pub(crate) number: Option<u64>,
     /// Of the first.
     pub(crate) names: Vec<String>,
 }
 
-/// All of it. What the database's schema does not have is not counted.
-pub(crate) fn counts(rows: &dyn LiveRows, context: &Context) -> Result<Vec<Counted>> {
-    let mut counts = Vec::new();
-    for counting in countings() {
-        if let Some(number) = rows.count(context, &counting.count)? {
-            let names = if number > 0 { rows.texts(context, &counting.names)? } else { Vec::new() };
+/// What each of these jobs would find at its next strike: with `as_held`, that is the first one that is not held. `None` for the number where the database's schema does
+/// not have what is asked for.
+pub(crate) fn counts(rows: &dyn LiveRows, context: &Context, clocks: &[Clock], as_held: bool) -> Result<Vec<Counted>> {
+    let (mut counts, now) = (Vec::new(), Timestamp::now());
+    for clock in clocks {
+        let strike = clock.strikes(now).filter(|_| as_held).unwrap_or_else(|| clock::next_strike(now));
+        for counting in countings_at(strike).into_iter().filter(|counting| counting.job == clock.job.name) {
+            let number = rows.count(context, &counting.count)?;
+            let names = if number.is_some_and(|number| number > 0) { rows.texts(context, &counting.names)? } else { Vec::new() };
             counts.push(Counted { counting, number, names });
         }
     }
     Ok(counts)
+}
+
+impl Counted {
+    /// For people.
+    pub(crate) fn sentence(&self) -> String {
+        match self.number {
+            Some(number) => self.counting.sentence(number, &self.names),
+            None => format!(
+                "{}: {} cannot be counted, this database's schema does not have what is asked for",
+                self.counting.job, self.counting.what
+            ),
+        }
+    }
 }
 
 /// The data set that has the clock.

@@ -8,12 +8,15 @@ mod care;
 mod clock;
 mod commands;
 mod config;
+mod draining;
 mod in_the_way;
 mod join;
 mod journals;
 mod locks;
 mod output;
 mod queues;
+mod rewrite;
+mod sealed;
 mod whose;
 mod writers;
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Problem, Repository, Severity};
+use plan::ports::{Context, KeyReader, Problem, ReadKey, Repository, Severity};
 use plan::{Error, Plan, Queues, Result};
-use redis_data_set::{KeyReader, ReadKey};
 use serde::Serialize;
 use threescale::census::{Census, Seen};
 use threescale::jobs;
@@ -101,7 +100,7 @@ pub(crate) fn census(
 struct Counting(Census);
 
 impl KeyReader for Counting {
-    fn wants(&mut self, key: &[u8]) -> bool {
+    fn wants(&self, key: &[u8]) -> bool {
         self.0.holds_jobs(key)
     }
 

@@ -27,6 +27,7 @@ pub(crate) fn of(config: &Config, output: &Output, consent: Consent) -> Result<A
     Ok(match config.writers()? {
         Some(section) => Arc::new(CommandWriters {
             stop: section.stop,
+            stop_makers: section.stop_makers,
             start: section.start,
             stopped: section.stopped,
             wait_seconds_max: section.wait_seconds_max.unwrap_or(WAIT_SECONDS_MAX),

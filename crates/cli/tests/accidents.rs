@@ -5,6 +5,8 @@
 mod support;
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use support::{World, assert_equal, text};
@@ -76,4 +78,73 @@ fn the_lock_that_a_dead_run_leaves_for_seconds_is_waited_for_and_a_living_ones_i
     assert!(said.contains("another run holds the lock of the database") && said.contains("--wait"), "{said}");
     living.kill().unwrap();
     living.wait().unwrap();
+}
+
+/// Ends the changes when it goes, also when the test fails.
+struct Until(Arc<AtomicBool>);
+
+impl Drop for Until {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+const CHANGES: &str = "
+    ALTER TABLE churn ADD COLUMN extra INT NOT NULL DEFAULT 7;
+    UPDATE churn SET extra = id;
+    ALTER TABLE churn DROP COLUMN extra;
+    DROP TABLE gone;
+    CREATE TABLE gone (id INT PRIMARY KEY, other INT);
+    INSERT INTO gone SELECT id, id FROM churn;
+    RENAME TABLE gone TO moved;
+    TRUNCATE moved;
+    RENAME TABLE moved TO gone;
+    CREATE OR REPLACE VIEW seen AS SELECT COUNT(*) AS n FROM churn;
+    DROP VIEW seen";
+
+#[test]
+fn definitions_that_change_while_a_backup_runs_give_a_whole_set_or_none() {
+    let world = World::start(2 << 20);
+    sql(
+        &world,
+        "USE `system`; CREATE TABLE churn (id INT PRIMARY KEY); CREATE TABLE gone (id INT PRIMARY KEY); INSERT INTO churn SELECT id FROM accounts LIMIT 100",
+    );
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut taken = 0;
+    std::thread::scope(|scope| {
+        let until = Until(Arc::clone(&stop));
+        let changes = scope.spawn(|| {
+            let mut rounds = 0;
+            while !stop.load(Ordering::SeqCst) {
+                sql(&world, &format!("USE `system`; {CHANGES}"));
+                rounds += 1;
+            }
+            rounds
+        });
+        for _ in 0..4 {
+            let output = world.run(&[&["backup"][..], &ONLY].concat());
+            let (code, said) = (output.status.code().unwrap(), text(&output.stderr));
+            match code {
+                0 => taken += 1,
+                75 => assert!(said.contains("again"), "{said}"),
+                _ => panic!("exit {code}: {said}"),
+            }
+        }
+        drop(until);
+        assert!(changes.join().unwrap() > 0);
+    });
+    let now = world.fingerprint();
+    let sets = world.json(&["list"])["sets"].as_array().unwrap().len();
+    assert_eq!(sets, taken, "what was not whole is no set");
+    world.ok(&["check", "--read-data"]);
+    for set in world.json(&["list"])["sets"].as_array().unwrap() {
+        // Each is proven before it is live.
+        world.ok(&["restore", set["set"].as_str().unwrap(), "--partial", "--yes"]);
+        world.ok(&["undo", "--yes"]);
+        assert_equal(&world.fingerprint(), &now, "undone");
+    }
+    // When it is quiet again, a backup has all of it.
+    world.ok(&[&["backup"][..], &ONLY].concat());
+    world.ok(&["restore", "latest", "--partial", "--yes"]);
+    assert_equal(&world.fingerprint(), &now, "restored");
 }

@@ -145,6 +145,9 @@ fn a_redis_that_does_not_go_back_holds_the_clock_too_and_undo_removes_what_it_ad
     cli(system, 1, &["ZADD", "cron_job:daily_jobs:enqueued", &score, &first]);
     ok(&world, &["restore", "latest", "--partial", "--only", "system-database", "--yes", "--hold-for", "2d"]);
     assert_eq!((ticks(&world, "daily_jobs").len(), ticks(&world, "billing_jobs").len()), (2, 2));
+    // What is held further since is let go with it: there is never a hole.
+    ok(&world, &["hold", "extend", "billing_jobs", "--for", "5d"]);
+    assert_eq!(ticks(&world, "billing_jobs").len(), 5);
     ok(&world, &["undo", "--yes"]);
     assert_eq!((ticks(&world, "daily_jobs"), ticks(&world, "billing_jobs").len()), (vec![first], 0));
     // Nobody holds it for whoever wants it to strike, and he is told.
@@ -174,6 +177,18 @@ fn counters_of_ids_do_not_rewind_and_what_system_has_is_not_deleted() {
     assert_eq!(number(&world, "SELECT MAX(id) FROM services"), 1_000_000, "999999 was given");
     let note = world.journal().into_iter().find(|line| line["output"]["output"] == "ids" && line["output"]["kept"] == 2).unwrap();
     assert_eq!(note["output"]["counters"][1][1], alerts + 70, "{note}");
+    // What was given since is not given again by what comes back, on either road; where nobody counted, it is what it was.
+    let mut reached = cli(backend, 0, &["INCR", "events/id"]);
+    let told = text(&world.run(&["undo", "--yes"]).stderr);
+    assert!(told.contains(&format!("events/id goes on from {reached}, and not from 1: ")) && !told.contains("alerts/current_id"), "{told}");
+    for road in [&["--in-place"][..], &[]] {
+        assert_eq!(cli(backend, 0, &["GET", "events/id"]), reached);
+        assert_eq!(cli(backend, 0, &["GET", "alerts/current_id"]), (alerts + 70).to_string());
+        world.ok(&[&["restore", "latest", "--yes", "--only", "backend-redis", "--partial"][..], road].concat());
+        reached = cli(backend, 0, &["INCR", "events/id"]);
+        world.ok(&["undo", "--yes"]);
+    }
+    assert_eq!(cli(backend, 0, &["GET", "events/id"]), reached);
 }
 
 /// What the program asks of System's schema (porta `db/schema.rb`), as PostgreSQL has it.

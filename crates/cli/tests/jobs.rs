@@ -76,7 +76,7 @@ impl World {
             1,
             &["RPUSH", "resque:queue:priority", r#"{"class":"ThreeScale::Backend::Transactor::ReportJob","args":["2",{},1.5,{}]}"#],
         );
-        let mail = r#"{"class":"W","wrapped":"ActionMailer::MailDeliveryJob","args":[{"arguments":["PostOffice","report"]}]}"#;
+        let mail = r#"{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"ActionMailer::MailDeliveryJob","args":[{"arguments":["PostOffice","report"]}]}"#;
         let jobs = [r#"{"class":"ZyncWorker","args":["e"]}"#, r#"{"class":"BillingWorker","args":[4]}"#, mail, mail];
         self.cli(2, &[&["RPUSH", "queue:default"][..], &jobs].concat());
         self.cli(2, &["ZADD", "retry", "1.5", jobs[0], "2.5", jobs[1]]);
@@ -148,4 +148,66 @@ fn a_plan_tells_jobs_by_class_and_a_restore_loads_those_that_were_chosen() {
     assert_eq!(world.cli(0, &["LLEN", "notify/aggregator/batch"]), "2");
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.cli(2, &["LRANGE", "queue:default", "0", "-1"]), "newer");
+}
+
+/// What was told by `backup --freeze`.
+fn frozen(world: &World, seconds: &str) -> String {
+    let output = world.run(&["backup", "--freeze", "--drain-seconds", seconds]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stderr)
+}
+
+#[test]
+fn a_frozen_backup_lets_the_jobs_be_done_that_wait_and_says_what_was_not() {
+    let world = World::start();
+    let mark = |name: &str| world.home.path().join(name);
+    let wait = |world: &World| {
+        world.cli(1, &["SADD", "resque:queues", "priority", "stats"]);
+        world.cli(1, &["RPUSH", "resque:queue:priority", r#"{"class":"A"}"#, r#"{"class":"A"}"#]);
+        world.cli(2, &["SADD", "queues", "default", "low"]);
+        world.cli(2, &["RPUSH", "queue:default", r#"{"class":"ZyncWorker"}"#]);
+        world.cli(2, &["SADD", "processes", "pod:1:abc"]);
+        world.cli(2, &["HSET", "pod:1:abc", "busy", "3"]);
+    };
+    wait(&world);
+
+    // All stop at once: nobody would do them.
+    assert!(frozen(&world, "60").contains("jobs are not waited for: here all writers stop at once"));
+
+    // Nobody does them in time: they stay, and the set has them.
+    let path = mark("config.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let makers = format!("stop-makers = {:?}\n", format!("touch {}", mark("makers-are-stopped").display()));
+    std::fs::write(&path, format!("{config}{makers}")).unwrap();
+    let told = frozen(&world, "1");
+    assert!(
+        told.contains(
+            "s 6 jobs are not done: 1 default, 3 at work in pod:1:abc, 2 priority. They stay in their queues, and are in the set"
+        ),
+        "{told}"
+    );
+    assert!(!frozen(&world, "0").contains("jobs are"), "not wanted");
+
+    // Somebody does them as soon as nobody makes new ones.
+    std::fs::remove_file(mark("makers-are-stopped")).unwrap();
+    let told = std::thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+            while !mark("makers-are-stopped").exists() {
+                assert!(std::time::Instant::now() < limit, "the makers of jobs were not stopped");
+                std::thread::yield_now();
+            }
+            world.cli(1, &["DEL", "resque:queue:priority"]);
+            world.cli(2, &["DEL", "queue:default"]);
+            world.cli(2, &["DEL", "pod:1:abc"]);
+        });
+        let told = frozen(&world, "120");
+        worker.join().unwrap();
+        told
+    });
+    assert!(told.contains("all jobs are done, after "), "{told}");
+
+    // What cannot be counted stops no backup.
+    world.cli(2, &["SET", "queue:low", "no list"]);
+    assert!(frozen(&world, "60").contains("jobs are not waited for, because they cannot be counted: "));
 }

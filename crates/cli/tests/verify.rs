@@ -55,6 +55,13 @@ fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
         assert_eq!(agreed[field].to_string(), sql(&world, counted), "{field}");
     }
     assert!(world.ok(&["verify", "latest"]).contains("System and Backend agree."));
+    let before = world.fingerprint();
+    let live = document(&world, 0, &["verify", "--fail-on", "note"]);
+    for field in ["services", "applications", "credentials", "files"] {
+        assert_eq!(live[field], agreed[field], "{field}");
+    }
+    assert_eq!((kinds(&live), &live["set"], &live["looks"]), (told(&[]), &Value::Null, &json!(1)));
+    support::assert_equal(&world.fingerprint(), &before, "after a look");
 
     // Applications that each have what the change is about, and are no provider's own.
     let one = |condition: &str, taken: &str| {
@@ -122,7 +129,14 @@ fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
     assert!(world.ok(&["plan", "latest"]).contains("warning: the stores of the set differ: 6 security, 5 loss, "));
     assert!(!world.ok(&["plan", "latest", "--only", "backend-redis"]).contains("the stores of the set differ"));
 
+    // The live stores are what the set was taken of.
+    let live = document(&world, 1, &["verify", "--again-after", "0"]);
     let found = document(&world, 1, &["verify", "latest"]);
+    assert_eq!(kinds(&live), kinds(&found), "{live:#}");
+    assert_eq!((&live["set"], &live["looks"], &found["looks"]), (&Value::Null, &json!(2), &json!(1)));
+    let examples =
+        |document: &Value| document["differences"].as_array().unwrap().iter().map(|kind| kind["examples"].to_string()).collect::<Vec<_>>();
+    assert_eq!(examples(&live), examples(&found));
     let wanted = told(&[
         ("unknown-service", 1),
         ("unknown-application", 1),
@@ -156,8 +170,10 @@ fn differences_of_every_kind_are_found_and_ranked(mysql: MysqlKind) {
     assert_eq!(example("unknown-user-key")["examples"][0]["application"], application.replace(' ', "+"));
     assert_eq!(example("unknown-service")["rank"], "security");
     assert_eq!(example("file-missing")["examples"][0]["detail"], "cms_files 1");
-    let shown = world.run(&["verify", "latest"]);
-    let shown = text(&shown.stdout) + &text(&shown.stderr);
+    let (shown, of_live) = (world.run(&["verify", "latest"]), world.run(&["verify", "--again-after", "0"]));
+    assert!(text(&of_live.stdout).contains("live: compared ") && text(&of_live.stdout).contains("read twice"), "{}", text(&of_live.stdout));
+    assert!(text(&of_live.stderr).contains("the live stores differ: 6 security, 5 loss, "), "{}", text(&of_live.stderr));
+    let shown = [shown.stdout, shown.stderr, of_live.stdout, of_live.stderr].map(|said| text(&said)).concat();
     for secret in [old_key.as_str(), "a changed key", "another token", "stolen", "somebody"] {
         assert!(!shown.contains(secret) && !found.to_string().contains(secret), "{secret} is shown");
     }
@@ -176,6 +192,50 @@ fn differences_of_every_kind_are_found_on_mysql() {
 #[test]
 fn differences_of_every_kind_are_found_on_mariadb() {
     differences_of_every_kind_are_found_and_ranked(MysqlKind::Mariadb);
+}
+
+/// A key is revoked after the backup, on both sides. One side that goes back alone brings it back, or lacks it in the other.
+#[test]
+fn what_goes_back_alone_is_compared_with_what_stays_and_all_of_it_when_it_is_done() {
+    let world = World::start(1 << 20);
+    world.json(&["backup"]);
+    let of = |column: &str| {
+        let joined = "application_keys k JOIN cinstances c ON c.id = k.application_id WHERE c.state = 'live' AND c.service_id <> 3";
+        sql(&world, &format!("SELECT {column} FROM {joined} ORDER BY k.id LIMIT 1"))
+    };
+    let (row, service, application, key) = (of("k.id"), of("c.service_id"), of("c.application_id").replace(' ', "+"), of("k.value"));
+    sql(&world, &format!("DELETE FROM application_keys WHERE id = {row}"));
+    assert_eq!(redis(&world, &["SREM", &format!("application/service_id:{service}/id:{application}/keys"), &key]), "1");
+    assert!(world.ok(&["verify"]).contains("System and Backend agree."));
+
+    let back = format!("give stores that differ: 1 security: unknown-application-key (service {service}, application {application})");
+    let gone = format!("give stores that differ: 1 drift: application-key-missing (service {service}, application {application})");
+    let before = world.fingerprint();
+    let plan = |only: &str| world.ok(&["plan", "latest", "--only", only]);
+    assert!(plan("backend-redis").contains(&back), "{}", plan("backend-redis"));
+    assert!(plan("system-database").contains(&gone), "{}", plan("system-database"));
+    for agrees in [
+        &["plan", "latest"][..],
+        &["plan", "latest", "--only", "system-redis"],
+        &["plan", "latest", "--only", "backend-redis", "--no-verify"],
+    ] {
+        assert!(!world.ok(agrees).contains("stores that differ"), "{agrees:?}");
+    }
+    support::assert_equal(&world.fingerprint(), &before, "after a plan");
+
+    let said = |arguments: &[&str]| {
+        let output = world.run(&[&["restore", "latest", "--yes"], arguments].concat());
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.success() && !said.contains(&key), "{said}");
+        said
+    };
+    let alone = said(&["--only", "backend-redis"]);
+    assert!(alone.contains(&back) && alone.contains("the live stores differ: 1 security: unknown-application-key"), "{alone}");
+    world.ok(&["settle", "--yes"]);
+    let whole = said(&[]);
+    assert!(whole.contains("the live stores agree") && !whole.contains("differ:"), "{whole}");
+    world.ok(&["settle", "--yes"]);
+    assert!(!said(&["--no-verify"]).contains("the live stores"));
 }
 
 /// A small installation whose keys were written down by hand from apisonator's and porta's sources: a backend API with its metrics, a plan's limits, odd ids and keys.
@@ -307,9 +367,13 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
     let verify = |code: i32| -> Value {
         let backup = run(&["backup", "--warnings-are-fine"]);
         assert!(backup.status.success(), "{}", text(&backup.stderr));
-        let output = run(&["verify", "latest", "--json"]);
-        assert_eq!(output.status.code(), Some(code), "{}\n{}", text(&output.stdout), text(&output.stderr));
-        serde_json::from_slice(&output.stdout).unwrap()
+        let [of_set, live] = [&["verify", "latest", "--json"][..], &["verify", "--json", "--again-after", "0"]].map(|words| -> Value {
+            let output = run(words);
+            assert_eq!(output.status.code(), Some(code), "{}\n{}", text(&output.stdout), text(&output.stderr));
+            serde_json::from_slice(&output.stdout).unwrap()
+        });
+        assert_eq!(live["differences"], of_set["differences"]);
+        of_set
     };
     assert!(run(&["init"]).status.success());
     let agreed = verify(0);

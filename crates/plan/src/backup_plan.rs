@@ -6,7 +6,7 @@ use crate::InstallationId;
 use crate::ids::{DataSetName, RunId, SetId};
 use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
 use crate::ports::{Findings, Problem, Road, Severity, WriterGroup};
-use crate::step::{Action, StepId};
+use crate::step::{Action, Drain, StepId};
 use crate::writers;
 
 /// The order in which views are opened: the Redis servers right after the system database, so that the skew between rows and counters is small; files, which
@@ -39,6 +39,8 @@ pub struct Wanted {
     pub freeze: bool,
     /// Whether this program can stop and start them.
     pub can_stop_writers: bool,
+    /// Jobs that are to be done before the writers are stopped.
+    pub drain: Option<Drain>,
 }
 
 impl Wanted {
@@ -54,6 +56,7 @@ impl Wanted {
             absent: Vec::new(),
             freeze: false,
             can_stop_writers: false,
+            drain: None,
         }
     }
 }
@@ -83,8 +86,9 @@ pub fn plan_backup(wanted: Wanted, found: BTreeMap<DataSetName, Findings>) -> Pl
         let data_sets = writers::written(found.keys());
         steps.add(Action::NoteWriters { data_sets }, Vec::new(), "their numbers are on record before the first is stopped")
     });
-    let stopped =
-        noted.map(|noted| steps.add(Action::StopWriters { noted }, vec![noted], "an exact cut: nothing writes while the set is taken"));
+    let stopped = noted.map(|noted| {
+        steps.add(Action::StopWriters { noted, drain: wanted.drain }, vec![noted], "an exact cut: nothing writes while the set is taken")
+    });
     let before: Vec<StepId> = stopped.into_iter().collect();
     let mut dumps = Vec::new();
     for data_set in ORDER.into_iter().filter(|name| found.contains_key(name)) {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::planned::{Plan, Purpose};
 use crate::ports::Place;
-use crate::step::{Action, Output, Step, StepId};
+use crate::step::{Action, IdCounter, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
@@ -73,6 +73,9 @@ pub enum Record {
     UndoSucceeded {
         /// The step.
         step: StepId,
+        /// How far counters of ids were counted on since the step raised them: what is put back in place of theirs goes on from there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        reached: Vec<(IdCounter, u64)>,
     },
     /// Taking back failed; it may be tried again.
     UndoFailed {
@@ -158,6 +161,10 @@ pub struct Run {
     pub steps: BTreeMap<StepId, StepState>,
     /// The places that were reserved: known whatever became of the step since.
     places: BTreeMap<StepId, Place>,
+    /// What steps said of counters of ids, kept for an undo that is called again.
+    ids: BTreeMap<StepId, Output>,
+    /// How far counters of ids were counted on that the undo found ([`Record::UndoSucceeded`]).
+    pub reached: Vec<(IdCounter, u64)>,
     /// Whether the journal was taken over from a copy that may lag behind ([`Record::TakenOver`]).
     pub is_taken_over: bool,
     /// When it was opened.
@@ -186,6 +193,8 @@ impl Run {
             state: RunState::Open,
             steps,
             places: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            reached: Vec::new(),
             is_taken_over: false,
             opened_at: line.at,
             last_at: line.at,
@@ -213,6 +222,9 @@ impl Run {
                     if let Output::Reserved { place, .. } = &output {
                         self.places.insert(step, place.clone());
                     }
+                    if matches!(output, Output::Ids { .. }) {
+                        self.ids.insert(step, output.clone());
+                    }
                     self.set(step, StepState::Succeeded(output))
                 }
                 state => return illegal(&format!("step {step} succeeded while {state:?}")),
@@ -230,8 +242,11 @@ impl Run {
                 StepState::Waiting if self.is_taken_over => self.set(step, StepState::Undoing),
                 state => return illegal(&format!("undo of step {step} started while {state:?}")),
             },
-            (RunState::Undoing, Record::UndoSucceeded { step }) => match self.step_state(step)? {
-                StepState::Undoing => self.set(step, StepState::Undone),
+            (RunState::Undoing, Record::UndoSucceeded { step, reached }) => match self.step_state(step)? {
+                StepState::Undoing => {
+                    self.reached.extend(reached);
+                    self.set(step, StepState::Undone);
+                }
                 state => return illegal(&format!("undo of step {step} succeeded while {state:?}")),
             },
             (RunState::Undoing, Record::UndoFailed { step, .. }) => match self.step_state(step)? {
@@ -266,6 +281,12 @@ impl Run {
         }
     }
 
+    /// What a step said of counters of ids, also when it is being taken back.
+    #[must_use]
+    pub fn ids(&self, id: StepId) -> Option<&Output> {
+        self.ids.get(&id)
+    }
+
     /// The place that a step reserved, also when it was given back since: an undo that failed half way must find what is still there.
     #[must_use]
     pub fn place(&self, id: StepId) -> Option<&Place> {
@@ -282,6 +303,7 @@ impl Run {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
@@ -347,7 +369,7 @@ impl Run {
         match &step.action {
             Action::CutOver { reserved, .. } => self.output(*reserved).is_some(),
             Action::Stage { reserved, .. } => self.output(*reserved).is_some() && !self.is_in_place(*reserved),
-            Action::StopWriters { noted } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
+            Action::StopWriters { noted, .. } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()
             }
             // The plan says which ticks they are.
@@ -357,6 +379,7 @@ impl Run {
             | Action::RestartReaders { .. }
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }

@@ -13,32 +13,32 @@ pub struct NextId {
     /// Its name.
     pub name: String,
     /// What it gives next.
-    pub next: i64,
-    /// The last one that it can give.
-    pub last: i64,
+    pub next: i128,
+    /// The last one that it can give. What goes on beyond it is used up.
+    pub last: i128,
     /// Whether it counts down.
     pub falls: bool,
 }
 
 impl NextId {
-    const fn is_ahead_of(&self, other: i64) -> bool {
+    const fn is_ahead_of(&self, other: i128) -> bool {
         if self.falls { self.next < other } else { self.next > other }
     }
 
-    const fn takes(&self, id: i64) -> bool {
+    const fn takes(&self, id: i128) -> bool {
         if self.falls { id >= self.last } else { id <= self.last }
     }
 }
 
 /// Where each stands, by its name: what is kept to see later who counted on.
 #[must_use]
-pub fn by_name(ids: &[NextId]) -> BTreeMap<String, i64> {
+pub fn by_name(ids: &[NextId]) -> BTreeMap<String, i128> {
     ids.iter().map(|id| (id.name.clone(), id.next)).collect()
 }
 
 /// Those that gave ids since they were noted.
 #[must_use]
-pub fn counted_on(now: Vec<NextId>, noted: &BTreeMap<String, i64>) -> Vec<NextId> {
+pub fn counted_on(now: Vec<NextId>, noted: &BTreeMap<String, i128>) -> Vec<NextId> {
     now.into_iter().filter(|id| noted.get(&id.name).is_none_or(|then| id.is_ahead_of(*then))).collect()
 }
 
@@ -48,9 +48,11 @@ pub struct Raise {
     /// Its name.
     pub name: String,
     /// Where it went on.
-    pub from: i64,
+    pub from: i128,
     /// Where it goes on.
-    pub to: i64,
+    pub to: i128,
+    /// The last one that it can give, where that is given: then it gives none any more.
+    pub used_up: Option<i128>,
 }
 
 /// What has to be done so that those of one side give none of the ids that the other side has given.
@@ -75,8 +77,11 @@ impl Raises {
         for other in others {
             match known.get(other.name.as_str()) {
                 Some(this) if this.falls == other.falls && other.is_ahead_of(this.next) => {
-                    let raise = Raise { name: this.name.clone(), from: this.next, to: other.next };
-                    if this.takes(other.next) { raises.raises.push(raise) } else { raises.beyond.push(raise) }
+                    // One that has given its last refuses, and does not begin anew; the other side's larger type is no reason to refuse all.
+                    let is_used_up = !this.takes(other.next) && this.last == other.last;
+                    let used_up = is_used_up.then_some(this.last);
+                    let raise = Raise { name: this.name.clone(), from: this.next, to: other.next, used_up };
+                    if is_used_up || this.takes(other.next) { raises.raises.push(raise) } else { raises.beyond.push(raise) }
                 }
                 Some(_) => {}
                 None if other.next == 1 => {}
@@ -105,7 +110,7 @@ impl Raises {
     pub fn warnings(&self, others: &str) -> Vec<String> {
         let of_beyond = |raise: &Raise| {
             format!(
-                "{} goes on at {}, and not at {} where {others} did: its type cannot hold that. Ids that were given are given again until a migration gives it the larger type",
+                "{} goes on at {}, and not at {} where {others} did: its type ends before. Ids that were given are given again until a migration gives it a larger type",
                 raise.name, raise.from, raise.to
             )
         };
@@ -135,15 +140,23 @@ fn listed(names: impl Iterator<Item = String>, count: usize) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn id(name: &str, next: i64) -> NextId {
+    fn id(name: &str, next: i128) -> NextId {
         NextId { name: name.to_owned(), next, last: 127, falls: false }
     }
 
     #[test]
     fn each_goes_on_where_the_one_that_is_ahead_does_as_far_as_it_can() {
-        let down = |next| NextId { falls: true, last: -9, ..id("down", next) };
+        let down = |next: i128| NextId { falls: true, last: -9, ..id("down", next) };
         let these = [id("invoices", 5), id("accounts", 9), id("same", 3), id("small", 100), down(-2)];
-        let others = [id("invoices", 50), id("accounts", 2), id("same", 3), id("small", 128), down(-7), id("gone", 12), id("empty", 1)];
+        let others = [
+            id("invoices", 50),
+            id("accounts", 2),
+            id("same", 3),
+            NextId { last: 32_767, ..id("small", 128) },
+            down(-7),
+            id("gone", 12),
+            id("empty", 1),
+        ];
         let raises = Raises::between(&these, &others);
         let raised: Vec<_> = raises.raises.iter().map(|raise| (raise.name.as_str(), raise.from, raise.to)).collect();
         assert_eq!(raised, [("invoices", 5, 50), ("down", -2, -7)]);
@@ -162,6 +175,13 @@ mod tests {
             Some("no id is given twice: 1 of 7 counters of ids goes on where x did: accounts from 2 to 9")
         );
         assert_eq!(Raises::between(&these, &these), Raises { of: 5, ..Raises::default() });
+    }
+
+    #[test]
+    fn one_that_is_used_up_stays_so() {
+        let raises = Raises::between(&[id("full", 2), id("ended", 128)], &[id("full", 128), id("ended", 128)]);
+        assert_eq!(raises.raises, [Raise { name: "full".to_owned(), from: 2, to: 128, used_up: Some(127) }]);
+        assert!(raises.beyond.is_empty());
     }
 
     #[test]

@@ -176,8 +176,10 @@ impl Plan {
             if knows(&step.id) || !step.needs.iter().all(knows) {
                 return Err(Error::failed(format!("step {} ({}) needs a step that does not come before it", step.id, step.action)));
             }
-            if let Action::Stage { reserved, data_set } | Action::Prove { reserved, data_set } | Action::CutOver { reserved, data_set } =
-                &step.action
+            if let Action::Stage { reserved, data_set }
+            | Action::Prove { reserved, data_set }
+            | Action::RewriteConfiguration { reserved, data_set }
+            | Action::CutOver { reserved, data_set } = &step.action
             {
                 let fits =
                     self.step(*reserved).is_some_and(|by| matches!(&by.action, Action::Reserve { data_set: of, .. } if of == data_set));

@@ -1,6 +1,7 @@
 //! The ports: what the parts of the program are to each other. Implemented elsewhere, joined in the command line only.
 
 mod advancing;
+mod changes;
 mod data_set;
 mod kind;
 mod leftover;
@@ -8,9 +9,9 @@ mod live;
 mod mark;
 mod objects;
 mod part;
+mod reading;
 mod remote;
 mod repository;
-mod rows;
 mod shelf;
 mod synchronise;
 mod watch;
@@ -18,16 +19,17 @@ mod whole_dump;
 mod writers;
 
 pub use advancing::Advancing;
+pub use changes::{KeyChange, KeyChanges};
 pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
-pub use live::{LiveKey, LiveKeys, LiveRows, Members};
+pub use live::{LiveFiles, LiveKey, LiveKeys, LiveRows, Members};
 pub use mark::{Mark, MarkRole};
 pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part, Reused};
+pub use reading::{FileReader, KeyReader, ReadKey, RowReader};
 pub use remote::{Ended, Input, Process, Program, Remote};
 pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};
-pub use rows::RowReader;
 pub use shelf::{Append, Shelf};
 pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};

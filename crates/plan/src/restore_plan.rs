@@ -57,6 +57,8 @@ pub struct Care {
     pub ids: Option<IdsAhead>,
     /// The ticks that must not strike, and what is said of them.
     pub hold: Option<Hold>,
+    /// Whether the program makes the configuration in Backend what System's rows want, where both go back: then nobody has to run 3scale's own task.
+    pub rewrites_configuration: bool,
 }
 
 /// What [`Action::NoteIds`] and [`Action::KeepIdsAhead`] need.
@@ -86,6 +88,12 @@ pub struct Hold {
 }
 
 impl Around {
+    /// The data set in which the program itself rewrites the configuration.
+    pub(crate) fn rewritten<T>(&self, restored: &BTreeMap<DataSetName, T>) -> Option<DataSetName> {
+        let both = [DataSetName::SystemDatabase, DataSetName::BackendRedis].iter().all(|name| restored.contains_key(name));
+        (self.care.rewrites_configuration && both).then_some(DataSetName::BackendRedis)
+    }
+
     /// Nothing can be made anew, and the operator chose nothing.
     #[must_use]
     pub fn just(writers: WritersAre) -> Self {
@@ -115,6 +123,16 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         ));
         reserved.insert(*name, place);
     }
+    let rewritten = around.rewritten(&targets);
+    if let Some((name, place)) = rewritten.and_then(|name| Some((name, *reserved.get(&name)?))) {
+        // The proof compares with the set; and no row is taken from a set whose copy is not proven, where that can be waited for.
+        let action = Action::RewriteConfiguration { data_set: name, reserved: place };
+        ready.push(steps.add(
+            action,
+            ready.clone(),
+            "from System's rows of the set, before anybody reads it: only what differs is written",
+        ));
+    }
     let mut last = ready;
     let written = writers::written(targets.keys());
     let stops_writers = matches!(writers, WritersAre::Ours | WritersAre::ByHand) && !written.is_empty();
@@ -125,7 +143,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     if let Some(noted) = noted {
         let how = if writers == WritersAre::Ours { "" } else { " (by hand: you are asked)" };
         let reason = format!("all is proven; from here the installation does not serve{how}");
-        last = vec![steps.add(Action::StopWriters { noted }, vec![noted], reason)];
+        last = vec![steps.add(Action::StopWriters { noted, drain: None }, vec![noted], reason)];
     }
     let ids = around.care.ids.clone().map(|IdsAhead { data_set, counters, pending_deletion, seen }| {
         let note = Action::NoteIds { data_set, counters };
@@ -141,7 +159,12 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         last = vec![steps.add(action, last, "what is replaced in place is kept in the repository first")];
     }
     for (name, target) in &targets {
-        last = vec![cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last)];
+        let (done, place) = cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last);
+        last = vec![done];
+        if rewritten == Some(*name) && !reserved.contains_key(name) {
+            let action = Action::RewriteConfiguration { data_set: *name, reserved: place };
+            last = vec![steps.add(action, last, "from System's rows of the set: only what differs is written")];
+        }
     }
     if let Some((data_set, pending_deletion, seen, noted)) = ids {
         let reason = "behind System's rows, new events would be taken for old ones; what System has is not deleted at night";
@@ -152,14 +175,17 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     }
     let mut problems = writers_problems(writers);
     if let Some(noted) = noted {
-        writers::start_again(&mut steps, noted, &written, around, last);
+        let is_made_anew = |task: &SyncTask| *task == SyncTask::BackendConfiguration && rewritten.is_some();
+        let offers: Vec<_> = around.offers.iter().copied().filter(|task| !is_made_anew(task)).collect();
+        writers::start_again(&mut steps, noted, &written, &Around { offers, ..around.clone() }, last);
     } else {
         writers::restart_readers(&mut steps, around, last);
     }
     if noted.is_none() && !around.offers.is_empty() && !written.is_empty() {
+        let rewrite = if rewritten.is_some() { "" } else { "backend:storage:rewrite, " };
         problems.push(
             Problem::new(Severity::Degrades, "copies of what is restored are not made anew: this run does not start the writers")
-                .way_out("Afterwards run backend:storage:rewrite, searchd:optimal_index and zync:resync:domains in system-sidekiq."),
+                .way_out(format!("Afterwards run {rewrite}searchd:optimal_index and zync:resync:domains in system-sidekiq.")),
         );
     }
     let data_sets = targets
@@ -225,7 +251,8 @@ pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Tar
     plan
 }
 
-fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<StepId>, last: Vec<StepId>) -> StepId {
+/// The last step of a cut-over, and the one that reserved the place.
+fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<StepId>, last: Vec<StepId>) -> (StepId, StepId) {
     let order = match name {
         DataSetName::KubernetesObjects => "first: Secrets and ConfigMaps that the others are reached and read with",
         DataSetName::SystemDatabase => "the source of truth, before its copies; its tables go on to give ids where the live ones do",
@@ -240,12 +267,13 @@ fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<S
             if !needs.contains(&place) {
                 needs.push(place);
             }
-            steps.add(Action::CutOver { data_set: name, reserved: place }, needs, order)
+            (steps.add(Action::CutOver { data_set: name, reserved: place }, needs, order), place)
         }
         _ => {
             let place = steps.add(Action::Reserve { data_set: name, road: Road::InPlace }, last, order);
             let staged = steps.add(Action::Stage { data_set: name, reserved: place }, vec![place], "over the live data");
-            steps.add(Action::Prove { data_set: name, reserved: place }, vec![staged], "read back and compared with the set's evidence")
+            let proven = Action::Prove { data_set: name, reserved: place };
+            (steps.add(proven, vec![staged], "read back and compared with the set's evidence"), place)
         }
     }
 }

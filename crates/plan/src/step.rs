@@ -56,6 +56,14 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Make the configuration in a copy of Backend what the rows of System that go back want it to be, by the program itself: in the staged copy, or in the live data where it
+    /// was replaced in place. Taken up: again from the set, which changes nothing more. Taken back with the data set.
+    RewriteConfiguration {
+        /// The data set that has it.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -65,6 +73,9 @@ pub enum Action {
     StopWriters {
         /// The step that noted them.
         noted: StepId,
+        /// Jobs that are to be done before: who makes them is stopped first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drain: Option<Drain>,
     },
     /// Take a set of the data sets that are about to be replaced in place. Taken up: from the start.
     SafetyCopy {
@@ -142,6 +153,7 @@ impl Action {
             | Self::Reserve { data_set, .. }
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
+            | Self::RewriteConfiguration { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::NoteIds { data_set, .. }
             | Self::KeepIdsAhead { data_set, .. }
@@ -166,6 +178,7 @@ impl fmt::Display for Action {
             Self::Reserve { data_set, .. } => write!(f, "reserve a place for {data_set}"),
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
+            Self::RewriteConfiguration { data_set, .. } => write!(f, "rewrite the configuration in {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
             Self::SafetyCopy { data_sets } => {
@@ -186,6 +199,29 @@ impl fmt::Display for Action {
             Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
         }
     }
+}
+
+/// Jobs that are waited for until they are done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// Where they wait.
+    pub of: Vec<JobQueues>,
+    /// For no longer than this, in seconds. What is not done then stays in its queue, and is in the set.
+    pub seconds_max: u64,
+}
+
+/// The queues of a key-value store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobQueues {
+    /// The data set.
+    pub data_set: DataSetName,
+    /// The set of their names.
+    pub names: LiveKey,
+    /// What stands before a name in the key of its list.
+    pub prefix: String,
+    /// The set of the keys of those who do the jobs, each a hash that says in `busy` how many it has taken; absent where nobody says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<LiveKey>,
 }
 
 /// A counter from which ids are given, and where they end up in System.
@@ -283,6 +319,15 @@ pub enum Output {
     Held {
         /// What its jobs would find to do: the job, what, how many, and the names of the first.
         counts: Vec<(String, String, u64, Vec<String>)>,
+    },
+    /// The configuration in Backend is as System wants it.
+    Rewritten {
+        /// Keys, and members of sets, that it lacked.
+        written: u64,
+        /// Keys that had another value.
+        changed: u64,
+        /// Keys, and members of sets, that System does not have.
+        removed: u64,
     },
     /// What was read back equals the set.
     Proven {

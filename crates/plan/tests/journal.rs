@@ -48,7 +48,7 @@ fn undo(step: u32) -> Record {
 }
 
 fn undone(step: u32) -> Record {
-    Record::UndoSucceeded { step: StepId(step) }
+    Record::UndoSucceeded { step: StepId(step), reached: Vec::new() }
 }
 
 fn after(purpose: Purpose, records: &[Record]) -> Run {

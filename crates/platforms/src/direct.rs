@@ -21,6 +21,8 @@ use rustix::process::{Pid, Signal, kill_process_group};
 pub struct CommandWriters {
     /// Stops them; may be run when they are stopped.
     pub stop: String,
+    /// Stops those that make jobs for the others (system-app, backend-listener, backend-cron); may be run when they are stopped.
+    pub stop_makers: Option<String>,
     /// Starts them; may be run when they run.
     pub start: String,
     /// Exits with 0 when they are stopped, with 1 when they are not. Asked after `stop` until it says so.
@@ -56,6 +58,12 @@ impl Writers for CommandWriters {
             thread::sleep(ASK_EVERY);
         }
         Ok(())
+    }
+
+    fn stop_makers_of_jobs(&self, context: &Context, _noted: &Noted) -> Result<bool> {
+        let Some(command) = &self.stop_makers else { return Ok(false) };
+        context.watch.see(Event::Note("stopping those that make jobs"));
+        self.succeed(context, "stop-makers", command).map(|()| true)
     }
 
     /// One command starts all: it is run once, for the last group, and the groups before it have nothing to do.
@@ -157,6 +165,7 @@ mod tests {
         let path = folder.display();
         CommandWriters {
             stop: format!("rm {path}/running; touch {path}/asked"),
+            stop_makers: None,
             start: format!("touch {path}/running"),
             stopped: Some(format!("test ! -e {path}/running")),
             wait_seconds_max: 5,

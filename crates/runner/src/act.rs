@@ -10,11 +10,13 @@ use plan::ids::{DataSetName, SetId, SnapshotId};
 use plan::journal::Run;
 use plan::manifest::{self, Agreement, KeptDataSet, Manifest};
 use plan::ports::{
-    Context, DataSet, Event, Keep, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb, Writers,
+    Context, DataSet, Event, Keep, KeyChanges, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb,
+    Writers,
 };
 use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};
 
+use crate::draining;
 use crate::setting_right;
 use crate::views::Views;
 
@@ -39,6 +41,26 @@ pub struct Hands {
     pub rests: Vec<Duration>,
     /// Says how far the stores of a set agree, before its manifest is written; `None` where it is not to be looked at.
     pub examine: Option<Examine>,
+    /// Rewrites the configuration in Backend from System's rows.
+    pub rewriter: Option<Rewriter>,
+}
+
+/// Works out from what was kept of System and of Backend what has to change in Backend, and gives it to whom makes the changes.
+pub type Rewriter = Arc<dyn Fn(&Rewriting<'_>, Make<'_>) -> Result<Output> + Send + Sync>;
+
+/// Makes changes.
+pub type Make<'a> = &'a dyn Fn(&mut dyn KeyChanges) -> Result<()>;
+
+/// What a [`Rewriter`] is given.
+pub struct Rewriting<'a> {
+    /// What was kept of the system database.
+    pub system: &'a KeptDataSet,
+    /// What was kept of Backend's Redis.
+    pub backend: &'a KeptDataSet,
+    /// Where it is kept.
+    pub repository: &'a dyn Repository,
+    /// Who watches, and who stops.
+    pub context: &'a Context,
 }
 
 /// See [`Hands::examine`]. An error ends the backup: what only cannot be told is none.
@@ -92,8 +114,12 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             let evidence = prove(hands, *data_set, place_of(run, *reserved)?, kept_of(run, *data_set)?, run.is_in_place(*reserved))?;
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
+        Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
         Action::NoteWriters { data_sets } => Ok(Output::Noted { noted: hands.writers.note(&hands.context, data_sets)? }),
-        Action::StopWriters { noted } => {
+        Action::StopWriters { noted, drain } => {
+            if let Some(drain) = drain {
+                draining::drain(hands, noted_of(run, *noted)?, drain)?;
+            }
             hands.writers.stop(&hands.context, noted_of(run, *noted)?)?;
             Ok(Output::Done)
         }
@@ -129,6 +155,22 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Done)
         }
     }
+}
+
+/// Where Backend's keys of configuration are in a set.
+const CONFIGURATION: &str = "storage";
+
+fn rewrite(hands: &Hands, run: &Run, data_set: DataSetName, place: &Place) -> Result<Output> {
+    let rewriter = hands.rewriter.as_ref().ok_or_else(|| Error::failed("there is nobody here to rewrite the configuration in Backend"))?;
+    let (system, backend) = (kept_of(run, DataSetName::SystemDatabase)?, kept_of(run, data_set)?);
+    let (store, context) = (hands.data_set(data_set)?, &hands.context);
+    let rewriting = Rewriting { system, backend, repository: hands.repository.as_ref(), context };
+    let output = rewriter(&rewriting, &|changes| store.change_keys(context, place, CONFIGURATION, changes))?;
+    if let Output::Rewritten { written, changed, removed } = &output {
+        let text = format!("the configuration in Backend is as System has it: {written} written, {changed} changed, {removed} removed");
+        context.watch.see(Event::Note(&text));
+    }
+    Ok(output)
 }
 
 pub(crate) fn place_of(run: &Run, reserved: StepId) -> Result<&Place> {

@@ -6,6 +6,7 @@
 mod abandoning;
 mod act;
 mod copies;
+mod draining;
 mod folder;
 mod journal;
 mod needs;
@@ -19,7 +20,7 @@ mod taking_back;
 mod views;
 
 pub use abandoning::{abandon, close_dead_backup};
-pub use act::{Examine, Hands};
+pub use act::{Examine, Hands, Make, Rewriter, Rewriting};
 pub use copies::{Beside, JournalCopy, beside, copies, take_over, tidy_copies};
 pub use folder::FolderShelf;
 pub use journal::Journal;

@@ -55,20 +55,25 @@ impl Report {
         Self { run, steps }
     }
 
-    /// Milliseconds for which the installation did not serve: from the first start of what cuts over, loads over the live data, or stops the writers, to the end of the last such step.
+    /// Milliseconds for which the installation did not serve: from the first start of what cuts over, loads over the live data, or stops the writers, to the end of the last step before they are let in.
     #[must_use]
     pub fn downtime_ms(&self) -> Option<i64> {
         self.span_ms(|action| match action {
-            Action::StopWriters { .. } | Action::SafetyCopy { .. } | Action::CutOver { .. } | Action::StartWriters { .. } => true,
+            Action::StopWriters { .. }
+            | Action::SafetyCopy { .. }
+            | Action::CutOver { .. }
+            | Action::StartWriters { .. }
+            // Nobody is let in before these are done.
+            | Action::NoteIds { .. }
+            | Action::KeepIdsAhead { .. }
+            | Action::HoldClock { .. } => true,
             Action::Stage { reserved, .. } => self.run.is_in_place(*reserved),
             Action::Dump { .. }
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::RewriteConfiguration { .. }
             | Action::NoteWriters { .. }
-            | Action::NoteIds { .. }
-            | Action::KeepIdsAhead { .. }
-            | Action::HoldClock { .. }
             | Action::Synchronise { .. }
             | Action::RestartReaders { .. }
             | Action::ReleaseWriters { .. } => false,

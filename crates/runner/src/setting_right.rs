@@ -3,7 +3,7 @@
 use plan::ids::DataSetName;
 use plan::journal::Run;
 use plan::ports::{Event, LiveKey, LiveKeys, LiveRows, Members};
-use plan::step::{Action, Counting, IdCounter, Output, StepId};
+use plan::step::{Action, Counting, IdCounter, Output, Step, StepId};
 use plan::{Error, Result};
 
 use crate::act::Hands;
@@ -90,18 +90,27 @@ fn give_none_of(hands: &Hands, data_set: DataSetName, of: &LiveKey, table: &str)
     Ok(was.map(|was| format!("{table} go on at {to}, and not at {was}: {largest} is in {} of {data_set}", of.key)))
 }
 
-/// Takes back what [`keep_ids_ahead`] raised. What was counted on since stays, and so does what nobody can say any more what it was: no id is given twice.
-pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
+/// Takes back what [`keep_ids_ahead`] raised. What was counted on since stays, and so does what nobody can say any more what it was: no id is given twice. Gives those, with
+/// how far they came: where the data set itself goes back, what comes in its place goes on from there ([`go_on_from`]).
+pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(IdCounter, u64)>> {
     let Some(Action::KeepIdsAhead { data_set, noted, pending_deletion, .. }) = run.plan.step(step).map(|step| &step.action) else {
-        return Ok(());
+        return Ok(Vec::new());
     };
-    let Some(Output::Ids { counters: noted, .. }) = run.output(*noted) else { return Ok(()) };
+    let Some(Output::Ids { counters: noted, .. }) = run.ids(*noted) else { return Ok(Vec::new()) };
     let (keys, context) = (keys_of(hands, *data_set)?, &hands.context);
+    let (goes_back, mut reached) = (is_replaced(run, *data_set), Vec::new());
     for (at, (counter, before)) in noted.iter().enumerate() {
-        let raised = match run.output(step) {
+        let raised = match run.ids(step) {
             Some(Output::Ids { counters, was, .. }) => counters.get(at).zip(was.get(at)).map(|((_, to), was)| (*to, *was)),
             _ => None,
         };
+        if goes_back {
+            let now = keys.counter(context, &counter.of)?;
+            // With the writers stopped nobody counted before it could say what it raised.
+            let is_as_it_was_left = raised.map_or(run.plan.stops_writers(), |(to, was)| now == to || now == was);
+            reached.extend((!is_as_it_was_left).then(|| (counter.clone(), now)));
+            continue;
+        }
         let raised = match raised {
             Some(raised) => Some(raised),
             // It died before it could say so: with the writers stopped, it was what was noted, and the rows that are still live say what it was raised to.
@@ -116,7 +125,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
         };
         let key = &counter.of.key;
         let text = match raised {
-            Some((from, to)) if from == to => continue,
+            Some((from, to)) if from == to || keys.counter(context, &counter.of)? == to => continue,
             Some((from, to)) if keys.lower(context, &counter.of, from, to)? => format!("{key} was put back from {from} to {to}"),
             Some((from, to)) => format!("{key} stays at {}: only {from} is put back to {to}", keys.counter(context, &counter.of)?),
             None => {
@@ -124,6 +133,41 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
             }
         };
         context.watch.see(Event::Note(&text));
+    }
+    Ok(reached)
+}
+
+/// Whether this run replaced, or began to replace, the data set.
+fn is_replaced(run: &Run, data_set: DataSetName) -> bool {
+    run.plan.steps.iter().any(|step| {
+        run.was_begun(step.id)
+            && match &step.action {
+                Action::CutOver { data_set: of, .. } => *of == data_set,
+                Action::Stage { data_set: of, reserved } => *of == data_set && run.is_in_place(*reserved),
+                _ => false,
+            }
+    })
+}
+
+/// The data set is back: its counters go on from where those came that were live instead of it.
+pub(crate) fn go_on_from(hands: &Hands, run: &Run, data_set: DataSetName, reached: &[(IdCounter, u64)]) -> Result<()> {
+    let is_of = |counter: &IdCounter| {
+        let has = |step: &Step| match &step.action {
+            Action::NoteIds { data_set: of, counters } => *of == data_set && counters.contains(counter),
+            _ => false,
+        };
+        run.plan.steps.iter().any(has)
+    };
+    let context = &hands.context;
+    for (counter, to) in reached.iter().filter(|(counter, _)| is_of(counter)) {
+        let (keys, key) = (keys_of(hands, data_set)?, &counter.of.key);
+        let back = keys.counter(context, &counter.of)?;
+        if back < *to {
+            keys.raise(context, &counter.of, *to)?;
+            context
+                .watch
+                .see(Event::Note(&format!("{key} goes on from {to}, and not from {back}: so many ids were given since the restore")));
+        }
     }
     Ok(())
 }
@@ -176,12 +220,21 @@ fn count(hands: &Hands, counting: &Counting) -> Result<Option<(u64, Vec<String>)
     Ok(Some((number, names)))
 }
 
-/// Removes the ticks that a step put there.
+/// Removes the ticks that a step put there, and those that were held after them. Ticks are texts that sort by time.
 pub(crate) fn let_clock_go(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
     let Some(Action::HoldClock { data_set, ticks, .. }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
     let keys = keys_of(hands, *data_set)?;
     ticks.iter().try_for_each(|held| {
-        let members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();
+        let mut members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();
+        let Some(last) = members.iter().max().cloned() else { return Ok(()) };
+        // Those after it were held for what this run restored, too: a hold has no hole.
+        let later: Vec<String> = keys.members(&hands.context, &held.of)?.into_iter().filter(|tick| *tick > last).collect();
+        if !later.is_empty() {
+            let text =
+                format!("{}: what was held since the restore is let go too, up to {}", held.of.key, later.iter().max().unwrap_or(&last));
+            hands.context.watch.see(Event::Note(&text));
+        }
+        members.extend(later);
         keys.remove_members(&hands.context, &held.of, &members)
     })
 }

@@ -7,7 +7,7 @@ use plan::ids::{DataSetName, SetId};
 use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
 use plan::ports::{DataSet, Discard, Event, Noted, Place, Road, Undone, Verb};
-use plan::step::{Action, Output, Step, StepId};
+use plan::step::{Action, IdCounter, Output, Step, StepId};
 use plan::{Class, Error, Result};
 
 use crate::act::{Hands, noted_of, place_of, prove, stage};
@@ -42,7 +42,7 @@ enum WayBack {
 fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
     match &step.action {
         Action::StartWriters { noted, .. } => run.has_cut_over().then_some(WayBack::StopWriters(*noted)),
-        Action::StopWriters { noted } => Some(WayBack::StartWriters(*noted)),
+        Action::StopWriters { noted, .. } => Some(WayBack::StartWriters(*noted)),
         Action::CutOver { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
@@ -54,6 +54,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
+        | Action::RewriteConfiguration { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::Synchronise { .. }
@@ -91,8 +92,16 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     check_that_a_store_knows(hands, &run)?;
     journal.write(Record::UndoOpened)?;
     copies::keep(journal, hands);
-    let mut taking =
-        Taking { hands, run: &run, failures: Vec::new(), data_is_back: true, not_back: Vec::new(), asks_person: false, is_told: false };
+    let mut taking = Taking {
+        hands,
+        run: &run,
+        failures: Vec::new(),
+        data_is_back: true,
+        not_back: Vec::new(),
+        asks_person: false,
+        is_told: false,
+        reached: run.reached.clone(),
+    };
     for step in run.plan.steps.iter().rev() {
         hands.context.stop.check()?;
         let Some(way) = way_back(&run, step).filter(|way| run.was_begun(step.id) && taking.may(*way)) else { continue };
@@ -102,7 +111,10 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
         }
         journal.write(Record::UndoStarted { step: step.id })?;
         match taking.act(way) {
-            Ok(()) => journal.write(Record::UndoSucceeded { step: step.id })?,
+            Ok(reached) => {
+                taking.reached.extend(reached.clone());
+                journal.write(Record::UndoSucceeded { step: step.id, reached })?;
+            }
             Err(error) => {
                 let error = error.during(format!("undo of step {} failed: {}", step.id, step.action));
                 journal.write(Record::UndoFailed { step: step.id, error: error.chain() })?;
@@ -143,6 +155,8 @@ struct Taking<'a> {
     not_back: Vec<DataSetName>,
     /// Whether a copy of the journal was kept since the data is back.
     is_told: bool,
+    /// How far counters of ids were counted on since they were raised.
+    reached: Vec<(IdCounter, u64)>,
 }
 
 impl Taking<'_> {
@@ -157,20 +171,24 @@ impl Taking<'_> {
         }
     }
 
-    fn act(&self, way: WayBack) -> Result<()> {
+    /// Gives how far counters were counted on that are found so.
+    fn act(&self, way: WayBack) -> Result<Vec<(IdCounter, u64)>> {
         let (hands, run) = (self.hands, self.run);
         match way {
+            WayBack::LowerIds(step) => return setting_right::lower_ids(hands, run, step),
             WayBack::StopWriters(noted) => hands.writers.stop(&hands.context, noted_of(run, noted)?),
             WayBack::StartWriters(noted) => start_again(hands, run, noted_of(run, noted)?),
-            WayBack::SwapBack(data_set, reserved) => swap_back(hands, run, data_set, place_of(run, reserved)?),
-            WayBack::PutBack(data_set, reserved, staged) => put_back(hands, run, data_set, place_of(run, reserved)?, staged),
+            WayBack::SwapBack(data_set, reserved) => swap_back(hands, run, data_set, place_of(run, reserved)?)
+                .and_then(|()| setting_right::go_on_from(hands, run, data_set, &self.reached)),
+            WayBack::PutBack(data_set, reserved, staged) => put_back(hands, run, data_set, place_of(run, reserved)?, staged)
+                .and_then(|()| setting_right::go_on_from(hands, run, data_set, &self.reached)),
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
-            WayBack::LowerIds(step) => setting_right::lower_ids(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
-        }
+        }?;
+        Ok(Vec::new())
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {

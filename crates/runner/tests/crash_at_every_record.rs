@@ -119,6 +119,29 @@ fn undo_that_dies_at_any_record_can_be_called_again() {
     }
 }
 
+#[test]
+fn what_an_undo_puts_back_gives_no_id_again_that_was_given_since() {
+    for in_place in ROADS {
+        let mut lives = 0;
+        loop {
+            lives += 1;
+            let crashed = run_until(usize::MAX, in_place);
+            crashed.world.count_on(live::ALERTS, 5);
+            let counted = || crashed.world.keys_of(DataSetName::BackendRedis).counters[live::ALERTS];
+            let reached = counted();
+            let first = runner::undo(&reopen(&crashed.lines, lives), &crashed.world.hands());
+            if first.is_err() {
+                runner::undo(&reopen(&crashed.lines, usize::MAX), &crashed.world.hands()).unwrap();
+            }
+            assert_eq!(crashed.world.live(), crashed.before, "{in_place:?}, record {lives} of the undo");
+            assert_eq!(counted(), reached, "{in_place:?}, record {lives} of the undo");
+            if first.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
 /// The system database alone goes back, and the Redis beside it goes on.
 fn database_until(lives: usize, writers: WritersAre) -> (World, Arc<Mutex<Vec<String>>>, bool) {
     let (world, manifest) = World::new();

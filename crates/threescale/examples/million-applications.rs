@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use threescale::verify::{Atoms, Backend, Spill, System, TABLES, Veil, compare};
+use threescale::verify::{Atoms, Backend, Look, Spill, System, TABLES, Veil, compare};
 
 const SERVICES: u64 = 1000;
 
@@ -40,7 +40,8 @@ fn main() {
     let mut keys = 0_u64;
     let mut key = |key: &str, pieces: &mut dyn Iterator<Item = String>| {
         keys += 1;
-        if backend.wants(key.as_bytes(), &mut atoms) {
+        backend.begin(key.as_bytes(), &mut atoms);
+        if backend.wants(key.as_bytes()) {
             pieces.for_each(|piece| backend.piece(piece.as_bytes(), &mut atoms));
         }
         backend.ends().unwrap();
@@ -68,7 +69,7 @@ fn main() {
         key(&format!("stats/{{service:{service}}}/cinstance:app-{application}/metric:{service}/eternity"), &mut one("5"));
     }
     println!("{keys} keys of Backend: {:.1} s", begin.elapsed().as_secs_f64());
-    let report = compare(atoms, &known, &backend, false, 20).unwrap();
+    let report = compare(atoms, &known, &backend, false, Look::new(&room, held)).and_then(|look| look.report(20)).unwrap();
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
     println!(

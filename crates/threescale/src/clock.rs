@@ -31,7 +31,11 @@ pub const CLOCKED: [Clocked; 3] = [
         cron: "0 8 * * *",
         does: "deletes tenants that were scheduled for deletion 15 days before and services in state deleted, tells of trials that end, sends reports",
     },
-    Clocked { name: "weekly_jobs", cron: "0 0 * * 1", does: "sends reports, and removes old rows" },
+    Clocked {
+        name: "weekly_jobs",
+        cron: "0 0 * * 1",
+        does: "suspends tenants that look inactive and schedules them for deletion, sends reports, and removes old rows",
+    },
 ];
 
 /// Ticks further ahead are not held: a hold is for days, and every tick is a member of a set.
@@ -49,10 +53,10 @@ pub fn member(tick: Timestamp) -> String {
     tick.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The time of a member; `None` for what is none.
+/// The time of a member; `None` for what is none, or written otherwise: sidekiq-cron compares texts.
 #[must_use]
-pub fn tick_of(member: &str) -> Option<Timestamp> {
-    member.parse().ok()
+pub fn tick_of(text: &str) -> Option<Timestamp> {
+    text.parse().ok().filter(|tick| member(*tick) == text)
 }
 
 /// When the jobs that ask [`questions`] strike next, whether they are held or not.
@@ -61,6 +65,21 @@ pub fn next_strike(now: Timestamp) -> Timestamp {
     let ticks =
         CLOCKED.iter().filter_map(|job| Cron::parse(job.cron)).filter_map(|cron| cron.ticks(now, now + LONGEST_HOLD).into_iter().next());
     ticks.min().unwrap_or(now)
+}
+
+/// What a hold of billing costs that is not made up for later: porta bills the month's fixed costs, and the usage of the month before, on the first day of a month alone
+/// (`app/models/finance/{prepaid,postpaid}_billing_strategy.rb`, `only_on_days(now, 1)`). One sentence for each such tick among those that are held.
+#[must_use]
+pub fn months_not_billed(job: &str, held: &[Timestamp]) -> Vec<String> {
+    let is_first = |tick: &&Timestamp| tick.strftime("%d").to_string() == "01";
+    let sentence = |tick: &Timestamp| {
+        let (day, hour) = (tick.strftime("%Y-%m-%d"), tick.strftime("%Y-%m-%d %H:%M UTC"));
+        let argument = tick.strftime("Time.utc(%Y, %-m, %-d, %-H)");
+        format!(
+            "billing of {day} is held, and nothing makes up for it: only on the first of a month 3scale bills fixed costs and the usage of the month before. Release              {job} before {hour} (`threescale-backup hold release {job}`), or bill it later by hand in a pod of system-sidekiq:              bundle exec rails runner 'Finance::BillingStrategy.daily(now: {argument})'"
+        )
+    };
+    held.iter().filter(is_first).filter(|_| job == "billing_jobs").map(sentence).collect()
 }
 
 /// Until when every tick of a schedule is held, from `now` on; `None` when the next one is not.
@@ -78,9 +97,21 @@ mod tests {
         let tick: Timestamp = "2026-11-30T08:00:00Z".parse().unwrap_or_default();
         assert_eq!((member(tick).as_str(), tick.as_second()), ("2026-11-30T08:00:00Z", 1_796_025_600));
         assert_eq!(tick_of("2026-11-30T08:00:00Z"), Some(tick));
-        assert_eq!(tick_of("tick"), None);
+        assert!(["tick", "2026-11-30T08:00:00+00:00", "2026-11-30T08:00:00.0Z"].map(tick_of).iter().all(Option::is_none));
         assert_eq!(ticks_key("billing_jobs"), "cron_job:billing_jobs:enqueued");
         assert!(CLOCKED.iter().all(|job| Cron::parse(job.cron).is_some()));
+    }
+
+    #[test]
+    fn billing_of_the_first_of_a_month_is_told() {
+        let ticks: Vec<Timestamp> =
+            ["2026-11-30T08:00:00Z", "2026-12-01T08:00:00Z", "2026-12-02T08:00:00Z"].iter().filter_map(|text| text.parse().ok()).collect();
+        let told = months_not_billed("billing_jobs", &ticks);
+        assert!(
+            matches!(&told[..], [one] if one.contains("of 2026-12-01 is held") && one.contains("daily(now: Time.utc(2026, 12, 1, 8))")),
+            "{told:?}"
+        );
+        assert!(months_not_billed("daily_jobs", &ticks).is_empty());
     }
 
     /// A model of the rule: every minute the poller asks for the last tick, and fires it when it is new.

@@ -11,6 +11,8 @@ pub(crate) const DATA: &str = include_str!("../data/job-classes.tsv");
 
 /// What ActionMailer's own jobs are called; `ActionMailer::DeliveryJob` in Rails 5 (3scale 2.13 and before).
 const MAIL: &str = "ActionMailer::MailDeliveryJob";
+/// What Sidekiq runs for ActiveJob: Rails' own, and Sidekiq's since 7.3.
+const WRAPPERS: [&str; 2] = ["ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper", "Sidekiq::ActiveJob::Wrapper"];
 /// A job's name longer than this is nobody's.
 const NAME_MAX_BYTES: usize = 200;
 /// What is told of something in a queue that is no job.
@@ -82,27 +84,21 @@ pub fn class_of(job: &[u8]) -> String {
 
 impl Written<'_> {
     fn name(self) -> Option<String> {
-        if let Some(payload) = self.payload {
-            return payload.name();
-        }
+        // Nothing counts but what is run: `class`, of a wrapper the `job_class` of its argument, of Resque's failures that of their `payload`.
+        let Some(class) = self.class else { return self.payload.and_then(|payload| payload.name()) };
         let first = self.args.get(0);
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-        match (self.wrapped, self.class) {
-            (Some(wrapped), _)
-                if matches!(wrapped.as_ref(), MAIL | "ActionMailer::DeliveryJob" | "ActionMailer::Parameterized::DeliveryJob") =>
-            {
-                let mailer = first.and_then(|job| job.get("arguments")?.get(0)?.as_str());
-                Some(mailer.map_or_else(|| MAIL.to_owned(), |mailer| format!("{MAIL} {mailer}")))
+        if WRAPPERS.contains(&class.as_ref()) {
+            let runs = first.and_then(|job| job.get("job_class")).and_then(text).or_else(|| self.wrapped.map(Cow::into_owned))?;
+            if !matches!(runs.as_str(), MAIL | "ActionMailer::DeliveryJob" | "ActionMailer::Parameterized::DeliveryJob") {
+                return Some(runs);
             }
-            (Some(wrapped), _) => Some(wrapped.into_owned()),
-            // ActiveJob of before `wrapped`.
-            (None, Some(class)) if class == "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper" => {
-                first.and_then(|job| job.get("job_class")).and_then(text)
-            }
-            // A callback of a batch names its own class first.
-            (None, Some(class)) if class == "Sidekiq::Batch::Callback::Worker" => first.and_then(text).or_else(|| Some(class.into_owned())),
-            (None, class) => class.map(Cow::into_owned),
+            let mailer = first.and_then(|job| job.get("arguments")?.get(0)?.as_str());
+            return Some(mailer.map_or_else(|| MAIL.to_owned(), |mailer| format!("{MAIL} {mailer}")));
         }
+        // A callback of a batch names its own class first.
+        let named = first.filter(|_| class == "Sidekiq::Batch::Callback::Worker").and_then(text);
+        Some(named.unwrap_or_else(|| class.into_owned()))
     }
 }
 
@@ -127,12 +123,20 @@ mod tests {
         for (job, expected, is_safe) in [
             (mail, "ActionMailer::MailDeliveryJob NotificationMailer", false),
             (
-                r#"{"wrapped":"ActionMailer::DeliveryJob","class":"x","args":[{"arguments":["PostOffice"]}]}"#,
+                r#"{"wrapped":"ActionMailer::DeliveryJob","class":"Sidekiq::ActiveJob::Wrapper","args":[{"arguments":["PostOffice"]}]}"#,
                 "ActionMailer::MailDeliveryJob PostOffice",
                 false,
             ),
             (r#"{"class":"BillingWorker","args":[4,2,"2026"],"jid":"b"}"#, "BillingWorker", false),
-            (r#"{"class":"S","wrapped":"BackendMetricWorker","args":[{}]}"#, "BackendMetricWorker", true),
+            (r#"{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"BackendMetricWorker","args":[{}]}"#, "BackendMetricWorker", true),
+            // A field that is not what runs says nothing.
+            (r#"{"class":"BillingWorker","payload":{"class":"ZyncWorker"}}"#, "BillingWorker", false),
+            (r#"{"class":"BillingWorker","wrapped":"ZyncWorker"}"#, "BillingWorker", false),
+            (
+                r#"{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"ZyncWorker","args":[{"job_class":"ActionMailer::MailDeliveryJob","arguments":["PostOffice"]}]}"#,
+                "ActionMailer::MailDeliveryJob PostOffice",
+                false,
+            ),
             (r#"{"class":"InvoiceFriendlyIdWorker","args":[1]}"#, "InvoiceFriendlyIdWorker", true),
             (old, "DeletePlainObjectWorker", false),
             (callback, "BillingWorker::Callback", false),
@@ -142,7 +146,7 @@ mod tests {
             assert_eq!(class(job), expected);
             assert_eq!(kind(expected).map(|kind| kind.is_safe), Some(is_safe), "{expected}");
         }
-        assert_eq!(class(r#"{"wrapped":"ActionMailer::MailDeliveryJob","args":["grüße"]}"#), MAIL);
+        assert_eq!(class(r#"{"class":"Sidekiq::ActiveJob::Wrapper","wrapped":"ActionMailer::MailDeliveryJob","args":["grüße"]}"#), MAIL);
         for none in ["", "[]", "{}", "7", "{\"class\":\"\"}", "{\"class\":7}", "not json", "{\"class\":\"a\\nb\"}"] {
             assert_eq!(class(none), NO_JOB, "{none}");
         }

@@ -13,6 +13,22 @@ use crate::keys::{Class, Keys, Known, Store};
 /// Reports of traffic that are not counted yet (apisonator, `lib/3scale/backend/transactor/notify_batcher.rb`): a list in Backend's storage.
 pub const IN_FLIGHT: &[u8] = b"notify/aggregator/batch";
 
+/// Where jobs wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// The set of the names of the queues.
+    pub names: &'static str,
+    /// What stands before a name in the key of its list.
+    pub prefix: &'static str,
+    /// The set of the keys of the processes that do them; each is a hash with `busy`, written every ten seconds.
+    pub processes: Option<&'static str>,
+}
+
+/// Of System: Sidekiq (`lib/sidekiq/api.rb`).
+pub const SYSTEM: Waiting = Waiting { names: "queues", prefix: "queue:", processes: Some("processes") };
+/// Of Backend: Resque (`lib/resque/data_store.rb`), whose namespace is `resque`.
+pub const BACKEND: Waiting = Waiting { names: "resque:queues", prefix: "resque:queue:", processes: None };
+
 /// What becomes of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {

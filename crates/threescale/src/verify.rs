@@ -6,11 +6,12 @@
 //! Sources: what System writes is porta's `app/lib/backend/model_extensions/*.rb`, `app/workers/backend_metric_worker.rb`, `app/services/service_token_service.rb`; how Backend
 //! keeps and reads it apisonator's `lib/3scale/backend/{service,application,metric,usage_limit,service_token,alert_limit}.rb`.
 
-mod atom;
+pub(crate) mod atom;
 mod backend;
 mod compare;
 mod files;
 mod finding;
+mod look;
 pub mod sort;
 mod system;
 
@@ -19,25 +20,39 @@ use sha2::{Digest as _, Sha256};
 
 pub use backend::Backend;
 pub use compare::compare;
+pub(crate) use compare::is_of_backend_api;
 pub use files::Files;
 pub use finding::{Finding, Found, Kind, Rank, Report};
-pub use sort::{Room, Sorter, Spill};
+pub use look::Look;
+pub use sort::{Merge, Room, Sorter, Spill};
 pub use system::{Known, System, TABLES, Wanted};
 
 /// Digests what must not be seen. The key is random and lives as long as the run.
 #[derive(Clone, Copy)]
-pub struct Veil([u8; 16]);
+pub struct Veil(Option<[u8; 16]>);
 
 impl Veil {
     /// Of a random key.
     #[must_use]
     pub const fn new(key: [u8; 16]) -> Self {
-        Self(key)
+        Self(Some(key))
     }
 
-    fn of(&self, value: &[u8]) -> [u8; 16] {
-        let digest = Sha256::new().chain_update(self.0).chain_update(value).finalize();
-        digest.first_chunk().copied().unwrap_or_default()
+    /// Values as they are, for who writes them ([`crate::rewrite`]): what is sorted outside of memory must be sealed then.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
+    fn of(&self, value: &[u8]) -> Vec<u8> {
+        let Some(key) = self.0 else { return value.to_vec() };
+        let digest = Sha256::new().chain_update(key).chain_update(value).finalize();
+        digest.first_chunk::<16>().copied().unwrap_or_default().to_vec()
+    }
+
+    /// Whether facts are said that nobody compares and a rewrite needs.
+    const fn tells_all(&self) -> bool {
+        self.0.is_none()
     }
 }
 
@@ -57,5 +72,10 @@ impl<'a> Atoms<'a> {
 
     fn push(&mut self, atom: &atom::Atom<'_>) -> Result<()> {
         self.0.push(&atom.record())
+    }
+
+    /// All of them, in order.
+    pub(crate) fn sorted(self) -> Result<sort::Merge> {
+        self.0.sorted()
     }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Backup {
     /// Stop the writers while the set is taken, for an exact cut; on the platform `direct` it needs [writers]
     #[arg(long, env = "THREESCALE_BACKUP_FREEZE")]
     pub freeze: bool,
+    /// With --freeze: how long, in seconds, the jobs that wait are let be done before their workers stop, while nobody makes new ones; 0: not at all. On the platform
+    /// `direct` it needs [writers] stop-makers
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "THREESCALE_BACKUP_DRAIN_SECONDS", requires = "freeze")]
+    pub drain_seconds: u64,
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
     #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
     pub warnings_are_fine: bool,
@@ -101,12 +105,19 @@ pub(crate) struct PlanArgs {
     /// Let 3scale's clock strike: by a restored database it bills, deletes and sends at its next tick
     #[arg(long, env = "THREESCALE_BACKUP_NO_HOLD")]
     pub no_hold: bool,
+    /// Where the system database and Backend's Redis both go back: the configuration in Backend is made what System has by this program (`own`), by 3scale's own task
+    /// (`rake`), or not at all (`none`)
+    #[arg(long, value_enum, default_value_t = RewriteChoice::Own, env = "THREESCALE_BACKUP_REWRITE")]
+    pub rewrite: RewriteChoice,
     /// Kubernetes objects: create those that are missing, overwrite those that differ too, or leave them all out
     #[arg(long, value_enum, default_value_t = ObjectsChoice::Missing, env = "THREESCALE_BACKUP_OBJECTS")]
     pub objects: ObjectsChoice,
     /// Files in a bucket: take away what the set does not have (kept for `undo`); without this it stays, and is told
     #[arg(long, env = "THREESCALE_BACKUP_REMOVE_EXTRA")]
     pub remove_extra: bool,
+    /// Do not compare what goes back with what stays as it is, nor, when all is done, the live stores with each other
+    #[arg(long, env = "THREESCALE_BACKUP_NO_VERIFY")]
+    pub no_verify: bool,
 }
 
 impl PlanArgs {
@@ -188,14 +199,19 @@ pub(crate) struct Inspect {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
+    /// The set, the beginning of its id, or `latest`; without it, the live stores are read (nothing is changed or held up)
+    pub set: Option<String>,
     #[command(flatten)]
-    pub of: OfSet,
+    pub partial: Partial,
     /// End with exit code 1 when there is a difference of this rank, or a worse one
     #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_FAIL_ON")]
     pub fail_on: FailOn,
     /// Name so many differences of each kind
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
+    /// Read live stores that differ again after so many seconds: what differs no more is not told
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "THREESCALE_BACKUP_AGAIN_AFTER")]
+    pub again_after: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -219,6 +235,17 @@ impl FailOn {
             Self::Note => Rank::Note,
         }
     }
+}
+
+/// Who makes the configuration in Backend what System has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RewriteChoice {
+    /// This program, before Backend is used; 3scale's own task where it cannot
+    Own,
+    /// 3scale's own task, backend:storage:rewrite, when backend-listener runs again
+    Rake,
+    /// Nobody
+    None,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plan::ports::{Holds, Repository};
+use plan::step::Action;
 use plan::{Error, InstallationId, Policies, Result};
 use runner::{Hands, State};
 use serde::Serialize;
@@ -169,10 +170,15 @@ fn ask(output: &Output, yes: bool, run: &Meant, goes: &[LeftAt], stays: &[LeftAt
 fn end(state: &State, run: &Meant, hands: &Hands, stays: &mut Vec<String>) -> Result<Option<String>> {
     match run {
         Meant::Journal(known) => {
-            if let Ok(run) = &known.run
-                && run.holds_writers()
-            {
-                stays.push(format!("writers:{}", plan::journal::Run::writers_sentence(run.writers())));
+            if let Ok(run) = &known.run {
+                if run.holds_writers() {
+                    stays.push(format!("writers:{}", plan::journal::Run::writers_sentence(run.writers())));
+                }
+                if run.plan.steps.iter().any(|step| matches!(step.action, Action::HoldClock { .. }) && run.was_begun(step.id)) {
+                    stays.push(
+                        "clock: held where the run held it; `hold status` shows until when, `hold release` lets it strike".to_owned(),
+                    );
+                }
             }
             if known.run.as_ref().is_ok_and(plan::journal::Run::is_over) {
                 return Ok(None);

@@ -14,6 +14,7 @@ use runner::{Hands, State};
 use crate::app::App;
 use crate::args;
 use crate::commands::sets::SetDocument;
+use crate::draining;
 use crate::in_the_way;
 use crate::join;
 use crate::journals::{self, Known};
@@ -80,6 +81,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
         absent: installation.absent(),
         freeze: args.freeze,
         can_stop_writers: hands.writers.can_stop(),
+        drain: (args.freeze && args.drain_seconds > 0).then(|| draining::of(&names, args.drain_seconds)),
         ..Wanted::new(run, runner::new_set_id())
     };
     let twice = join::twice(installation.as_ref(), &hands.context, &found);

@@ -112,7 +112,9 @@ impl<'a> Demo<'a> {
             queues: plan::Queues::Keep,
             hold_for: jiff::SignedDuration::from_hours(1),
             no_hold: true,
+            rewrite: args::RewriteChoice::Own,
             remove_extra: false,
+            no_verify: true,
             objects: args::ObjectsChoice::None,
         };
         let (state, run) =
@@ -202,7 +204,7 @@ impl<'a> Demo<'a> {
 }
 
 fn backup_of_all() -> args::Backup {
-    args::Backup { only: args::Only { only: Vec::new() }, freeze: false, warnings_are_fine: false, no_verify: false }
+    args::Backup { only: args::Only { only: Vec::new() }, freeze: false, drain_seconds: 0, warnings_are_fine: false, no_verify: false }
 }
 
 /// What differs between two fingerprints. Keys with a time to live go by themselves.

@@ -28,6 +28,8 @@ struct HoldDocument {
 struct JobDocument {
     job: &'static str,
     schedule: String,
+    /// Whether the schedule is read; if not, nothing is known of when it strikes.
+    schedule_is_read: bool,
     /// The last tick of those at which it does not strike.
     held_until: Option<Timestamp>,
     strikes: Option<Timestamp>,
@@ -37,7 +39,8 @@ struct JobDocument {
 struct CountDocument {
     job: String,
     what: String,
-    count: u64,
+    /// `null` where the schema does not have what is asked for.
+    count: Option<u64>,
     /// Of the first.
     names: Vec<String>,
 }
@@ -69,7 +72,12 @@ pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
         HoldCommand::Extend { hold_for, .. } => {
             let _locks = lock()?;
             for clock in clock::clocks(keys, &context, name)? {
-                keys.add_members(&context, &clock.ticks(Timestamp::now(), *hold_for, false))?;
+                let now = Timestamp::now();
+                let ticks = clock.ticks(now, *hold_for, false);
+                keys.add_members(&context, &ticks)?;
+                if ticks.members.is_empty() {
+                    app.output.note(&format!("{} is held that long already", clock.job.name));
+                }
             }
         }
         HoldCommand::Release { yes, .. } => {
@@ -116,9 +124,10 @@ impl Holding<'_> {
             self.app.output.note("nothing is held");
             return Ok(false);
         }
-        for counted in self.counts()? {
+        let clocks = clock::clocks(self.keys, self.context, None)?;
+        for counted in self.counts(&clocks, false)? {
             if held.iter().any(|(clock, _)| clock.job.name == counted.counting.job) {
-                self.app.output.note(&counted.counting.sentence(counted.number, &counted.names));
+                self.app.output.note(&counted.sentence());
             }
         }
         if yes {
@@ -145,34 +154,45 @@ impl Holding<'_> {
     }
 
     /// By the live database, where it can be asked.
-    fn counts(&self) -> Result<Vec<Counted>> {
+    fn counts(&self, clocks: &[Clock], as_held: bool) -> Result<Vec<Counted>> {
         let system = DataSetName::SystemDatabase;
         if !self.installation.names().contains(&system) {
             return Ok(Vec::new());
         }
         let store: Arc<dyn DataSet> = self.installation.data_set(system, Policies::default())?;
-        store.live_rows().map_or_else(|| Ok(Vec::new()), |rows| clock::counts(rows, self.context))
+        store.live_rows().map_or_else(|| Ok(Vec::new()), |rows| clock::counts(rows, self.context, clocks, as_held))
     }
 
     fn show(&self) -> Result<()> {
         let now = Timestamp::now();
         let clocks = clock::clocks(self.keys, self.context, None)?;
-        let counts = self.counts()?;
+        let counts = self.counts(&clocks, true)?;
         let shown = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M UTC").to_string());
         let mut table = Table::new(&["JOB", "SCHEDULE (UTC)", "LAST TICK HELD", "STRIKES NEXT", "WHAT IT DOES"]);
         for clock in &clocks {
             let (held, strikes) = (shown(clock.held_until(now)), shown(clock.strikes(now)));
-            table.row([clock.job.name.to_owned(), clock.schedule.clone(), held, strikes, clock.job.does.to_owned()]);
+            let schedule = clock.unread.as_ref().unwrap_or(&clock.schedule).clone();
+            table.row([clock.job.name.to_owned(), schedule, held, strikes, clock.job.does.to_owned()]);
         }
         self.app.output.line(&table.render())?;
+        for (clock, unread) in clocks.iter().filter_map(|clock| Some((clock, clock.unread.as_ref()?))) {
+            self.app.output.line(&format!(
+                "{}: the schedule {unread:?} is not read, so nobody can say here when it strikes: what is held are ticks of {:?}",
+                clock.job.name, clock.schedule
+            ))?;
+        }
         for counted in &counts {
-            self.app.output.line(&counted.counting.sentence(counted.number, &counted.names))?;
+            self.app.output.line(&counted.sentence())?;
+        }
+        for cost in clocks.iter().flat_map(|clock| clock.costs(now, &clock.nothing_more())) {
+            self.app.output.line(&cost)?;
         }
         let jobs = clocks.into_iter().map(|clock| JobDocument {
             job: clock.job.name,
             held_until: clock.held_until(now),
             strikes: clock.strikes(now),
-            schedule: clock.schedule,
+            schedule_is_read: clock.unread.is_none(),
+            schedule: clock.unread.unwrap_or(clock.schedule),
         });
         let document = |counted: Counted| {
             let Counted { counting: Counting { job, what, .. }, number, names } = counted;

@@ -163,6 +163,7 @@ mod tests {
         let backup = Command::Backup(crate::args::Backup {
             only: crate::args::Only { only: Vec::new() },
             freeze: false,
+            drain_seconds: 0,
             warnings_are_fine: false,
             no_verify: false,
         });

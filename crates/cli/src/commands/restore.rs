@@ -1,5 +1,6 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
+mod agreeing;
 mod empty;
 mod origin;
 mod together;
@@ -28,6 +29,7 @@ use crate::journals;
 use crate::locks;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::queues::{self, LeftOutQueue};
+use crate::rewrite;
 use crate::whose::Wanted;
 use crate::writers::Consent;
 use together::Together;
@@ -75,7 +77,14 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
         return plan(app, &args.plan);
     }
     let (state, run) = carry_out(app, args)?;
-    print_report(app, &state, &run)
+    print_report(app, &state, &run)?;
+    if args.plan.no_verify {
+        return Ok(());
+    }
+    let config = app.config()?;
+    let context = app.context_alone(&config)?;
+    agreeing::after(app, &config, &context)?.iter().for_each(|line| app.output.note(line));
+    Ok(())
 }
 
 /// Plans, asks, and carries the plan out.
@@ -196,8 +205,11 @@ fn prepare(
         }
         _ => Vec::new(),
     };
-    let set_right = care::look(installation, &context, &names, &care::Wanted::of(args))?;
-    let offers = installation.synchronise()?.offers();
+    let mut set_right = care::look(installation, &context, &names, &care::Wanted::of(args))?;
+    let mut offers = installation.synchronise()?.offers();
+    let rewriting = rewrite::decide(args.rewrite, &manifest, &data_sets, &context, &mut offers)?;
+    set_right.care.rewrites_configuration = rewriting.is_own;
+    set_right.problems.extend(rewriting.problem);
     let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
@@ -215,6 +227,10 @@ fn prepare(
         plan.problems.extend(origin::lacking(&there, &manifest));
     }
     plan.problems.extend(origin::disagreeing(&names, &manifest));
+    if !args.no_verify {
+        let set = (&manifest, repository.as_ref());
+        plan.problems.extend(agreeing::before(app, installation, &context, set, &names)?);
+    }
     let objects = match snapshot {
         Some(snapshot) => installation.differences(&context, snapshot.as_ref(), policies)?,
         None => Vec::new(),

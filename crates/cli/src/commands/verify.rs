@@ -1,28 +1,36 @@
-//! `verify`: whether System, Backend and the files of a set agree.
+//! `verify`: whether System, Backend and the files agree, live or in a set.
 
+use std::time::Duration;
+
+use plan::ids::DataSetName;
 use plan::manifest::Manifest;
 use plan::{Error, Result};
 use serde::Serialize;
 use threescale::verify::{Finding, Rank, Report};
 
-use crate::agreement::{self, Agreement};
+use crate::agreement::{self, Agreement, Sides};
 use crate::app::App;
 use crate::args;
+use crate::join::Installation;
 use crate::output::count;
 use crate::whose::Wanted;
 
 #[derive(Serialize)]
 struct VerifyDocument<'a> {
-    set: &'a str,
+    /// `null`: the live stores.
+    set: Option<&'a str>,
     /// Whether nothing differs that `--fail-on` is about.
     agrees: bool,
-    frozen: bool,
-    /// Of a set that is not frozen: what changed in this time may be among the differences.
-    skew_ms: u64,
+    /// Of a set.
+    frozen: Option<bool>,
+    /// Of a set. When it is not frozen, what changed in this time may be among the differences.
+    skew_ms: Option<u64>,
+    /// How often the stores were read: of live ones that differed, what differed both times is told.
+    looks: u8,
     services: u64,
     applications: u64,
     credentials: u64,
-    /// Files that rows name; `null` when the set has none to look for.
+    /// Files that rows name; `null` when there are none to look for.
     files: Option<u64>,
     differences: Vec<KindDocument<'a>>,
 }
@@ -39,26 +47,48 @@ struct KindDocument<'a> {
 
 pub(crate) fn verify(app: &App, args: &args::Verify) -> Result<()> {
     let config = app.config()?;
+    let Some(set) = &args.set else {
+        let installation = app.installation(&config)?;
+        let context = app.context(&config, runner::new_run_id(), installation.id())?;
+        let sides = live(installation.as_ref())?;
+        let pause = || app.pause(Duration::from_secs(args.again_after));
+        return tell(app, args, None, &agreement::of_sides(&sides, &context, args.limit, Some(&pause))?);
+    };
     let repository = app.repository(&config)?;
-    let wanted = Wanted::new("verify", &args.of.set, args.of.partial.partial);
+    let wanted = Wanted::new("verify", set, args.partial.partial);
     let manifest = app.find_set(&config, repository.as_ref(), &wanted)?.0.manifest;
     let context = app.context_alone(&config)?;
     let agreement = agreement::of_set(&manifest, repository.as_ref(), &context, args.limit)?;
+    tell(app, args, Some(&manifest), &agreement)
+}
+
+/// The live stores of an installation.
+fn live(installation: &dyn Installation) -> Result<Sides<'static>> {
+    let there = installation.names();
+    if let Some(missing) = [DataSetName::SystemDatabase, DataSetName::BackendRedis].into_iter().find(|name| !there.contains(name)) {
+        return Err(Error::refused(format!("{missing} is not configured")).hint(format!("{}.", installation.way_to(missing))));
+    }
+    agreement::sides(installation, &|_| None)?.ok_or_else(|| Error::failed("the installation has nothing to compare"))
+}
+
+fn tell(app: &App, args: &args::Verify, of: Option<&Manifest>, agreement: &Agreement) -> Result<()> {
     let report = &agreement.report;
     let fails = report.worst().is_some_and(|worst| worst <= args.fail_on.rank());
-    app.output.line(&shown(&manifest, &agreement))?;
+    app.output.line(&shown(of, agreement))?;
     app.output.document(&VerifyDocument {
-        set: manifest.set.as_str(),
+        set: of.map(|manifest| manifest.set.as_str()),
         agrees: !fails,
-        frozen: manifest.frozen,
-        skew_ms: manifest.skew_ms(),
+        frozen: of.map(|manifest| manifest.frozen),
+        skew_ms: of.map(Manifest::skew_ms),
+        looks: agreement.looks,
         services: report.services,
         applications: report.applications,
         credentials: report.credentials,
         files: agreement.files.then_some(report.files),
         differences: report.kinds.iter().map(document).collect(),
     })?;
-    if fails { Err(Error::failed(format!("the stores of set {} differ: {}", manifest.set, counts(report)))) } else { Ok(()) }
+    let whose = of.map_or_else(|| "the live stores".to_owned(), |manifest| format!("the stores of set {}", manifest.set));
+    if fails { Err(Error::failed(format!("{whose} differ: {}", counts(report)))) } else { Ok(()) }
 }
 
 fn document<'a>((kind, found): (&threescale::verify::Kind, &'a threescale::verify::Found)) -> KindDocument<'a> {
@@ -78,15 +108,16 @@ fn counts(report: &Report) -> String {
     ranks.map(|(rank, number)| format!("{} {}", count(number), rank.as_str())).collect::<Vec<_>>().join(", ")
 }
 
-fn shown(manifest: &Manifest, agreement: &Agreement) -> String {
-    let (report, set) = (&agreement.report, manifest.set.as_str());
-    let files = if agreement.files {
-        format!("{} files that rows name", count(report.files))
-    } else {
-        "no files (the set has no system-storage)".to_owned()
+fn shown(of: Option<&Manifest>, agreement: &Agreement) -> String {
+    let report = &agreement.report;
+    let files = match (agreement.files, of) {
+        (true, _) => format!("{} files that rows name", count(report.files)),
+        (false, Some(_)) => "no files (the set has no system-storage)".to_owned(),
+        (false, None) => "no files (system-storage is not configured)".to_owned(),
     };
+    let whose = of.map_or_else(|| "live".to_owned(), |manifest| format!("set {}", manifest.set));
     let mut lines = vec![format!(
-        "set {set}: compared {} services, {} applications, {} credentials, {files}",
+        "{whose}: compared {} services, {} applications, {} credentials, {files}",
         count(report.services),
         count(report.applications),
         count(report.credentials)
@@ -94,7 +125,7 @@ fn shown(manifest: &Manifest, agreement: &Agreement) -> String {
     for (kind, found) in &report.kinds {
         lines.push(format!("\n{} {}: {}", kind.rank().as_str(), kind.code(), count(found.count)));
         lines.push(format!("  {}", kind.meaning()));
-        lines.extend(found.examples.iter().map(|finding| format!("    {}", of(finding))));
+        lines.extend(found.examples.iter().map(|finding| format!("    {}", agreement::told(finding))));
         let more = found.count - found.examples.len() as u64;
         if more > 0 {
             lines.push(format!("    and {} more: --limit {} names all", count(more), found.count));
@@ -105,17 +136,14 @@ fn shown(manifest: &Manifest, agreement: &Agreement) -> String {
         None => "System and Backend agree.".to_owned(),
         Some(_) => format!("\ndifferences: {}", counts(report)),
     });
-    if report.worst().is_some() && !manifest.frozen {
+    if let Some(manifest) = of.filter(|manifest| report.worst().is_some() && !manifest.frozen) {
         let skew = manifest.skew_ms();
         lines.push(format!(
             "The stores were read {skew} ms apart, while the writers went on: what changed in between may be among the differences."
         ));
     }
+    if agreement.looks > 1 {
+        lines.push("The stores were read twice: what differed only once (changes under way) is not told.".to_owned());
+    }
     lines.join("\n")
-}
-
-fn of(finding: &Finding) -> String {
-    let parts = [("service", &finding.service), ("application", &finding.application), ("", &finding.detail)];
-    let told = parts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(what, text)| format!("{what} {text}").trim_start().to_owned());
-    told.collect::<Vec<_>>().join(", ")
 }

@@ -146,6 +146,12 @@ pub(crate) static SECTIONS: &[Section] = &[
         help: "Commands that stop and start all who write to the data sets, for sh -c.",
         keys: &[
             Key::new("stop", Kind::Command, "\"systemctl stop 3scale.target\"", "Stops them; may be run when they are stopped.").required(),
+            Key::new(
+                "stop-makers",
+                Kind::Command,
+                "\"systemctl stop system-app backend-listener backend-cron\"",
+                "Stops those that make jobs for the others: backup --freeze lets the others do them first. Without it, all stop at once.",
+            ),
             Key::new("start", Kind::Command, "\"systemctl start 3scale.target\"", "Starts them; may be run when they run.").required(),
             Key::new(
                 "stopped",

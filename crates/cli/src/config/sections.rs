@@ -96,6 +96,8 @@ pub(crate) struct RedisSection {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct WritersSection {
     pub stop: String,
+    /// Stops those that make jobs for the others.
+    pub stop_makers: Option<String>,
     pub start: String,
     pub stopped: Option<String>,
     pub wait_seconds_max: Option<u64>,

@@ -9,7 +9,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveKeys, LiveRows, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveFiles, LiveKeys, LiveRows, Place, Problem, Road, Share, Snapshot,
+    StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -198,6 +199,10 @@ impl DataSet for Reached {
 
     fn live_rows(&self) -> Option<&dyn LiveRows> {
         self.inner.live_rows()
+    }
+
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
+        self.inner.live_files()
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

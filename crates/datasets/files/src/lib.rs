@@ -13,6 +13,7 @@ mod dump;
 mod from_bucket;
 mod hook;
 mod lent;
+mod list;
 mod look;
 mod mounts;
 mod notices;
@@ -41,7 +42,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb, WholeDump,
+    Context, DataSet, Discard, Dump, FileReader, Findings, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb,
+    WholeDump,
 };
 use plan::{Error, Result};
 
@@ -97,6 +99,12 @@ impl FilesStore {
 
     fn swapping<'a>(&'a self, context: &'a Context, root: &'a Arc<Tree>, spot: &'a Spot) -> Swapping<'a> {
         Swapping { context, data_set: self.name, root, spot, hook: &self.hook }
+    }
+}
+
+impl LiveFiles for FilesStore {
+    fn each_file(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
+        list::each_file(&self.root()?, context, reader)
     }
 }
 
@@ -201,6 +209,10 @@ impl DataSet for FilesStore {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         let Some(run) = RunFolder::open(&root, &spot)? else { return Ok(0) };
         Ok(measure(Arc::new(run.tree("")?), &context.stop, Duration::from_secs(60))?.allocated_bytes)
+    }
+
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
+        Some(self)
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

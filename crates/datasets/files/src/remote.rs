@@ -11,6 +11,7 @@ mod dump;
 #[cfg(test)]
 mod fuzz;
 mod lend;
+mod list;
 mod look;
 mod pack;
 mod place;
@@ -26,7 +27,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Leftover, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone, Verb, WholeDump,
+    Context, DataSet, Discard, Dump, FileReader, Findings, Leftover, LiveFiles, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone,
+    Verb, WholeDump,
 };
 use plan::{Error, Result};
 
@@ -60,6 +62,12 @@ impl RemoteFilesStore {
 
     fn swapping<'a>(&'a self, context: &'a Context, spot: &'a Spot) -> Swapping<'a> {
         Swapping { there: &self.there, context, data_set: self.name, spot }
+    }
+}
+
+impl LiveFiles for RemoteFilesStore {
+    fn each_file(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
+        list::each_file(&self.there, context, reader)
     }
 }
 
@@ -167,6 +175,10 @@ impl DataSet for RemoteFilesStore {
         let bytes = self.there.ask(context, &what, KEPT, &[&self.there.root, &folder(&Spot::from_place(place)?)])?;
         let kilobytes = String::from_utf8_lossy(&bytes).split_whitespace().next().and_then(|text| text.parse::<u64>().ok());
         kilobytes.map(|kilobytes| kilobytes.saturating_mul(1024)).ok_or_else(|| Error::failed(what))
+    }
+
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
+        Some(self)
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

@@ -6,6 +6,7 @@ mod closed;
 mod full;
 mod hostile;
 mod in_place;
+mod listing;
 mod marks;
 mod mounted;
 mod odd;

@@ -27,7 +27,7 @@ use crate::quote;
 use crate::schema::{Schema, lines, needs, read};
 use crate::session::Session;
 use crate::store::MysqlStore;
-use lookout::Lookout;
+pub(crate) use lookout::Lookout;
 use pieces::{Job, Order, Piece};
 use view::View;
 

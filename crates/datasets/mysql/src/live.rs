@@ -1,11 +1,12 @@
 //! A few questions to the live database: what a restore sets right beside it, and `hold` counts.
 
-use plan::ports::{Context, LiveRows};
+use plan::ports::{Context, LiveRows, RowReader};
 use plan::{Error, Result};
 
 use crate::cut_over::next_of;
 use crate::place::Room;
 use crate::quote;
+use crate::reading::read_live;
 use crate::session::Talk;
 use crate::store::MysqlStore;
 
@@ -44,7 +45,7 @@ impl LiveRows for MysqlStore {
         let mut session = self.session(Talk::Text, Some(&self.address.database))?;
         session.set(&format!("SESSION lock_wait_timeout = {}", self.options.lock_wait_seconds))?;
         let found = next_of(&mut session, &Room::whole(&self.address.database), &[table.to_owned()])?;
-        let to = i64::try_from(to).unwrap_or(i64::MAX);
+        let to = i128::from(to);
         let Some(id) = found.first().filter(|id| id.next < to) else { return Ok(None) };
         if id.last < to {
             return Err(Error::refused(format!("the ids of {table} end at {}", id.last)));
@@ -58,5 +59,9 @@ impl LiveRows for MysqlStore {
         let mut session = self.session(Talk::Text, Some(&self.address.database))?;
         let rows = session.rows_if_possible("ask the live database", question)?.unwrap_or_default();
         rows.iter().map(|row| row.text(0)).collect()
+    }
+
+    fn read(&self, context: &Context, reader: &mut dyn RowReader) -> Result<()> {
+        read_live(self, context, reader)
     }
 }

@@ -30,6 +30,11 @@ impl Definitions {
         add(table, &together).into_iter().chain(alone.into_iter().filter_map(|key| add(table, &[key]))).collect()
     }
 
+    /// The foreign keys that were left out.
+    pub(crate) fn foreign_keys(&self) -> &[String] {
+        &self.foreign_keys
+    }
+
     /// `ALTER TABLE` that adds the foreign keys.
     pub(crate) fn add_foreign_keys(&self, table: &str) -> Option<String> {
         add(table, &self.foreign_keys.iter().collect::<Vec<_>>())

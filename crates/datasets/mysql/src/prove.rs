@@ -13,9 +13,10 @@ use crate::limits;
 use crate::objects::Unmade;
 use crate::place::Schemas;
 use crate::record::{Document, Record};
-use crate::schema::{Schema, lines, read};
+use crate::schema::{ForeignKey, Schema, lines, read};
 use crate::server::Server;
 use crate::session::{Session, Talk};
+use crate::stage::foreign_keys::{self, NotAdded};
 use crate::store::MysqlStore;
 
 /// The evidence of what is at the place now.
@@ -24,6 +25,7 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
     let mut session = store.session(Talk::Text, Some(target))?;
     let server = Server::ask(&mut session)?;
     let unmade = not_made(&mut session, schemas)?;
+    let not_added = foreign_keys::not_added(&mut session, schemas)?;
     let (mut schema, wanted) = match schemas.road {
         Road::SideCopy => {
             let set: Schema = Record::at(schemas).need(&mut session, Document::Set)?;
@@ -48,13 +50,16 @@ pub(crate) fn prove(store: &MysqlStore, context: &Context, schemas: &Schemas, ke
         table.estimated_rows = kept.evidence.collections.get(&table.name).map_or(table.estimated_rows, |tally| tally.count);
         let before = wanted.as_ref().and_then(|set| set.tables.iter().find(|of_set| of_set.name == table.name));
         table.average_row_bytes = before.map_or(table.average_row_bytes, |of_set| of_set.average_row_bytes);
+        // Told, and in the record: they are not there, and all else is.
+        let is_told = |key: &&ForeignKey| not_added.iter().any(|one| (&one.table, &one.name) == (&table.name, &key.name));
+        table.foreign_keys.extend(before.iter().flat_map(|of_set| &of_set.foreign_keys).filter(is_told).cloned());
     }
     let mut evidence = Evidence { objects: lines::counts(&schema), ..Evidence::default() };
     evidence.collections.insert(lines::COLLECTION.into(), lines::tally(&schema));
     if let Some(wanted) = &wanted {
         evidence.warnings = differences(context, wanted, &schema);
     }
-    evidence.warnings.extend(unmade.iter().map(Unmade::text));
+    evidence.warnings.extend(unmade.iter().map(Unmade::text).chain(not_added.iter().map(NotAdded::text)));
     let workers = limits::workers(&mut session, context)?;
     let tallies = read_all(store, &Context { workers, ..context.clone() }, target, &schema)?;
     evidence.collections.extend(schema.tables.iter().map(|table| table.name.clone()).zip(tallies));

@@ -1,4 +1,6 @@
-//! Reads rows of a set as they are in the repository: no server is asked, and no more than a part is held.
+//! Reads rows: of a set as they are in the repository, where no server is asked and no more than a part is held; or of the live database.
+
+mod live;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,6 +12,7 @@ use crate::quote;
 use crate::row;
 use crate::schema::Table;
 use crate::stage::schema_of;
+pub(crate) use live::read_live;
 
 /// A table that is wanted, and the places of its wanted columns among the cells of a line.
 struct Wanted<'s> {

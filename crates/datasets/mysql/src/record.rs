@@ -56,6 +56,8 @@ pub(crate) enum Document {
     Covered,
     /// What of the set the server refuses, with the definitions.
     NotMade,
+    /// Foreign keys of the set that the server refuses, with the statements.
+    KeysNotAdded,
     /// What of the previous objects could not be put back, with the definitions: the only place that has them.
     NotPutBack,
     /// Foreign keys and checks of the previous tables that gave up their names for those of the set.
@@ -80,6 +82,7 @@ impl Document {
             Self::Database => "database",
             Self::Covered => "covered",
             Self::NotMade => "not-made",
+            Self::KeysNotAdded => "keys-not-added",
             Self::NotPutBack => "not-put-back",
             Self::Constraints => "constraints",
             Self::Pointing => "pointing",

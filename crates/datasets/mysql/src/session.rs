@@ -41,9 +41,6 @@ pub(crate) enum Talk {
 /// The `sql_mode` of every session: zero values and ids are taken literally, invalid dates are taken as they were stored.
 pub(crate) const SQL_MODE: &str = "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES";
 
-/// How long a lock is tried for when half of a swap is done.
-const INSISTING: Duration = Duration::from_secs(120);
-
 /// Server error codes that this program acts on (MySQL Server Error Message Reference).
 pub(crate) mod code {
     pub(crate) const DB_ACCESS_DENIED: u16 = 1044;
@@ -185,14 +182,15 @@ impl Session {
         self.asker.iter().for_each(|asker| asker.be_patient());
     }
 
-    /// Nobody waits for long behind a changing statement of this session: one that waits for a lock gives way, and is tried again for `limit`.
-    pub(crate) fn give_way(&mut self, address: &Address, limit: Duration) {
-        self.giving_way = Some(Arc::new(GivingWay::new(address.clone(), limit)));
+    /// Nobody waits for long behind a changing statement of this session: one that waits for a lock gives way, and is tried again for `limit`; for `patience` after
+    /// [`Self::insist`].
+    pub(crate) fn give_way(&mut self, address: &Address, limit: Duration, patience: Duration) {
+        self.giving_way = Some(Arc::new(GivingWay::new(address.clone(), limit, patience)));
     }
 
     /// What is begun is to be ended: locks are tried for longer, and others still wait for moments only.
     pub(crate) fn insist(&mut self) {
-        self.giving_way = self.giving_way.take().map(|giving_way| Arc::new(giving_way.for_as_long_as(INSISTING)));
+        self.giving_way = self.giving_way.take().map(|giving_way| Arc::new(giving_way.insisting()));
     }
 
     /// Makes a database this session's default.

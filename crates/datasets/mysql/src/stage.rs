@@ -3,6 +3,7 @@
 //! Beside the live database triggers, events, routines and views are only tried, when the rows are in, and dropped again: an event would fire before its time, and
 //! whoever swaps must not meet them. They are saved in the record and made at the cut-over. In place they come last, and the database bears a mark meanwhile.
 
+pub(crate) mod foreign_keys;
 mod rows;
 
 use std::collections::HashMap;
@@ -59,13 +60,7 @@ pub(crate) fn stage(store: &MysqlStore, context: &Context, schemas: &Schemas, sn
     let put_back = if schemas.keeps_previous() { local_infile::put_back(&mut session, &record) } else { Ok(()) };
     loaded.and(put_back)?;
     add_keys(store, context, schemas, &schema, &definitions)?;
-    for (table, definition) in schema.tables.iter().zip(&definitions) {
-        context.stop.check()?;
-        // One to a table that is not there refers into the schema of the load, where there is none that might not fit it: the cut-over turns it.
-        if let Some(statement) = definition.add_foreign_keys(&quote::name(&table.name)) {
-            session.run(&format!("add the foreign keys of table {:?}", table.name), &statement)?;
-        }
-    }
+    foreign_keys::add(&mut session, context, schemas, &schema, &definitions)?;
     match schemas.road {
         Road::SideCopy => {
             try_objects(&mut session, context, server.kind, schemas, &record, &schema.objects)?;

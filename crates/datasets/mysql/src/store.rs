@@ -29,6 +29,8 @@ pub struct Options {
     pub log_bin: LogBin,
     /// How long any lock is waited for: the moment of a snapshot, the swap. In seconds.
     pub lock_wait_seconds: u32,
+    /// How long a lock is tried for when half of a swap is done.
+    pub(crate) insist_on_locks_for: Duration,
     /// Size of a chunk by the server's own estimate, in bytes. Changing it costs deduplication with earlier sets.
     pub chunk_bytes: u64,
     /// Load by `INSERT` even where the server takes local files.
@@ -39,7 +41,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { log_bin: LogBin::Always, lock_wait_seconds: 30, chunk_bytes: chunk::CHUNK_BYTES, insert_only: false, hook: None }
+        Self {
+            log_bin: LogBin::Always,
+            lock_wait_seconds: 30,
+            insist_on_locks_for: Duration::from_secs(120),
+            chunk_bytes: chunk::CHUNK_BYTES,
+            insert_only: false,
+            hook: None,
+        }
     }
 }
 
@@ -74,7 +83,7 @@ impl MysqlStore {
     pub(crate) fn restoring(&self, talk: Talk, schemas: &Schemas, database: Option<&str>) -> Result<Session> {
         let mut session = self.session(talk, database)?;
         session.set(&format!("SESSION lock_wait_timeout = {0}, innodb_lock_wait_timeout = {0}", self.options.lock_wait_seconds))?;
-        session.give_way(&self.address, Duration::from_secs(self.options.lock_wait_seconds.into()));
+        session.give_way(&self.address, Duration::from_secs(self.options.lock_wait_seconds.into()), self.options.insist_on_locks_for);
         session.allow_what_was_allowed()?;
         if !schemas.logged {
             session.set("SESSION sql_log_bin = 0")?;

@@ -1,6 +1,7 @@
 //! Tests against real servers, of both kinds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod busy;
 mod consistency;
 mod crash;
 mod definitions;
@@ -12,6 +13,7 @@ mod history;
 mod in_place;
 mod kit;
 mod limits;
+mod live_reading;
 mod marks;
 mod network;
 mod next_ids;

@@ -38,6 +38,11 @@ impl Table {
         if plain(&self.schema) && plain(&self.name) { format!("{}.{}", self.schema, self.name) } else { self.quoted() }
     }
 
+    /// Whether it has a column.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+
     /// As it stands in a statement.
     pub(crate) fn quoted(&self) -> String {
         format!("{}.{}", identifier(&self.schema), identifier(&self.name))

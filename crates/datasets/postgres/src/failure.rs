@@ -26,6 +26,14 @@ pub(crate) fn has_code(error: &Error, code: &str) -> bool {
     error.chain().contains(&format!("(SQLSTATE {code})"))
 }
 
+/// An error that came while `COPY` gave its rows.
+pub(crate) fn of_copy(error: std::io::Error, what: &str) -> Error {
+    match error.downcast::<postgres::Error>() {
+        Ok(error) => classed(error, what),
+        Err(error) => Error::transient(what.to_owned()).because(error),
+    }
+}
+
 /// An error of the driver, classed by its SQLSTATE (PostgreSQL manual, appendix A).
 pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error {
     let what = what.into();

@@ -76,8 +76,9 @@ impl Guard {
     fn failure(&self) -> Option<Error> {
         let reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone();
         reason.map(|reason| match reason {
-            Reason::GivenBack(text) => Error::giving_way(text)
-                .hint("The application would have waited for the dump's end. Take the backup again when no migration runs."),
+            Reason::GivenBack(text) => {
+                Error::giving_way(text).hint("The application would have waited for its end. Run the command again when no migration runs.")
+            }
             Reason::Lost(text) => Error::transient(text),
         })
     }
@@ -104,7 +105,7 @@ fn watch(mut session: Session, ended: &Receiver<()>, reason: &Mutex<Option<Reaso
             Ok([row, ..]) => {
                 let (pid, table, user, application): (i32, String, String, String) = (row.get(0), row.get(1), row.get(2), row.get(3));
                 Reason::GivenBack(format!(
-                    "session {pid} of {user:?} ({application}) wants {table} for itself: the dump has given its locks back, and ended"
+                    "session {pid} of {user:?} ({application}) wants {table} for itself: what was read is given up, with its locks"
                 ))
             }
             Err(error) => Reason::Lost(format!("the session that holds the snapshot was lost: {}", error.chain())),

@@ -52,6 +52,7 @@ pub(crate) fn standing(session: &mut Session, of: Of<'_>, unread: &mut dyn FnMut
     let mut found = Vec::new();
     for row in session.rows(&query, "list the sequences")? {
         let (was, is, name, step, last): (String, String, String, i64, i64) = (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4));
+        let last = i128::from(last);
         if !row.get::<_, bool>(5) {
             unread(&format!("{was}.{name}"));
             continue;
@@ -59,7 +60,7 @@ pub(crate) fn standing(session: &mut Session, of: Of<'_>, unread: &mut dyn FnMut
         let at = format!("{}.{}", identifier(&is), identifier(&name));
         let row = session.row(&format!("SELECT last_value, is_called FROM {at}"), &format!("read the sequence {was}.{name}"))?;
         let (value, called): (i64, bool) = (row.get(0), row.get(1));
-        let next = if called { value.saturating_add(step) } else { value };
+        let next = i128::from(value) + if called { i128::from(step) } else { 0 };
         found.push(Standing { id: NextId { name: format!("{was}.{name}"), next, last, falls: step < 0 }, at });
     }
     Ok(found)
@@ -95,7 +96,7 @@ impl Keeping<'_> {
     ///
     /// # Errors
     /// The server's.
-    pub(crate) fn ahead(&self, session: &mut Session, live: &[Standing]) -> Result<BTreeMap<String, i64>> {
+    pub(crate) fn ahead(&self, session: &mut Session, live: &[Standing]) -> Result<BTreeMap<String, i128>> {
         let mut these = self.standing(session, Of::Live)?;
         let raises = self.raise(session, &these, &ids(live), "the live ones")?;
         raises.warnings("the live one").iter().for_each(|text| self.see(text, true));
@@ -109,7 +110,7 @@ impl Keeping<'_> {
     ///
     /// # Errors
     /// The server's.
-    pub(crate) fn carry_back(&self, session: &mut Session, of: Of<'_>, restored: &[Standing], then: &BTreeMap<String, i64>) -> Result<()> {
+    pub(crate) fn carry_back(&self, session: &mut Session, of: Of<'_>, restored: &[Standing], then: &BTreeMap<String, i128>) -> Result<()> {
         let counted_on = next_ids::counted_on(ids(restored), then);
         // Releases before 0.2.0 noted nothing.
         if counted_on.is_empty() || then.is_empty() {
@@ -129,12 +130,14 @@ impl Keeping<'_> {
         let mut done = Vec::new();
         for raise in std::mem::take(&mut raises.raises) {
             let Some(one) = these.iter().find(|one| one.id.name == raise.name) else { continue };
-            let statement = format!("SELECT setval({}::regclass, {}, false)", literal(&one.at), raise.to);
+            // One that is used up: the last was given.
+            let (value, called) = (raise.used_up.unwrap_or(raise.to), raise.used_up.is_some());
+            let statement = format!("SELECT setval({}::regclass, {value}, {called})", literal(&one.at));
             match session.run(&statement, "let a sequence go on where it was") {
                 Ok(()) => done.push(raise),
                 Err(error) if matches!(error.class(), Class::Transient | Class::Interrupted) => return Err(error),
                 Err(error) => {
-                    let Raise { name, from, to } = &raise;
+                    let Raise { name, from, to, .. } = &raise;
                     self.see(&format!("{name} goes on at {from}, and not at {to}: {}. Do it by hand: {statement};", error.chain()), true);
                 }
             }

@@ -1,9 +1,10 @@
 //! A few questions to the live database: what a restore sets right beside it, and `hold` counts. 3scale's tables are in the schema `public`.
 
 use plan::Result;
-use plan::ports::{Context, LiveRows};
+use plan::ports::{Context, LiveRows, RowReader};
 
 use crate::failure::has_code;
+use crate::reading::read_live;
 use crate::session::Session;
 use crate::sql;
 use crate::store::PostgresStore;
@@ -70,5 +71,9 @@ impl LiveRows for PostgresStore {
 
     fn texts(&self, context: &Context, question: &str) -> Result<Vec<String>> {
         Ok(self.cells_if_possible(context, question)?.unwrap_or_default())
+    }
+
+    fn read(&self, context: &Context, reader: &mut dyn RowReader) -> Result<()> {
+        read_live(&self.address, context, reader)
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Tag {
     pub(crate) comment: Option<String>,
     /// Of previous data: where the sequences that became live in its place went on then.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) next_ids: BTreeMap<String, i64>,
+    pub(crate) next_ids: BTreeMap<String, i128>,
 }
 
 impl Tag {

@@ -1,6 +1,8 @@
-//! Reads rows of a set as they are in the repository: no server is asked, and no more than a part and a row are held.
+//! Reads rows: of a set as they are in the repository, where no server is asked and no more than a part and a row are held; or of the live database.
 //!
 //! A row is a line of `COPY … TO stdout` in text format (PostgreSQL manual, COPY, "Text Format").
+
+mod live;
 
 use std::collections::HashMap;
 
@@ -9,6 +11,7 @@ use plan::{Error, Result};
 
 use crate::contents::blocks::Blocks;
 use crate::contents::{Contents, Entry};
+pub(crate) use live::read_live;
 
 /// A row is longer than the server could have given.
 const ROW_MAX_BYTES: usize = 1 << 30;
@@ -102,22 +105,28 @@ fn copied(statement: &str) -> Vec<String> {
 }
 
 fn rows(wanted: &mut HashMap<i64, Table>, number: i64, piece: &[u8], reader: &mut dyn RowReader) -> Result<()> {
-    let Some(table) = wanted.get_mut(&number) else { return Ok(()) };
-    for line in piece.split_inclusive(|&byte| byte == b'\n') {
-        if table.begun.len() + line.len() > ROW_MAX_BYTES {
-            return Err(Error::failed(format!("a row of table {} is longer than any that there is", table.name)));
-        }
-        match line.strip_suffix(b"\n") {
-            None => table.begun.extend_from_slice(line),
-            Some(end) if table.begun.is_empty() => row(&table.name, &table.places, end, reader)?,
-            Some(end) => {
-                table.begun.extend_from_slice(end);
-                let whole = std::mem::take(&mut table.begun);
-                row(&table.name, &table.places, &whole, reader)?;
+    wanted.get_mut(&number).map_or(Ok(()), |table| table.pass(piece, reader))
+}
+
+impl Table {
+    /// A piece of what `COPY` gives of it.
+    fn pass(&mut self, piece: &[u8], reader: &mut dyn RowReader) -> Result<()> {
+        for line in piece.split_inclusive(|&byte| byte == b'\n') {
+            if self.begun.len() + line.len() > ROW_MAX_BYTES {
+                return Err(Error::failed(format!("a row of table {} is longer than any that there is", self.name)));
+            }
+            match line.strip_suffix(b"\n") {
+                None => self.begun.extend_from_slice(line),
+                Some(end) if self.begun.is_empty() => row(&self.name, &self.places, end, reader)?,
+                Some(end) => {
+                    self.begun.extend_from_slice(end);
+                    let whole = std::mem::take(&mut self.begun);
+                    row(&self.name, &self.places, &whole, reader)?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 fn row(table: &str, places: &[Option<usize>], line: &[u8], reader: &mut dyn RowReader) -> Result<()> {

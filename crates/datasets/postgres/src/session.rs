@@ -1,5 +1,6 @@
 //! One connection to one database: pinned settings, classed errors, statements that the stop flag cancels.
 
+use std::io::BufRead as _;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -145,6 +146,26 @@ impl Session {
     pub(crate) fn row(&mut self, query: &str, what: &str) -> Result<Row> {
         let _waiting = self.waiting();
         self.client.query_one(query, &[]).map_err(|error| self.failure(error, what))
+    }
+
+    /// Hands over what `COPY … TO STDOUT` gives, piece by piece.
+    ///
+    /// # Errors
+    /// As [`Session::run`]; what `take` says.
+    pub(crate) fn copy_out(&mut self, statement: &str, what: &str, mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        let line = self.line.as_ref();
+        // Lives longer than the reader, which reads to its end when it is dropped.
+        let _waiting = line.map(Line::waiting);
+        let mut reader = self.client.copy_out(statement).map_err(|error| explained(line, classed(error, what)))?;
+        loop {
+            let piece = reader.fill_buf().map_err(|error| explained(line, failure::of_copy(error, what)))?;
+            if piece.is_empty() {
+                return Ok(());
+            }
+            let length = piece.len();
+            take(piece)?;
+            reader.consume(length);
+        }
     }
 
     /// Whether the server still answers, within a limit.

@@ -205,7 +205,9 @@ impl DataSet for PostgresStore {
         let mut raised = Positions::new();
         if let Some(tag) = tag {
             tag.tolerance.apply(&kept.evidence.objects, &mut evidence.objects);
-            raised = tag.next_ids.into_iter().map(|(name, next)| (format!("sequence {name}"), next)).collect();
+            // One that is used up stands at its last, as the positions of a set have it.
+            let position = |next: i128| i64::try_from(next).unwrap_or(if next < 0 { i64::MIN } else { i64::MAX });
+            raised = tag.next_ids.into_iter().map(|(name, next)| (format!("sequence {name}"), position(next))).collect();
         }
         let positions = sequences::positions(&mut session, 0)?;
         evidence.collections = counting.finish()?;

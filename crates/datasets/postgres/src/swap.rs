@@ -229,7 +229,7 @@ impl<'a> Swap<'a> {
     }
 
     /// The staged sequences go on where the live ones do. Gives where that is.
-    fn keep_ids_ahead(&mut self) -> Result<BTreeMap<String, i64>> {
+    fn keep_ids_ahead(&mut self) -> Result<BTreeMap<String, i128>> {
         // An earlier call may have closed them.
         self.open()?;
         let live = self.keeping().standing(&mut self.session_in(Side::Live)?, Of::Live)?;
@@ -252,7 +252,7 @@ impl<'a> Swap<'a> {
     }
 
     /// The live data goes to `before`, with a mark that says what came in its place.
-    fn out(&self, live: &Found, stage: &Found, next_ids: BTreeMap<String, i64>) -> Result<Move> {
+    fn out(&self, live: &Found, stage: &Found, next_ids: BTreeMap<String, i128>) -> Result<Move> {
         let tag = Tag::of(self.context, self.data_set, MarkRole::Previous, &self.databases.live, live.own_comment());
         let tag = Tag { replaced_by: Some(stage.oid), next_ids, ..tag };
         Ok(Move { from: Side::Live, to: Side::Before, comment: Some(tag.put_on(&self.databases.before)?) })

@@ -7,6 +7,7 @@ mod cut_over;
 mod faults;
 mod generated;
 mod in_place;
+mod live_reading;
 mod marks;
 mod network;
 mod next_ids;

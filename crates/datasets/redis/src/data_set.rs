@@ -8,7 +8,7 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, KeyChanges, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
 };
 
 use crate::dump::RedisDump;
@@ -90,6 +90,14 @@ impl DataSet for RedisStore {
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.kept_bytes_at(context, &self.placed(place)?)
+    }
+
+    fn change_keys(&self, context: &Context, place: &Place, database: &str, changes: &mut dyn KeyChanges) -> Result<()> {
+        self.change_keys_at(context, &self.placed(place)?, database, changes)
+    }
+
+    fn changes_lack(&self, context: &Context) -> Result<Option<Problem>> {
+        self.rewrite_lacks(context)
     }
 
     fn live_keys(&self) -> Option<&dyn LiveKeys> {

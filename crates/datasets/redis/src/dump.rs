@@ -61,7 +61,7 @@ fn open(at: &ServerAt, limits: &Limits) -> Result<Opened> {
 }
 
 /// Data that a run is replacing, or swapping, is neither the old nor the new.
-fn refuse_half_loaded(connection: &mut Connection, at: &ServerAt) -> Result<()> {
+pub(crate) fn refuse_half_loaded(connection: &mut Connection, at: &ServerAt) -> Result<()> {
     for named in &at.databases {
         connection.select(named.database)?;
         if let Some(run) = half_loaded_by(connection)? {

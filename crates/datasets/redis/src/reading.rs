@@ -1,49 +1,21 @@
 //! Reads a logical database of a set, key by key, as it is in the repository: no server is asked, and no more than a piece of a value is held.
 
+use std::io::Read;
 use std::sync::Arc;
 
 use plan::manifest::KeptDataSet;
-use plan::ports::{Snapshot, StopFlag};
+use plan::ports::{KeyReader, ReadKey, Snapshot, StopFlag};
 use plan::{Error, Result};
 
+use crate::rdb::Format;
 use crate::rdb::absorb::Absorb;
-use crate::rdb::source::{NoTap, Source};
+use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
-use crate::rdb::walk::{Item, Walk};
+use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::store::{Parts, parts_of};
 
 /// Of a piece no more than this is told.
 const PIECE_MAX_BYTES: usize = 8 << 20;
-
-/// A key that was read.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadKey<'k> {
-    /// The key.
-    pub key: &'k [u8],
-    /// Its type, as `TYPE` calls it.
-    pub kind: &'static str,
-    /// Elements of a list, a set, a sorted set or a hash; 1 for anything else.
-    pub elements: u64,
-    /// Bytes of key and value in the set.
-    pub bytes: u64,
-    /// When it expires, milliseconds since the epoch.
-    pub expires_ms: Option<u64>,
-}
-
-/// Is told what a database holds.
-pub trait KeyReader {
-    /// Whether the pieces of a key's value are wanted.
-    fn wants(&mut self, key: &[u8]) -> bool;
-
-    /// A string, an element, a member, or a field and then its value.
-    fn piece(&mut self, key: &[u8], piece: &[u8]);
-
-    /// The key has ended.
-    ///
-    /// # Errors
-    /// Ends the reading.
-    fn key(&mut self, key: &ReadKey<'_>) -> Result<()>;
-}
 
 /// Reads the database of a label (`storage`, `queues`, `system`).
 ///
@@ -56,16 +28,7 @@ pub fn read_keys(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, s
     let mut told = 0;
     loop {
         match walk.next()? {
-            Item::Key(head) => {
-                let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
-                let from = walk.source.offset();
-                let is_wanted = reader.wants(&head.key);
-                let mut pieces = Pieces { reader, key: &head.key, is_wanted, shape, piece: Vec::new(), to_come: 0, pieces: 0, elements: 0 };
-                value(&mut walk.source, head.kind, format, &mut pieces)?;
-                let elements = pieces.length();
-                let bytes = walk.source.offset() - from + head.key.len() as u64;
-                reader.key(&ReadKey { key: &head.key, kind: shape.name(), elements, bytes, expires_ms: head.expires_ms })?;
-            }
+            Item::Key(head) => tell(&mut walk.source, format, &head, reader)?,
             Item::End { .. } => break,
             _ => {}
         }
@@ -75,6 +38,19 @@ pub fn read_keys(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, s
         }
     }
     walk.source.at_end().map_err(|error| Error::during(error, format!("read the database {label} of the set")))
+}
+
+/// Tells a reader a key whose value is next in the source.
+pub(crate) fn tell<R: Read, T: Tap>(source: &mut Source<R, T>, format: Format, head: &KeyHead, reader: &mut dyn KeyReader) -> Result<()> {
+    let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
+    let from = source.offset();
+    let is_wanted = reader.wants(&head.key);
+    reader.begin(&head.key);
+    let mut pieces = Pieces { reader, key: &head.key, is_wanted, shape, piece: Vec::new(), to_come: 0, pieces: 0, elements: 0 };
+    value(source, head.kind, format, &mut pieces)?;
+    let elements = pieces.length();
+    let bytes = source.offset() - from + head.key.len() as u64;
+    reader.key(&ReadKey { key: &head.key, kind: shape.name(), elements, bytes, expires_ms: head.expires_ms })
 }
 
 /// The pieces of one value.

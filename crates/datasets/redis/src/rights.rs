@@ -25,6 +25,8 @@ pub(crate) enum For {
     Jobs,
     /// To set single keys right beside what is loaded, and to hold the clock.
     Live,
+    /// To rewrite the configuration in Backend from System's rows.
+    Rewrite,
     /// To restore by the server's files, where `RESTORE` is forbidden.
     File,
     /// Runs that version 0.1.0 began.
@@ -40,7 +42,7 @@ pub(crate) enum For {
 impl For {
     /// As the documentation has it.
     #[cfg(test)]
-    pub(crate) const EACH: [(Self, &str); 12] = [
+    pub(crate) const EACH: [(Self, &str); 13] = [
         (Self::All, "every backup, every restore"),
         (Self::View, "backup and proof, of one moment"),
         (Self::Scan, "backup and proof where replication is forbidden, key by key"),
@@ -49,6 +51,7 @@ impl For {
         (Self::Functions, "sets with function libraries: in addition (Redis 7.0 and later)"),
         (Self::Jobs, "restore with `--queues safe` or `only=…`: in addition"),
         (Self::Live, "restore of the system database or of Backend's Redis, and `hold`: in addition"),
+        (Self::Rewrite, "restore of the system database together with Backend's Redis, unless `--rewrite` says otherwise: in addition"),
         (Self::File, "restore by the server's files"),
         (Self::OldRuns, "`resume`, `undo`, `settle` of runs that version 0.1.0 began"),
         (Self::Sentinels, "at sentinels"),
@@ -153,6 +156,11 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::Live, "exec", Keys::None, With(&["EXEC"])),
     right(For::Live, "discard", Keys::None, With(&["DISCARD"])),
     right(For::Live, "multi", Keys::None, Last(&["MULTI"])),
+    right(For::Rewrite, "set", Keys::All, With(&["SET", "KEY", "x", "XX", "NX"])),
+    right(For::Rewrite, "del", Keys::All, With(&["DEL", "KEY"])),
+    right(For::Rewrite, "sadd", Keys::All, With(&["SADD", "KEY"])),
+    right(For::Rewrite, "srem", Keys::All, With(&["SREM", "KEY", "x"])),
+    right(For::Rewrite, "hset", Keys::All, With(&["HSET", "KEY"])),
     right(For::File, "config|get", Keys::None, With(&["CONFIG", "GET", "dir"])),
     right(For::File, "config|set", Keys::None, With(&["CONFIG", "SET", "threescale-backup:probe", "x"])),
     right(For::OldRuns, "exists", Keys::Own, With(&["EXISTS", "KEY"])),
@@ -164,6 +172,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::WhereAllowed, "acl|whoami", Keys::None, Not),
     right(For::WhereAllowed, "role", Keys::None, Not),
     right(For::WhereAllowed, "memory|usage", Keys::All, Not),
+    right(For::WhereAllowed, "llen", Keys::All, Not),
     right(For::WhereAllowed, "bgsave", Keys::None, Not),
     right_on(For::WhereAllowed, On::From7, "waitaof", Keys::None, Not),
     right(For::Login, "auth", Keys::None, Not),

@@ -3,7 +3,7 @@
 //! What it gives is not one point in time: keys are read over the whole duration of the pass.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::io::Read;
+use std::io::{Read, Take};
 
 use plan::{Error, Result};
 use xxhash_rust::xxh3::xxh3_128;
@@ -12,7 +12,7 @@ use crate::connection::{Connection, Reply};
 use crate::pass::{Keeper, Pass, printable, time_ms};
 use crate::rdb::Format;
 use crate::rdb::crc64::crc64;
-use crate::rdb::source::Source;
+use crate::rdb::source::{Source, Tap};
 use crate::rdb::walk::KeyHead;
 use crate::server::Server;
 
@@ -28,7 +28,8 @@ const SEEN_KEYS: usize = 1 << 18;
 impl Pass<'_> {
     /// Reads the databases of the pass by `SCAN` and `DUMP`.
     pub(crate) fn by_scan<K: Keeper>(&mut self, connection: &mut Connection, server: &Server, mut keeper: K) -> Result<K> {
-        let format = self.dumped_format(connection)?.unwrap_or_else(|| server.writes());
+        let numbers: Vec<u32> = self.databases.iter().map(|database| database.number).collect();
+        let format = dumped_format(connection, &numbers)?.unwrap_or_else(|| server.writes());
         self.format = Some(format);
         keeper.begin(format, &BTreeMap::from([("redis-ver".to_owned(), server.field("redis_version").as_bytes().to_vec())]))?;
         let mut reader = Reader { buffer: vec![0; 64 << 10], bytes: 0, average: 256, knows_expiry: server.at_least(7, 0) };
@@ -39,13 +40,8 @@ impl Pass<'_> {
             let mut seen = Seen::default();
             let mut cursor = b"0".to_vec();
             loop {
-                let mut reply = connection.call(&[b"SCAN", &cursor, b"COUNT", SCAN_COUNT])?.list().into_iter();
-                let (Some(Reply::Bytes(next)), Some(keys)) = (reply.next(), reply.next()) else {
-                    return Err(Error::failed("SCAN answered something else than a cursor and keys"));
-                };
-                let keys: Vec<Vec<u8>> =
-                    keys.list().into_iter().filter_map(|key| if let Reply::Bytes(key) = key { Some(key) } else { None }).collect();
-                let keys: Vec<Vec<u8>> = keys.into_iter().filter(|key| seen.is_new(key)).collect();
+                let (next, mut keys) = page(connection, &cursor)?;
+                keys.retain(|key| seen.is_new(key));
                 let mut rest = keys.as_slice();
                 while !rest.is_empty() {
                     let ahead = usize::try_from(AHEAD_BYTES / reader.average.max(1)).unwrap_or(1).clamp(1, 500).min(rest.len());
@@ -64,33 +60,42 @@ impl Pass<'_> {
         self.tell();
         Ok(keeper)
     }
+}
 
-    /// The format of what the server dumps, seen on any key.
-    fn dumped_format(&self, connection: &mut Connection) -> Result<Option<Format>> {
-        for database in &self.databases {
-            connection.select(database.number)?;
-            let Reply::Bytes(key) = connection.call(&[b"RANDOMKEY"])? else { continue };
-            connection.push(&[b"DUMP", &key]);
-            connection.flush()?;
-            let Ok(length) = connection.bulk_head()? else { continue };
-            let mut left = length;
-            let mut last = Vec::new();
-            while left > 0 {
-                let mut chunk = [0u8; 4096];
-                let wanted = usize::try_from(left.min(4096)).unwrap_or(4096);
-                let count = connection.read(chunk.get_mut(..wanted).unwrap_or_default()).map_err(crate::rdb::source::from_io)?;
-                last.extend_from_slice(chunk.get(..count).unwrap_or_default());
-                let keep = last.len().saturating_sub(10);
-                last.drain(..keep);
-                left -= count as u64;
-            }
-            connection.end_of_bulk()?;
-            if let Some(version) = last.first_chunk::<2>() {
-                return Ok(Some(Format::of_version(u16::from_le_bytes(*version))));
-            }
+/// A page of keys, and where the next begins.
+pub(crate) fn page(connection: &mut Connection, cursor: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>)> {
+    let mut reply = connection.call(&[b"SCAN", cursor, b"COUNT", SCAN_COUNT])?.list().into_iter();
+    let (Some(Reply::Bytes(next)), Some(keys)) = (reply.next(), reply.next()) else {
+        return Err(Error::failed("SCAN answered something else than a cursor and keys"));
+    };
+    Ok((next, keys.list().into_iter().filter_map(|key| if let Reply::Bytes(key) = key { Some(key) } else { None }).collect()))
+}
+
+/// The format of what the server dumps, seen on any key.
+pub(crate) fn dumped_format(connection: &mut Connection, databases: &[u32]) -> Result<Option<Format>> {
+    for database in databases {
+        connection.select(*database)?;
+        let Reply::Bytes(key) = connection.call(&[b"RANDOMKEY"])? else { continue };
+        connection.push(&[b"DUMP", &key]);
+        connection.flush()?;
+        let Ok(length) = connection.bulk_head()? else { continue };
+        let mut left = length;
+        let mut last = Vec::new();
+        while left > 0 {
+            let mut chunk = [0u8; 4096];
+            let wanted = usize::try_from(left.min(4096)).unwrap_or(4096);
+            let count = connection.read(chunk.get_mut(..wanted).unwrap_or_default()).map_err(crate::rdb::source::from_io)?;
+            last.extend_from_slice(chunk.get(..count).unwrap_or_default());
+            let keep = last.len().saturating_sub(10);
+            last.drain(..keep);
+            left -= count as u64;
         }
-        Ok(None)
+        connection.end_of_bulk()?;
+        if let Some(version) = last.first_chunk::<2>() {
+            return Ok(Some(Format::of_version(u16::from_le_bytes(*version))));
+        }
     }
+    Ok(None)
 }
 
 struct Reader {
@@ -175,7 +180,7 @@ impl Reader {
         Ok(keeper)
     }
 
-    /// One dumped value: type, raw value, version, checksum (`verifyDumpPayload` in `src/cluster.c`).
+    /// One dumped value.
     #[expect(clippy::too_many_arguments, reason = "one call, all of it is needed")]
     fn value<K: Keeper>(
         &mut self,
@@ -187,42 +192,55 @@ impl Reader {
         length: u64,
         keeper: K,
     ) -> Result<K> {
-        let raw = length
-            .checked_sub(FOOTER_BYTES)
-            .ok_or_else(|| Error::failed(format!("the dumped value of {:?} is too short", printable(&head.key))))?;
-        let payload = connection.by_ref().take(raw);
-        let mut source = Source::with_buffer(payload, keeper, std::mem::take(&mut self.buffer));
-        head.kind = source.byte()?;
-        pass.key(&mut source, format, &head, position)?;
-        source.at_end()?;
-        let crc = source.crc()?;
-        let (_payload, keeper, buffer) = source.into_parts();
-        self.buffer = buffer;
-        let mut footer = [0u8; 10];
-        connection.read_exact(&mut footer).map_err(crate::rdb::source::from_io)?;
-        let (version, checksum) = footer.split_first_chunk::<2>().ok_or_else(|| Error::failed("no footer"))?;
-        if u16::from_le_bytes(*version) != format.version {
-            return Err(
-                Error::transient("the server's RDB version changed during the dump").hint("It seems to be under upgrade: try again later.")
-            );
-        }
-        let checksum = checksum.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        if checksum != 0 && checksum != crc64(crc, version) {
-            return Err(Error::failed(format!("the dumped value of {:?} does not fit its checksum", printable(&head.key))));
-        }
-        Ok(keeper)
+        let name = printable(&head.key);
+        dumped(connection, format, &name, length, (keeper, &mut self.buffer), |source, kind| {
+            head.kind = kind;
+            pass.key(source, format, &head, position)
+        })
     }
+}
+
+/// One dumped value: type, raw value, version, checksum (`verifyDumpPayload` in `src/cluster.c`). `read` reads it, given its type; the tap is given back.
+pub(crate) fn dumped<T: Tap>(
+    connection: &mut Connection,
+    format: Format,
+    name: &str,
+    length: u64,
+    (tap, buffer): (T, &mut Vec<u8>),
+    read: impl FnOnce(&mut Source<Take<&mut Connection>, T>, u8) -> Result<()>,
+) -> Result<T> {
+    let raw = length.checked_sub(FOOTER_BYTES).ok_or_else(|| Error::failed(format!("the dumped value of {name:?} is too short")))?;
+    let mut source = Source::with_buffer(connection.by_ref().take(raw), tap, std::mem::take(buffer));
+    let kind = source.byte()?;
+    read(&mut source, kind)?;
+    source.at_end()?;
+    let crc = source.crc()?;
+    let (_payload, tap, used) = source.into_parts();
+    *buffer = used;
+    let mut footer = [0u8; 10];
+    connection.read_exact(&mut footer).map_err(crate::rdb::source::from_io)?;
+    let (version, checksum) = footer.split_first_chunk::<2>().ok_or_else(|| Error::failed("no footer"))?;
+    if u16::from_le_bytes(*version) != format.version {
+        return Err(
+            Error::transient("the server's RDB version changed during the dump").hint("It seems to be under upgrade: try again later.")
+        );
+    }
+    let checksum = checksum.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    if checksum != 0 && checksum != crc64(crc, version) {
+        return Err(Error::failed(format!("the dumped value of {name:?} does not fit its checksum")));
+    }
+    Ok(tap)
 }
 
 /// The keys given last.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     hashes: HashSet<u128>,
     order: VecDeque<u128>,
 }
 
 impl Seen {
-    fn is_new(&mut self, key: &[u8]) -> bool {
+    pub(crate) fn is_new(&mut self, key: &[u8]) -> bool {
         let hash = xxh3_128(key);
         if !self.hashes.insert(hash) {
             return false;

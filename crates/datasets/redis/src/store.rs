@@ -22,6 +22,8 @@ pub(crate) mod mark;
 pub(crate) mod modules;
 mod place;
 mod prove;
+mod read;
+mod rewrite;
 mod room;
 mod sieve;
 mod stage;

@@ -11,6 +11,7 @@ mod generated;
 mod kinds;
 mod leftovers;
 mod limits;
+mod live_reading;
 mod marks;
 mod modules;
 mod neighbours;

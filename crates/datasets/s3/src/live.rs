@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use plan::ports::{Context, StopFlag};
+use plan::ports::{Context, FileReader, StopFlag};
 use plan::{Error, Result};
 
 use crate::client::Client;
@@ -68,6 +68,19 @@ pub(crate) fn all(client: &Client, context: &Context) -> Result<Sorted> {
     })?;
     odd.check(client)?;
     spool.sorted()
+}
+
+/// Tells a reader each object, by its key, in the service's order; what stands for a folder is none.
+///
+/// # Errors
+/// When the listing cannot be had whole; what the reader says.
+pub(crate) fn each(client: &Client, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
+    client.list(&context.stop, "", |listed| {
+        if !listed.key.starts_with(OWN) && !listed.key.ends_with('/') {
+            reader(listed.key.as_bytes(), listed.size)?;
+        }
+        Ok(true)
+    })
 }
 
 /// What a bounded listing found.

@@ -6,7 +6,8 @@ use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Holds, Leftover, Place, Problem, Road, Snapshot, StoreKind, Undone, WholeDump,
+    Context, DataSet, Discard, Dump, FileReader, Findings, Holds, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind, Undone,
+    WholeDump,
 };
 use plan::{Error, Result};
 
@@ -83,6 +84,12 @@ impl S3Store {
             bytes,
             handle: serde_json::json!({"run": found.run, "is": found.state()}),
         })
+    }
+}
+
+impl LiveFiles for S3Store {
+    fn each_file(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
+        live::each(&self.client, context, reader)
     }
 }
 
@@ -186,6 +193,10 @@ impl DataSet for S3Store {
             Ok(())
         })?;
         Ok(bytes)
+    }
+
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
+        Some(self)
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

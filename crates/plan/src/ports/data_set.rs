@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Held, Leftover, LiveKeys, LiveRows, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
+use super::{Held, KeyChanges, Leftover, LiveFiles, LiveKeys, LiveRows, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
@@ -339,6 +339,22 @@ pub trait DataSet: Send + Sync {
         Ok(None)
     }
 
+    /// Makes changes in a database of the place that is whole: the staged copy, or the live data where it was replaced in place. Each may be made again after a crash.
+    ///
+    /// # Errors
+    /// When what is at the place is not whole, or is not the run's; what `changes` says.
+    fn change_keys(&self, _context: &Context, _place: &Place, _database: &str, _changes: &mut dyn KeyChanges) -> Result<()> {
+        Err(crate::Error::failed(format!("{} has no keys", self.name())))
+    }
+
+    /// What the user lacks for [`DataSet::change_keys`]. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn changes_lack(&self, _context: &Context) -> Result<Option<Problem>> {
+        Ok(None)
+    }
+
     /// Its live keys by name, when it has keys.
     fn live_keys(&self) -> Option<&dyn LiveKeys> {
         None
@@ -346,6 +362,11 @@ pub trait DataSet: Send + Sync {
 
     /// Its live rows, when it has rows.
     fn live_rows(&self) -> Option<&dyn LiveRows> {
+        None
+    }
+
+    /// Its live files, when it has files.
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
         None
     }
 

@@ -1,8 +1,8 @@
-//! A few values of live stores, by name: what a restore sets right beside what it loads.
+//! Live stores: a few values by name, which a restore sets right beside what it loads; and all of one, read for a comparison.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Problem};
+use super::{Context, FileReader, KeyReader, Problem, RowReader};
 use crate::Result;
 
 /// A key of a logical database, as 3scale names both.
@@ -80,11 +80,23 @@ pub trait LiveKeys: Send + Sync {
     /// As [`LiveKeys::members`]; what `each` says.
     fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()>;
 
+    /// The length of a list; 0 when there is no such key.
+    ///
+    /// # Errors
+    /// As [`LiveKeys::members`].
+    fn length(&self, context: &Context, of: &LiveKey) -> Result<u64>;
+
     /// Removes members from a set.
     ///
     /// # Errors
     /// As [`LiveKeys::members`].
     fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()>;
+
+    /// Reads a logical database, by its label, in any order; a key may be told twice. Changes nothing, and needs no more rights than a backup.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is half replaced by a run; what the reader says.
+    fn read(&self, context: &Context, database: &str, reader: &mut dyn KeyReader) -> Result<()>;
 }
 
 /// A few questions to a live database.
@@ -118,4 +130,19 @@ pub trait LiveRows: Send + Sync {
     /// # Errors
     /// As [`LiveRows::largest`].
     fn texts(&self, context: &Context, question: &str) -> Result<Vec<String>>;
+
+    /// Reads the rows that are wanted, all as of one moment. Changes nothing, holds nobody up, and needs no more rights than a backup.
+    ///
+    /// # Errors
+    /// When they cannot be read, or somebody would have waited for it; what the reader says.
+    fn read(&self, context: &Context, reader: &mut dyn RowReader) -> Result<()>;
+}
+
+/// The files of a live store.
+pub trait LiveFiles: Send + Sync {
+    /// Lists them. A file that is made or removed meanwhile may be told or not.
+    ///
+    /// # Errors
+    /// When some cannot be listed; what the reader says.
+    fn each_file(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()>;
 }

@@ -55,6 +55,15 @@ pub trait Writers: Send + Sync {
     /// When they cannot be stopped, or are still there after the time-out.
     fn stop(&self, context: &Context, noted: &Noted) -> Result<()>;
 
+    /// Holds who would start them again, and stops those that make jobs for the others; who does the jobs goes on. `false` where all can only be stopped at once: then
+    /// nothing was done.
+    ///
+    /// # Errors
+    /// As [`Writers::stop`].
+    fn stop_makers_of_jobs(&self, _context: &Context, _noted: &Noted) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Starts those of a group as they were noted, and waits until they are ready.
     ///
     /// # Errors

@@ -82,6 +82,13 @@ impl Writers for KubernetesWriters {
         }
     }
 
+    fn stop_makers_of_jobs(&self, context: &Context, noted: &Noted) -> Result<bool> {
+        match Note::from_noted(noted)? {
+            Some(note) => self.stop_makers(context, &note).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
     fn start(&self, context: &Context, noted: &Noted, group: WriterGroup) -> Result<()> {
         match Note::from_noted(noted)? {
             Some(note) => self.start_group(context, &note, group),

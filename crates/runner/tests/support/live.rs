@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use plan::ids::DataSetName;
 use plan::ports::*;
-use plan::step::{Counting, IdCounter};
+use plan::step::{Counting, IdCounter, Output};
 use plan::{Care, Hold, IdsAhead, Result};
+use runner::Rewriter;
 
 use super::{FakeDataSet, World};
 
@@ -60,7 +61,26 @@ pub fn care() -> Care {
     Care {
         ids: Some(IdsAhead { data_set: DataSetName::BackendRedis, counters, pending_deletion, seen }),
         hold: Some(Hold { data_set: DataSetName::SystemRedis, ticks, counts, reason: "held".to_owned() }),
+        rewrites_configuration: false,
     }
+}
+
+/// One change, which is the same each time.
+struct One(Option<KeyChange>);
+
+impl KeyChanges for One {
+    fn next_change(&mut self) -> Result<Option<KeyChange>> {
+        Ok(self.0.take())
+    }
+}
+
+/// Rewrites the configuration of the fakes.
+pub fn rewriter() -> Rewriter {
+    Arc::new(|of, make| {
+        assert_eq!((of.system.snapshot.0.as_str(), of.backend.snapshot.0.as_str()), ("good system-database", "good backend-redis"));
+        make(&mut One(Some(KeyChange::Remove { key: b"rewritten".to_vec() })))?;
+        Ok(Output::Rewritten { written: 0, changed: 0, removed: 1 })
+    })
 }
 
 impl World {
@@ -124,8 +144,14 @@ impl LiveKeys for FakeDataSet {
         let members = self.with(|of| of.members.iter().cloned().collect());
         each(members)
     }
+    fn length(&self, _: &Context, _: &LiveKey) -> Result<u64> {
+        Ok(0)
+    }
     fn remove_from_set(&self, _: &Context, _: &LiveKey, members: &[String]) -> Result<()> {
         self.with(|of| of.members.retain(|member| !members.contains(member)));
+        Ok(())
+    }
+    fn read(&self, _: &Context, _: &str, _: &mut dyn KeyReader) -> Result<()> {
         Ok(())
     }
 }
@@ -149,5 +175,8 @@ impl LiveRows for FakeDataSet {
     }
     fn texts(&self, _: &Context, question: &str) -> Result<Vec<String>> {
         Ok(vec![question.to_owned()])
+    }
+    fn read(&self, _: &Context, _: &mut dyn RowReader) -> Result<()> {
+        Ok(())
     }
 }

@@ -133,6 +133,18 @@ impl DataSet for FakeDataSet {
         let data = self.data.lock().unwrap();
         Ok(evidence(if is_live(place) { &data.live } else { data.side.as_deref().unwrap_or("") }))
     }
+    fn change_keys(&self, _: &Context, place: &Place, database: &str, changes: &mut dyn KeyChanges) -> Result<()> {
+        assert_eq!(database, "storage");
+        let mut data = self.data.lock().unwrap();
+        while let Some(change) = changes.next_change()? {
+            let text = if is_live(place) { &mut data.live } else { data.side.as_mut().expect("nothing is staged") };
+            let changed = format!("{}, {}", text.split(',').next().unwrap(), String::from_utf8_lossy(change.key()));
+            let keys = self.keys.lock().unwrap()[text.as_str()].clone();
+            self.keys.lock().unwrap().insert(changed.clone(), keys);
+            *text = changed;
+        }
+        Ok(())
+    }
     fn keeps_previous(&self, place: &Place) -> bool {
         keeps(place)
     }
@@ -437,6 +449,7 @@ impl World {
             host: "h".into(),
             rests: self.rests.clone(),
             examine: None,
+            rewriter: Some(live::rewriter()),
         }
     }
 

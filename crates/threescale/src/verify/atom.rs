@@ -2,14 +2,14 @@
 
 /// Who says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     System = 1,
     Backend = 2,
 }
 
 /// What is said. In this order the facts of a service, and of an application, are compared: whether it is there comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Topic {
+pub(crate) enum Topic {
     /// System: `in use` or `idle`. Backend: its provider key is there.
     Service,
     /// The provider's key of a service.
@@ -20,6 +20,12 @@ pub(super) enum Topic {
     InServices,
     /// The service is in the list of a provider key.
     OfProvider,
+    /// The service's state. Only for a rewrite: what lacks it is active.
+    ServiceState,
+    /// The service is the default one of a provider key. Only for a rewrite.
+    DefaultService,
+    /// The item is a provider key that Backend has had. Of no service; only for a rewrite.
+    InProviders,
     /// The item is a metric's id, the value its name.
     Metric,
     /// The value is the id of a metric's parent.
@@ -36,10 +42,11 @@ pub(super) enum Topic {
     AlertLevel,
     /// System: the state that Backend should have. Backend: the state.
     Application,
-    /// The application is in the service's list.
+    /// The application is in the service's list; the value is its id as it is there.
     InApplications,
     /// The item is an attribute's name.
     ApplicationAttribute,
+    /// The value is the application's id as it is there.
     UserKey,
     ApplicationKey,
     Referrer,
@@ -47,12 +54,15 @@ pub(super) enum Topic {
     File,
 }
 
-const TOPICS: [Topic; 19] = [
+const TOPICS: [Topic; 22] = [
     Topic::Service,
     Topic::ProviderKey,
     Topic::ServiceAttribute,
     Topic::InServices,
     Topic::OfProvider,
+    Topic::ServiceState,
+    Topic::DefaultService,
+    Topic::InProviders,
     Topic::Metric,
     Topic::MetricParent,
     Topic::MetricName,
@@ -71,31 +81,31 @@ const TOPICS: [Topic; 19] = [
 
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Atom<'a> {
+pub(crate) struct Atom<'a> {
     /// The service's id.
-    pub(super) service: &'a [u8],
+    pub(crate) service: &'a [u8],
     /// The application's id as it stands in keys; empty where it is about the service.
-    pub(super) application: &'a [u8],
-    pub(super) topic: Topic,
-    pub(super) item: &'a [u8],
-    pub(super) side: Side,
-    pub(super) value: &'a [u8],
+    pub(crate) application: &'a [u8],
+    pub(crate) topic: Topic,
+    pub(crate) item: &'a [u8],
+    pub(crate) side: Side,
+    pub(crate) value: &'a [u8],
 }
 
 /// An atom that was read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Read {
-    pub(super) service: Vec<u8>,
-    pub(super) application: Vec<u8>,
-    pub(super) topic: Topic,
-    pub(super) item: Vec<u8>,
-    pub(super) side: Side,
-    pub(super) value: Vec<u8>,
+pub(crate) struct Read {
+    pub(crate) service: Vec<u8>,
+    pub(crate) application: Vec<u8>,
+    pub(crate) topic: Topic,
+    pub(crate) item: Vec<u8>,
+    pub(crate) side: Side,
+    pub(crate) value: Vec<u8>,
 }
 
 impl Atom<'_> {
     /// The record: sorts by service, application, topic, item, and then by side.
-    pub(super) fn record(&self) -> Vec<u8> {
+    pub(crate) fn record(&self) -> Vec<u8> {
         let mut record = Vec::with_capacity(self.service.len() + self.application.len() + self.item.len() + self.value.len() + 12);
         put(&mut record, self.service);
         put(&mut record, self.application);
@@ -109,7 +119,7 @@ impl Atom<'_> {
 
 impl Read {
     /// `None` for what is no record.
-    pub(super) fn of(record: &[u8]) -> Option<Self> {
+    pub(crate) fn of(record: &[u8]) -> Option<Self> {
         let mut rest = record;
         let service = take(&mut rest)?;
         let application = take(&mut rest)?;
@@ -123,7 +133,7 @@ impl Read {
 }
 
 /// Text of any length that sorts before every longer one that begins so: 0 is written `0 255`, the end `0 1`.
-pub(super) fn put(record: &mut Vec<u8>, text: &[u8]) {
+pub(crate) fn put(record: &mut Vec<u8>, text: &[u8]) {
     for &byte in text {
         record.push(byte);
         if byte == 0 {
@@ -133,7 +143,7 @@ pub(super) fn put(record: &mut Vec<u8>, text: &[u8]) {
     record.extend_from_slice(&[0, 1]);
 }
 
-pub(super) fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
     let (mut text, mut at) = (Vec::new(), 0);
     loop {
         match (rest.get(at)?, rest.get(at + 1)) {

@@ -13,8 +13,9 @@ use crate::keys::{Keys, Known as Key, Store};
 const SERVICES_MAX: usize = 10_000;
 
 /// What a value of the key that is being read means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Wants {
+    #[default]
     Nothing,
     /// The string is the value of a fact.
     Fact(Topic),
@@ -22,7 +23,8 @@ enum Wants {
     Veiled(Topic),
     /// Each member is an item, or names what the fact is about.
     Services,
-    OfProvider,
+    /// A service to which the fact belongs.
+    ServicesOf(Topic),
     Applications,
     Members(Topic),
     VeiledMembers(Topic),
@@ -33,7 +35,37 @@ enum Wants {
     Pending,
 }
 
-/// Takes the keys of Backend's storage: for each first [`Self::wants`], then the pieces of its value, then [`Self::ends`].
+/// What a key says by its name, and what its value will say.
+#[derive(Default)]
+struct Meaning {
+    wants: Wants,
+    service: Vec<u8>,
+    application: Vec<u8>,
+    item: Vec<u8>,
+    /// That it is there says this.
+    says: Option<Topic>,
+    is_usage: bool,
+}
+
+impl Meaning {
+    fn about(self, item: Vec<u8>) -> Self {
+        Self { item, ..self }
+    }
+
+    fn wanting(self, wants: Wants) -> Self {
+        Self { wants, ..self }
+    }
+
+    fn saying(self, topic: Topic) -> Self {
+        Self { says: Some(topic), ..self }
+    }
+
+    fn fact(self, topic: Topic, item: &[u8]) -> Self {
+        self.about(item.to_vec()).wanting(Wants::Fact(topic))
+    }
+}
+
+/// Takes the keys of Backend's storage: for each first [`Self::begin`], then the pieces of its value if [`Self::wants`] says so, then [`Self::ends`].
 pub struct Backend<'k> {
     veil: Veil,
     keys: Keys,
@@ -71,77 +103,75 @@ impl<'k> Backend<'k> {
         }
     }
 
-    /// A key begins: whether its value is wanted.
-    pub fn wants(&mut self, key: &[u8], atoms: &mut Atoms<'_>) -> bool {
-        self.wants = self.keys.know(key).map_or(Wants::Nothing, |known| self.begin(&known, key, atoms));
-        self.wants != Wants::Nothing
+    /// Whether the value of a key is wanted. Nothing begins.
+    #[must_use]
+    pub fn wants(&self, key: &[u8]) -> bool {
+        self.keys.know(key).is_some_and(|known| self.meaning(&known, key).wants != Wants::Nothing)
     }
 
-    fn begin(&mut self, known: &Key<'_>, key: &[u8], atoms: &mut Atoms<'_>) -> Wants {
-        let part = |name: &str| known.part(name).unwrap_or_default().to_vec();
-        (self.service, self.application, self.item) = (part("service"), part("application"), Vec::new());
-        match known.kind.pattern {
-            "services_set" => Wants::Services,
-            "service/id:{service}/provider_key" => {
-                self.say(Topic::Service, b"", atoms);
-                Wants::Veiled(Topic::ProviderKey)
-            }
-            "service/id:{service}/referrer_filters_required" => self.fact(Topic::ServiceAttribute, b"referrer_filters_required"),
-            "service/id:{service}/backend_version" => self.fact(Topic::ServiceAttribute, b"backend_version"),
-            "service/provider_key:{provider_key}/ids" => {
-                self.item = self.veil.of(&part("provider_key")).to_vec();
-                Wants::OfProvider
-            }
-            "service_id:{service}/applications" => Wants::Applications,
-            "application/service_id:{service}/id:{application}/state" => self.fact(Topic::Application, b""),
-            "application/service_id:{service}/id:{application}/plan_id" => self.fact(Topic::ApplicationAttribute, b"plan_id"),
-            "application/service_id:{service}/id:{application}/plan_name" => {
-                self.item = b"plan_name".to_vec();
-                Wants::Veiled(Topic::ApplicationAttribute)
-            }
-            "application/service_id:{service}/id:{application}/redirect_url" => {
-                self.item = b"redirect_url".to_vec();
-                Wants::Veiled(Topic::ApplicationAttribute)
-            }
-            "application/service_id:{service}/id:{application}/keys" => Wants::VeiledMembers(Topic::ApplicationKey),
-            "application/service_id:{service}/id:{application}/referrer_filters" => Wants::VeiledMembers(Topic::Referrer),
-            "application/service_id:{service}/key:{user_key}/id" => {
-                self.item = self.veil.of(&part("user_key")).to_vec();
-                Wants::UserKey
-            }
-            "metrics/service_id:{service}/ids" => Wants::Members(Topic::InMetrics),
-            "metric/service_id:{service}/id:{metric}/name" => self.fact(Topic::Metric, &part("metric")),
-            "metric/service_id:{service}/id:{metric}/parent_id" => self.fact(Topic::MetricParent, &part("metric")),
-            "metric/service_id:{service}/name:{metric_name}/id" => self.fact(Topic::MetricName, &part("metric_name")),
-            "service_token/token:{token}/service_id:{service}" => {
-                self.item = self.veil.of(&part("token")).to_vec();
-                self.say(Topic::Token, b"", atoms);
-                Wants::Nothing
-            }
-            "alerts/service_id:{service}/allowed_set" => Wants::Members(Topic::AlertLevel),
-            "events/id" => Wants::NewestEvent,
-            "alerts/current_id" => Wants::NewestAlert,
-            "set_with_services_marked_for_deletion" => Wants::Pending,
-            pattern if pattern.starts_with("usage_limit/") => {
-                let period = key.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-                let item = [b"plan ", part("plan").as_slice(), b", metric ", &part("metric"), b", ", period].concat();
-                self.fact(Topic::Limit, &item)
-            }
-            pattern if pattern.starts_with("stats/") => {
-                if !self.known.services.contains(&self.service)
-                    && (self.usage.len() < SERVICES_MAX || self.usage.contains_key(&self.service))
-                {
-                    *self.usage.entry(self.service.clone()).or_default() += 1;
-                }
-                Wants::Nothing
-            }
-            _ => Wants::Nothing,
+    /// A key begins.
+    pub fn begin(&mut self, key: &[u8], atoms: &mut Atoms<'_>) {
+        self.wants = Wants::Nothing;
+        let Some(meaning) = self.keys.know(key).map(|known| self.meaning(&known, key)) else { return };
+        let Meaning { wants, service, application, item, says, is_usage } = meaning;
+        (self.wants, self.service, self.application, self.item) = (wants, service, application, item);
+        if let Some(topic) = says {
+            self.say(topic, b"", atoms);
+        }
+        if is_usage
+            && !self.known.services.contains(&self.service)
+            && (self.usage.len() < SERVICES_MAX || self.usage.contains_key(&self.service))
+        {
+            *self.usage.entry(self.service.clone()).or_default() += 1;
         }
     }
 
-    fn fact(&mut self, topic: Topic, item: &[u8]) -> Wants {
-        self.item = item.to_vec();
-        Wants::Fact(topic)
+    fn meaning(&self, known: &Key<'_>, key: &[u8]) -> Meaning {
+        let part = |name: &str| known.part(name).unwrap_or_default().to_vec();
+        let veiled = |name: &str| self.veil.of(&part(name)).to_vec();
+        let meaning = Meaning { service: part("service"), application: part("application"), ..Meaning::default() };
+        match known.kind.pattern {
+            "services_set" => meaning.wanting(Wants::Services),
+            "service/id:{service}/provider_key" => meaning.saying(Topic::Service).wanting(Wants::Veiled(Topic::ProviderKey)),
+            "service/id:{service}/referrer_filters_required" => meaning.fact(Topic::ServiceAttribute, b"referrer_filters_required"),
+            "service/id:{service}/backend_version" => meaning.fact(Topic::ServiceAttribute, b"backend_version"),
+            "service/id:{service}/state" if self.veil.tells_all() => meaning.fact(Topic::ServiceState, b""),
+            "provider_keys_set" if self.veil.tells_all() => meaning.wanting(Wants::Members(Topic::InProviders)),
+            "service/provider_key:{provider_key}/id" if self.veil.tells_all() => {
+                meaning.about(part("provider_key")).wanting(Wants::ServicesOf(Topic::DefaultService))
+            }
+            "service/provider_key:{provider_key}/ids" => {
+                meaning.about(veiled("provider_key")).wanting(Wants::ServicesOf(Topic::OfProvider))
+            }
+            "service_id:{service}/applications" => meaning.wanting(Wants::Applications),
+            "application/service_id:{service}/id:{application}/state" => meaning.fact(Topic::Application, b""),
+            "application/service_id:{service}/id:{application}/plan_id" => meaning.fact(Topic::ApplicationAttribute, b"plan_id"),
+            "application/service_id:{service}/id:{application}/plan_name" => {
+                meaning.about(b"plan_name".to_vec()).wanting(Wants::Veiled(Topic::ApplicationAttribute))
+            }
+            "application/service_id:{service}/id:{application}/redirect_url" => {
+                meaning.about(b"redirect_url".to_vec()).wanting(Wants::Veiled(Topic::ApplicationAttribute))
+            }
+            "application/service_id:{service}/id:{application}/keys" => meaning.wanting(Wants::VeiledMembers(Topic::ApplicationKey)),
+            "application/service_id:{service}/id:{application}/referrer_filters" => meaning.wanting(Wants::VeiledMembers(Topic::Referrer)),
+            "application/service_id:{service}/key:{user_key}/id" => meaning.about(veiled("user_key")).wanting(Wants::UserKey),
+            "metrics/service_id:{service}/ids" => meaning.wanting(Wants::Members(Topic::InMetrics)),
+            "metric/service_id:{service}/id:{metric}/name" => meaning.fact(Topic::Metric, &part("metric")),
+            "metric/service_id:{service}/id:{metric}/parent_id" => meaning.fact(Topic::MetricParent, &part("metric")),
+            "metric/service_id:{service}/name:{metric_name}/id" => meaning.fact(Topic::MetricName, &part("metric_name")),
+            "service_token/token:{token}/service_id:{service}" => meaning.about(veiled("token")).saying(Topic::Token),
+            "alerts/service_id:{service}/allowed_set" => meaning.wanting(Wants::Members(Topic::AlertLevel)),
+            "events/id" => meaning.wanting(Wants::NewestEvent),
+            "alerts/current_id" => meaning.wanting(Wants::NewestAlert),
+            "set_with_services_marked_for_deletion" => meaning.wanting(Wants::Pending),
+            pattern if pattern.starts_with("usage_limit/") => {
+                let period = key.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                let item = [b"plan ", part("plan").as_slice(), b", metric ", &part("metric"), b", ", period].concat();
+                meaning.fact(Topic::Limit, &item)
+            }
+            pattern if pattern.starts_with("stats/") => Meaning { is_usage: true, ..meaning },
+            _ => meaning,
+        }
     }
 
     fn say(&mut self, topic: Topic, value: &[u8], atoms: &mut Atoms<'_>) {
@@ -158,33 +188,32 @@ impl<'k> Backend<'k> {
             Wants::Nothing => {}
             Wants::Fact(topic) => self.say(topic, piece, atoms),
             Wants::Veiled(topic) => {
-                // The provider's key stands in names of keys too, where spaces are another sign.
-                let value = if topic == Topic::ProviderKey { self.veil.of(&encoded(piece)) } else { self.veil.of(piece) };
+                let value = self.veil.of(piece);
                 self.say(topic, &value, atoms);
             }
             Wants::Services => {
                 self.service = piece.to_vec();
                 self.say(Topic::InServices, b"", atoms);
             }
-            Wants::OfProvider => {
+            Wants::ServicesOf(topic) => {
                 self.service = piece.to_vec();
-                self.say(Topic::OfProvider, b"", atoms);
+                self.say(topic, b"", atoms);
             }
             Wants::Applications => {
                 self.application = encoded(piece);
-                self.say(Topic::InApplications, b"", atoms);
+                self.say(Topic::InApplications, piece, atoms);
             }
             Wants::Members(topic) => {
                 self.item = piece.to_vec();
                 self.say(topic, b"", atoms);
             }
             Wants::VeiledMembers(topic) => {
-                self.item = self.veil.of(piece).to_vec();
+                self.item = self.veil.of(piece);
                 self.say(topic, b"", atoms);
             }
             Wants::UserKey => {
                 self.application = encoded(piece);
-                self.say(Topic::UserKey, b"", atoms);
+                self.say(Topic::UserKey, piece, atoms);
             }
             Wants::NewestEvent => self.newest_event = number(),
             Wants::NewestAlert => self.newest_alert = number(),

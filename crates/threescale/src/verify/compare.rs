@@ -7,20 +7,20 @@ use plan::{Error, Result};
 use super::Atoms;
 use super::atom::{Read, Side, Topic, take};
 use super::backend::Backend;
-use super::finding::{Finding, Kind, Report};
+use super::finding::Kind;
+use super::look::{Difference, Look};
 use super::system::Known;
-use crate::census::printable;
 
-/// Compares. `files`: whether the files were given; then every row's is looked for. `limit`: so many of each kind are named.
+/// Compares. `files`: whether the files were given; then every row's is looked for. What is found goes into the look.
 ///
 /// # Errors
-/// When what was sorted cannot be read back.
-pub fn compare(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bool, limit: usize) -> Result<Report> {
+/// When what was sorted cannot be read back, or there is no room for what was found.
+pub fn compare<'r>(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bool, look: Look<'r>) -> Result<Look<'r>> {
     let mut judge = Judge {
-        limit,
         files,
         known,
-        report: Report::default(),
+        look,
+        trouble: None,
         service: Standing::default(),
         application: Standing::default(),
         metrics: BTreeSet::new(),
@@ -42,9 +42,10 @@ pub fn compare(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bo
         }
         let Read { service, application, topic, item, .. } = &fact;
         judge.judge(&Fact { service, application, topic: *topic, item, both: &both });
+        judge.trouble.take().map_or(Ok(()), Err)?;
     }
     judge.counters(known, backend);
-    Ok(judge.report)
+    judge.trouble.take().map_or(Ok(judge.look), Err)
 }
 
 fn read(record: &[u8]) -> Result<Read> {
@@ -93,11 +94,11 @@ impl Standing {
     }
 }
 
-struct Judge<'k> {
-    limit: usize,
+struct Judge<'k, 'r> {
     files: bool,
     known: &'k Known,
-    report: Report,
+    look: Look<'r>,
+    trouble: Option<Error>,
     service: Standing,
     application: Standing,
     /// Ids of the service's metrics that only Backend has.
@@ -127,7 +128,7 @@ impl Fact<'_> {
     }
 }
 
-impl Judge<'_> {
+impl Judge<'_, '_> {
     fn judge(&mut self, fact: &Fact<'_>) {
         if fact.topic == Topic::File {
             return self.file(fact.both);
@@ -159,11 +160,11 @@ impl Judge<'_> {
         match fact.topic {
             Topic::Service => {
                 self.service.is(fact.both);
-                self.report.services += u64::from(fact.in_system());
+                self.look.services += u64::from(fact.in_system());
             }
             Topic::Application => {
                 self.application.is(fact.both);
-                self.report.applications += u64::from(fact.in_system());
+                self.look.applications += u64::from(fact.in_system());
             }
             Topic::Metric if fact.is_surplus() => _ = self.metrics.insert(fact.item.to_vec()),
             _ => {}
@@ -230,7 +231,7 @@ impl Judge<'_> {
 
     fn compare(&mut self, fact: &Fact<'_>) {
         if matches!(fact.topic, Topic::UserKey | Topic::ApplicationKey | Topic::Token | Topic::ProviderKey) {
-            self.report.credentials += u64::from(fact.in_system());
+            self.look.credentials += u64::from(fact.in_system());
         }
         let (lacks, surplus, differs) = match fact.topic {
             Topic::ProviderKey => (Kind::ServiceMissing, Kind::OtherProviderKey, Kind::OtherProviderKey),
@@ -248,6 +249,8 @@ impl Judge<'_> {
             Topic::UserKey => (Kind::UserKeyMissing, Kind::UnknownUserKey, Kind::UnknownUserKey),
             Topic::ApplicationKey => (Kind::ApplicationKeyMissing, Kind::UnknownApplicationKey, Kind::UnknownApplicationKey),
             Topic::Referrer => (Kind::ReferrerMissing, Kind::UnknownReferrer, Kind::UnknownReferrer),
+            // Of a rewrite only.
+            Topic::ServiceState | Topic::DefaultService | Topic::InProviders => return,
             Topic::Service | Topic::Application | Topic::File => return,
         };
         let kind = match (fact.in_system(), fact.in_backend()) {
@@ -265,48 +268,51 @@ impl Judge<'_> {
     }
 
     fn add(&mut self, kind: Kind, fact: &Fact<'_>, detail: &[u8]) {
-        self.report.add(self.limit, kind, || Finding {
-            service: printable(fact.service),
-            application: printable(fact.application),
-            detail: printable(detail),
-        });
+        let item = [&[fact.topic as u8], fact.item].concat();
+        self.found(&Difference { kind, service: fact.service, application: fact.application, item: &item, detail });
+    }
+
+    fn found(&mut self, difference: &Difference<'_>) {
+        if let Err(error) = self.look.add(difference) {
+            self.trouble.get_or_insert(error);
+        }
     }
 
     fn file(&mut self, both: &Both) {
         let Some(mut named) = both.system.as_deref().filter(|_| self.files) else { return };
-        self.report.files += 1;
+        self.look.files += 1;
         let (row, size) = (take(&mut named).unwrap_or_default(), take(&mut named).unwrap_or_default());
         let kind = match both.backend.as_slice() {
             [] => Kind::FileMissing,
             sizes if size.is_empty() || sizes.contains(&size) => return,
             _ => Kind::FileDiffers,
         };
-        let detail = printable(&row);
-        self.report.add(self.limit, kind, || Finding { service: String::new(), application: String::new(), detail });
+        self.found(&Difference { kind, service: b"", application: b"", item: &row, detail: &row });
     }
 
     fn counters(&mut self, known: &Known, backend: &Backend<'_>) {
-        let limit = self.limit;
-        let of = |service: &[u8], detail: String| Finding { service: printable(service), application: String::new(), detail };
+        fn of<'a>(kind: Kind, service: &'a [u8], detail: &'a [u8]) -> Difference<'a> {
+            Difference { kind, service, application: b"", item: b"", detail }
+        }
         for (kind, has, should) in
             [(Kind::EventsBehind, backend.newest_event, known.newest_event), (Kind::AlertsBehind, backend.newest_alert, known.newest_alert)]
         {
             if has.unwrap_or_default() < should.unwrap_or_default() {
                 let detail = format!("{} instead of {} or more", has.unwrap_or_default(), should.unwrap_or_default());
-                self.report.add(limit, kind, || of(b"", detail));
+                self.found(&of(kind, b"", detail.as_bytes()));
             }
         }
-        backend.pending.iter().for_each(|service| self.report.add(limit, Kind::MarkedForDeletion, || of(service, String::new())));
+        backend.pending.iter().for_each(|service| self.found(&of(Kind::MarkedForDeletion, service, b"")));
         for (service, keys) in &backend.usage {
             let id: u64 = std::str::from_utf8(service).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
             let kind = if id >= known.next_service { Kind::UsageOfComingService } else { Kind::UsageOfGoneService };
-            self.report.add(limit, kind, || of(service, format!("{keys} counters")));
+            self.found(&of(kind, service, format!("{keys} counters").as_bytes()));
         }
     }
 }
 
 /// `reads.70`: the metric of backend API 70.
-fn is_of_backend_api(name: &[u8]) -> bool {
+pub(crate) fn is_of_backend_api(name: &[u8]) -> bool {
     let end = name.rsplit(|&byte| byte == b'.').next().unwrap_or_default();
     end.len() < name.len() && !end.is_empty() && end.iter().all(u8::is_ascii_digit)
 }
@@ -344,8 +350,8 @@ const fn topic_name(topic: Topic) -> &'static [u8] {
         Topic::Limit => b"limit",
         Topic::Metric | Topic::MetricParent | Topic::MetricName | Topic::InMetrics => b"metric",
         Topic::AlertLevel => b"alert level",
-        Topic::InServices | Topic::InApplications | Topic::OfProvider => b"entry of a list",
-        Topic::Service | Topic::ServiceAttribute | Topic::ProviderKey => b"service",
+        Topic::InServices | Topic::InApplications | Topic::OfProvider | Topic::DefaultService | Topic::InProviders => b"entry of a list",
+        Topic::Service | Topic::ServiceState | Topic::ServiceAttribute | Topic::ProviderKey => b"service",
         Topic::Application | Topic::ApplicationAttribute => b"application",
         Topic::File => b"file",
     }

@@ -61,6 +61,7 @@ macro_rules! kinds {
             $(#[doc = $meaning] $name,)*
         }
 
+        const ALL: &[Kind] = &[$(Kind::$name,)*];
         const KINDS: &[Words] = &[$(Words { code: $code, rank: Rank::$rank, meaning: $meaning, repair: $repair },)*];
     };
 }
@@ -171,6 +172,11 @@ kinds! {
 }
 
 impl Kind {
+    /// By its number; `None` when there is no such kind.
+    pub(super) fn at(number: u8) -> Option<Self> {
+        ALL.get(usize::from(number)).copied()
+    }
+
     fn words(self) -> &'static Words {
         KINDS.get(self as usize).unwrap_or(&KINDS[0])
     }

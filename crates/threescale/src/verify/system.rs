@@ -23,7 +23,7 @@ const fn wanted(table: &'static str, columns: &'static [&'static str]) -> Wanted
 
 /// All that is wanted of the system database. A table or a column that a release does not have is given as if it were NULL.
 pub const TABLES: [Wanted; 14] = [
-    wanted("accounts", &["id", "provider", "master", "state", "service_preffix"]),
+    wanted("accounts", &["id", "provider", "master", "state", "service_preffix", "default_service_id"]),
     wanted("services", &["id", "account_id", "state", "backend_version", "referrer_filters_required", "notification_settings"]),
     wanted("plans", &["id", "name", "issuer_id", "issuer_type"]),
     wanted("metrics", &["id", "system_name", "parent_id", "owner_type", "owner_id", "service_id"]),
@@ -45,12 +45,17 @@ pub const TABLES: [Wanted; 14] = [
 /// Tables without which nothing can be said: every release has them.
 const NEEDED: [&str; 5] = ["accounts", "services", "plans", "metrics", "cinstances"];
 
+/// The periods for which there are limits (gem pisoni, `usage_limit.rb`).
+const PERIODS: [&[u8]; 7] = [b"eternity", b"year", b"month", b"week", b"day", b"hour", b"minute"];
+/// The levels that Backend takes; it refuses others (apisonator, `ALERT_BINS` of `alerts.rb`).
+const LEVELS: [u64; 9] = [0, 50, 80, 90, 100, 120, 150, 200, 300];
+
 type Cell<'r> = Option<&'r [u8]>;
 
 struct Service {
     account: u64,
     is_deleted: bool,
-    backend_version: Vec<u8>,
+    backend_version: Option<Vec<u8>>,
     referrer_filters_required: bool,
     levels: BTreeSet<u64>,
 }
@@ -58,6 +63,13 @@ struct Service {
 struct Provider {
     is_idle: bool,
     prefix: Vec<u8>,
+    default_service: Option<u64>,
+}
+
+/// A provider's key: as Backend keeps it, and as it stands in names of keys; both veiled.
+struct ProviderKey {
+    plain: Vec<u8>,
+    encoded: Vec<u8>,
 }
 
 struct Metric {
@@ -73,14 +85,16 @@ enum Owner {
     BackendApi(u64),
 }
 
+/// A plan's name, veiled, and the service whose it is.
+type Named = (Option<Vec<u8>>, Option<u64>);
+
 /// Takes rows of System in any order.
 pub struct System<'a> {
     veil: Veil,
     seen: BTreeSet<&'static str>,
     providers: HashMap<u64, Provider>,
     services: BTreeMap<u64, Service>,
-    /// Its name, veiled, and the service whose it is.
-    plans: HashMap<u64, (Option<[u8; 16]>, Option<u64>)>,
+    plans: HashMap<u64, Named>,
     metrics: Vec<Metric>,
     /// Services and the backend APIs that they use.
     uses: Vec<(u64, u64)>,
@@ -97,7 +111,7 @@ pub struct Known {
     /// The services as Backend calls them.
     pub(super) services: BTreeSet<Vec<u8>>,
     /// Plans that there are.
-    pub(super) plans: BTreeSet<u64>,
+    pub(crate) plans: BTreeSet<u64>,
     /// The id that System gives to the next service, at least.
     pub(super) next_service: u64,
     pub(super) newest_event: Option<u64>,
@@ -146,7 +160,8 @@ impl<'a> System<'a> {
             "accounts" => {
                 if let (Some(account), true) = (id(0), is_true(cell(1)) || is_true(cell(2))) {
                     let is_idle = matches!(cell(3), Some(b"suspended" | b"scheduled_for_deletion"));
-                    self.providers.insert(account, Provider { is_idle, prefix: cell(4).unwrap_or_default().to_vec() });
+                    let prefix = cell(4).unwrap_or_default().to_vec();
+                    self.providers.insert(account, Provider { is_idle, prefix, default_service: id(5) });
                 }
             }
             "services" => {
@@ -154,7 +169,7 @@ impl<'a> System<'a> {
                     let known = Service {
                         account,
                         is_deleted: cell(2) == Some(b"deleted"),
-                        backend_version: cell(3).unwrap_or_default().to_vec(),
+                        backend_version: cell(3).map(<[u8]>::to_vec),
                         referrer_filters_required: is_true(cell(4)),
                         levels: levels(cell(5).unwrap_or_default()),
                     };
@@ -170,7 +185,8 @@ impl<'a> System<'a> {
             "metrics" => self.metric(cells),
             "backend_api_configs" => self.uses.extend(id(0).zip(id(1))),
             "usage_limits" => {
-                if let (Some(metric), Some(plan), Some(period), Some(value)) = (id(0), id(1), cell(2), cell(3)) {
+                let period = cell(2).filter(|period| PERIODS.contains(period));
+                if let (Some(metric), Some(plan), Some(period), Some(value)) = (id(0), id(1), period, cell(3)) {
                     let mut record = b"L".to_vec();
                     record.extend_from_slice(&plan.to_be_bytes());
                     record.extend_from_slice(&metric.to_be_bytes());
@@ -180,7 +196,7 @@ impl<'a> System<'a> {
                 }
             }
             "service_tokens" => {
-                if let (Some(service), Some(value)) = (id(0), cell(1)) {
+                if let (Some(service), Some(value)) = (id(0), cell(1).filter(|value| !value.is_empty())) {
                     self.rows.push(&[&b"T"[..], &service.to_be_bytes(), &self.veil.of(&encoded(value))].concat())?;
                 }
             }
@@ -240,10 +256,12 @@ impl<'a> System<'a> {
             cell(1).unwrap_or_default(),
             cell(2).unwrap_or_default(),
             cell(3).unwrap_or_default(),
-            &user_key.map(|key| self.veil.of(&encoded(key)).to_vec()).unwrap_or_default(),
-            &encoded(cell(5).unwrap_or_default()),
+            &user_key.map(|key| self.veil.of(key)).unwrap_or_default(),
+            &user_key.map(|key| self.veil.of(&encoded(key))).unwrap_or_default(),
+            cell(5).unwrap_or_default(),
             cell(6).unwrap_or_default(),
-            &cell(8).map(|url| self.veil.of(url).to_vec()).unwrap_or_default(),
+            // An empty one is one.
+            &cell(8).map(|url| [b"=", self.veil.of(url).as_slice()].concat()).unwrap_or_default(),
         ] {
             put(&mut record, text);
         }
@@ -260,7 +278,7 @@ impl<'a> System<'a> {
                 "the system database has no table {missing}: it is not one of 3scale's, or of a release that is not known"
             )));
         }
-        let Self { providers, services, plans, metrics, uses, rows, newest_event, newest_alert, next_service, .. } = self;
+        let Self { veil, providers, services, plans, metrics, uses, rows, newest_event, newest_alert, next_service, .. } = self;
         let names: BTreeMap<u64, Vec<u8>> = services
             .iter()
             .map(|(id, service)| {
@@ -268,7 +286,7 @@ impl<'a> System<'a> {
                 (*id, [prefix, id.to_string().as_bytes()].concat())
             })
             .collect();
-        let mut keys: HashMap<u64, [u8; 16]> = HashMap::new();
+        let mut keys: HashMap<u64, ProviderKey> = HashMap::new();
         let mut rows = rows.sorted()?;
         let mut application: Option<Application> = None;
         while let Some(record) = rows.next_record()? {
@@ -282,8 +300,9 @@ impl<'a> System<'a> {
                     rest = fields;
                     application = Application::of(row, &mut rest, &plans, &names);
                     if let Some(found) = &application {
-                        if let Some(key) = found.user_key.filter(|_| providers.contains_key(&found.account)) {
-                            keys.entry(found.account).or_insert(key);
+                        if !found.plain_key.is_empty() && providers.contains_key(&found.account) {
+                            let (plain, encoded) = (found.plain_key.clone(), found.user_key.clone());
+                            keys.entry(found.account).or_insert(ProviderKey { plain, encoded });
                         }
                         found.say(atoms)?;
                     }
@@ -316,10 +335,19 @@ impl<'a> System<'a> {
             let is_idle = service.is_deleted || providers.get(&service.account).is_none_or(|provider| provider.is_idle);
             say(atoms, name, Topic::Service, b"", if key.is_none() || is_idle { b"idle" } else { b"in use" })?;
             if let Some(key) = key {
-                say(atoms, name, Topic::ProviderKey, b"", key)?;
-                say(atoms, name, Topic::OfProvider, key, b"")?;
+                say(atoms, name, Topic::ProviderKey, b"", &key.plain)?;
+                say(atoms, name, Topic::OfProvider, &key.encoded, b"")?;
                 say(atoms, name, Topic::InServices, b"", b"")?;
-                say(atoms, name, Topic::ServiceAttribute, b"backend_version", &service.backend_version)?;
+                if let Some(version) = &service.backend_version {
+                    say(atoms, name, Topic::ServiceAttribute, b"backend_version", version)?;
+                }
+                if veil.tells_all() {
+                    say(atoms, name, Topic::ServiceState, b"", b"active")?;
+                    say(atoms, b"", Topic::InProviders, &key.plain, b"")?;
+                    if providers.get(&service.account).and_then(|provider| provider.default_service) == Some(*id) {
+                        say(atoms, name, Topic::DefaultService, &key.encoded, b"")?;
+                    }
+                }
                 let required = if service.referrer_filters_required { b"1" } else { b"0" };
                 say(atoms, name, Topic::ServiceAttribute, b"referrer_filters_required", required)?;
             }
@@ -379,45 +407,44 @@ struct Application {
     row: u64,
     service: Vec<u8>,
     account: u64,
+    /// As it stands in names of keys, and as it is.
+    encoded_id: Vec<u8>,
     id: Vec<u8>,
     state: Vec<u8>,
     plan: u64,
-    plan_name: Option<[u8; 16]>,
-    user_key: Option<[u8; 16]>,
-    redirect_url: Vec<u8>,
+    plan_name: Option<Vec<u8>>,
+    /// Veiled; empty where there is none.
+    plain_key: Vec<u8>,
+    /// The same as it stands in names of keys.
+    user_key: Vec<u8>,
+    redirect_url: Option<Vec<u8>>,
 }
 
 impl Application {
-    /// `None` for one that Backend never has: without a plan, a service or an id.
-    fn of(
-        row: u64,
-        rest: &mut &[u8],
-        plans: &HashMap<u64, (Option<[u8; 16]>, Option<u64>)>,
-        names: &BTreeMap<u64, Vec<u8>>,
-    ) -> Option<Self> {
+    /// `None` for one that Backend never has: without a plan, a service, a state or an id.
+    fn of(row: u64, rest: &mut &[u8], plans: &HashMap<u64, Named>, names: &BTreeMap<u64, Vec<u8>>) -> Option<Self> {
         let (plan, account, service) = (number(&take(rest)?)?, take(rest)?, take(rest)?);
-        let (user_key, id, state, redirect_url) = (take(rest)?, take(rest)?, take(rest)?, take(rest)?);
-        let (plan_name, of_plan) = *plans.get(&plan)?;
-        let service = names.get(&number(&service).or(of_plan)?)?.clone();
+        let (plain_key, user_key, id, state, redirect_url) = (take(rest)?, take(rest)?, take(rest)?, take(rest)?, take(rest)?);
+        let (plan_name, of_plan) = plans.get(&plan)?;
+        let service = names.get(&number(&service).or(*of_plan)?)?.clone();
         let state = if state == b"live" { b"active".to_vec() } else { state };
-        let user_key = user_key.first_chunk().copied();
-        let account = number(&account).unwrap_or_default();
-        (!id.is_empty()).then_some(Self { row, service, account, id, state, plan, plan_name, user_key, redirect_url })
+        let (account, encoded_id, plan_name) = (number(&account).unwrap_or_default(), encoded(&id), plan_name.clone());
+        let redirect_url = redirect_url.strip_prefix(b"=").map(<[u8]>::to_vec);
+        let is_whole = !id.is_empty() && !state.is_empty();
+        is_whole.then_some(Self { row, service, account, encoded_id, id, state, plan, plan_name, plain_key, user_key, redirect_url })
     }
 
     fn say(&self, atoms: &mut Atoms<'_>) -> Result<()> {
         self.fact(Topic::Application, b"", &self.state, atoms)?;
-        self.fact(Topic::InApplications, b"", b"", atoms)?;
+        self.fact(Topic::InApplications, b"", &self.id, atoms)?;
         self.fact(Topic::ApplicationAttribute, b"plan_id", self.plan.to_string().as_bytes(), atoms)?;
         self.plan_name.iter().try_for_each(|name| self.fact(Topic::ApplicationAttribute, b"plan_name", name, atoms))?;
-        if !self.redirect_url.is_empty() {
-            self.fact(Topic::ApplicationAttribute, b"redirect_url", &self.redirect_url, atoms)?;
-        }
-        self.user_key.iter().try_for_each(|key| self.fact(Topic::UserKey, key, b"", atoms))
+        self.redirect_url.iter().try_for_each(|url| self.fact(Topic::ApplicationAttribute, b"redirect_url", url, atoms))?;
+        if self.user_key.is_empty() { Ok(()) } else { self.fact(Topic::UserKey, &self.user_key, &self.id, atoms) }
     }
 
     fn fact(&self, topic: Topic, item: &[u8], value: &[u8], atoms: &mut Atoms<'_>) -> Result<()> {
-        atoms.push(&Atom { service: &self.service, application: &self.id, topic, item, side: Side::System, value })
+        atoms.push(&Atom { service: &self.service, application: &self.encoded_id, topic, item, side: Side::System, value })
     }
 }
 
@@ -433,7 +460,8 @@ const fn is_true(cell: Cell<'_>) -> bool {
 /// The numbers of `services.notification_settings`, which is YAML of lists: at these shares of a limit alerts are sent.
 fn levels(settings: &[u8]) -> BTreeSet<u64> {
     let text = String::from_utf8_lossy(settings);
-    text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_').filter_map(|word| word.parse().ok()).collect()
+    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    words.filter_map(|word| word.parse().ok()).filter(|level| LEVELS.contains(level)).collect()
 }
 
 #[cfg(test)]
@@ -444,6 +472,7 @@ mod tests {
     fn levels_are_read_from_lists_of_both_forms() {
         let found = |text: &str| levels(text.as_bytes()).into_iter().collect::<Vec<_>>();
         assert_eq!(found("---\n:web_buyer: [50, 100]\n:web_provider:\n- 80\n- 100\n- 0\n"), [0, 50, 80, 100]);
+        assert_eq!(found("---\n:web_buyer:\n- 75\n- 300\n"), [300], "Backend refuses 75");
         assert_eq!(found("--- {}\n"), Vec::<u64>::new());
         assert_eq!(found(""), Vec::<u64>::new());
     }

@@ -45,7 +45,7 @@ fn givers(session: &mut Session, room: &Room, names: &[String]) -> Result<Vec<(N
             Some((_, kind)) if kind == "SEQUENCE" => ids.extend(sequence(session, room, name)?.map(|id| (id, Giver::Sequence))),
             Some((next, _)) => {
                 let last = lasts.get(&here).copied();
-                let next = i64::try_from(*next).unwrap_or(i64::MAX).max(1);
+                let next = i128::from(*next).max(1);
                 ids.extend(last.map(|last| (NextId { name: name.clone(), next, last, falls: false }, Giver::Column)));
             }
             None => {}
@@ -58,14 +58,13 @@ fn sequence(session: &mut Session, room: &Room, name: &str) -> Result<Option<Nex
     let sql = format!("SELECT next_not_cached_value, minimum_value, maximum_value, increment, cycle_option FROM {}", room.qualified(name));
     let rows = session.rows("read where a sequence goes on", &sql)?;
     let Some(row) = rows.first().filter(|row| row.number(4) == 0) else { return Ok(None) };
-    // Of an unsigned one, what no i64 holds is as far ahead as one can be.
-    let number = |at: usize| row.text(at).map(|text| text.parse().unwrap_or(i64::MAX));
+    let number = |at: usize| row.text(at).map(|text| text.parse().unwrap_or(i128::MAX));
     let falls = row.text(3)?.starts_with('-');
     Ok(Some(NextId { name: name.to_owned(), next: number(0)?, last: number(if falls { 1 } else { 2 })?, falls }))
 }
 
 /// The largest id that a column takes, by its type.
-fn last_of(column_type: &str) -> i64 {
+fn last_of(column_type: &str) -> i128 {
     let unsigned = column_type.contains("unsigned");
     let word = column_type.split(['(', ' ']).next().unwrap_or_default();
     let bits = match word {
@@ -73,7 +72,8 @@ fn last_of(column_type: &str) -> i64 {
         "smallint" => 16,
         "mediumint" => 24,
         "int" => 32,
-        _ => return i64::MAX,
+        // Of a float all that InnoDB counts.
+        _ => 64,
     };
     (1 << (bits - u32::from(!unsigned))) - 1
 }
@@ -87,13 +87,14 @@ fn raise(swap: &mut Swap<'_>, to: &Room, these: &[(NextId, Giver)], others: &[Ne
         let table = to.qualified(&one.name);
         let is_sequence = these.iter().any(|(id, giver)| id.name == one.name && *giver == Giver::Sequence);
         let sql = match is_sequence {
-            true => format!("SELECT SETVAL({table}, {}, 0)", one.to),
+            // One that is used up: the last was given.
+            true => format!("SELECT SETVAL({table}, {}, {})", one.used_up.unwrap_or(one.to), u8::from(one.used_up.is_some())),
             false => format!("ALTER TABLE {table} AUTO_INCREMENT = {}", one.to),
         };
         match swap.session.refusal("let ids go on where they were", &sql)? {
             None => done.push(one),
             Some(refusal) => {
-                let Raise { name, from, to } = &one;
+                let Raise { name, from, to, .. } = &one;
                 let text = format!("{}: {name} goes on at {from}, and not at {to}: {refusal}. Do it by hand: {sql}", swap.data_set);
                 swap.context.watch.see(Event::Warning(&text));
             }
@@ -152,7 +153,7 @@ pub(super) fn keep_ahead_of_kept(swap: &mut Swap<'_>) -> Result<()> {
 
 /// After the swap back: what gave ids while it was live is live no more, and what is live again gives none of them.
 pub(super) fn carry_back(swap: &mut Swap<'_>) -> Result<()> {
-    let Some(noted) = swap.record.read::<BTreeMap<String, i64>>(&mut swap.session, Document::NextIds)? else { return Ok(()) };
+    let Some(noted) = swap.record.read::<BTreeMap<String, i128>>(&mut swap.session, Document::NextIds)? else { return Ok(()) };
     let was = swap.live()?;
     let (live, aside) = (swap.schemas.live(), swap.schemas.aside());
     let others = next_ids::counted_on(next_of(&mut swap.session, &aside, &was.tables)?, &noted);
@@ -169,7 +170,7 @@ mod tests {
     #[test]
     fn the_largest_id_is_that_of_the_type() {
         let types = ["tinyint", "tinyint(3) unsigned", "smallint", "mediumint unsigned", "int(11)", "int unsigned", "bigint", "float"];
-        let largest = [127, 255, 32_767, 16_777_215, 2_147_483_647, 4_294_967_295, i64::MAX, i64::MAX];
+        let largest = [127, 255, 32_767, 16_777_215, 2_147_483_647, 4_294_967_295, i128::from(i64::MAX), i128::from(i64::MAX)];
         assert_eq!(types.map(last_of), largest);
     }
 }

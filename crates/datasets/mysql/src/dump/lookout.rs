@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const TABLES: usize = 60;
 
 /// The two threads; they end with the value.
-pub(super) struct Lookout {
+pub(crate) struct Lookout {
     gave_way: Arc<AtomicBool>,
     victims: Arc<Mutex<Vec<u32>>>,
     stop: Option<Sender<()>>,
@@ -33,7 +33,7 @@ pub(super) struct Lookout {
 
 impl Lookout {
     /// Begins to look out. `victims` are the connections that hold locks.
-    pub(super) fn begin(store: &MysqlStore, tables: &[String], victims: Vec<u32>) -> Result<Self> {
+    pub(crate) fn begin(store: &MysqlStore, tables: &[String], victims: Vec<u32>) -> Result<Self> {
         let database = &store.address.database;
         let mut probe = store.session(Talk::Text, Some(database))?;
         let mut control = store.session(Talk::Text, None)?;
@@ -78,6 +78,16 @@ impl Lookout {
         self.victims.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 
+    /// What an error means when somebody who only reads gave way.
+    pub(crate) fn explain_reading(&self, error: Error) -> Error {
+        if !self.gave_way.load(Ordering::SeqCst) {
+            return error;
+        }
+        let text =
+            "the reading gave way: somebody wants to change or lock a table, and the application's statements began to wait behind him";
+        Error::giving_way(text).because(error).hint("Run the command again when the migration has ended.")
+    }
+
     /// What an error means when the dump gave way.
     pub(super) fn explain(&self, error: Error) -> Error {
         if !self.gave_way.load(Ordering::SeqCst) {
@@ -92,7 +102,7 @@ impl Lookout {
     }
 
     /// Ends both threads.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         self.stop = None;
         for thread in self.threads.drain(..) {
             drop(thread.join());

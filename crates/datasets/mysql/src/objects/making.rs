@@ -3,7 +3,7 @@
 use plan::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{drop_all, existing, set_defaults, settings};
+use super::{default_collation, drop_all, existing, set_defaults, settings};
 use crate::quote;
 use crate::rights;
 use crate::schema::{Object, ObjectKind, Objects};
@@ -72,7 +72,7 @@ pub(crate) fn make_missing(
 ) -> Result<Vec<Unmade>> {
     let there = existing(session, database)?;
     let mut waiting: Vec<&Object> = objects.all().filter(|object| !there.contains(&(object.kind, object.name.clone()))).collect();
-    let mut collation = None;
+    let mut collation = default_collation(session, database)?;
     let mut unmade = Vec::new();
     while !waiting.is_empty() {
         let (mut refused, mut refusals) = (Vec::new(), Vec::new());

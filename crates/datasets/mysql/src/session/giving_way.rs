@@ -24,16 +24,18 @@ pub(super) struct GivingWay {
     control: Mutex<Option<Session>>,
     /// How long a lock is tried for.
     pub(super) limit: Duration,
+    /// The same, when half of a swap is done.
+    patience: Duration,
 }
 
 impl GivingWay {
-    pub(super) fn new(address: Address, limit: Duration) -> Self {
-        Self { address, control: Mutex::new(None), limit }
+    pub(super) fn new(address: Address, limit: Duration, patience: Duration) -> Self {
+        Self { address, control: Mutex::new(None), limit, patience }
     }
 
-    /// The same, tried for another time.
-    pub(super) fn for_as_long_as(&self, limit: Duration) -> Self {
-        Self::new(self.address.clone(), limit)
+    /// The same, with all patience.
+    pub(super) fn insisting(&self) -> Self {
+        Self::new(self.address.clone(), self.patience, self.patience)
     }
 
     /// Runs a statement of a connection; says whether its wait was ended.

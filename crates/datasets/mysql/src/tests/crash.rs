@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use lab::{Mysql, MysqlKind};
 use mysql::prelude::Queryable;
@@ -215,7 +216,8 @@ fn a_blocker_that_comes_late_brings_the_triggers_back() {
             }
             Ok(())
         };
-        let options = Options { lock_wait_seconds: 1, hook: Some(Arc::new(hook)), ..Options::default() };
+        let options =
+            Options { lock_wait_seconds: 1, insist_on_locks_for: Duration::from_secs(1), hook: Some(Arc::new(hook)), ..Options::default() };
         // The trigger's own table is held: take the trigger away, so that putting back does not need that table.
         let store = store_with(&case.server, "system", options);
         let result = store.cut_over(&case.context, &case.place);

@@ -104,3 +104,60 @@ fn forth_and_back(kind: MysqlKind) {
         assert_same(&old, &everything(&server), &format!("{what}: discarded"));
     }
 }
+
+/// Foreign keys of the set into another schema, of which one fits no more, and one is of a table that has another one too.
+const OUTWARD: &str = "
+CREATE DATABASE other;;
+CREATE TABLE other.parent (n INT PRIMARY KEY, m INT, UNIQUE KEY (m));;
+CREATE TABLE other.calm (n INT PRIMARY KEY);;
+INSERT INTO other.parent VALUES (1, 1);;
+INSERT INTO other.calm VALUES (1);;
+CREATE DATABASE `system` CHARACTER SET utf8mb3 COLLATE utf8mb3_bin;;
+USE `system`;;
+CREATE TABLE child (id INT PRIMARY KEY, n INT, m INT, CONSTRAINT to_parent FOREIGN KEY (m) REFERENCES other.parent (m), CONSTRAINT to_calm FOREIGN KEY (n) REFERENCES other.calm (n));;
+CREATE TABLE grandchild (id INT PRIMARY KEY, CONSTRAINT `to ``child``` FOREIGN KEY (id) REFERENCES child (id));;
+INSERT INTO child VALUES (1, 1, 1);;
+INSERT INTO grandchild VALUES (1)
+";
+
+const NO_MORE: &str = "
+ALTER TABLE child DROP FOREIGN KEY to_parent;;
+DROP TABLE other.parent;;
+CREATE TABLE other.parent (n INT PRIMARY KEY, m VARCHAR(5), UNIQUE KEY (m))
+";
+
+#[test]
+fn a_foreign_key_of_the_set_that_fits_no_more_stops_nothing_else() {
+    std::thread::scope(|scope| SERVERS.map(|kind| scope.spawn(move || outward(kind))).map(|life| life.join().unwrap()));
+}
+
+fn outward(kind: MysqlKind) {
+    let server = server(kind, &[]);
+    run(&mut root(&server, None), OUTWARD);
+    let set = all_of(&server, "system");
+    let (held, kept) = keep(&store(&server, "system"), &context("0"));
+    run(&mut root(&server, Some("system")), NO_MORE);
+    let old = everything(&server);
+    for road in [Road::SideCopy, Road::InPlace] {
+        let (what, store, (heard, context)) = (format!("{kind:?}, {road:?}"), store(&server, "system"), listening());
+        // Proven with what is told; on the road beside, before anything is live.
+        let place = stage(&store, &context, &held, &kept, road);
+        let told: Vec<String> = heard.0.lock().unwrap().iter().filter(|text| text.starts_with("foreign key ")).cloned().collect();
+        let [told] = &told[..] else { panic!("{what}: {told:?}") };
+        let (_, statement) = told.split_once("when that is mended: ").unwrap();
+        store.cut_over(&context, &place).unwrap();
+        assert_eq!([foreign_keys(&server, "`system`.child"), foreign_keys(&server, "`system`.grandchild")], [1, 1], "{what}");
+        // The statement that was told is the way out.
+        let mut conn = root(&server, None);
+        run(
+            &mut conn,
+            "DROP TABLE other.parent;;\nCREATE TABLE other.parent (n INT PRIMARY KEY, m INT, UNIQUE KEY (m));;\nINSERT INTO other.parent VALUES (1, 1)",
+        );
+        conn.query_drop(statement).unwrap();
+        assert_same(&set, &all_of(&server, "system"), &format!("{what}: restored"));
+        run(&mut root(&server, Some("system")), NO_MORE);
+        store.undo(&context, &place).unwrap();
+        assert_same(&old, &everything(&server), &format!("{what}: undone"));
+        store.discard(&context, &place, Discard::Staged).unwrap();
+    }
+}

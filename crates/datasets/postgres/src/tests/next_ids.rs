@@ -9,12 +9,13 @@ use super::*;
 const SET: &str = "CREATE TABLE invoices (id bigserial PRIMARY KEY, n int); INSERT INTO invoices (n) VALUES (1), (2), (3); \
      CREATE TABLE payments (id int GENERATED ALWAYS AS IDENTITY, n int); \
      CREATE TABLE emptied (id bigserial); SELECT setval('emptied_id_seq', 500); \
-     CREATE SEQUENCE narrow AS smallint; CREATE SEQUENCE down INCREMENT -1; CREATE SEQUENCE round MAXVALUE 9 CYCLE; \
+     CREATE SEQUENCE narrow AS smallint; CREATE SEQUENCE ended AS smallint; CREATE SEQUENCE full_up; CREATE SEQUENCE full_down INCREMENT -1; CREATE SEQUENCE down INCREMENT -1; CREATE SEQUENCE round MAXVALUE 9 CYCLE; \
      CREATE SCHEMA \"Odd one\"; CREATE SEQUENCE \"Odd one\".\"its 'ids\"";
 
 const HISTORY: &str = "INSERT INTO invoices (n) SELECT generate_series(1, 27); DELETE FROM invoices WHERE id > 3; \
      INSERT INTO payments (n) VALUES (1), (2); SELECT setval('emptied_id_seq', 1, false); \
-     ALTER SEQUENCE narrow AS bigint; SELECT setval('narrow', 70000); SELECT setval('down', -40); SELECT setval('round', 5); \
+     ALTER SEQUENCE narrow AS bigint; SELECT setval('narrow', 70000); SELECT setval('down', -40); SELECT setval('ended', 32767); \
+     SELECT setval('full_up', 9223372036854775807); SELECT setval('full_down', -9223372036854775808); SELECT setval('round', 5); \
      SELECT setval('\"Odd one\".\"its ''ids\"', 8); CREATE SEQUENCE later; SELECT setval('later', 11)";
 
 struct Heard(Arc<Mutex<Vec<String>>>);
@@ -74,6 +75,11 @@ fn lives(version: PostgresVersion, road: Road) {
         (odd, "9"),
     ] {
         assert_eq!(next(sequence), id, "{what}: {sequence} of the restored database");
+    }
+    // What was used up gives none again.
+    for (sequence, last) in [("ended", "32767"), ("full_up", "9223372036854775807"), ("full_down", "-9223372036854775808")] {
+        let now = psql(&server, "zync", &format!("SELECT last_value || ' ' || is_called FROM {sequence}"));
+        assert_eq!(now, format!("{last} true"), "{what}: {sequence}");
     }
     assert_eq!(store.undo(&context, &place).unwrap(), Undone::PreviousIsLive);
     for (sequence, id) in [

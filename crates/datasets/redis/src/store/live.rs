@@ -1,12 +1,12 @@
 //! Live keys by name: what a restore sets right beside what it loads, and `hold` shows.
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, LiveKey, LiveKeys, Members, Problem, Severity};
+use plan::ports::{Context, KeyReader, LiveKey, LiveKeys, Members, Problem, Severity};
 use plan::{Error, Result};
 
-use super::RedisStore;
 use super::allowed::knows_commands_of_7;
 use super::transaction::unless_changed;
+use super::{Named, RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
 use crate::rights::For;
 
@@ -14,12 +14,17 @@ use crate::rights::For;
 const SCAN_COUNT: &[u8] = b"500";
 
 impl RedisStore {
-    /// A connection to the database of a key, and the key as the installation has it.
-    fn at_key(&self, context: &Context, of: &LiveKey) -> Result<(Connection, Vec<u8>)> {
+    /// The logical database of a label, and its server.
+    pub(super) fn of_label(&self, label: &str) -> Result<(&ServerAt, &Named)> {
         let databases = || self.servers.iter().flat_map(|at| at.databases.iter().map(move |named| (at, named)));
         let is_only = databases().count() == 1;
-        let found = databases().find(|(_, named)| named.name == of.database || is_only);
-        let (at, named) = found.ok_or_else(|| Error::refused(format!("{} has no database {:?}", self.name, of.database)))?;
+        let found = databases().find(|(_, named)| named.name == label || is_only);
+        found.ok_or_else(|| Error::refused(format!("{} has no database {label:?}", self.name)))
+    }
+
+    /// A connection to the database of a key, and the key as the installation has it.
+    fn at_key(&self, context: &Context, of: &LiveKey) -> Result<(Connection, Vec<u8>)> {
+        let (at, named) = self.of_label(&of.database)?;
         let mut connection = self.connect(context, at)?;
         connection.select(named.database)?;
         let namespace = self.options.namespace.as_deref().filter(|_| self.name == DataSetName::SystemRedis);
@@ -113,8 +118,20 @@ impl LiveKeys for RedisStore {
         }
     }
 
+    fn length(&self, context: &Context, of: &LiveKey) -> Result<u64> {
+        let (mut connection, key) = self.at_key(context, of)?;
+        match connection.call(&[b"LLEN", &key])? {
+            Reply::Number(length) => Ok(u64::try_from(length).unwrap_or_default()),
+            _ => Ok(0),
+        }
+    }
+
     fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()> {
         let (mut connection, key) = self.at_key(context, of)?;
         members.iter().try_for_each(|member| connection.call(&[b"SREM", &key, member.as_bytes()]).map(drop))
+    }
+
+    fn read(&self, context: &Context, database: &str, reader: &mut dyn KeyReader) -> Result<()> {
+        self.read_database(context, database, reader)
     }
 }

@@ -8,8 +8,8 @@ use plan::ports::{Context, Road, Verb};
 use plan::{Error, Result};
 
 use super::left_out::{Kept, base_ms, read_left_out};
-use super::mark::Holds;
-use super::place::{Placed, foreign};
+use super::mark::{Holds, Marks};
+use super::place::{Placed, Spot, foreign};
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
 use crate::dump::insert_collections;
@@ -28,17 +28,7 @@ impl RedisStore {
         let mut kept_jobs = Kept::new();
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             for spot in spots {
-                match spot.side {
-                    Some(side) => match marks.holds(&mut connection, spot, side)? {
-                        Holds::Loaded => {}
-                        holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(at, side, &holds)),
-                        _ => {
-                            return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again."));
-                        }
-                    },
-                    None => super::swap::check_loaded(&mut connection, &marks, at, std::slice::from_ref(spot))?,
-                }
-                connection.select(spot.side.unwrap_or(spot.live))?;
+                select_loaded(&mut connection, &marks, at, spot)?;
                 read_left_out(&mut connection, placed, &mut found.collections, &mut kept_jobs)?;
             }
             let databases = spots
@@ -96,6 +86,19 @@ impl RedisStore {
             }
         }
     }
+}
+
+/// Selects the database of a spot in which the run's load has come to its end: beside the live one, or in place.
+pub(crate) fn select_loaded(connection: &mut Connection, marks: &Marks<'_>, at: &ServerAt, spot: &Spot) -> Result<()> {
+    match spot.side {
+        Some(side) => match marks.holds(connection, spot, side)? {
+            Holds::Loaded => {}
+            holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(at, side, &holds)),
+            _ => return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again.")),
+        },
+        None => super::swap::check_loaded(connection, marks, at, std::slice::from_ref(spot))?,
+    }
+    connection.select(spot.side.unwrap_or(spot.live))
 }
 
 /// Keys whose bucket has begun to expire cannot be told from keys that were lost: there, no more than were dumped is all that can be asked. Such

@@ -35,6 +35,16 @@ fn keys_with_empty_segments_folder_markers_and_odd_characters_go_back() {
     let before = scene.live();
     scene.s3.page(3);
     let store = scene.store();
+    let mut listed = Vec::new();
+    let mut each = |key: &[u8], size_bytes| {
+        listed.push((key.to_vec(), size_bytes));
+        Ok(())
+    };
+    store.live_files().unwrap().each_file(&scene.context("look"), &mut each).unwrap();
+    listed.sort();
+    let mut wanted: Vec<(Vec<u8>, u64)> = before.iter().map(|(key, (bytes, _))| (key.as_bytes().to_vec(), bytes.len() as u64)).collect();
+    wanted.retain(|(key, _)| !key.ends_with(b"/"));
+    assert_eq!(listed, wanted);
     let kept = scene.keep(&store, None).unwrap();
     assert_eq!(kept.evidence.collections["objects"].count, 18);
     for key in before.keys() {

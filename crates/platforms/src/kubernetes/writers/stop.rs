@@ -62,6 +62,23 @@ impl KubernetesWriters {
         }
     }
 
+    /// Stops those that make jobs, before all others. Who is not gone in time is told: it is waited for again when all are stopped.
+    pub(super) fn stop_makers(&self, context: &Context, note: &Note) -> Result<()> {
+        self.hold(context, note)?;
+        let makers = Note { writers: note.writers.iter().filter(|noted| noted.writer.makes_jobs()).cloned().collect(), ..note.clone() };
+        self.scale_down(context, &makers, &workloads(&self.cluster)?)?;
+        let ended = until(context, "waiting for those that make jobs to go", self.wait_max(), || {
+            let left = still_there(&makers, &workloads(&self.cluster)?, &pods(&self.cluster)?);
+            Ok(if left.is_empty() { Look::Done } else { Look::Waiting(left) })
+        })?;
+        if let Ended::Late(reasons) = ended {
+            let text =
+                format!("those that make jobs are still there after {} seconds: {}", self.options.wait_seconds_max, reasons.join("; "));
+            context.watch.see(Event::Warning(&text));
+        }
+        Ok(())
+    }
+
     /// With the operator gone there is nobody left to wait for; else it takes a moment until one sees whether somebody fights back.
     fn settle(&self, note: &Note) -> Duration {
         let seconds = if matches!(note.holder, Holder::Operator { .. }) { 0 } else { self.options.settle_seconds };

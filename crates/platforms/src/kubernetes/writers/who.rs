@@ -80,6 +80,11 @@ impl Writer {
         self.writes_to().iter().any(|name| data_sets.contains(name))
     }
 
+    /// Whether it makes jobs for others and does none.
+    pub(crate) const fn makes_jobs(self) -> bool {
+        matches!(self, Self::SystemApp | Self::BackendListener | Self::BackendCron)
+    }
+
     /// The group with which it starts.
     pub(crate) const fn group(self) -> WriterGroup {
         match self {

@@ -1,0 +1,68 @@
+//! Whether the stores will agree, and whether they do: told before the question where only some of them go back, and when all is done. Never an error of a restore.
+
+use std::time::Duration;
+
+use plan::ids::DataSetName;
+use plan::manifest::Manifest;
+use plan::ports::{Context, Problem, Repository, Severity};
+use plan::{Class, Result};
+
+use crate::agreement::{self, Agreement, Side, Sides};
+use crate::app::App;
+use crate::config::Config;
+use crate::join::Installation;
+
+/// So many differences are named.
+const NAMED: usize = 3;
+/// Before live stores that differ are read again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// Where some of what belongs together goes back and the rest stays as it is: how they differ. A set that goes back whole was compared when it was taken.
+pub(super) fn before(
+    app: &App,
+    installation: &dyn Installation,
+    context: &Context,
+    (manifest, repository): (&Manifest, &dyn Repository),
+    names: &[DataSetName],
+) -> Result<Option<Problem>> {
+    let of_set = |name| manifest.data_sets.get(&name).filter(|_| names.contains(&name)).map(|kept| Side::Set(kept, repository));
+    let mixed = || Ok(agreement::sides(installation, &of_set)?.filter(Sides::are_mixed));
+    let agreement = match mixed().and_then(|sides| sides.map(|sides| compared(app, &sides, context)).transpose()) {
+        Ok(Some(agreement)) => agreement,
+        Ok(None) => return Ok(None),
+        Err(error) if error.class() == Class::Interrupted => return Err(error),
+        Err(error) => {
+            let text = format!("whether what goes back agrees with what stays as it is, is not known: {}", error.chain());
+            return Ok(Some(Problem::new(Severity::Note, text)));
+        }
+    };
+    let way_out = "Restore system-database, backend-redis and system-storage of one set together; or call `verify` after the restore, which names what is left and each way out.";
+    let problem = |text| {
+        Problem::new(Severity::Degrades, format!("what goes back and what stays as it is give stores that differ: {text}")).way_out(way_out)
+    };
+    Ok(differences(&agreement).map(problem))
+}
+
+/// How the live stores agree when all is done, as a line for people; `None` where there is nothing to compare.
+pub(super) fn after(app: &App, config: &Config, context: &Context) -> Result<Option<String>> {
+    let live = || agreement::sides(app.installation(config)?.as_ref(), &|_| None);
+    let agreement = live().and_then(|sides| sides.map(|sides| compared(app, &sides, context)).transpose());
+    match agreement {
+        Ok(agreement) => Ok(agreement.map(|agreement| match differences(&agreement) {
+            Some(text) => format!("the live stores differ: {text}; `verify` names all, and each way out"),
+            None => "the live stores agree (`verify` looks again at any time)".to_owned(),
+        })),
+        Err(error) if error.class() == Class::Interrupted => Err(error),
+        Err(error) => Ok(Some(format!("whether the live stores agree is not known: {}; `verify` looks again", error.chain()))),
+    }
+}
+
+fn compared(app: &App, sides: &Sides<'_>, context: &Context) -> Result<Agreement> {
+    agreement::of_sides(sides, context, NAMED, Some(&|| app.pause(PAUSE)))
+}
+
+/// `2 security, 1 drift: unknown-user-key (service 4, application x)`.
+fn differences(agreement: &Agreement) -> Option<String> {
+    let report = &agreement.report;
+    agreement::counted(report).differences().map(|counts| format!("{counts}: {}", agreement::first_of(report, NAMED)))
+}

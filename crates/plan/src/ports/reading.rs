@@ -1,0 +1,57 @@
+//! Rows, keys and files that are read one after the other, of a set or of a live store: who is told them.
+
+use crate::Result;
+
+/// Is told rows, table by table, in the order in which they are kept.
+pub trait RowReader {
+    /// The columns that are wanted of a table, in the order in which cells are given; `None` when it is not wanted.
+    fn wants(&mut self, table: &str) -> Option<&'static [&'static str]>;
+
+    /// A table that is wanted is there, with rows or without.
+    fn table(&mut self, table: &str);
+
+    /// The number that a table's id column gives next, where that is known.
+    fn next_id(&mut self, table: &str, next: u64);
+
+    /// A row: its cells in the order of the columns that are wanted. A column that the table does not have is as if it were NULL.
+    ///
+    /// # Errors
+    /// Ends the reading.
+    fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()>;
+}
+
+/// A key that was read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadKey<'k> {
+    /// The key.
+    pub key: &'k [u8],
+    /// Its type, as `TYPE` calls it.
+    pub kind: &'static str,
+    /// Elements of a list, a set, a sorted set or a hash; 1 for anything else.
+    pub elements: u64,
+    /// Bytes of key and value as they are kept.
+    pub bytes: u64,
+    /// When it expires, milliseconds since the epoch.
+    pub expires_ms: Option<u64>,
+}
+
+/// Is told what a database of keys holds.
+pub trait KeyReader {
+    /// Whether the pieces of a key's value are wanted. Asked at any time; nothing begins.
+    fn wants(&self, key: &[u8]) -> bool;
+
+    /// A key begins.
+    fn begin(&mut self, _key: &[u8]) {}
+
+    /// A string, an element, a member, or a field and then its value.
+    fn piece(&mut self, key: &[u8], piece: &[u8]);
+
+    /// The key has ended. Of a live store, keys whose values are not wanted are only begun.
+    ///
+    /// # Errors
+    /// Ends the reading.
+    fn key(&mut self, key: &ReadKey<'_>) -> Result<()>;
+}
+
+/// Is told a file: its path below the root, and its size in bytes.
+pub type FileReader<'r> = dyn FnMut(&[u8], u64) -> Result<()> + 'r;
