@@ -1,6 +1,6 @@
 //! Goes through the facts of both sides in one order, and says where they differ.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use plan::{Error, Result};
 
@@ -24,6 +24,9 @@ pub fn compare<'r>(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files
         service: Standing::default(),
         application: Standing::default(),
         metrics: BTreeSet::new(),
+        checks: Checks::default(),
+        kept_back: KeptBack::default(),
+        user_keys: BTreeMap::new(),
     };
     let mut records = atoms.0.sorted()?;
     let mut next = records.next_record()?;
@@ -44,6 +47,8 @@ pub fn compare<'r>(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files
         judge.judge(&Fact { service, application, topic: *topic, item, both: &both });
         judge.trouble.take().map_or(Ok(()), Err)?;
     }
+    judge.application_ends();
+    judge.service_ends();
     judge.counters(known, backend);
     judge.trouble.take().map_or(Ok(judge.look), Err)
 }
@@ -94,6 +99,34 @@ impl Standing {
     }
 }
 
+/// How a service is checked, as System says.
+#[derive(Default)]
+struct Checks {
+    /// By an application's keys; by user key alone there are none.
+    keys: bool,
+    referrers: bool,
+}
+
+/// Keys and referrers of an application that Backend lacks, until it is known whether it has any: with none of them it asks for none
+/// (apisonator, `validators/key.rb` and `validators/referrer.rb`).
+#[derive(Default)]
+struct KeptBack {
+    keys: Vec<Vec<u8>>,
+    referrers: Vec<Vec<u8>>,
+    has_keys: bool,
+    has_referrers: bool,
+}
+
+/// A user key that one side has with an application, and the other has not.
+struct Astray {
+    kind: Kind,
+    application: Vec<u8>,
+    item: Vec<u8>,
+}
+
+/// User keys of a service that are kept until the service ends: those of two applications may have been changed for each other.
+const ASTRAY_MAX: usize = 10_000;
+
 struct Judge<'k, 'r> {
     files: bool,
     known: &'k Known,
@@ -103,6 +136,9 @@ struct Judge<'k, 'r> {
     application: Standing,
     /// Ids of the service's metrics that only Backend has.
     metrics: BTreeSet<Vec<u8>>,
+    checks: Checks,
+    kept_back: KeptBack,
+    user_keys: BTreeMap<Vec<u8>, Vec<Astray>>,
 }
 
 /// What both sides say of one thing, and what that is.
@@ -137,6 +173,11 @@ impl Judge<'_, '_> {
         if fact.topic == Topic::Service {
             return self.service(fact);
         }
+        if fact.is_surplus() && self.is_of_coming_service(fact) {
+            let is_credential = matches!(fact.topic, Topic::Token | Topic::UserKey | Topic::ApplicationKey | Topic::ProviderKey);
+            let kind = if is_credential { Kind::CredentialOfComingService } else { Kind::KeysOfComingService };
+            return self.add(kind, fact, topic_name(fact.topic));
+        }
         if self.is_of_what_is_gone(fact) || fact.is_surplus() && self.is_left_behind(fact) {
             return self.add(Kind::Leftover, fact, topic_name(fact.topic));
         }
@@ -151,9 +192,14 @@ impl Judge<'_, '_> {
 
     /// Takes down whether the service and the application are there, which is told before what belongs to them.
     fn turn_to(&mut self, fact: &Fact<'_>) {
+        if self.service.name != fact.service || self.application.name != fact.application {
+            self.application_ends();
+        }
         if self.service.name != fact.service {
+            self.service_ends();
             self.application = Standing::default();
             self.metrics.clear();
+            self.checks = Checks::default();
         }
         self.service.turn_to(fact.service);
         self.application.turn_to(fact.application);
@@ -168,6 +214,46 @@ impl Judge<'_, '_> {
             }
             Topic::Metric if fact.is_surplus() => _ = self.metrics.insert(fact.item.to_vec()),
             _ => {}
+        }
+    }
+
+    /// Whether the service has an id that System gives to one that is yet to be made.
+    fn is_of_coming_service(&self, fact: &Fact<'_>) -> bool {
+        let id = std::str::from_utf8(fact.service).ok().and_then(|text| text.parse::<u64>().ok());
+        self.service.system.is_none() && !self.service.backend && id.is_some_and(|id| id >= self.known.next_service)
+    }
+
+    /// All keys and referrers of an application are seen.
+    fn application_ends(&mut self) {
+        let KeptBack { keys, referrers, has_keys, has_referrers } = std::mem::take(&mut self.kept_back);
+        let (service, application) = (self.service.name.clone(), self.application.name.clone());
+        for (items, has_any, one, none, topic) in [
+            (keys, has_keys, Kind::ApplicationKeyMissing, Kind::NoKeyLeft, Topic::ApplicationKey),
+            (referrers, has_referrers, Kind::ReferrerMissing, Kind::NoReferrerLeft, Topic::Referrer),
+        ] {
+            let is_checked = if topic == Topic::ApplicationKey { self.checks.keys } else { self.checks.referrers };
+            let opens = !items.is_empty() && !has_any && is_checked;
+            let kind = self.missing(if opens { none } else { one });
+            for item in items.iter().take(if opens { 1 } else { items.len() }) {
+                let item = [&[topic as u8], item.as_slice()].concat();
+                self.found(&Difference { kind, service: &service, application: &application, item: &item, detail: b"" });
+            }
+        }
+    }
+
+    /// All user keys of a service are seen.
+    fn service_ends(&mut self) {
+        let service = self.service.name.clone();
+        for (_, mut astray) in std::mem::take(&mut self.user_keys) {
+            let is_lacking = |one: &Astray| one.kind != Kind::UnknownUserKey;
+            // Both applications have it, each on one side.
+            if astray.iter().any(is_lacking) && !astray.iter().all(is_lacking) {
+                astray.retain(is_lacking);
+                astray.iter_mut().for_each(|one| one.kind = Kind::UserKeyElsewhere);
+            }
+            for Astray { kind, application, item } in astray {
+                self.found(&Difference { kind, service: &service, application: &application, item: &item, detail: b"" });
+            }
         }
     }
 
@@ -235,16 +321,21 @@ impl Judge<'_, '_> {
         }
         let (lacks, surplus, differs) = match fact.topic {
             Topic::ProviderKey => (Kind::ServiceMissing, Kind::OtherProviderKey, Kind::OtherProviderKey),
-            Topic::ServiceAttribute => (Kind::ServiceDiffers, Kind::ServiceDiffers, Kind::ServiceDiffers),
+            Topic::ServiceAttribute => self.attribute(fact),
             Topic::InServices | Topic::OfProvider | Topic::InMetrics | Topic::InApplications => {
-                (Kind::ListDiffers, Kind::ListDiffers, Kind::ListDiffers)
+                (Kind::ListDiffers, Kind::ListHasMore, Kind::ListDiffers)
             }
             Topic::Metric => (Kind::MetricMissing, Kind::UnknownMetric, Kind::MetricDiffers),
             // A stale parent is not removed when a metric is saved without one.
-            Topic::MetricParent | Topic::MetricName => (Kind::MetricDiffers, Kind::MetricDiffers, Kind::MetricDiffers),
+            Topic::MetricParent => (Kind::MetricDiffers, Kind::StaleParent, Kind::MetricDiffers),
+            Topic::MetricName => (Kind::MetricDiffers, Kind::MetricDiffers, Kind::MetricDiffers),
             Topic::Limit => (Kind::LimitMissing, Kind::UnknownLimit, Kind::LimitDiffers),
             Topic::Token => (Kind::TokenMissing, Kind::UnknownToken, Kind::UnknownToken),
             Topic::AlertLevel => (Kind::AlertLevelMissing, Kind::UnknownAlertLevel, Kind::UnknownAlertLevel),
+            // A redirect URL is not removed when it is emptied (apisonator, `application.rb`).
+            Topic::ApplicationAttribute if fact.item == b"redirect_url" => {
+                (Kind::ApplicationDiffers, Kind::StaleAttribute, Kind::ApplicationDiffers)
+            }
             Topic::ApplicationAttribute => (Kind::ApplicationDiffers, Kind::ApplicationDiffers, Kind::ApplicationDiffers),
             Topic::UserKey => (Kind::UserKeyMissing, Kind::UnknownUserKey, Kind::UnknownUserKey),
             Topic::ApplicationKey => (Kind::ApplicationKeyMissing, Kind::UnknownApplicationKey, Kind::UnknownApplicationKey),
@@ -257,9 +348,47 @@ impl Judge<'_, '_> {
             (true, false) => self.missing(lacks),
             (false, true) => surplus,
             _ if fact.both.differs() => differs,
-            _ => return,
+            _ => return self.is_there(fact.topic),
         };
-        self.add(kind, fact, &detail(fact.topic, fact.item));
+        match kind {
+            Kind::ApplicationKeyMissing => self.kept_back.keys.push(fact.item.to_vec()),
+            Kind::ReferrerMissing => self.kept_back.referrers.push(fact.item.to_vec()),
+            _ if fact.topic == Topic::UserKey && self.user_keys.len() < ASTRAY_MAX => {
+                let item = [&[fact.topic as u8], fact.item].concat();
+                let astray = Astray { kind, application: fact.application.to_vec(), item };
+                self.user_keys.entry(fact.item.to_vec()).or_default().push(astray);
+            }
+            _ => {
+                if fact.in_backend() {
+                    self.is_there(fact.topic);
+                }
+                self.add(kind, fact, &detail(fact.topic, fact.item));
+            }
+        }
+    }
+
+    /// Backend has one of the application's keys, or referrers.
+    const fn is_there(&mut self, topic: Topic) {
+        self.kept_back.has_keys |= matches!(topic, Topic::ApplicationKey);
+        self.kept_back.has_referrers |= matches!(topic, Topic::Referrer);
+    }
+
+    /// How the service is checked, and what it is where that differs.
+    fn attribute(&mut self, fact: &Fact<'_>) -> (Kind, Kind, Kind) {
+        let system = fact.both.system.as_deref();
+        let (is_strict, is_lax) = match fact.item {
+            b"backend_version" => (system.is_some_and(|version| version != b"1"), fact.both.backend.iter().any(|version| version == b"1")),
+            _ => (system == Some(b"1"), fact.both.backend.iter().all(|required| required != b"1")),
+        };
+        match fact.item {
+            b"backend_version" => self.checks.keys = is_strict,
+            _ => self.checks.referrers = is_strict,
+        }
+        if is_strict && is_lax {
+            (Kind::ChecksLess, Kind::ServiceDiffers, Kind::ChecksLess)
+        } else {
+            (Kind::ServiceDiffers, Kind::ServiceDiffers, Kind::ServiceDiffers)
+        }
     }
 
     /// What it is when Backend lacks something of a service: nothing to mend, where the service is not used.

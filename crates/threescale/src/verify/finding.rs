@@ -85,6 +85,18 @@ kinds! {
     OtherProviderKey, "other-provider-key", Security,
         "Backend knows the service by another provider key than System: the old one is accepted, the new one refused.",
         Repair::Rewrite;
+    NoKeyLeft, "no-key-left", Security,
+        "Backend has none of the application's keys: it lets in whoever names the application's id, without a key.",
+        Repair::Rewrite;
+    NoReferrerLeft, "no-referrer-left", Security,
+        "Backend has none of the application's referrers: it lets calls in from everywhere.",
+        Repair::Rewrite;
+    ChecksLess, "checks-less", Security,
+        "Backend checks calls of the service less strictly than System says: it lets in what System does not.",
+        Repair::Rewrite;
+    CredentialOfComingService, "credential-of-coming-service", Security,
+        "There is a credential of a service whose id System has not given yet: it will open the service that gets the id.",
+        Repair::Text("By hand: remove the keys of that service from Backend's storage (SCAN 0 MATCH *service_id:SERVICE*), or raise AUTO_INCREMENT of services above it.");
     NotSuspended, "not-suspended", Security,
         "System does not let the application in, Backend does.",
         Repair::Rewrite;
@@ -115,6 +127,9 @@ kinds! {
     ApplicationDiffers, "application-differs", Drift,
         "State or plan of the application are others in Backend: other limits, or calls that are refused.",
         Repair::Rewrite;
+    UserKeyElsewhere, "user-key-elsewhere", Drift,
+        "A user key leads to another application of the service: its calls are counted and limited as that one's.",
+        Repair::Rewrite;
     UserKeyMissing, "user-key-missing", Drift,
         "Calls with the application's user key are refused.",
         Repair::Rewrite;
@@ -136,6 +151,9 @@ kinds! {
     MetricDiffers, "metric-differs", Drift,
         "Name or parent of the metric are others in Backend: usage is counted elsewhere.",
         Repair::Rewrite;
+    StaleParent, "stale-parent", Drift,
+        "Usage of the metric is counted for a parent, too, that it does not have any more.",
+        Repair::Text("The rewrite of 3scale does not take it off. By hand: DEL metric/service_id:SERVICE/id:METRIC/parent_id.");
     UnknownMetric, "unknown-metric", Drift,
         "Backend counts a metric that System does not have.",
         Repair::Remove;
@@ -155,16 +173,25 @@ kinds! {
         "Alerts are sent at a level that nobody chose.",
         Repair::Remove;
     ListDiffers, "list-differs", Drift,
-        "One of Backend's lists of what there is lacks something, or has something more: it is left out, or met again, when Backend goes through them.",
+        "One of Backend's lists of what there is lacks something: it is left out when Backend goes through them.",
         Repair::Rewrite;
+    ListHasMore, "list-has-more", Drift,
+        "One of Backend's lists of what there is has something more: it is met when Backend goes through them.",
+        Repair::Text("The rewrite of 3scale only adds. By hand: SREM it from the list.");
+    KeysOfComingService, "keys-of-coming-service", Drift,
+        "There are keys of a service whose id System has not given yet: the service that gets it inherits them.",
+        Repair::Text("By hand: raise AUTO_INCREMENT of services above it, or remove the keys from Backend's storage.");
     UsageOfComingService, "usage-of-coming-service", Drift,
         "There are counters of a service whose id System has not given yet: the service that gets it inherits them.",
-        Repair::Text("A restore by this program raises the ids that System gives next. By hand: raise AUTO_INCREMENT of services above it.");
+        Repair::Text("By hand: raise AUTO_INCREMENT of services above it.");
     UsageOfGoneService, "usage-of-gone-service", Note,
         "There are counters of a service that is gone.",
         Repair::Nothing;
     Leftover, "leftover", Note,
         "Keys of what is gone on both sides: normal life leaves them, they let nobody in.",
+        Repair::Nothing;
+    StaleAttribute, "stale-attribute", Note,
+        "Backend still has a redirect URL that System does not: it never takes one off when it is emptied.",
         Repair::Nothing;
     IdleMissing, "idle-missing", Note,
         "Something of a suspended or deleted tenant or service is not in Backend.",
