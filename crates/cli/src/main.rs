@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config;
 mod in_the_way;
+mod inside;
 mod join;
 mod journals;
 mod locks;

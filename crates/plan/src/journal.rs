@@ -12,7 +12,7 @@ use crate::step::{Action, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.1";
+pub const FORMAT: &str = "3.2";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -282,6 +282,7 @@ impl Run {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
@@ -357,6 +358,7 @@ impl Run {
             | Action::RestartReaders { .. }
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }

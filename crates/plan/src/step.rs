@@ -66,6 +66,13 @@ pub enum Action {
         /// The step that noted them.
         noted: StepId,
     },
+    /// Load into the reserved place what staging left for the time when nobody writes, and prove that alone. Taken up: loaded again.
+    LoadRest {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
     /// Take a set of the data sets that are about to be replaced in place. Taken up: from the start.
     SafetyCopy {
         /// The data sets.
@@ -142,6 +149,7 @@ impl Action {
             | Self::Reserve { data_set, .. }
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
+            | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::NoteIds { data_set, .. }
             | Self::KeepIdsAhead { data_set, .. }
@@ -166,6 +174,7 @@ impl fmt::Display for Action {
             Self::Reserve { data_set, .. } => write!(f, "reserve a place for {data_set}"),
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
+            Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
             Self::SafetyCopy { data_sets } => {

@@ -30,6 +30,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::WriteManifest
         | Action::Reserve { .. }
         | Action::Prove { .. }
+        | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::NoteIds { .. }

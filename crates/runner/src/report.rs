@@ -65,6 +65,7 @@ impl Report {
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
+            | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::NoteIds { .. }
             | Action::KeepIdsAhead { .. }

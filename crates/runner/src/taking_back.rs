@@ -54,6 +54,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
+        | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::Synchronise { .. }

@@ -113,6 +113,7 @@ impl<'a> Demo<'a> {
             hold_for: jiff::SignedDuration::from_hours(1),
             no_hold: true,
             remove_extra: false,
+            large_values: args::LargeValuesChoice::Beside,
             objects: args::ObjectsChoice::None,
         };
         let (state, run) =

@@ -8,9 +8,9 @@ use plan::ports::{Context, Road, Verb};
 use plan::{Error, Result};
 
 use super::left_out::{Kept, base_ms, read_left_out};
-use super::mark::Holds;
-use super::place::{Placed, foreign};
-use super::{RedisStore, ServerAt};
+use super::mark::{Holds, Marks};
+use super::place::{Placed, Spot, foreign};
+use super::{RedisStore, ServerAt, rest};
 use crate::connection::Connection;
 use crate::dump::insert_collections;
 use crate::pass::{Database, Pass, server_time_ms};
@@ -29,17 +29,14 @@ impl RedisStore {
         for ((at, mut connection, server), spots) in self.connect_all(context)?.into_iter().zip(&placed.servers) {
             for spot in spots {
                 match spot.side {
-                    Some(side) => match marks.holds(&mut connection, spot, side)? {
-                        Holds::Loaded => {}
-                        holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(at, side, &holds)),
-                        _ => {
-                            return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again."));
-                        }
-                    },
+                    Some(side) => check_staged(&mut connection, &marks, at, spot, side)?,
                     None => super::swap::check_loaded(&mut connection, &marks, at, std::slice::from_ref(spot))?,
                 }
                 connection.select(spot.side.unwrap_or(spot.live))?;
                 read_left_out(&mut connection, placed, &mut found.collections, &mut kept_jobs)?;
+                for (name, tally) in rest::note(&mut connection, placed)?.into_iter().flat_map(|note| note.collections) {
+                    found.collections.entry(name).or_default().merge(tally);
+                }
             }
             let databases = spots
                 .iter()
@@ -98,9 +95,18 @@ impl RedisStore {
     }
 }
 
+/// That the side database holds a copy that is whole. Leaves it selected.
+pub(crate) fn check_staged(connection: &mut Connection, marks: &Marks<'_>, at: &ServerAt, spot: &Spot, side: u32) -> Result<()> {
+    match marks.holds(connection, spot, side)? {
+        Holds::Loaded => Ok(()),
+        holds @ (Holds::Others(_) | Holds::Foreign) => Err(foreign(at, side, &holds)),
+        _ => Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again.")),
+    }
+}
+
 /// Keys whose bucket has begun to expire cannot be told from keys that were lost: there, no more than were dumped is all that can be asked. Such
 /// buckets are reported as they were dumped. Gives how many elements are gone.
-fn account_for_expired(dumped: &BTreeMap<String, Tally>, found: &mut BTreeMap<String, Tally>, base_ms: u64, now_ms: u64) -> u64 {
+pub(crate) fn account_for_expired(dumped: &BTreeMap<String, Tally>, found: &mut BTreeMap<String, Tally>, base_ms: u64, now_ms: u64) -> u64 {
     let mut gone = 0;
     for (name, dumped) in dumped {
         let Some(end_ms) = bucket_of(name) else { continue };
