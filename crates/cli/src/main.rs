@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod draining;
 mod in_the_way;
+mod inside;
 mod join;
 mod journals;
 mod locks;

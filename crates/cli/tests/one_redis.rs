@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::io::BufRead;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
@@ -332,4 +333,67 @@ fn a_settle_that_one_store_refuses_drops_nothing_in_the_other_and_undo_goes_on()
     assert_eq!(world.picture(), kept, "Backend's previous data is there");
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.picture(), bad);
+}
+
+/// Runs a restore and kills it when the server gets such a command, as `MONITOR` tells it.
+fn kill_at(world: &World, arguments: &[&str], word: &str) {
+    let mut monitor = world.server.client().arg("MONITOR").stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = std::io::BufReader::new(monitor.stdout.take().unwrap()).lines();
+    assert_eq!(told.next().unwrap().unwrap(), "OK");
+    let mut child = world.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    told.find(|line| line.as_ref().unwrap().contains(word)).unwrap().unwrap();
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    kill_process(Pid::from_child(&monitor), Signal::KILL).unwrap();
+    monitor.wait().unwrap();
+}
+
+#[test]
+fn a_value_that_stops_the_server_is_loaded_when_the_writers_are_stopped_whatever_is_killed_when() {
+    let world = World::start(&["--appendonly", "yes"]);
+    world.fill(10, "good");
+    let long = "for n = 1, 160 do local many = {} for m = 1, 1000 do many[m] = n end redis.call('RPUSH', 'storage:long', unpack(many)) end";
+    world.cli(0, &["EVAL", long, "0"]);
+    let good = world.picture();
+    world.ok(&["backup"]);
+    world.fill(12, "bad");
+    let bad = world.picture();
+    let text = std::fs::read_to_string(world.path("config.toml")).unwrap();
+    let stops = |command: &str| {
+        std::fs::write(world.path("config.toml"), text.replace("stop = \"true\"", &format!("stop = \"{command}\""))).unwrap()
+    };
+    let restore = ["restore", "latest", "--large-values", "during-stop", "--yes"];
+    let has_long = || (0..16).filter(|database| world.cli(*database, &["EXISTS", "storage:long"]) == "1").collect::<Vec<u32>>();
+    let is_good = |what: &str| {
+        let live = world.picture().into_iter().filter(|(database, _)| *database < 3).collect::<Picture>();
+        assert!(live.iter().all(|(database, picture)| good[database] == *picture), "{what}: {live:?}");
+    };
+    let plan = world.ok(&["plan", "latest", "--large-values", "during-stop"]);
+    assert!(plan.contains("load the rest of backend-redis") && !plan.contains("load the rest of system-redis"), "{plan}");
+    for ends in ["undo", "resume"] {
+        // Killed while it stops the writers: all is staged and proven, and the value is nowhere.
+        stops("kill -9 $PPID");
+        assert_eq!(world.run(&restore).status.code(), None);
+        assert_eq!(has_long(), Vec::<u32>::new());
+        stops("true");
+        world.ok(&[ends, "--yes"]);
+        if ends == "resume" {
+            is_good("resumed after the stop");
+            world.ok(&["undo", "--yes"]);
+        }
+        assert_eq!(world.picture(), bad, "{ends} after the stop");
+        // While it is loaded, and while the rest is swapped.
+        for word in ["\"RESTORE\" \"storage:long\"", "\"SWAPDB\" \"0\""] {
+            kill_at(&world, &restore, word);
+            if ends == "resume" && world.last_record() != "finished" {
+                world.ok(&["resume", "--yes"]);
+                is_good(word);
+            }
+            world.ok(&["undo", "--yes"]);
+            assert_eq!(world.picture(), bad, "{ends} after {word}");
+        }
+    }
+    world.ok(&restore);
+    world.ok(&["settle", "--yes"]);
+    assert_eq!(world.picture(), good);
 }

@@ -12,7 +12,7 @@ use crate::step::{Action, IdCounter, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.1";
+pub const FORMAT: &str = "3.2";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -304,6 +304,7 @@ impl Run {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
@@ -380,6 +381,7 @@ impl Run {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }

@@ -30,6 +30,6 @@ mod writers;
 pub use backup_plan::{Wanted, plan_backup};
 pub use error::{Class, Error, Result};
 pub use installation::InstallationId;
-pub use planned::{ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
+pub use planned::{LargeValues, ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
 pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};
 pub use restore_plan::{Around, Care, Hold, IdsAhead, Target, WritersAre, plan_rehearsal, plan_restore};

@@ -50,6 +50,17 @@ pub enum ObjectsPolicy {
     IntoEmpty,
 }
 
+/// When values are loaded that are so long that a server stands still while it makes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LargeValues {
+    /// With all others, beside the live data.
+    #[default]
+    Beside,
+    /// In a step of their own between the stop of the writers and the cut-over.
+    DuringStop,
+}
+
 /// What the operator chose for a restore. Part of the plan, so that `resume` and `undo` obey it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Policies {
@@ -60,6 +71,9 @@ pub struct Policies {
     /// Whether objects of a bucket that the set does not have are taken away. In a folder they always are.
     #[serde(default)]
     pub remove_extra: bool,
+    /// Values that are long to make.
+    #[serde(default)]
+    pub large_values: LargeValues,
 }
 
 /// A data set in a plan, with what was found about it.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::ids::{DataSetName, RunId, SetId};
 use crate::manifest::KeptDataSet;
-use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
+use crate::planned::{LargeValues, Plan, PlannedDataSet, Policies, Purpose, Steps};
 use crate::ports::{Findings, LiveKey, Members, Problem, Road, Severity, SyncTask};
 use crate::step::{Action, Counting, IdCounter, StepId};
 use crate::writers;
@@ -20,6 +20,8 @@ pub struct Target {
     pub road: Road,
     /// What stands in the way on that road.
     pub fits: Vec<Problem>,
+    /// What staging leaves for the time when nobody writes ([`crate::ports::DataSet::rest`]).
+    pub rest: Option<String>,
 }
 
 /// What the operator said about the writers.
@@ -158,6 +160,17 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         let action = Action::SafetyCopy { data_sets: in_place };
         last = vec![steps.add(action, last, "what is replaced in place is kept in the repository first")];
     }
+    let mut rests = Vec::new();
+    for (name, target) in &targets {
+        if let (Some(reason), Some(place)) = (&target.rest, reserved.get(name)) {
+            let load = Action::LoadRest { data_set: *name, reserved: *place };
+            rests.push(steps.add(load, with(last.clone(), *place), reason.clone()));
+        }
+    }
+    let loads_rest = !rests.is_empty();
+    if loads_rest {
+        last = rests;
+    }
     for (name, target) in &targets {
         let (done, place) = cut_over(&mut steps, *name, target.road, reserved.get(name).copied(), last);
         last = vec![done];
@@ -174,6 +187,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         last = vec![steps.add(Action::HoldClock { data_set, ticks, counts }, last, reason)];
     }
     let mut problems = writers_problems(writers);
+    problems.extend(large_values_problem(around, targets.keys(), loads_rest));
     if let Some(noted) = noted {
         let is_made_anew = |task: &SyncTask| *task == SyncTask::BackendConfiguration && rewritten.is_some();
         let offers: Vec<_> = around.offers.iter().copied().filter(|task| !is_made_anew(task)).collect();
@@ -276,6 +290,19 @@ fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<S
             (steps.add(proven, vec![staged], "read back and compared with the set's evidence"), place)
         }
     }
+}
+
+/// Where `--large-values during-stop` has nothing to work on, or no stop.
+fn large_values_problem<'a>(around: &Around, mut names: impl Iterator<Item = &'a DataSetName>, loads_rest: bool) -> Option<Problem> {
+    if around.policies.large_values != LargeValues::DuringStop {
+        return None;
+    }
+    if loads_rest && around.writers == WritersAre::Running {
+        let text = "the writers are not stopped: a server stands still for them, too, while the values are loaded that --large-values during-stop left for the stop";
+        return Some(Problem::new(Severity::Degrades, text));
+    }
+    let has_redis = names.any(|name| matches!(name, DataSetName::BackendRedis | DataSetName::SystemRedis));
+    (!has_redis).then(|| Problem::new(Severity::Note, "--large-values during-stop changes nothing: no data set of Redis goes back"))
 }
 
 fn writers_problems(writers: WritersAre) -> Vec<Problem> {

@@ -77,6 +77,13 @@ pub enum Action {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         drain: Option<Drain>,
     },
+    /// Load into the reserved place what staging left for the time when nobody writes, and prove that alone. Taken up: loaded again.
+    LoadRest {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
     /// Take a set of the data sets that are about to be replaced in place. Taken up: from the start.
     SafetyCopy {
         /// The data sets.
@@ -154,6 +161,7 @@ impl Action {
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
             | Self::RewriteConfiguration { data_set, .. }
+            | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::NoteIds { data_set, .. }
             | Self::KeepIdsAhead { data_set, .. }
@@ -179,6 +187,7 @@ impl fmt::Display for Action {
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
             Self::RewriteConfiguration { data_set, .. } => write!(f, "rewrite the configuration in {data_set}"),
+            Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
             Self::SafetyCopy { data_sets } => {

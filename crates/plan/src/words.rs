@@ -1,6 +1,7 @@
 //! Words for people: counts, and text of others that must not act on a terminal.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// `1 set`, `3 sets`.
 #[must_use]
@@ -19,6 +20,12 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn in_one_line(text: &str) -> Cow<'_, str> {
     written_out(text, acts)
+}
+
+/// A path as a shell takes it.
+#[must_use]
+pub fn shell_word(place: &Path) -> String {
+    format!("'{}'", place.display().to_string().replace('\'', r"'\''"))
 }
 
 /// Control characters (C0, DEL, C1), and those that turn the direction of what follows (Unicode, UAX #9, section 2) or break a line.

@@ -11,7 +11,10 @@ use plan::ids::{DataSetName, RunId, SetId, SnapshotId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, SyncTask};
 use plan::step::{Action, StepId};
-use plan::{Around, Class, ObjectsPolicy, Plan, Policies, Queues, Target, Wanted, WritersAre, plan_backup, plan_rehearsal, plan_restore};
+use plan::{
+    Around, Class, LargeValues, ObjectsPolicy, Plan, Policies, Queues, Target, Wanted, WritersAre, plan_backup, plan_rehearsal,
+    plan_restore,
+};
 use support::findings;
 
 fn target(road: Road) -> Target {
@@ -30,7 +33,7 @@ fn target(road: Road) -> Target {
         evidence: Evidence::default(),
         problems: Vec::new(),
     };
-    Target { findings: findings(), kept, road, fits: Vec::new() }
+    Target { findings: findings(), kept, road, fits: Vec::new(), rest: None }
 }
 
 fn restore(in_place: &[DataSetName], writers: WritersAre) -> Plan {
@@ -66,6 +69,41 @@ fn nothing_is_cut_over_before_everything_is_proven_and_writers_stop() {
     assert!(waits_for(&plan, stop, plan.steps[note].id), "stopped before they were noted");
     let names: Vec<_> = plan.steps.iter().rev().take(2).map(|step| step.action.to_string()).collect();
     assert_eq!(names, ["let go who was held", "start the writers"]);
+}
+
+#[test]
+fn what_takes_long_is_loaded_when_the_writers_are_stopped_and_all_of_it_before_the_first_cut_over() {
+    let with_rest = |name: DataSetName, road| {
+        let is_redis = matches!(name, DataSetName::BackendRedis | DataSetName::SystemRedis);
+        (name, Target { rest: is_redis.then(|| "a long value".into()), ..target(road) })
+    };
+    let policies = Policies { large_values: LargeValues::DuringStop, ..Policies::default() };
+    let plan_of = |names: &[DataSetName], road, writers| {
+        let targets = names.iter().map(|name| with_rest(*name, road)).collect();
+        let around = Around { policies: policies.clone(), ..Around::just(writers) };
+        plan_restore(RunId("r".into()), SetId("s".into()), targets, &around)
+    };
+    let plan = plan_of(&DataSetName::ALL, Road::SideCopy, WritersAre::Ours);
+    plan.check().unwrap();
+    let stop = plan.steps[at(&plan, |action| matches!(action, Action::StopWriters { .. }))].id;
+    let loads: Vec<_> = plan.steps.iter().filter(|step| matches!(step.action, Action::LoadRest { .. })).collect();
+    assert_eq!(
+        loads.iter().map(|step| step.action.to_string()).collect::<Vec<_>>(),
+        ["load the rest of backend-redis", "load the rest of system-redis"]
+    );
+    for load in loads {
+        assert!(waits_for(&plan, load.id, stop));
+        for step in plan.steps.iter().filter(|step| matches!(step.action, Action::CutOver { .. })) {
+            assert!(waits_for(&plan, step.id, load.id), "{step:?}");
+        }
+    }
+    assert_eq!(plan.problems, []);
+    let running = plan_of(&DataSetName::ALL, Road::SideCopy, WritersAre::Running);
+    assert!(running.problems.iter().any(|problem| problem.text.contains("stands still for them, too")), "{:?}", running.problems);
+    let others = plan_of(&[DataSetName::SystemDatabase], Road::SideCopy, WritersAre::Ours);
+    assert!(others.problems.iter().any(|problem| problem.text.contains("no data set of Redis")), "{:?}", others.problems);
+    let in_place = plan_of(&DataSetName::ALL, Road::InPlace, WritersAre::Ours);
+    assert!(!in_place.steps.iter().any(|step| matches!(step.action, Action::LoadRest { .. })));
 }
 
 #[test]

@@ -115,6 +115,12 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
         Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
+        Action::LoadRest { data_set, reserved } => {
+            let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
+            let (store, snapshot) = (hands.data_set(*data_set)?, Arc::from(hands.repository.open(&kept.snapshot)?));
+            hands.watched(*data_set, Verb::Stage, None, || store.load_rest(&hands.context, place, snapshot, kept))?;
+            Ok(Output::Done)
+        }
         Action::NoteWriters { data_sets } => Ok(Output::Noted { noted: hands.writers.note(&hands.context, data_sets)? }),
         Action::StopWriters { noted, drain } => {
             if let Some(drain) = drain {

@@ -31,6 +31,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::Reserve { .. }
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
+        | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::NoteIds { .. }

@@ -55,7 +55,7 @@ pub fn run(journal: &Journal, hands: &Hands) -> Result<()> {
 /// Does what a step does; what changes nothing that is live, and failed for a while only, once more after each rest.
 fn act_patiently(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Result<Output> {
     let changes_nothing_live = match &step.action {
-        Action::Reserve { .. } | Action::Prove { .. } | Action::NoteWriters { .. } => true,
+        Action::Reserve { .. } | Action::Prove { .. } | Action::LoadRest { .. } | Action::NoteWriters { .. } => true,
         Action::Stage { reserved, .. } => !run.is_in_place(*reserved),
         _ => false,
     };

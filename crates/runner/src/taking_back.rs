@@ -55,6 +55,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
+        | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::Synchronise { .. }

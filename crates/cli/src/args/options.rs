@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use plan::ids::DataSetName;
-use plan::{ObjectsPolicy, Policies, Queues};
+use plan::{LargeValues, ObjectsPolicy, Policies, Queues};
 use threescale::verify::Rank;
 
 #[derive(Debug, Args)]
@@ -118,6 +118,19 @@ pub(crate) struct PlanArgs {
     /// Do not compare what goes back with what stays as it is, nor, when all is done, the live stores with each other
     #[arg(long, env = "THREESCALE_BACKUP_NO_VERIFY")]
     pub no_verify: bool,
+    /// Values of Redis that are so long that the live server stands still while it makes one (the plan names them): load them beside the live data with all others,
+    /// or leave them out there and load them when the writers are stopped, before the cut-over
+    #[arg(long, value_enum, default_value_t = LargeValuesChoice::Beside, env = "THREESCALE_BACKUP_LARGE_VALUES")]
+    pub large_values: LargeValuesChoice,
+}
+
+/// When long values are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LargeValuesChoice {
+    /// With all others
+    Beside,
+    /// When the writers are stopped
+    DuringStop,
 }
 
 impl PlanArgs {
@@ -131,6 +144,10 @@ impl PlanArgs {
                 ObjectsChoice::Missing | ObjectsChoice::None => ObjectsPolicy::Missing,
             },
             remove_extra: self.remove_extra,
+            large_values: match self.large_values {
+                LargeValuesChoice::Beside => LargeValues::Beside,
+                LargeValuesChoice::DuringStop => LargeValues::DuringStop,
+            },
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::args;
 use crate::commands::sets::SetDocument;
 use crate::draining;
 use crate::in_the_way;
+use crate::inside;
 use crate::join;
 use crate::journals::{self, Known};
 use crate::locks;
@@ -87,6 +88,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let twice = join::twice(installation.as_ref(), &hands.context, &found);
     let mut plan = plan_backup(wanted, found);
     plan.problems.extend(twice);
+    plan.problems.extend(inside::problems(app, &config, installation.as_ref(), &names, inside::Verb::Backup));
     plan.problems.extend(installation.standing());
     for (name, problem) in plan.all_problems().filter(|(_, problem)| problem.severity == plan::ports::Severity::Degrades) {
         app.output.note(&format!("warning: {}{}", name.map(|name| format!("{name}: ")).unwrap_or_default(), problem.text));

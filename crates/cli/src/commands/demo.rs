@@ -115,6 +115,7 @@ impl<'a> Demo<'a> {
             rewrite: args::RewriteChoice::Own,
             remove_extra: false,
             no_verify: true,
+            large_values: args::LargeValuesChoice::Beside,
             objects: args::ObjectsChoice::None,
         };
         let (state, run) =

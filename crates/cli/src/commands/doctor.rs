@@ -12,6 +12,7 @@ use threescale::clock::LONGEST_HOLD;
 use crate::app::App;
 use crate::care;
 use crate::commands::runs::Standing;
+use crate::inside;
 use crate::join;
 use crate::output::{Table, bytes, count};
 use crate::writers::Consent;
@@ -90,6 +91,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
     let in_the_way = in_the_way.map(|error| note(error.during("a backup is held up")));
     let mut problems = installation.problems();
     problems.extend(join::twice(installation.as_ref(), &context, &known));
+    problems.extend(inside::problems(app, &config, installation.as_ref(), &all, inside::Verb::Backup));
     let by_default = care::Wanted { no_hold: false, hold_for: LONGEST_HOLD };
     // A store that cannot be looked at is told already, and would be told once more.
     let is_failed = data_sets.values().any(|finding| matches!(finding, Finding::Failed { .. }));

@@ -24,6 +24,7 @@ use crate::commands::backup::with_way_out;
 use crate::commands::runs::print_report;
 use crate::config::Config;
 use crate::in_the_way;
+use crate::inside;
 use crate::join::{self, Installation};
 use crate::journals;
 use crate::locks;
@@ -216,6 +217,7 @@ fn prepare(
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
     plan.installation = Some(join::identified(installation, &context, &found));
     plan.problems.extend(join::twice(installation, &context, &found));
+    plan.problems.extend(inside::problems(app, config, installation, &names, inside::Verb::Restore));
     let older = origin::older_system(&plan, &manifest, installation.release().as_deref());
     plan.problems.extend(older);
     plan.problems.extend(installation.standing());
@@ -290,10 +292,10 @@ pub(crate) fn targets(
             let (road, why) = together.with(store.as_ref(), context, kept, (road, why))?;
             let mut fits = store.fits(context, kept, road)?;
             fits.extend(why);
-            Ok((road, fits))
+            Ok((road, fits, store.rest(kept, road)))
         };
-        let (road, fits) = look().map_err(|error| error.during(format!("failed to look whether the set fits into {name}")))?;
-        targets.insert(name, Target { findings, kept: kept.clone(), road, fits });
+        let (road, fits, rest) = look().map_err(|error| error.during(format!("failed to look whether the set fits into {name}")))?;
+        targets.insert(name, Target { findings, kept: kept.clone(), road, fits, rest });
     }
     Ok(targets)
 }

@@ -85,7 +85,13 @@ pub(super) fn check_files(config: &Config, name: DataSetName) -> Result<()> {
 }
 
 fn redis_options(section: &RedisSection, policies: Policies) -> RedisOptions {
-    RedisOptions { queues: policies.queues, namespace: section.namespace.clone(), file_road: None, known_as: None }
+    RedisOptions {
+        queues: policies.queues,
+        large_values: policies.large_values,
+        namespace: section.namespace.clone(),
+        file_road: None,
+        known_as: None,
+    }
 }
 
 impl Installation for Direct {

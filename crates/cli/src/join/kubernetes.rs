@@ -117,6 +117,7 @@ impl Kubernetes {
         places.dedup();
         let options = RedisOptions {
             queues: policies.queues,
+            large_values: policies.large_values,
             namespace: servers.first().and_then(|at| at.key_prefix.clone()),
             file_road,
             known_as: Some(places.join(", ")),

@@ -157,6 +157,14 @@ impl DataSet for Reached {
         self.explained(|| self.inner.stage(context, place, snapshot, kept))
     }
 
+    fn rest(&self, kept: &KeptDataSet, road: Road) -> Option<String> {
+        self.inner.rest(kept, road)
+    }
+
+    fn load_rest(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.explained(|| self.inner.load_rest(context, place, snapshot, kept))
+    }
+
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         self.explained(|| self.inner.prove(context, place, kept))
     }

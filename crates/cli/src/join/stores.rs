@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plan::ids::DataSetName;
 use plan::ports::DataSet;
-use plan::{Error, Queues, Result};
+use plan::{Error, LargeValues, Queues, Result};
 use postgres_data_set::RemotePrograms;
 use redis_data_set::FileRoad;
 
@@ -34,6 +34,7 @@ impl DatabaseOptions {
 /// What stands beside the addresses of a Redis data set.
 pub(super) struct RedisOptions {
     pub(super) queues: Queues,
+    pub(super) large_values: LargeValues,
     /// `NAMESPACE` of the Secret: keys begin with it.
     pub(super) namespace: Option<String>,
     pub(super) file_road: Option<FileRoad>,
@@ -88,6 +89,7 @@ fn redis(
 ) -> Result<Arc<dyn DataSet>> {
     let mut options = redis_data_set::Options::default();
     options.queues = wanted.queues;
+    options.large_values = wanted.large_values;
     options.namespace = wanted.namespace.filter(|prefix| !prefix.is_empty());
     options.file_road = wanted.file_road;
     options.known_as = wanted.known_as;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use plan::manifest::KeptDataSet;
 use plan::ports::{Context, Findings, Problem, Road, Severity};
+use plan::words::shell_word;
 use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, accessat, fstat, fstatvfs};
 
-use crate::mounts::{self, chattr, is_fixed, shell_word};
+use crate::mounts::{self, chattr, is_fixed};
 use crate::rights::Rights;
 use crate::root::is_mount_root;
 use crate::runs::{self, half_loaded_by};

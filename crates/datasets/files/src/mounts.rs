@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use beneath::Tree;
 use plan::ports::{EntryKind, Snapshot, StopFlag};
+use plan::words::shell_word;
 use plan::{Error, Result};
 use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, statx};
 
@@ -149,11 +150,6 @@ pub(crate) fn is_fixed(folder: impl AsFd, name: &OsStr) -> bool {
 /// The way out, as a command.
 pub(crate) fn chattr(place: &Path) -> String {
     format!("Take its attribute \"immutable\" or \"append only\" away, as root: chattr -i -a -- {}", shell_word(place))
-}
-
-/// A path as a shell takes it.
-pub(crate) fn shell_word(place: &Path) -> String {
-    format!("'{}'", place.display().to_string().replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use std::sync::Arc;
 
 use beneath::{Tree, stat_entry};
 use plan::ports::StopFlag;
+use plan::words::shell_word;
 use plan::{Error, Result};
 use rustix::fs::{Access, AtFlags, FileType, Stat, accessat, fstat};
 
 use crate::hook::Hook;
-use crate::mounts::shell_word;
 use crate::run_folder::failed;
 use crate::space::file_system;
 use crate::walk::{Walk, data_names};

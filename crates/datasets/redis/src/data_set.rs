@@ -64,6 +64,14 @@ impl DataSet for RedisStore {
         self.stage_into(context, &self.placed(place)?.for_set(kept), &snapshot, kept)
     }
 
+    fn rest(&self, kept: &KeptDataSet, road: Road) -> Option<String> {
+        self.rest_of(kept, road)
+    }
+
+    fn load_rest(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.load_rest_at(context, &self.placed(place)?, &snapshot, kept)
+    }
+
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         self.prove_at(context, &self.placed(place)?.for_set(kept), kept)
     }

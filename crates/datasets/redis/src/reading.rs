@@ -9,10 +9,11 @@ use plan::{Error, Result};
 
 use crate::rdb::Format;
 use crate::rdb::absorb::Absorb;
+use crate::rdb::elements::Elements;
 use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
-use crate::store::{Parts, parts_of};
+use crate::store::Stored;
 
 /// Of a piece no more than this is told.
 const PIECE_MAX_BYTES: usize = 8 << 20;
@@ -22,8 +23,7 @@ const PIECE_MAX_BYTES: usize = 8 << 20;
 /// # Errors
 /// When the set has no such database, or it cannot be read; what the reader says.
 pub fn read_keys(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, stop: &StopFlag, reader: &mut dyn KeyReader) -> Result<()> {
-    let (folder, parts) = parts_of(kept, label)?;
-    let mut walk = Walk::begin(Source::new(Parts::begin(snapshot, folder, parts)?, NoTap))?;
+    let mut walk = Walk::begin(Source::new(Stored::of(snapshot, kept, label)?.read()?, NoTap))?;
     let format = walk.format;
     let mut told = 0;
     loop {
@@ -46,9 +46,9 @@ pub(crate) fn tell<R: Read, T: Tap>(source: &mut Source<R, T>, format: Format, h
     let from = source.offset();
     let is_wanted = reader.wants(&head.key);
     reader.begin(&head.key);
-    let mut pieces = Pieces { reader, key: &head.key, is_wanted, shape, piece: Vec::new(), to_come: 0, pieces: 0, elements: 0 };
+    let mut pieces = Pieces { reader, key: &head.key, is_wanted, counted: Elements::of(shape), piece: Vec::new(), to_come: 0 };
     value(source, head.kind, format, &mut pieces)?;
-    let elements = pieces.length();
+    let elements = pieces.counted.count();
     let bytes = source.offset() - from + head.key.len() as u64;
     reader.key(&ReadKey { key: &head.key, kind: shape.name(), elements, bytes, expires_ms: head.expires_ms })
 }
@@ -58,22 +58,12 @@ struct Pieces<'a, 'k> {
     reader: &'a mut dyn KeyReader,
     key: &'k [u8],
     is_wanted: bool,
-    shape: Shape,
+    counted: Elements,
     piece: Vec<u8>,
     to_come: u64,
-    pieces: u64,
-    elements: u64,
 }
 
 impl Pieces<'_, '_> {
-    fn length(&self) -> u64 {
-        match self.shape {
-            Shape::List => self.pieces,
-            Shape::Set | Shape::SortedSet | Shape::Hash => self.elements,
-            Shape::String | Shape::Stream | Shape::Module => 1,
-        }
-    }
-
     fn ends(&mut self) {
         if self.is_wanted {
             self.reader.piece(self.key, &self.piece);
@@ -85,7 +75,7 @@ impl Absorb for Pieces<'_, '_> {
     const WANTS: bool = true;
 
     fn begin(&mut self, length: u64) -> Result<()> {
-        self.pieces += 1;
+        self.counted.begin(length)?;
         self.piece.clear();
         self.to_come = length;
         if length == 0 {
@@ -111,7 +101,7 @@ impl Absorb for Pieces<'_, '_> {
 
     fn number(&mut self, _number: u64) {}
 
-    fn end_element(&mut self, _expires_ms: Option<u64>) {
-        self.elements += 1;
+    fn end_element(&mut self, expires_ms: Option<u64>) {
+        self.counted.end_element(expires_ms);
     }
 }

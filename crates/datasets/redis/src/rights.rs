@@ -45,7 +45,7 @@ impl For {
     pub(crate) const EACH: [(Self, &str); 13] = [
         (Self::All, "every backup, every restore"),
         (Self::View, "backup and proof, of one moment"),
-        (Self::Scan, "backup and proof where replication is forbidden, key by key"),
+        (Self::Scan, "backup and proof where replication is forbidden, key by key; restore with `--large-values during-stop`"),
         (Self::Restore, "restore, `undo`, `settle`"),
         (Self::Beside, "restore beside the live data: in addition"),
         (Self::Functions, "sets with function libraries: in addition (Redis 7.0 and later)"),

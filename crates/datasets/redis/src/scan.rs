@@ -12,7 +12,7 @@ use crate::connection::{Connection, Reply};
 use crate::pass::{Keeper, Pass, printable, time_ms};
 use crate::rdb::Format;
 use crate::rdb::crc64::crc64;
-use crate::rdb::source::{Source, Tap};
+use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::walk::KeyHead;
 use crate::server::Server;
 
@@ -32,7 +32,7 @@ impl Pass<'_> {
         let format = dumped_format(connection, &numbers)?.unwrap_or_else(|| server.writes());
         self.format = Some(format);
         keeper.begin(format, &BTreeMap::from([("redis-ver".to_owned(), server.field("redis_version").as_bytes().to_vec())]))?;
-        let mut reader = Reader { buffer: vec![0; 64 << 10], bytes: 0, average: 256, knows_expiry: server.at_least(7, 0) };
+        let mut reader = Reader::new(server);
         for position in 0..self.databases.len() {
             let number = self.databases.get(position).map_or(0, |database| database.number);
             keeper.database(position)?;
@@ -59,6 +59,18 @@ impl Pass<'_> {
         keeper.end()?;
         self.tell();
         Ok(keeper)
+    }
+
+    /// Reads these keys of the first database of the pass, one after the other. The server is asked for one value at a time.
+    pub(crate) fn by_keys(&mut self, connection: &mut Connection, server: &Server, keys: &[Vec<u8>]) -> Result<()> {
+        let numbers: Vec<u32> = self.databases.iter().map(|database| database.number).collect();
+        let format = dumped_format(connection, &numbers)?.unwrap_or_else(|| server.writes());
+        let mut reader = Reader::new(server);
+        for key in keys {
+            reader.values(self, connection, format, 0, std::slice::from_ref(key), NoTap)?;
+            self.context.stop.check()?;
+        }
+        Ok(())
     }
 }
 
@@ -141,6 +153,10 @@ fn expiries(connection: &mut Connection, keys: &[Vec<u8>]) -> Result<Vec<Option<
 }
 
 impl Reader {
+    fn new(server: &Server) -> Self {
+        Self { buffer: vec![0; 64 << 10], bytes: 0, average: 256, knows_expiry: server.at_least(7, 0) }
+    }
+
     fn values<K: Keeper>(
         &mut self,
         pass: &mut Pass<'_>,

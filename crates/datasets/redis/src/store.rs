@@ -23,11 +23,13 @@ pub(crate) mod modules;
 mod place;
 mod prove;
 mod read;
+mod rest;
 mod rewrite;
 mod room;
 mod sieve;
 mod stage;
 pub(crate) mod standstill;
+mod stored;
 mod swap;
 mod transaction;
 mod twice;
@@ -39,10 +41,10 @@ use std::time::Duration;
 
 use plan::ids::DataSetName;
 use plan::ports::Context;
-use plan::{Error, Queues, Result};
+use plan::{Error, LargeValues, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
-pub(crate) use stage::{Parts, parts_of};
+pub(crate) use stored::Stored;
 
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};
@@ -60,6 +62,8 @@ pub struct Options {
     pub part_bytes: usize,
     /// What a restore does with job queues. Chosen when a place is reserved; later verbs obey the place.
     pub queues: Queues,
+    /// When values are loaded that the server takes long to make. Chosen when a place is reserved, too.
+    pub large_values: LargeValues,
     /// `NAMESPACE` of the Secret `system-redis` (3scale 2.14 and before): System's keys may begin with it and a colon.
     pub namespace: Option<String>,
     /// The files of the server, when they can be reached: used for a restore in place where `RESTORE` cannot be.
@@ -77,6 +81,7 @@ impl Default for Options {
             idle_timeout: Duration::from_secs(90),
             part_bytes: 4 << 20,
             queues: Queues::Keep,
+            large_values: LargeValues::Beside,
             namespace: None,
             file_road: None,
             known_as: None,

@@ -12,6 +12,7 @@ use plan::evidence::Tally;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::rdb::absorb::Absorb;
+use crate::rdb::elements::Elements;
 use crate::rdb::value::Shape;
 
 /// Elements up to this size are hashed at once, longer ones as a stream.
@@ -68,15 +69,13 @@ pub(crate) struct DatabaseTally {
     pub(crate) buckets: Buckets,
     whole: Hash,
     element: Hash,
-    shape: Shape,
+    counted: Elements,
     /// Whether what comes is an element of a collection without order.
     unordered: bool,
     /// Type of the key that has just ended, when it is a module's.
     pub(crate) module: Option<u64>,
     key: Vec<u8>,
     expires_ms: Option<u64>,
-    pieces: u64,
-    elements: u64,
     lasting: u64,
     sum: MultisetDigest,
     latest_field_ms: u64,
@@ -116,13 +115,11 @@ impl DatabaseTally {
             buckets: Buckets::default(),
             whole: Hash::default(),
             element: Hash::default(),
-            shape: Shape::String,
+            counted: Elements::of(Shape::String),
             unordered: false,
             module: None,
             key: Vec::new(),
             expires_ms: None,
-            pieces: 0,
-            elements: 0,
             lasting: 0,
             sum: MultisetDigest::default(),
             latest_field_ms: 0,
@@ -131,9 +128,9 @@ impl DatabaseTally {
 
     /// A key begins; its value is absorbed next.
     pub(crate) fn begin_key(&mut self, key: &[u8], shape: Shape, expires_ms: Option<u64>) {
-        (self.shape, self.expires_ms) = (shape, expires_ms);
+        (self.counted, self.expires_ms) = (Elements::of(shape), expires_ms);
         (self.unordered, self.module) = (shape.is_unordered(), None);
-        (self.pieces, self.elements, self.lasting, self.latest_field_ms) = (0, 0, 0, 0);
+        (self.lasting, self.latest_field_ms) = (0, 0);
         self.sum = MultisetDigest::default();
         self.key.clear();
         self.key.extend_from_slice(&(key.len() as u64).to_le_bytes());
@@ -145,11 +142,7 @@ impl DatabaseTally {
 
     /// Elements of the key that has just ended: of a list, a set, a sorted set or a hash; 1 for anything else.
     pub(crate) const fn length(&self) -> u64 {
-        match self.shape {
-            Shape::List => self.pieces,
-            Shape::Set | Shape::SortedSet | Shape::Hash => self.elements,
-            Shape::String | Shape::Stream | Shape::Module => 1,
-        }
+        self.counted.count()
     }
 
     /// The key ends.
@@ -160,7 +153,7 @@ impl DatabaseTally {
         }
         let hash = self.whole.finish();
         // A hash all of whose fields expire goes with the last of them.
-        let all_fields = (self.elements > 0 && self.lasting == 0).then_some(self.latest_field_ms);
+        let all_fields = (self.counted.unordered > 0 && self.lasting == 0).then_some(self.latest_field_ms);
         let gone_ms = self.expires_ms.into_iter().chain(all_fields).min();
         let tally = match gone_ms {
             None => &mut self.buckets.persistent,
@@ -175,7 +168,7 @@ impl Absorb for DatabaseTally {
     const WANTS: bool = true;
 
     fn begin(&mut self, length: u64) -> Result<()> {
-        self.pieces += 1;
+        self.counted.begin(length)?;
         self.bytes(&length.to_le_bytes());
         Ok(())
     }
@@ -193,7 +186,7 @@ impl Absorb for DatabaseTally {
     }
 
     fn end_element(&mut self, expires_ms: Option<u64>) {
-        self.elements += 1;
+        self.counted.end_element(expires_ms);
         let Some(expires_ms) = expires_ms else {
             self.lasting += 1;
             self.sum.add_hash(self.element.finish());

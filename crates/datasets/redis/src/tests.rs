@@ -9,6 +9,7 @@ mod file_steps;
 mod fuzz;
 mod generated;
 mod kinds;
+mod large_values;
 mod leftovers;
 mod limits;
 mod live_reading;

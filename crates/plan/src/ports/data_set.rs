@@ -275,6 +275,21 @@ pub trait DataSet: Send + Sync {
     /// When the load fails. What was loaded stays for the next call or [`DataSet::discard`].
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()>;
 
+    /// What of a kept data set [`DataSet::stage`] leaves to [`DataSet::load_rest`], because the live store would suffer from it while it serves: for people, as the
+    /// reason of a step. `None`: nothing. Asks no store.
+    fn rest(&self, _kept: &KeptDataSet, _road: Road) -> Option<String> {
+        None
+    }
+
+    /// Loads into the place what [`DataSet::stage`] left out, reads it back and compares it with the set. Called when nobody writes to the live store any more,
+    /// and before [`DataSet::cut_over`], which refuses without it. The live data is not touched.
+    ///
+    /// # Errors
+    /// As [`DataSet::stage`]; when what was read back is not what the set has.
+    fn load_rest(&self, _context: &Context, _place: &Place, _snapshot: Arc<dyn Snapshot>, _kept: &KeptDataSet) -> Result<()> {
+        Ok(())
+    }
+
     /// Counts and digests what was staged, reading it back from the store. Changes nothing. The caller compares with
     /// [`Evidence::differences`]; elements that expired since are accounted for by the data set (Redis).
     ///

@@ -17,12 +17,17 @@ use runner::{Hands, Journal};
 
 use self::live::Keys;
 
+/// Of this one staging leaves something for the stop of the writers.
+pub const WITH_REST: DataSetName = DataSetName::BackendRedis;
+
 /// One store: what is live, and what lies beside it.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Data {
     pub live: String,
     pub side: Option<String>,
     pub before: Option<String>,
+    /// Whether some of the side is still to be loaded.
+    pub lacks_rest: bool,
 }
 
 pub struct FakeDataSet {
@@ -126,7 +131,13 @@ impl DataSet for FakeDataSet {
         } else {
             assert_eq!(data.before, None, "staged over the previous data");
             data.side = Some(text);
+            data.lacks_rest = self.name == WITH_REST;
         }
+        Ok(())
+    }
+    fn load_rest(&self, _: &Context, _: &Place, _: Arc<dyn Snapshot>, _: &KeptDataSet) -> Result<()> {
+        assert!(self.data.lock().unwrap().before.is_none(), "loaded after the cut-over");
+        self.data.lock().unwrap().lacks_rest = false;
         Ok(())
     }
     fn prove(&self, _: &Context, place: &Place, _: &KeptDataSet) -> Result<Evidence> {
@@ -150,6 +161,7 @@ impl DataSet for FakeDataSet {
     }
     fn cut_over(&self, _: &Context, _: &Place) -> Result<()> {
         let mut data = self.data.lock().unwrap();
+        assert!(!data.lacks_rest, "cut over before all is loaded");
         if data.before.is_none() {
             let side = data.side.take().unwrap();
             data.before = Some(std::mem::replace(&mut data.live, side));
@@ -485,7 +497,16 @@ pub fn restore_of(names: &[DataSetName], manifest: &Manifest, in_place: &[DataSe
 pub fn restore_with(names: &[DataSetName], manifest: &Manifest, in_place: &[DataSetName], writers: WritersAre, care: Care) -> Plan {
     let target = |name: &DataSetName, kept: &KeptDataSet| {
         let road = if in_place.contains(name) { Road::InPlace } else { Road::SideCopy };
-        (*name, Target { findings: findings(), kept: kept.clone(), road, fits: Vec::new() })
+        (
+            *name,
+            Target {
+                findings: findings(),
+                kept: kept.clone(),
+                road,
+                fits: Vec::new(),
+                rest: (*name == WITH_REST).then(|| "takes long".into()),
+            },
+        )
     };
     let around = Around { writers, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new(), care };
     let targets = manifest.data_sets.iter().filter(|(name, _)| names.contains(name)).map(|(name, kept)| target(name, kept)).collect();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender};
 use plan::ports::Meta;
+use plan::words::shell_word;
 use plan::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
@@ -15,7 +16,6 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{SMALL_BYTES, Shared};
 use crate::hook::Moment;
-use crate::mounts::shell_word;
 use crate::walk::Found;
 use beneath::{allocated_bytes, is_vanished, meta_of, mtime_ns, open_by_owner, read_xattrs, read_xattrs_at, stat_entry};
 

@@ -68,6 +68,11 @@ impl<R: Read, T: Tap> Walk<R, T> {
         Ok(Self { source, format })
     }
 
+    /// Goes on where an item begins, in an RDB whose header was read before.
+    pub(crate) const fn at(source: Source<R, T>, format: Format) -> Self {
+        Self { source, format }
+    }
+
     /// The next item.
     pub(crate) fn next(&mut self) -> Result<Item> {
         let mut head = KeyHead::default();

@@ -53,7 +53,14 @@ impl RedisStore {
     }
 
     /// The same, as problems of a plan.
-    pub(crate) fn beside_is_allowed(&self, context: &Context, at: &ServerAt, server: &Server, problems: &mut Vec<Problem>) -> Result<()> {
+    pub(crate) fn beside_is_allowed(
+        &self,
+        context: &Context,
+        at: &ServerAt,
+        server: &Server,
+        loads_rest: bool,
+        problems: &mut Vec<Problem>,
+    ) -> Result<()> {
         let endpoint = at.address.endpoint();
         let lacks = self.restore_lacks(context, at, server, Road::SideCopy, &[])?;
         if !lacks.is_nothing() {
@@ -63,6 +70,9 @@ impl RedisStore {
         let reading = self.reading(context, at, server)?;
         if reading.is_closed() {
             problems.push(reading.scan.problem(Severity::Blocks, &format!("what was loaded at {endpoint} could not be read back")));
+        } else if loads_rest && !reading.scan.is_nothing() {
+            let what = format!("what --large-values during-stop loads at {endpoint} could not be read back, key by key");
+            problems.push(reading.scan.problem(Severity::Blocks, &what));
         }
         Ok(())
     }

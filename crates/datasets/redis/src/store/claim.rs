@@ -131,11 +131,20 @@ pub(crate) fn refuse_others(connection: &mut Connection, at: &ServerAt, marks: &
         .hint("Resume or undo that run first, or end it with `abandon`; nothing was touched."))
 }
 
-/// All databases of the server are loaded: says so of all at once, and with it what was left out of each.
+/// A database that is loaded, with what is on record beside it.
+pub(crate) struct Loaded<'a> {
+    pub(crate) spot: &'a Spot,
+    /// What was left out.
+    pub(crate) left_out: Option<String>,
+    /// What is loaded later.
+    pub(crate) rest: Option<String>,
+}
+
+/// All databases of the server are loaded: says so of all at once, and with it what was left out of each, and what comes later.
 pub(crate) fn finish(
     connection: &mut Connection,
     marks: &Marks<'_>,
-    loaded: &[(&Spot, Option<String>)],
+    loaded: &[Loaded<'_>],
     functions: &[Vec<u8>],
     server: &Server,
     context: &Context,
@@ -145,10 +154,11 @@ pub(crate) fn finish(
         context.watch.see(Event::Warning("the set has function libraries, this server is older than Redis 7.0: they are left out"));
     }
     let mut commands = Commands::new();
-    for (position, (spot, left_out)) in loaded.iter().enumerate() {
+    for (position, Loaded { spot, left_out, rest }) in loaded.iter().enumerate() {
         let database = spot.side.unwrap_or(spot.live);
         commands.push(command(&["SELECT", &database.to_string()]));
         commands.extend(left_out.iter().map(|text| command(&["SET", &placed.left_out(), text])));
+        commands.extend(rest.iter().map(|text| command(&["SET", &placed.rest_note(), text])));
         if spot.side.is_none() {
             if position == 0 && knows_functions {
                 load_functions(connection, functions, None, context)?;
@@ -162,7 +172,7 @@ pub(crate) fn finish(
         commands.push(command(&["SET", MARK, &marks.text(spot, Role::Staged)?]));
     }
     transaction(connection, &commands)?;
-    let spots: Vec<Spot> = loaded.iter().map(|(spot, _)| (*spot).clone()).collect();
+    let spots: Vec<Spot> = loaded.iter().map(|loaded| loaded.spot.clone()).collect();
     if knows_functions && spots.iter().any(|spot| spot.side.is_some()) {
         load_staged_functions(connection, placed, &spots, context)?;
     }

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::left_out::{LeftOut, base_ms};
 use super::place::{Placed, Spot};
-use super::stage::{ADVANCE_KEYS, Parts, functions, parts_of};
+use super::stage::{ADVANCE_KEYS, functions};
+use super::stored::{Parts, Stored};
 use super::{Named, RedisStore};
 use crate::pass::server_time_ms;
 use crate::rdb::crc64::crc64;
@@ -51,8 +52,7 @@ impl RedisStore {
             }
         }
         for spot in spots {
-            let (folder, parts) = parts_of(kept, &spot.name)?;
-            let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
+            let parts = Stored::of(Arc::clone(snapshot), kept, &spot.name)?.read()?;
             let left_out = LeftOut::new(placed.selection(self.name, spot), base_ms(kept)?);
             upload = Building { store: self, context, placed, spot, format, now_ms, left_out, is_put_back }.run(parts, upload)?;
         }

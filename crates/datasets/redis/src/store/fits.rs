@@ -50,7 +50,7 @@ impl RedisStore {
             limits_fit(at, &mut connection, number("largest-value-bytes"), &mut problems)?;
             if road == Road::SideCopy {
                 self.databases(context, at, &mut connection, &mut problems)?;
-                self.beside_is_allowed(context, at, &server, &mut problems)?;
+                self.beside_is_allowed(context, at, &server, self.rest_of(kept, road).is_some(), &mut problems)?;
             }
         }
         let mut by_file = false;

@@ -66,6 +66,9 @@ pub(crate) struct Placed {
     /// What is done with job queues: chosen once, whatever the options are later.
     #[serde(default = "not_said")]
     pub(crate) queues: Queues,
+    /// Whether values that the server takes long to make are loaded later, by a step of their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) rest: bool,
     /// `NAMESPACE` of System's keys.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
@@ -116,6 +119,10 @@ impl Placed {
 
     pub(crate) fn left_out(&self) -> String {
         format!("threescale-backup:left-out:{}", self.run)
+    }
+
+    pub(crate) fn rest_note(&self) -> String {
+        format!("threescale-backup:rest:{}", self.run)
     }
 
     /// What goes back of a database.
@@ -194,7 +201,7 @@ impl RedisStore {
     }
 
     /// Chooses the side databases, and claims them. In place nothing is changed.
-    pub(crate) fn reserve_place(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
+    pub(crate) fn reserve_place(&self, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Place> {
         let mut servers = self.connect_all(context)?;
         let known = servers.iter().map(|(at, _, server)| Known { run_id: server.field("run_id").to_owned(), address: self.known_as(at) });
         let known = known.collect();
@@ -203,8 +210,8 @@ impl RedisStore {
         let method = if road == Road::InPlace { self.in_place_method(context)?.0 } else { Method::Restore };
         self.refuse_by_class(method)?;
         let (queues, namespace) = (self.options.queues.clone(), self.options.namespace.clone());
-        let run = context.run.to_string();
-        let mut placed = Placed { road, run, servers: Vec::new(), method, queues, namespace, marked: true, policies, known };
+        let (run, rest) = (context.run.to_string(), self.rest_of(kept, road).is_some());
+        let mut placed = Placed { road, run, servers: Vec::new(), method, queues, rest, namespace, marked: true, policies, known };
         let marks = self.marks(context, &placed);
         let live: Vec<_> = servers.iter().map(|(_, _, server)| live_databases(&servers, server)).collect();
         let chosen: Result<_> =

@@ -10,7 +10,7 @@ use plan::{Error, Result};
 use super::left_out::{Kept, base_ms, read_left_out};
 use super::mark::{Holds, Marks};
 use super::place::{Placed, Spot, foreign};
-use super::{RedisStore, ServerAt};
+use super::{RedisStore, ServerAt, rest};
 use crate::connection::Connection;
 use crate::dump::insert_collections;
 use crate::pass::{Database, Pass, server_time_ms};
@@ -30,6 +30,9 @@ impl RedisStore {
             for spot in spots {
                 select_loaded(&mut connection, &marks, at, spot)?;
                 read_left_out(&mut connection, placed, &mut found.collections, &mut kept_jobs)?;
+                for (name, tally) in rest::note(&mut connection, placed)?.into_iter().flat_map(|note| note.collections) {
+                    found.collections.entry(name).or_default().merge(tally);
+                }
             }
             let databases = spots
                 .iter()
@@ -91,19 +94,24 @@ impl RedisStore {
 /// Selects the database of a spot in which the run's load has come to its end: beside the live one, or in place.
 pub(crate) fn select_loaded(connection: &mut Connection, marks: &Marks<'_>, at: &ServerAt, spot: &Spot) -> Result<()> {
     match spot.side {
-        Some(side) => match marks.holds(connection, spot, side)? {
-            Holds::Loaded => {}
-            holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(at, side, &holds)),
-            _ => return Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again.")),
-        },
+        Some(side) => check_staged(connection, marks, at, spot, side)?,
         None => super::swap::check_loaded(connection, marks, at, std::slice::from_ref(spot))?,
     }
     connection.select(spot.side.unwrap_or(spot.live))
 }
 
+/// That the side database holds a copy that is whole. Leaves it selected.
+pub(crate) fn check_staged(connection: &mut Connection, marks: &Marks<'_>, at: &ServerAt, spot: &Spot, side: u32) -> Result<()> {
+    match marks.holds(connection, spot, side)? {
+        Holds::Loaded => Ok(()),
+        holds @ (Holds::Others(_) | Holds::Foreign) => Err(foreign(at, side, &holds)),
+        _ => Err(Error::failed(format!("the load of {} has not come to its end", spot.name)).hint("Stage it again.")),
+    }
+}
+
 /// Keys whose bucket has begun to expire cannot be told from keys that were lost: there, no more than were dumped is all that can be asked. Such
 /// buckets are reported as they were dumped. Gives how many elements are gone.
-fn account_for_expired(dumped: &BTreeMap<String, Tally>, found: &mut BTreeMap<String, Tally>, base_ms: u64, now_ms: u64) -> u64 {
+pub(crate) fn account_for_expired(dumped: &BTreeMap<String, Tally>, found: &mut BTreeMap<String, Tally>, base_ms: u64, now_ms: u64) -> u64 {
     let mut gone = 0;
     for (name, dumped) in dumped {
         let Some(end_ms) = bucket_of(name) else { continue };

@@ -1,10 +1,8 @@
 //! Stage: loads a snapshot's databases into the place, after clearing what an earlier call of the same run left there.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
 
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
@@ -12,21 +10,24 @@ use plan::ports::{Context, Discard, Event, Road, Snapshot, Verb};
 use plan::{Error, Queues, Result};
 use threescale::queues::Fate;
 
-use super::claim::{finish, prepare};
+use super::claim::{Loaded, finish, prepare};
 use super::functions::tell_further;
 use super::hold;
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
 use super::place::{Method, Placed, Spot};
+use super::rest::{At, Rest};
+use super::stored::{Parts, Stored};
 use super::transaction::{is_full, settle_writes};
 use super::watching::Watching;
 use super::{Named, RedisStore, ServerAt};
 use crate::connection::Connection;
-use crate::dump::{BIG_VALUES, Big, FUNCTIONS, part_path};
+use crate::dump::{BIG_VALUES, Big, FUNCTIONS};
 use crate::pass::server_time_ms;
+use crate::rdb::elements::Elements;
 use crate::rdb::source::Source;
-use crate::rdb::value::value;
-use crate::rdb::walk::{Item, Walk};
+use crate::rdb::value::{Shape, unknown, value};
+use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::server::Server;
 
 /// Progress is told, and the stop flag looked at, after so many keys.
@@ -74,8 +75,8 @@ impl RedisStore {
     }
 
     /// In place the policy was held for the load only.
-    fn held(&self, connection: &mut Connection, placed: &Placed, records: &[(&Spot, Option<String>)]) -> Result<Option<String>> {
-        let Some((spot, _)) = records.first().filter(|_| placed.road == Road::InPlace) else { return Ok(None) };
+    fn held(&self, connection: &mut Connection, placed: &Placed, records: &[Loaded<'_>]) -> Result<Option<String>> {
+        let Some(Loaded { spot, .. }) = records.first().filter(|_| placed.road == Road::InPlace) else { return Ok(None) };
         connection.select(spot.live)?;
         hold::on_record(connection)
     }
@@ -101,7 +102,7 @@ impl RedisStore {
         kept: &KeptDataSet,
         big: &BigValues,
         base_ms: u64,
-    ) -> Result<Vec<Loaded<'a>>> {
+    ) -> Result<Vec<LoadedServer<'a>>> {
         let mut loaded = Vec::new();
         for (at, spots) in self.servers.iter().zip(&placed.servers) {
             let mut connection = self.connect(context, at)?;
@@ -111,17 +112,33 @@ impl RedisStore {
             let mut before = 0;
             let mut records = Vec::new();
             for spot in spots {
-                let (folder, parts) = parts_of(kept, &spot.name)?;
+                let stored = Stored::of(Arc::clone(snapshot), kept, &spot.name)?;
+                let mut rest = placed.rest.then(|| Rest::of(stored.clone()));
                 connection.select(spot.side.unwrap_or(spot.live))?;
                 let now_ms = server_time_ms(&mut connection)?;
-                let parts = Parts::begin(Arc::clone(snapshot), folder, parts)?;
                 let mut left_out = LeftOut::new(placed.selection(self.name, spot), base_ms);
                 let watching = watching.as_mut();
-                let mut load = Load { store: self, context, spot, big, server: &server, now_ms, left_out: &mut left_out, watching, before };
-                (connection, before) = load.run(parts, connection)?;
+                let mut load = Load {
+                    store: self,
+                    context,
+                    spot,
+                    big,
+                    server: &server,
+                    now_ms,
+                    left_out: &mut left_out,
+                    rest: rest.as_mut(),
+                    watching,
+                    before,
+                };
+                (connection, before) = load.run(stored.read()?, connection)?;
                 left_out.tell(&*context.watch);
                 let named = Named { name: spot.name.clone(), database: spot.live };
-                records.push((spot, (placed.queues != Queues::Keep).then(|| left_out.to_text(&named)).transpose()?));
+                let rest = rest.map(|rest| rest.to_text(context, &named, base_ms)).transpose()?.flatten();
+                records.push(Loaded {
+                    spot,
+                    left_out: (placed.queues != Queues::Keep).then(|| left_out.to_text(&named)).transpose()?,
+                    rest,
+                });
             }
             loaded.push((at, server, records));
         }
@@ -130,7 +147,7 @@ impl RedisStore {
 }
 
 /// A server whose databases are loaded, and what was left out of each.
-type Loaded<'a> = (&'a ServerAt, Server, Vec<(&'a Spot, Option<String>)>);
+type LoadedServer<'a> = (&'a ServerAt, Server, Vec<Loaded<'a>>);
 
 /// The load of one database.
 struct Load<'a, 'w> {
@@ -141,6 +158,8 @@ struct Load<'a, 'w> {
     server: &'a Server,
     now_ms: u64,
     left_out: &'a mut LeftOut,
+    /// What is loaded later, where that is wanted.
+    rest: Option<&'a mut Rest>,
     /// Beside live data.
     watching: Option<&'a mut Watching<'w>>,
     /// Bytes of the set that went into the server before this database.
@@ -159,6 +178,7 @@ impl Load<'_, '_> {
         walk.source.tap = Some(Loader::new(connection, format.version));
         let (mut keys, mut expired, mut told, mut told_bytes) = (0u64, 0u64, 0u64, 0u64);
         loop {
+            let offset = walk.source.offset();
             match walk.next()? {
                 Item::Key(head) if let Some(fate) = self.left_out.fate(&head, format)? => {
                     match (fate, walk.source.tap.take()) {
@@ -180,18 +200,12 @@ impl Load<'_, '_> {
                 }
                 Item::Key(head) => {
                     let long = self.big.get(&(self.spot.name.clone(), keys)).copied();
-                    let kind = head.kind;
                     if let Some(bytes) = long {
                         self.look(&mut walk, bytes)?;
                     }
-                    if let Some(loader) = &mut walk.source.tap {
-                        loader.begin(head, long)?;
-                    }
-                    walk.source.tap_on()?;
-                    value(&mut walk.source, kind, format, &mut ())?;
-                    walk.source.tap_off()?;
-                    if let Some(loader) = &mut walk.source.tap {
-                        loader.end()?;
+                    match self.rest.is_some() {
+                        true => self.load_unless_it_takes_long(&mut walk, head, offset, long)?,
+                        false => load(&mut walk, head, long)?,
                     }
                     keys += 1;
                 }
@@ -222,6 +236,38 @@ impl Load<'_, '_> {
         Ok((loader.connection, done))
     }
 
+    /// A value that is too long for memory is counted first, and read once more when it is to be loaded now.
+    fn load_unless_it_takes_long(
+        &mut self,
+        walk: &mut Walk<Parts, Option<Loader>>,
+        head: KeyHead,
+        offset: u64,
+        long: Option<u64>,
+    ) -> Result<()> {
+        let (kind, format) = (head.kind, walk.format);
+        let mut counted = Elements::of(Shape::of(kind, format).ok_or_else(|| unknown(kind, format))?);
+        let before = walk.source.offset();
+        if long.is_none() {
+            begin(walk, head, None)?;
+        }
+        value(&mut walk.source, kind, format, &mut counted)?;
+        walk.source.tap_off()?;
+        let at = At { offset, bytes: walk.source.offset() - before };
+        let Some(rest) = self.rest.as_mut() else { return Ok(()) };
+        if rest.takes(at, counted.count()) {
+            // What the loader has gathered it forgets with the next key.
+            return Ok(());
+        }
+        match (long, walk.source.tap.take()) {
+            (Some(_), Some(loader)) => walk.source.tap = Some(rest.load(at, format, loader)?),
+            (_, mut loader) => {
+                loader.iter_mut().try_for_each(Loader::end)?;
+                walk.source.tap = loader;
+            }
+        }
+        Ok(())
+    }
+
     /// Looks at the live server, when it has taken what was sent. A value of `coming` bytes is next.
     fn look(&mut self, walk: &mut Walk<Parts, Option<Loader>>, coming: u64) -> Result<()> {
         let Some(watching) = &mut self.watching else { return Ok(()) };
@@ -242,6 +288,22 @@ impl crate::rdb::source::Tap for Option<Loader> {
     }
 }
 
+/// Loads a key; its value is next in the source.
+fn load(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead, long: Option<u64>) -> Result<()> {
+    let (kind, format) = (head.kind, walk.format);
+    begin(walk, head, long)?;
+    value(&mut walk.source, kind, format, &mut ())?;
+    walk.source.tap_off()?;
+    walk.source.tap.iter_mut().try_for_each(Loader::end)
+}
+
+fn begin(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead, long: Option<u64>) -> Result<()> {
+    if let Some(loader) = &mut walk.source.tap {
+        loader.begin(head, long)?;
+    }
+    walk.source.tap_on()
+}
+
 fn big_values(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<BigValues> {
     if !evidence.facts.contains_key("big-values") {
         return Ok(BigValues::new());
@@ -254,53 +316,4 @@ fn big_values(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<BigVa
 pub(crate) fn functions(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<Vec<Vec<u8>>> {
     let count: u32 = evidence.facts.get("functions").and_then(|count| count.parse().ok()).unwrap_or(0);
     (1..=count).map(|number| snapshot.read_all(&snapshot.find(Path::new(&format!("{FUNCTIONS}/{number:04}.lua")))?)).collect()
-}
-
-/// The folder of a database's file in the snapshot, and how many parts it has.
-pub(crate) fn parts_of(kept: &KeptDataSet, name: &str) -> Result<(String, u64)> {
-    let fact = |fact: &str| kept.evidence.facts.get(&format!("{fact}.{name}"));
-    match (fact("folder"), fact("parts").and_then(|parts| parts.parse().ok())) {
-        (Some(folder), Some(parts)) => Ok((folder.clone(), parts)),
-        _ => Err(Error::refused(format!("the set has no database {name:?}"))),
-    }
-}
-
-/// The parts of a file, joined; the next ones are read while the server loads.
-pub(crate) struct Parts {
-    ahead: Receiver<Result<Vec<u8>>>,
-    now: io::Cursor<Vec<u8>>,
-}
-
-impl Parts {
-    pub(crate) fn begin(snapshot: Arc<dyn Snapshot>, folder: String, parts: u64) -> Result<Self> {
-        let (sender, ahead) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("redis-parts".to_owned())
-            .spawn(move || {
-                for number in 1..=parts {
-                    let part = snapshot.find(&part_path(&folder, number)).and_then(|entry| snapshot.read_all(&entry));
-                    let failed = part.is_err();
-                    if sender.send(part).is_err() || failed {
-                        return;
-                    }
-                }
-            })
-            .map_err(|error| Error::failed("start a thread").because(error))?;
-        Ok(Self { ahead, now: io::Cursor::default() })
-    }
-}
-
-impl Read for Parts {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let count = self.now.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                return Ok(count);
-            }
-            match self.ahead.recv() {
-                Ok(part) => self.now = io::Cursor::new(part.map_err(io::Error::other)?),
-                Err(_) => return Ok(0),
-            }
-        }
-    }
 }

@@ -4,11 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use plan::LargeValues;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity};
+use threescale::queues::Fate;
 
 use super::RedisStore;
 use crate::pass::printable;
+use crate::queues::selection;
 
 /// Begin of the facts of a set that tell them: `long-value.<database>.<number>`, elements, bytes in the RDB, then the key for people.
 const FACT: &str = "long-value.";
@@ -18,6 +21,11 @@ const TOLD: usize = 3;
 const ELEMENTS_PER_SECOND: u64 = 800_000;
 /// Shorter ones are nobody's matter.
 const ELEMENTS_MIN: u64 = ELEMENTS_PER_SECOND / 5;
+
+/// Whether the server stands still for long while it makes a value of so many elements.
+pub(crate) const fn is_long(elements: u64) -> bool {
+    elements >= ELEMENTS_MIN
+}
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +41,7 @@ pub(crate) struct Longest(Vec<Long>);
 
 impl Longest {
     pub(crate) fn note(&mut self, key: &[u8], elements: u64, bytes: u64) {
-        if elements < ELEMENTS_MIN || self.0.len() == TOLD && self.0.last().is_some_and(|least| least.elements >= elements) {
+        if !is_long(elements) || self.0.len() == TOLD && self.0.last().is_some_and(|least| least.elements >= elements) {
             return;
         }
         self.0.push(Long { elements, bytes, key: printable(key) });
@@ -60,21 +68,63 @@ fn told(facts: &BTreeMap<String, String>) -> Vec<(&str, Long)> {
     found
 }
 
+impl Long {
+    fn words(&self, database: &str) -> String {
+        let time = Duration::from_millis(1000 * self.elements / ELEMENTS_PER_SECOND);
+        format!("{:?} of {database} ({} elements, {} bytes; about {:.1} s)", self.key, self.elements, self.bytes, time.as_secs_f64())
+    }
+}
+
 impl RedisStore {
-    /// What stands still while the installation serves. In place the writers are stopped anyway.
-    pub(crate) fn standstill(&self, kept: &KeptDataSet, road: Road, problems: &mut Vec<Problem>) {
-        let long = told(&kept.evidence.facts);
-        if road == Road::InPlace || long.is_empty() {
-            return;
-        }
-        let one = |(database, long): &(&str, Long)| {
-            let time = Duration::from_millis(1000 * long.elements / ELEMENTS_PER_SECOND);
-            format!("{:?} of {database} ({} elements, {} bytes; about {:.1} s)", long.key, long.elements, long.bytes, time.as_secs_f64())
+    /// The longest values that a restore makes in one go, in words; `None` where the set names none.
+    fn longest(&self, kept: &KeptDataSet) -> Option<String> {
+        let namespace = self.options.namespace.as_deref();
+        let is_made = |(database, long): &(&str, Long)| {
+            selection(self.name, database, namespace, self.options.queues.clone()).fate(long.key.as_bytes()) == Fate::Back
         };
-        let each: Vec<_> = long.iter().take(TOLD).map(one).collect();
-        let text = format!("the live server stands still while it makes each of the longest values of the set: {}", each.join(", "));
-        let way_out = "With --in-place they are loaded while the writers are stopped.";
-        problems.push(Problem::new(Severity::Note, text).way_out(way_out));
+        let long = told(&kept.evidence.facts).into_iter().filter(is_made).take(TOLD);
+        let each: Vec<_> = long.map(|(database, long)| long.words(database)).collect();
+        (!each.is_empty()).then(|| each.join(", "))
+    }
+
+    /// What is left for the stop of the writers, where that is wanted, as the reason of the step.
+    pub(crate) fn rest_of(&self, kept: &KeptDataSet, road: Road) -> Option<String> {
+        let is_wanted = road == Road::SideCopy && self.options.large_values == LargeValues::DuringStop;
+        let longest = self.longest(kept).filter(|_| is_wanted)?;
+        Some(format!("values for which the server stands still, the longest: {longest}"))
+    }
+
+    /// What stands still while the installation serves, and what becomes of `--large-values during-stop`.
+    pub(crate) fn standstill(&self, kept: &KeptDataSet, road: Road, problems: &mut Vec<Problem>) {
+        let mut note = |text: String, way_out: Option<&str>| {
+            let note = Problem::new(Severity::Note, text);
+            problems.push(way_out.into_iter().fold(note, Problem::way_out));
+        };
+        let during_stop = self.options.large_values == LargeValues::DuringStop;
+        let changes_nothing = "--large-values during-stop changes nothing";
+        match self.longest(kept) {
+            _ if road == Road::InPlace && during_stop => {
+                note(format!("{changes_nothing}: in place nothing is loaded beside the live data"), None)
+            }
+            _ if road == Road::InPlace => {}
+            None if during_stop => {
+                note(format!("{changes_nothing}: the set names no value of {ELEMENTS_MIN} elements or more that is made in one go"), None)
+            }
+            None => {}
+            Some(longest) if during_stop => note(
+                format!(
+                    "by --large-values during-stop, values of {ELEMENTS_MIN} elements and more are left out of the copy beside the live data, and loaded and proven by a step of their own right \
+                     before the first cut-over; the server stands still while it makes each, the longest: {longest}"
+                ),
+                None,
+            ),
+            Some(longest) => note(
+                format!("the live server stands still while it makes each of the longest values of the set: {longest}"),
+                Some(
+                    "With --large-values during-stop such values are loaded while the writers are stopped, before the cut-over; with --in-place all of the set is.",
+                ),
+            ),
+        }
     }
 }
 

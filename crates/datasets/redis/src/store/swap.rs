@@ -14,7 +14,7 @@ use super::later;
 use super::mark::{HALF, Holds, MARK, Marks, Role};
 use super::place::{Method, Placed, Spot, foreign};
 use super::transaction::{Commands, command, is_full, settle_writes, transaction};
-use super::{RedisStore, ServerAt, hold};
+use super::{RedisStore, ServerAt, hold, rest};
 use crate::connection::Connection;
 use crate::server::Server;
 
@@ -71,6 +71,9 @@ impl RedisStore {
                 Holds::Nothing => return Err(gone(state.at, placed)),
                 holds @ (Holds::Others(_) | Holds::Foreign) => return Err(foreign(state.at, state.side(), holds)),
             }
+        }
+        for state in states.iter_mut().filter(|state| state.holds == Holds::Loaded) {
+            rest::check_loaded(&mut state.connection, placed, state.spots)?;
         }
         for state in &mut states {
             // A restart in between has read the policy of the configuration.

@@ -11,7 +11,7 @@ use crate::Options;
 use crate::connection::Crash;
 
 /// Calls a verb with a crash around its n-th command, for n = 0, 1, … until it comes through; after each crash `again` is called without one.
-fn at_every_command(server: &Redis, verb: impl Fn(&crate::RedisStore) -> plan::Result<()>, again: impl Fn(i64, bool)) {
+pub(crate) fn at_every_command(server: &Redis, verb: impl Fn(&crate::RedisStore) -> plan::Result<()>, again: impl Fn(i64, bool)) {
     for after_sending in [false, true] {
         for commands in 0.. {
             let crash = Crash { commands_left: Arc::new(AtomicI64::new(commands)), after_sending };
