@@ -77,7 +77,8 @@ fn check_restored(place: &Installation, before: &Fingerprint, replicas: &e2e::Re
     assert_eq!(place.mysql("SELECT COUNT(*) FROM heartbeats WHERE source = 'after the backup'").trim(), "0", "and none that came after it");
     let tasks = place.tasks();
     let new = tasks.strip_prefix(tasks_before).unwrap_or(&tasks);
-    let wanted = ["backend:storage:rewrite", "searchd:optimal_index", "zync:resync:domains"];
-    assert_eq!(new, wanted, "the copies are made anew, once each, in this order");
+    // Only where the program does not know the schema is Backend's configuration left to 3scale's own task.
+    let new = new.strip_prefix(&["backend:storage:rewrite".to_owned()]).unwrap_or(new);
+    assert_eq!(new, ["searchd:optimal_index", "zync:resync:domains"], "the copies are made anew, once each, in this order");
     place.wait_writing();
 }

@@ -17,7 +17,7 @@ use threescale::queues::Selection;
 
 use crate::connection::{Connection, Limits};
 use crate::pass::{Database, Pass, server_time_ms};
-use crate::queues::{FACT, IN_FLIGHT, NAMESPACE, selection};
+use crate::queues::{FACT, IN_FLIGHT, NAMESPACE, PROBE, selection};
 use crate::replication::{Asked, SETTINGS, open_view};
 use crate::server::Server;
 use crate::store::discard::share_of_memory;
@@ -203,7 +203,10 @@ impl Maker {
                 evidence.facts.insert(IN_FLIGHT.to_owned(), reports.to_string());
             }
             evidence.facts.extend(database.longest.facts(&named.name));
-            note_database(named, &database.tally.buckets, database.expired, &database.markers, evidence);
+            let probe = serde_json::to_string(&database.probe.buckets.persistent);
+            let probe = probe.map_err(|error| Error::failed("write down the key of the probe").because(error))?;
+            evidence.facts.insert(format!("{PROBE}{}", named.name), probe);
+            note_database(named, &database.buckets(), database.expired, &database.markers, evidence);
         }
         Ok(files)
     }

@@ -19,8 +19,11 @@ use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::replication::{Framing, View};
 use crate::store::standstill::Longest;
-use crate::tally::DatabaseTally;
+use crate::tally::{Buckets, DatabaseTally};
 
+/// The key that the readiness probe of 3scale's own pods writes into database 0, at each start and every few seconds (3scale-operator 2.15,
+/// `pkg/3scale/amp/component/redis.go`): in what is live it says nothing of what was loaded.
+pub(crate) const PROBE_KEY: &str = "liveness-probe";
 /// Functions of one server that are kept at most.
 const FUNCTIONS_MAX_BYTES: usize = 16 << 20;
 /// Progress is told after so many bytes.
@@ -78,6 +81,8 @@ pub(crate) struct Database {
     pub(crate) queues: BTreeMap<String, u64>,
     /// Queues of which it takes some jobs.
     pub(crate) by_job: DatabaseTally,
+    /// The key of the probe.
+    pub(crate) probe: DatabaseTally,
     /// Reports of traffic that are not counted yet; only Backend's storage has such.
     pub(crate) in_flight: Option<u64>,
     pub(crate) longest: Longest,
@@ -85,7 +90,7 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) fn new(number: u32, base_ms: u64, selection: Selection) -> Self {
-        let (tally, by_job) = (DatabaseTally::new(base_ms), DatabaseTally::new(base_ms));
+        let [tally, by_job, probe] = [(); 3].map(|()| DatabaseTally::new(base_ms));
         let in_flight = (selection.store() == Some(Store::BackendStorage)).then_some(0);
         Self {
             number,
@@ -96,9 +101,17 @@ impl Database {
             left_out: 0,
             queues: BTreeMap::new(),
             by_job,
+            probe,
             in_flight,
             longest: Longest::default(),
         }
+    }
+
+    /// All keys but those of which some jobs are taken.
+    pub(crate) fn buckets(&self) -> Buckets {
+        let mut buckets = self.tally.buckets.clone();
+        buckets.merge(&self.probe.buckets);
+        buckets
     }
 
     /// The key has ended.
@@ -236,7 +249,11 @@ impl<'a> Pass<'a> {
         source.tap_on()?;
         let from = source.offset();
         let fate = fate(&database.selection, &head.key, shape, head.expires_ms.is_some());
-        let tally = if fate == Fate::ByJob { &mut database.by_job } else { &mut database.tally };
+        let tally = match fate {
+            _ if head.key == PROBE_KEY.as_bytes() => &mut database.probe,
+            Fate::ByJob => &mut database.by_job,
+            _ => &mut database.tally,
+        };
         tally.begin_key(&head.key, shape, head.expires_ms);
         let read = value(source, head.kind, format, tally);
         read.map_err(|error| error.during(format!("read the key {:?} of database {}", printable(&head.key), database.number)))?;

@@ -26,6 +26,8 @@ pub(crate) fn fate(selection: &Selection, key: &[u8], shape: Shape, expires: boo
 
 /// Begin of the facts that tell the lengths of queues: `queue.<database>.<key>`.
 pub(crate) const FACT: &str = "queue.";
+/// Fact: the count and digest of the key that a pod's probe writes, which a proof of live data takes as the set has it: `probe.<database>`.
+pub(crate) const PROBE: &str = "probe.";
 /// The fact of how many reports of traffic are in the set and not counted yet.
 pub(crate) const IN_FLIGHT: &str = "usage-in-flight";
 

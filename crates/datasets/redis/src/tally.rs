@@ -63,6 +63,16 @@ pub(crate) struct Buckets {
     pub(crate) fields: BTreeMap<u64, Tally>,
 }
 
+impl Buckets {
+    /// Adds others.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.persistent.merge(other.persistent);
+        for (mine, others) in [(&mut self.volatile, &other.volatile), (&mut self.fields, &other.fields)] {
+            others.iter().for_each(|(end_ms, tally)| mine.entry(*end_ms).or_default().merge(*tally));
+        }
+    }
+}
+
 /// The digest in the making.
 pub(crate) struct DatabaseTally {
     base_ms: u64,

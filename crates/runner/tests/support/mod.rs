@@ -148,7 +148,7 @@ impl DataSet for FakeDataSet {
         assert_eq!(database, "storage");
         let mut data = self.data.lock().unwrap();
         while let Some(change) = changes.next_change()? {
-            let text = if is_live(place) { &mut data.live } else { data.side.as_mut().expect("nothing is staged") };
+            let text = if is_live(place) { &mut data.live } else { data.side.as_mut().unwrap() };
             let changed = format!("{}, {}", text.split(',').next().unwrap(), String::from_utf8_lossy(change.key()));
             let keys = self.keys.lock().unwrap()[text.as_str()].clone();
             self.keys.lock().unwrap().insert(changed.clone(), keys);

@@ -258,22 +258,3 @@ fn the_rules_are_known_from_the_first_migration_that_was_read_to_the_last() {
         assert_eq!(knows(newest), is_known, "{newest}");
     }
 }
-
-/// `cargo nextest run --workspace --run-ignored all -E 'test(hundred_thousand)' --no-capture` says how long it takes.
-#[test]
-#[ignore = "measures"]
-fn a_hundred_thousand_applications_are_rewritten_in_seconds() {
-    let mut random = Random(7);
-    let world = World::new(&mut random, 20, 2500);
-    let (rows, mut redis) = (world.rows(&mut random), Redis::new());
-    let begin = std::time::Instant::now();
-    let number = said(Veil::none(), &rows, &redis, |atoms, known, _| {
-        let (mut changes, mut number) = (changes(atoms, known, &room, 48 << 20).unwrap(), 0);
-        while changes.next_change().unwrap().is_some() {
-            number += 1;
-        }
-        number
-    });
-    println!("{} applications, {} rows: {number} changes in {:?}", world.applications.len(), rows.len(), begin.elapsed());
-    redis.clear();
-}

@@ -33,14 +33,13 @@ use super::mark::{HALF, Role};
 use super::place::Placed;
 use super::{RedisStore, ServerAt};
 use crate::connection::{Connection, Limits, Reply};
+use crate::pass::PROBE_KEY;
 use crate::rdb::source::from_io;
 use crate::server::Server;
 
 /// How long a server may take to come back, and to load without getting on.
 const LOAD_LIMIT: Duration = Duration::from_secs(600);
 const GLANCE: Duration = Duration::from_millis(200);
-/// The key that the readiness probe of 3scale's own pods writes into database 0.
-const PROBE_KEY: &str = "liveness-probe";
 
 /// Ends a server cleanly (SIGTERM), starts it again, and returns when it is ready.
 pub type Restart = Arc<dyn Fn(&Context) -> Result<()> + Send + Sync>;

@@ -10,14 +10,15 @@ use plan::{Error, Result};
 use super::left_out::{Kept, base_ms, read_left_out};
 use super::mark::{Holds, Marks};
 use super::place::{Placed, Spot, foreign};
-use super::{RedisStore, ServerAt, rest};
+use super::{Named, RedisStore, ServerAt, rest};
 use crate::connection::Connection;
 use crate::dump::insert_collections;
 use crate::pass::{Database, Pass, server_time_ms};
+use crate::queues::PROBE;
 use crate::rdb::source::NoTap;
 use crate::replication::{Asked, open_view};
 use crate::server::Server;
-use crate::tally::bucket_begin;
+use crate::tally::{Buckets, bucket_begin};
 
 impl RedisStore {
     pub(crate) fn prove_at(&self, context: &Context, placed: &Placed, kept: &KeptDataSet) -> Result<Evidence> {
@@ -44,7 +45,16 @@ impl RedisStore {
             now_ms = if now_ms == u64::MAX { after_ms } else { now_ms.max(after_ms) };
             for (named, database) in at.databases.iter().zip(pass.databases) {
                 let mut collections = BTreeMap::new();
-                insert_collections(named, &database.tally.buckets, &mut collections);
+                // Where the probe of the pods writes meanwhile, its key is taken as the set has it.
+                let buckets = match probe_of(kept, named).filter(|_| placed.road == Road::InPlace) {
+                    Some(probe) => {
+                        let (mut buckets, there) = (database.tally.buckets.clone(), database.probe.buckets.clone());
+                        buckets.merge(&Buckets { persistent: probe, ..there });
+                        buckets
+                    }
+                    None => database.buckets(),
+                };
+                insert_collections(named, &buckets, &mut collections);
                 for (name, tally) in collections {
                     found.collections.entry(name).or_default().merge(tally);
                 }
@@ -89,6 +99,11 @@ impl RedisStore {
             }
         }
     }
+}
+
+/// The probe's key as the set has it; `None` in sets of before 0.2.0, which do not tell it apart.
+fn probe_of(kept: &KeptDataSet, named: &Named) -> Option<Tally> {
+    serde_json::from_str(kept.evidence.facts.get(&format!("{PROBE}{}", named.name))?).ok()
 }
 
 /// Selects the database of a spot in which the run's load has come to its end: beside the live one, or in place.
