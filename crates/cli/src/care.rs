@@ -25,11 +25,13 @@ const SERVICES: &str = "services_set";
 pub(crate) struct Wanted {
     pub(crate) no_hold: bool,
     pub(crate) hold_for: SignedDuration,
+    /// Whether there is to be such a restore: then what its hold costs is told.
+    pub(crate) is_to_be: bool,
 }
 
 impl Wanted {
     pub(crate) const fn of(args: &args::PlanArgs) -> Self {
-        Self { no_hold: args.no_hold, hold_for: args.hold_for }
+        Self { no_hold: args.no_hold, hold_for: args.hold_for, is_to_be: true }
     }
 }
 
@@ -151,7 +153,7 @@ impl Looking<'_> {
         let ticks: Vec<_> =
             clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all)).filter(|ticks| !ticks.members.is_empty()).collect();
         for (clock, ticks) in clocks.iter().zip(clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all))) {
-            for cost in clock.costs(now, &ticks) {
+            for cost in clock.costs(now, &ticks).into_iter().filter(|_| args.is_to_be) {
                 self.problem(Severity::Degrades, cost, "Or hold it for a shorter time: --hold-for.");
             }
         }

@@ -29,7 +29,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("datasets/files", &["beneath"]),
     ("datasets/objects", &[]),
     ("datasets/s3", &["bucket"]),
-    ("platforms", &["children"]),
+    ("platforms", &["children", "tls"]),
     ("repository", &["bucket"]),
     ("runner", &[]),
     ("lab", &["children"]),

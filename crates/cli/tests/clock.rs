@@ -191,6 +191,30 @@ fn counters_of_ids_do_not_rewind_and_what_system_has_is_not_deleted() {
     assert_eq!(cli(backend, 0, &["GET", "events/id"]), reached);
 }
 
+/// A server that takes no writes is found before the writers stop, and not when the clock is to be held.
+#[test]
+fn a_system_redis_that_takes_no_writes_is_told_by_the_plan() {
+    let world = World::start(1 << 20);
+    let system = &world.installation.system_redis;
+    world.ok(&["backup"]);
+    for (set, back, word) in [
+        (&["CONFIG", "SET", "maxmemory", "1"], &["CONFIG", "SET", "maxmemory", "0"], "OOM"),
+        (&["CONFIG", "SET", "min-replicas-to-write", "1"], &["CONFIG", "SET", "min-replicas-to-write", "0"], "NOREPLICAS"),
+    ] {
+        cli(system, 0, set);
+        let refused = world
+            .command(&["restore", "latest", "--only", "system-database", "--partial", "--yes"])
+            .env_remove("THREESCALE_BACKUP_NO_HOLD")
+            .output()
+            .unwrap();
+        let told = text(&refused.stderr);
+        assert!(refused.status.code() == Some(2) && told.contains("takes no writes") && told.contains(word), "{told}");
+        cli(system, 0, back);
+    }
+    assert_eq!(json(&world, &["runs"])["runs"].as_array().map(Vec::len), Some(0), "nothing was begun");
+    assert_eq!(cli(system, 0, &["EXISTS", "threescale-backup:nobodys"]), "0");
+}
+
 /// What the program asks of System's schema (porta `db/schema.rb`), as PostgreSQL has it.
 const ON_POSTGRESQL: &str = "
 CREATE TABLE schema_migrations (version varchar PRIMARY KEY);

@@ -112,3 +112,72 @@ fn a_server_that_is_down_is_temporary_and_a_signal_is_an_interruption() {
     assert!(refusal.contains("is damaged") && refusal.contains(&format!("abandon {run}")), "{refusal}");
     world.ok(&["backup"]);
 }
+
+#[test]
+fn a_repository_or_journals_in_the_folder_of_the_files_are_refused_by_whatever_path_and_the_way_out_works() {
+    let home = tempfile::tempdir().unwrap();
+    let at = |name: &str| home.path().join(name);
+    for folder in ["files/deep", "outside"] {
+        std::fs::create_dir_all(at(folder)).unwrap();
+    }
+    std::fs::write(at("files/deep/logo"), "good").unwrap();
+    std::fs::write(at("key"), "a password\n").unwrap();
+    std::os::unix::fs::symlink(at("files/deep"), at("link")).unwrap();
+    std::os::unix::fs::symlink(at("files"), at("files-by-link")).unwrap();
+    let run = |files: &str, repository: &str, state: &str, arguments: &[&str]| {
+        let config = format!(
+            "[installation]\nname = \"one\"\n[repository]\nurl = {:?}\npassword-file = {:?}\n[platform]\nkind = \"direct\"\n[system-database]\nabsent = true\n\
+             [zync-database]\nabsent = true\n[backend-redis]\nabsent = true\n[system-redis]\nabsent = true\n[system-storage]\npath = {:?}\n\
+             [writers]\nstop = \"true\"\nstart = \"true\"\nstopped = \"true\"\n",
+            at(repository),
+            at("key"),
+            at(files)
+        );
+        std::fs::write(at("config.toml"), config).unwrap();
+        let mut command = program(arguments);
+        command.env("THREESCALE_BACKUP_CONFIG", at("config.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", at(state));
+        let output = command.output().unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let restore: &[&str] = &["restore", "latest", "--yes"];
+    let every: [&[&str]; 5] = [&["doctor"], &["backup"], &["plan", "latest"], restore, &["restore", "latest", "--in-place", "--yes"]];
+
+    // As if an earlier version had made and filled it there: its sets can still be listed, and moved out.
+    assert_eq!(run("files", "repository", "state", &["init"]).0, Some(0));
+    assert_eq!(run("files", "repository", "state", &["backup"]).0, Some(0));
+    std::fs::rename(at("repository"), at("files/deep/repository")).unwrap();
+    for (files, repository) in
+        [("files", "link/repository"), ("files", "files/deep/repository"), ("files-by-link", "files/../link/repository")]
+    {
+        for arguments in every {
+            let (code, said) = run(files, repository, "state", arguments);
+            assert!(
+                code == Some(2) && said.contains("is inside the folder of system-storage"),
+                "{files} {repository} {arguments:?}: {said}"
+            );
+        }
+        let (code, said) = run(files, repository, "state", &["list"]);
+        assert!(code == Some(0), "{said}");
+    }
+    let (_, said) = run("files", "files/deep/repository", "state", &["doctor"]);
+    let line = said.lines().find_map(|line| line.split_once("mv -- ")).unwrap().1;
+    let way_out = format!("mv -- {}", line.replace("FOLDER", at("repository").to_str().unwrap()));
+    assert!(std::process::Command::new("sh").arg("-c").arg(&way_out).status().unwrap().success(), "{way_out}");
+    let (code, said) = run("files", "repository", "state", &["doctor"]);
+    assert_eq!(code, Some(0), "{said}");
+    // A repository that is the folder itself.
+    let (code, said) = run("files-by-link", "files", "state", &["doctor"]);
+    assert!(code != Some(0) && said.contains("is the folder of system-storage"), "{said}");
+
+    // Journals: a set is still taken, and told.
+    let (code, said) = run("files", "repository", "link/state", &["backup"]);
+    assert!(code == Some(0) && said.contains("no restore of it is begun"), "{said}");
+    for arguments in [&["plan", "latest"], restore] {
+        let (code, said) = run("files", "repository", "link/state", arguments);
+        assert!(code == Some(2) && said.contains("the journals in") && said.contains("--state-folder"), "{arguments:?}: {said}");
+    }
+    std::fs::write(at("files/deep/logo"), "bad").unwrap();
+    let (code, said) = run("files", "repository", "state", restore);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(std::fs::read_to_string(at("files/deep/logo")).unwrap(), "good");
+}

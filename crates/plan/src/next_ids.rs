@@ -60,6 +60,8 @@ pub struct Raise {
 pub struct Raises {
     /// How many there are on this side.
     pub of: usize,
+    /// Whether there are none on the other side that could tell.
+    pub is_alone: bool,
     /// What goes on where the other side does, the largest jump first.
     pub raises: Vec<Raise>,
     /// What cannot: the ids of the other side are larger than this one can give.
@@ -72,7 +74,7 @@ impl Raises {
     /// Of `these`, against `others`.
     #[must_use]
     pub fn between(these: &[NextId], others: &[NextId]) -> Self {
-        let mut raises = Self { of: these.len(), ..Self::default() };
+        let mut raises = Self { of: these.len(), is_alone: others.is_empty(), ..Self::default() };
         let known: BTreeMap<&str, &NextId> = these.iter().map(|id| (id.name.as_str(), id)).collect();
         for other in others {
             match known.get(other.name.as_str()) {
@@ -115,6 +117,12 @@ impl Raises {
             )
         };
         let mut warnings: Vec<String> = self.beyond.iter().map(of_beyond).collect();
+        if self.is_alone && self.of > 0 {
+            let counters = counted(self.of, "counter of ids goes", "counters of ids go");
+            warnings.push(format!(
+                "there is no live table that tells which ids were given since the set was taken: {counters} on where the set's did"
+            ));
+        }
         let missing = self.missing.iter().map(|id| format!("{} at {}", id.name, id.next));
         if let Some(listed) = listed(missing, self.missing.len()) {
             warnings.push(format!(
@@ -175,6 +183,9 @@ mod tests {
             Some("no id is given twice: 1 of 7 counters of ids goes on where x did: accounts from 2 to 9")
         );
         assert_eq!(Raises::between(&these, &these), Raises { of: 5, ..Raises::default() });
+        let alone = Raises::between(&these, &[]).warnings("the live one");
+        assert!(matches!(&alone[..], [one] if one.contains("5 counters of ids go on where the set's did")), "{alone:?}");
+        assert!(Raises::between(&[], &[]).warnings("the live one").is_empty());
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub fn months_not_billed(job: &str, held: &[Timestamp]) -> Vec<String> {
         let (day, hour) = (tick.strftime("%Y-%m-%d"), tick.strftime("%Y-%m-%d %H:%M UTC"));
         let argument = tick.strftime("Time.utc(%Y, %-m, %-d, %-H)");
         format!(
-            "billing of {day} is held, and nothing makes up for it: only on the first of a month 3scale bills fixed costs and the usage of the month before. Release              {job} before {hour} (`threescale-backup hold release {job}`), or bill it later by hand in a pod of system-sidekiq:              bundle exec rails runner 'Finance::BillingStrategy.daily(now: {argument})'"
+            "billing of {day} is held, and nothing makes up for it: only on the first of a month 3scale bills fixed costs and the usage of the month before. Release {job} before {hour} (`threescale-backup hold release {job}`), or bill it later by hand in a pod of system-sidekiq: bundle exec rails runner 'Finance::BillingStrategy.daily(now: {argument})'"
         )
     };
     held.iter().filter(is_first).filter(|_| job == "billing_jobs").map(sentence).collect()

@@ -11,6 +11,7 @@ mod backend;
 mod compare;
 mod files;
 mod finding;
+mod later;
 mod look;
 pub mod sort;
 mod system;

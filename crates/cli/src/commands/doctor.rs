@@ -92,7 +92,7 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
     let mut problems = installation.problems();
     problems.extend(join::twice(installation.as_ref(), &context, &known));
     problems.extend(inside::problems(app, &config, installation.as_ref(), &all, inside::Verb::Backup));
-    let by_default = care::Wanted { no_hold: false, hold_for: LONGEST_HOLD };
+    let by_default = care::Wanted { no_hold: false, hold_for: LONGEST_HOLD, is_to_be: false };
     // A store that cannot be looked at is told already, and would be told once more.
     let is_failed = data_sets.values().any(|finding| matches!(finding, Finding::Failed { .. }));
     let restore_problems = if is_failed { Vec::new() } else { care::look(installation.as_ref(), &context, &all, &by_default)?.problems };

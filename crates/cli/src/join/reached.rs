@@ -9,8 +9,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveFiles, LiveKeys, LiveRows, Place, Problem, Road, Share, Snapshot,
-    StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, Leftover, LiveFiles, LiveKeys, LiveRows, Place, Problem, Road, Share,
+    Snapshot, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -163,6 +163,16 @@ impl DataSet for Reached {
 
     fn load_rest(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         self.explained(|| self.inner.load_rest(context, place, snapshot, kept))
+    }
+
+    fn change_keys(&self, context: &Context, place: &Place, database: &str, changes: &mut dyn KeyChanges) -> Result<()> {
+        self.explained(|| self.inner.change_keys(context, place, database, changes))
+    }
+
+    fn changes_lack(&self, context: &Context) -> Result<Option<Problem>> {
+        let mut lacks = self.explained(|| self.inner.changes_lack(context))?;
+        self.told(&mut lacks);
+        Ok(lacks)
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {

@@ -47,6 +47,7 @@ pub(crate) mod code {
     pub(crate) const ACCESS_DENIED: u16 = 1045;
     pub(crate) const UNKNOWN_DATABASE: u16 = 1049;
     pub(crate) const TABLE_ACCESS_DENIED: u16 = 1142;
+    pub(crate) const NO_SUCH_TABLE: u16 = 1146;
     pub(crate) const LOCK_WAIT_TIMEOUT: u16 = 1205;
     pub(crate) const SPECIFIC_ACCESS_DENIED: u16 = 1227;
     pub(crate) const DEADLOCK: u16 = 1213;

@@ -20,7 +20,7 @@ pub(crate) enum Topic {
     InServices,
     /// The service is in the list of a provider key.
     OfProvider,
-    /// The service's state. Only for a rewrite: what lacks it is active.
+    /// The service's state: what lacks it is active.
     ServiceState,
     /// The service is the default one of a provider key. Only for a rewrite.
     DefaultService,

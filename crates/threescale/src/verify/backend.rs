@@ -135,7 +135,7 @@ impl<'k> Backend<'k> {
             "service/id:{service}/provider_key" => meaning.saying(Topic::Service).wanting(Wants::Veiled(Topic::ProviderKey)),
             "service/id:{service}/referrer_filters_required" => meaning.fact(Topic::ServiceAttribute, b"referrer_filters_required"),
             "service/id:{service}/backend_version" => meaning.fact(Topic::ServiceAttribute, b"backend_version"),
-            "service/id:{service}/state" if self.veil.tells_all() => meaning.fact(Topic::ServiceState, b""),
+            "service/id:{service}/state" => meaning.fact(Topic::ServiceState, b""),
             "provider_keys_set" if self.veil.tells_all() => meaning.wanting(Wants::Members(Topic::InProviders)),
             "service/provider_key:{provider_key}/id" if self.veil.tells_all() => {
                 meaning.about(part("provider_key")).wanting(Wants::ServicesOf(Topic::DefaultService))

@@ -1,6 +1,6 @@
 //! Goes through the facts of both sides in one order, and says where they differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use plan::{Error, Result};
 
@@ -8,6 +8,7 @@ use super::Atoms;
 use super::atom::{Read, Side, Topic, take};
 use super::backend::Backend;
 use super::finding::Kind;
+use super::later::{Doors, UserKeys};
 use super::look::{Difference, Look};
 use super::system::Known;
 
@@ -24,9 +25,11 @@ pub fn compare<'r>(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files
         service: Standing::default(),
         application: Standing::default(),
         metrics: BTreeSet::new(),
-        checks: Checks::default(),
-        kept_back: KeptBack::default(),
-        user_keys: BTreeMap::new(),
+        wants_keys: false,
+        wants_referrers: false,
+        keys: Doors::default(),
+        referrers: Doors::default(),
+        user_keys: UserKeys::default(),
     };
     let mut records = atoms.0.sorted()?;
     let mut next = records.next_record()?;
@@ -99,34 +102,6 @@ impl Standing {
     }
 }
 
-/// How a service is checked, as System says.
-#[derive(Default)]
-struct Checks {
-    /// By an application's keys; by user key alone there are none.
-    keys: bool,
-    referrers: bool,
-}
-
-/// Keys and referrers of an application that Backend lacks, until it is known whether it has any: with none of them it asks for none
-/// (apisonator, `validators/key.rb` and `validators/referrer.rb`).
-#[derive(Default)]
-struct KeptBack {
-    keys: Vec<Vec<u8>>,
-    referrers: Vec<Vec<u8>>,
-    has_keys: bool,
-    has_referrers: bool,
-}
-
-/// A user key that one side has with an application, and the other has not.
-struct Astray {
-    kind: Kind,
-    application: Vec<u8>,
-    item: Vec<u8>,
-}
-
-/// User keys of a service that are kept until the service ends: those of two applications may have been changed for each other.
-const ASTRAY_MAX: usize = 10_000;
-
 struct Judge<'k, 'r> {
     files: bool,
     known: &'k Known,
@@ -136,9 +111,12 @@ struct Judge<'k, 'r> {
     application: Standing,
     /// Ids of the service's metrics that only Backend has.
     metrics: BTreeSet<Vec<u8>>,
-    checks: Checks,
-    kept_back: KeptBack,
-    user_keys: BTreeMap<Vec<u8>, Vec<Astray>>,
+    /// Whether the service is checked by an application's keys, as System says; by user key alone there are none.
+    wants_keys: bool,
+    wants_referrers: bool,
+    keys: Doors,
+    referrers: Doors,
+    user_keys: UserKeys,
 }
 
 /// What both sides say of one thing, and what that is.
@@ -199,7 +177,7 @@ impl Judge<'_, '_> {
             self.service_ends();
             self.application = Standing::default();
             self.metrics.clear();
-            self.checks = Checks::default();
+            (self.wants_keys, self.wants_referrers) = (false, false);
         }
         self.service.turn_to(fact.service);
         self.application.turn_to(fact.application);
@@ -225,18 +203,12 @@ impl Judge<'_, '_> {
 
     /// All keys and referrers of an application are seen.
     fn application_ends(&mut self) {
-        let KeptBack { keys, referrers, has_keys, has_referrers } = std::mem::take(&mut self.kept_back);
         let (service, application) = (self.service.name.clone(), self.application.name.clone());
-        for (items, has_any, one, none, topic) in [
-            (keys, has_keys, Kind::ApplicationKeyMissing, Kind::NoKeyLeft, Topic::ApplicationKey),
-            (referrers, has_referrers, Kind::ReferrerMissing, Kind::NoReferrerLeft, Topic::Referrer),
-        ] {
-            let is_checked = if topic == Topic::ApplicationKey { self.checks.keys } else { self.checks.referrers };
-            let opens = !items.is_empty() && !has_any && is_checked;
-            let kind = self.missing(if opens { none } else { one });
-            for item in items.iter().take(if opens { 1 } else { items.len() }) {
-                let item = [&[topic as u8], item.as_slice()].concat();
-                self.found(&Difference { kind, service: &service, application: &application, item: &item, detail: b"" });
+        let keys = self.keys.end(self.wants_keys, Kind::ApplicationKeyMissing, Kind::NoKeyLeft);
+        let referrers = self.referrers.end(self.wants_referrers, Kind::ReferrerMissing, Kind::NoReferrerLeft);
+        for (topic, all) in [(Topic::ApplicationKey, keys), (Topic::Referrer, referrers)] {
+            for (kind, item) in all {
+                self.late(kind, &service, &application, topic, &item);
             }
         }
     }
@@ -244,17 +216,14 @@ impl Judge<'_, '_> {
     /// All user keys of a service are seen.
     fn service_ends(&mut self) {
         let service = self.service.name.clone();
-        for (_, mut astray) in std::mem::take(&mut self.user_keys) {
-            let is_lacking = |one: &Astray| one.kind != Kind::UnknownUserKey;
-            // Both applications have it, each on one side.
-            if astray.iter().any(is_lacking) && !astray.iter().all(is_lacking) {
-                astray.retain(is_lacking);
-                astray.iter_mut().for_each(|one| one.kind = Kind::UserKeyElsewhere);
-            }
-            for Astray { kind, application, item } in astray {
-                self.found(&Difference { kind, service: &service, application: &application, item: &item, detail: b"" });
-            }
+        for one in self.user_keys.end() {
+            self.late(one.kind, &service, &one.application, Topic::UserKey, &one.item);
         }
+    }
+
+    fn late(&mut self, kind: Kind, service: &[u8], application: &[u8], topic: Topic, item: &[u8]) {
+        let item = [&[topic as u8], item].concat();
+        self.found(&Difference { kind, service, application, item: &item, detail: b"" });
     }
 
     /// Keys of what nobody has any more: they lead to nothing, and let nobody in.
@@ -340,8 +309,15 @@ impl Judge<'_, '_> {
             Topic::UserKey => (Kind::UserKeyMissing, Kind::UnknownUserKey, Kind::UnknownUserKey),
             Topic::ApplicationKey => (Kind::ApplicationKeyMissing, Kind::UnknownApplicationKey, Kind::UnknownApplicationKey),
             Topic::Referrer => (Kind::ReferrerMissing, Kind::UnknownReferrer, Kind::UnknownReferrer),
+            // One that has no state works (apisonator, `validators/service_state.rb`); 3scale itself never sets another.
+            Topic::ServiceState => {
+                if fact.both.differs() && self.service.system.as_deref() == Some(b"in use") {
+                    self.add(Kind::ServiceNotActive, fact, b"");
+                }
+                return;
+            }
             // Of a rewrite only.
-            Topic::ServiceState | Topic::DefaultService | Topic::InProviders => return,
+            Topic::DefaultService | Topic::InProviders => return,
             Topic::Service | Topic::Application | Topic::File => return,
         };
         let kind = match (fact.in_system(), fact.in_backend()) {
@@ -351,13 +327,9 @@ impl Judge<'_, '_> {
             _ => return self.is_there(fact.topic),
         };
         match kind {
-            Kind::ApplicationKeyMissing => self.kept_back.keys.push(fact.item.to_vec()),
-            Kind::ReferrerMissing => self.kept_back.referrers.push(fact.item.to_vec()),
-            _ if fact.topic == Topic::UserKey && self.user_keys.len() < ASTRAY_MAX => {
-                let item = [&[fact.topic as u8], fact.item].concat();
-                let astray = Astray { kind, application: fact.application.to_vec(), item };
-                self.user_keys.entry(fact.item.to_vec()).or_default().push(astray);
-            }
+            Kind::ApplicationKeyMissing => self.keys.lacks(fact.item),
+            Kind::ReferrerMissing => self.referrers.lacks(fact.item),
+            _ if fact.topic == Topic::UserKey && self.user_keys.has_room() => self.user_keys.add(kind, fact.application, fact.item),
             _ => {
                 if fact.in_backend() {
                     self.is_there(fact.topic);
@@ -369,8 +341,11 @@ impl Judge<'_, '_> {
 
     /// Backend has one of the application's keys, or referrers.
     const fn is_there(&mut self, topic: Topic) {
-        self.kept_back.has_keys |= matches!(topic, Topic::ApplicationKey);
-        self.kept_back.has_referrers |= matches!(topic, Topic::Referrer);
+        match topic {
+            Topic::ApplicationKey => self.keys.has_one(),
+            Topic::Referrer => self.referrers.has_one(),
+            _ => {}
+        }
     }
 
     /// How the service is checked, and what it is where that differs.
@@ -381,8 +356,8 @@ impl Judge<'_, '_> {
             _ => (system == Some(b"1"), fact.both.backend.iter().all(|required| required != b"1")),
         };
         match fact.item {
-            b"backend_version" => self.checks.keys = is_strict,
-            _ => self.checks.referrers = is_strict,
+            b"backend_version" => self.wants_keys = is_strict,
+            _ => self.wants_referrers = is_strict,
         }
         if is_strict && is_lax {
             (Kind::ChecksLess, Kind::ServiceDiffers, Kind::ChecksLess)

@@ -118,6 +118,9 @@ kinds! {
     ServiceMissing, "service-missing", Drift,
         "Backend does not know the service: all its calls are refused.",
         Repair::Rewrite;
+    ServiceNotActive, "service-not-active", Drift,
+        "Backend refuses all calls of the service: its state there is not active.",
+        Repair::Text("Somebody set it there; 3scale never does, and its rewrite leaves it. By hand: SET service/id:SERVICE/state active.");
     ServiceDiffers, "service-differs", Drift,
         "Backend checks calls of the service in another way than System says.",
         Repair::Rewrite;

@@ -341,8 +341,8 @@ impl<'a> System<'a> {
                 if let Some(version) = &service.backend_version {
                     say(atoms, name, Topic::ServiceAttribute, b"backend_version", version)?;
                 }
+                say(atoms, name, Topic::ServiceState, b"", b"active")?;
                 if veil.tells_all() {
-                    say(atoms, name, Topic::ServiceState, b"", b"active")?;
                     say(atoms, b"", Topic::InProviders, &key.plain, b"")?;
                     if providers.get(&service.account).and_then(|provider| provider.default_service) == Some(*id) {
                         say(atoms, name, Topic::DefaultService, &key.encoded, b"")?;

@@ -20,7 +20,7 @@ use crate::quote;
 use crate::rights;
 use crate::schema::{Schema, read, told};
 use crate::server::{Kind, Server};
-use crate::session::{Session, Talk, code};
+use crate::session::{Session, Talk, code, query_error};
 use crate::store::MysqlStore;
 
 /// Between two tries for the definitions' locks.
@@ -55,10 +55,9 @@ pub(super) fn open(store: &MysqlStore, context: &Context) -> Result<View> {
     refuse_incomplete(&mut reader, &server, database)?;
     let mut facts = BTreeMap::new();
     let mut guard = store.session(Talk::Text, Some(database))?;
-    let mut tables = read::table_names(&mut reader, database)?;
     let limit = Duration::from_secs(store.options.lock_wait_seconds.into());
     let backup_lock = server.kind == Kind::Mysql && lock_for_backup(store, &mut guard)?;
-    hold_all(context, &mut guard, database, &tables, limit)?;
+    let mut tables = hold_all(context, &mut guard, database, limit)?;
     let mut workers = Vec::new();
     for _ in 0..limits::workers(&mut reader, context)? {
         match store.session(Talk::Rows, Some(database)) {
@@ -125,33 +124,39 @@ fn lock_for_backup(store: &MysqlStore, guard: &mut Session) -> Result<bool> {
 
 /// A read of every table inside the guard's transaction: the server keeps their definitions until that ends. When one of them cannot be had, all are given back
 /// before the next try: whoever changes one table does not keep others waiting for this.
-fn hold_all(context: &Context, guard: &mut Session, database: &str, tables: &[String], limit: Duration) -> Result<()> {
+/// Gives their names.
+fn hold_all(context: &Context, guard: &mut Session, database: &str, limit: Duration) -> Result<Vec<String>> {
     guard.set("SESSION lock_wait_timeout = 1")?;
     let begin = Instant::now();
     loop {
         context.stop.check()?;
+        let tables = read::table_names(guard, database)?;
         guard.rows("begin a transaction", "START TRANSACTION")?;
         match tables.iter().try_for_each(|table| hold(guard, database, table)) {
             Err(error) if error.class() == Class::Transient && begin.elapsed() < limit && guard.is_alive() => {
                 guard.rows("give the definitions back", "ROLLBACK")?;
                 std::thread::sleep(PAUSE);
             }
-            outcome => return outcome,
+            outcome => return outcome.map(|()| tables),
         }
     }
 }
 
 fn hold(guard: &mut Session, database: &str, table: &str) -> Result<()> {
     let sql = format!("SELECT 1 FROM {} LIMIT 0", quote::qualified(database, table));
-    guard.rows("hold a table's definition", &sql).map(drop).map_err(|error| {
-        if error.class() == Class::Transient && guard.is_alive() {
-            blockers::busy(guard, &format!("the definition of table {table:?} is being changed"))
-        } else if error.class() == Class::Transient {
-            error
-        } else {
-            error.hint("GRANT SELECT on every table of the database to this user.")
+    match guard.refused("hold a table's definition", &sql) {
+        Ok(None) => Ok(()),
+        Ok(Some(refusal)) if refusal.code == code::NO_SUCH_TABLE => {
+            let text = format!("table {table:?} was dropped or renamed when the backup had just begun");
+            Err(Error::transient(text).because(refusal).hint("Run the backup again when the migration has ended."))
         }
-    })
+        Ok(Some(refusal)) => Err(query_error("hold a table's definition", mysql::Error::MySqlError(refusal))
+            .hint("GRANT SELECT on every table of the database to this user.")),
+        Err(error) if error.class() == Class::Transient && guard.is_alive() => {
+            Err(blockers::busy(guard, &format!("the definition of table {table:?} is being changed")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// MariaDB's backup stage in which changes of definitions wait, and statements on InnoDB tables do not. Those on other tables would: where there are such

@@ -10,6 +10,8 @@ use super::{Named, RedisStore, ServerAt};
 use crate::connection::{Connection, Reply};
 use crate::rights::For;
 
+/// A key that nobody has.
+const NOBODYS: &[u8] = b"threescale-backup:nobodys";
 /// Members of a set that are asked for at a time.
 const SCAN_COUNT: &[u8] = b"500";
 
@@ -33,6 +35,23 @@ impl RedisStore {
     }
 }
 
+/// What the server has against any write, by one that changes nothing: of a key that nobody has, only a member that is there already would be given a score.
+fn takes_no_writes(connection: &mut Connection) -> Result<Option<String>> {
+    let reply = connection.ask(&[b"ZADD", NOBODYS, b"XX", b"0", b"x"])?;
+    let Reply::Error(text) = reply else { return Ok(None) };
+    Ok(["OOM", "READONLY", "NOREPLICAS", "MISCONF", "CLUSTERDOWN"].iter().any(|word| text.starts_with(word)).then_some(text))
+}
+
+fn way_out_of(refusal: &str) -> &'static str {
+    match refusal.split(' ').next().unwrap_or_default() {
+        "OOM" => "Give it more memory (CONFIG SET maxmemory), or remove keys that nobody needs.",
+        "READONLY" => "Name the master in the configuration, and not a replica.",
+        "NOREPLICAS" => "Bring its replicas back, or lower min-replicas-to-write.",
+        "MISCONF" => "It could not save its data: see its log, and the free space of its volume.",
+        _ => "See its log.",
+    }
+}
+
 fn number_at(connection: &mut Connection, key: &[u8]) -> Result<u64> {
     let Reply::Bytes(text) = connection.call(&[b"GET", key])? else { return Ok(0) };
     let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
@@ -42,11 +61,16 @@ fn number_at(connection: &mut Connection, key: &[u8]) -> Result<u64> {
 impl LiveKeys for RedisStore {
     fn lacks(&self, context: &Context) -> Result<Option<Problem>> {
         for at in &self.servers {
-            let is_7 = knows_commands_of_7(&mut self.connect(context, at)?)?;
+            let mut connection = self.connect(context, at)?;
+            let is_7 = knows_commands_of_7(&mut connection)?;
             let lacks = self.lacking(context, at, is_7, &[For::All, For::Live], &[])?;
             if !lacks.is_nothing() {
                 let what = format!("single keys cannot be read and written at {}", at.address.endpoint());
                 return Ok(Some(lacks.problem(Severity::Blocks, &what)));
+            }
+            if let Some(refusal) = takes_no_writes(&mut connection)? {
+                let text = format!("{} takes no writes: {refusal}", at.address.endpoint());
+                return Ok(Some(Problem::new(Severity::Blocks, text).way_out(way_out_of(&refusal))));
             }
         }
         Ok(None)

@@ -27,10 +27,19 @@ impl Sum {
     }
 }
 
+/// Counters of ids, which go on: a restore, and its undo, give none twice.
+const COUNTERS: [&str; 2] = ["events/id", "alerts/current_id"];
+
 pub(super) fn fingerprint(server: &Redis, databases: &[u32]) -> Result<Fingerprint> {
     let mut found = Fingerprint::new();
     for &db in databases {
-        let (lasting, expiring) = sums(&mut Link::open(server, db)?)?;
+        let mut link = Link::open(server, db)?;
+        let (lasting, expiring) = sums(&mut link)?;
+        for counter in COUNTERS {
+            if matches!(link.call(&["EXISTS", counter])?, Answer::Number(1)) {
+                found.insert(format!("db{db}/next-id/{counter}"), link.call(&["GET", counter])?.text());
+            }
+        }
         found.insert(format!("db{db}/lasting"), lasting.told());
         found.insert(format!("db{db}/expiring"), expiring.told());
     }
@@ -52,6 +61,7 @@ fn sums(link: &mut Link) -> Result<(Sum, Sum)> {
             for (((key, digest), expiry), kind) in keys.iter().zip(digests).zip(expiries).zip(types) {
                 let text = [key.as_slice(), digest.text().as_bytes(), expiry.text().as_bytes(), kind.text().as_bytes()].join(&0);
                 match expiry {
+                    _ if COUNTERS.iter().any(|counter| key == counter.as_bytes()) => {}
                     // -1: none. -2: gone meanwhile.
                     Answer::Number(-1) => lasting.add(&text),
                     Answer::Number(-2) => {}

@@ -1,4 +1,4 @@
-//! Measures dump, stage, proof and cut-over on some 200 MB of rows shaped like zync's entries: `cargo run --release --example measure`.
+//! Measures dump, stage, proof and cut-over on some 200 MB of rows shaped like zync's entries: `cargo run --release --example measure-postgres`.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 

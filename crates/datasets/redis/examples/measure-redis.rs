@@ -1,4 +1,4 @@
-//! Measures dump, stage and proof on keys like those of 3scale: `cargo run --release -p redis-data-set --example measure -- 1000000`.
+//! Measures dump, stage and proof on keys like those of 3scale: `cargo run --release -p redis-data-set --example measure-redis -- 1000000`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "an example for developers")]
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! Measures dump and stage against `mysqldump --single-transaction | gzip` and `zcat | mysql`, on a throw-away server.
 //!
-//! `cargo run --release -p mysql-data-set --example measure -- [mysql|mariadb] [MiB] [workers]`
+//! `cargo run --release -p mysql-data-set --example measure-mysql -- [mysql|mariadb] [MiB] [workers]`
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement")]
 
 use std::io::Read;
