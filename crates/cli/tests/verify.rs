@@ -209,7 +209,7 @@ fn what_goes_back_alone_is_compared_with_what_stays_and_all_of_it_when_it_is_don
     assert!(world.ok(&["verify"]).contains("System and Backend agree."));
 
     let back = format!("give stores that differ: 1 security: unknown-application-key (service {service}, application {application})");
-    let gone = format!("give stores that differ: 1 drift: application-key-missing (service {service}, application {application})");
+    let gone = format!("give stores that differ: 1 security: no-key-left (service {service}, application {application})");
     let before = world.fingerprint();
     let plan = |only: &str| world.ok(&["plan", "latest", "--only", only]);
     assert!(plan("backend-redis").contains(&back), "{}", plan("backend-redis"));

@@ -86,7 +86,7 @@ fn what_changes_while_live_stores_are_read_is_not_told_and_what_stays_is() {
         world.keys("SADD service_id:4/applications later\nSET application/service_id:4/id:later/state active\n");
         world.keys("SET application/service_id:4/id:later/plan_id 7\nSET application/service_id:4/id:later/plan_name plan\n");
         // Only the second look sees this.
-        world.keys("DEL service/id:4/backend_version\n");
+        world.keys("DEL service/id:4/referrer_filters_required\n");
         Ok(())
     };
     let twice = of_sides(&world.sides(), &context, 9, Some(&goes_on)).unwrap();

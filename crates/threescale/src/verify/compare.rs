@@ -288,6 +288,10 @@ impl Judge<'_, '_> {
         if matches!(fact.topic, Topic::UserKey | Topic::ApplicationKey | Topic::Token | Topic::ProviderKey) {
             self.look.credentials += u64::from(fact.in_system());
         }
+        // porta writes an empty version for a service that has none.
+        if fact.topic == Topic::ServiceAttribute && !fact.in_system() && fact.both.backend.iter().all(Vec::is_empty) {
+            return;
+        }
         let (lacks, surplus, differs) = match fact.topic {
             Topic::ProviderKey => (Kind::ServiceMissing, Kind::OtherProviderKey, Kind::OtherProviderKey),
             Topic::ServiceAttribute => self.attribute(fact),
