@@ -79,7 +79,7 @@ fn check_restored(place: &Installation, before: &Fingerprint, replicas: &e2e::Re
     let new = tasks.strip_prefix(tasks_before).unwrap_or(&tasks);
     // Only where the program does not know the schema is Backend's configuration left to 3scale's own task.
     let new = new.strip_prefix(&["backend:storage:rewrite".to_owned()]).unwrap_or(new);
-    // A task that fails at first, because what it asks is not ready, is started again by its pod.
+    // A kubelet that is busy was seen to start a container of a pod twice that is to run once; the tasks may be done twice.
     let mut new = new.to_vec();
     new.dedup();
     assert_eq!(new, ["searchd:optimal_index", "zync:resync:domains"], "the copies are made anew, in this order");
