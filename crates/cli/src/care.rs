@@ -150,13 +150,13 @@ impl Looking<'_> {
         let clocks = self.clocks(keys)?;
         // What is held in a Redis that goes back is replaced, and held anew.
         let all = self.names.contains(&clock::DATA_SET);
-        let ticks: Vec<_> =
-            clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all)).filter(|ticks| !ticks.members.is_empty()).collect();
-        for (clock, ticks) in clocks.iter().zip(clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all))) {
-            for cost in clock.costs(now, &ticks).into_iter().filter(|_| args.is_to_be) {
+        let mut ticks: Vec<_> = clocks.iter().map(|clock| clock.ticks(now, args.hold_for, all)).collect();
+        if args.is_to_be {
+            for cost in clocks.iter().zip(&ticks).flat_map(|(clock, ticks)| clock.costs(now, &ticks.members)) {
                 self.problem(Severity::Degrades, cost, "Or hold it for a shorter time: --hold-for.");
             }
         }
+        ticks.retain(|ticks| !ticks.members.is_empty());
         // Of the others nobody can say when they strike: that is told as a problem.
         let names: Vec<_> = clocks.iter().filter(|clock| clock.unread.is_none()).map(|clock| clock.job.name).collect();
         let until = (now + args.hold_for).strftime("%Y-%m-%d %H:%M UTC");

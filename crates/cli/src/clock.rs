@@ -1,5 +1,7 @@
 //! The clock of an installation: what is held of it, and the ticks that would hold more. What its jobs and keys are is known by the crate `threescale`.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use plan::Result;
 use plan::ids::DataSetName;
@@ -59,18 +61,14 @@ impl Clock {
         ticks.filter(|(tick, _)| *tick > now).collect()
     }
 
-    /// What its hold costs, with the ticks to come that would be added.
-    pub(crate) fn costs(&self, now: Timestamp, added: &Members) -> Vec<String> {
-        let mut held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
-        held.extend(added.members.iter().filter_map(|(_, member)| clock::tick_of(member)));
-        held.sort_unstable();
-        held.dedup();
-        clock::months_not_billed(self.job.name, &held)
+    fn held_ticks(&self, now: Timestamp) -> Vec<Timestamp> {
+        self.held(now).into_iter().map(|(tick, _)| tick).collect()
     }
 
-    /// Nothing more than what is held.
-    pub(crate) fn nothing_more(&self) -> Members {
-        Members { of: self.key(), members: Vec::new() }
+    /// What its hold costs, with the ticks that would be added.
+    pub(crate) fn costs(&self, now: Timestamp, added: &[(i64, String)]) -> Vec<String> {
+        let held = self.held_ticks(now).into_iter().chain(added.iter().filter_map(|(_, member)| clock::tick_of(member)));
+        clock::months_not_billed(self.job.name, &held.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>())
     }
 
     /// The key of its ticks.
@@ -83,8 +81,7 @@ impl Clock {
         if self.unread.is_some() {
             return None;
         }
-        let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
-        clock::held_until(&self.cron, &held, now)
+        clock::held_until(&self.cron, &self.held_ticks(now), now)
     }
 
     /// The first tick at which it strikes; `None` also when its schedule is not read.
@@ -92,7 +89,7 @@ impl Clock {
         if self.unread.is_some() {
             return None;
         }
-        let held: Vec<_> = self.held(now).into_iter().map(|(tick, _)| tick).collect();
+        let held = self.held_ticks(now);
         self.cron.ticks(now, now + clock::LONGEST_HOLD * 2).into_iter().find(|tick| !held.contains(tick))
     }
 }
@@ -126,7 +123,12 @@ pub(crate) struct Counted {
 
 /// What each of these jobs would find at its next strike: with `as_held`, that is the first one that is not held. `None` for the number where the database's schema does
 /// not have what is asked for.
-pub(crate) fn counts(rows: &dyn LiveRows, context: &Context, clocks: &[Clock], as_held: bool) -> Result<Vec<Counted>> {
+pub(crate) fn counts<'a>(
+    rows: &dyn LiveRows,
+    context: &Context,
+    clocks: impl IntoIterator<Item = &'a Clock>,
+    as_held: bool,
+) -> Result<Vec<Counted>> {
     let (mut counts, now) = (Vec::new(), Timestamp::now());
     for clock in clocks {
         let strike = clock.strikes(now).filter(|_| as_held).unwrap_or_else(|| clock::next_strike(now));

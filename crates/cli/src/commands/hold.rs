@@ -124,11 +124,8 @@ impl Holding<'_> {
             self.app.output.note("nothing is held");
             return Ok(false);
         }
-        let clocks = clock::clocks(self.keys, self.context, None)?;
-        for counted in self.counts(&clocks, false)? {
-            if held.iter().any(|(clock, _)| clock.job.name == counted.counting.job) {
-                self.app.output.note(&counted.sentence());
-            }
+        for counted in self.counts(held.iter().map(|(clock, _)| clock), false)? {
+            self.app.output.note(&counted.sentence());
         }
         if yes {
             return Ok(true);
@@ -154,7 +151,7 @@ impl Holding<'_> {
     }
 
     /// By the live database, where it can be asked.
-    fn counts(&self, clocks: &[Clock], as_held: bool) -> Result<Vec<Counted>> {
+    fn counts<'c>(&self, clocks: impl IntoIterator<Item = &'c Clock>, as_held: bool) -> Result<Vec<Counted>> {
         let system = DataSetName::SystemDatabase;
         if !self.installation.names().contains(&system) {
             return Ok(Vec::new());
@@ -184,7 +181,7 @@ impl Holding<'_> {
         for counted in &counts {
             self.app.output.line(&counted.sentence())?;
         }
-        for cost in clocks.iter().flat_map(|clock| clock.costs(now, &clock.nothing_more())) {
+        for cost in clocks.iter().flat_map(|clock| clock.costs(now, &[])) {
             self.app.output.line(&cost)?;
         }
         let jobs = clocks.into_iter().map(|clock| JobDocument {

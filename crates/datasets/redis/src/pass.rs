@@ -258,6 +258,7 @@ impl<'a> Pass<'a> {
         let read = value(source, head.kind, format, tally);
         read.map_err(|error| error.during(format!("read the key {:?} of database {}", printable(&head.key), database.number)))?;
         tally.end_key();
+        let length = tally.length();
         if let Some(id) = tally.module {
             note_counted(&mut self.modules, type_name(id), 1);
         }
@@ -266,7 +267,7 @@ impl<'a> Pass<'a> {
         let raw_bytes = source.offset() - from;
         self.largest = self.largest.max(raw_bytes);
         if let Some(database) = self.databases.get_mut(position) {
-            database.longest.note(&head.key, database.tally.length(), raw_bytes);
+            database.longest.note(&head.key, length, raw_bytes);
         }
         self.done.1 += 1;
         source.tap.key_end(raw_bytes)

@@ -355,19 +355,16 @@ impl Judge<'_, '_> {
     /// How the service is checked, and what it is where that differs.
     fn attribute(&mut self, fact: &Fact<'_>) -> (Kind, Kind, Kind) {
         let system = fact.both.system.as_deref();
-        let (is_strict, is_lax) = match fact.item {
-            b"backend_version" => (system.is_some_and(|version| version != b"1"), fact.both.backend.iter().any(|version| version == b"1")),
-            _ => (system == Some(b"1"), fact.both.backend.iter().all(|required| required != b"1")),
-        };
-        match fact.item {
-            b"backend_version" => self.wants_keys = is_strict,
-            _ => self.wants_referrers = is_strict,
-        }
-        if is_strict && is_lax {
-            (Kind::ChecksLess, Kind::ServiceDiffers, Kind::ChecksLess)
+        let in_backend = fact.both.backend.iter().any(|value| value == b"1");
+        let checks_less = if fact.item == b"backend_version" {
+            self.wants_keys = system.is_some_and(|version| version != b"1");
+            self.wants_keys && in_backend
         } else {
-            (Kind::ServiceDiffers, Kind::ServiceDiffers, Kind::ServiceDiffers)
-        }
+            self.wants_referrers = system == Some(b"1");
+            self.wants_referrers && !in_backend
+        };
+        let kind = if checks_less { Kind::ChecksLess } else { Kind::ServiceDiffers };
+        (kind, Kind::ServiceDiffers, kind)
     }
 
     /// What it is when Backend lacks something of a service: nothing to mend, where the service is not used.

@@ -139,8 +139,15 @@ fn what_a_probe_writes_into_the_live_database_is_no_difference() {
         let server = Redis::start(&["--appendonly", "yes"]).unwrap();
         let (store, mut live) = (store(&server), connect(&server, 0));
         say(&mut live, "SET key 1");
+        let thousand: Vec<&[u8]> =
+            [b"RPUSH".as_slice(), b"thousand"].into_iter().chain(std::iter::repeat_n(b"x".as_slice(), 1000)).collect();
+        live.call(&thousand).unwrap();
+        live.call(&[b"EVAL", b"for i = 1, 200 do redis.call('RPUSH', 'long', unpack(redis.call('LRANGE', 'thousand', 0, -1))) end", b"0"])
+            .unwrap();
         say(&mut live, before);
         let set = backup(&store).unwrap();
+        let facts = format!("{:?}", set.kept.evidence.facts);
+        assert!(facts.contains("long") && !facts.contains("liveness-probe"), "it has one element: {facts}");
         let place = stage(&store, &set, "r", Road::InPlace).unwrap();
         assert_eq!(differences(&store, &set, &place, "r"), Vec::<String>::new(), "{before}");
         say(&mut live, meanwhile);
