@@ -103,7 +103,12 @@ fn forth_and_back(kind: MysqlKind) {
     let server = server(kind, &["--log-bin-trust-function-creators=1"]);
     let mut conn = root(&server, None);
     run(&mut conn, SCHEMA);
-    let patient = store_with(&server, "system", Options { lock_wait_seconds: 120, ..Options::default() });
+    // It ends statements of others that open a table with a trigger, now and then: where the defaults are so already it is not sent.
+    let hook = |sql: &str| {
+        assert!(!sql.starts_with("ALTER DATABASE"), "{sql}");
+        Ok(())
+    };
+    let patient = store_with(&server, "system", Options { lock_wait_seconds: 120, hook: Some(Arc::new(hook)), ..Options::default() });
     let (hasty, context) = (store(&server, "system"), context("1"));
     let (held, kept) = keep(&patient, &context);
     let application = Application::start(&server);
