@@ -51,7 +51,7 @@ fn vector_sets_are_proven_whatever_the_order_in_which_they_come() {
     // What is loaded is dumped again, in another order, as the same.
     let again = backup(&store).unwrap();
     assert_ne!(again.snapshot.rdb("storage"), set.snapshot.rdb("storage"));
-    assert_eq!(set.kept.evidence.differences(&again.kept.evidence), Vec::<String>::new());
+    assert_eq!(totals(&again.kept.evidence), totals(&set.kept.evidence));
 }
 
 #[test]

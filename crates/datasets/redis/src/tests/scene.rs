@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use lab::Redis;
+use plan::evidence::{Evidence, Tally};
 use plan::ids::{DataSetName, SnapshotId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{Content, Context, DataSet, Dump, Entry, EntryHandle, Meta, Place, Road, Severity, Snapshot, Verdict};
@@ -145,6 +146,16 @@ pub(crate) fn stage(store: &RedisStore, set: &Set, run: &str, road: Road) -> Res
 
 pub(crate) fn differences(store: &RedisStore, set: &Set, place: &Place, run: &str) -> Vec<String> {
     set.kept.evidence.differences(&store.prove(&context(run), place, &set.kept).unwrap())
+}
+
+/// Count and digest of all elements of a database, whatever time they expire at. Two dumps are compared by these: their buckets begin at the minute
+/// in which each was taken.
+pub(crate) fn totals(evidence: &Evidence) -> BTreeMap<&str, Tally> {
+    let mut totals: BTreeMap<&str, Tally> = BTreeMap::new();
+    for (name, tally) in &evidence.collections {
+        totals.entry(name.split('/').next().unwrap()).or_default().merge(*tally);
+    }
+    totals
 }
 
 /// Stage, prove, cut over.
