@@ -183,6 +183,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
     Verify(Verify),
+    /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics
+    Status(Status),
     /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
     Forget(Forget),
     /// Keep a set whatever the retention policy says
@@ -217,6 +219,7 @@ impl Command {
             | Self::Export(_)
             | Self::Inspect(_)
             | Self::Verify(_)
+            | Self::Status(_)
             | Self::Forget(_) => true,
             Self::Init
             | Self::Backup(_)

@@ -18,6 +18,7 @@ mod repair;
 mod restore;
 mod runs;
 mod sets;
+mod status;
 mod verify;
 
 pub(crate) use abandon::abandon;
@@ -38,4 +39,5 @@ pub(crate) use repair::repair;
 pub(crate) use restore::{carry_out, plan, restore};
 pub(crate) use runs::{resume, runs, settle, undo};
 pub(crate) use sets::{init, list, show};
+pub(crate) use status::status;
 pub(crate) use verify::verify;

@@ -15,7 +15,7 @@ use plan::{Error, Result};
 use serde::Serialize;
 
 pub(crate) use errors::{error_text, print_error};
-pub(crate) use format::{age, bytes, count, duration_ms, local_time, parse_bytes, rate};
+pub(crate) use format::{age, age_at, bytes, count, duration_ms, length, local_time, parse_bytes, rate};
 pub(crate) use table::Table;
 
 use crate::args::Global;

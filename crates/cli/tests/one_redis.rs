@@ -1,6 +1,6 @@
 //! Backend and System on one Redis server, as of an installation with an external one: each keeps its databases, whatever is killed when. Compared from outside, by
 //! `redis-cli`.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
@@ -104,6 +104,12 @@ impl World {
         last.unwrap()["record"].as_str().unwrap().to_owned()
     }
 
+    /// Whole records in the newest journal.
+    fn records(&self) -> usize {
+        let path = self.path("state/runs").join(format!("{}.jsonl", self.runs().last().unwrap()));
+        std::fs::read_to_string(path).unwrap().lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count()
+    }
+
     fn cli(&self, database: u32, arguments: &[&str]) -> String {
         let output = self.server.client().args(["-n", &database.to_string()]).args(arguments).output().unwrap();
         let said = support::text(&output.stdout).trim().to_owned();
@@ -159,7 +165,7 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     let whole = begun.elapsed();
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.picture(), bad, "not interrupted at all");
-    let mut random = seed;
+    let (mut random, mut places) = (seed, std::collections::BTreeMap::<String, u64>::new());
     for round in 0..rounds {
         random = u64::wrapping_add(u64::wrapping_mul(random, 6_364_136_223_846_793_005), 1_442_695_040_888_963_407);
         // The first fifth is spent before there is a run.
@@ -170,8 +176,10 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
         let when = format!("round {round}, seed {seed}: {signal:?} after {after:?} of {whole:?}");
         if world.runs().len() == runs {
             assert_eq!(world.picture(), bad, "{when}, before it began");
+            *places.entry("before it began".to_owned()).or_default() += 1;
             continue;
         }
+        *places.entry(format!("after record {:02}, {}", world.records(), world.last_record())).or_default() += 1;
         if round % 4 < 2 {
             if world.last_record() != "finished" {
                 world.ok(&["resume", "--yes"]);
@@ -185,6 +193,7 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     world.ok(&["restore", "latest", "--yes"]);
     world.ok(&["settle", "--yes"]);
     assert_eq!(world.picture(), good, "settled: nothing is left in any database");
+    println!("interrupted {rounds} times, seed {seed}: {places:#?}");
 }
 
 #[test]

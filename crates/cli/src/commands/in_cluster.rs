@@ -65,6 +65,7 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Repair(_)
         | Command::Inspect(_)
         | Command::Verify(_)
+        | Command::Status(_)
         | Command::Forget(_)
         | Command::Protect(_)
         | Command::Unprotect(_)

@@ -10,6 +10,7 @@ mod released;
 mod restorable;
 mod runs;
 mod small;
+mod status;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
