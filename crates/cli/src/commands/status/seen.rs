@@ -125,10 +125,9 @@ impl Seen {
 
     /// The newest restore or rehearsal of a whole set in which all of it was equal.
     pub(super) fn proven(&self) -> Option<(&Manifest, &Proof)> {
-        let covers = |manifest: &Manifest, proof: &Proof| {
-            manifest.is_whole() && proof.failure.is_none() && proof.data_sets.len() == manifest.data_sets.len()
-        };
-        self.all_proofs().filter(|(manifest, proof)| covers(manifest, proof)).max_by_key(|(_, proof)| proof.finished_at)
+        self.all_proofs()
+            .filter(|(manifest, proof)| manifest.is_whole() && proof.shows_all(manifest))
+            .max_by_key(|(_, proof)| proof.finished_at)
     }
 
     /// The newest that failed, when nothing was proven since.
