@@ -181,6 +181,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Count what a set holds in Redis: by class of key, service, type and class of job; keys that nobody knows are named
     Inspect(Inspect),
+    /// Say what differs between two sets by what each knows of itself: rows of tables, keys, files, objects; no data is read
+    Diff(Diff),
     /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
     Verify(Verify),
     /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics
@@ -219,6 +221,7 @@ impl Command {
             | Self::Export(_)
             | Self::Inspect(_)
             | Self::Verify(_)
+            | Self::Diff(_)
             | Self::Status(_)
             | Self::Forget(_) => true,
             Self::Init

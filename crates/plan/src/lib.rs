@@ -5,6 +5,7 @@
 
 pub mod checked;
 pub mod choice;
+pub mod difference;
 pub mod digest;
 pub mod error;
 pub mod evidence;

@@ -367,6 +367,20 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first set, the beginning of its id, or `latest`
+    pub from: String,
+    /// The second one
+    #[arg(default_value = "latest")]
+    pub to: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    /// How many differences of each data set are named
+    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Status {
     /// Bad (exit code 1) when the newest whole set is older than this, e.g. 26h, 2d
     #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_AGE")]

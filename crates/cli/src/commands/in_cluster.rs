@@ -66,6 +66,7 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Inspect(_)
         | Command::Verify(_)
         | Command::Status(_)
+        | Command::Diff(_)
         | Command::Forget(_)
         | Command::Protect(_)
         | Command::Unprotect(_)

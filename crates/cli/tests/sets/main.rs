@@ -1,6 +1,7 @@
 //! Whose sets, whose runs: several installations in one repository, two machines, partial sets, sets from the future, what earlier releases wrote, runs and their ends.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod differences;
 mod installations;
 mod journals;
 mod machine;
