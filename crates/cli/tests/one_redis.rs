@@ -133,19 +133,22 @@ impl World {
         }
     }
 
-    /// Starts the program and interrupts it after that time. `false` when it ended before.
-    fn interrupt(&self, arguments: &[&str], after: Duration, signal: Signal) -> bool {
+    /// Starts the program, and interrupts it that time after so many records of its run are written; after it was started, for none. Not when it ended before.
+    fn interrupt(&self, arguments: &[&str], records: usize, after: Duration, signal: Signal) {
+        let runs = self.runs().len();
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < after {
+        let mut reached = None;
+        while reached.is_none_or(|at: Instant| at.elapsed() < after) {
             if child.try_wait().unwrap().is_some() {
-                return false;
+                return;
             }
-            std::thread::yield_now();
+            if reached.is_none() && (records == 0 || self.runs().len() > runs && self.records() >= records) {
+                reached = Some(Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
-        true
     }
 }
 
@@ -160,20 +163,21 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     world.fill(3000, "bad");
     let bad = world.picture();
     assert!((0..3).all(|database| good[&database] != bad[&database]));
-    let begun = Instant::now();
     world.ok(&["restore", "latest", "--yes"]);
-    let whole = begun.elapsed();
+    let all = world.records();
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.picture(), bad, "not interrupted at all");
-    let (mut random, mut places) = (seed, std::collections::BTreeMap::<String, u64>::new());
+    let (mut random, mut places) = (seed, BTreeMap::<String, u64>::new());
     for round in 0..rounds {
-        random = u64::wrapping_add(u64::wrapping_mul(random, 6_364_136_223_846_793_005), 1_442_695_040_888_963_407);
-        // The first fifth is spent before there is a run.
-        let after = whole.mul_f64(0.15 + 0.85 * ((random >> 33) as f64 / f64::from(1u32 << 31)));
+        let mut below = |end: usize| {
+            random = u64::wrapping_add(u64::wrapping_mul(random, 6_364_136_223_846_793_005), 1_442_695_040_888_963_407);
+            (random >> 33) as usize % end
+        };
+        let (records, after) = (below(all), Duration::from_micros(below(40_000) as u64));
         let signal = if round % 2 == 0 { Signal::KILL } else { Signal::INT };
         let runs = world.runs().len();
-        world.interrupt(&["restore", "latest", "--yes"], after, signal);
-        let when = format!("round {round}, seed {seed}: {signal:?} after {after:?} of {whole:?}");
+        world.interrupt(&["restore", "latest", "--yes"], records, after, signal);
+        let when = format!("round {round}, seed {seed}: {signal:?} {after:?} after record {records} of {all}");
         if world.runs().len() == runs {
             assert_eq!(world.picture(), bad, "{when}, before it began");
             *places.entry("before it began".to_owned()).or_default() += 1;
@@ -194,6 +198,8 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     world.ok(&["settle", "--yes"]);
     assert_eq!(world.picture(), good, "settled: nothing is left in any database");
     println!("interrupted {rounds} times, seed {seed}: {places:#?}");
+    let before = places.get("before it began").copied().unwrap_or(0);
+    assert!(before * 2 < rounds, "{before} of {rounds} before it began");
 }
 
 #[test]
