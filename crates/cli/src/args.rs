@@ -181,6 +181,8 @@ pub(crate) enum Command {
     Export(Export),
     /// Count what a set holds in Redis: by class of key, service, type and class of job; keys that nobody knows are named
     Inspect(Inspect),
+    /// Write all that shows that a set is whole and goes back into one document: a page, or JSON
+    Evidence(Evidence),
     /// Say what differs between two sets by what each knows of itself: rows of tables, keys, files, objects; no data is read
     Diff(Diff),
     /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
@@ -222,6 +224,7 @@ impl Command {
             | Self::Inspect(_)
             | Self::Verify(_)
             | Self::Diff(_)
+            | Self::Evidence(_)
             | Self::Status(_)
             | Self::Forget(_) => true,
             Self::Init

@@ -83,6 +83,7 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Inspect(args) => commands::inspect(app, args),
         Command::Verify(args) => commands::verify(app, args),
         Command::Status(args) => commands::status(app, args),
+        Command::Evidence(args) => commands::evidence(app, args),
         Command::Diff(args) => commands::diff(app, args),
         Command::Forget(args) => commands::forget(app, args),
         Command::Protect(args) => commands::protect(app, args),

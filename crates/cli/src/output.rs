@@ -1,7 +1,9 @@
 //! What people and programs read. Nothing is printed anywhere else.
 
 mod errors;
+pub(crate) mod file;
 mod format;
+pub(crate) mod html;
 mod progress;
 mod question;
 mod table;

@@ -367,6 +367,15 @@ pub(crate) struct Export {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Evidence {
+    #[command(flatten)]
+    pub of: OfSet,
+    /// The file, which must not be there yet: FILE.html, a page that needs nothing else, with the JSON in it; or FILE.json
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The first set, the beginning of its id, or `latest`
     pub from: String,

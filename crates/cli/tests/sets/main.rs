@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod differences;
+mod evidence;
 mod installations;
 mod journals;
 mod machine;

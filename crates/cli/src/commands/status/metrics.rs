@@ -1,25 +1,16 @@
 //! The same as metrics, in the text format of Prometheus (version 0.0.4): for the textfile collector of its node exporter.
 
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use plan::Result;
-use plan::error::During;
 
 use super::seen::Seen;
+use crate::output::file;
 
 /// Replaces the file as a whole: a collector never reads half of it.
-pub(super) fn write(file: &Path, seen: &Seen, good: bool) -> Result<()> {
-    let what = || format!("write the metrics to {}", file.display());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-    let mut written = tempfile::Builder::new().prefix(".threescale-backup-").tempfile_in(folder).during(what)?;
-    written.write_all(text(seen, good).as_bytes()).during(what)?;
-    // The collector is another user, and there is no secret in it.
-    written.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).during(what)?;
-    written.persist(file).map_err(|error| error.error).during(what)?;
-    Ok(())
+pub(super) fn write(path: &Path, seen: &Seen, good: bool) -> Result<()> {
+    file::replace(path, &text(seen, good))
 }
 
 /// A metric and what it means.
