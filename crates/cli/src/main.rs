@@ -16,6 +16,7 @@ mod journals;
 mod locks;
 mod output;
 mod queues;
+mod repair;
 mod rewrite;
 mod sealed;
 mod whose;
