@@ -17,6 +17,7 @@ mod locks;
 mod notify;
 mod output;
 mod queues;
+mod repair;
 mod rewrite;
 mod sealed;
 mod whose;

@@ -24,6 +24,7 @@ pub mod words;
 
 mod backup_plan;
 mod planned;
+mod repair_plan;
 mod restorable;
 mod restore_plan;
 mod run;
@@ -33,5 +34,6 @@ pub use backup_plan::{Wanted, plan_backup};
 pub use error::{Class, Error, Result};
 pub use installation::InstallationId;
 pub use planned::{LargeValues, ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
+pub use repair_plan::{Keys, LIVE, Repair, plan_repair};
 pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};
 pub use restore_plan::{Around, Care, Hold, IdsAhead, Target, WritersAre, plan_rehearsal, plan_restore};

@@ -73,6 +73,9 @@ impl Report {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            // Everybody goes on.
+            | Action::KeepKeys { .. }
+            | Action::RepairKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }

@@ -14,6 +14,7 @@ use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
 use crate::needs;
+use crate::repairing;
 use crate::setting_right;
 use crate::stores::{check_stores, check_that_a_store_knows};
 
@@ -34,6 +35,8 @@ enum WayBack {
     Release(DataSetName),
     /// The ticks that the step held strike again.
     LetClockGo(StepId),
+    /// The keys that the step set right have what they had.
+    PutKeysBack(StepId),
     /// The counters that the step raised are what they were, where nobody counted on.
     LowerIds(StepId),
 }
@@ -49,12 +52,14 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
         Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
+        Action::RepairKeys { .. } => Some(WayBack::PutKeysBack(step.id)),
         Action::NoteIds { .. }
         | Action::Dump { .. }
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
+        | Action::KeepKeys { .. }
         | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
@@ -128,7 +133,16 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     taking.verdict(&journal.run())?;
     restart_readers(hands, &run);
-    journal.write(Record::Undone)
+    journal.write(Record::Undone)?;
+    if let Err(error) = repairing::drop_kept(hands, &run) {
+        let text = format!(
+            "what run {} kept of the keys is put back, and could not be removed from the repository: {}",
+            run.plan.run,
+            error.chain()
+        );
+        hands.context.watch.see(Event::OfRecords(&text));
+    }
+    Ok(())
 }
 
 /// Who reads what was overwritten reads what is back. That one does not start again changes nothing of the data: it is told.
@@ -168,7 +182,12 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
             // What is still there is in the place.
             WayBack::Release(data_set) => !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::LetClockGo(_) | WayBack::LowerIds(_) => true,
+            WayBack::StopWriters(_)
+            | WayBack::SwapBack(..)
+            | WayBack::PutBack(..)
+            | WayBack::LetClockGo(_)
+            | WayBack::PutKeysBack(_)
+            | WayBack::LowerIds(_) => true,
         }
     }
 
@@ -187,13 +206,15 @@ impl Taking<'_> {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
+            WayBack::PutKeysBack(step) => repairing::take_back_keys(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }?;
         Ok(Vec::new())
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {
-        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::StopWriters(_));
+        let holds_data = matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::PutKeysBack(_) | WayBack::StopWriters(_));
+        self.data_is_back &= !holds_data;
         if let WayBack::SwapBack(data_set, _) | WayBack::PutBack(data_set, ..) | WayBack::RemoveStaged(data_set, _) = way {
             self.not_back.push(data_set);
         }
@@ -259,7 +280,7 @@ fn drop_all(journal: &Journal, hands: &Hands) -> Result<()> {
     journal.write(Record::SettleStarted)?;
     copies::keep(journal, hands);
     let dropped = each_place(hands, &run, "failed to drop", |store, place| store.discard(&hands.context, place, Discard::Previous));
-    dropped.map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
+    dropped.and_then(|()| repairing::drop_kept(hands, &run)).map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
     journal.write(Record::Settled)
 }
 

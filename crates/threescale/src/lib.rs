@@ -9,6 +9,7 @@ pub mod jobs;
 pub mod keys;
 mod pattern;
 pub mod queues;
+pub mod repair;
 pub mod rewrite;
 mod rows;
 pub mod tables;

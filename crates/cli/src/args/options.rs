@@ -242,6 +242,18 @@ pub(crate) struct Verify {
     /// Name so many differences of each kind
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
+    /// Set right in Backend's Redis what differs, live: the plan is shown, then you are asked. `undo RUN` puts back what was
+    #[arg(long, env = "THREESCALE_BACKUP_REPAIR")]
+    pub repair: bool,
+    /// With --repair: set right what is of this rank, or a worse one
+    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_REPAIR_ONLY")]
+    pub only: FailOn,
+    /// With --repair: show what would be done, and stop
+    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    pub dry_run: bool,
+    /// With --repair: do not ask
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
     /// Read live stores that differ again after so many seconds: what differs no more is not told
     #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "THREESCALE_BACKUP_AGAIN_AFTER")]
     pub again_after: u64,

@@ -189,7 +189,7 @@ impl Telling {
                 self.reminders
                     .push(format!("the undo of run {id} is not finished.{held} `undo {id}` goes on, `abandon {id}` ends it as it is."));
             }
-            RunState::Open if run.plan.purpose == Purpose::Restore || run.holds_writers() => {
+            RunState::Open if run.plan.purpose.changes_live() || run.holds_writers() => {
                 let held = Run::writers_sentence(run.writers());
                 self.reminders.push(format!("run {id} is not finished.{held} `resume {id}` goes on, `undo {id}` takes it back."));
             }

@@ -8,7 +8,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, KeyChanges, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, KeyChanges, KeyRepairs, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot,
+    StoreKind, Undone,
 };
 
 use crate::dump::RedisDump;
@@ -109,6 +110,10 @@ impl DataSet for RedisStore {
     }
 
     fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        Some(self)
+    }
+
+    fn key_repairs(&self) -> Option<&dyn KeyRepairs> {
         Some(self)
     }
 

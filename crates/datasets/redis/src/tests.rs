@@ -18,6 +18,7 @@ mod modules;
 mod neighbours;
 mod pull;
 mod queues;
+mod repair;
 mod rewrite;
 mod rights;
 mod room;
