@@ -21,6 +21,7 @@ pub mod tree_order;
 pub mod words;
 
 mod backup_plan;
+mod merge_plan;
 mod planned;
 mod restorable;
 mod restore_plan;
@@ -30,6 +31,7 @@ mod writers;
 pub use backup_plan::{Wanted, plan_backup};
 pub use error::{Class, Error, Result};
 pub use installation::InstallationId;
+pub use merge_plan::plan_merge;
 pub use planned::{LargeValues, ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
 pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};
 pub use restore_plan::{Around, Care, Hold, IdsAhead, Target, WritersAre, plan_rehearsal, plan_restore};

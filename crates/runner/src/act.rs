@@ -17,6 +17,7 @@ use plan::step::{Action, Output, Step, StepId};
 use plan::{Error, Plan, Restorable, Result};
 
 use crate::draining;
+use crate::merging;
 use crate::setting_right;
 use crate::views::Views;
 
@@ -135,6 +136,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             let store = hands.data_set(*data_set)?;
             hands.watched(*data_set, Verb::CutOver, None, || store.cut_over(&hands.context, place))?;
             Ok(Output::Done)
+        }
+        Action::MergeKeys { data_set, reserved, merging, ids } => {
+            let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
+            merging::merge(hands, (*data_set, place), kept, merging, ids)
         }
         Action::NoteIds { data_set, counters } => setting_right::note_ids(hands, *data_set, counters),
         Action::KeepIdsAhead { data_set, noted, pending_deletion, seen } => {

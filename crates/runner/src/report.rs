@@ -73,6 +73,7 @@ impl Report {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }

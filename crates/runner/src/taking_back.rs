@@ -13,6 +13,7 @@ use plan::{Class, Error, Result};
 use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
+use crate::merging;
 use crate::needs;
 use crate::setting_right;
 use crate::stores::{check_stores, check_that_a_store_knows};
@@ -28,6 +29,8 @@ enum WayBack {
     SwapBack(DataSetName, StepId),
     /// The live data was replaced: what its store kept goes back, or else its safety copy. The place, and the step that replaced it.
     PutBack(DataSetName, StepId, StepId),
+    /// What was put into the live data is taken out again.
+    TakeOut(DataSetName, StepId),
     /// The staged copy is removed.
     RemoveStaged(DataSetName, StepId),
     /// What was claimed and not used is given back.
@@ -47,6 +50,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
+        Action::MergeKeys { data_set, reserved, .. } => Some(WayBack::TakeOut(*data_set, *reserved)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
         Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
         Action::NoteIds { .. }
@@ -168,7 +172,12 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
             // What is still there is in the place.
             WayBack::Release(data_set) => !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::LetClockGo(_) | WayBack::LowerIds(_) => true,
+            WayBack::StopWriters(_)
+            | WayBack::SwapBack(..)
+            | WayBack::PutBack(..)
+            | WayBack::TakeOut(..)
+            | WayBack::LetClockGo(_)
+            | WayBack::LowerIds(_) => true,
         }
     }
 
@@ -186,6 +195,7 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
+            WayBack::TakeOut(data_set, reserved) => merging::take_back(hands, data_set, place_of(run, reserved)?),
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }?;
@@ -193,8 +203,12 @@ impl Taking<'_> {
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {
-        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::StopWriters(_));
-        if let WayBack::SwapBack(data_set, _) | WayBack::PutBack(data_set, ..) | WayBack::RemoveStaged(data_set, _) = way {
+        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::TakeOut(..) | WayBack::StopWriters(_));
+        if let WayBack::SwapBack(data_set, _)
+        | WayBack::PutBack(data_set, ..)
+        | WayBack::TakeOut(data_set, _)
+        | WayBack::RemoveStaged(data_set, _) = way
+        {
             self.not_back.push(data_set);
         }
         self.asks_person |= error.class() == Class::NeedsPerson;
