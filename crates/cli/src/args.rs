@@ -1,5 +1,6 @@
 //! The command line. Every option can be given as an environment variable too; its name stands in `--help`.
 
+mod classes;
 mod options;
 
 use std::collections::BTreeSet;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{NonEmptyStringValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+pub(crate) use classes::{Classes, UsageChoice};
 pub(crate) use options::*;
 
 const AFTER_HELP: &str = "\

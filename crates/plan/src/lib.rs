@@ -23,6 +23,7 @@ pub mod tree_order;
 pub mod words;
 
 mod backup_plan;
+mod merge_plan;
 mod planned;
 mod repair_plan;
 mod restorable;
@@ -33,6 +34,7 @@ mod writers;
 pub use backup_plan::{Wanted, plan_backup};
 pub use error::{Class, Error, Result};
 pub use installation::InstallationId;
+pub use merge_plan::plan_merge;
 pub use planned::{LargeValues, ObjectsPolicy, Plan, PlannedDataSet, Policies, Purpose, Queues};
 pub use repair_plan::{Keys, LIVE, Repair, plan_repair};
 pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};

@@ -18,6 +18,7 @@ use plan::words::counted;
 use plan::{Error, Plan, Restorable, Result};
 
 use crate::draining;
+use crate::merging;
 use crate::repairing::{self, Repairer};
 use crate::setting_right;
 use crate::views::Views;
@@ -141,6 +142,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             let store = hands.data_set(*data_set)?;
             hands.watched(*data_set, Verb::CutOver, None, || store.cut_over(&hands.context, place))?;
             Ok(Output::Done)
+        }
+        Action::MergeKeys { data_set, reserved, merging, ids } => {
+            let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
+            merging::merge(hands, (*data_set, place), kept, merging, ids)
         }
         Action::NoteIds { data_set, counters } => setting_right::note_ids(hands, *data_set, counters),
         Action::KeepIdsAhead { data_set, noted, pending_deletion, seen } => {

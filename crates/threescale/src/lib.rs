@@ -7,6 +7,7 @@ pub mod census;
 pub mod clock;
 pub mod jobs;
 pub mod keys;
+pub mod merging;
 mod pattern;
 pub mod queues;
 pub mod repair;

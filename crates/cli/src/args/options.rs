@@ -8,6 +8,7 @@ use plan::ids::DataSetName;
 use plan::{LargeValues, ObjectsPolicy, Policies, Queues};
 use threescale::verify::Rank;
 
+use super::Classes;
 use crate::output::parse_bytes;
 
 #[derive(Debug, Args)]
@@ -124,6 +125,8 @@ pub(crate) struct PlanArgs {
     /// or leave them out there and load them when the writers are stopped, before the cut-over
     #[arg(long, value_enum, default_value_t = LargeValuesChoice::Beside, env = "THREESCALE_BACKUP_LARGE_VALUES")]
     pub large_values: LargeValuesChoice,
+    #[command(flatten)]
+    pub classes: Classes,
 }
 
 /// When long values are loaded.
@@ -318,7 +321,7 @@ pub(crate) struct Restore {
     pub dry_run: bool,
     /// Kubernetes: a lost installation comes back in a namespace that has none. Objects first, then the operator makes the rest, then the data; the same call again
     /// goes on where it was interrupted
-    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place"])]
+    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes"])]
     pub into_empty: bool,
     /// With --into-empty: the domain of the installation, where it is not to be the set's
     #[arg(long, value_name = "DOMAIN", requires = "into_empty", env = "THREESCALE_BACKUP_DOMAIN")]
