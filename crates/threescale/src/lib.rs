@@ -12,4 +12,5 @@ pub mod queues;
 pub mod rewrite;
 mod rows;
 pub mod tables;
+pub mod tenant;
 pub mod verify;

@@ -23,6 +23,7 @@ pub use backend::Backend;
 pub use compare::compare;
 pub(crate) use compare::is_of_backend_api;
 pub use files::Files;
+pub(crate) use files::{cms as cms_file, pdf as pdf_file};
 pub use finding::{Finding, Found, Kind, Rank, Report};
 pub use look::Look;
 pub use sort::{Merge, Room, Sorter, Spill};

@@ -78,7 +78,7 @@ fn template(command: &Command) -> Result<&'static str> {
         Command::Config(_) => {
             Err(Error::refused("this command is about the configuration of this machine").hint("Leave --in-cluster out."))
         }
-        Command::Rehearse(_) | Command::Export(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => {
+        Command::Rehearse(_) | Command::Export(_) | Command::Extract(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => {
             Err(Error::refused("this command does not run in the cluster")
                 .hint("It needs programs or folders that the image does not have. Leave --in-cluster out."))
         }
