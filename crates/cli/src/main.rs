@@ -86,6 +86,7 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Runs => commands::runs(app),
         Command::Rehearse(args) => commands::rehearse(app, args),
         Command::Export(args) => commands::export(app, args),
+        Command::Extract(args) => commands::extract(app, args),
         Command::Hold(command) => commands::hold(app, command),
         Command::Inspect(args) => commands::inspect(app, args),
         Command::Verify(args) => commands::verify(app, args),

@@ -14,4 +14,5 @@ pub mod repair;
 pub mod rewrite;
 mod rows;
 pub mod tables;
+pub mod tenant;
 pub mod verify;

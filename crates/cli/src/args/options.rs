@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use plan::ids::DataSetName;
@@ -424,6 +425,29 @@ pub(crate) struct Status {
     /// Write the same as metrics for Prometheus (textfile collector) too; replaced as a whole
     #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_METRICS")]
     pub metrics: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extract {
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
+    pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    /// The tenant: the number of its account, a domain of it, or the name of its organisation
+    #[arg(long, value_name = "TENANT", required_unless_present = "service", env = "THREESCALE_BACKUP_TENANT", value_parser = NonEmptyStringValueParser::new())]
+    pub tenant: Option<String>,
+    /// Of one product only: its number, or its system name
+    #[arg(long, value_name = "PRODUCT", env = "THREESCALE_BACKUP_SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub service: Option<String>,
+    /// The file to make. It holds passwords and keys, and only you may read it
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+    /// Tables that are left out otherwise: audits, deleted_objects, event_store_events, user_sessions
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', env = "THREESCALE_BACKUP_WITH")]
+    pub with: Vec<String>,
+    /// Rows only: no usage, no files
+    #[arg(long, env = "THREESCALE_BACKUP_TABLES_ONLY")]
+    pub tables_only: bool,
 }
 
 #[derive(Debug, Args)]
