@@ -183,8 +183,14 @@ pub(crate) enum Command {
     Export(Export),
     /// Count what a set holds in Redis: by class of key, service, type and class of job; keys that nobody knows are named
     Inspect(Inspect),
+    /// Write all that shows that a set is whole and goes back into one document: a page, or JSON
+    Evidence(Evidence),
+    /// Say what differs between two sets by what each knows of itself: rows of tables, keys, files, objects; no data is read
+    Diff(Diff),
     /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
     Verify(Verify),
+    /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics
+    Status(Status),
     /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
     Forget(Forget),
     /// Keep a set whatever the retention policy says
@@ -219,6 +225,9 @@ impl Command {
             | Self::Export(_)
             | Self::Inspect(_)
             | Self::Verify(_)
+            | Self::Diff(_)
+            | Self::Evidence(_)
+            | Self::Status(_)
             | Self::Forget(_) => true,
             Self::Init
             | Self::Backup(_)

@@ -3,7 +3,9 @@
 //! Ids, ports (traits), the manifest of a set, plans, steps, journal rules. Nothing in this crate reads a
 //! clock, opens a file, talks to a network or starts a thread; what needs such a thing gets it through a port.
 
+pub mod checked;
 pub mod choice;
+pub mod difference;
 pub mod digest;
 pub mod error;
 pub mod evidence;

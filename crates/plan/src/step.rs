@@ -220,7 +220,7 @@ impl fmt::Display for Action {
             }
             Self::Synchronise { task } => write!(f, "synchronise {task}"),
             Self::RestartReaders { readers } => write!(f, "restart {}", readers.join(", ")),
-            Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
+            Self::ReleaseWriters { .. } => f.write_str("release the operator"),
         }
     }
 }

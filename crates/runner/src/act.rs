@@ -14,6 +14,7 @@ use plan::ports::{
     Writers,
 };
 use plan::step::{Action, Output, Step, StepId};
+use plan::words::counted;
 use plan::{Error, Plan, Restorable, Result};
 
 use crate::draining;
@@ -222,7 +223,9 @@ pub(crate) fn prove(
         return Ok(found);
     }
     let shown = differences.len().min(10);
-    let error = Error::failed(format!("what was staged of {data_set} does not equal the set: {} differences", differences.len()));
+    let what = if is_in_place { "what is live now of" } else { "the staged copy of" };
+    let places = counted(differences.len(), "place", "places");
+    let error = Error::failed(format!("{what} {data_set} differs from the set in {places}"));
     let error = differences.into_iter().take(shown).fold(error, Error::hint);
     Err(error.hint(match is_in_place {
         true => "It is what is live now. `resume` loads it again; `undo` puts the previous data back.",

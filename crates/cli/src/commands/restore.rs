@@ -103,9 +103,9 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
         None if !args.plan.classes.classes.is_empty() => WritersAre::Running,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
         None => {
-            return Err(Error::refused("nobody says whether the writers are stopped").hint(
-                "Configure [writers] stop, start and stopped; or stop the writers and say --writers-are-stopped; or say --yes alone, and lose what they write \
-                 after the cut-over begins.",
+            return Err(Error::refused("cannot tell whether the writers are stopped, and there is no terminal to ask on").hint(
+                "Configure [writers] stop, start and stopped; or stop the writers and pass --writers-are-stopped; or pass --yes alone: anything written after the \
+                 cut-over begins is then lost.",
             ));
         }
     };

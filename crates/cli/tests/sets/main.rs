@@ -1,6 +1,8 @@
 //! Whose sets, whose runs: several installations in one repository, two machines, partial sets, sets from the future, what earlier releases wrote, runs and their ends.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod differences;
+mod evidence;
 mod installations;
 mod journals;
 mod machine;
@@ -10,6 +12,7 @@ mod released;
 mod restorable;
 mod runs;
 mod small;
+mod status;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
