@@ -9,8 +9,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, Leftover, LiveFiles, LiveKeys, LiveRows, Place, Problem, Road, Share,
-    Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, Place, Problem, Road,
+    Share, Snapshot, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -213,6 +213,10 @@ impl DataSet for Reached {
 
     fn live_keys(&self) -> Option<&dyn LiveKeys> {
         self.inner.live_keys()
+    }
+
+    fn key_repairs(&self) -> Option<&dyn KeyRepairs> {
+        self.inner.key_repairs()
     }
 
     fn live_rows(&self) -> Option<&dyn LiveRows> {
