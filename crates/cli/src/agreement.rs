@@ -178,7 +178,7 @@ impl Side<'_> {
 }
 
 /// The rows that a set holds of System.
-pub(crate) fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
+pub(crate) fn read_rows(kept: &KeptDataSet, repository: &dyn Repository, context: &Context, rows: &mut dyn RowReader) -> Result<()> {
     let snapshot = repository.open(&kept.snapshot)?;
     match kept.kind {
         StoreKind::PostgreSql => postgres_data_set::read_rows(snapshot.as_ref(), &context.stop, rows),

@@ -225,7 +225,8 @@ impl App {
         if self.keeps_journals_in_cluster(installation) { None } else { self.state_folder(config).ok() }
     }
 
-    fn state_folder(&self, config: &Config) -> Result<PathBuf> {
+    /// Where journals are kept that are on this machine.
+    pub(crate) fn state_folder(&self, config: &Config) -> Result<PathBuf> {
         let configured = || config.state_folder();
         Ok(self.global.state_folder.clone().map_or_else(configured, |folder| Ok(Some(folder)))?.unwrap_or_else(default_state_folder))
     }

@@ -175,6 +175,9 @@ fn is_abandoned(known: &Known) -> bool {
 
 fn way_out(id: &str, run: &Run) -> String {
     match run.state {
+        RunState::Finished if run.merges() => {
+            format!("`settle {id}` forgets how to take back what it put into the live data, `undo {id}` takes that back.")
+        }
         RunState::Finished => {
             format!("`settle {id}` drops what it keeps of the replaced data, `undo {id}` puts that back; `runs` says what it keeps.")
         }

@@ -328,6 +328,7 @@ impl Run {
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
             | Action::KeepKeys { .. }
+            | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
@@ -391,7 +392,7 @@ impl Run {
     fn could_have_begun(&self, id: StepId) -> bool {
         let Some(step) = self.plan.step(id) else { return false };
         match &step.action {
-            Action::CutOver { reserved, .. } => self.output(*reserved).is_some(),
+            Action::CutOver { reserved, .. } | Action::MergeKeys { reserved, .. } => self.output(*reserved).is_some(),
             Action::Stage { reserved, .. } => self.output(*reserved).is_some() && !self.is_in_place(*reserved),
             Action::StopWriters { noted, .. } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()

@@ -156,9 +156,12 @@ impl Plan {
         let mut stores: Vec<_> = self.data_sets.keys().copied().collect();
         for step in &self.steps {
             stores.extend(step.action.data_set());
-            if let Action::KeepIdsAhead { pending_deletion: Some(_), .. } = &step.action {
-                stores.push(DataSetName::SystemDatabase);
-            }
+            let asks_system = match &step.action {
+                Action::KeepIdsAhead { pending_deletion, .. } => pending_deletion.is_some(),
+                Action::MergeKeys { ids, .. } => !ids.is_empty(),
+                _ => false,
+            };
+            stores.extend(asks_system.then_some(DataSetName::SystemDatabase));
         }
         stores.sort();
         stores.dedup();
@@ -203,6 +206,7 @@ impl Plan {
             if let Action::Stage { reserved, data_set }
             | Action::Prove { reserved, data_set }
             | Action::RewriteConfiguration { reserved, data_set }
+            | Action::MergeKeys { reserved, data_set, .. }
             | Action::CutOver { reserved, data_set } = &step.action
             {
                 let fits =

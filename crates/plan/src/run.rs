@@ -3,6 +3,7 @@
 use crate::InstallationId;
 use crate::journal::{Run, RunState, WritersState};
 use crate::planned::{ObjectsPolicy, Purpose};
+use crate::step::Action;
 
 impl Run {
     /// Whether it was interrupted or failed, and can go on. A rehearsal cannot: its servers are gone.
@@ -31,7 +32,25 @@ impl Run {
     /// Whether it keeps data that it replaced.
     #[must_use]
     pub fn keeps_previous(&self) -> bool {
-        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose.changes_live() && self.has_cut_over()
+        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose.changes_live() && self.has_touched_live()
+    }
+
+    /// Whether it changed live data, wholly or in part, and that was not taken back.
+    #[must_use]
+    pub fn has_touched_live(&self) -> bool {
+        self.has_cut_over() || self.has_merged()
+    }
+
+    /// Whether it puts keys of some classes into live data that stays.
+    #[must_use]
+    pub fn merges(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::MergeKeys { .. }))
+    }
+
+    /// Whether it did, wholly or in part, and it was not taken back.
+    #[must_use]
+    pub fn has_merged(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::MergeKeys { .. }) && self.was_begun(step.id))
     }
 
     /// Whether nothing of it is left to do, and it keeps nothing.
@@ -78,6 +97,7 @@ impl Run {
         let what = match self.plan.purpose {
             Purpose::Backup => "a backup",
             Purpose::Restore if self.fills_empty() => "the objects, put into an empty namespace,",
+            Purpose::Restore if self.merges() => "a restore of classes of keys",
             Purpose::Restore => "a restore",
             Purpose::Rehearse => "a rehearsal",
             Purpose::Repair => "a repair of the live stores",

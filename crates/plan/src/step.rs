@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::KeptDataSet;
-use crate::ports::{LiveKey, Members, Noted, Place, Road, SyncTask, WriterGroup};
+use crate::ports::{LiveKey, Members, MergedClass, Merging, Noted, Place, Road, SyncTask, WriterGroup};
 use crate::words::in_one_line;
 
 /// A step's number in its plan, counted from 1 as people read it.
@@ -115,6 +115,19 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Put keys of some classes into the live data, which stays. Taken up: it goes on, and nothing is added twice. Taken back: what it added goes, what was counted
+    /// since stays.
+    MergeKeys {
+        /// The data set that has them.
+        data_set: DataSetName,
+        /// The step that reserved the place for what it takes to take that back.
+        reserved: StepId,
+        /// Which, and how.
+        merging: Merging,
+        /// Counters whose ids System has had, where it can be asked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ids: Vec<IdCounter>,
+    },
     /// Note the counters of ids that are live, before they are replaced. Changes nothing.
     NoteIds {
         /// The data set that has them.
@@ -184,6 +197,7 @@ impl Action {
             | Self::RepairKeys { data_set, .. }
             | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
+            | Self::MergeKeys { data_set, .. }
             | Self::NoteIds { data_set, .. }
             | Self::KeepIdsAhead { data_set, .. }
             | Self::HoldClock { data_set, .. } => Some(*data_set),
@@ -218,6 +232,7 @@ impl fmt::Display for Action {
                 write!(f, "take a safety copy of {}", names.join(", "))
             }
             Self::CutOver { data_set, .. } => write!(f, "cut over {data_set}"),
+            Self::MergeKeys { data_set, merging, .. } => write!(f, "merge {} into {data_set}", merging.classes.join(", ")),
             Self::NoteIds { .. } => f.write_str("note the counters of ids"),
             Self::KeepIdsAhead { .. } => f.write_str("keep the counters of ids ahead"),
             Self::HoldClock { .. } => f.write_str("hold the clock"),
@@ -228,7 +243,7 @@ impl fmt::Display for Action {
             }
             Self::Synchronise { task } => write!(f, "synchronise {task}"),
             Self::RestartReaders { readers } => write!(f, "restart {}", readers.join(", ")),
-            Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
+            Self::ReleaseWriters { .. } => f.write_str("release the operator"),
         }
     }
 }
@@ -351,6 +366,11 @@ pub enum Output {
     Held {
         /// What its jobs would find to do: the job, what, how many, and the names of the first.
         counts: Vec<(String, String, u64, Vec<String>)>,
+    },
+    /// Keys are in the live data.
+    Merged {
+        /// What became of them.
+        classes: Vec<MergedClass>,
     },
     /// The configuration in Backend is as System wants it.
     Rewritten {

@@ -76,6 +76,7 @@ impl Report {
             // Everybody goes on.
             | Action::KeepKeys { .. }
             | Action::RepairKeys { .. }
+            | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }

@@ -13,6 +13,7 @@ use plan::{Class, Error, Result};
 use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
+use crate::merging;
 use crate::needs;
 use crate::repairing;
 use crate::setting_right;
@@ -29,6 +30,8 @@ enum WayBack {
     SwapBack(DataSetName, StepId),
     /// The live data was replaced: what its store kept goes back, or else its safety copy. The place, and the step that replaced it.
     PutBack(DataSetName, StepId, StepId),
+    /// What was put into the live data is taken out again.
+    TakeOut(DataSetName, StepId),
     /// The staged copy is removed.
     RemoveStaged(DataSetName, StepId),
     /// What was claimed and not used is given back.
@@ -50,6 +53,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
+        Action::MergeKeys { data_set, reserved, .. } => Some(WayBack::TakeOut(*data_set, *reserved)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
         Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
         Action::RepairKeys { .. } => Some(WayBack::PutKeysBack(step.id)),
@@ -185,6 +189,7 @@ impl Taking<'_> {
             WayBack::StopWriters(_)
             | WayBack::SwapBack(..)
             | WayBack::PutBack(..)
+            | WayBack::TakeOut(..)
             | WayBack::LetClockGo(_)
             | WayBack::PutKeysBack(_)
             | WayBack::LowerIds(_) => true,
@@ -205,6 +210,7 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
+            WayBack::TakeOut(data_set, reserved) => merging::take_back(hands, data_set, place_of(run, reserved)?),
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
             WayBack::PutKeysBack(step) => repairing::take_back_keys(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
@@ -213,9 +219,15 @@ impl Taking<'_> {
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {
-        let holds_data = matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::PutKeysBack(_) | WayBack::StopWriters(_));
-        self.data_is_back &= !holds_data;
-        if let WayBack::SwapBack(data_set, _) | WayBack::PutBack(data_set, ..) | WayBack::RemoveStaged(data_set, _) = way {
+        self.data_is_back &= !matches!(
+            way,
+            WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::TakeOut(..) | WayBack::PutKeysBack(_) | WayBack::StopWriters(_)
+        );
+        if let WayBack::SwapBack(data_set, _)
+        | WayBack::PutBack(data_set, ..)
+        | WayBack::TakeOut(data_set, _)
+        | WayBack::RemoveStaged(data_set, _) = way
+        {
             self.not_back.push(data_set);
         }
         self.asks_person |= error.class() == Class::NeedsPerson;

@@ -24,6 +24,7 @@ pub use backend::Backend;
 pub use compare::compare;
 pub(crate) use compare::{Judge, is_of_backend_api, topic_name};
 pub use files::Files;
+pub(crate) use files::{cms as cms_file, pdf as pdf_file};
 pub use finding::{Finding, Found, Kind, Rank, Report};
 pub use look::Look;
 pub(crate) use look::of_fact;

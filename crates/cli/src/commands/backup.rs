@@ -159,6 +159,9 @@ pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
         Purpose::Restore if run.has_cut_over() => {
             error.hint(format!("The cut-over has begun.{held} `resume {id}` goes on, `undo {id}` puts back what was."))
         }
+        Purpose::Restore if run.has_merged() => {
+            error.hint(format!("Some of the keys are in the live data. `resume {id}` goes on, `undo {id}` takes them out again."))
+        }
         Purpose::Restore => {
             error.hint(format!("The live data was not touched.{held} `resume {id}` goes on, `undo {id}` drops what was staged."))
         }

@@ -8,8 +8,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, KeyChanges, KeyRepairs, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot,
-    StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, KeyChanges, KeyRepairs, Leftover, LiveKeys, MergesKeys, Place, Problem, Road, Share,
+    Snapshot, StoreKind, Undone,
 };
 
 use crate::dump::RedisDump;
@@ -107,6 +107,10 @@ impl DataSet for RedisStore {
 
     fn changes_lack(&self, context: &Context) -> Result<Option<Problem>> {
         self.rewrite_lacks(context)
+    }
+
+    fn merges_keys(&self) -> Option<&dyn MergesKeys> {
+        Some(self)
     }
 
     fn live_keys(&self) -> Option<&dyn LiveKeys> {

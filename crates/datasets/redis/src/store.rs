@@ -19,6 +19,7 @@ mod live;
 mod loader;
 mod look;
 pub(crate) mod mark;
+mod merge;
 pub(crate) mod modules;
 mod place;
 mod prove;

@@ -14,6 +14,7 @@ mod leftovers;
 mod limits;
 mod live_reading;
 mod marks;
+mod merging;
 mod modules;
 mod neighbours;
 mod pull;
