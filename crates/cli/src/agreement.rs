@@ -65,11 +65,11 @@ pub(crate) fn told(finding: &Finding) -> String {
     told.collect::<Vec<_>>().join(", ")
 }
 
-/// The first differences that are no notes, in one line.
-pub(crate) fn first_of(report: &Report, limit: usize) -> String {
+/// The first differences that are no notes.
+pub(crate) fn first(report: &Report, limit: usize) -> Vec<String> {
     let kinds = report.kinds.iter().filter(|(kind, _)| kind.rank() != Rank::Note);
     let all = kinds.flat_map(|(kind, found)| found.examples.iter().map(|finding| format!("{} ({})", kind.code(), told(finding))));
-    all.take(limit).collect::<Vec<_>>().join("; ")
+    all.take(limit).collect()
 }
 
 /// Before the stores are read again.

@@ -167,7 +167,8 @@ mod tests {
         let was =
             [None, Some(KeyValue { payload: vec![0; 300], expires_ms: None }), Some(KeyValue { payload: vec![1], expires_ms: Some(7) })];
         let all = was.map(|was| KeyRepair { key: key.clone(), about: "service 4".to_owned(), changes: changes.clone(), was });
-        let mut bytes = Vec::new();
+        let (mut bytes, mut one) = (Vec::new(), Vec::new());
+        write(&all[0], &mut one);
         all.iter().for_each(|repair| write(repair, &mut bytes));
         let mut rest = bytes.as_slice();
         for repair in &all {

@@ -70,11 +70,20 @@ fn dumps(server: &Redis) -> Vec<(String, String, String)> {
     let all = keys.iter().map(|name| {
         let name = name.text();
         let dump = format!("{:?}", live.call(&[b"DUMP", name.as_bytes()]).unwrap());
+        // In a table the order of a set is the server's, and another one after each load.
+        let members = live.ask(&[b"SMEMBERS", name.as_bytes()]).unwrap();
+        let dump = if matches!(members, crate::connection::Reply::Error(_)) { dump } else { sorted(&members) };
         let left = live.call(&[b"PTTL", name.as_bytes()]).unwrap().number().unwrap();
-        // Within a minute.
-        (name, dump, if left < 0 { "never".to_owned() } else { format!("{}", (left + 30_000) / 60_000) })
+        // Within an hour.
+        (name, dump, if left < 0 { "never".to_owned() } else { format!("{}", (left + 1_800_000) / 3_600_000) })
     });
     all.collect()
+}
+
+fn sorted(members: &crate::connection::Reply) -> String {
+    let mut list: Vec<_> = members.clone().list().iter().map(crate::connection::Reply::text).collect();
+    list.sort();
+    list.join(" ")
 }
 
 fn fates(repairs: &[KeyRepair], changed: &[&str], else_: Fate) -> Vec<Fate> {
