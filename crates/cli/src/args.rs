@@ -193,6 +193,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics
     Status(Status),
+    /// Write one page about the sets over time: is all well, how they grow, what is proven, what is open
+    Report(Report),
     /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
     Forget(Forget),
     /// Keep a set whatever the retention policy says
@@ -231,6 +233,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Evidence(_)
             | Self::Status(_)
+            | Self::Report(_)
             | Self::Forget(_) => true,
             Self::Init
             | Self::Backup(_)

@@ -93,6 +93,7 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Status(args) => commands::status(app, args),
         Command::Evidence(args) => commands::evidence(app, args),
         Command::Diff(args) => commands::diff(app, args),
+        Command::Report(args) => commands::report(app, args),
         Command::Forget(args) => commands::forget(app, args),
         Command::Protect(args) => commands::protect(app, args),
         Command::Unprotect(args) => commands::unprotect(app, args),

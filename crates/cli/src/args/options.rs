@@ -405,8 +405,9 @@ pub(crate) struct Diff {
     pub limit: usize,
 }
 
+/// What is bad.
 #[derive(Debug, Args)]
-pub(crate) struct Status {
+pub(crate) struct Limits {
     /// Bad (exit code 1) when the newest whole set is older than this, e.g. 26h, 2d
     #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_AGE")]
     pub max_age: Option<SignedDuration>,
@@ -422,9 +423,27 @@ pub(crate) struct Status {
     /// Bad when less than this is free where the repository's folder is, e.g. 20G
     #[arg(long, value_name = "SIZE", value_parser = size, env = "THREESCALE_BACKUP_MIN_FREE")]
     pub min_free: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub limits: Limits,
     /// Write the same as metrics for Prometheus (textfile collector) too; replaced as a whole
     #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_METRICS")]
     pub metrics: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The file to make: a page that needs nothing else
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_HTML")]
+    pub html: PathBuf,
+    /// Put it in the place of a file that is there
+    #[arg(long, env = "THREESCALE_BACKUP_REPLACE")]
+    pub replace: bool,
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 #[derive(Debug, Args)]

@@ -18,7 +18,9 @@ use serde::Serialize;
 use crate::app::App;
 use crate::args;
 use crate::output::{age_at, bytes, count, local_time};
-use seen::{GROWTH, Seen, Space};
+pub(super) use judge::reasons;
+pub(super) use seen::Seen;
+use seen::{GROWTH, Space};
 
 #[derive(Serialize)]
 struct StatusDocument<'a> {
@@ -90,8 +92,8 @@ pub(crate) fn status(app: &App, args: &args::Status) -> Result<()> {
     let (location, password) = app.location(&config)?;
     let repository = RusticRepository::open(&location, &password)?;
     let seen = Seen::look(app, &config, &location, &repository)?;
-    let reasons = judge::reasons(&seen, args);
-    app.output.line(&page(&seen, &reasons))?;
+    let reasons = reasons(&seen, &args.limits);
+    app.output.line(&shown(&seen, &reasons))?;
     app.output.document(&document(&seen, &reasons, location.to_string()))?;
     if let Some(file) = &args.metrics {
         metrics::write(file, &seen, reasons.is_empty())?;
@@ -158,11 +160,18 @@ fn warnings(manifest: &Manifest) -> usize {
     manifest.data_sets.values().map(|kept| kept.evidence.warnings.len() + kept.problems.len()).sum()
 }
 
-/// One line for each question, the answer first.
-fn page(seen: &Seen, reasons: &[String]) -> String {
+/// The answer first, with its reasons.
+fn shown(seen: &Seen, reasons: &[String]) -> String {
     let name = if seen.installation.is_empty() { String::new() } else { format!(": {}", seen.installation) };
     let mut lines = vec![if reasons.is_empty() { format!("GOOD{name}") } else { format!("BAD{name}") }];
     lines.extend(reasons.iter().map(|reason| format!("  {reason}")));
+    lines.extend(page(seen));
+    lines.join("\n")
+}
+
+/// One line for each question.
+pub(super) fn page(seen: &Seen) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut line = |what: &str, text: String| lines.push(format!("{what:<8} {text}"));
     line("newest", newest(seen));
     line("proven", proven(seen));
@@ -177,7 +186,7 @@ fn page(seen: &Seen, reasons: &[String]) -> String {
         line("clock", format!("held until {}; `threescale-backup hold status` shows what waits", local_time(until)));
     }
     seen.unknown.iter().for_each(|unknown| line("unknown", unknown.clone()));
-    lines.join("\n")
+    lines
 }
 
 fn newest(seen: &Seen) -> String {

@@ -19,10 +19,10 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0; }
 main { max-width: 70rem; margin: 0 auto; padding: 1rem; }
 h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; min-width: 100%; }
-th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { min-width: 5rem; text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-code { font-size: .85em; overflow-wrap: anywhere; } .good { color: var(--good); } .bad { color: var(--bad); } .soft { color: var(--soft); }
-svg { width: 100%; height: auto; } svg rect { fill: var(--bar); } svg text { fill: currentColor; font: 12px system-ui, sans-serif; } svg line { stroke: var(--line); }
+pre { overflow-x: auto; white-space: pre-wrap; } code { font-size: .85em; overflow-wrap: anywhere; } .good { color: var(--good); } .bad { color: var(--bad); } .soft { color: var(--soft); }
+svg { width: 100%; height: auto; } svg rect { fill: var(--bar); } svg text { fill: currentColor; font: 12px system-ui, sans-serif; } svg rect.bad { fill: var(--bad); } svg line { stroke: var(--line); }
 @media print { main { max-width: none; } details { display: block; } .scroll { overflow: visible; } }
 ";
 

@@ -75,3 +75,33 @@ fn what_others_wrote_into_the_repository_is_no_markup() {
         "{page}"
     );
 }
+
+#[test]
+fn a_report_shows_the_sets_over_time_and_what_is_not_well() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    let (first, file) = (a.backup(&[]), home.path("report.html"));
+    let file = file.to_str().unwrap();
+    for number in 0..3 {
+        std::fs::write(home.path(&format!("a-files/more-{number}")), "x".repeat(1000)).unwrap();
+        a.backup(&[]);
+    }
+    write(&repository(&home), "01zz-hostile", |manifest| {
+        manifest.installation = Some(plan::InstallationId::named("a".to_owned()));
+        manifest.left_out.insert(plan::ids::DataSetName::SystemStorage, "<script>".to_owned());
+        manifest
+            .data_sets
+            .values_mut()
+            .for_each(|kept| _ = kept.evidence.collections.insert("<img src=x>".to_owned(), plan::evidence::Tally::default()));
+    });
+    a.ok(&["report", "--html", file, "--max-unproven", "8d"]);
+    let page = std::fs::read_to_string(file).unwrap();
+    assert_harmless(&page);
+    assert!(page.contains("Not all is well:") && page.contains("<li>no whole set was ever proven"), "{page}");
+    assert_eq!(page.matches("<rect").count(), 3 * 5, "three plots of five sets");
+    assert_eq!(page.matches("<rect class=\"bad\"").count(), 3, "the one that lacks a data set");
+    assert!(page.contains(&first) && page.matches("<tr>").count() > 5);
+    assert!(a.refused(&["report", "--html", file]).contains("is there already"));
+    a.ok(&["report", "--html", file, "--replace"]);
+    assert!(std::fs::read_to_string(file).unwrap().contains("All is well."));
+}

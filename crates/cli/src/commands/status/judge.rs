@@ -9,7 +9,7 @@ use crate::args;
 use crate::output::{age_at, bytes, length};
 
 /// The reasons, each a sentence with what to do where that is a command. Empty: all is well.
-pub(super) fn reasons(seen: &Seen, limits: &args::Status) -> Vec<String> {
+pub(in crate::commands) fn reasons(seen: &Seen, limits: &args::Limits) -> Vec<String> {
     let mut reasons = newest(seen, limits.max_age);
     reasons.extend(seen.damaged.iter().map(|damage| format!("damaged: {damage}; `threescale-backup repair` says what can be mended")));
     reasons.extend(proven(seen, limits.max_unproven));

@@ -34,13 +34,13 @@ pub(super) struct Space {
 }
 
 /// See the module.
-pub(super) struct Seen {
-    pub(super) now: Timestamp,
+pub(in crate::commands) struct Seen {
+    pub(in crate::commands) now: Timestamp,
     /// What the installation is called; empty when that is not known.
-    pub(super) installation: String,
+    pub(in crate::commands) installation: String,
     /// Its sets, oldest first, without those from the future.
-    pub(super) sets: Vec<Candidate>,
-    pub(super) proofs: BTreeMap<SetId, Vec<Proof>>,
+    pub(in crate::commands) sets: Vec<Candidate>,
+    pub(in crate::commands) proofs: BTreeMap<SetId, Vec<Proof>>,
     /// Oldest first.
     pub(super) checks: Vec<Checked>,
     /// Damage that is known and is of no set of another installation.
@@ -56,7 +56,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn look(app: &App, config: &Config, location: &Location, repository: &RusticRepository) -> Result<Self> {
+    pub(in crate::commands) fn look(app: &App, config: &Config, location: &Location, repository: &RusticRepository) -> Result<Self> {
         let now = Timestamp::now();
         let whose = app.whose(config)?;
         let sets = candidates(repository)?;

@@ -1,0 +1,45 @@
+//! Bars over time, as SVG that needs nothing else.
+
+use crate::output::html::escaped;
+
+/// Of one plot.
+pub(super) struct Bar {
+    pub(super) value: f64,
+    /// What a pointer on it is told.
+    pub(super) title: String,
+    pub(super) is_bad: bool,
+}
+
+const WIDTH: f64 = 800.0;
+const HEIGHT: f64 = 120.0;
+/// Of the line of text below.
+const FOOT: f64 = 18.0;
+
+/// Bars from the left to the right, the highest as high as the plot. `said`: a value in words.
+pub(super) fn bars(bars: &[Bar], begin: &str, end: &str, said: impl Fn(f64) -> String) -> String {
+    let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
+    let step = WIDTH / (bars.len().max(1) as f64);
+    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\">\n", HEIGHT + FOOT);
+    for (at, bar) in bars.iter().enumerate() {
+        // What is there is seen, however small.
+        let height = if most > 0.0 { (bar.value / most * (HEIGHT - FOOT)).max(1.0) } else { 1.0 };
+        let class = if bar.is_bad { " class=\"bad\"" } else { "" };
+        svg.push_str(&format!(
+            "<rect{class} x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{height:.2}\"><title>{}</title></rect>\n",
+            at as f64 * step,
+            HEIGHT - height,
+            (step * 0.8).min(40.0),
+            escaped(&bar.title)
+        ));
+    }
+    svg.push_str(&format!(
+        "<line x1=\"0\" y1=\"{HEIGHT}\" x2=\"{WIDTH}\" y2=\"{HEIGHT}\"/>\n<text x=\"0\" y=\"12\">{}</text>\n<text x=\"0\" y=\"{:.0}\">{}</text>\n\
+         <text x=\"{WIDTH}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>\n</svg>\n",
+        escaped(said(most)),
+        HEIGHT + 14.0,
+        escaped(begin),
+        HEIGHT + 14.0,
+        escaped(end)
+    ));
+    svg
+}
