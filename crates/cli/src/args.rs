@@ -181,6 +181,8 @@ pub(crate) enum Command {
     Rehearse(Rehearse),
     /// Write a data set of a set as plain files, for use without this program
     Export(Export),
+    /// Write what a set holds of one tenant, or of one product, into a readable archive: its rows, usage and files
+    Extract(Extract),
     /// Count what a set holds in Redis: by class of key, service, type and class of job; keys that nobody knows are named
     Inspect(Inspect),
     /// Write all that shows that a set is whole and goes back into one document: a page, or JSON
@@ -223,6 +225,7 @@ impl Command {
             | Self::Restore(_)
             | Self::Rehearse(_)
             | Self::Export(_)
+            | Self::Extract(_)
             | Self::Inspect(_)
             | Self::Verify(_)
             | Self::Diff(_)

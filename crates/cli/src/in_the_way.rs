@@ -119,13 +119,13 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
             }
         };
         let is_in_the_way = match run.state {
-            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
-            // There was nothing before it.
-            RunState::Finished => run.keeps_previous() && !run.fills_empty(),
+            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose.changes_live() || run.holds_writers(),
+            // There was nothing before it; or what it keeps is of single keys, and goes back only where they are as it left them.
+            RunState::Finished => run.keeps_previous() && !run.fills_empty() && run.plan.purpose != Purpose::Repair,
             RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
         if is_in_the_way {
-            return Err(Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id.as_str(), run)));
+            return Err(refusal(run));
         }
     }
     let is_known = |leftover: &Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()) && !is_abandoned(known));
@@ -152,6 +152,21 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
             )));
     }
     Ok(())
+}
+
+/// Refuses a repair while another run changes what is live, or died while it did.
+pub(crate) fn of_repair(known: &[Known]) -> Result<()> {
+    let is_at_work = |run: &Run| {
+        let is_open = matches!(run.state, RunState::Open | RunState::Undoing | RunState::Settling);
+        is_open && (run.plan.purpose.changes_live() || run.holds_writers())
+    };
+    let at_work = known.iter().filter_map(|known| known.run.as_ref().ok()).find(|run| is_at_work(run));
+    at_work.map_or(Ok(()), |run| Err(refusal(run)))
+}
+
+fn refusal(run: &Run) -> Error {
+    let id = run.plan.run.as_str();
+    Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id, run))
 }
 
 fn is_abandoned(known: &Known) -> bool {

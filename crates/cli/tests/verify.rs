@@ -231,6 +231,12 @@ fn what_goes_back_alone_is_compared_with_what_stays_and_all_of_it_when_it_is_don
     };
     let alone = said(&["--only", "backend-redis"]);
     assert!(alone.contains(&back) && alone.contains("the live stores differ: 1 security: unknown-application-key"), "{alone}");
+    // It stays with the run.
+    let runs = world.json(&["runs"]);
+    let compared = &runs["runs"].as_array().unwrap().last().unwrap()["compared"];
+    assert_eq!(compared["agreement"], json!({"security": 1, "loss": 0, "drift": 0, "note": 0}), "{runs:#}");
+    assert_eq!(compared["first"], json!([format!("unknown-application-key (service {service}, application {application})")]));
+    assert!(world.ok(&["runs"]).contains("the live stores differed: 1 security: unknown-application-key"));
     world.ok(&["settle", "--yes"]);
     let whole = said(&[]);
     assert!(whole.contains("the live stores agree") && !whole.contains("differ:"), "{whole}");

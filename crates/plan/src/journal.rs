@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::Agreement;
 use crate::planned::{Plan, Purpose};
 use crate::ports::Place;
 use crate::step::{Action, IdCounter, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.2";
+pub const FORMAT: &str = "3.3";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -90,6 +91,12 @@ pub enum Record {
     SettleStarted,
     /// What was kept is dropped.
     Settled,
+    /// The live stores were compared when all was done.
+    Compared {
+        /// What was found.
+        #[serde(flatten)]
+        compared: Compared,
+    },
     /// The run is taken over from a copy of its journal, which may lag behind the one that it is a copy of: any step may have been begun, or done.
     TakenOver {
         /// The machine that takes it over.
@@ -100,6 +107,15 @@ pub enum Record {
         /// What stays, and where, for people.
         stays: Vec<String>,
     },
+}
+
+/// How the live stores agreed when a run had done all its steps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Differences by rank.
+    pub agreement: Agreement,
+    /// The first of them, for people; never a credential.
+    pub first: Vec<String>,
 }
 
 /// How far a step came.
@@ -167,6 +183,8 @@ pub struct Run {
     pub reached: Vec<(IdCounter, u64)>,
     /// Whether the journal was taken over from a copy that may lag behind ([`Record::TakenOver`]).
     pub is_taken_over: bool,
+    /// How the live stores agreed when it was done, where they were compared.
+    pub compared: Option<Compared>,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// When the last record was written.
@@ -196,6 +214,7 @@ impl Run {
             ids: BTreeMap::new(),
             reached: Vec::new(),
             is_taken_over: false,
+            compared: None,
             opened_at: line.at,
             last_at: line.at,
         })
@@ -234,6 +253,7 @@ impl Run {
                 state => return illegal(&format!("step {step} failed while {state:?}")),
             },
             (RunState::Open, Record::Finished) if self.outstanding().is_empty() => self.state = RunState::Finished,
+            (RunState::Finished, Record::Compared { compared }) => self.compared = Some(compared),
             (RunState::Open | RunState::Finished | RunState::Undoing, Record::UndoOpened) => self.state = RunState::Undoing,
             (RunState::Undoing, Record::UndoStarted { step }) => match self.step_state(step)? {
                 StepState::Started | StepState::Succeeded(_) | StepState::Failed(_) | StepState::Undoing => {
@@ -299,18 +319,21 @@ impl Run {
         self.plan.steps.iter().any(|step| match &step.action {
             Action::CutOver { .. } => self.was_begun(step.id),
             Action::Stage { reserved, .. } => self.is_in_place(*reserved) && self.was_begun(step.id),
+            Action::RepairKeys { .. } => self.was_begun(step.id),
+            // Of a restore it is beside what was replaced.
+            Action::KeepIdsAhead { .. } => self.plan.purpose == Purpose::Repair && self.was_begun(step.id),
             Action::Dump { .. }
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::KeepKeys { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }
-            | Action::KeepIdsAhead { .. }
             | Action::HoldClock { .. }
             | Action::StartWriters { .. }
             | Action::Synchronise { .. }
@@ -374,6 +397,7 @@ impl Run {
             Action::StopWriters { noted, .. } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()
             }
+            Action::RepairKeys { kept, .. } => self.output(*kept).is_some(),
             // The plan says which ticks they are.
             Action::HoldClock { .. } => true,
             Action::Dump { .. }
@@ -382,6 +406,7 @@ impl Run {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::KeepKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }

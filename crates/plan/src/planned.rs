@@ -20,6 +20,16 @@ pub enum Purpose {
     Restore,
     /// Stage and prove into throw-away servers.
     Rehearse,
+    /// Set right where live stores disagree.
+    Repair,
+}
+
+impl Purpose {
+    /// Whether its runs change live data, and can be taken back.
+    #[must_use]
+    pub const fn changes_live(self) -> bool {
+        matches!(self, Self::Restore | Self::Repair)
+    }
 }
 
 /// What becomes of job queues in a restore.
@@ -96,7 +106,7 @@ pub struct Plan {
     pub purpose: Purpose,
     /// The run that will carry it out.
     pub run: RunId,
-    /// The set that is taken or put back.
+    /// The set that is taken or put back; [`crate::LIVE`] where there is none.
     pub set: SetId,
     /// Whether the writers are stopped for the whole of a backup.
     pub freeze: bool,

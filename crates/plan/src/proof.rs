@@ -80,8 +80,8 @@ impl Proof {
         match (self.purpose, self.failure.is_some()) {
             (Purpose::Rehearse, false) => "rehearsed",
             (Purpose::Rehearse, true) => "FAILED rehearsal",
-            (Purpose::Restore | Purpose::Backup, false) => "restored",
-            (Purpose::Restore | Purpose::Backup, true) => "FAILED restore",
+            (Purpose::Restore | Purpose::Backup | Purpose::Repair, false) => "restored",
+            (Purpose::Restore | Purpose::Backup | Purpose::Repair, true) => "FAILED restore",
         }
     }
 }

@@ -12,12 +12,12 @@ impl Run {
         self.state == RunState::Open && self.plan.purpose != Purpose::Rehearse
     }
 
-    /// Whether there is something of it to put back: a restore that is not settled, or a backup that stopped the writers. Any other backup has nothing to undo.
+    /// Whether there is something of it to put back: a restore or a repair that is not settled, or a backup that stopped the writers. Any other backup has nothing to undo.
     #[must_use]
     pub fn can_undo(&self) -> bool {
         match (self.plan.purpose, self.state) {
-            (Purpose::Restore, RunState::Open | RunState::Undoing) => true,
-            (Purpose::Restore, RunState::Finished) => self.keeps_previous(),
+            (Purpose::Restore | Purpose::Repair, RunState::Open | RunState::Undoing) => true,
+            (Purpose::Restore | Purpose::Repair, RunState::Finished) => self.keeps_previous(),
             (Purpose::Backup, RunState::Open | RunState::Undoing) => self.holds_writers(),
             _ => false,
         }
@@ -32,7 +32,7 @@ impl Run {
     /// Whether it keeps data that it replaced.
     #[must_use]
     pub fn keeps_previous(&self) -> bool {
-        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose == Purpose::Restore && self.has_touched_live()
+        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose.changes_live() && self.has_touched_live()
     }
 
     /// Whether it changed live data, wholly or in part, and that was not taken back.
@@ -100,6 +100,7 @@ impl Run {
             Purpose::Restore if self.merges() => "a restore of classes of keys",
             Purpose::Restore => "a restore",
             Purpose::Rehearse => "a rehearsal",
+            Purpose::Repair => "a repair of the live stores",
         };
         let state = match self.state {
             RunState::Open => "under way or interrupted",
@@ -110,6 +111,9 @@ impl Run {
             RunState::Settled => "settled",
             RunState::Abandoned => "abandoned",
         };
-        format!("{what} of set {}, {state}", self.plan.set)
+        match self.plan.purpose {
+            Purpose::Repair => format!("{what}, {state}"),
+            _ => format!("{what} of set {}, {state}", self.plan.set),
+        }
     }
 }

@@ -64,6 +64,25 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Work out what has to be set right in the live keys of a store, and keep what they have in the repository. Changes no key. Taken up: from the start.
+    KeepKeys {
+        /// The data set.
+        data_set: DataSetName,
+        /// The logical database, by its label.
+        database: String,
+        /// How bad a difference must be that is set right, in the words of whoever works it out.
+        rank: String,
+    },
+    /// Set the keys right that were kept, each only if it still is what was looked at. Taken up: from the start; what is right already stays. Undone: each gets what it had, if
+    /// it still is as it was left.
+    RepairKeys {
+        /// The data set.
+        data_set: DataSetName,
+        /// The logical database, by its label.
+        database: String,
+        /// The step that kept them.
+        kept: StepId,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -174,6 +193,8 @@ impl Action {
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
             | Self::RewriteConfiguration { data_set, .. }
+            | Self::KeepKeys { data_set, .. }
+            | Self::RepairKeys { data_set, .. }
             | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::MergeKeys { data_set, .. }
@@ -201,6 +222,8 @@ impl fmt::Display for Action {
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
             Self::RewriteConfiguration { data_set, .. } => write!(f, "rewrite the configuration in {data_set}"),
+            Self::KeepKeys { data_set, .. } => write!(f, "keep what is set right in {data_set}"),
+            Self::RepairKeys { data_set, .. } => write!(f, "set keys right in {data_set}"),
             Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
@@ -357,6 +380,20 @@ pub enum Output {
         changed: u64,
         /// Keys, and members of sets, that System does not have.
         removed: u64,
+    },
+    /// Keys that are to be set right are kept in the repository.
+    KeysKept {
+        /// In so many parts.
+        parts: u32,
+        /// So many keys.
+        keys: u64,
+    },
+    /// Keys were set right.
+    Repaired {
+        /// So many were changed, or were right when they were looked at again.
+        keys: u64,
+        /// So many stay as they are: somebody changed them since they were looked at.
+        left: u64,
     },
     /// What was read back equals the set.
     Proven {

@@ -19,6 +19,7 @@ use plan::{Error, Plan, Restorable, Result};
 
 use crate::draining;
 use crate::merging;
+use crate::repairing::{self, Repairer};
 use crate::setting_right;
 use crate::views::Views;
 
@@ -45,6 +46,8 @@ pub struct Hands {
     pub examine: Option<Examine>,
     /// Rewrites the configuration in Backend from System's rows.
     pub rewriter: Option<Rewriter>,
+    /// Works out what of the live keys is to be set right.
+    pub repairer: Option<Repairer>,
 }
 
 /// Works out from what was kept of System and of Backend what has to change in Backend, and gives it to whom makes the changes.
@@ -117,6 +120,8 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
         Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
+        Action::KeepKeys { data_set, database, rank } => repairing::keep_keys(hands, run, (*data_set, database), rank),
+        Action::RepairKeys { data_set, database, kept } => repairing::repair_keys(hands, run, (*data_set, database), *kept),
         Action::LoadRest { data_set, reserved } => {
             let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
             let (store, snapshot) = (hands.data_set(*data_set)?, Arc::from(hands.repository.open(&kept.snapshot)?));

@@ -135,7 +135,7 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     proofs::note(hands, journal);
     // A run that has touched nothing is nobody else's business.
-    if journal.run().plan.purpose == Purpose::Restore && journal.run().has_touched_live() || journal.run().holds_writers() {
+    if journal.run().plan.purpose.changes_live() && journal.run().has_touched_live() || journal.run().holds_writers() {
         copies::keep(journal, hands);
     }
     ended

@@ -15,6 +15,7 @@ use crate::copies;
 use crate::journal::Journal;
 use crate::merging;
 use crate::needs;
+use crate::repairing;
 use crate::setting_right;
 use crate::stores::{check_stores, check_that_a_store_knows};
 
@@ -37,6 +38,8 @@ enum WayBack {
     Release(DataSetName),
     /// The ticks that the step held strike again.
     LetClockGo(StepId),
+    /// The keys that the step set right have what they had.
+    PutKeysBack(StepId),
     /// The counters that the step raised are what they were, where nobody counted on.
     LowerIds(StepId),
 }
@@ -53,12 +56,14 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::MergeKeys { data_set, reserved, .. } => Some(WayBack::TakeOut(*data_set, *reserved)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
         Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
+        Action::RepairKeys { .. } => Some(WayBack::PutKeysBack(step.id)),
         Action::NoteIds { .. }
         | Action::Dump { .. }
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
+        | Action::KeepKeys { .. }
         | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
@@ -132,7 +137,16 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     taking.verdict(&journal.run())?;
     restart_readers(hands, &run);
-    journal.write(Record::Undone)
+    journal.write(Record::Undone)?;
+    if let Err(error) = repairing::drop_kept(hands, &run) {
+        let text = format!(
+            "what run {} kept of the keys is put back, and could not be removed from the repository: {}",
+            run.plan.run,
+            error.chain()
+        );
+        hands.context.watch.see(Event::OfRecords(&text));
+    }
+    Ok(())
 }
 
 /// Who reads what was overwritten reads what is back. That one does not start again changes nothing of the data: it is told.
@@ -177,6 +191,7 @@ impl Taking<'_> {
             | WayBack::PutBack(..)
             | WayBack::TakeOut(..)
             | WayBack::LetClockGo(_)
+            | WayBack::PutKeysBack(_)
             | WayBack::LowerIds(_) => true,
         }
     }
@@ -197,13 +212,17 @@ impl Taking<'_> {
             }
             WayBack::TakeOut(data_set, reserved) => merging::take_back(hands, data_set, place_of(run, reserved)?),
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
+            WayBack::PutKeysBack(step) => repairing::take_back_keys(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }?;
         Ok(Vec::new())
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {
-        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::TakeOut(..) | WayBack::StopWriters(_));
+        self.data_is_back &= !matches!(
+            way,
+            WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::TakeOut(..) | WayBack::PutKeysBack(_) | WayBack::StopWriters(_)
+        );
         if let WayBack::SwapBack(data_set, _)
         | WayBack::PutBack(data_set, ..)
         | WayBack::TakeOut(data_set, _)
@@ -273,7 +292,7 @@ fn drop_all(journal: &Journal, hands: &Hands) -> Result<()> {
     journal.write(Record::SettleStarted)?;
     copies::keep(journal, hands);
     let dropped = each_place(hands, &run, "failed to drop", |store, place| store.discard(&hands.context, place, Discard::Previous));
-    dropped.map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
+    dropped.and_then(|()| repairing::drop_kept(hands, &run)).map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
     journal.write(Record::Settled)
 }
 

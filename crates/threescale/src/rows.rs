@@ -28,7 +28,7 @@ mod tests {
 
     #[test]
     fn every_row_has_all_columns_and_a_source() {
-        for (file, count) in [(crate::keys::DATA, 97), (crate::jobs::DATA, 81), (crate::tables::DATA, 89)] {
+        for (file, count) in [(crate::keys::DATA, 97), (crate::jobs::DATA, 81), (crate::tables::DATA, 89), (crate::tenant::DATA, 91)] {
             let columns = file.lines().next().map_or(0, |head| head.split('\t').count());
             assert!(file.lines().all(|line| line.split('\t').count() == columns));
             assert_eq!(rows(file).count(), count);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use plan::ids::DataSetName;
@@ -245,6 +246,18 @@ pub(crate) struct Verify {
     /// Name so many differences of each kind
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
+    /// Set right in Backend's Redis what differs, live: the plan is shown, then you are asked. `undo RUN` puts back what was
+    #[arg(long, env = "THREESCALE_BACKUP_REPAIR")]
+    pub repair: bool,
+    /// With --repair: set right what is of this rank, or a worse one
+    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_REPAIR_ONLY")]
+    pub only: FailOn,
+    /// With --repair: show what would be done, and stop
+    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    pub dry_run: bool,
+    /// With --repair: do not ask
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
     /// Read live stores that differ again after so many seconds: what differs no more is not told
     #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "THREESCALE_BACKUP_AGAIN_AFTER")]
     pub again_after: u64,
@@ -412,6 +425,32 @@ pub(crate) struct Status {
     /// Write the same as metrics for Prometheus (textfile collector) too; replaced as a whole
     #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_METRICS")]
     pub metrics: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Extract {
+    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
+    pub set: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    /// The tenant: the number of its account, a domain of it, or the name of its organisation
+    #[arg(long, value_name = "TENANT", required_unless_present = "service", env = "THREESCALE_BACKUP_TENANT", value_parser = NonEmptyStringValueParser::new())]
+    pub tenant: Option<String>,
+    /// Of one product only: its number, or its system name
+    #[arg(long, value_name = "PRODUCT", env = "THREESCALE_BACKUP_SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub service: Option<String>,
+    /// The file to make. It holds passwords and keys, and only you may read it
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+    /// Tables that are left out otherwise: audits, deleted_objects, event_store_events, user_sessions
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', env = "THREESCALE_BACKUP_WITH")]
+    pub with: Vec<String>,
+    /// The rows once more as SQL, which the server's own client loads: docs/one-tenant.md says how
+    #[arg(long, env = "THREESCALE_BACKUP_SQL")]
+    pub sql: bool,
+    /// Rows only: no usage, no files
+    #[arg(long, env = "THREESCALE_BACKUP_TABLES_ONLY")]
+    pub tables_only: bool,
 }
 
 #[derive(Debug, Args)]

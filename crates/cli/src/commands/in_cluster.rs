@@ -83,6 +83,7 @@ fn template(command: &Command) -> Result<&'static str> {
         Command::Rehearse(_)
         | Command::Export(_)
         | Command::Evidence(_)
+        | Command::Extract(_)
         | Command::Demo(_)
         | Command::Completions { .. }
         | Command::Man => Err(Error::refused("this command does not run in the cluster")

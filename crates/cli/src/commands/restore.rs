@@ -1,6 +1,6 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
-mod agreeing;
+pub(crate) mod agreeing;
 mod classes;
 mod empty;
 mod origin;
@@ -88,8 +88,18 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     }
     let config = app.config()?;
     let context = app.context_alone(&config)?;
-    agreeing::after(app, &config, &context)?.iter().for_each(|line| app.output.note(line));
-    Ok(())
+    compare_after(app, &config, &context, &state, &run)
+}
+
+/// Says how the live stores agree, and notes it.
+fn compare_after(app: &App, config: &Config, context: &Context, state: &State, run: &RunId) -> Result<()> {
+    let installation = app.installation(config)?;
+    let context = Context { installation: installation.id(), ..context.clone() };
+    let mut locks = None;
+    agreeing::after(app, config, &context, || {
+        locks = Some(locks::take(app, state, installation.as_ref(), &context)?);
+        state.open_journal(run)
+    })
 }
 
 /// Plans, asks, and carries the plan out.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId};
-use plan::journal::{Run, RunState};
+use plan::journal::{Compared, Run, RunState};
 use plan::ports::{Holds, Leftover, Repository};
 use plan::step::{Action, Output as StepOutput};
 use plan::words::counted;
@@ -18,6 +18,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::args::OfRun;
 use crate::commands::backup::with_way_out;
+use crate::commands::restore::agreeing;
 use crate::config::Config;
 use crate::in_the_way::{self, LeftAt};
 use crate::join::{self, Installation};
@@ -42,6 +43,8 @@ struct RunDocument {
     kept_bytes: Option<u64>,
     downtime_ms: Option<i64>,
     cut_over_ms: Option<i64>,
+    /// How the live stores agreed when it was done; `null` where they were not compared.
+    compared: Option<Compared>,
     steps: Vec<StepDocument>,
 }
 
@@ -196,11 +199,17 @@ impl Telling {
                 self.reminders
                     .push(format!("the undo of run {id} is not finished.{held} `undo {id}` goes on, `abandon {id}` ends it as it is."));
             }
-            RunState::Open if run.plan.purpose == Purpose::Restore || run.holds_writers() => {
+            RunState::Open if run.plan.purpose.changes_live() || run.holds_writers() => {
                 let held = Run::writers_sentence(run.writers());
                 self.reminders.push(format!("run {id} is not finished.{held} `resume {id}` goes on, `undo {id}` takes it back."));
             }
             _ => {}
+        }
+        if let Some((compared, differences)) =
+            run.compared.as_ref().filter(|_| run.state == RunState::Finished).and_then(|it| Some((it, it.agreement.differences()?)))
+        {
+            let first = compared.first.join("; ");
+            self.reminders.push(format!("when run {id} was done, the live stores differed: {differences}: {first}. `verify` looks again."));
         }
         let report = if known.is_here() { runner::report(state, id).ok() } else { None };
         self.documents.push(document(&report.unwrap_or_else(|| Report { run: run.clone(), steps: Vec::new() }), kept));
@@ -270,6 +279,7 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
         kept_bytes,
         downtime_ms: report.downtime_ms(),
         cut_over_ms: report.cut_over_ms(),
+        compared: run.compared.clone(),
         steps: steps.collect(),
     }
 }
@@ -289,7 +299,10 @@ fn kept_bytes(hands: &Hands, run: &Run) -> Result<u64> {
 pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "resume", Run::can_resume)?;
     runner::run(&opened.journal, &opened.hands).map_err(|error| with_way_out(error, &opened.journal.run()))?;
-    print_report(app, &opened.state, &opened.id)
+    print_report(app, &opened.state, &opened.id)?;
+    let Opened { id, journal, hands, state, .. } = &opened;
+    let is_compared = journal.run().plan.purpose.changes_live() && !journal.run().fills_empty();
+    if is_compared { agreeing::after(app, &app.config()?, &hands.context, || state.open_journal(id)) } else { Ok(()) }
 }
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {

@@ -6,11 +6,13 @@ mod evidence;
 mod installations;
 mod journals;
 mod machine;
+mod notify;
 mod partial;
 mod proofs;
 mod released;
 mod restorable;
 mod runs;
+mod sink;
 mod small;
 mod status;
 #[path = "../support/mod.rs"]

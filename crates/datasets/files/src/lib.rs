@@ -8,6 +8,7 @@
 //! Limits, told where they bite: SELinux labels and the integrity attributes of the kernel stay those of the place; device files are reported and
 //! left out; a `lost+found` of root's at the root is not data; hard links between anything but files become separate entries.
 
+pub mod archive;
 mod census;
 mod dump;
 mod from_bucket;

@@ -32,6 +32,9 @@ use plan::ports::{
 };
 use plan::{Error, Result};
 
+pub(crate) use self::pack::{end, header, padding};
+pub(crate) use self::unpack::Header;
+
 use self::dump::RemoteDump;
 use self::lend::Of;
 use self::place::There;

@@ -35,13 +35,19 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
     let schema = schema_of(snapshot)?;
     let mut wanted = HashMap::new();
     for table in &schema.tables {
-        let Some(columns) = reader.wants(&table.name) else { continue };
+        let kept: Vec<&str> = table.kept_columns().map(|column| column.name.as_str()).collect();
+        let place = |name: &&str| kept.iter().position(|kept| kept == name);
+        let places = if reader.wants_all(&table.name, &kept) {
+            (0..kept.len()).map(Some).collect()
+        } else {
+            let Some(columns) = reader.wants(&table.name) else { continue };
+            columns.iter().map(place).collect()
+        };
         reader.table(&table.name);
         if let Some(next) = next_id(&table.create) {
             reader.next_id(&table.name, next);
         }
-        let place = |name: &&str| table.kept_columns().position(|column| column.name == *name);
-        wanted.insert(quote::file_name(&table.name), Wanted { table, places: columns.iter().map(place).collect() });
+        wanted.insert(quote::file_name(&table.name), Wanted { table, places });
     }
     for entry in snapshot.entries()? {
         stop.check()?;

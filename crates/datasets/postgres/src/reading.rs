@@ -4,7 +4,7 @@
 
 mod live;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use plan::ports::{RowReader, Snapshot, StopFlag};
 use plan::{Error, Result};
@@ -19,7 +19,6 @@ const ROW_MAX_BYTES: usize = 1 << 30;
 /// A table that is wanted.
 struct Table {
     name: String,
-    is_public: bool,
     /// Places of the wanted columns among the cells of a line.
     places: Vec<Option<usize>>,
     /// The beginning of a row whose end has not come.
@@ -32,6 +31,7 @@ struct Table {
 /// When the set cannot be read, or is of a `pg_dump` that is not known; what the reader says.
 pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowReader) -> Result<()> {
     let (mut contents, mut wanted, mut blocks) = (Contents::new(), HashMap::new(), None);
+    let (mut public, mut twins) = (HashSet::new(), Vec::new());
     for entry in snapshot.entries()? {
         stop.check()?;
         let entry = entry?;
@@ -44,7 +44,16 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
             let mut entries = 0;
             let passed = contents.pass(&bytes, |entry| {
                 entries += 1;
-                want(&mut wanted, entry, reader);
+                if let Some((table, next)) = next_id(entry) {
+                    reader.next_id(&table, next);
+                }
+                match Found::of(entry) {
+                    Some(found) if Entry::text(&entry.namespace) == Some("public") => {
+                        want(&mut wanted, &found, reader);
+                        public.insert(found.name);
+                    }
+                    found => twins.extend(found),
+                }
                 Ok(())
             })?;
             if !contents.is_read() {
@@ -53,8 +62,8 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
             if !contents.is_known() {
                 return Err(Error::refused("the archive is of a newer pg_dump than this program knows: its rows cannot be read here"));
             }
-            let public: Vec<String> = wanted.values().filter(|table: &&Table| table.is_public).map(|table| table.name.clone()).collect();
-            wanted.retain(|_, table: &mut Table| table.is_public || !public.contains(&table.name));
+            twins.retain(|found: &Found| !public.contains(&found.name));
+            twins.iter().for_each(|found| want(&mut wanted, found, reader));
             let mut begun = Blocks::new(contents.layout());
             let data = passed.get(passed.len() - contents.data_bytes()..).unwrap_or_default();
             begun.pass(data, |number, piece| rows(&mut wanted, number, piece, reader))?;
@@ -69,20 +78,32 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
     }
 }
 
-fn want(wanted: &mut HashMap<i64, Table>, entry: &Entry, reader: &mut dyn RowReader) {
-    if let Some((table, next)) = next_id(entry) {
-        reader.next_id(&table, next);
+/// A table whose rows are in the archive.
+struct Found {
+    id: i64,
+    name: String,
+    columns: Vec<String>,
+}
+
+impl Found {
+    fn of(entry: &Entry) -> Option<Self> {
+        let has_rows = entry.kind() == "TABLE DATA" && entry.has_data;
+        let columns = || copied(Entry::text(&entry.copy).unwrap_or_default());
+        has_rows.then(|| Self { id: entry.id, name: entry.name().into_owned(), columns: columns() })
     }
-    if entry.kind() != "TABLE DATA" || !entry.has_data {
-        return;
-    }
-    let name = entry.name().into_owned();
-    let Some(columns) = reader.wants(&name) else { return };
-    reader.table(&name);
-    let has = copied(Entry::text(&entry.copy).unwrap_or_default());
-    let places = columns.iter().map(|column| has.iter().position(|name| name == column)).collect();
-    let is_public = Entry::text(&entry.namespace) == Some("public");
-    wanted.insert(entry.id, Table { name, is_public, places, begun: Vec::new() });
+}
+
+fn want(wanted: &mut HashMap<i64, Table>, found: &Found, reader: &mut dyn RowReader) {
+    let Found { id, name, columns: has } = found;
+    let all: Vec<&str> = has.iter().map(String::as_str).collect();
+    let places = if reader.wants_all(name, &all) {
+        (0..has.len()).map(Some).collect()
+    } else {
+        let Some(columns) = reader.wants(name) else { return };
+        columns.iter().map(|column| has.iter().position(|name| name == column)).collect()
+    };
+    reader.table(name);
+    wanted.insert(*id, Table { name: name.clone(), places, begun: Vec::new() });
 }
 
 /// Of `SELECT pg_catalog.setval('public.services_id_seq', 7, true);`: the table that has the sequence by its name, and what it gives next.

@@ -8,8 +8,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, KeyChanges, Leftover, LiveKeys, MergesKeys, Place, Problem, Road, Share, Snapshot,
-    StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, KeyChanges, KeyRepairs, Leftover, LiveKeys, MergesKeys, Place, Problem, Road, Share,
+    Snapshot, StoreKind, Undone,
 };
 
 use crate::dump::RedisDump;
@@ -114,6 +114,10 @@ impl DataSet for RedisStore {
     }
 
     fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        Some(self)
+    }
+
+    fn key_repairs(&self) -> Option<&dyn KeyRepairs> {
         Some(self)
     }
 

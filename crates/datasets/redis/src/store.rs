@@ -24,6 +24,7 @@ pub(crate) mod modules;
 mod place;
 mod prove;
 mod read;
+mod repair;
 mod rest;
 mod rewrite;
 mod room;

@@ -19,6 +19,7 @@ mod modules;
 mod neighbours;
 mod pull;
 mod queues;
+mod repair;
 mod rewrite;
 mod rights;
 mod room;

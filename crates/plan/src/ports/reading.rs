@@ -7,6 +7,11 @@ pub trait RowReader {
     /// The columns that are wanted of a table, in the order in which cells are given; `None` when it is not wanted.
     fn wants(&mut self, table: &str) -> Option<&'static [&'static str]>;
 
+    /// Whether all columns of a table are wanted, in this order; then [`Self::wants`] is not asked about it. Asked only where rows of a set are read.
+    fn wants_all(&mut self, _table: &str, _columns: &[&str]) -> bool {
+        false
+    }
+
     /// A table that is wanted is there, with rows or without.
     fn table(&mut self, table: &str);
 

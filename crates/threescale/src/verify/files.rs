@@ -9,14 +9,14 @@ use super::atom::{Atom, Side, Topic};
 use super::{Atoms, Veil};
 
 /// The name of a file of `cms_files`: `BASENAME-SECRET.EXTENSION`.
-pub(super) fn cms(name: &[u8], secret: &[u8]) -> Vec<u8> {
+pub(crate) fn cms(name: &[u8], secret: &[u8]) -> Vec<u8> {
     let dot = name.iter().rposition(|&byte| byte == b'.').filter(|&at| at > 0);
     let (stem, extension) = dot.map_or((name, &b"."[..]), |at| name.split_at(at));
     [stem, b"-", secret, extension].concat()
 }
 
 /// The end of the path of an invoice's PDF: `invoices/ID/pdfs/original/NAME`.
-pub(super) fn pdf(invoice: u64, name: &[u8]) -> Vec<u8> {
+pub(crate) fn pdf(invoice: u64, name: &[u8]) -> Vec<u8> {
     [format!("invoices/{invoice}/pdfs/original/").as_bytes(), name].concat()
 }
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use plan::ids::DataSetName;
+use plan::journal::{Compared, Record, RunState};
 use plan::manifest::Manifest;
 use plan::ports::{Context, Problem, Repository, Severity};
 use plan::{Class, Result};
+use runner::Journal;
 
 use crate::agreement::{self, Agreement, Side, Sides};
 use crate::app::App;
@@ -43,18 +45,32 @@ pub(super) fn before(
     Ok(differences(&agreement).map(problem))
 }
 
-/// How the live stores agree when all is done, as a line for people; `None` where there is nothing to compare.
-pub(super) fn after(app: &App, config: &Config, context: &Context) -> Result<Option<String>> {
+/// Says how the live stores agree when all is done, and notes it in the run's journal. `journal`: opened when that is known, under the locks of whoever writes to it.
+pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl FnOnce() -> Result<Journal>) -> Result<()> {
     let live = || agreement::sides(app.installation(config)?.as_ref(), &|_| None);
-    let agreement = live().and_then(|sides| sides.map(|sides| compared(app, &sides, context)).transpose());
-    match agreement {
-        Ok(agreement) => Ok(agreement.map(|agreement| match differences(&agreement) {
-            Some(text) => format!("the live stores differ: {text}; `verify` names all, and each way out"),
-            None => "the live stores agree (`verify` looks again at any time)".to_owned(),
-        })),
-        Err(error) if error.class() == Class::Interrupted => Err(error),
-        Err(error) => Ok(Some(format!("whether the live stores agree is not known: {}; `verify` looks again", error.chain()))),
+    let agreement = match live().and_then(|sides| sides.map(|sides| compared(app, &sides, context)).transpose()) {
+        Ok(Some(agreement)) => agreement,
+        Ok(None) => return Ok(()),
+        Err(error) if error.class() == Class::Interrupted => return Err(error),
+        Err(error) => {
+            app.output.note(&format!("whether the live stores agree is not known: {}; `verify` looks again", error.chain()));
+            return Ok(());
+        }
+    };
+    app.output.note(&match differences(&agreement) {
+        Some(text) => format!("the live stores differ: {text}; `verify` names all, and each way out"),
+        None => "the live stores agree (`verify` looks again at any time)".to_owned(),
+    });
+    let compared = Compared { agreement: agreement::counted(&agreement.report), first: agreement::first(&agreement.report, NAMED) };
+    let noted = journal().and_then(|journal| match journal.run().state {
+        RunState::Finished => journal.write(Record::Compared { compared }),
+        // Somebody went on with it meanwhile.
+        _ => Ok(()),
+    });
+    if let Err(error) = noted {
+        app.output.note(&format!("how the stores agree was not noted in the run's journal: {}", error.chain()));
     }
+    Ok(())
 }
 
 fn compared(app: &App, sides: &Sides<'_>, context: &Context) -> Result<Agreement> {
@@ -64,5 +80,5 @@ fn compared(app: &App, sides: &Sides<'_>, context: &Context) -> Result<Agreement
 /// `2 security, 1 drift: unknown-user-key (service 4, application x)`.
 fn differences(agreement: &Agreement) -> Option<String> {
     let report = &agreement.report;
-    agreement::counted(report).differences().map(|counts| format!("{counts}: {}", agreement::first_of(report, NAMED)))
+    agreement::counted(report).differences().map(|counts| format!("{counts}: {}", agreement::first(report, NAMED).join("; ")))
 }

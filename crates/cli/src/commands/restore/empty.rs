@@ -12,7 +12,7 @@ use plan::ports::Repository;
 use plan::{Error, Purpose, Result, WritersAre};
 use runner::State;
 
-use super::{Carried, Prepared, carry_out_prepared, names_in, prepare, show_plan};
+use super::{Carried, Prepared, carry_out_prepared, compare_after, names_in, prepare, show_plan};
 use crate::app::App;
 use crate::args;
 use crate::commands::backup::with_way_out;
@@ -68,6 +68,9 @@ pub(super) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     };
     print_report(app, &state, &data)?;
     wait_until_content(app, &config)?;
+    if !args.plan.no_verify {
+        compare_after(app, &config, &app.context_alone(&config)?, &state, &data)?;
+    }
     app.output.note(&format!(
         "The installation is there. `undo {data}` takes the data back, then `undo {objects}` empties the namespace again; `settle {data}` keeps it."
     ));

@@ -7,7 +7,7 @@ use super::unpack::{BLOCK_BYTES, Header};
 use crate::times::seconds;
 
 /// Writes the header of an entry. Its content and [`padding`] come next.
-pub(super) fn header(to: &mut impl Write, header: &Header) -> io::Result<()> {
+pub(crate) fn header(to: &mut impl Write, header: &Header) -> io::Result<()> {
     let mut records = Vec::new();
     record(&mut records, b"path", &header.path);
     if !header.link.is_empty() {
@@ -28,13 +28,13 @@ pub(super) fn header(to: &mut impl Write, header: &Header) -> io::Result<()> {
 }
 
 /// Fills the last block of a content.
-pub(super) fn padding(to: &mut impl Write, size_bytes: u64) -> io::Result<()> {
+pub(crate) fn padding(to: &mut impl Write, size_bytes: u64) -> io::Result<()> {
     let padding = usize::try_from(size_bytes.next_multiple_of(BLOCK_BYTES as u64) - size_bytes).unwrap_or(0);
     to.write_all([0; BLOCK_BYTES].get(..padding).unwrap_or_default())
 }
 
 /// Ends the archive.
-pub(super) fn end(to: &mut impl Write) -> io::Result<()> {
+pub(crate) fn end(to: &mut impl Write) -> io::Result<()> {
     to.write_all(&[0; 2 * BLOCK_BYTES])
 }
 

@@ -16,19 +16,19 @@ const EXTENDED_BYTES_MAX: u64 = 8 << 20;
 
 /// An entry as the stream tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Header {
+pub(crate) struct Header {
     /// As it stands there: `./a/b`, a folder with a slash at its end.
-    pub(super) path: Vec<u8>,
+    pub(crate) path: Vec<u8>,
     /// The type flag of tar.
-    pub(super) kind: u8,
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mtime_ns: i128,
-    pub(super) size_bytes: u64,
+    pub(crate) kind: u8,
+    pub(crate) mode: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mtime_ns: i128,
+    pub(crate) size_bytes: u64,
     /// Target of a link.
-    pub(super) link: Vec<u8>,
-    pub(super) xattrs: Vec<(String, Vec<u8>)>,
+    pub(crate) link: Vec<u8>,
+    pub(crate) xattrs: Vec<(String, Vec<u8>)>,
 }
 
 /// What an extended header says about the entry after it.

@@ -45,7 +45,7 @@ fn in_view(address: &Address, context: &Context, view: &View, reader: &mut dyn R
         let list: Vec<_> = columns.iter().map(|name| if table.has(name) { identifier(name) } else { "NULL".to_owned() }).collect();
         let statement = format!("COPY (SELECT {} FROM ONLY {}) TO STDOUT", list.join(", "), table.quoted());
         let places = (0..columns.len()).map(Some).collect();
-        let mut rows = Table { name: table.name.clone(), is_public: true, places, begun: Vec::new() };
+        let mut rows = Table { name: table.name.clone(), places, begun: Vec::new() };
         let mut passed = 0;
         session.copy_out(&statement, &format!("read {}", table.collection()), |piece| {
             passed += piece.len();
