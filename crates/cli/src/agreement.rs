@@ -9,7 +9,7 @@ use plan::manifest::{self, KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Event, FileReader, KeyReader, ReadKey, Repository, RowReader, StoreKind};
 use plan::{Class, Error, Policies, Result};
 use runner::Examine;
-use threescale::verify::{Atoms, Backend, Files, Finding, Look, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
+use threescale::verify::{Atoms, Backend, Files, Finding, Known, Look, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
 
 use crate::join::{self, Installation};
 
@@ -107,8 +107,21 @@ pub(crate) fn of_sides(sides: &Sides<'_>, context: &Context, limit: usize, again
 }
 
 fn look<'r>(sides: &Sides<'_>, context: &Context, veil: Veil, room: Room<'r>) -> Result<Look<'r>> {
-    let mut atoms = Atoms::new(room, HELD_MAX_BYTES);
-    let mut rows = Rows { system: System::new(veil, room, HELD_MAX_BYTES), atoms: &mut atoms };
+    gather(sides, context, veil, (room, HELD_MAX_BYTES), |atoms, known, backend| {
+        compare(atoms, known, backend, sides.files.is_some(), Look::new(room, HELD_MAX_BYTES))
+    })
+}
+
+/// Reads all sides once, and gives what they say.
+pub(crate) fn gather<'r, T>(
+    sides: &Sides<'_>,
+    context: &Context,
+    veil: Veil,
+    (room, held_max_bytes): (Room<'r>, usize),
+    then: impl FnOnce(Atoms<'r>, &Known, &Backend<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut atoms = Atoms::new(room, held_max_bytes);
+    let mut rows = Rows { system: System::new(veil, room, held_max_bytes), atoms: &mut atoms };
     sides.rows.rows(context, &mut rows).map_err(|error| sides.rows.unread(DataSetName::SystemDatabase, error))?;
     let known = rows.system.finish(&mut atoms)?;
     let mut keys = Keys { backend: Backend::new(veil, &known), atoms: &mut atoms };
@@ -120,7 +133,7 @@ fn look<'r>(sides: &Sides<'_>, context: &Context, veil: Veil, room: Room<'r>) ->
         let read = side.files(context, &mut |path, size_bytes| files.file(path, size_bytes, &mut atoms));
         read.map_err(|error| side.unread(DataSetName::SystemStorage, error))?;
     }
-    compare(atoms, &known, &backend, sides.files.is_some(), Look::new(room, HELD_MAX_BYTES))
+    then(atoms, &known, &backend)
 }
 
 impl Side<'_> {

@@ -19,6 +19,7 @@ use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::journals;
 use crate::output::Output;
+use crate::repair;
 use crate::rewrite;
 use crate::writers::Consent;
 
@@ -224,7 +225,8 @@ impl App {
         if self.keeps_journals_in_cluster(installation) { None } else { self.state_folder(config).ok() }
     }
 
-    fn state_folder(&self, config: &Config) -> Result<PathBuf> {
+    /// Where journals are kept that are on this machine.
+    pub(crate) fn state_folder(&self, config: &Config) -> Result<PathBuf> {
         let configured = || config.state_folder();
         Ok(self.global.state_folder.clone().map_or_else(configured, |folder| Ok(Some(folder)))?.unwrap_or_else(default_state_folder))
     }
@@ -254,8 +256,8 @@ impl App {
         let context = self.context(config, run, installation.id())?;
         let copies_journal = !self.keeps_journals_in_cluster(installation);
         let (rests, examine) = (installation.rests(), Some(agreement::examine()));
-        let rewriter = Some(rewrite::rewriter());
-        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests, examine, rewriter })
+        let (rewriter, repairer) = (Some(rewrite::rewriter()), Some(repair::repairer(None)));
+        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests, examine, rewriter, repairer })
     }
 }
 

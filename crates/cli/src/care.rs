@@ -44,6 +44,16 @@ pub(crate) struct Found {
     pub(crate) beside: BTreeMap<DataSetName, Arc<dyn DataSet>>,
 }
 
+/// Counters of ids that System keeps.
+pub(crate) fn counters() -> Vec<IdCounter> {
+    let counter = |(key, table, column): (&str, &str, &str)| IdCounter {
+        of: LiveKey { database: "storage".to_owned(), key: key.to_owned() },
+        table: table.to_owned(),
+        column: column.to_owned(),
+    };
+    COUNTERS.into_iter().map(counter).collect()
+}
+
 /// Looks at what a restore of these data sets must set right.
 pub(crate) fn look(installation: &dyn Installation, context: &Context, names: &[DataSetName], args: &Wanted) -> Result<Found> {
     let mut looking = Looking { installation, context, names, found: Found::default() };
@@ -101,12 +111,7 @@ impl Looking<'_> {
             self.problem(Severity::Degrades, text, lacks.way_out.unwrap_or_default());
             return Ok(());
         }
-        let counter = |(key, table, column): (&str, &str, &str)| IdCounter {
-            of: LiveKey { database: "storage".to_owned(), key: key.to_owned() },
-            table: table.to_owned(),
-            column: column.to_owned(),
-        };
-        let counters: Vec<_> = COUNTERS.into_iter().map(counter).collect();
+        let counters = counters();
         for counter in &counters {
             let way_out = format!("`redis-cli TYPE {}` says what it is; 3scale has a number there.", counter.of.key);
             keys.counter(self.context, &counter.of).map_err(|error: Error| error.hint(way_out))?;

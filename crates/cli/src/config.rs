@@ -26,7 +26,9 @@ use toml::Value;
 
 pub(crate) use example::{document as example_document, example};
 pub(crate) use keys::WORKERS_MAX;
-pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
+pub(crate) use sections::{
+    DatabaseSection, NotifySection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection,
+};
 pub(crate) use shown::{Shown, ShownOrigin};
 pub(crate) use validate::check_name;
 
@@ -198,6 +200,11 @@ impl Config {
 
     pub(crate) fn writers(&self) -> Result<Option<WritersSection>> {
         self.has("writers").then(|| self.read("writers")).transpose()
+    }
+
+    /// Who is told how commands end.
+    pub(crate) fn notify(&self) -> Result<Option<NotifySection>> {
+        self.has("notify").then(|| self.read("notify")).transpose()
     }
 
     pub(crate) fn options(&self) -> Result<OptionsSection> {

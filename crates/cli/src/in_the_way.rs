@@ -119,13 +119,13 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
             }
         };
         let is_in_the_way = match run.state {
-            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose == Purpose::Restore || run.holds_writers(),
-            // There was nothing before it.
-            RunState::Finished => run.keeps_previous() && !run.fills_empty(),
+            RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose.changes_live() || run.holds_writers(),
+            // There was nothing before it; or what it keeps is of single keys, and goes back only where they are as it left them.
+            RunState::Finished => run.keeps_previous() && !run.fills_empty() && run.plan.purpose != Purpose::Repair,
             RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
         if is_in_the_way {
-            return Err(Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id.as_str(), run)));
+            return Err(refusal(run));
         }
     }
     let is_known = |leftover: &Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()) && !is_abandoned(known));
@@ -154,12 +154,30 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a repair while another run changes what is live, or died while it did.
+pub(crate) fn of_repair(known: &[Known]) -> Result<()> {
+    let is_at_work = |run: &Run| {
+        let is_open = matches!(run.state, RunState::Open | RunState::Undoing | RunState::Settling);
+        is_open && (run.plan.purpose.changes_live() || run.holds_writers())
+    };
+    let at_work = known.iter().filter_map(|known| known.run.as_ref().ok()).find(|run| is_at_work(run));
+    at_work.map_or(Ok(()), |run| Err(refusal(run)))
+}
+
+fn refusal(run: &Run) -> Error {
+    let id = run.plan.run.as_str();
+    Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id, run))
+}
+
 fn is_abandoned(known: &Known) -> bool {
     known.run.as_ref().is_ok_and(|run| run.state == RunState::Abandoned)
 }
 
 fn way_out(id: &str, run: &Run) -> String {
     match run.state {
+        RunState::Finished if run.merges() => {
+            format!("`settle {id}` forgets how to take back what it put into the live data, `undo {id}` takes that back.")
+        }
         RunState::Finished => {
             format!("`settle {id}` drops what it keeps of the replaced data, `undo {id}` puts that back; `runs` says what it keeps.")
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use plan::ids::RunId;
 use plan::journal::Run;
 use plan::ports::Repository;
-use plan::{Error, InstallationId, Purpose, Result};
+use plan::{Error, InstallationId, Result};
 use runner::{Beside, JournalCopy, State};
 
 /// A run that somebody knows of.
@@ -51,7 +51,7 @@ impl Known {
 /// them there, as `--state-folder` does. A folder that cannot be read says nothing.
 pub(crate) fn left_in(folder: &Path, installation: &InstallationId) -> Option<String> {
     let all = State::folder_to_look_at(folder).and_then(|state| state.all()).unwrap_or_default();
-    let is_left = |run: &Run| run.is_of(installation) && !run.is_over() && (run.plan.purpose == Purpose::Restore || run.holds_writers());
+    let is_left = |run: &Run| run.is_of(installation) && !run.is_over() && (run.plan.purpose.changes_live() || run.holds_writers());
     let left: Vec<_> = all.iter().filter(|(_, run)| run.as_ref().is_ok_and(is_left)).map(|(id, _)| id.as_str()).collect();
     let (first, more) = left.split_first()?;
     let runs =

@@ -14,8 +14,10 @@ mod inside;
 mod join;
 mod journals;
 mod locks;
+mod notify;
 mod output;
 mod queues;
+mod repair;
 mod rewrite;
 mod sealed;
 mod whose;
@@ -33,6 +35,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 use app::App;
 use args::{Cli, Command};
+use notify::Notify;
 
 fn main() -> ExitCode {
     let cli = Cli::of_this_program();
@@ -54,12 +57,16 @@ fn start(cli: Cli) -> Result<ExitCode> {
         return commands::in_cluster(&output::Output::new(&cli.global, &stop), &cli.global, &cli.command, &stop);
     }
     let app = App::new(cli.global, stop.clone());
-    let result = run(&app, &cli.command);
+    let notify = Notify::of(&app, &cli.command);
     // Whatever a stopped run broke off with: it was the signal that ended it.
-    match result {
+    let result = match run(&app, &cli.command) {
         Err(error) if app.was_interrupted() && error.class() != Class::NeedsPerson => Err(error.in_class(Class::Interrupted)),
         result => result,
+    };
+    if let Some(notify) = notify {
+        notify.end(&result);
     }
+    result
 }
 
 fn run(app: &App, command: &Command) -> Result<ExitCode> {
@@ -83,6 +90,9 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Hold(command) => commands::hold(app, command),
         Command::Inspect(args) => commands::inspect(app, args),
         Command::Verify(args) => commands::verify(app, args),
+        Command::Status(args) => commands::status(app, args),
+        Command::Evidence(args) => commands::evidence(app, args),
+        Command::Diff(args) => commands::diff(app, args),
         Command::Forget(args) => commands::forget(app, args),
         Command::Protect(args) => commands::protect(app, args),
         Command::Unprotect(args) => commands::unprotect(app, args),
@@ -126,7 +136,7 @@ fn heard(level: LevelFilter) -> Targets {
 }
 
 /// Our own crates, by the names that a log line has.
-const OURS: [&str; 15] = [
+const OURS: [&str; 16] = [
     "threescale_backup",
     "plan",
     "threescale",
@@ -134,6 +144,7 @@ const OURS: [&str; 15] = [
     "children",
     "tls",
     "line",
+    "herald",
     "repository",
     "runner",
     "platforms",

@@ -1,7 +1,9 @@
 //! What people and programs read. Nothing is printed anywhere else.
 
 mod errors;
+pub(crate) mod file;
 mod format;
+pub(crate) mod html;
 mod progress;
 mod question;
 mod table;
@@ -15,7 +17,7 @@ use plan::{Error, Result};
 use serde::Serialize;
 
 pub(crate) use errors::{error_text, print_error};
-pub(crate) use format::{age, bytes, count, duration_ms, local_time, parse_bytes, rate};
+pub(crate) use format::{age, age_at, bytes, count, duration_ms, length, local_time, parse_bytes, rate};
 pub(crate) use table::Table;
 
 use crate::args::Global;

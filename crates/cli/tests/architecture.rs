@@ -15,7 +15,7 @@ fn dependencies(manifest: &str, section: &str) -> Vec<String> {
 }
 
 /// Crates of ours that each crate may depend on, besides `plan`.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("plan", &[]),
     ("threescale", &[]),
     ("beneath", &[]),
@@ -23,6 +23,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("tls", &[]),
     ("bucket", &["tls"]),
     ("line", &[]),
+    ("herald", &["tls"]),
     ("datasets/mysql", &["tls", "line"]),
     ("datasets/postgres", &["tls", "line", "children"]),
     ("datasets/redis", &["tls", "threescale"]),
@@ -45,6 +46,7 @@ fn crates_depend_on_plan_only_and_plan_on_none() {
         "tls",
         "bucket",
         "line",
+        "herald",
         "mysql-data-set",
         "postgres-data-set",
         "redis-data-set",

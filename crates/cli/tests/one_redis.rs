@@ -1,6 +1,6 @@
 //! Backend and System on one Redis server, as of an installation with an external one: each keeps its databases, whatever is killed when. Compared from outside, by
 //! `redis-cli`.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
@@ -104,6 +104,12 @@ impl World {
         last.unwrap()["record"].as_str().unwrap().to_owned()
     }
 
+    /// Whole records in the newest journal.
+    fn records(&self) -> usize {
+        let path = self.path("state/runs").join(format!("{}.jsonl", self.runs().last().unwrap()));
+        std::fs::read_to_string(path).unwrap().lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count()
+    }
+
     fn cli(&self, database: u32, arguments: &[&str]) -> String {
         let output = self.server.client().args(["-n", &database.to_string()]).args(arguments).output().unwrap();
         let said = support::text(&output.stdout).trim().to_owned();
@@ -127,19 +133,22 @@ impl World {
         }
     }
 
-    /// Starts the program and interrupts it after that time. `false` when it ended before.
-    fn interrupt(&self, arguments: &[&str], after: Duration, signal: Signal) -> bool {
+    /// Starts the program, and interrupts it that time after so many records of its run are written; after it was started, for none. Not when it ended before.
+    fn interrupt(&self, arguments: &[&str], records: usize, after: Duration, signal: Signal) {
+        let runs = self.runs().len();
         let mut child = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let begun = Instant::now();
-        while begun.elapsed() < after {
+        let mut reached = None;
+        while reached.is_none_or(|at: Instant| at.elapsed() < after) {
             if child.try_wait().unwrap().is_some() {
-                return false;
+                return;
             }
-            std::thread::yield_now();
+            if reached.is_none() && (records == 0 || self.runs().len() > runs && self.records() >= records) {
+                reached = Some(Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
         child.wait().unwrap();
-        true
     }
 }
 
@@ -154,24 +163,27 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     world.fill(3000, "bad");
     let bad = world.picture();
     assert!((0..3).all(|database| good[&database] != bad[&database]));
-    let begun = Instant::now();
     world.ok(&["restore", "latest", "--yes"]);
-    let whole = begun.elapsed();
+    let all = world.records();
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.picture(), bad, "not interrupted at all");
-    let mut random = seed;
+    let (mut random, mut places) = (seed, BTreeMap::<String, u64>::new());
     for round in 0..rounds {
-        random = u64::wrapping_add(u64::wrapping_mul(random, 6_364_136_223_846_793_005), 1_442_695_040_888_963_407);
-        // The first fifth is spent before there is a run.
-        let after = whole.mul_f64(0.15 + 0.85 * ((random >> 33) as f64 / f64::from(1u32 << 31)));
+        let mut below = |end: usize| {
+            random = u64::wrapping_add(u64::wrapping_mul(random, 6_364_136_223_846_793_005), 1_442_695_040_888_963_407);
+            (random >> 33) as usize % end
+        };
+        let (records, after) = (below(all), Duration::from_micros(below(40_000) as u64));
         let signal = if round % 2 == 0 { Signal::KILL } else { Signal::INT };
         let runs = world.runs().len();
-        world.interrupt(&["restore", "latest", "--yes"], after, signal);
-        let when = format!("round {round}, seed {seed}: {signal:?} after {after:?} of {whole:?}");
+        world.interrupt(&["restore", "latest", "--yes"], records, after, signal);
+        let when = format!("round {round}, seed {seed}: {signal:?} {after:?} after record {records} of {all}");
         if world.runs().len() == runs {
             assert_eq!(world.picture(), bad, "{when}, before it began");
+            *places.entry("before it began".to_owned()).or_default() += 1;
             continue;
         }
+        *places.entry(format!("after record {:02}, {}", world.records(), world.last_record())).or_default() += 1;
         if round % 4 < 2 {
             if world.last_record() != "finished" {
                 world.ok(&["resume", "--yes"]);
@@ -185,6 +197,9 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     world.ok(&["restore", "latest", "--yes"]);
     world.ok(&["settle", "--yes"]);
     assert_eq!(world.picture(), good, "settled: nothing is left in any database");
+    println!("interrupted {rounds} times, seed {seed}: {places:#?}");
+    let before = places.get("before it began").copied().unwrap_or(0);
+    assert!(before * 2 < rounds, "{before} of {rounds} before it began");
 }
 
 #[test]

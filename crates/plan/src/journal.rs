@@ -12,7 +12,7 @@ use crate::step::{Action, IdCounter, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.2";
+pub const FORMAT: &str = "3.3";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -299,17 +299,21 @@ impl Run {
         self.plan.steps.iter().any(|step| match &step.action {
             Action::CutOver { .. } => self.was_begun(step.id),
             Action::Stage { reserved, .. } => self.is_in_place(*reserved) && self.was_begun(step.id),
+            Action::RepairKeys { .. } => self.was_begun(step.id),
+            // Of a restore it is beside what was replaced.
+            Action::KeepIdsAhead { .. } => self.plan.purpose == Purpose::Repair && self.was_begun(step.id),
             Action::Dump { .. }
             | Action::WriteManifest
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::KeepKeys { .. }
+            | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }
-            | Action::KeepIdsAhead { .. }
             | Action::HoldClock { .. }
             | Action::StartWriters { .. }
             | Action::Synchronise { .. }
@@ -368,11 +372,12 @@ impl Run {
     fn could_have_begun(&self, id: StepId) -> bool {
         let Some(step) = self.plan.step(id) else { return false };
         match &step.action {
-            Action::CutOver { reserved, .. } => self.output(*reserved).is_some(),
+            Action::CutOver { reserved, .. } | Action::MergeKeys { reserved, .. } => self.output(*reserved).is_some(),
             Action::Stage { reserved, .. } => self.output(*reserved).is_some() && !self.is_in_place(*reserved),
             Action::StopWriters { noted, .. } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()
             }
+            Action::RepairKeys { kept, .. } => self.output(*kept).is_some(),
             // The plan says which ticks they are.
             Action::HoldClock { .. } => true,
             Action::Dump { .. }
@@ -381,6 +386,7 @@ impl Run {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            | Action::KeepKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }

@@ -20,6 +20,16 @@ pub enum Purpose {
     Restore,
     /// Stage and prove into throw-away servers.
     Rehearse,
+    /// Set right where live stores disagree.
+    Repair,
+}
+
+impl Purpose {
+    /// Whether its runs change live data, and can be taken back.
+    #[must_use]
+    pub const fn changes_live(self) -> bool {
+        matches!(self, Self::Restore | Self::Repair)
+    }
 }
 
 /// What becomes of job queues in a restore.
@@ -96,7 +106,7 @@ pub struct Plan {
     pub purpose: Purpose,
     /// The run that will carry it out.
     pub run: RunId,
-    /// The set that is taken or put back.
+    /// The set that is taken or put back; [`crate::LIVE`] where there is none.
     pub set: SetId,
     /// Whether the writers are stopped for the whole of a backup.
     pub freeze: bool,
@@ -146,9 +156,12 @@ impl Plan {
         let mut stores: Vec<_> = self.data_sets.keys().copied().collect();
         for step in &self.steps {
             stores.extend(step.action.data_set());
-            if let Action::KeepIdsAhead { pending_deletion: Some(_), .. } = &step.action {
-                stores.push(DataSetName::SystemDatabase);
-            }
+            let asks_system = match &step.action {
+                Action::KeepIdsAhead { pending_deletion, .. } => pending_deletion.is_some(),
+                Action::MergeKeys { ids, .. } => !ids.is_empty(),
+                _ => false,
+            };
+            stores.extend(asks_system.then_some(DataSetName::SystemDatabase));
         }
         stores.sort();
         stores.dedup();
@@ -193,6 +206,7 @@ impl Plan {
             if let Action::Stage { reserved, data_set }
             | Action::Prove { reserved, data_set }
             | Action::RewriteConfiguration { reserved, data_set }
+            | Action::MergeKeys { reserved, data_set, .. }
             | Action::CutOver { reserved, data_set } = &step.action
             {
                 let fits =

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::MultisetDigest;
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId, SetId};
+use crate::manifest::Manifest;
 use crate::needs::parse;
 use crate::ports::Repository;
 use crate::{Error, InstallationId, Purpose, Result};
@@ -66,14 +67,21 @@ impl Proof {
         format!("{}/{of}", self.data_sets.len())
     }
 
+    /// Whether it showed that all data of a set goes back. The objects of Kubernetes are not data, and no rehearsal has a place for them.
+    #[must_use]
+    pub fn shows_all(&self, manifest: &Manifest) -> bool {
+        let is_shown = |name: &&DataSetName| **name == DataSetName::KubernetesObjects || self.data_sets.contains_key(*name);
+        self.failure.is_none() && !self.data_sets.is_empty() && manifest.data_sets.keys().all(|name| is_shown(&name))
+    }
+
     /// `rehearsed`, `restored`; `FAILED to be rehearsed`.
     #[must_use]
     pub const fn word(&self) -> &'static str {
         match (self.purpose, self.failure.is_some()) {
             (Purpose::Rehearse, false) => "rehearsed",
             (Purpose::Rehearse, true) => "FAILED rehearsal",
-            (Purpose::Restore | Purpose::Backup, false) => "restored",
-            (Purpose::Restore | Purpose::Backup, true) => "FAILED restore",
+            (Purpose::Restore | Purpose::Backup | Purpose::Repair, false) => "restored",
+            (Purpose::Restore | Purpose::Backup | Purpose::Repair, true) => "FAILED restore",
         }
     }
 }
@@ -109,4 +117,42 @@ pub fn proofs(repository: &dyn Repository) -> Result<BTreeMap<SetId, Vec<Proof>>
     }
     proofs.values_mut().for_each(|proofs| proofs.sort_by(|a, b| (a.finished_at, &a.run).cmp(&(b.finished_at, &b.run))));
     Ok(proofs)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const NOW: &str = "2026-11-30T00:00:00Z";
+
+    fn manifest(names: &[&str]) -> Manifest {
+        let kept = json!({"snapshot": "s", "kind": "redis", "store": "a", "started_at": NOW, "consistent_at": NOW, "finished_at": NOW,
+            "parts": 1, "bytes": 1, "stored_bytes": 1, "evidence": Evidence::default()});
+        let data_sets: BTreeMap<_, _> = names.iter().map(|name| (*name, kept.clone())).collect();
+        let manifest = json!({"format": "2.0", "set": "s", "program_version": "0.2.0", "host": "h", "started_at": NOW, "finished_at": NOW,
+            "frozen": false, "safety_for": Value::Null, "data_sets": data_sets});
+        serde_json::from_value(manifest).unwrap()
+    }
+
+    fn proof(names: &[&str], failure: Option<&str>) -> Proof {
+        let proven = json!({"store": "a", "elements": 1, "digest": MultisetDigest::default(), "took_ms": 1});
+        let data_sets: BTreeMap<_, _> = names.iter().map(|name| (*name, proven.clone())).collect();
+        let proof = json!({"set": "s", "run": "r", "purpose": "rehearse", "program_version": "0.2.0", "started_at": NOW, "finished_at": NOW,
+            "data_sets": data_sets, "failure": failure});
+        serde_json::from_value(proof).unwrap()
+    }
+
+    #[test]
+    fn all_data_is_shown_without_the_objects_and_not_without_anything_else() {
+        let set = manifest(&["system-redis", "backend-redis", "kubernetes-objects"]);
+        assert!(proof(&["system-redis", "backend-redis"], None).shows_all(&set));
+        assert!(proof(&["system-redis", "backend-redis", "kubernetes-objects"], None).shows_all(&set));
+        assert!(!proof(&["system-redis", "kubernetes-objects"], None).shows_all(&set));
+        assert!(!proof(&["system-redis", "backend-redis"], Some("it broke")).shows_all(&set));
+        assert!(!proof(&[], None).shows_all(&manifest(&["kubernetes-objects"])));
+    }
 }

@@ -144,7 +144,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
     });
     if let Some(noted) = noted {
         let how = if writers == WritersAre::Ours { "" } else { " (by hand: you are asked)" };
-        let reason = format!("all is proven; from here the installation does not serve{how}");
+        let reason = format!("everything is verified; the installation is down from here{how}");
         last = vec![steps.add(Action::StopWriters { noted, drain: None }, vec![noted], reason)];
     }
     let ids = around.care.ids.clone().map(|IdsAhead { data_set, counters, pending_deletion, seen }| {

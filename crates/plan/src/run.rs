@@ -3,6 +3,7 @@
 use crate::InstallationId;
 use crate::journal::{Run, RunState, WritersState};
 use crate::planned::{ObjectsPolicy, Purpose};
+use crate::step::Action;
 
 impl Run {
     /// Whether it was interrupted or failed, and can go on. A rehearsal cannot: its servers are gone.
@@ -11,12 +12,12 @@ impl Run {
         self.state == RunState::Open && self.plan.purpose != Purpose::Rehearse
     }
 
-    /// Whether there is something of it to put back: a restore that is not settled, or a backup that stopped the writers. Any other backup has nothing to undo.
+    /// Whether there is something of it to put back: a restore or a repair that is not settled, or a backup that stopped the writers. Any other backup has nothing to undo.
     #[must_use]
     pub fn can_undo(&self) -> bool {
         match (self.plan.purpose, self.state) {
-            (Purpose::Restore, RunState::Open | RunState::Undoing) => true,
-            (Purpose::Restore, RunState::Finished) => self.keeps_previous(),
+            (Purpose::Restore | Purpose::Repair, RunState::Open | RunState::Undoing) => true,
+            (Purpose::Restore | Purpose::Repair, RunState::Finished) => self.keeps_previous(),
             (Purpose::Backup, RunState::Open | RunState::Undoing) => self.holds_writers(),
             _ => false,
         }
@@ -31,7 +32,25 @@ impl Run {
     /// Whether it keeps data that it replaced.
     #[must_use]
     pub fn keeps_previous(&self) -> bool {
-        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose == Purpose::Restore && self.has_cut_over()
+        matches!(self.state, RunState::Finished | RunState::Settling) && self.plan.purpose.changes_live() && self.has_touched_live()
+    }
+
+    /// Whether it changed live data, wholly or in part, and that was not taken back.
+    #[must_use]
+    pub fn has_touched_live(&self) -> bool {
+        self.has_cut_over() || self.has_merged()
+    }
+
+    /// Whether it puts keys of some classes into live data that stays.
+    #[must_use]
+    pub fn merges(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::MergeKeys { .. }))
+    }
+
+    /// Whether it did, wholly or in part, and it was not taken back.
+    #[must_use]
+    pub fn has_merged(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::MergeKeys { .. }) && self.was_begun(step.id))
     }
 
     /// Whether nothing of it is left to do, and it keeps nothing.
@@ -78,8 +97,10 @@ impl Run {
         let what = match self.plan.purpose {
             Purpose::Backup => "a backup",
             Purpose::Restore if self.fills_empty() => "the objects, put into an empty namespace,",
+            Purpose::Restore if self.merges() => "a restore of classes of keys",
             Purpose::Restore => "a restore",
             Purpose::Rehearse => "a rehearsal",
+            Purpose::Repair => "a repair of the live stores",
         };
         let state = match self.state {
             RunState::Open => "under way or interrupted",
@@ -90,6 +111,9 @@ impl Run {
             RunState::Settled => "settled",
             RunState::Abandoned => "abandoned",
         };
-        format!("{what} of set {}, {state}", self.plan.set)
+        match self.plan.purpose {
+            Purpose::Repair => format!("{what}, {state}"),
+            _ => format!("{what} of set {}, {state}", self.plan.set),
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::KeptDataSet;
-use crate::ports::{LiveKey, Members, Noted, Place, Road, SyncTask, WriterGroup};
+use crate::ports::{LiveKey, Members, MergedClass, Merging, Noted, Place, Road, SyncTask, WriterGroup};
 use crate::words::in_one_line;
 
 /// A step's number in its plan, counted from 1 as people read it.
@@ -64,6 +64,25 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Work out what has to be set right in the live keys of a store, and keep what they have in the repository. Changes no key. Taken up: from the start.
+    KeepKeys {
+        /// The data set.
+        data_set: DataSetName,
+        /// The logical database, by its label.
+        database: String,
+        /// How bad a difference must be that is set right, in the words of whoever works it out.
+        rank: String,
+    },
+    /// Set the keys right that were kept, each only if it still is what was looked at. Taken up: from the start; what is right already stays. Undone: each gets what it had, if
+    /// it still is as it was left.
+    RepairKeys {
+        /// The data set.
+        data_set: DataSetName,
+        /// The logical database, by its label.
+        database: String,
+        /// The step that kept them.
+        kept: StepId,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -95,6 +114,19 @@ pub enum Action {
         data_set: DataSetName,
         /// The step that reserved the place.
         reserved: StepId,
+    },
+    /// Put keys of some classes into the live data, which stays. Taken up: it goes on, and nothing is added twice. Taken back: what it added goes, what was counted
+    /// since stays.
+    MergeKeys {
+        /// The data set that has them.
+        data_set: DataSetName,
+        /// The step that reserved the place for what it takes to take that back.
+        reserved: StepId,
+        /// Which, and how.
+        merging: Merging,
+        /// Counters whose ids System has had, where it can be asked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ids: Vec<IdCounter>,
     },
     /// Note the counters of ids that are live, before they are replaced. Changes nothing.
     NoteIds {
@@ -161,8 +193,11 @@ impl Action {
             | Self::Stage { data_set, .. }
             | Self::Prove { data_set, .. }
             | Self::RewriteConfiguration { data_set, .. }
+            | Self::KeepKeys { data_set, .. }
+            | Self::RepairKeys { data_set, .. }
             | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
+            | Self::MergeKeys { data_set, .. }
             | Self::NoteIds { data_set, .. }
             | Self::KeepIdsAhead { data_set, .. }
             | Self::HoldClock { data_set, .. } => Some(*data_set),
@@ -187,6 +222,8 @@ impl fmt::Display for Action {
             Self::Stage { data_set, .. } => write!(f, "stage {data_set}"),
             Self::Prove { data_set, .. } => write!(f, "prove {data_set}"),
             Self::RewriteConfiguration { data_set, .. } => write!(f, "rewrite the configuration in {data_set}"),
+            Self::KeepKeys { data_set, .. } => write!(f, "keep what is set right in {data_set}"),
+            Self::RepairKeys { data_set, .. } => write!(f, "set keys right in {data_set}"),
             Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
@@ -195,6 +232,7 @@ impl fmt::Display for Action {
                 write!(f, "take a safety copy of {}", names.join(", "))
             }
             Self::CutOver { data_set, .. } => write!(f, "cut over {data_set}"),
+            Self::MergeKeys { data_set, merging, .. } => write!(f, "merge {} into {data_set}", merging.classes.join(", ")),
             Self::NoteIds { .. } => f.write_str("note the counters of ids"),
             Self::KeepIdsAhead { .. } => f.write_str("keep the counters of ids ahead"),
             Self::HoldClock { .. } => f.write_str("hold the clock"),
@@ -205,7 +243,7 @@ impl fmt::Display for Action {
             }
             Self::Synchronise { task } => write!(f, "synchronise {task}"),
             Self::RestartReaders { readers } => write!(f, "restart {}", readers.join(", ")),
-            Self::ReleaseWriters { .. } => f.write_str("let go who was held"),
+            Self::ReleaseWriters { .. } => f.write_str("release the operator"),
         }
     }
 }
@@ -329,6 +367,11 @@ pub enum Output {
         /// What its jobs would find to do: the job, what, how many, and the names of the first.
         counts: Vec<(String, String, u64, Vec<String>)>,
     },
+    /// Keys are in the live data.
+    Merged {
+        /// What became of them.
+        classes: Vec<MergedClass>,
+    },
     /// The configuration in Backend is as System wants it.
     Rewritten {
         /// Keys, and members of sets, that it lacked.
@@ -337,6 +380,20 @@ pub enum Output {
         changed: u64,
         /// Keys, and members of sets, that System does not have.
         removed: u64,
+    },
+    /// Keys that are to be set right are kept in the repository.
+    KeysKept {
+        /// In so many parts.
+        parts: u32,
+        /// So many keys.
+        keys: u64,
+    },
+    /// Keys were set right.
+    Repaired {
+        /// So many were changed, or were right when they were looked at again.
+        keys: u64,
+        /// So many stay as they are: somebody changed them since they were looked at.
+        left: u64,
     },
     /// What was read back equals the set.
     Proven {

@@ -68,7 +68,7 @@ fn nothing_is_cut_over_before_everything_is_proven_and_writers_stop() {
     let note = at(&plan, |action| matches!(action, Action::NoteWriters { .. }));
     assert!(waits_for(&plan, stop, plan.steps[note].id), "stopped before they were noted");
     let names: Vec<_> = plan.steps.iter().rev().take(2).map(|step| step.action.to_string()).collect();
-    assert_eq!(names, ["let go who was held", "start the writers"]);
+    assert_eq!(names, ["release the operator", "start the writers"]);
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_backup_of_nothing_or_frozen_without_commands_is_refused() {
     let kinds: Vec<_> = plan.steps.iter().map(|step| step.action.to_string()).collect();
     assert_eq!(
         kinds,
-        ["note the writers", "stop the writers", "dump system-redis", "start the writers", "let go who was held", "write the manifest"]
+        ["note the writers", "stop the writers", "dump system-redis", "start the writers", "release the operator", "write the manifest"]
     );
 }
 
@@ -287,12 +287,12 @@ fn copies_are_made_anew_when_those_are_up_that_they_need() {
             "synchronise the Backend configuration from System",
             "start system-app, system-sidekiq, backend-worker, backend-cron",
             "start zync, zync-que",
-            "let go who was held",
+            "release the operator",
             "synchronise the search index from System",
             "synchronise zync from System",
         ]
     );
-    assert_eq!(after_cut(&plan_of(&[DataSetName::SystemRedis])), ["start the writers", "let go who was held"]);
+    assert_eq!(after_cut(&plan_of(&[DataSetName::SystemRedis])), ["start the writers", "release the operator"]);
     let objects = plan_of(&[DataSetName::KubernetesObjects]);
     assert!(!objects.steps.iter().any(|step| matches!(step.action, Action::StopWriters { .. })), "nobody writes to objects");
     let stopped = Around { writers: WritersAre::Stopped, ..around.clone() };

@@ -14,9 +14,12 @@ use plan::ports::{
     Writers,
 };
 use plan::step::{Action, Output, Step, StepId};
+use plan::words::counted;
 use plan::{Error, Plan, Restorable, Result};
 
 use crate::draining;
+use crate::merging;
+use crate::repairing::{self, Repairer};
 use crate::setting_right;
 use crate::views::Views;
 
@@ -43,6 +46,8 @@ pub struct Hands {
     pub examine: Option<Examine>,
     /// Rewrites the configuration in Backend from System's rows.
     pub rewriter: Option<Rewriter>,
+    /// Works out what of the live keys is to be set right.
+    pub repairer: Option<Repairer>,
 }
 
 /// Works out from what was kept of System and of Backend what has to change in Backend, and gives it to whom makes the changes.
@@ -115,6 +120,8 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
         Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
+        Action::KeepKeys { data_set, database, rank } => repairing::keep_keys(hands, run, (*data_set, database), rank),
+        Action::RepairKeys { data_set, database, kept } => repairing::repair_keys(hands, run, (*data_set, database), *kept),
         Action::LoadRest { data_set, reserved } => {
             let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
             let (store, snapshot) = (hands.data_set(*data_set)?, Arc::from(hands.repository.open(&kept.snapshot)?));
@@ -135,6 +142,10 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             let store = hands.data_set(*data_set)?;
             hands.watched(*data_set, Verb::CutOver, None, || store.cut_over(&hands.context, place))?;
             Ok(Output::Done)
+        }
+        Action::MergeKeys { data_set, reserved, merging, ids } => {
+            let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
+            merging::merge(hands, (*data_set, place), kept, merging, ids)
         }
         Action::NoteIds { data_set, counters } => setting_right::note_ids(hands, *data_set, counters),
         Action::KeepIdsAhead { data_set, noted, pending_deletion, seen } => {
@@ -217,7 +228,9 @@ pub(crate) fn prove(
         return Ok(found);
     }
     let shown = differences.len().min(10);
-    let error = Error::failed(format!("what was staged of {data_set} does not equal the set: {} differences", differences.len()));
+    let what = if is_in_place { "what is live now of" } else { "the staged copy of" };
+    let places = counted(differences.len(), "place", "places");
+    let error = Error::failed(format!("{what} {data_set} differs from the set in {places}"));
     let error = differences.into_iter().take(shown).fold(error, Error::hint);
     Err(error.hint(match is_in_place {
         true => "It is what is live now. `resume` loads it again; `undo` puts the previous data back.",

@@ -73,6 +73,10 @@ impl Report {
             | Action::Reserve { .. }
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
+            // Everybody goes on.
+            | Action::KeepKeys { .. }
+            | Action::RepairKeys { .. }
+            | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }

@@ -135,7 +135,7 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     proofs::note(hands, journal);
     // A run that has touched nothing is nobody else's business.
-    if journal.run().plan.purpose == Purpose::Restore && journal.run().has_cut_over() || journal.run().holds_writers() {
+    if journal.run().plan.purpose.changes_live() && journal.run().has_touched_live() || journal.run().holds_writers() {
         copies::keep(journal, hands);
     }
     ended
@@ -181,7 +181,7 @@ fn run_step(journal: &Journal, hands: &Hands, step: &Step, views: &Views) -> Res
         Err(error) => {
             let error = error.during(format!("step {} failed: {}", step.id, step.action));
             // "Refused" says that nothing was touched.
-            let is_touched = journal.run().holds_writers() || journal.run().has_cut_over();
+            let is_touched = journal.run().holds_writers() || journal.run().has_touched_live();
             let error = if is_touched && error.class() == Class::Refused { error.in_class(Class::Failed) } else { error };
             journal.write(Record::Failed { step: step.id, class: error.class(), error: error.chain() })?;
             Err(error)

@@ -13,7 +13,9 @@ use plan::{Class, Error, Result};
 use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
 use crate::journal::Journal;
+use crate::merging;
 use crate::needs;
+use crate::repairing;
 use crate::setting_right;
 use crate::stores::{check_stores, check_that_a_store_knows};
 
@@ -28,12 +30,16 @@ enum WayBack {
     SwapBack(DataSetName, StepId),
     /// The live data was replaced: what its store kept goes back, or else its safety copy. The place, and the step that replaced it.
     PutBack(DataSetName, StepId, StepId),
+    /// What was put into the live data is taken out again.
+    TakeOut(DataSetName, StepId),
     /// The staged copy is removed.
     RemoveStaged(DataSetName, StepId),
     /// What was claimed and not used is given back.
     Release(DataSetName),
     /// The ticks that the step held strike again.
     LetClockGo(StepId),
+    /// The keys that the step set right have what they had.
+    PutKeysBack(StepId),
     /// The counters that the step raised are what they were, where nobody counted on.
     LowerIds(StepId),
 }
@@ -47,14 +53,17 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
         Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
+        Action::MergeKeys { data_set, reserved, .. } => Some(WayBack::TakeOut(*data_set, *reserved)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
         Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
+        Action::RepairKeys { .. } => Some(WayBack::PutKeysBack(step.id)),
         Action::NoteIds { .. }
         | Action::Dump { .. }
         | Action::WriteManifest
         | Action::Reserve { road: Road::InPlace, .. }
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
+        | Action::KeepKeys { .. }
         | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
@@ -128,7 +137,16 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     taking.verdict(&journal.run())?;
     restart_readers(hands, &run);
-    journal.write(Record::Undone)
+    journal.write(Record::Undone)?;
+    if let Err(error) = repairing::drop_kept(hands, &run) {
+        let text = format!(
+            "what run {} kept of the keys is put back, and could not be removed from the repository: {}",
+            run.plan.run,
+            error.chain()
+        );
+        hands.context.watch.see(Event::OfRecords(&text));
+    }
+    Ok(())
 }
 
 /// Who reads what was overwritten reads what is back. That one does not start again changes nothing of the data: it is told.
@@ -168,7 +186,13 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, _) => !self.asks_person && !self.not_back.contains(&data_set),
             // What is still there is in the place.
             WayBack::Release(data_set) => !self.not_back.contains(&data_set),
-            WayBack::StopWriters(_) | WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::LetClockGo(_) | WayBack::LowerIds(_) => true,
+            WayBack::StopWriters(_)
+            | WayBack::SwapBack(..)
+            | WayBack::PutBack(..)
+            | WayBack::TakeOut(..)
+            | WayBack::LetClockGo(_)
+            | WayBack::PutKeysBack(_)
+            | WayBack::LowerIds(_) => true,
         }
     }
 
@@ -186,15 +210,24 @@ impl Taking<'_> {
             WayBack::RemoveStaged(data_set, reserved) => {
                 hands.data_set(data_set)?.discard(&hands.context, place_of(run, reserved)?, Discard::Staged)
             }
+            WayBack::TakeOut(data_set, reserved) => merging::take_back(hands, data_set, place_of(run, reserved)?),
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
+            WayBack::PutKeysBack(step) => repairing::take_back_keys(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }?;
         Ok(Vec::new())
     }
 
     fn failed(&mut self, way: WayBack, error: Error) {
-        self.data_is_back &= !matches!(way, WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::StopWriters(_));
-        if let WayBack::SwapBack(data_set, _) | WayBack::PutBack(data_set, ..) | WayBack::RemoveStaged(data_set, _) = way {
+        self.data_is_back &= !matches!(
+            way,
+            WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::TakeOut(..) | WayBack::PutKeysBack(_) | WayBack::StopWriters(_)
+        );
+        if let WayBack::SwapBack(data_set, _)
+        | WayBack::PutBack(data_set, ..)
+        | WayBack::TakeOut(data_set, _)
+        | WayBack::RemoveStaged(data_set, _) = way
+        {
             self.not_back.push(data_set);
         }
         self.asks_person |= error.class() == Class::NeedsPerson;
@@ -259,7 +292,7 @@ fn drop_all(journal: &Journal, hands: &Hands) -> Result<()> {
     journal.write(Record::SettleStarted)?;
     copies::keep(journal, hands);
     let dropped = each_place(hands, &run, "failed to drop", |store, place| store.discard(&hands.context, place, Discard::Previous));
-    dropped.map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
+    dropped.and_then(|()| repairing::drop_kept(hands, &run)).map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
     journal.write(Record::Settled)
 }
 

@@ -194,7 +194,7 @@ fn a_proof_that_fails_leaves_the_live_data() {
     let store = DyingStore { lines: Arc::clone(&lines), lives: usize::MAX };
     let journal = Journal::begin(Box::new(store), restore(&manifest, &[])).unwrap();
     let error = runner::run(&journal, &world.hands()).expect_err("the proof must fail");
-    assert!(error.chain().contains("does not equal the set"), "{}", error.chain());
+    assert!(error.chain().contains("differs from the set in "), "{}", error.chain());
     assert_eq!(world.live(), before);
     assert!(world.writers_run());
 }

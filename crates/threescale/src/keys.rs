@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use plan::ids::DataSetName;
 
+use crate::merging::Merge;
 use crate::pattern::{Part, Pattern};
 use crate::rows::rows;
 
@@ -112,8 +113,12 @@ const CLASSES: [(Class, &str, &str); 20] = [
 ];
 
 impl Class {
-    fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         CLASSES.iter().find(|(_, name, _)| *name == text).map(|(class, ..)| *class)
+    }
+
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        CLASSES.iter().map(|(class, ..)| *class)
     }
 
     /// As the data file writes it.
@@ -138,24 +143,28 @@ impl fmt::Display for Class {
 /// What is known of a kind of key.
 #[derive(Debug)]
 pub struct Kind {
-    store: Store,
+    /// Where it is.
+    pub store: Store,
     /// As the data file writes it.
     pub pattern: &'static str,
     /// What it is for.
     pub class: Class,
     /// What a restore has to heed.
     pub care: &'static str,
+    /// How it goes into live data that stays; `None`: not at all.
+    pub merge: Option<Merge>,
     patterns: Vec<Pattern>,
 }
 
-static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+pub(crate) static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
     let stores = [Store::BackendStorage, Store::BackendQueues, Store::SystemRedis];
     let kind = |row: crate::rows::Row| {
         let store = stores.into_iter().find(|store| store.as_str() == row.get("store"))?;
         // The row of the class `prefix` tells of all other keys: [`Keys`] knows it.
         let class = Class::parse(row.get("class"))?;
         let pattern = row.get("pattern");
-        Some(Kind { store, pattern, class, care: row.get("twice_or_trap"), patterns: Pattern::spread(pattern) })
+        let (care, merge) = (row.get("twice_or_trap"), Merge::parse(row.get("merge")));
+        Some(Kind { store, pattern, class, care, merge, patterns: Pattern::spread(pattern) })
     };
     rows(DATA).filter_map(kind).collect()
 });
@@ -198,10 +207,15 @@ impl Keys {
         self.store
     }
 
+    /// A key without what the installation puts before its keys.
+    pub(crate) fn bare<'k>(&self, key: &'k [u8]) -> &'k [u8] {
+        key.strip_prefix(self.prefix.as_slice()).unwrap_or(key)
+    }
+
     /// What is known of a key; `None` when nothing is.
     #[must_use]
     pub fn know<'k>(&self, key: &'k [u8]) -> Option<Known<'k>> {
-        let own = key.strip_prefix(self.prefix.as_slice()).unwrap_or(key);
+        let own = self.bare(key);
         let of_store = KINDS.iter().filter(|kind| kind.store == self.store);
         let fit = |kind: &'static Kind| kind.patterns.iter().find_map(|pattern| pattern.parts(own)).map(|parts| Known { kind, parts });
         of_store.into_iter().find_map(fit)

@@ -7,14 +7,14 @@
 //! metrics of a backend API that a product does not use any more and limits of a plan that is gone, which porta leaves too.
 
 mod key;
-mod should;
-mod walk;
+pub(crate) mod should;
+pub(crate) mod walk;
 
 use plan::Result;
 use plan::ports::{KeyChange, KeyChanges};
 
 use crate::verify::{Atoms, Known, Merge, Room, Sorter};
-use should::{Should, What};
+use should::{Should, What, Why};
 
 /// The newest migrations of System between which the rules were read.
 const DATA: &str = include_str!("../data/rewrite-schemas.tsv");
@@ -45,6 +45,31 @@ pub struct Counts {
     pub removed: u64,
 }
 
+/// How a change changes its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nature {
+    Written,
+    Changed,
+    Removed,
+}
+
+impl Counts {
+    pub(crate) const fn add(&mut self, nature: Nature) {
+        match nature {
+            Nature::Written => self.written += 1,
+            Nature::Changed => self.changed += 1,
+            Nature::Removed => self.removed += 1,
+        }
+    }
+}
+
+/// A change, and what it is.
+pub(crate) struct Made {
+    pub(crate) change: KeyChange,
+    pub(crate) nature: Nature,
+    pub(crate) why: Option<Why>,
+}
+
 /// The changes, in the order in which they are made: by key, and what goes before what comes.
 pub struct Changes {
     sorted: Merge,
@@ -61,12 +86,17 @@ pub struct Changes {
 pub fn changes(atoms: Atoms<'_>, known: &Known, room: Room<'_>, held_max_bytes: usize) -> Result<Changes> {
     let mut all = Sorter::new(room, held_max_bytes);
     walk::walk(atoms, known, &mut |should| all.push(&should.record()))?;
-    let mut sorted = all.sorted()?;
-    let next = Should::next(&mut sorted)?;
-    Ok(Changes { sorted, next, counts: Counts::default() })
+    Changes::of(all)
 }
 
 impl Changes {
+    /// `all`: records of what should be done.
+    pub(crate) fn of(all: Sorter<'_>) -> Result<Self> {
+        let mut sorted = all.sorted()?;
+        let next = Should::next(&mut sorted)?;
+        Ok(Self { sorted, next, counts: Counts::default() })
+    }
+
     fn take(&mut self) -> Result<Option<Should>> {
         let next = Should::next(&mut self.sorted)?;
         Ok(std::mem::replace(&mut self.next, next))
@@ -75,10 +105,12 @@ impl Changes {
     fn follows(&self, key: &[u8]) -> bool {
         self.next.as_ref().is_some_and(|next| next.key == key)
     }
-}
 
-impl KeyChanges for Changes {
-    fn next_change(&mut self) -> Result<Option<KeyChange>> {
+    /// The next one.
+    ///
+    /// # Errors
+    /// When what was sorted cannot be read back.
+    pub(crate) fn next_made(&mut self) -> Result<Option<Made>> {
         while let Some(should) = self.take()? {
             match should.what {
                 // Two applications want one key, and one of them has it.
@@ -90,19 +122,39 @@ impl KeyChanges for Changes {
                 // Taken from one application and given to another, or wanted by two: the last of them gets it.
                 What::Stays | What::Remove | What::Set if self.follows(&should.key) => {
                     let has_value = should.is_other || should.what != What::Set;
-                    self.next.iter_mut().for_each(|next| next.is_other |= has_value);
+                    if let Some(next) = &mut self.next {
+                        next.is_other |= has_value;
+                        if should.what != What::Stays {
+                            next.why = worse(next.why.take(), should.why);
+                        }
+                    }
                 }
                 _ => {
                     let Some(change) = should.change() else { continue };
-                    match (&change, should.is_other) {
-                        (KeyChange::Remove { .. } | KeyChange::Take { .. }, _) => self.counts.removed += 1,
-                        (_, true) => self.counts.changed += 1,
-                        (_, false) => self.counts.written += 1,
-                    }
-                    return Ok(Some(change));
+                    let nature = match (&change, should.is_other) {
+                        (KeyChange::Remove { .. } | KeyChange::Take { .. }, _) => Nature::Removed,
+                        (_, true) => Nature::Changed,
+                        (_, false) => Nature::Written,
+                    };
+                    self.counts.add(nature);
+                    return Ok(Some(Made { change, nature, why: should.why }));
                 }
             }
         }
         Ok(None)
+    }
+}
+
+/// What is done for two reasons is as bad as the worse of them.
+fn worse(one: Option<Why>, other: Option<Why>) -> Option<Why> {
+    match (one, other) {
+        (Some(one), Some(other)) if other.kind.rank() < one.kind.rank() => Some(other),
+        (one, other) => one.or(other),
+    }
+}
+
+impl KeyChanges for Changes {
+    fn next_change(&mut self) -> Result<Option<KeyChange>> {
+        Ok(self.next_made()?.map(|made| made.change))
     }
 }

@@ -9,6 +9,7 @@
 pub(crate) mod atom;
 mod backend;
 mod compare;
+pub(crate) mod facts;
 mod files;
 mod finding;
 mod later;
@@ -21,11 +22,12 @@ use sha2::{Digest as _, Sha256};
 
 pub use backend::Backend;
 pub use compare::compare;
-pub(crate) use compare::is_of_backend_api;
+pub(crate) use compare::{Judge, is_of_backend_api, topic_name};
 pub use files::Files;
 pub(crate) use files::{cms as cms_file, pdf as pdf_file};
 pub use finding::{Finding, Found, Kind, Rank, Report};
 pub use look::Look;
+pub(crate) use look::of_fact;
 pub use sort::{Merge, Room, Sorter, Spill};
 pub use system::{Known, System, TABLES, Wanted};
 

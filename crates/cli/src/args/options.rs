@@ -9,6 +9,9 @@ use plan::ids::DataSetName;
 use plan::{LargeValues, ObjectsPolicy, Policies, Queues};
 use threescale::verify::Rank;
 
+use super::Classes;
+use crate::output::parse_bytes;
+
 #[derive(Debug, Args)]
 pub(crate) struct List {
     /// The sets of all installations in the repository
@@ -123,6 +126,8 @@ pub(crate) struct PlanArgs {
     /// or leave them out there and load them when the writers are stopped, before the cut-over
     #[arg(long, value_enum, default_value_t = LargeValuesChoice::Beside, env = "THREESCALE_BACKUP_LARGE_VALUES")]
     pub large_values: LargeValuesChoice,
+    #[command(flatten)]
+    pub classes: Classes,
 }
 
 /// When long values are loaded.
@@ -168,7 +173,20 @@ fn queues(text: &str) -> std::result::Result<Queues, String> {
 
 /// For how long the clock is held.
 fn hold_for(text: &str) -> std::result::Result<SignedDuration, String> {
-    const WAYS: &str = "write hours, days or weeks, such as 36h, 7d or 2w; 90 days at most";
+    const DAYS_MAX: i64 = 90;
+    let held = length_of_time(text)?;
+    if held > SignedDuration::from_hours(DAYS_MAX * 24) { Err(format!("it is held for {DAYS_MAX} days at most")) } else { Ok(held) }
+}
+
+/// A size as people write it.
+fn size(text: &str) -> std::result::Result<u64, String> {
+    parse_bytes(text).map_err(|error| error.chain())
+}
+
+/// Hours, days or weeks.
+fn length_of_time(text: &str) -> std::result::Result<SignedDuration, String> {
+    const WAYS: &str = "write hours, days or weeks, such as 36h, 7d or 2w";
+    const YEARS_MAX: i64 = 100;
     let unit = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
     let hours = match unit {
@@ -177,7 +195,8 @@ fn hold_for(text: &str) -> std::result::Result<SignedDuration, String> {
         "w" => 7 * 24,
         _ => return Err(WAYS.to_owned()),
     };
-    let held = number.parse().ok().and_then(|number: i64| number.checked_mul(hours)).filter(|hours| (1..=90 * 24).contains(hours));
+    let held =
+        number.parse().ok().and_then(|number: i64| number.checked_mul(hours)).filter(|hours| (1..=YEARS_MAX * 366 * 24).contains(hours));
     held.map(SignedDuration::from_hours).ok_or_else(|| WAYS.to_owned())
 }
 
@@ -227,6 +246,18 @@ pub(crate) struct Verify {
     /// Name so many differences of each kind
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
+    /// Set right in Backend's Redis what differs, live: the plan is shown, then you are asked. `undo RUN` puts back what was
+    #[arg(long, env = "THREESCALE_BACKUP_REPAIR")]
+    pub repair: bool,
+    /// With --repair: set right what is of this rank, or a worse one
+    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_REPAIR_ONLY")]
+    pub only: FailOn,
+    /// With --repair: show what would be done, and stop
+    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    pub dry_run: bool,
+    /// With --repair: do not ask
+    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    pub yes: bool,
     /// Read live stores that differ again after so many seconds: what differs no more is not told
     #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "THREESCALE_BACKUP_AGAIN_AFTER")]
     pub again_after: u64,
@@ -291,7 +322,7 @@ pub(crate) struct Restore {
     pub dry_run: bool,
     /// Kubernetes: a lost installation comes back in a namespace that has none. Objects first, then the operator makes the rest, then the data; the same call again
     /// goes on where it was interrupted
-    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place"])]
+    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes"])]
     pub into_empty: bool,
     /// With --into-empty: the domain of the installation, where it is not to be the set's
     #[arg(long, value_name = "DOMAIN", requires = "into_empty", env = "THREESCALE_BACKUP_DOMAIN")]
@@ -349,6 +380,51 @@ pub(crate) struct Export {
     /// The folder to make
     #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_TO")]
     pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Evidence {
+    #[command(flatten)]
+    pub of: OfSet,
+    /// The file, which must not be there yet: FILE.html, a page that needs nothing else, with the JSON in it; or FILE.json
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first set, the beginning of its id, or `latest`
+    pub from: String,
+    /// The second one
+    #[arg(default_value = "latest")]
+    pub to: String,
+    #[command(flatten)]
+    pub partial: Partial,
+    /// How many differences of each data set are named
+    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Bad (exit code 1) when the newest whole set is older than this, e.g. 26h, 2d
+    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_AGE")]
+    pub max_age: Option<SignedDuration>,
+    /// Bad when no restore or rehearsal of a whole set was proven for this long, e.g. 8d
+    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_UNPROVEN")]
+    pub max_unproven: Option<SignedDuration>,
+    /// Bad when the repository was not checked for this long, e.g. 8d
+    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_UNCHECKED")]
+    pub max_unchecked: Option<SignedDuration>,
+    /// Bad when a run has kept what it replaced for longer than this, e.g. 2w
+    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_KEPT")]
+    pub max_kept: Option<SignedDuration>,
+    /// Bad when less than this is free where the repository's folder is, e.g. 20G
+    #[arg(long, value_name = "SIZE", value_parser = size, env = "THREESCALE_BACKUP_MIN_FREE")]
+    pub min_free: Option<u64>,
+    /// Write the same as metrics for Prometheus (textfile collector) too; replaced as a whole
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_METRICS")]
+    pub metrics: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -144,7 +144,7 @@ pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
     let id: &RunId = &run.plan.run;
     let held = Run::writers_sentence(run.writers());
     // The run is open and has done something: it was not refused before anything was touched.
-    let is_begun = run.plan.purpose == Purpose::Restore || run.holds_writers();
+    let is_begun = run.plan.purpose.changes_live() || run.holds_writers();
     let error = if is_begun && error.class() == Class::Refused { error.in_class(Class::Failed) } else { error };
     match run.plan.purpose {
         Purpose::Backup if run.holds_writers() => {
@@ -152,8 +152,15 @@ pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
         }
         Purpose::Backup => error.hint("There is no set; what was stored is reused by the next backup."),
         Purpose::Rehearse => error.hint("The live installation was not touched."),
+        Purpose::Repair if run.has_cut_over() => {
+            error.hint(format!("Some may be set right, and some not. `resume {id}` goes on, `undo {id}` puts back what was."))
+        }
+        Purpose::Repair => error.hint(format!("Nothing live was changed. `resume {id}` goes on, `undo {id}` ends it.")),
         Purpose::Restore if run.has_cut_over() => {
             error.hint(format!("The cut-over has begun.{held} `resume {id}` goes on, `undo {id}` puts back what was."))
+        }
+        Purpose::Restore if run.has_merged() => {
+            error.hint(format!("Some of the keys are in the live data. `resume {id}` goes on, `undo {id}` takes them out again."))
         }
         Purpose::Restore => {
             error.hint(format!("The live data was not touched.{held} `resume {id}` goes on, `undo {id}` drops what was staged."))

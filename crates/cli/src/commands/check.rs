@@ -1,6 +1,9 @@
 //! `check`: the repository, and whether every set in it is whole.
 
+use jiff::Timestamp;
+use plan::checked::{self, Checked};
 use plan::ids::{DataSetName, SetId};
+use plan::ports::Repository;
 use plan::words::counted;
 use plan::{Error, Result};
 use repository::{CheckReport, ReadData};
@@ -39,7 +42,9 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
     let config = app.config()?;
     let repository = app.repository(&config)?;
     let context = app.context_alone(&config)?;
+    let started_at = Timestamp::now();
     let report = repository.check(read_data, &context.stop, context.watch.as_ref())?;
+    remember(app, repository.as_ref(), started_at, &report);
     app.output.line(&print(&report))?;
     let whole = report.is_whole();
     app.output.document(&document(report))?;
@@ -51,6 +56,24 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
          Then `threescale-backup repair` says what can be mended and what is lost, `repair --yes` does it. \
          Look for the cause: the disk, the bucket, another program.",
     ))
+}
+
+/// In the repository, for `status` on whatever machine. Who may only read it has checked it all the same.
+fn remember(app: &App, repository: &dyn Repository, started_at: Timestamp, report: &CheckReport) {
+    let checked = Checked {
+        host: app.host(),
+        program_version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at,
+        finished_at: Timestamp::now(),
+        packs: report.packs,
+        pack_bytes: report.pack_bytes,
+        packs_read: report.packs_read,
+        read_bytes: report.read_bytes,
+        whole: report.is_whole(),
+    };
+    if let Err(error) = checked::keep(repository, &checked) {
+        app.output.note(&format!("note: `status` will not know of this check: {}", error.chain()));
+    }
 }
 
 fn share(text: &str) -> Result<ReadData> {

@@ -116,6 +116,7 @@ impl<'a> Demo<'a> {
             remove_extra: false,
             no_verify: true,
             large_values: args::LargeValuesChoice::Beside,
+            classes: args::Classes::default(),
             objects: args::ObjectsChoice::None,
         };
         let (state, run) =

@@ -65,6 +65,8 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Repair(_)
         | Command::Inspect(_)
         | Command::Verify(_)
+        | Command::Status(_)
+        | Command::Diff(_)
         | Command::Forget(_)
         | Command::Protect(_)
         | Command::Unprotect(_)
@@ -78,10 +80,14 @@ fn template(command: &Command) -> Result<&'static str> {
         Command::Config(_) => {
             Err(Error::refused("this command is about the configuration of this machine").hint("Leave --in-cluster out."))
         }
-        Command::Rehearse(_) | Command::Export(_) | Command::Extract(_) | Command::Demo(_) | Command::Completions { .. } | Command::Man => {
-            Err(Error::refused("this command does not run in the cluster")
-                .hint("It needs programs or folders that the image does not have. Leave --in-cluster out."))
-        }
+        Command::Rehearse(_)
+        | Command::Export(_)
+        | Command::Evidence(_)
+        | Command::Extract(_)
+        | Command::Demo(_)
+        | Command::Completions { .. }
+        | Command::Man => Err(Error::refused("this command does not run in the cluster")
+            .hint("It needs programs or folders that the image does not have. Leave --in-cluster out.")),
     }
 }
 

@@ -57,6 +57,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         rests: Vec::new(),
         examine: None,
         rewriter: None,
+        repairer: None,
     };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;

@@ -1,8 +1,10 @@
 //! `plan` and `restore`: how a set goes back, and putting it back.
 
 mod agreeing;
+mod classes;
 mod empty;
 mod origin;
+mod printed;
 mod together;
 
 use std::collections::BTreeMap;
@@ -11,8 +13,7 @@ use std::sync::Arc;
 use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
-use plan::ports::{Context, DataSet, Problem, Repository, Road, Severity, StoreKind};
-use plan::step::Action;
+use plan::ports::{Context, DataSet, MergedClass, Problem, Repository, Road, Severity};
 use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
 use serde::Serialize;
@@ -28,11 +29,12 @@ use crate::inside;
 use crate::join::{self, Installation};
 use crate::journals;
 use crate::locks;
-use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::queues::{self, LeftOutQueue};
 use crate::rewrite;
 use crate::whose::Wanted;
 use crate::writers::Consent;
+pub(crate) use printed::print_plan;
+use printed::{estimated_space_bytes, estimated_stage_ms};
 use together::Together;
 
 /// What `plan --json` says.
@@ -51,6 +53,8 @@ struct PlanDocument<'a> {
     usage_in_flight: Option<u64>,
     /// Kubernetes objects of the set that are not the same here. Secrets as digests.
     objects: &'a [String],
+    /// Where keys of some classes go back alone: what becomes of them.
+    classes: &'a [MergedClass],
     refused: bool,
 }
 
@@ -58,7 +62,7 @@ pub(crate) fn plan(app: &App, args: &args::PlanArgs) -> Result<()> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let writers = installation.writers_are(args.writers_are_stopped, false).unwrap_or(WritersAre::ByHand);
-    let mut prepared = prepare(app, &config, installation.as_ref(), args, writers, "plan")?;
+    let mut prepared = prepare_any(app, &config, installation.as_ref(), args, writers, "plan")?;
     let state = app.state_to_look_at(&config, Some(installation.as_ref()))?;
     let (repository, data_sets) = (Arc::clone(&prepared.repository), prepared.data_sets.clone());
     let hands = app.hands(&config, installation.as_ref(), repository, data_sets, prepared.plan.run.clone(), Consent::Given)?;
@@ -79,7 +83,7 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     }
     let (state, run) = carry_out(app, args)?;
     print_report(app, &state, &run)?;
-    if args.plan.no_verify {
+    if args.plan.no_verify || !args.plan.classes.classes.is_empty() {
         return Ok(());
     }
     let config = app.config()?;
@@ -95,15 +99,17 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
     let state = app.state(&config, Some(installation.as_ref()))?;
     let writers = match installation.writers_are(args.plan.writers_are_stopped, args.yes) {
         Some(writers) => writers,
+        // Nobody is stopped.
+        None if !args.plan.classes.classes.is_empty() => WritersAre::Running,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
         None => {
-            return Err(Error::refused("nobody says whether the writers are stopped").hint(
-                "Configure [writers] stop, start and stopped; or stop the writers and say --writers-are-stopped; or say --yes alone, and lose what they write \
-                 after the cut-over begins.",
+            return Err(Error::refused("cannot tell whether the writers are stopped, and there is no terminal to ask on").hint(
+                "Configure [writers] stop, start and stopped; or stop the writers and pass --writers-are-stopped; or pass --yes alone: anything written after the \
+                 cut-over begins is then lost.",
             ));
         }
     };
-    let prepared = prepare(app, &config, installation.as_ref(), &args.plan, writers, "restore")?;
+    let prepared = prepare_any(app, &config, installation.as_ref(), &args.plan, writers, "restore")?;
     let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let run = carry_out_prepared(app, &config, installation.as_ref(), &state, prepared, &Carried { asks: !args.yes, consent })?;
     Ok((state, run))
@@ -164,10 +170,15 @@ struct Prepared {
     plan: Plan,
     jobs: queues::Jobs,
     objects: Vec<String>,
+    /// Where keys of some classes go back alone.
+    merged: Option<classes::Merged>,
 }
 
 impl Prepared {
     fn text(&self) -> String {
+        if let Some(merged) = &self.merged {
+            return merged.text(&self.plan, &self.manifest);
+        }
         let mut lines = vec![print_plan(&self.plan, &self.manifest)];
         lines.extend(self.jobs.lines());
         if !self.objects.is_empty() {
@@ -176,6 +187,20 @@ impl Prepared {
         }
         lines.join("\n")
     }
+}
+
+fn prepare_any(
+    app: &App,
+    config: &Config,
+    installation: &dyn Installation,
+    args: &args::PlanArgs,
+    writers: WritersAre,
+    verb: &'static str,
+) -> Result<Prepared> {
+    if args.classes.classes.is_empty() {
+        return prepare(app, config, installation, args, writers, verb);
+    }
+    classes::prepare(app, config, installation, args, verb)
 }
 
 fn prepare(
@@ -241,7 +266,7 @@ fn prepare(
     data_sets.extend(set_right.beside);
     let jobs = queues::of_plan(&plan, repository.as_ref(), &context)?;
     plan.problems.extend(jobs.problems());
-    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects })
+    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects, merged: None })
 }
 
 /// The data sets to put back: those asked for, or all of the set; each must be in the set and in the installation. Objects that are not asked for by name are
@@ -307,88 +332,12 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
         plan: &prepared.plan,
         set_installation: prepared.manifest.installation.as_ref(),
         estimated_stage_ms: estimated_stage_ms(&prepared.plan),
-        estimated_space_bytes: estimated_space_bytes(&prepared.plan),
+        estimated_space_bytes: if prepared.merged.is_some() { 0 } else { estimated_space_bytes(&prepared.plan) },
         queues_left_out: prepared.jobs.queues_left_out(),
         jobs: &prepared.jobs.classes,
         usage_in_flight: prepared.jobs.usage_in_flight,
         objects: &prepared.objects,
+        classes: prepared.merged.as_ref().map_or(&[], |merged| &merged.classes),
         refused,
     })
-}
-
-/// The plan as people read it.
-pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
-    let mut lines: Vec<_> = origin::origin(plan, manifest).into_iter().collect();
-    lines.push(format!("Restore of set {} of {}: {} (run {})", plan.set, local_time(manifest.started_at), manifest.extent(), plan.run));
-    lines.push(String::new());
-    let mut table = Table::new(&["DATA SET", "FROM", "INTO", "SIZE", "ELEMENTS", "ROAD", "WHAT IS THERE NOW"]);
-    for (name, planned) in &plan.data_sets {
-        let Some(kept) = &planned.kept else { continue };
-        let (road, fate) = match planned.road {
-            Road::SideCopy => ("beside, then swap", "kept until `settle`"),
-            Road::InPlace => ("in place", "replaced, after a safety copy"),
-        };
-        let there = match planned.findings.is_gone {
-            true => "nothing: it is made".to_owned(),
-            false => format!("{}, {fate}", bytes(planned.findings.size_bytes)),
-        };
-        table.row([
-            name.to_string(),
-            kept.store.clone(),
-            format!("{} {}", planned.findings.store, planned.findings.address),
-            bytes(kept.bytes),
-            count(kept.evidence.count()),
-            road.to_owned(),
-            there,
-        ]);
-    }
-    lines.push(table.render());
-    lines.push(String::new());
-    lines.push("Steps:".to_owned());
-    let width = plan.steps.iter().map(|step| step.action.to_string().len()).max().unwrap_or(0);
-    lines.extend(plan.steps.iter().map(|step| format!("  {:>2}. {:<width$} {}", step.id, step.action.to_string(), step.reason)));
-    lines.push(String::new());
-    let first_cut = plan
-        .steps
-        .iter()
-        .find(|step| matches!(step.action, Action::StopWriters { .. } | Action::CutOver { .. } | Action::SafetyCopy { .. }));
-    if let Some(cut) = first_cut {
-        lines.push(format!("The installation serves until step {}.", cut.id));
-    }
-    lines.push(format!(
-        "Estimated: about {} to stage and prove, {} of space beside the live data; the cut-over takes seconds.",
-        duration_ms(estimated_stage_ms(plan)),
-        bytes(estimated_space_bytes(plan))
-    ));
-    for (name, problem) in plan.all_problems() {
-        let place = name.map(|name| format!("{name}: ")).unwrap_or_default();
-        let word = match problem.severity {
-            Severity::Note => "note",
-            Severity::Degrades => "warning",
-            Severity::Blocks => "REFUSED",
-        };
-        let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
-        lines.push(format!("{word}: {place}{}.{way_out}", problem.text.trim_end_matches('.')));
-    }
-    lines.join("\n")
-}
-
-/// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
-const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
-    match kind {
-        StoreKind::Files | StoreKind::Bucket => 60_000_000,
-        StoreKind::Redis => 20_000_000,
-        _ => 12_000_000,
-    }
-}
-
-fn estimated_stage_ms(plan: &Plan) -> i64 {
-    let kept = plan.data_sets.values().filter_map(|planned| planned.kept.as_ref());
-    let milliseconds: u64 = kept.map(|kept| 500 + kept.bytes * 1000 / staged_bytes_per_second(&kept.kind)).sum();
-    i64::try_from(milliseconds).unwrap_or(i64::MAX)
-}
-
-fn estimated_space_bytes(plan: &Plan) -> u64 {
-    let beside = plan.data_sets.values().filter(|planned| planned.road == Road::SideCopy);
-    beside.filter_map(|planned| planned.kept.as_ref()).map(|kept| kept.bytes).sum()
 }

@@ -180,7 +180,14 @@ impl Telling {
         match run.state {
             RunState::Finished if run.keeps_previous() => {
                 let lost = hands.map(|hands| runner::lost(hands, run)).unwrap_or_default();
-                let keeps = format!("run {id} keeps what it replaced{kept_in_brackets}: `settle {id}` drops it, `undo {id}` puts it back.");
+                let keeps = match run.merges() {
+                    true => format!(
+                        "run {id} keeps on record what it put into the live data{kept_in_brackets}: `settle {id}` forgets it, `undo {id}` takes it back."
+                    ),
+                    false => {
+                        format!("run {id} keeps what it replaced{kept_in_brackets}: `settle {id}` drops it, `undo {id}` puts it back.")
+                    }
+                };
                 self.reminders.push(if lost.is_empty() { keeps } else { told_lost(run, &lost) });
             }
             RunState::Settling => self.reminders.push(format!("the settle of run {id} is not finished: `settle {id}` goes on.")),
@@ -189,7 +196,7 @@ impl Telling {
                 self.reminders
                     .push(format!("the undo of run {id} is not finished.{held} `undo {id}` goes on, `abandon {id}` ends it as it is."));
             }
-            RunState::Open if run.plan.purpose == Purpose::Restore || run.holds_writers() => {
+            RunState::Open if run.plan.purpose.changes_live() || run.holds_writers() => {
                 let held = Run::writers_sentence(run.writers());
                 self.reminders.push(format!("run {id} is not finished.{held} `resume {id}` goes on, `undo {id}` takes it back."));
             }
@@ -225,7 +232,9 @@ fn told_lost(run: &Run, lost: &[DataSetName]) -> String {
     let (id, set) = (&run.plan.run, &run.plan.set);
     let names: Vec<_> = lost.iter().map(|name| name.as_str()).collect();
     let of = run.plan.steps.iter().filter(|step| matches!(step.action, Action::CutOver { .. })).count();
-    let rest = if lost.len() < of {
+    let rest = if run.merges() {
+        format!("What was lost stays in the live data: `settle {id}` ends the run.")
+    } else if lost.len() < of {
         format!("`undo {id}` puts back the rest, and then waits for a person; `settle {id}` drops the rest.")
     } else {
         format!("There is nothing to undo: `settle {id}` ends the run. What it restored can be restored again: `restore {set}`.")
@@ -293,6 +302,8 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
             args,
             &format!("Empty the namespace again? All goes that run {} put there, and all that the operator made of it.", opened.id),
         )?;
+    } else if run.merges() {
+        confirm(app, args, &format!("Take back what run {} put into the live data? What was counted since stays.", opened.id))?;
     } else {
         confirm(app, args, &format!("Put back what run {} replaced? What was written since is lost.", opened.id))?;
     }
@@ -302,7 +313,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
         RunState::Undoing => error.hint(format!("`undo {}` goes on.", opened.id)),
         _ => error,
     })?;
-    app.output.line(&heard.undone(&opened.id))?;
+    app.output.line(&heard.undone(&opened.id, run.merges()))?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
@@ -337,10 +348,21 @@ fn settle_objects_under(opened: &Opened) -> Result<()> {
 
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "settle", Run::can_settle)?;
-    confirm(app, args, &format!("Drop what run {} replaced? There is no undo afterwards.", opened.id))?;
+    let merges = opened.journal.run().merges();
+    confirm(
+        app,
+        args,
+        &match merges {
+            true => format!("Forget how to take back what run {} put into the live data? There is no undo afterwards.", opened.id),
+            false => format!("Drop what run {} replaced? There is no undo afterwards.", opened.id),
+        },
+    )?;
     runner::settle(&opened.journal, &opened.hands)?;
     settle_objects_under(&opened).map_err(|error| error.hint("`settle` goes on."))?;
-    app.output.line(&format!("run {} is settled: what it replaced is dropped", opened.id))?;
+    app.output.line(&match merges {
+        true => format!("run {} is settled: what it put into the live data stays", opened.id),
+        false => format!("run {} is settled: what it replaced is dropped", opened.id),
+    })?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
 }
 
@@ -426,7 +448,9 @@ pub(crate) fn print_report(app: &App, state: &State, id: &RunId) -> Result<()> {
         let cut_over = report.cut_over_ms().map(|time| format!(" (cut-over {})", duration_ms(time))).unwrap_or_default();
         app.output.line(&format!("the installation did not serve for {}{cut_over}", duration_ms(downtime)))?;
     }
-    if run.keeps_previous() {
+    if run.merges() {
+        app.output.line(&format!("what it put into the live data is on record: `settle {id}` forgets it, `undo {id}` takes it back"))?;
+    } else if run.keeps_previous() {
         app.output.line(&format!("what was replaced is kept: `settle {id}` drops it, `undo {id}` puts it back"))?;
     }
     app.output.document(&document(&report, None))

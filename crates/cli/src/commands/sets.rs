@@ -22,7 +22,7 @@ use crate::output::{Table, bytes, count, duration_ms, local_time};
 use crate::whose::{Wanted, candidates};
 use document::duration;
 use held::Held;
-use proofs::Proofs;
+pub(crate) use proofs::Proofs;
 
 pub(crate) fn init(app: &App) -> Result<()> {
     let config = app.config()?;

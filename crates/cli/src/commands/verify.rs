@@ -1,5 +1,7 @@
 //! `verify`: whether System, Backend and the files agree, live or in a set.
 
+mod repairing;
+
 use std::time::Duration;
 
 use plan::ids::DataSetName;
@@ -46,6 +48,13 @@ struct KindDocument<'a> {
 }
 
 pub(crate) fn verify(app: &App, args: &args::Verify) -> Result<()> {
+    if args.repair {
+        if let Some(set) = &args.set {
+            return Err(Error::refused(format!("--repair sets live stores right, and {set} is a set"))
+                .hint("Leave the set out: `threescale-backup verify --repair`."));
+        }
+        return repairing::verify_and_repair(app, args);
+    }
     let config = app.config()?;
     let Some(set) = &args.set else {
         let installation = app.installation(&config)?;
@@ -72,12 +81,27 @@ fn live(installation: &dyn Installation) -> Result<Sides<'static>> {
 }
 
 fn tell(app: &App, args: &args::Verify, of: Option<&Manifest>, agreement: &Agreement) -> Result<()> {
-    let report = &agreement.report;
-    let fails = report.worst().is_some_and(|worst| worst <= args.fail_on.rank());
     app.output.line(&shown(of, agreement))?;
-    app.output.document(&VerifyDocument {
+    app.output.document(&document(of, agreement, args))?;
+    verdict(of, agreement, args)
+}
+
+fn fails(agreement: &Agreement, args: &args::Verify) -> bool {
+    agreement.report.worst().is_some_and(|worst| worst <= args.fail_on.rank())
+}
+
+/// The end of the command: an error where something differs that `--fail-on` is about.
+fn verdict(of: Option<&Manifest>, agreement: &Agreement, args: &args::Verify) -> Result<()> {
+    let whose = of.map_or_else(|| "the live stores".to_owned(), |manifest| format!("the stores of set {}", manifest.set));
+    let differ = || Error::failed(format!("{whose} differ: {}", counts(&agreement.report)));
+    if fails(agreement, args) { Err(differ()) } else { Ok(()) }
+}
+
+fn document<'a>(of: Option<&'a Manifest>, agreement: &'a Agreement, args: &args::Verify) -> VerifyDocument<'a> {
+    let report = &agreement.report;
+    VerifyDocument {
         set: of.map(|manifest| manifest.set.as_str()),
-        agrees: !fails,
+        agrees: !fails(agreement, args),
         frozen: of.map(|manifest| manifest.frozen),
         skew_ms: of.map(Manifest::skew_ms),
         looks: agreement.looks,
@@ -85,13 +109,11 @@ fn tell(app: &App, args: &args::Verify, of: Option<&Manifest>, agreement: &Agree
         applications: report.applications,
         credentials: report.credentials,
         files: agreement.files.then_some(report.files),
-        differences: report.kinds.iter().map(document).collect(),
-    })?;
-    let whose = of.map_or_else(|| "the live stores".to_owned(), |manifest| format!("the stores of set {}", manifest.set));
-    if fails { Err(Error::failed(format!("{whose} differ: {}", counts(report)))) } else { Ok(()) }
+        differences: report.kinds.iter().map(of_kind).collect(),
+    }
 }
 
-fn document<'a>((kind, found): (&threescale::verify::Kind, &'a threescale::verify::Found)) -> KindDocument<'a> {
+fn of_kind<'a>((kind, found): (&threescale::verify::Kind, &'a threescale::verify::Found)) -> KindDocument<'a> {
     KindDocument {
         kind: kind.code(),
         rank: kind.rank(),

@@ -142,6 +142,37 @@ pub(crate) static SECTIONS: &[Section] = &[
         tables: &[],
     },
     Section {
+        name: "notify",
+        help: "Who is told how a command ended: backup, check, forget, rehearse, restore, resume, undo, verify and status.",
+        keys: &[
+            Key::new(
+                "on",
+                Kind::Word(&["failures", "everything"]),
+                "\"failures\"",
+                "failures: what failed, what was done with warnings, and the first success after it; everything: each end.",
+            )
+            .or("failures"),
+            Key::new("command", Kind::Command, "\"mail -s '3scale backup' ops@example.com\"", "Gets the message on standard input, for sh -c."),
+            Key::new("webhook-url", Kind::Secret, "\"https://hooks.example.com/…\"", "Gets the message by POST."),
+            Key::new(
+                "webhook-format",
+                Kind::Word(&["json", "slack", "teams"]),
+                "\"slack\"",
+                "json: the message as it is; slack, teams: a text, as these take it.",
+            )
+            .or("json"),
+            Key::new(
+                "ping-url",
+                Kind::Secret,
+                "\"https://hc-ping.com/…\"",
+                "Of backups only: POST to URL/start, then to URL or URL/fail, as Healthchecks takes it. It tells when no backup begins at all.",
+            ),
+            Key::new("ca-file", Kind::Path, "\"/etc/threescale/ca.pem\"", "PEM file with the only CAs of these addresses.")
+                .or("the public web's CAs"),
+        ],
+        tables: &[],
+    },
+    Section {
         name: "writers",
         help: "Commands that stop and start all who write to the data sets, for sh -c.",
         keys: &[

@@ -46,7 +46,7 @@ impl Reached {
             let text = error.chain();
             let is_dialled = !self.is_forwarded && error.class() == Class::Transient;
             let error = if is_dialled {
-                error.hint("If this machine has no way there and the cluster has: run it there, with --in-cluster.")
+                error.hint("If only the cluster can reach this address, run the command there: --in-cluster.")
             } else {
                 error
             };

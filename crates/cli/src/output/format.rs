@@ -1,7 +1,7 @@
 //! Numbers and times as people read them.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use plan::{Error, Result};
 
 const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
@@ -38,7 +38,8 @@ pub(crate) fn age(then: Timestamp) -> String {
     age_at(then, Timestamp::now())
 }
 
-fn age_at(then: Timestamp, now: Timestamp) -> String {
+/// How long ago it was at a time.
+pub(crate) fn age_at(then: Timestamp, now: Timestamp) -> String {
     let seconds = now.as_second() - then.as_second();
     match seconds {
         ..-300 => "in the future".to_owned(),
@@ -47,6 +48,14 @@ fn age_at(then: Timestamp, now: Timestamp) -> String {
         60..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A limit as it was given: `36 h`, `8 d`.
+pub(crate) fn length(time: SignedDuration) -> String {
+    match time.as_hours() {
+        hours if hours % 24 == 0 => format!("{} d", hours / 24),
+        hours => format!("{hours} h"),
     }
 }
 

@@ -173,7 +173,7 @@ impl<'a> Swap<'a> {
         }
         self.session.insist();
         let busy = (error.class() == Class::Transient)
-            .then(|| blockers::busy(&mut self.session, "the swap could not be had in time: somebody holds a table"));
+            .then(|| blockers::busy(&mut self.session, "could not lock the tables in time: another session holds one"));
         let is_beside = !matches!(state, State::Swapped | State::Done);
         let restored = pointing::put_right(self, side)
             .and_then(|()| self.make(objects, side))

@@ -207,8 +207,11 @@ pub(crate) fn reading(grants: &Grants, server: &Server, database: &str) -> Vec<P
     if !needed.is_empty() {
         let list = needed.join(", ");
         problems.push(
-            Problem::new(Severity::Blocks, format!("{user} lacks {list} on {schema}: the dump would lack what is not shown"))
-                .way_out(grant(grants, &needed, database)),
+            Problem::new(
+                Severity::Blocks,
+                format!("{user} lacks {list} on {schema}: without that the server hides objects, and the dump would miss them silently"),
+            )
+            .way_out(grant(grants, &needed, database)),
         );
     }
     let sees_routines = grants.everywhere("SELECT")

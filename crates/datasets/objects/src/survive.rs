@@ -295,7 +295,7 @@ fn elsewhere(evidence: &Evidence, target: &Target<'_>) -> Vec<Problem> {
     }
     if let Some(names) = evidence.facts.get(WITHOUT_ID) {
         problems.push(
-            Problem::new(Severity::Degrades, format!("the ids inside 3scale of these stand in their status only, which does not go back: {names}"))
+            Problem::new(Severity::Degrades, format!("the 3scale ids of these resources are only in `status`, which is not restored: {names}"))
                 .way_out("Where one of them is missing here, the operator may make a second one in 3scale: add the annotation with the id before it runs."),
         );
     }

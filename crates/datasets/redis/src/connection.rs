@@ -7,6 +7,7 @@ mod handshake;
 mod open;
 mod reply;
 mod sentinel;
+mod together;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
@@ -94,10 +95,7 @@ impl Connection {
 
     /// Sends one command and waits for its reply; a refusal is a reply like any other.
     pub(crate) fn ask(&mut self, arguments: &[&[u8]]) -> Result<Reply> {
-        let dies = match &self.limits.crash {
-            Some(crash) => (crash.commands_left.fetch_sub(1, Ordering::SeqCst) <= 0).then_some(crash.after_sending),
-            None => None,
-        };
+        let dies = self.dies();
         if dies == Some(false) {
             return Err(Error::transient("pretended crash before a command"));
         }
@@ -109,6 +107,12 @@ impl Connection {
             _ => error,
         })?;
         if dies.is_some() { Err(Error::transient("pretended crash after a command")) } else { Ok(reply) }
+    }
+
+    /// For tests of crashes: whether now, and whether what is sent still arrives.
+    fn dies(&self) -> Option<bool> {
+        let crash = self.limits.crash.as_ref()?;
+        (crash.commands_left.fetch_sub(1, Ordering::SeqCst) <= 0).then_some(crash.after_sending)
     }
 
     /// Selects a logical database.

@@ -8,7 +8,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, KeyChanges, Leftover, LiveKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, KeyChanges, KeyRepairs, Leftover, LiveKeys, MergesKeys, Place, Problem, Road, Share,
+    Snapshot, StoreKind, Undone,
 };
 
 use crate::dump::RedisDump;
@@ -108,7 +109,15 @@ impl DataSet for RedisStore {
         self.rewrite_lacks(context)
     }
 
+    fn merges_keys(&self) -> Option<&dyn MergesKeys> {
+        Some(self)
+    }
+
     fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        Some(self)
+    }
+
+    fn key_repairs(&self) -> Option<&dyn KeyRepairs> {
         Some(self)
     }
 

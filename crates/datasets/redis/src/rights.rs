@@ -27,6 +27,10 @@ pub(crate) enum For {
     Live,
     /// To rewrite the configuration in Backend from System's rows.
     Rewrite,
+    /// To set keys of the live configuration right, and to put them back.
+    Repair,
+    /// To put keys of some classes into the live data.
+    Merge,
     /// To restore by the server's files, where `RESTORE` is forbidden.
     File,
     /// Runs that version 0.1.0 began.
@@ -42,7 +46,7 @@ pub(crate) enum For {
 impl For {
     /// As the documentation has it.
     #[cfg(test)]
-    pub(crate) const EACH: [(Self, &str); 13] = [
+    pub(crate) const EACH: [(Self, &str); 15] = [
         (Self::All, "every backup, every restore"),
         (Self::View, "backup and proof, of one moment"),
         (Self::Scan, "backup and proof where replication is forbidden, key by key; restore with `--large-values during-stop`"),
@@ -52,6 +56,8 @@ impl For {
         (Self::Jobs, "restore with `--queues safe` or `only=…`: in addition"),
         (Self::Live, "restore of the system database or of Backend's Redis, and `hold`: in addition"),
         (Self::Rewrite, "restore of the system database together with Backend's Redis, unless `--rewrite` says otherwise: in addition"),
+        (Self::Repair, "`verify --repair`, and its `resume` and `undo`: in addition to what `--rewrite` needs"),
+        (Self::Merge, "restore with `--classes`: in addition"),
         (Self::File, "restore by the server's files"),
         (Self::OldRuns, "`resume`, `undo`, `settle` of runs that version 0.1.0 began"),
         (Self::Sentinels, "at sentinels"),
@@ -161,6 +167,39 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::Rewrite, "sadd", Keys::All, Not),
     right(For::Rewrite, "srem", Keys::All, With(&["SREM", "KEY", "x"])),
     right(For::Rewrite, "hset", Keys::All, With(&["HSET", "KEY", "x", "x", "x"])),
+    right(For::Repair, "restore", Keys::All, With(&["RESTORE", "KEY", "-1", "x"])),
+    right(For::Repair, "dump", Keys::All, With(&["DUMP", "KEY"])),
+    right_on(For::Repair, On::From7, "pexpiretime", Keys::All, With(&["PEXPIRETIME", "KEY"])),
+    right_on(For::Repair, On::Before7, "pttl", Keys::All, With(&["PTTL", "KEY"])),
+    right(For::Repair, "del", Keys::All, With(&["DEL", "KEY"])),
+    right(For::Repair, "watch", Keys::All, With(&["WATCH", "KEY"])),
+    right(For::Repair, "unwatch", Keys::None, With(&["UNWATCH"])),
+    right(For::Repair, "exec", Keys::None, With(&["EXEC"])),
+    right(For::Repair, "discard", Keys::None, With(&["DISCARD"])),
+    right(For::Repair, "multi", Keys::None, Last(&["MULTI"])),
+    right(For::Merge, "get", Keys::All, With(&["GET", "KEY"])),
+    right(For::Merge, "exists", Keys::All, With(&["EXISTS", "KEY"])),
+    right(For::Merge, "pttl", Keys::All, With(&["PTTL", "KEY"])),
+    right(For::Merge, "set", Keys::All, With(&["SET", "KEY", "x", "XX", "NX"])),
+    right(For::Merge, "incrby", Keys::All, With(&["INCRBY", "KEY", "x"])),
+    right(For::Merge, "del", Keys::All, With(&["DEL", "KEY"])),
+    right(For::Merge, "pexpireat", Keys::All, With(&["PEXPIREAT", "KEY", "x"])),
+    right(For::Merge, "persist", Keys::All, With(&["PERSIST", "KEY"])),
+    right(For::Merge, "sismember", Keys::All, With(&["SISMEMBER", "KEY", "x"])),
+    right(For::Merge, "sadd", Keys::All, Not),
+    right(For::Merge, "srem", Keys::All, With(&["SREM", "KEY", "x"])),
+    right(For::Merge, "sscan", Keys::All, With(&["SSCAN", "KEY", "0"])),
+    right(For::Merge, "zadd", Keys::All, With(&["ZADD", "KEY", "x", "x"])),
+    right(For::Merge, "zscore", Keys::All, With(&["ZSCORE", "KEY", "x"])),
+    right(For::Merge, "zcount", Keys::All, With(&["ZCOUNT", "KEY", "0", "0"])),
+    right(For::Merge, "zrem", Keys::All, With(&["ZREM", "KEY", "x"])),
+    right(For::Merge, "llen", Keys::All, With(&["LLEN", "KEY"])),
+    right(For::Merge, "lrange", Keys::All, With(&["LRANGE", "KEY", "0", "0"])),
+    right(For::Merge, "lpush", Keys::All, Not),
+    right(For::Merge, "rpush", Keys::All, Not),
+    right(For::Merge, "lrem", Keys::All, With(&["LREM", "KEY", "0", "x"])),
+    right(For::Merge, "watch", Keys::All, With(&["WATCH", "KEY"])),
+    right(For::Merge, "scan", Keys::None, With(&["SCAN", "0", "COUNT", "1"])),
     right(For::File, "config|get", Keys::None, With(&["CONFIG", "GET", "dir"])),
     right(For::File, "config|set", Keys::None, With(&["CONFIG", "SET", "threescale-backup:probe", "x"])),
     right(For::OldRuns, "exists", Keys::Own, With(&["EXISTS", "KEY"])),

@@ -122,7 +122,7 @@ const ASKED_MAX: usize = 100;
 
 /// When keys expire, to the millisecond, from a server that tells only how long they still have (`PTTL`, before Redis 7.0): by its clock before and after, which is
 /// the answer when no millisecond has passed between the two, and else is asked again.
-fn expiries(connection: &mut Connection, keys: &[Vec<u8>]) -> Result<Vec<Option<u64>>> {
+pub(crate) fn expiries(connection: &mut Connection, keys: &[Vec<u8>]) -> Result<Vec<Option<u64>>> {
     let mut expiries = vec![None; keys.len()];
     let mut open: Vec<usize> = (0..keys.len()).collect();
     for _ in 0..ASKED_MAX {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Held, KeyChanges, Leftover, LiveFiles, LiveKeys, LiveRows, Part, Silent, Snapshot, StopFlag, StoreKind, Watch};
+use super::{
+    Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Part, Silent, Snapshot, StopFlag, StoreKind, Watch,
+};
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
@@ -370,8 +372,18 @@ pub trait DataSet: Send + Sync {
         Ok(None)
     }
 
+    /// Its keys that can go back alone, when it is a key-value store.
+    fn merges_keys(&self) -> Option<&dyn MergesKeys> {
+        None
+    }
+
     /// Its live keys by name, when it has keys.
     fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        None
+    }
+
+    /// Sets its live keys right and puts them back, when it has keys.
+    fn key_repairs(&self) -> Option<&dyn KeyRepairs> {
         None
     }
 

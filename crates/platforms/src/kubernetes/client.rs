@@ -122,7 +122,11 @@ impl Cluster {
             sender.send(future.await).ok();
         });
         receiver.recv().unwrap_or_else(|_| {
-            Err(ApiError::unanswered("finish a call".to_owned(), super::error::Rule::none(), "the API's client was shut down under way"))
+            Err(ApiError::unanswered(
+                "finish a call".to_owned(),
+                super::error::Rule::none(),
+                "the Kubernetes client was shut down during the request",
+            ))
         })
     }
 
@@ -148,7 +152,7 @@ impl Cluster {
     /// Sees that the server answers, and that the namespace is there as far as that may be known.
     fn greet(&self) -> Result<()> {
         let hasty = self.hastily();
-        hasty.version().map_err(|error| Error::from(error).hint(format!("The cluster is that of {}.", self.origin())))?;
+        hasty.version().map_err(|error| Error::from(error).hint(format!("Cluster taken from {}.", self.origin())))?;
         match hasty.get(&format!("/api/v1/namespaces/{}", self.namespace())) {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Err(self.no_such_namespace()),

@@ -157,7 +157,7 @@ fn tell(context: &Context, note: &Note) {
     for noted in &note.writers {
         if let Some(autoscaler) = &noted.autoscaler {
             context.watch.see(Event::Note(&format!(
-                "{} is scaled by the HorizontalPodAutoscaler {autoscaler}: it rests while there are none, and goes on when they are back",
+                "{} is scaled by the HorizontalPodAutoscaler {autoscaler}: it does nothing at 0 replicas and resumes when they return",
                 noted.workload
             )));
         }

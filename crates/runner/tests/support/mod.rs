@@ -462,6 +462,7 @@ impl World {
             rests: self.rests.clone(),
             examine: None,
             rewriter: Some(live::rewriter()),
+            repairer: None,
         }
     }
 

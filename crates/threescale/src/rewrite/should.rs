@@ -3,12 +3,12 @@
 use plan::ports::KeyChange;
 use plan::{Error, Result};
 
-use crate::verify::Merge;
 use crate::verify::atom::{put, take};
+use crate::verify::{Kind, Merge};
 
 /// What becomes of a key. In this order it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
+pub(crate) enum What {
     /// It is as System wants it, whoever else wants it otherwise.
     Agrees = 0,
     /// It has a value that is left there, if nobody wants another.
@@ -23,24 +23,37 @@ pub(super) enum What {
 
 const ALL: [What; 7] = [What::Agrees, What::Stays, What::Remove, What::Take, What::Set, What::Add, What::Token];
 
+/// The difference for which a change is made. Only where one repairs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Why {
+    pub(crate) kind: Kind,
+    /// What may be shown of whom it is about.
+    pub(crate) about: Vec<u8>,
+}
+
 /// A change that should be made.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Should {
-    pub(super) key: Vec<u8>,
-    pub(super) what: What,
+pub(crate) struct Should {
+    pub(crate) key: Vec<u8>,
+    pub(crate) what: What,
     /// The value, or the member.
-    pub(super) value: Vec<u8>,
+    pub(crate) value: Vec<u8>,
     /// Whether the key has another value.
-    pub(super) is_other: bool,
+    pub(crate) is_other: bool,
+    pub(crate) why: Option<Why>,
 }
 
 impl Should {
-    pub(super) fn record(&self) -> Vec<u8> {
-        let mut record = Vec::with_capacity(self.key.len() + self.value.len() + 4);
+    pub(crate) fn record(&self) -> Vec<u8> {
+        let mut record = Vec::with_capacity(self.key.len() + self.value.len() + 8);
         put(&mut record, &self.key);
         record.push(self.what as u8);
         record.push(u8::from(self.is_other));
-        record.extend_from_slice(&self.value);
+        put(&mut record, &self.value);
+        if let Some(Why { kind, about }) = &self.why {
+            record.push(*kind as u8);
+            record.extend_from_slice(about);
+        }
         record
     }
 
@@ -49,10 +62,15 @@ impl Should {
         Self::of(&record).map(Some).ok_or_else(|| Error::failed("what was sorted cannot be read back"))
     }
 
-    fn of(mut rest: &[u8]) -> Option<Self> {
+    pub(crate) fn of(mut rest: &[u8]) -> Option<Self> {
         let key = take(&mut rest)?;
-        let (head, value) = rest.split_first_chunk::<2>()?;
-        Some(Self { key, what: *ALL.get(usize::from(head[0]))?, value: value.to_vec(), is_other: head[1] == 1 })
+        let (head, mut rest) = rest.split_first_chunk::<2>()?;
+        let value = take(&mut rest)?;
+        let why = match rest.split_first() {
+            Some((kind, about)) => Some(Why { kind: Kind::at(*kind)?, about: about.to_vec() }),
+            None => None,
+        };
+        Some(Self { key, what: *ALL.get(usize::from(head[0]))?, value, is_other: head[1] == 1, why })
     }
 
     /// `None`: nothing is done by it.

@@ -2,38 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use plan::{Error, Result};
+use plan::Result;
 
 use super::key::{Form, key, limit};
 use super::should::{Should, What};
-use crate::verify::atom::{Read, Side, Topic};
+use crate::verify::atom::{Read, Topic};
+use crate::verify::facts::{self, Both};
 use crate::verify::{Atoms, Known, is_of_backend_api};
 
 type Say<'s> = &'s mut dyn FnMut(Should) -> Result<()>;
 
 pub(super) fn walk(atoms: Atoms<'_>, known: &Known, say: Say<'_>) -> Result<()> {
-    let mut records = atoms.sorted()?;
-    let mut next = || -> Result<Option<Read>> {
-        let Some(record) = records.next_record()? else { return Ok(None) };
-        Read::of(&record).map(Some).ok_or_else(|| Error::failed("what was sorted cannot be read back"))
-    };
-    let mut walk = Walk { known, service: Standing::default(), application: Standing::default(), has_key: false, left: BTreeSet::new() };
-    let mut ahead = next()?;
-    while let Some(mut fact) = ahead.take() {
-        let (mut system, mut backend) = (Vec::new(), Vec::new());
-        let mut sort = |side: Side, value: Vec<u8>| if side == Side::System { system.push(value) } else { backend.push(value) };
-        sort(fact.side, std::mem::take(&mut fact.value));
-        loop {
-            ahead = next()?;
-            let Some(more) = &mut ahead else { break };
-            if (&more.service, &more.application, more.topic, &more.item) != (&fact.service, &fact.application, fact.topic, &fact.item) {
-                break;
-            }
-            sort(more.side, std::mem::take(&mut more.value));
-        }
-        walk.fact(&fact, &system, &backend, say)?;
-    }
-    Ok(())
+    let mut walk = Walk::new(known);
+    facts::each(atoms, &mut |fact, both| walk.fact(fact, both, say))
 }
 
 /// Whether a service, or an application, is there: on each side. It is told before what belongs to it.
@@ -44,7 +25,8 @@ struct Standing {
     backend: bool,
 }
 
-struct Walk<'k> {
+/// Takes one thing after the other, in the order of [`facts::each`].
+pub(crate) struct Walk<'k> {
     known: &'k Known,
     service: Standing,
     application: Standing,
@@ -54,8 +36,17 @@ struct Walk<'k> {
     left: BTreeSet<Vec<u8>>,
 }
 
-impl Walk<'_> {
-    fn fact(&mut self, fact: &Read, system: &[Vec<u8>], backend: &[Vec<u8>], say: Say<'_>) -> Result<()> {
+impl<'k> Walk<'k> {
+    pub(crate) fn new(known: &'k Known) -> Self {
+        Self { known, service: Standing::default(), application: Standing::default(), has_key: false, left: BTreeSet::new() }
+    }
+
+    /// Says what should become of the next thing.
+    ///
+    /// # Errors
+    /// What `say` says.
+    pub(crate) fn fact(&mut self, fact: &Read, both: &Both, say: Say<'_>) -> Result<()> {
+        let Both { system, backend } = both;
         if self.service.name != fact.service {
             self.service = Standing { name: fact.service.clone(), ..Standing::default() };
             (self.application, self.has_key) = (Standing::default(), false);
@@ -71,7 +62,7 @@ impl Walk<'_> {
             _ => {}
         }
         let Some((key, form)) = key(fact) else { return Ok(()) };
-        let should = |what, value: &[u8], is_other| Should { key: key.clone(), what, value: value.to_vec(), is_other };
+        let should = |what, value: &[u8], is_other| Should { key: key.clone(), what, value: value.to_vec(), is_other, why: None };
         match (system.last(), backend.last()) {
             (Some(last), _) => match form {
                 Form::Value | Form::Is(_) if backend.iter().any(|value| system.contains(value)) => match fact.topic {

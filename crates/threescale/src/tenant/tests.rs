@@ -1,3 +1,4 @@
+//! The data file against the tables and columns that porta has, and rounds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

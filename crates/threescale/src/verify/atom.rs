@@ -22,7 +22,7 @@ pub(crate) enum Topic {
     OfProvider,
     /// The service's state: what lacks it is active.
     ServiceState,
-    /// The service is the default one of a provider key. Only for a rewrite.
+    /// The service is the default one of a provider key.
     DefaultService,
     /// The item is a provider key that Backend has had. Of no service; only for a rewrite.
     InProviders,
@@ -79,6 +79,13 @@ const TOPICS: [Topic; 22] = [
     Topic::File,
 ];
 
+impl Topic {
+    /// By its number; `None` when there is no such topic.
+    pub(crate) fn at(number: u8) -> Option<Self> {
+        TOPICS.get(usize::from(number)).copied()
+    }
+}
+
 /// One fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Atom<'a> {
@@ -128,7 +135,7 @@ impl Read {
         let item = take(&mut rest)?;
         let (side, value) = rest.split_first()?;
         let side = if *side == Side::System as u8 { Side::System } else { Side::Backend };
-        Some(Self { service, application, topic: *TOPICS.get(usize::from(*topic))?, item, side, value: value.to_vec() })
+        Some(Self { service, application, topic: Topic::at(*topic)?, item, side, value: value.to_vec() })
     }
 }
 

@@ -137,8 +137,8 @@ impl<'k> Backend<'k> {
             "service/id:{service}/backend_version" => meaning.fact(Topic::ServiceAttribute, b"backend_version"),
             "service/id:{service}/state" => meaning.fact(Topic::ServiceState, b""),
             "provider_keys_set" if self.veil.tells_all() => meaning.wanting(Wants::Members(Topic::InProviders)),
-            "service/provider_key:{provider_key}/id" if self.veil.tells_all() => {
-                meaning.about(part("provider_key")).wanting(Wants::ServicesOf(Topic::DefaultService))
+            "service/provider_key:{provider_key}/id" => {
+                meaning.about(veiled("provider_key")).wanting(Wants::ServicesOf(Topic::DefaultService))
             }
             "service/provider_key:{provider_key}/ids" => {
                 meaning.about(veiled("provider_key")).wanting(Wants::ServicesOf(Topic::OfProvider))
@@ -223,6 +223,11 @@ impl<'k> Backend<'k> {
                 }
             }
         }
+    }
+
+    /// Services of System whose counters are to be erased.
+    pub(crate) fn pending(&self) -> &[Vec<u8>] {
+        &self.pending
     }
 
     /// The key has ended.

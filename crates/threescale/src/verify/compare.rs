@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use plan::{Error, Result};
 
 use super::Atoms;
-use super::atom::{Read, Side, Topic, take};
+use super::atom::{Read, Topic, take};
 use super::backend::Backend;
+use super::facts::{self, Both};
 use super::finding::Kind;
 use super::later::{Doors, UserKeys};
 use super::look::{Difference, Look};
@@ -17,68 +18,9 @@ use super::system::Known;
 /// # Errors
 /// When what was sorted cannot be read back, or there is no room for what was found.
 pub fn compare<'r>(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bool, look: Look<'r>) -> Result<Look<'r>> {
-    let mut judge = Judge {
-        files,
-        known,
-        look,
-        trouble: None,
-        service: Standing::default(),
-        application: Standing::default(),
-        metrics: BTreeSet::new(),
-        wants_keys: false,
-        wants_referrers: false,
-        keys: Doors::default(),
-        referrers: Doors::default(),
-        user_keys: UserKeys::default(),
-    };
-    let mut records = atoms.0.sorted()?;
-    let mut next = records.next_record()?;
-    while let Some(record) = next {
-        let mut fact = read(&record)?;
-        let mut both = Both { system: None, backend: Vec::new() };
-        both.take(fact.side, std::mem::take(&mut fact.value));
-        loop {
-            next = records.next_record()?;
-            let Some(record) = &next else { break };
-            let more = read(record)?;
-            if (&more.service, &more.application, more.topic, &more.item) != (&fact.service, &fact.application, fact.topic, &fact.item) {
-                break;
-            }
-            both.take(more.side, more.value);
-        }
-        let Read { service, application, topic, item, .. } = &fact;
-        judge.judge(&Fact { service, application, topic: *topic, item, both: &both });
-        judge.trouble.take().map_or(Ok(()), Err)?;
-    }
-    judge.application_ends();
-    judge.service_ends();
-    judge.counters(known, backend);
-    judge.trouble.take().map_or(Ok(judge.look), Err)
-}
-
-fn read(record: &[u8]) -> Result<Read> {
-    Read::of(record).ok_or_else(|| Error::failed("what was sorted cannot be read back"))
-}
-
-/// What both sides say of one thing.
-struct Both {
-    system: Option<Vec<u8>>,
-    backend: Vec<Vec<u8>>,
-}
-
-impl Both {
-    fn take(&mut self, side: Side, value: Vec<u8>) {
-        match side {
-            Side::System => _ = self.system.get_or_insert(value),
-            // As many files may have one name: three do.
-            Side::Backend if self.backend.len() < 1000 => self.backend.push(value),
-            Side::Backend => {}
-        }
-    }
-
-    fn differs(&self) -> bool {
-        self.system.as_ref().is_some_and(|value| !self.backend.is_empty() && !self.backend.contains(value))
-    }
+    let mut judge = Judge::new(known, files, look);
+    facts::each(atoms, &mut |fact, both| judge.judge(fact, both))?;
+    judge.end(backend)
 }
 
 /// Whether a service, or an application, is there: on each side. It is told first, and what follows is judged by it.
@@ -97,12 +39,13 @@ impl Standing {
     }
 
     fn is(&mut self, both: &Both) {
-        self.system.clone_from(&both.system);
+        self.system = both.should().map(<[u8]>::to_vec);
         self.backend = !both.backend.is_empty();
     }
 }
 
-struct Judge<'k, 'r> {
+/// Judges one thing after the other, in the order of [`facts::each`].
+pub(crate) struct Judge<'k, 'r> {
     files: bool,
     known: &'k Known,
     look: Look<'r>,
@@ -130,7 +73,7 @@ struct Fact<'f> {
 
 impl Fact<'_> {
     const fn in_system(&self) -> bool {
-        self.both.system.is_some()
+        !self.both.system.is_empty()
     }
 
     const fn in_backend(&self) -> bool {
@@ -142,10 +85,51 @@ impl Fact<'_> {
     }
 }
 
-impl Judge<'_, '_> {
-    fn judge(&mut self, fact: &Fact<'_>) {
-        if fact.topic == Topic::File {
-            return self.file(fact.both);
+impl<'k, 'r> Judge<'k, 'r> {
+    pub(crate) fn new(known: &'k Known, files: bool, look: Look<'r>) -> Self {
+        Self {
+            files,
+            known,
+            look,
+            trouble: None,
+            service: Standing::default(),
+            application: Standing::default(),
+            metrics: BTreeSet::new(),
+            wants_keys: false,
+            wants_referrers: false,
+            keys: Doors::default(),
+            referrers: Doors::default(),
+            user_keys: UserKeys::default(),
+        }
+    }
+
+    /// The next thing.
+    ///
+    /// # Errors
+    /// When there is no room for what was found.
+    pub(crate) fn judge(&mut self, fact: &Read, both: &Both) -> Result<()> {
+        let Read { service, application, topic, item, .. } = fact;
+        self.one(&Fact { service, application, topic: *topic, item, both });
+        self.trouble.take().map_or(Ok(()), Err)
+    }
+
+    /// All were seen: gives what was found.
+    ///
+    /// # Errors
+    /// As [`Self::judge`].
+    pub(crate) fn end(mut self, backend: &Backend<'_>) -> Result<Look<'r>> {
+        self.application_ends();
+        self.service_ends();
+        self.counters(backend);
+        self.trouble.take().map_or(Ok(self.look), Err)
+    }
+
+    fn one(&mut self, fact: &Fact<'_>) {
+        match fact.topic {
+            Topic::File => return self.file(fact.both),
+            // Of no service, and only for a rewrite.
+            Topic::InProviders => return,
+            _ => {}
         }
         self.turn_to(fact);
         if fact.topic == Topic::Service {
@@ -273,10 +257,10 @@ impl Judge<'_, '_> {
     }
 
     fn application(&mut self, fact: &Fact<'_>) {
-        match (&fact.both.system, fact.both.backend.first()) {
+        match (fact.both.should(), fact.both.backend.first()) {
             (Some(_), None) => self.add(self.missing(Kind::ApplicationMissing), fact, b""),
             (None, Some(_)) => self.add(Kind::UnknownApplication, fact, b""),
-            (Some(should), Some(state)) if should != state => {
+            (Some(should), Some(state)) if should != state.as_slice() => {
                 let kind = if state == b"active" { Kind::NotSuspended } else { Kind::ApplicationDiffers };
                 self.add(kind, fact, &[b"state ", state.as_slice(), b" instead of ", should].concat());
             }
@@ -320,9 +304,10 @@ impl Judge<'_, '_> {
                 }
                 return;
             }
-            // Of a rewrite only.
-            Topic::DefaultService | Topic::InProviders => return,
-            Topic::Service | Topic::Application | Topic::File => return,
+            // Where System names none, Backend's is nobody's to change; where it names another, that one is told.
+            Topic::DefaultService if !fact.in_system() => return,
+            Topic::DefaultService => (Kind::DefaultServiceDiffers, Kind::DefaultServiceDiffers, Kind::DefaultServiceDiffers),
+            Topic::Service | Topic::Application | Topic::InProviders | Topic::File => return,
         };
         let kind = match (fact.in_system(), fact.in_backend()) {
             (true, false) => self.missing(lacks),
@@ -354,7 +339,7 @@ impl Judge<'_, '_> {
 
     /// How the service is checked, and what it is where that differs.
     fn attribute(&mut self, fact: &Fact<'_>) -> (Kind, Kind, Kind) {
-        let system = fact.both.system.as_deref();
+        let system = fact.both.should();
         let in_backend = fact.both.backend.iter().any(|value| value == b"1");
         let checks_less = if fact.item == b"backend_version" {
             self.wants_keys = system.is_some_and(|version| version != b"1");
@@ -384,7 +369,7 @@ impl Judge<'_, '_> {
     }
 
     fn file(&mut self, both: &Both) {
-        let Some(mut named) = both.system.as_deref().filter(|_| self.files) else { return };
+        let Some(mut named) = both.should().filter(|_| self.files) else { return };
         self.look.files += 1;
         let (row, size) = (take(&mut named).unwrap_or_default(), take(&mut named).unwrap_or_default());
         let kind = match both.backend.as_slice() {
@@ -395,7 +380,8 @@ impl Judge<'_, '_> {
         self.found(&Difference { kind, service: b"", application: b"", item: &row, detail: &row });
     }
 
-    fn counters(&mut self, known: &Known, backend: &Backend<'_>) {
+    fn counters(&mut self, backend: &Backend<'_>) {
+        let known = self.known;
         fn of<'a>(kind: Kind, service: &'a [u8], detail: &'a [u8]) -> Difference<'a> {
             Difference { kind, service, application: b"", item: b"", detail }
         }
@@ -446,7 +432,7 @@ fn detail(topic: Topic, item: &[u8]) -> Vec<u8> {
     }
 }
 
-const fn topic_name(topic: Topic) -> &'static [u8] {
+pub(crate) const fn topic_name(topic: Topic) -> &'static [u8] {
     match topic {
         Topic::Token => b"token",
         Topic::UserKey => b"user key",

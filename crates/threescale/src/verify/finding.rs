@@ -102,13 +102,13 @@ kinds! {
         Repair::Rewrite;
     EventsBehind, "events-behind", Loss,
         "Backend will number new events like old ones: System drops them as known, and customers are told of no alert or first call.",
-        Repair::Text("A restore by this program raises events/id. By hand: SET events/id to at least the largest id of backend_events.");
+        Repair::Text("Live: `threescale-backup verify --repair`; a restore by this program raises events/id, too. By hand: SET events/id to at least the largest id of backend_events.");
     AlertsBehind, "alerts-behind", Loss,
         "Backend will number new alerts like old ones: System cannot store them.",
-        Repair::Text("A restore by this program raises alerts/current_id. By hand: SET alerts/current_id to at least the largest alert_id of alerts.");
+        Repair::Text("Live: `threescale-backup verify --repair`; a restore by this program raises alerts/current_id, too. By hand: SET alerts/current_id to at least the largest alert_id of alerts.");
     MarkedForDeletion, "marked-for-deletion", Loss,
         "The service's statistics are erased by Backend's next nightly run, though System has the service.",
-        Repair::Text("A restore by this program takes it off. By hand: SREM set_with_services_marked_for_deletion SERVICE.");
+        Repair::Text("Live: `threescale-backup verify --repair`; a restore by this program takes it off, too. By hand: SREM set_with_services_marked_for_deletion SERVICE.");
     FileMissing, "file-missing", Loss,
         "A row names a file that is not there: its page, logo or invoice cannot be opened.",
         Repair::Text("Restore system-storage of a set that has it.");
@@ -121,6 +121,9 @@ kinds! {
     ServiceNotActive, "service-not-active", Drift,
         "Backend refuses all calls of the service: its state there is not active.",
         Repair::Text("Somebody set it there; 3scale never does, and its rewrite leaves it. By hand: SET service/id:SERVICE/state active.");
+    DefaultServiceDiffers, "default-service-differs", Drift,
+        "Backend has not the provider's default service that System has: calls that name no service are refused, or counted for another one.",
+        Repair::Rewrite;
     ServiceDiffers, "service-differs", Drift,
         "Backend checks calls of the service in another way than System says.",
         Repair::Rewrite;
@@ -156,7 +159,7 @@ kinds! {
         Repair::Rewrite;
     StaleParent, "stale-parent", Drift,
         "Usage of the metric is counted for a parent, too, that it does not have any more.",
-        Repair::Text("The rewrite of 3scale does not take it off. By hand: DEL metric/service_id:SERVICE/id:METRIC/parent_id.");
+        Repair::Text("Live: `threescale-backup verify --repair`; the rewrite of 3scale does not take it off. By hand: DEL metric/service_id:SERVICE/id:METRIC/parent_id.");
     UnknownMetric, "unknown-metric", Drift,
         "Backend counts a metric that System does not have.",
         Repair::Remove;
@@ -171,7 +174,7 @@ kinds! {
         Repair::Remove;
     AlertLevelMissing, "alert-level-missing", Drift,
         "No alert is sent at this level.",
-        Repair::Text("Releases up to 2.16 do not rewrite alert levels: save the service's notification settings anew, or SADD alerts/service_id:SERVICE/allowed_set LEVEL.");
+        Repair::Text("Live: `threescale-backup verify --repair`; releases up to 2.16 do not rewrite alert levels. By hand: save the service's notification settings anew, or SADD alerts/service_id:SERVICE/allowed_set LEVEL.");
     UnknownAlertLevel, "unknown-alert-level", Drift,
         "Alerts are sent at a level that nobody chose.",
         Repair::Remove;
@@ -180,7 +183,7 @@ kinds! {
         Repair::Rewrite;
     ListHasMore, "list-has-more", Drift,
         "One of Backend's lists of what there is has something more: it is met when Backend goes through them.",
-        Repair::Text("The rewrite of 3scale only adds. By hand: SREM it from the list.");
+        Repair::Text("Live: `threescale-backup verify --repair`; the rewrite of 3scale only adds. By hand: SREM it from the list.");
     KeysOfComingService, "keys-of-coming-service", Drift,
         "There are keys of a service whose id System has not given yet: the service that gets it inherits them.",
         Repair::Text("By hand: raise AUTO_INCREMENT of services above it, or remove the keys from Backend's storage.");
@@ -203,7 +206,7 @@ kinds! {
 
 impl Kind {
     /// By its number; `None` when there is no such kind.
-    pub(super) fn at(number: u8) -> Option<Self> {
+    pub(crate) fn at(number: u8) -> Option<Self> {
         ALL.get(usize::from(number)).copied()
     }
 
@@ -233,9 +236,11 @@ impl Kind {
     #[must_use]
     pub fn repair(self) -> Option<&'static str> {
         match self.words().repair {
-            Repair::Rewrite => Some("In a pod of system-app or system-sidekiq: bundle exec rake backend:storage:rewrite"),
+            Repair::Rewrite => Some(
+                "Live: `threescale-backup verify --repair`; or in a pod of system-app or system-sidekiq: bundle exec rake backend:storage:rewrite",
+            ),
             Repair::Remove => Some(
-                "The rewrite (bundle exec rake backend:storage:rewrite) removes nothing: restore Backend from a set that agrees, or remove the keys by hand.",
+                "Live: `threescale-backup verify --repair`. The rewrite of 3scale (bundle exec rake backend:storage:rewrite) removes nothing.",
             ),
             Repair::Text(text) => Some(text),
             Repair::Nothing => None,

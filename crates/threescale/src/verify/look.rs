@@ -10,6 +10,8 @@ use crate::census::printable;
 /// The differences that a look found, sorted outside of memory: there may be as many as there are keys.
 pub struct Look<'a> {
     found: Sorter<'a>,
+    /// The kinds of what was found, by what it is about.
+    by_fact: Option<Sorter<'a>>,
     differences: u64,
     pub(super) services: u64,
     pub(super) applications: u64,
@@ -30,7 +32,25 @@ pub(super) struct Difference<'a> {
 impl<'a> Look<'a> {
     /// Nothing was found yet. `room` and `held_max_bytes` as in [`Sorter::new`].
     pub fn new(room: Room<'a>, held_max_bytes: usize) -> Self {
-        Self { found: Sorter::new(room, held_max_bytes), differences: 0, services: 0, applications: 0, credentials: 0, files: 0 }
+        Self {
+            found: Sorter::new(room, held_max_bytes),
+            by_fact: None,
+            differences: 0,
+            services: 0,
+            applications: 0,
+            credentials: 0,
+            files: 0,
+        }
+    }
+
+    /// The same, where the kinds are wanted by what they are about ([`Self::take_by_fact`]).
+    pub(crate) fn by_fact(room: Room<'a>, held_max_bytes: usize) -> Self {
+        Self { by_fact: Some(Sorter::new(room, held_max_bytes)), ..Self::new(room, held_max_bytes) }
+    }
+
+    /// Records of service, application, topic with item, and the kind.
+    pub(crate) const fn take_by_fact(&mut self) -> Option<Sorter<'a>> {
+        self.by_fact.take()
     }
 
     pub(super) fn add(&mut self, difference: &Difference<'_>) -> Result<()> {
@@ -38,7 +58,11 @@ impl<'a> Look<'a> {
         let mut record = vec![difference.kind as u8];
         [difference.service, difference.application, difference.item].iter().for_each(|part| put(&mut record, part));
         record.extend_from_slice(difference.detail);
-        self.found.push(&record)
+        self.found.push(&record)?;
+        let Some(by_fact) = &mut self.by_fact else { return Ok(()) };
+        let mut record = of_fact(difference.service, difference.application, difference.item);
+        record.push(difference.kind as u8);
+        by_fact.push(&record)
     }
 
     /// Whether there is anything to look at again.
@@ -85,6 +109,13 @@ impl<'a> Look<'a> {
         let Self { services, applications, credentials, files, .. } = *self;
         Report { services, applications, credentials, files, ..Report::default() }
     }
+}
+
+/// A record that begins with what it is about.
+pub(crate) fn of_fact(service: &[u8], application: &[u8], item: &[u8]) -> Vec<u8> {
+    let mut record = Vec::with_capacity(service.len() + application.len() + item.len() + 8);
+    [service, application, item].iter().for_each(|part| put(&mut record, part));
+    record
 }
 
 /// A difference that was read back.

@@ -344,9 +344,9 @@ impl<'a> System<'a> {
                 say(atoms, name, Topic::ServiceState, b"", b"active")?;
                 if veil.tells_all() {
                     say(atoms, b"", Topic::InProviders, &key.plain, b"")?;
-                    if providers.get(&service.account).and_then(|provider| provider.default_service) == Some(*id) {
-                        say(atoms, name, Topic::DefaultService, &key.encoded, b"")?;
-                    }
+                }
+                if providers.get(&service.account).and_then(|provider| provider.default_service) == Some(*id) {
+                    say(atoms, name, Topic::DefaultService, &key.encoded, b"")?;
                 }
                 let required = if service.referrer_filters_required { b"1" } else { b"0" };
                 say(atoms, name, Topic::ServiceAttribute, b"referrer_filters_required", required)?;

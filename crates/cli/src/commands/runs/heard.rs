@@ -24,9 +24,14 @@ impl Heard {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last sentence of an undo.
-    pub(super) fn undone(&self, run: &RunId) -> String {
+    /// The last sentence of an undo, of a run that only put keys into live data too.
+    pub(super) fn undone(&self, run: &RunId, merges: bool) -> String {
         match self.warnings().len() {
+            0 if merges => format!("run {run} is undone: all that it put into the live data is taken back"),
+            warnings if merges => format!(
+                "run {run} is undone: what it put into the live data is taken back, but for what the {}",
+                counted(warnings, "warning above says", "warnings above say")
+            ),
             0 => format!("run {run} is undone: all is as it was before it"),
             warnings => format!(
                 "run {run} is undone: the previous data is live again, but for what the {}",
@@ -60,10 +65,10 @@ mod tests {
         let (heard, run) = (Heard::before(Arc::new(Silent)), RunId("r".to_owned()));
         heard.see(Event::Note("a note"));
         heard.see(Event::OfRecords("the journal was not copied"));
-        assert_eq!(heard.undone(&run), "run r is undone: all is as it was before it");
+        assert_eq!(heard.undone(&run, false), "run r is undone: all is as it was before it");
         heard.see(Event::Warning("a definer is another one"));
         heard.see(Event::Warning("so is that"));
         heard.see(Event::Warning("so is that"));
-        assert_eq!(heard.undone(&run), "run r is undone: the previous data is live again, but for what the 2 warnings above say");
+        assert_eq!(heard.undone(&run, false), "run r is undone: the previous data is live again, but for what the 2 warnings above say");
     }
 }

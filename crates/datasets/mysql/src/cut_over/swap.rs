@@ -111,7 +111,7 @@ pub(super) fn probe(session: &mut Session, live: &str) -> Result<()> {
     match session.attempt("ask for the tables", &format!("LOCK TABLES {}", list.join(", ")))? {
         Ok(_) => session.run("release the tables", "UNLOCK TABLES").map(drop),
         Err(error) if error.code == code::LOCK_WAIT_TIMEOUT => {
-            let busy = blockers::busy(session, "the swap could not be had in time: somebody holds a table");
+            let busy = blockers::busy(session, "could not lock the tables in time: another session holds one");
             Err(busy.hint("Everything is as it was.").in_class(Class::Transient))
         }
         // Without the privilege to lock there is no asking; the swap itself has its bounded wait.

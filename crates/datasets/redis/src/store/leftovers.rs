@@ -112,7 +112,14 @@ impl RedisStore {
                     Role::InPlace | Role::Swapping => Holds::Unknown,
                 };
                 let says = text(connection, key)?.unwrap_or_default();
-                found.push(leftover(what, Some(&mark), holds, bytes, &Handle::Database { address, number, key: key.to_owned(), says })?);
+                let of = if mark.merged { ": on record how to take back the keys that it put into the live data" } else { "" };
+                found.push(leftover(
+                    format!("{what}{of}"),
+                    Some(&mark),
+                    holds,
+                    bytes,
+                    &Handle::Database { address, number, key: key.to_owned(), says },
+                )?);
             }
             Seen::Unknown => {
                 let Some(says) = text(connection, MARK)? else { return Ok(()) };

@@ -36,13 +36,13 @@ impl RedisStore {
 }
 
 /// What the server has against any write, by one that changes nothing: of a key that nobody has, only a member that is there already would be given a score.
-fn takes_no_writes(connection: &mut Connection) -> Result<Option<String>> {
+pub(super) fn takes_no_writes(connection: &mut Connection) -> Result<Option<String>> {
     let reply = connection.ask(&[b"ZADD", NOBODYS, b"XX", b"0", b"x"])?;
     let Reply::Error(text) = reply else { return Ok(None) };
     Ok(["OOM", "READONLY", "NOREPLICAS", "MISCONF", "CLUSTERDOWN"].iter().any(|word| text.starts_with(word)).then_some(text))
 }
 
-fn way_out_of(refusal: &str) -> &'static str {
+pub(super) fn way_out_of(refusal: &str) -> &'static str {
     match refusal.split(' ').next().unwrap_or_default() {
         "OOM" => "Give it more memory (CONFIG SET maxmemory), or remove keys that nobody needs.",
         "READONLY" => "Name the master in the configuration, and not a replica.",

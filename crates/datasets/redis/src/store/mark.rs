@@ -68,6 +68,9 @@ pub(crate) struct Mark {
     /// Of [`Role::Previous`]: a later run that has replaced what this one restored. It stays when that run is settled, and goes when it is undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) replaced_by: Option<String>,
+    /// Of [`Role::Previous`]: nothing was replaced; what is kept is how to take back keys that were put into the live data.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) merged: bool,
 }
 
 /// Keys at a cut-over, but for the program's own.
@@ -144,6 +147,11 @@ impl Marks<'_> {
         to_text(&Mark { order, counted: Some(counted), ..self.of(spot, Role::Previous) })
     }
 
+    /// The mark of records of keys that were put into the live data.
+    pub(crate) fn merged(&self, spot: &Spot, order: u64) -> Result<String> {
+        to_text(&Mark { order, merged: true, ..self.of(spot, Role::Previous) })
+    }
+
     fn of(&self, spot: &Spot, role: Role) -> Mark {
         Mark {
             run: self.placed.run.clone(),
@@ -155,6 +163,7 @@ impl Marks<'_> {
             order: 0,
             counted: None,
             replaced_by: None,
+            merged: false,
         }
     }
 

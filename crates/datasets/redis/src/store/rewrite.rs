@@ -81,7 +81,7 @@ fn is_of_another_type(error: &str) -> bool {
     error.starts_with("WRONGTYPE")
 }
 
-fn words(change: &KeyChange) -> Vec<&[u8]> {
+pub(super) fn words(change: &KeyChange) -> Vec<&[u8]> {
     match change {
         KeyChange::Set { key, value } => vec![b"SET", key, value],
         KeyChange::Add { key, member } => vec![b"SADD", key, member],

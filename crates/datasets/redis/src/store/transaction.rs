@@ -44,6 +44,23 @@ pub(crate) fn unless_changed(connection: &mut Connection, commands: &Commands) -
     }
 }
 
+/// The same in one round trip, with what each command answered, refusals too; `None` when what was watched has changed.
+pub(crate) fn in_one_trip(connection: &mut Connection, commands: &Commands) -> Result<Option<Vec<Reply>>> {
+    let all: Commands = std::iter::once(command(&["MULTI"])).chain(commands.iter().cloned()).chain([command(&["EXEC"])]).collect();
+    let mut replies = connection.together(&all)?;
+    let end = replies.pop();
+    // What could not be queued is why nothing was done.
+    replies
+        .into_iter()
+        .try_for_each(|reply| reply.ok().map(drop))
+        .map_err(|error| error.during(format!("a transaction at {}", connection.peer())))?;
+    match end {
+        Some(Reply::List(replies)) => Ok(Some(replies)),
+        Some(reply) => reply.ok().map(|_| None),
+        None => Ok(None),
+    }
+}
+
 /// Runs commands that take keys away, in one transaction. Where the memory is full the server queues nothing (`processCommand` in `src/server.c`), and would not
 /// for ever: there they are run one after the other, which it does not refuse. Each must be harmless without those after it.
 pub(crate) fn clear(connection: &mut Connection, commands: &Commands) -> Result<()> {

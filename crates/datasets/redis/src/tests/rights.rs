@@ -21,13 +21,13 @@ fn is_7(kind: RedisKind) -> bool {
 }
 
 /// Makes the user `exact`, who may do what the roads need, without `taken`; `keys` are the patterns of keys.
-fn allow(server: &Redis, kind: RedisKind, of: &[For], taken: Option<&str>, keys: &str) {
+pub(super) fn allow(server: &Redis, kind: RedisKind, of: &[For], taken: Option<&str>, keys: &str) {
     let rights = rights_of(of, is_7(kind)).filter(|right| Some(right.command) != taken);
     let rights: Vec<String> = rights.map(|right| format!("+{}", right.command)).collect();
     say(&mut connect(server, 0), &format!("ACL SETUSER exact reset on >pw {keys} -@all {}", rights.join(" ")));
 }
 
-fn exact(server: &Redis) -> RedisStore {
+pub(super) fn exact(server: &Redis) -> RedisStore {
     let address = |database: u32| Address::parse(&format!("redis://exact:pw@127.0.0.1:{}/{database}", server.port())).unwrap();
     RedisStore::new(DataSetName::BackendRedis, vec![("storage", address(0)), ("queues", address(1))], Options::default()).unwrap()
 }

@@ -115,7 +115,7 @@ impl Append for Journal {
         let line = std::str::from_utf8(bytes).map_err(|error| Error::failed("a journal in a ConfigMap is text").because(error))?;
         if self.content.len() + line.len() > BYTES_MAX {
             return Err(Error::failed(format!("the journal would pass {} KiB, which is all that a ConfigMap holds", BYTES_MAX / 1024))
-                .hint("Nothing more was done. `undo` needs fewer records than going on; or keep journals in a folder, on a volume."));
+                .hint("Nothing more was done. `undo` writes fewer records than `resume`; or keep journals in a folder, on a volume."));
         }
         let whole = [self.content.as_str(), line].concat();
         self.write(whole)

@@ -60,7 +60,7 @@ impl Lease {
                 return Self::hold(cluster, identity, duration, State { object, renewed_at, lost_to: None });
             }
         }
-        Err(Error::new(plan::Class::Locked, "others take the lock of this installation all the time").hint("Try again."))
+        Err(Error::new(plan::Class::Locked, "could not get the installation's lock: other runs keep taking it").hint("Try again."))
     }
 
     fn hold(cluster: &Cluster, identity: String, duration: Duration, state: State) -> Result<Arc<Self>> {
@@ -145,7 +145,7 @@ impl Lease {
                 let holder = text(&object, "/spec/holderIdentity");
                 state.lost_to = Some(if holder.is_empty() { "somebody who has let go since".to_owned() } else { holder.to_owned() });
             }
-            None => state.lost_to = Some("nobody: the Lease was deleted, and so anybody".to_owned()),
+            None => state.lost_to = Some("unknown: the Lease was deleted, so another run may hold the lock".to_owned()),
         }
         Ok(())
     }

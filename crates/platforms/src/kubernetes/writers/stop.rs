@@ -166,6 +166,7 @@ fn still_there(note: &Note, seen: &Seen, pods: &[Value]) -> Vec<String> {
 
 fn lost(back: &[String]) -> Error {
     let error = Error::failed(format!("somebody starts the writers again ({RAISED_MAX} times)"));
-    told(error, back)
-        .hint("Nothing was cut over. Hold who does it (the operator, a GitOps controller, a person), then `resume`; or `undo`.")
+    told(error, back).hint(
+        "Nothing was cut over. Pause whatever scales them up (the operator, a GitOps controller, a person), then `resume`; or `undo`.",
+    )
 }

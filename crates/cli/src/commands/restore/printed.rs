@@ -1,0 +1,96 @@
+//! A plan as people read it.
+
+use plan::Plan;
+use plan::manifest::Manifest;
+use plan::ports::{Road, Severity, StoreKind};
+use plan::step::Action;
+
+use super::origin;
+use crate::output::{Table, bytes, count, duration_ms, local_time};
+
+/// The plan as people read it.
+pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
+    let mut lines: Vec<_> = origin::origin(plan, manifest).into_iter().collect();
+    lines.push(format!("Restore of set {} of {}: {} (run {})", plan.set, local_time(manifest.started_at), manifest.extent(), plan.run));
+    lines.push(String::new());
+    let mut table = Table::new(&["DATA SET", "FROM", "INTO", "SIZE", "ELEMENTS", "ROAD", "WHAT IS THERE NOW"]);
+    for (name, planned) in &plan.data_sets {
+        let Some(kept) = &planned.kept else { continue };
+        let (road, fate) = match planned.road {
+            Road::SideCopy => ("beside, then swap", "kept until `settle`"),
+            Road::InPlace => ("in place", "replaced, after a safety copy"),
+        };
+        let there = match planned.findings.is_gone {
+            true => "nothing: it is made".to_owned(),
+            false => format!("{}, {fate}", bytes(planned.findings.size_bytes)),
+        };
+        table.row([
+            name.to_string(),
+            kept.store.clone(),
+            format!("{} {}", planned.findings.store, planned.findings.address),
+            bytes(kept.bytes),
+            count(kept.evidence.count()),
+            road.to_owned(),
+            there,
+        ]);
+    }
+    lines.push(table.render());
+    lines.push(String::new());
+    lines.push("Steps:".to_owned());
+    lines.extend(step_lines(plan));
+    lines.push(String::new());
+    let first_cut = plan
+        .steps
+        .iter()
+        .find(|step| matches!(step.action, Action::StopWriters { .. } | Action::CutOver { .. } | Action::SafetyCopy { .. }));
+    if let Some(cut) = first_cut {
+        lines.push(format!("The installation serves until step {}.", cut.id));
+    }
+    lines.push(format!(
+        "Estimated: about {} to stage and prove, {} of space beside the live data; the cut-over takes seconds.",
+        duration_ms(estimated_stage_ms(plan)),
+        bytes(estimated_space_bytes(plan))
+    ));
+    lines.extend(problem_lines(plan));
+    lines.join("\n")
+}
+
+/// What stands in the way, or is to be known.
+pub(super) fn problem_lines(plan: &Plan) -> impl Iterator<Item = String> {
+    plan.all_problems().map(|(name, problem)| {
+        let place = name.map(|name| format!("{name}: ")).unwrap_or_default();
+        let word = match problem.severity {
+            Severity::Note => "note",
+            Severity::Degrades => "warning",
+            Severity::Blocks => "REFUSED",
+        };
+        let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
+        format!("{word}: {place}{}.{way_out}", problem.text.trim_end_matches('.'))
+    })
+}
+
+/// The steps of a plan.
+pub(super) fn step_lines(plan: &Plan) -> impl Iterator<Item = String> {
+    let width = plan.steps.iter().map(|step| step.action.to_string().len()).max().unwrap_or(0);
+    plan.steps.iter().map(move |step| format!("  {:>2}. {:<width$} {}", step.id, step.action.to_string(), step.reason))
+}
+
+/// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
+const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
+    match kind {
+        StoreKind::Files | StoreKind::Bucket => 60_000_000,
+        StoreKind::Redis => 20_000_000,
+        _ => 12_000_000,
+    }
+}
+
+pub(super) fn estimated_stage_ms(plan: &Plan) -> i64 {
+    let kept = plan.data_sets.values().filter_map(|planned| planned.kept.as_ref());
+    let milliseconds: u64 = kept.map(|kept| 500 + kept.bytes * 1000 / staged_bytes_per_second(&kept.kind)).sum();
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+}
+
+pub(super) fn estimated_space_bytes(plan: &Plan) -> u64 {
+    let beside = plan.data_sets.values().filter(|planned| planned.road == Road::SideCopy);
+    beside.filter_map(|planned| planned.kept.as_ref()).map(|kept| kept.bytes).sum()
+}

@@ -1,0 +1,108 @@
+//! What is bad about it: always, and by the limits that were given.
+
+use jiff::{SignedDuration, Timestamp};
+use plan::Restorable;
+use plan::journal::{Run, RunState};
+
+use super::seen::Seen;
+use crate::args;
+use crate::output::{age_at, bytes, length};
+
+/// The reasons, each a sentence with what to do where that is a command. Empty: all is well.
+pub(super) fn reasons(seen: &Seen, limits: &args::Status) -> Vec<String> {
+    let mut reasons = newest(seen, limits.max_age);
+    reasons.extend(seen.damaged.iter().map(|damage| format!("damaged: {damage}; `threescale-backup repair` says what can be mended")));
+    reasons.extend(proven(seen, limits.max_unproven));
+    reasons.extend(checked(seen, limits.max_unchecked));
+    reasons.extend(seen.runs.iter().filter_map(|run| standing(run, seen.now, limits.max_kept)));
+    if let (Some(space), Some(least)) = (seen.space, limits.min_free)
+        && space.free_bytes < least
+    {
+        reasons.push(format!("{} is free where the repository is, less than {}", bytes(space.free_bytes), bytes(least)));
+    }
+    reasons
+}
+
+fn newest(seen: &Seen, max_age: Option<SignedDuration>) -> Vec<String> {
+    let Some(newest) = seen.newest() else {
+        let why = if seen.sets.is_empty() { "there is no set" } else { "there is no whole set" };
+        return vec![format!("{why}; `threescale-backup backup` takes one")];
+    };
+    let (manifest, set) = (&newest.manifest, &newest.manifest.set);
+    let mut reasons = Vec::new();
+    if let Some(limit) = max_age.filter(|limit| is_over(seen.now, manifest.started_at, *limit)) {
+        reasons.push(format!("the newest whole set is {} old, more than {}", age_at(manifest.started_at, seen.now), length(limit)));
+    }
+    if newest.damage.is_some() {
+        reasons.push(format!("the newest whole set, {set}, is damaged; take a new one with `threescale-backup backup`"));
+    }
+    if manifest.restorable() == Some(Restorable::No) {
+        reasons.push(format!("the newest whole set cannot go back; `threescale-backup show {set}` says why"));
+    }
+    reasons
+}
+
+fn proven(seen: &Seen, max_unproven: Option<SignedDuration>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some((manifest, proof)) = seen.failed_proof() {
+        let (word, at, set) = (proof.word(), age_at(proof.finished_at, seen.now), &manifest.set);
+        reasons
+            .push(format!("{word} of set {set} {at} ago, and nothing was proven since; `threescale-backup show {set}` says what failed"));
+    }
+    let Some(limit) = max_unproven else { return reasons };
+    match seen.proven() {
+        None => {
+            reasons.push("no whole set was ever proven by a restore or a rehearsal; `threescale-backup rehearse latest` does it".to_owned())
+        }
+        Some((_, proof)) if is_over(seen.now, proof.finished_at, limit) => reasons.push(format!(
+            "a whole set was last proven {} ago, more than {}; `threescale-backup rehearse latest` does it",
+            age_at(proof.finished_at, seen.now),
+            length(limit)
+        )),
+        Some(_) => {}
+    }
+    reasons
+}
+
+fn checked(seen: &Seen, max_unchecked: Option<SignedDuration>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let last = seen.checks.last();
+    if let Some(last) = last.filter(|last| !last.whole) {
+        reasons.push(format!("the check of {} ago found damage; `threescale-backup check` names it", age_at(last.finished_at, seen.now)));
+    }
+    let Some(limit) = max_unchecked else { return reasons };
+    match last {
+        None => reasons.push("the repository was never checked; `threescale-backup check --read-data=10%` does it".to_owned()),
+        Some(last) if is_over(seen.now, last.finished_at, limit) => reasons.push(format!(
+            "the repository was last checked {} ago, more than {}; `threescale-backup check --read-data=10%` does it",
+            age_at(last.finished_at, seen.now),
+            length(limit)
+        )),
+        Some(_) => {}
+    }
+    reasons
+}
+
+/// What a run that is not over asks for. A backup that is under way asks for nothing, unless it holds the writers.
+fn standing(run: &Run, now: Timestamp, max_kept: Option<SignedDuration>) -> Option<String> {
+    let id = &run.plan.run;
+    if run.keeps_previous() && run.state == RunState::Finished {
+        let limit = max_kept.filter(|limit| is_over(now, run.last_at, *limit))?;
+        return Some(format!(
+            "run {id} has kept what it replaced for {}, more than {}; `threescale-backup settle {id}` drops it",
+            age_at(run.last_at, now),
+            length(limit)
+        ));
+    }
+    let way = match run.state {
+        RunState::Open if run.can_undo() => format!("`threescale-backup resume {id}` goes on, `threescale-backup undo {id}` takes it back"),
+        RunState::Undoing => format!("`threescale-backup undo {id}` goes on"),
+        RunState::Settling => format!("`threescale-backup settle {id}` goes on"),
+        _ => return None,
+    };
+    Some(format!("run {id} is {}; {way}", run.describe()))
+}
+
+fn is_over(now: Timestamp, then: Timestamp, limit: SignedDuration) -> bool {
+    now.duration_since(then) > limit
+}

@@ -1,0 +1,174 @@
+//! What there is to be seen of an installation's backups, without a judgement.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use plan::checked::{self, Checked};
+use plan::choice::{Candidate, Owner};
+use plan::error::During as _;
+use plan::ids::SetId;
+use plan::journal::Run;
+use plan::manifest::Manifest;
+use plan::ports::Repository as _;
+use plan::proof::Proof;
+use plan::{Error, Policies, Result};
+use repository::{Location, RusticRepository};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::clock;
+use crate::commands::sets::Proofs;
+use crate::config::Config;
+use crate::join::{self, Installation};
+use crate::journals;
+use crate::whose::{candidates, told};
+
+/// The growth is told of this long.
+pub(super) const GROWTH: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// What a file system has, for those who are not root.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) struct Space {
+    pub(super) free_bytes: u64,
+    pub(super) total_bytes: u64,
+}
+
+/// See the module.
+pub(super) struct Seen {
+    pub(super) now: Timestamp,
+    /// What the installation is called; empty when that is not known.
+    pub(super) installation: String,
+    /// Its sets, oldest first, without those from the future.
+    pub(super) sets: Vec<Candidate>,
+    pub(super) proofs: BTreeMap<SetId, Vec<Proof>>,
+    /// Oldest first.
+    pub(super) checks: Vec<Checked>,
+    /// Damage that is known and is of no set of another installation.
+    pub(super) damaged: Vec<String>,
+    /// Runs that are not over, oldest first.
+    pub(super) runs: Vec<Run>,
+    /// What the file system of the repository has; of a bucket nobody knows it.
+    pub(super) space: Option<Space>,
+    /// Until when some jobs of 3scale's clock are held.
+    pub(super) held_until: Option<Timestamp>,
+    /// What could not be looked at, and why.
+    pub(super) unknown: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn look(app: &App, config: &Config, location: &Location, repository: &RusticRepository) -> Result<Self> {
+        let now = Timestamp::now();
+        let whose = app.whose(config)?;
+        let sets = candidates(repository)?;
+        let others: Vec<_> =
+            sets.iter().filter(|set| whose.owner(&set.manifest) == Owner::Other).map(|set| set.manifest.set.clone()).collect();
+        let is_anothers = |set: Option<&SetId>| set.is_some_and(|set| others.contains(set));
+        let damaged = repository.damaged()?.iter().filter(|damage| !is_anothers(damage.set.as_ref())).map(told).collect();
+        let mut known = Proofs::all(app, config, repository);
+        let sets: Vec<_> = sets
+            .into_iter()
+            .filter(|set| whose.owner(&set.manifest) == Owner::Ours && set.manifest.safety_for.is_none() && !set.manifest.is_ahead_of(now))
+            .collect();
+        let proofs = sets.iter().map(|set| (set.manifest.set.clone(), known.of(&set.manifest.set))).collect();
+        let mut seen = Self {
+            now,
+            installation: String::new(),
+            sets,
+            proofs,
+            checks: Vec::new(),
+            damaged,
+            runs: Vec::new(),
+            space: None,
+            held_until: None,
+            unknown: Vec::new(),
+        };
+        seen.checks = checked::checks(repository).unwrap_or_else(|error| seen.not_known("the checks of the repository", &error));
+        seen.space = free_space(location).unwrap_or_else(|error| seen.not_known("the space that is left", &error));
+        match &app.global().sets_of {
+            // Its runs and its clock are where it is, and only its sets are meant.
+            Some(name) => seen.installation.clone_from(name),
+            None => seen.look_at_installation(app, config, repository)?,
+        }
+        Ok(seen)
+    }
+
+    fn look_at_installation(&mut self, app: &App, config: &Config, repository: &RusticRepository) -> Result<()> {
+        let (id, _) = join::id(config, app.global(), app.stop())?;
+        self.installation = id.name.clone();
+        let installation = app.installation_even_nothing(config, None);
+        let installation = installation.map(Some).unwrap_or_else(|error| self.not_known("what the installation has", &error));
+        let state = app.state_to_look_at(config, installation.as_deref())?;
+        let known = journals::known(&state, Some(repository), &id).unwrap_or_else(|error| self.not_known("the runs", &error));
+        for known in known {
+            match known.run {
+                Ok(run) if run.is_over() => {}
+                Ok(run) => self.runs.push(run),
+                Err(error) => self.not_known::<()>(&format!("run {}", known.id), &error),
+            }
+        }
+        if let Some(installation) = installation.filter(|installation| installation.names().contains(&clock::DATA_SET)) {
+            let held = held_until(app, config, installation.as_ref(), self.now);
+            self.held_until = held.unwrap_or_else(|error| self.not_known("whether the clock is held", &error));
+        }
+        Ok(())
+    }
+
+    fn not_known<T: Default>(&mut self, what: &str, error: &Error) -> T {
+        self.unknown.push(format!("{what}: {}", error.chain()));
+        T::default()
+    }
+
+    /// The newest whole set.
+    pub(super) fn newest(&self) -> Option<&Candidate> {
+        self.sets.iter().rev().find(|set| set.manifest.is_whole())
+    }
+
+    /// The newest restore or rehearsal of a whole set in which all of it was equal.
+    pub(super) fn proven(&self) -> Option<(&Manifest, &Proof)> {
+        self.all_proofs()
+            .filter(|(manifest, proof)| manifest.is_whole() && proof.shows_all(manifest))
+            .max_by_key(|(_, proof)| proof.finished_at)
+    }
+
+    /// The newest that failed, when nothing was proven since.
+    pub(super) fn failed_proof(&self) -> Option<(&Manifest, &Proof)> {
+        let (manifest, proof) =
+            self.all_proofs().filter(|(_, proof)| proof.failure.is_some()).max_by_key(|(_, proof)| proof.finished_at)?;
+        let is_over = self.proven().is_some_and(|(_, proven)| proven.finished_at > proof.finished_at);
+        (!is_over).then_some((manifest, proof))
+    }
+
+    fn all_proofs(&self) -> impl Iterator<Item = (&Manifest, &Proof)> {
+        self.sets.iter().flat_map(|set| {
+            let proofs = self.proofs.get(&set.manifest.set).into_iter().flatten();
+            proofs.map(move |proof| (&set.manifest, proof))
+        })
+    }
+
+    /// The newest check that read the content of every pack.
+    pub(super) fn read_everything(&self) -> Option<&Checked> {
+        self.checks.iter().rev().find(|checked| checked.read_everything())
+    }
+
+    /// Bytes that the sets of the last week added, and how many sets these are.
+    pub(super) fn growth(&self) -> (u64, usize) {
+        let young = || self.sets.iter().filter(|set| self.now.duration_since(set.manifest.finished_at) <= GROWTH);
+        (young().map(|set| set.manifest.stored_bytes()).sum(), young().count())
+    }
+}
+
+/// What the file system has that the repository's folder is on; `None` of a bucket, which does not say it.
+fn free_space(location: &Location) -> Result<Option<Space>> {
+    let Location::Folder(folder) = location else { return Ok(None) };
+    let found = rustix::fs::statvfs(folder).during(|| format!("ask for the space at {}", folder.display()))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Some(Space { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) }))
+}
+
+/// Until when the job that is held for longest is held.
+fn held_until(app: &App, config: &Config, installation: &dyn Installation, now: Timestamp) -> Result<Option<Timestamp>> {
+    let context = app.context(config, runner::new_run_id(), installation.id())?;
+    let store = installation.data_set(clock::DATA_SET, Policies::default())?;
+    let Some(keys) = store.live_keys() else { return Ok(None) };
+    Ok(clock::clocks(keys, &context, None)?.iter().filter_map(|clock| clock.held_until(now)).max())
+}

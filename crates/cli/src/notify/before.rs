@@ -1,0 +1,31 @@
+//! How the command ended the last time, on this machine: the first success after a failure is worth telling.
+
+use std::path::PathBuf;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::output::file;
+
+/// A mark beside the journals while the last call of a command has failed. Where there is no folder for it (in a pod), nobody knows.
+pub(super) struct Before(Option<PathBuf>);
+
+impl Before {
+    pub(super) fn of(app: &App, config: &Config, command: &str) -> Self {
+        Self(app.state_folder(config).ok().map(|folder| folder.join(format!("{command}-failed"))))
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.0.as_ref().is_some_and(|mark| mark.exists())
+    }
+
+    /// For the next time.
+    pub(super) fn keep(&self, has_failed: bool) {
+        let Some(mark) = &self.0 else { return };
+        // Nobody is told wrong things by its absence: a recovery is told as nothing, or as a success.
+        if has_failed {
+            drop(file::replace(mark, ""));
+        } else {
+            drop(std::fs::remove_file(mark));
+        }
+    }
+}

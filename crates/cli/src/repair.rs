@@ -1,0 +1,71 @@
+//! What sets live stores right that disagree: works out the changes, twice, and keeps to those that were shown.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use plan::ids::DataSetName;
+use plan::ports::{Context, KeyRepair};
+use plan::{Error, Result};
+use runner::{Give, Hands, Repairer};
+use threescale::repair::{Agreed, KeyWork, Repairs, repairs};
+use threescale::verify::{Rank, Room, Veil};
+
+use crate::agreement::{Side, Sides, gather};
+use crate::sealed::room;
+
+/// What may be in memory of each thing that is sorted.
+const HELD_MAX_BYTES: usize = 16 << 20;
+/// What is sorted outside of memory holds credentials: it is sealed.
+pub(crate) const ROOM: (Room<'static>, usize) = (&room, HELD_MAX_BYTES);
+/// Between two looks, where nobody was shown anything before.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Looks at live stores once, and works out what would set them right.
+pub(crate) fn look(sides: &Sides<'_>, context: &Context, rank: Rank) -> Result<Repairs<'static>> {
+    gather(sides, context, Veil::none(), ROOM, |atoms, known, backend| repairs(atoms, (known, backend), sides.files.is_some(), rank, ROOM))
+}
+
+/// Works out what a run changes: of what was shown that which one more look wants as well; where a run goes on that was interrupted, what two looks want.
+pub(crate) fn repairer(shown: Option<Agreed>) -> Repairer {
+    let shown = Mutex::new(shown);
+    Arc::new(move |hands, rank, give| {
+        let rank = Rank::ALL.into_iter().find(|known| known.as_str() == rank);
+        let rank =
+            rank.ok_or_else(|| Error::failed("the journal names a rank that is not known").hint("Use the version that began the run."))?;
+        let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
+        repair(hands, rank, shown, give)
+    })
+}
+
+fn repair(hands: &Hands, rank: Rank, shown: Option<Agreed>, give: Give<'_>) -> Result<()> {
+    let context = &hands.context;
+    let live = |name: DataSetName| -> Result<Side<'_>> {
+        let store =
+            hands.data_sets.get(&name).ok_or_else(|| Error::refused(format!("{name} is in the plan and not in the configuration")))?;
+        Ok(Side::Live(Arc::clone(store)))
+    };
+    let sides = Sides { rows: live(DataSetName::SystemDatabase)?, keys: live(DataSetName::BackendRedis)?, files: None };
+    let mut agreed = match shown {
+        Some(shown) => shown.and(look(&sides, context, rank)?, ROOM)?,
+        None => {
+            let first = look(&sides, context, rank)?;
+            if first.found_any() {
+                wait(context, PAUSE)?;
+            }
+            first.still_in(look(&sides, context, rank)?, 0, ROOM)?.1
+        }
+    };
+    while let Some(KeyWork { key, about, changes }) = agreed.next_key()? {
+        give(KeyRepair { key, about, changes, was: None })?;
+    }
+    Ok(())
+}
+
+fn wait(context: &Context, time: Duration) -> Result<()> {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        context.stop.check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
