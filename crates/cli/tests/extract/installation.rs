@@ -94,7 +94,9 @@ impl Database {
         };
         let mut script = String::new();
         for table in tables() {
-            let list: Vec<_> = columns(table).iter().map(|(name, kind)| format!("{} {}", self.quoted(name), self.type_of(kind))).collect();
+            let counts = |name: &str| matches!(self, Self::Postgres(_)) && name == "id" && table != "backend_events";
+            let kind = |name: &str, kind: &str| if counts(name) { "bigserial" } else { self.type_of(kind) };
+            let list: Vec<_> = columns(table).iter().map(|(name, of)| format!("{} {}", self.quoted(name), kind(name, of))).collect();
             let key = if table == "features_plans" { "plan_id, feature_id" } else { "id" };
             script.push_str(&format!("CREATE TABLE {} ({}, PRIMARY KEY ({key}));\n", self.quoted(table), list.join(", ")));
         }
@@ -224,6 +226,14 @@ impl Database {
             script.push_str(&format!(
                 "ALTER TABLE {table} ADD CONSTRAINT fk_{table}_{column} FOREIGN KEY ({column}) REFERENCES {other} (id);\n"
             ));
+        }
+        if matches!(self, Self::Postgres(_)) {
+            // Tables of the same names, with other columns, before and after those of 3scale.
+            for schema in ["aside", "xtra"] {
+                script.push_str(&format!(
+                    "CREATE SCHEMA {schema};\nCREATE TABLE {schema}.accounts (tenant_id bigint, id bigint);\nINSERT INTO {schema}.accounts VALUES (2000, 2900), (3000, 3900);\n"
+                ));
+            }
         }
         for table in ["metrics", "invoices", "cinstances"] {
             script.push_str(&match self {

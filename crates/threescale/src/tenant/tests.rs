@@ -1,4 +1,4 @@
-//! Paths of tables, and whose rows they find.
+//! The data file against the tables and columns that porta has, and rounds.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

@@ -59,8 +59,8 @@ impl Load {
             );
             let sequence = format!("pg_get_serial_sequence('public.{}', 'id')", name.replace('\'', "''"));
             text.push_str(&format!(
-                "DO $raise$ BEGIN IF EXISTS ({has_id}) AND {sequence} IS NOT NULL THEN \
-                 PERFORM setval({sequence}, GREATEST(nextval({sequence}), (SELECT MAX(id) FROM {name}))); END IF; END $raise$;\n"
+                "DO $raise$ BEGIN IF EXISTS ({has_id}) THEN IF {sequence} IS NOT NULL THEN \
+                 PERFORM setval({sequence}, GREATEST(nextval({sequence}), (SELECT MAX(id) FROM {name}))); END IF; END IF; END $raise$;\n"
             ));
         }
         text.push_str("COMMIT;\n");
