@@ -62,14 +62,21 @@ fn repairs(store: &RedisStore) -> Vec<KeyRepair> {
     repairs.map(|((key, changes), was)| KeyRepair { about: String::from_utf8(key.clone()).unwrap(), key, changes, was }).collect()
 }
 
-/// Every key with its dump and when it expires.
+/// Every key with its dump and when it expires; of a set its members, whose order is the server's own.
 fn dumps(server: &Redis) -> Vec<(String, String, String)> {
     let mut live = connect(server, 0);
     let mut keys: Vec<_> = say(&mut live, "KEYS *").list();
     keys.sort_by_key(crate::connection::Reply::text);
     let all = keys.iter().map(|name| {
         let name = name.text();
-        let dump = format!("{:?}", live.call(&[b"DUMP", name.as_bytes()]).unwrap());
+        let dump = match live.call(&[b"SMEMBERS", name.as_bytes()]) {
+            Ok(members) => {
+                let mut members: Vec<_> = members.list().iter().map(crate::connection::Reply::text).collect();
+                members.sort();
+                format!("{members:?}")
+            }
+            Err(_) => format!("{:?}", live.call(&[b"DUMP", name.as_bytes()]).unwrap()),
+        };
         let left = live.call(&[b"PTTL", name.as_bytes()]).unwrap().number().unwrap();
         // Within a minute.
         (name, dump, if left < 0 { "never".to_owned() } else { format!("{}", (left + 30_000) / 60_000) })
