@@ -445,6 +445,9 @@ pub(crate) struct Extract {
     /// Tables that are left out otherwise: audits, deleted_objects, event_store_events, user_sessions
     #[arg(long, value_name = "TABLE,…", value_delimiter = ',', env = "THREESCALE_BACKUP_WITH")]
     pub with: Vec<String>,
+    /// The rows once more as SQL, which the server's own client loads: docs/one-tenant.md says how
+    #[arg(long, env = "THREESCALE_BACKUP_SQL")]
+    pub sql: bool,
     /// Rows only: no usage, no files
     #[arg(long, env = "THREESCALE_BACKUP_TABLES_ONLY")]
     pub tables_only: bool,

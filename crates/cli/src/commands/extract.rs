@@ -2,6 +2,7 @@
 
 mod archive;
 mod document;
+mod load;
 mod rows;
 mod usage;
 mod which;
@@ -13,10 +14,11 @@ use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, EntryKind, Event, Repository, Verb};
 use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
-use threescale::tenant::{Belongings, Extract, Id, Named, PATHS};
+use threescale::tenant::{Belongings, Extract, Id, Named, PATHS, Path};
 
 use self::archive::Archive;
 use self::document::{FORMAT, FilesDocument, ManifestDocument, tables};
+use self::load::Load;
 use self::rows::Rows;
 use self::usage::Usage;
 use self::which::{Meant, which};
@@ -37,7 +39,7 @@ struct Of<'a> {
 }
 
 pub(crate) fn extract(app: &App, args: &args::Extract) -> Result<()> {
-    check_with(&args.with)?;
+    check_with(args)?;
     let config = app.config()?;
     let repository = app.repository(&config)?;
     let option = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" --{name} {value:?}")).unwrap_or_default();
@@ -58,9 +60,10 @@ pub(crate) fn extract(app: &App, args: &args::Extract) -> Result<()> {
 }
 
 /// That only tables are asked for that are left out otherwise.
-fn check_with(with: &[String]) -> Result<()> {
-    let asked = || PATHS.iter().filter(|path| path.extract == Extract::Asked).map(|path| path.table);
-    match with.iter().find(|table| !asked().any(|name| name == table.as_str())) {
+fn check_with(args: &args::Extract) -> Result<()> {
+    let belongs = |path: &&Path| args.service.is_none() || !path.product.is_empty();
+    let asked = || PATHS.iter().filter(|path| path.extract == Extract::Asked).filter(belongs).map(|path| path.table);
+    match args.with.iter().find(|table| !asked().any(|name| name == table.as_str())) {
         None => Ok(()),
         Some(table) => Err(Error::refused(format!("--with {table}: it is no table that is left out otherwise"))
             .hint(format!("Those are {}.", asked().collect::<Vec<_>>().join(", ")))),
@@ -81,10 +84,20 @@ impl<'a> Of<'a> {
         let watch = &self.context.watch;
         watch.see(Event::Begin { data_set: DataSetName::SystemDatabase, verb: Verb::Export, total_bytes: None });
         let mut columns = std::collections::BTreeMap::new();
+        let mut load = None;
+        if args.sql {
+            let (statements, begin) = Load::begin(&system.kind);
+            archive.statement(begin.as_bytes())?;
+            load = Some(statements);
+        }
         for round in 0..belongings.rounds() {
-            let mut rows = Rows::new(round, &mut belongings, archive, &mut named, &mut columns);
+            let mut rows = Rows::new(round, &mut belongings, archive, &mut named, &mut columns, load.as_mut());
             read_rows(system, self.repository, self.context, &mut rows)?;
             rows.end()?;
+        }
+        if let Some(load) = load {
+            archive.statement(load.end().as_bytes())?;
+            archive.end_of_statements()?;
         }
         watch.see(Event::End { data_set: DataSetName::SystemDatabase, verb: Verb::Export });
         let services: Vec<Id> = match &meant.product {

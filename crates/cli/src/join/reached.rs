@@ -9,8 +9,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, Place, Problem, Road,
-    Share, Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Place,
+    Problem, Road, Share, Snapshot, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -211,12 +211,16 @@ impl DataSet for Reached {
         self.explained(|| self.inner.lock(context))
     }
 
-    fn live_keys(&self) -> Option<&dyn LiveKeys> {
-        self.inner.live_keys()
+    fn merges_keys(&self) -> Option<&dyn MergesKeys> {
+        self.inner.merges_keys()
     }
 
     fn key_repairs(&self) -> Option<&dyn KeyRepairs> {
         self.inner.key_repairs()
+    }
+
+    fn live_keys(&self) -> Option<&dyn LiveKeys> {
+        self.inner.live_keys()
     }
 
     fn live_rows(&self) -> Option<&dyn LiveRows> {

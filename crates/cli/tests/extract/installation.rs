@@ -204,10 +204,102 @@ impl Database {
         }
         script.push_str("COMMIT;\n");
         self.sql(&script);
+        self.guard();
+    }
+
+    /// porta's foreign keys, a unique key over all tenants, and triggers that spoil what they are not told to leave alone.
+    fn guard(&self) {
+        let mut script = "CREATE UNIQUE INDEX index_accounts_on_domain ON accounts (domain);\n".to_owned();
+        for (table, column, other) in [
+            ("api_docs_services", "service_id", "services"),
+            ("payment_details", "account_id", "accounts"),
+            ("policies", "account_id", "accounts"),
+            ("provided_access_tokens", "user_id", "users"),
+            ("proxy_configs", "proxy_id", "proxies"),
+            ("proxy_configs", "user_id", "users"),
+            ("sso_authorizations", "authentication_provider_id", "authentication_providers"),
+            ("sso_authorizations", "user_id", "users"),
+            ("user_sessions", "sso_authorization_id", "sso_authorizations"),
+        ] {
+            script.push_str(&format!(
+                "ALTER TABLE {table} ADD CONSTRAINT fk_{table}_{column} FOREIGN KEY ({column}) REFERENCES {other} (id);\n"
+            ));
+        }
+        for table in ["metrics", "invoices", "cinstances"] {
+            script.push_str(&match self {
+                Self::Mysql(_) => format!(
+                    "CREATE TRIGGER {table}_tenant_id BEFORE INSERT ON {table} FOR EACH ROW SET NEW.tenant_id = IF(@disable_triggers IS NULL, 666, NEW.tenant_id);\n"
+                ),
+                Self::Postgres(_) => format!(
+                    "CREATE FUNCTION tp_{table}() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'Could not find tenant_id'; END; $$ LANGUAGE plpgsql;\n\
+                     CREATE TRIGGER {table}_tenant_id BEFORE INSERT ON {table} FOR EACH ROW EXECUTE PROCEDURE tp_{table}();\n"
+                ),
+            });
+        }
+        self.sql(&script);
+    }
+
+    /// Removes the rows of a tenant.
+    pub fn delete(&self, tenant: u64) {
+        let mut script = match self {
+            Self::Mysql(_) => "SET foreign_key_checks = 0;\n",
+            Self::Postgres(_) => "SET session_replication_role = replica;\n",
+        }
+        .to_owned();
+        for table in tables() {
+            script.push_str(&format!("DELETE FROM {table} WHERE {0} >= {tenant} AND {0} < {tenant} + 1000;\n", number(table)));
+        }
+        script.push_str(&format!("DELETE FROM add_on WHERE tenant_id = {tenant};\n"));
+        self.sql(&script);
+    }
+
+    /// What the client says to a statement that the server refuses.
+    pub fn fails(&self, statement: &str) -> String {
+        let mut client = self.client();
+        client.args([if matches!(self, Self::Mysql(_)) { "-e" } else { "-c" }, statement]);
+        let output = client.output().unwrap();
+        assert!(!output.status.success());
+        text(&output.stderr)
+    }
+
+    /// Every row of every table.
+    pub fn all(&self) -> BTreeMap<&'static str, Vec<String>> {
+        let script: String = tables().iter().map(|table| format!("SELECT 'table {table}';\n{}", self.select(table, "1 = 1"))).collect();
+        let said = self.sql(&script);
+        let mut all: BTreeMap<&'static str, Vec<String>> = tables().into_iter().map(|table| (table, Vec::new())).collect();
+        let mut rows = None;
+        for line in said.lines() {
+            match line.strip_prefix("table ") {
+                Some(table) => rows = all.get_mut(table),
+                None => rows.as_mut().unwrap().push(line.to_owned()),
+            }
+        }
+        all.values_mut().for_each(|rows| rows.sort());
+        all
+    }
+
+    /// Loads what an archive has for the client, by the command of the manual; what the client says when it fails.
+    pub fn load(&self, archive: &std::path::Path) -> Result<(), String> {
+        let tar = Command::new("tar").arg("-xOf").arg(archive).arg("load").output().unwrap();
+        assert!(tar.status.success(), "{}", text(&tar.stderr));
+        let mut child = self.client().stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // A client that has failed reads no more.
+            scope.spawn(move || drop(input.write_all(&tar.stdout)));
+            let output = child.wait_with_output().unwrap();
+            if output.status.success() { Ok(()) } else { Err(text(&output.stderr)) }
+        })
     }
 
     /// All rows of a table under a condition, each cell in hexadecimal digits (`-`: NULL), in order.
     pub fn rows(&self, table: &str, condition: &str) -> Vec<String> {
+        let mut rows: Vec<_> = self.sql(&self.select(table, condition)).lines().map(str::to_owned).collect();
+        rows.sort();
+        rows
+    }
+
+    fn select(&self, table: &str, condition: &str) -> String {
         let cell = |(name, kind): &(&str, &str)| {
             let name = self.quoted(name);
             match (self, *kind) {
@@ -217,11 +309,15 @@ impl Database {
             }
         };
         let list: Vec<_> = columns(table).iter().map(cell).collect();
-        let said = self.sql(&format!("SELECT {} FROM {} WHERE {condition};", list.join(", "), self.quoted(table)));
-        let mut rows: Vec<_> = said.lines().map(str::to_owned).collect();
-        rows.sort();
-        rows
+        format!("SELECT {} FROM {} WHERE {condition};\n", list.join(", "), self.quoted(table))
     }
+}
+
+/// Whose a row of [`Database::all`] is, by its number.
+pub fn owner(table: &str, row: &str) -> u64 {
+    let at = columns(table).iter().position(|(name, _)| *name == number(table)).unwrap();
+    let digits = hex::decode(row.split('\t').nth(at).unwrap()).unwrap();
+    String::from_utf8(digits).unwrap().parse::<u64>().unwrap() / 1000 * 1000
 }
 
 fn piped(mut client: Command, script: &str) -> String {

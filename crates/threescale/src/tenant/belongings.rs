@@ -153,10 +153,8 @@ impl Belongings {
         tally.rows += u64::from(belongs);
         tally.by_tenant_id_alone += u64::from(belongs && !refers);
         tally.of_another += u64::from(refers && !belongs);
-        if let (true, Some(id), Some(path)) = (belongs, own_id, of_table(table)) {
-            if is_referred_to(path.table) {
-                self.ids.entry(path.table).or_default().insert(id);
-            }
+        if let (true, Some(id), Some(path)) = (belongs, own_id, of_table(table).filter(|path| is_referred_to(path.table))) {
+            self.ids.entry(path.table).or_default().insert(id);
         }
         belongs
     }

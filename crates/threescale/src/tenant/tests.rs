@@ -1,3 +1,4 @@
+//! Paths of tables, and whose rows they find.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;

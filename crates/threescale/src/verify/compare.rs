@@ -129,6 +129,8 @@ impl<'k, 'r> Judge<'k, 'r> {
             Topic::File => return self.file(fact.both),
             // Of no service, and only for a rewrite.
             Topic::InProviders => return,
+            // Where System names none, Backend's is nobody's to change; where it names another, that one is told.
+            Topic::DefaultService if !fact.in_system() => return,
             _ => {}
         }
         self.turn_to(fact);
@@ -304,8 +306,6 @@ impl<'k, 'r> Judge<'k, 'r> {
                 }
                 return;
             }
-            // Where System names none, Backend's is nobody's to change; where it names another, that one is told.
-            Topic::DefaultService if !fact.in_system() => return,
             Topic::DefaultService => (Kind::DefaultServiceDiffers, Kind::DefaultServiceDiffers, Kind::DefaultServiceDiffers),
             Topic::Service | Topic::Application | Topic::InProviders | Topic::File => return,
         };

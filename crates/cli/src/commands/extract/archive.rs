@@ -18,6 +18,8 @@ const PART_BYTES: usize = 8 << 20;
 const PIECE_BYTES: usize = 256 << 10;
 /// Digests of all entries before it, as `sha256sum -c` reads them.
 const SUMS: &str = "SHA256SUMS";
+/// The folder of what the server's own client loads.
+const LOAD: &str = "load";
 const MANIFEST: &str = "manifest.json";
 
 /// See the module.
@@ -29,6 +31,7 @@ pub(super) struct Archive {
     parts: BTreeMap<String, u32>,
     folder: String,
     lines: Vec<u8>,
+    statements: Vec<u8>,
     written: u64,
 }
 
@@ -41,8 +44,8 @@ impl Archive {
         }
         let file = tempfile::Builder::new().prefix(".extract-is-not-complete-").tempfile_in(folder);
         let to = BufWriter::new(file.during(|| format!("make a file in {}", folder.display()))?);
-        let (sums, parts, folder, lines) = (Vec::new(), BTreeMap::new(), String::new(), Vec::new());
-        Ok(Self { to, path: path.to_owned(), sums, parts, folder, lines, written: 0 })
+        let (parts, folder) = (BTreeMap::new(), String::new());
+        Ok(Self { to, path: path.to_owned(), sums: Vec::new(), parts, folder, lines: Vec::new(), statements: Vec::new(), written: 0 })
     }
 
     /// A line, with its line feed, of a folder.
@@ -60,11 +63,30 @@ impl Archive {
         if self.lines.is_empty() {
             return Ok(());
         }
-        let number = self.parts.entry(self.folder.clone()).or_default();
+        let (folder, lines) = (std::mem::take(&mut self.folder), std::mem::take(&mut self.lines));
+        self.part(&folder, "jsonl", &lines)
+    }
+
+    /// A statement that loads something, in the order in which they are loaded.
+    pub(super) fn statement(&mut self, statement: &[u8]) -> Result<()> {
+        if self.statements.len() + statement.len() > PART_BYTES {
+            self.end_of_statements()?;
+        }
+        self.statements.extend_from_slice(statement);
+        Ok(())
+    }
+
+    /// Writes the statements that are held.
+    pub(super) fn end_of_statements(&mut self) -> Result<()> {
+        let statements = std::mem::take(&mut self.statements);
+        if statements.is_empty() { Ok(()) } else { self.part(LOAD, "sql", &statements) }
+    }
+
+    fn part(&mut self, folder: &str, extension: &str, content: &[u8]) -> Result<()> {
+        let number = self.parts.entry(folder.to_owned()).or_default();
         *number += 1;
-        let path = format!("{}/{number:08}.jsonl", self.folder);
-        let lines = std::mem::take(&mut self.lines);
-        self.bytes(&path, &lines)
+        let path = format!("{folder}/{number:08}.{extension}");
+        self.bytes(&path, content)
     }
 
     /// A file of the set, below `files/`.

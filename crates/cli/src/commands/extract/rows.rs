@@ -9,6 +9,7 @@ use plan::ports::RowReader;
 use threescale::tenant::{Belongings, Named};
 
 use super::archive::Archive;
+use super::load::Load;
 
 /// One round over the rows of a set.
 pub(super) struct Rows<'a> {
@@ -18,6 +19,7 @@ pub(super) struct Rows<'a> {
     named: &'a mut Named,
     /// Of each table that is extracted.
     columns: &'a mut BTreeMap<String, Vec<String>>,
+    load: Option<&'a mut Load>,
 }
 
 impl<'a> Rows<'a> {
@@ -27,8 +29,9 @@ impl<'a> Rows<'a> {
         archive: &'a mut Archive,
         named: &'a mut Named,
         columns: &'a mut BTreeMap<String, Vec<String>>,
+        load: Option<&'a mut Load>,
     ) -> Self {
-        Self { round, belongings, archive, named, columns }
+        Self { round, belongings, archive, named, columns, load }
     }
 
     pub(super) fn end(self) -> Result<()> {
@@ -59,6 +62,9 @@ impl RowReader for Rows<'_> {
             return Ok(());
         }
         self.named.row(table, columns, cells);
+        if let Some(load) = &mut self.load {
+            self.archive.statement(&load.row(table, columns, cells))?;
+        }
         let members = columns.iter().zip(cells).map(|(name, cell)| format!("{}:{}", text(name.as_bytes()), value(*cell)));
         let line = format!("{{{}}}\n", members.collect::<Vec<_>>().join(","));
         self.archive.line(&format!("rows/{table}"), line.as_bytes())

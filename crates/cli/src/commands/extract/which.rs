@@ -13,11 +13,14 @@ pub(super) struct Meant {
     pub(super) product: Option<Product>,
 }
 
+/// Is told the cells of a row.
+type Told<'a> = &'a mut dyn FnMut(&[Option<&[u8]>]);
+
 /// Told the rows of one table.
 struct One<'a> {
     table: &'static str,
     columns: &'static [&'static str],
-    each: &'a mut dyn FnMut(&[Option<&[u8]>]),
+    each: Told<'a>,
 }
 
 impl RowReader for One<'_> {

@@ -124,8 +124,7 @@ fn take_back(store: &RedisStore, place: &Place, run: &str) -> String {
     let heard = Arc::new(Heard::default());
     let context = Context { watch: Arc::<Heard>::clone(&heard), ..context(run) };
     store.merges_keys().unwrap().take_back(&context, place).unwrap();
-    let told = heard.0.lock().unwrap().join("\n");
-    told
+    heard.0.lock().unwrap().join("\n")
 }
 
 /// One command for each kind of key of Backend, with names as Backend writes them: hours without their last zero, spaces as `+`, user keys with `/` and `:`.

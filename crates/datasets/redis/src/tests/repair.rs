@@ -62,26 +62,28 @@ fn repairs(store: &RedisStore) -> Vec<KeyRepair> {
     repairs.map(|((key, changes), was)| KeyRepair { about: String::from_utf8(key.clone()).unwrap(), key, changes, was }).collect()
 }
 
-/// Every key with its dump and when it expires; of a set its members, whose order is the server's own.
+/// Every key with its dump and when it expires.
 fn dumps(server: &Redis) -> Vec<(String, String, String)> {
     let mut live = connect(server, 0);
     let mut keys: Vec<_> = say(&mut live, "KEYS *").list();
     keys.sort_by_key(crate::connection::Reply::text);
     let all = keys.iter().map(|name| {
         let name = name.text();
-        let dump = match live.call(&[b"SMEMBERS", name.as_bytes()]) {
-            Ok(members) => {
-                let mut members: Vec<_> = members.list().iter().map(crate::connection::Reply::text).collect();
-                members.sort();
-                format!("{members:?}")
-            }
-            Err(_) => format!("{:?}", live.call(&[b"DUMP", name.as_bytes()]).unwrap()),
-        };
+        let dump = format!("{:?}", live.call(&[b"DUMP", name.as_bytes()]).unwrap());
+        // In a table the order of a set is the server's, and another one after each load.
+        let members = live.ask(&[b"SMEMBERS", name.as_bytes()]).unwrap();
+        let dump = if matches!(members, crate::connection::Reply::Error(_)) { dump } else { sorted(&members) };
         let left = live.call(&[b"PTTL", name.as_bytes()]).unwrap().number().unwrap();
-        // Within a minute.
-        (name, dump, if left < 0 { "never".to_owned() } else { format!("{}", (left + 30_000) / 60_000) })
+        // Within an hour.
+        (name, dump, if left < 0 { "never".to_owned() } else { format!("{}", (left + 1_800_000) / 3_600_000) })
     });
     all.collect()
+}
+
+fn sorted(members: &crate::connection::Reply) -> String {
+    let mut list: Vec<_> = members.clone().list().iter().map(crate::connection::Reply::text).collect();
+    list.sort();
+    list.join(" ")
 }
 
 fn fates(repairs: &[KeyRepair], changed: &[&str], else_: Fate) -> Vec<Fate> {

@@ -7,13 +7,15 @@ use plan::ports::{Counts, GivenIds};
 
 use super::*;
 
+/// Its name, what the set has, what is live, and what comes of it by max, set and add.
+type Case = (&'static str, Option<&'static str>, Option<&'static str>, [Option<&'static str>; 3]);
+
 #[test]
 fn counters_become_what_was_chosen_whatever_is_live() {
     let server = Redis::start(&[]).unwrap();
     let store = store(&server);
     let key = |name: &str| format!("stats/{{service:2}}/metric:{name}/eternity");
-    // Each: what the set has, what is live, and what comes of it by max, set and add.
-    let cases: &[(&str, Option<&str>, Option<&str>, [Option<&str>; 3])] = &[
+    let cases: &[Case] = &[
         ("1", Some("10"), Some("3"), [Some("10"), Some("10"), Some("13")]),
         ("2", Some("10"), Some("10"), [Some("10"), Some("10"), Some("20")]),
         ("3", Some("10"), Some("30"), [Some("30"), Some("10"), Some("40")]),

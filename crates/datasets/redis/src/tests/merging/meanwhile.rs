@@ -110,7 +110,7 @@ fn what_is_counted_meanwhile_is_kept() {
         });
         merged.unwrap();
         let now = picture(&server, 0);
-        let before = |n: usize| if n < KEYS && n % 2 == 0 { 0 } else { 1000 };
+        let before = |n: usize| if n < KEYS && n.is_multiple_of(2) { 0 } else { 1000 };
         for (n, counted) in counted.iter().enumerate().take(KEYS) {
             let value: u64 = now[&key(n)].all[0].parse().unwrap();
             match counts {
