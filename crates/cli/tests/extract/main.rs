@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod installation;
+mod opened;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
@@ -9,8 +10,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
-use installation::{Installation, MASTER, Opened, TENANTS, owner};
+use installation::{Installation, MASTER, TENANTS, owner};
 use lab::MysqlKind;
+use opened::Opened;
 use serde_json::json;
 
 const ALL: [&str; 2] = ["--with", "audits,deleted_objects,event_store_events,user_sessions"];
