@@ -22,7 +22,7 @@ h1 { font-size: 1.5rem; overflow-wrap: anywhere; } h2 { font-size: 1.15rem; marg
 th, td { min-width: 5rem; text-align: left; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 pre { overflow-x: auto; white-space: pre-wrap; } code { font-size: .85em; overflow-wrap: anywhere; } .good { color: var(--good); } .bad { color: var(--bad); } .soft { color: var(--soft); }
-svg { width: 100%; height: auto; } svg rect { fill: var(--bar); } svg text { fill: currentColor; font: 12px system-ui, sans-serif; } svg rect.bad { fill: var(--bad); } svg line { stroke: var(--line); }
+svg { width: 100%; height: 7rem; border-bottom: 1px solid var(--line); } .ends { display: flex; flex-wrap: wrap; justify-content: space-between; margin: 0; } svg rect { fill: var(--bar); } svg rect.bad { fill: var(--bad); }
 @media print { main { max-width: none; } details { display: block; } .scroll { overflow: visible; } }
 ";
 

@@ -19,4 +19,5 @@ mod status;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 mod two_machines;
+mod units;
 mod written;

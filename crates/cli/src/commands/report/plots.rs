@@ -10,19 +10,21 @@ pub(super) struct Bar {
     pub(super) is_bad: bool,
 }
 
+/// Of the drawing; it is stretched over the page, and what is written stands outside of it.
 const WIDTH: f64 = 800.0;
-const HEIGHT: f64 = 120.0;
-/// Of the line of text below.
-const FOOT: f64 = 18.0;
+const HEIGHT: f64 = 100.0;
 
 /// Bars from the left to the right, the highest as high as the plot. `said`: a value in words.
 pub(super) fn bars(bars: &[Bar], begin: &str, end: &str, said: impl Fn(f64) -> String) -> String {
     let most = bars.iter().map(|bar| bar.value).fold(0.0, f64::max);
     let step = WIDTH / (bars.len().max(1) as f64);
-    let mut svg = format!("<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\">\n", HEIGHT + FOOT);
+    let mut svg = format!(
+        "<p class=\"soft ends\"><span>{}</span></p>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" preserveAspectRatio=\"none\" role=\"img\">\n",
+        escaped(said(most))
+    );
     for (at, bar) in bars.iter().enumerate() {
         // What is there is seen, however small.
-        let height = if most > 0.0 { (bar.value / most * (HEIGHT - FOOT)).max(1.0) } else { 1.0 };
+        let height = if most > 0.0 { (bar.value / most * HEIGHT).max(1.0) } else { 1.0 };
         let class = if bar.is_bad { " class=\"bad\"" } else { "" };
         svg.push_str(&format!(
             "<rect{class} x=\"{:.2}\" y=\"{:.2}\" width=\"{:.2}\" height=\"{height:.2}\"><title>{}</title></rect>\n",
@@ -32,14 +34,6 @@ pub(super) fn bars(bars: &[Bar], begin: &str, end: &str, said: impl Fn(f64) -> S
             escaped(&bar.title)
         ));
     }
-    svg.push_str(&format!(
-        "<line x1=\"0\" y1=\"{HEIGHT}\" x2=\"{WIDTH}\" y2=\"{HEIGHT}\"/>\n<text x=\"0\" y=\"12\">{}</text>\n<text x=\"0\" y=\"{:.0}\">{}</text>\n\
-         <text x=\"{WIDTH}\" y=\"{:.0}\" text-anchor=\"end\">{}</text>\n</svg>\n",
-        escaped(said(most)),
-        HEIGHT + 14.0,
-        escaped(begin),
-        HEIGHT + 14.0,
-        escaped(end)
-    ));
+    svg.push_str(&format!("</svg>\n<p class=\"soft ends\"><span>{}</span><span>{}</span></p>\n", escaped(begin), escaped(end)));
     svg
 }
