@@ -29,7 +29,7 @@ pub use journal::Journal;
 pub use merging::given_ids;
 pub use needs::tidy_needs;
 pub use proofs::shown;
-pub use repairing::{Give, Repairer};
+pub use repairing::{Give, Repairer, drop_kept_keys, keeps_keys};
 pub use report::{Report, StepReport, report};
 pub use running::run;
 pub use state::{Lock, State};

@@ -92,8 +92,18 @@ pub(crate) fn take_back_keys(hands: &Hands, run: &Run, step: StepId) -> Result<(
     Ok(())
 }
 
+/// Whether the repository may still have what keys had before the run changed them.
+#[must_use]
+pub fn keeps_keys(run: &Run) -> bool {
+    let keeps = |step: &plan::step::Step| matches!(step.action, Action::KeepKeys { .. }) && run.was_begun(step.id);
+    run.plan.steps.iter().any(keeps)
+}
+
 /// Drops what a run kept of keys.
-pub(crate) fn drop_kept(hands: &Hands, run: &Run) -> Result<()> {
+///
+/// # Errors
+/// When the repository cannot be written.
+pub fn drop_kept_keys(hands: &Hands, run: &Run) -> Result<()> {
     let keeps = run.plan.steps.iter().any(|step| matches!(step.action, Action::KeepKeys { .. }));
     if keeps { kept::drop_from(hands.repository.as_ref(), &run.plan.run, 0) } else { Ok(()) }
 }

@@ -138,7 +138,7 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     taking.verdict(&journal.run())?;
     restart_readers(hands, &run);
     journal.write(Record::Undone)?;
-    if let Err(error) = repairing::drop_kept(hands, &run) {
+    if let Err(error) = repairing::drop_kept_keys(hands, &run) {
         let text = format!(
             "what run {} kept of the keys is put back, and could not be removed from the repository: {}",
             run.plan.run,
@@ -292,7 +292,7 @@ fn drop_all(journal: &Journal, hands: &Hands) -> Result<()> {
     journal.write(Record::SettleStarted)?;
     copies::keep(journal, hands);
     let dropped = each_place(hands, &run, "failed to drop", |store, place| store.discard(&hands.context, place, Discard::Previous));
-    dropped.and_then(|()| repairing::drop_kept(hands, &run)).map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
+    dropped.and_then(|()| repairing::drop_kept_keys(hands, &run)).map_err(|error| error.hint(format!("`settle {id}` goes on.")))?;
     journal.write(Record::Settled)
 }
 

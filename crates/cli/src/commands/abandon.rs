@@ -57,7 +57,18 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     let (still_there, goes) = still_there(app, &hands, run.id(), goes);
     stays.extend(still_there);
     let lines = |left: &[LeftAt]| left.iter().map(|(place, leftover)| in_the_way::describe(*place, leftover)).collect::<Vec<_>>();
-    let (removed, mut stays) = (lines(&goes), lines(&stays));
+    let (mut removed, mut stays) = (lines(&goes), lines(&stays));
+    if let Meant::Journal(known) = &run
+        && let Some(repair) = known.run.as_ref().ok().filter(|run| runner::keeps_keys(run))
+    {
+        let what = "repository: what keys of Backend had before the repair changed them";
+        if args.drop_previous {
+            runner::drop_kept_keys(&hands, repair)?;
+            removed.push(what.to_owned());
+        } else {
+            stays.push(format!("{what}; `abandon {} --remove --drop-previous` removes it", known.id));
+        }
+    }
     let journal = end(&state, &run, &hands, &mut stays)?;
     app.output.line(&format!("run {} is ended as it is", run.id()))?;
     removed.iter().try_for_each(|line| app.output.line(&format!("removed  {line}")))?;
