@@ -199,6 +199,17 @@ fn what_differs_is_set_right_and_put_back_to_the_byte() {
     assert!(!left.contains_key("security") && left.contains_key("drift"), "{done:#}");
     world.ok(&["settle", "--yes"]);
     assert!(world.refused(2, &["undo", done["run"].as_str().unwrap(), "--yes"]).contains("nothing to undo"));
+    let settled = world.ok(&["abandon", done["run"].as_str().unwrap(), "--yes"]);
+    assert!(!settled.contains("keys of Backend"), "{settled}");
+    // One that is ended as it is keeps what the keys had until somebody says otherwise.
+    redis(&world, &["SADD", "services_set", "77"]);
+    redis(&world, &["SET", "service/id:77/provider_key", "somebody"]);
+    let done = document(&world, 1, &[&REPAIR[..], &["--only", "security"]].concat());
+    let run = done["run"].as_str().unwrap();
+    let stays = world.ok(&["abandon", run, "--yes"]);
+    assert!(stays.contains(&format!("`abandon {run} --remove --drop-previous` removes it")), "{stays}");
+    let removed = world.ok(&["abandon", run, "--yes", "--remove", "--drop-previous"]);
+    assert!(removed.contains("removed  repository: what keys of Backend had"), "{removed}");
 
     // A schema that is not known: nothing is guessed.
     sql(&world, "INSERT INTO schema_migrations VALUES ('29990101000000')");

@@ -5,7 +5,7 @@ mod kept;
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
-use plan::journal::Run;
+use plan::journal::{Run, RunState};
 use plan::ports::{Event, Fate, KeyRepair, KeyRepairs};
 use plan::step::{Action, Output, StepId};
 use plan::{Error, Result};
@@ -96,7 +96,7 @@ pub(crate) fn take_back_keys(hands: &Hands, run: &Run, step: StepId) -> Result<(
 #[must_use]
 pub fn keeps_keys(run: &Run) -> bool {
     let keeps = |step: &plan::step::Step| matches!(step.action, Action::KeepKeys { .. }) && run.was_begun(step.id);
-    run.plan.steps.iter().any(keeps)
+    !matches!(run.state, RunState::Settled | RunState::Undone) && run.plan.steps.iter().any(keeps)
 }
 
 /// Drops what a run kept of keys.

@@ -58,7 +58,7 @@ fn merges(class: Class) -> bool {
 const fn why_not(class: Class) -> &'static str {
     match class {
         Class::Configuration => {
-            "System has the truth of it: `threescale-backup verify` says where Backend differs, and 3scale's own task backend:storage:rewrite in system-app writes it anew"
+            "System has the truth of it: `threescale-backup verify` says where Backend differs, and `threescale-backup verify --repair` sets it right"
         }
         Class::Jobs | Class::JobState | Class::Batch => {
             "a job that was done since would be done twice: a restore of the whole Redis takes jobs by their class, with `--queues`"
