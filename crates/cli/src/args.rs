@@ -1,7 +1,10 @@
 //! The command line. Every option can be given as an environment variable too; its name stands in `--help`.
 
 mod classes;
+mod keeping;
+mod looking;
 mod options;
+mod values;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -11,6 +14,8 @@ use clap::builder::{NonEmptyStringValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use classes::{Classes, UsageChoice};
+pub(crate) use keeping::*;
+pub(crate) use looking::*;
 pub(crate) use options::*;
 
 const AFTER_HELP: &str = "\

@@ -1,23 +1,12 @@
-//! The options of each command.
+//! The options of commands that take a set, put one back, and go on with runs.
 
-use std::path::PathBuf;
-
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::SignedDuration;
 use plan::ids::DataSetName;
 use plan::{LargeValues, ObjectsPolicy, Policies, Queues};
-use threescale::verify::Rank;
 
 use super::Classes;
-use crate::output::parse_bytes;
-
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    /// The sets of all installations in the repository
-    #[arg(long, env = "THREESCALE_BACKUP_ALL_INSTALLATIONS")]
-    pub all_installations: bool,
-}
+use super::values::{hold_for, queues};
 
 /// What to do about the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
@@ -69,20 +58,6 @@ pub(crate) struct Partial {
     /// `latest` may be a set that lacks data sets of the installation
     #[arg(long, env = "THREESCALE_BACKUP_PARTIAL")]
     pub partial: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Check {
-    /// Read and verify the stored data too, all or a share such as 10%
-    #[arg(long, value_name = "SHARE", num_args = 0..=1, require_equals = true, default_missing_value = "100%", env = "THREESCALE_BACKUP_READ_DATA")]
-    pub read_data: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Repair {
-    /// Do it; without this it only says what it would do
-    #[arg(long, env = "THREESCALE_BACKUP_YES")]
-    pub yes: bool,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -158,48 +133,6 @@ impl PlanArgs {
     }
 }
 
-/// What an operator says about job queues.
-fn queues(text: &str) -> std::result::Result<Queues, String> {
-    match text {
-        "drop" => Ok(Queues::Drop),
-        "safe" => Ok(Queues::Safe),
-        "keep" => Ok(Queues::Keep),
-        _ => match text.strip_prefix("only=").map(|names| names.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()) {
-            Some(names) if names.iter().all(|name| !name.is_empty()) => Ok(Queues::Only(names)),
-            _ => Err("write drop, safe, keep, or only= and classes of jobs separated by commas".to_owned()),
-        },
-    }
-}
-
-/// For how long the clock is held.
-fn hold_for(text: &str) -> std::result::Result<SignedDuration, String> {
-    const DAYS_MAX: i64 = 90;
-    let held = length_of_time(text)?;
-    if held > SignedDuration::from_hours(DAYS_MAX * 24) { Err(format!("it is held for {DAYS_MAX} days at most")) } else { Ok(held) }
-}
-
-/// A size as people write it.
-fn size(text: &str) -> std::result::Result<u64, String> {
-    parse_bytes(text).map_err(|error| error.chain())
-}
-
-/// Hours, days or weeks.
-fn length_of_time(text: &str) -> std::result::Result<SignedDuration, String> {
-    const WAYS: &str = "write hours, days or weeks, such as 36h, 7d or 2w";
-    const YEARS_MAX: i64 = 100;
-    let unit = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let hours = match unit {
-        "h" => 1,
-        "d" => 24,
-        "w" => 7 * 24,
-        _ => return Err(WAYS.to_owned()),
-    };
-    let held =
-        number.parse().ok().and_then(|number: i64| number.checked_mul(hours)).filter(|hours| (1..=YEARS_MAX * 366 * 24).contains(hours));
-    held.map(SignedDuration::from_hours).ok_or_else(|| WAYS.to_owned())
-}
-
 /// What to do with the clock.
 #[derive(Debug, Subcommand)]
 pub(crate) enum HoldCommand {
@@ -221,69 +154,6 @@ pub(crate) enum HoldCommand {
         #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
         yes: bool,
     },
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Inspect {
-    #[command(flatten)]
-    pub of: OfSet,
-    /// backend-redis or system-redis
-    pub data_set: DataSetName,
-    /// Name so many keys that nobody knows, and so many services
-    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
-    pub limit: usize,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// The set, the beginning of its id, or `latest`; without it, the live stores are read (nothing is changed or held up)
-    pub set: Option<String>,
-    #[command(flatten)]
-    pub partial: Partial,
-    /// End with exit code 1 when there is a difference of this rank, or a worse one
-    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_FAIL_ON")]
-    pub fail_on: FailOn,
-    /// Name so many differences of each kind
-    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
-    pub limit: usize,
-    /// Set right in Backend's Redis what differs, live: the plan is shown, then you are asked. `undo RUN` puts back what was
-    #[arg(long, env = "THREESCALE_BACKUP_REPAIR")]
-    pub repair: bool,
-    /// With --repair: set right what is of this rank, or a worse one
-    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_REPAIR_ONLY")]
-    pub only: FailOn,
-    /// With --repair: show what would be done, and stop
-    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
-    pub dry_run: bool,
-    /// With --repair: do not ask
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
-    pub yes: bool,
-    /// Read live stores that differ again after so many seconds: what differs no more is not told
-    #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "THREESCALE_BACKUP_AGAIN_AFTER")]
-    pub again_after: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum FailOn {
-    /// Backend lets in what System does not know
-    Security,
-    /// Customers' data that one side lacks, or will
-    Loss,
-    /// Configuration that differs
-    Drift,
-    /// What normal life leaves behind
-    Note,
-}
-
-impl FailOn {
-    pub(crate) const fn rank(self) -> Rank {
-        match self {
-            Self::Security => Rank::Security,
-            Self::Loss => Rank::Loss,
-            Self::Drift => Rank::Drift,
-            Self::Note => Rank::Note,
-        }
-    }
 }
 
 /// Who makes the configuration in Backend what System has.
@@ -367,161 +237,6 @@ pub(crate) struct Rehearse {
     pub partial: Partial,
     #[command(flatten)]
     pub only: Only,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Export {
-    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
-    pub set: String,
-    #[command(flatten)]
-    pub partial: Partial,
-    /// The data set
-    pub data_set: DataSetName,
-    /// The folder to make
-    #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_TO")]
-    pub to: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Evidence {
-    #[command(flatten)]
-    pub of: OfSet,
-    /// The file, which must not be there yet: FILE.html, a page that needs nothing else, with the JSON in it; or FILE.json
-    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
-    pub to: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Diff {
-    /// The first set, the beginning of its id, or `latest`
-    pub from: String,
-    /// The second one
-    #[arg(default_value = "latest")]
-    pub to: String,
-    #[command(flatten)]
-    pub partial: Partial,
-    /// How many differences of each data set are named
-    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
-    pub limit: usize,
-}
-
-/// What is bad.
-#[derive(Debug, Args)]
-pub(crate) struct Limits {
-    /// Bad (exit code 1) when the newest whole set is older than this, e.g. 26h, 2d
-    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_AGE")]
-    pub max_age: Option<SignedDuration>,
-    /// Bad when no restore or rehearsal of a whole set was proven for this long, e.g. 8d
-    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_UNPROVEN")]
-    pub max_unproven: Option<SignedDuration>,
-    /// Bad when the repository was not checked for this long, e.g. 8d
-    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_UNCHECKED")]
-    pub max_unchecked: Option<SignedDuration>,
-    /// Bad when a run has kept what it replaced for longer than this, e.g. 2w
-    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_KEPT")]
-    pub max_kept: Option<SignedDuration>,
-    /// Bad when less than this is free where the repository's folder is, e.g. 20G
-    #[arg(long, value_name = "SIZE", value_parser = size, env = "THREESCALE_BACKUP_MIN_FREE")]
-    pub min_free: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    #[command(flatten)]
-    pub limits: Limits,
-    /// Write the same as metrics for Prometheus (textfile collector) too; replaced as a whole
-    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_METRICS")]
-    pub metrics: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Report {
-    /// The file to make: a page that needs nothing else
-    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_HTML")]
-    pub html: PathBuf,
-    /// Put it in the place of a file that is there
-    #[arg(long, env = "THREESCALE_BACKUP_REPLACE")]
-    pub replace: bool,
-    #[command(flatten)]
-    pub limits: Limits,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Extract {
-    /// The set, the beginning of its id, or `latest`: the newest whole one of this installation
-    pub set: String,
-    #[command(flatten)]
-    pub partial: Partial,
-    /// The tenant: the number of its account, a domain of it, or the name of its organisation
-    #[arg(long, value_name = "TENANT", required_unless_present = "service", env = "THREESCALE_BACKUP_TENANT", value_parser = NonEmptyStringValueParser::new())]
-    pub tenant: Option<String>,
-    /// Of one product only: its number, or its system name
-    #[arg(long, value_name = "PRODUCT", env = "THREESCALE_BACKUP_SERVICE", value_parser = NonEmptyStringValueParser::new())]
-    pub service: Option<String>,
-    /// The file to make. It holds passwords and keys, and only you may read it
-    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
-    pub to: PathBuf,
-    /// Tables that are left out otherwise: audits, deleted_objects, event_store_events, user_sessions
-    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', env = "THREESCALE_BACKUP_WITH")]
-    pub with: Vec<String>,
-    /// The rows once more as SQL, which the server's own client loads: docs/one-tenant.md says how
-    #[arg(long, env = "THREESCALE_BACKUP_SQL")]
-    pub sql: bool,
-    /// Rows only: no usage, no files
-    #[arg(long, env = "THREESCALE_BACKUP_TABLES_ONLY")]
-    pub tables_only: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Forget {
-    /// Keep the last N sets
-    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_LAST")]
-    pub keep_last: Option<u32>,
-    /// Keep the last set of each of the last N hours that have one
-    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_HOURLY")]
-    pub keep_hourly: Option<u32>,
-    /// … of the last N days
-    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_DAILY")]
-    pub keep_daily: Option<u32>,
-    /// … of the last N weeks
-    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_WEEKLY")]
-    pub keep_weekly: Option<u32>,
-    /// … of the last N months
-    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_MONTHLY")]
-    pub keep_monthly: Option<u32>,
-    /// … of the last N years
-    #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_YEARLY")]
-    pub keep_yearly: Option<u32>,
-    /// Keep all sets younger than this, e.g. 36h, 30d, 12w, 6mo
-    #[arg(long, value_name = "TIME", env = "THREESCALE_BACKUP_KEEP_WITHIN")]
-    pub keep_within: Option<String>,
-    /// Apply the rules to sets without an installation's name too, as to one installation: version 0.1.0 took such
-    #[arg(long, env = "THREESCALE_BACKUP_UNNAMED")]
-    pub unnamed: bool,
-    /// Then remove the stored data that no set needs: a first prune marks it, one that comes a day later deletes it
-    #[arg(long, env = "THREESCALE_BACKUP_PRUNE")]
-    pub prune: bool,
-    /// With --prune: delete it at once. Refused while anybody else uses the repository; no backup of version 0.1.0 may run
-    #[arg(long, requires = "prune", env = "THREESCALE_BACKUP_NOW")]
-    pub now: bool,
-    /// Do it without asking; without a terminal nothing is done otherwise
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
-    pub yes: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Protect {
-    /// The set, the beginning of its id, or `latest`
-    pub set: String,
-    /// Why, for those who read `list`
-    #[arg(long, value_name = "TEXT", env = "THREESCALE_BACKUP_NOTE")]
-    pub note: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Unprotect {
-    /// The set, or the beginning of its id
-    pub set: String,
 }
 
 #[derive(Debug, Args)]

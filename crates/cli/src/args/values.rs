@@ -1,0 +1,48 @@
+//! Values as people write them.
+
+use jiff::SignedDuration;
+use plan::Queues;
+
+use crate::output::parse_bytes;
+
+/// What an operator says about job queues.
+pub(super) fn queues(text: &str) -> std::result::Result<Queues, String> {
+    match text {
+        "drop" => Ok(Queues::Drop),
+        "safe" => Ok(Queues::Safe),
+        "keep" => Ok(Queues::Keep),
+        _ => match text.strip_prefix("only=").map(|names| names.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()) {
+            Some(names) if names.iter().all(|name| !name.is_empty()) => Ok(Queues::Only(names)),
+            _ => Err("write drop, safe, keep, or only= and classes of jobs separated by commas".to_owned()),
+        },
+    }
+}
+
+/// For how long the clock is held.
+pub(super) fn hold_for(text: &str) -> std::result::Result<SignedDuration, String> {
+    const DAYS_MAX: i64 = 90;
+    let held = length_of_time(text)?;
+    if held > SignedDuration::from_hours(DAYS_MAX * 24) { Err(format!("it is held for {DAYS_MAX} days at most")) } else { Ok(held) }
+}
+
+/// A size as people write it.
+pub(super) fn size(text: &str) -> std::result::Result<u64, String> {
+    parse_bytes(text).map_err(|error| error.chain())
+}
+
+/// Hours, days or weeks.
+pub(super) fn length_of_time(text: &str) -> std::result::Result<SignedDuration, String> {
+    const WAYS: &str = "write hours, days or weeks, such as 36h, 7d or 2w";
+    const YEARS_MAX: i64 = 100;
+    let unit = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let hours = match unit {
+        "h" => 1,
+        "d" => 24,
+        "w" => 7 * 24,
+        _ => return Err(WAYS.to_owned()),
+    };
+    let held =
+        number.parse().ok().and_then(|number: i64| number.checked_mul(hours)).filter(|hours| (1..=YEARS_MAX * 366 * 24).contains(hours));
+    held.map(SignedDuration::from_hours).ok_or_else(|| WAYS.to_owned())
+}
