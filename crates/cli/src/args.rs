@@ -196,7 +196,7 @@ pub(crate) enum Command {
     Diff(Diff),
     /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
     Verify(Verify),
-    /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics
+    /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics. Exit code 1: not all is well
     Status(Status),
     /// Write one page about the sets over time: is all well, how they grow, what is proven, what is open
     Report(Report),

@@ -39,8 +39,10 @@ impl<'a> Notify<'a> {
         let name = told_of(command)?;
         let config = app.config().ok()?;
         let section = config.notify().inspect_err(|error| warn(app, "nobody will be told how this ends", error)).ok()??;
-        let installation = config.installation_name().or_else(|| app.global().namespace.clone()).unwrap_or_default();
-        let before = Before::of(app, &config, name);
+        let global = app.global();
+        let named = global.sets_of.clone().or_else(|| config.installation_name()).or_else(|| global.namespace.clone());
+        let installation = named.unwrap_or_default();
+        let before = Before::of(app, &config, name, &installation);
         let notify = Self { app, command: name, section, before, installation, started_at: Timestamp::now() };
         notify.ping(Some("start"));
         Some(notify)

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use plan::Result;
+use plan::checked::Stretch;
 use plan::ids::{DataSetName, SetId};
 use plan::ports::{Silent, StopFlag, Watch};
 use rustic_core::FileType;
@@ -29,8 +30,8 @@ pub enum ReadData {
     /// None: only the structure is checked, and that every pack is there with the right size.
     #[default]
     Nothing,
-    /// About this share of it, chosen anew each time: 0 to 100.
-    Percent(f64),
+    /// The packs whose ids begin in this stretch: about so much of it. Stretch after stretch, everything is read.
+    Part(Stretch),
     /// All.
     All,
 }

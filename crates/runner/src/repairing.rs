@@ -81,15 +81,21 @@ pub(crate) fn take_back_keys(hands: &Hands, run: &Run, step: StepId) -> Result<(
     let Some(Action::RepairKeys { data_set, database, kept }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
     let store = repairs_of(hands, *data_set)?;
     let mut left = Left::default();
-    for part in 0..parts_of(run, *kept)? {
+    let mut take_back = |part| -> Result<()> {
         let repairs = kept::part(hands.repository.as_ref(), &run.plan.run, part)?;
         let fates = store.take_back(&hands.context, database, &repairs)?;
         left.take(&repairs, &fates);
+        Ok(())
+    };
+    // A part that is lost keeps no other from going back.
+    let mut failure = None;
+    for part in 0..parts_of(run, *kept)? {
+        failure = failure.or(take_back(part).err());
     }
     if let Some(text) = left.told("it is not any more as the repair left it") {
         hands.context.watch.see(Event::Warning(&text));
     }
-    Ok(())
+    failure.map_or(Ok(()), Err)
 }
 
 /// Whether the repository may still have what keys had before the run changed them.

@@ -236,6 +236,8 @@ impl Taking<'_> {
     }
 
     fn verdict(self, now: &Run) -> Result<()> {
+        // What is said of a failure goes before what holds for all.
+        let ways: Vec<_> = self.failures.iter().flat_map(Error::hints).cloned().collect();
         let mut failures = self.failures.into_iter();
         let Some(first) = failures.next() else { return Ok(()) };
         let state = match self.data_is_back {
@@ -247,9 +249,10 @@ impl Taking<'_> {
         let id = &self.run.plan.run;
         let error = Error::new(class, format!("run {id} is not wholly taken back")).because(first);
         let error = failures.fold(error, |error, failure| error.hint(format!("Also: {}.", failure.chain())));
-        Err(error
-            .hint(state)
-            .hint(format!("`undo {id}` tries again what is left; `abandon {id}` ends the run as it is and says what stays.")))
+        let again = format!("`undo {id}` tries again what is left; `abandon {id}` ends the run as it is and says what stays.");
+        let is_hopeless = self.asks_person && !ways.is_empty();
+        let error = ways.into_iter().fold(error.hint(state), Error::hint);
+        Err(if is_hopeless { error } else { error.hint(again) })
     }
 }
 

@@ -120,7 +120,7 @@ pub(crate) struct Diff {
 /// What is bad.
 #[derive(Debug, Args)]
 pub(crate) struct Limits {
-    /// Bad (exit code 1) when the newest whole set is older than this, e.g. 26h, 2d
+    /// Bad when the newest whole set is older than this, e.g. 26h, 2d
     #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_AGE")]
     pub max_age: Option<SignedDuration>,
     /// Bad when no restore or rehearsal of a whole set was proven for this long, e.g. 8d

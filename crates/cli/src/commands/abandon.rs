@@ -61,6 +61,7 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     if let Meant::Journal(known) = &run
         && let Some(repair) = known.run.as_ref().ok().filter(|run| runner::keeps_keys(run))
     {
+        stays.push("backend-redis: keys as the repair left them; `verify` says how the live stores differ".to_owned());
         let what = "repository: what keys of Backend had before the repair changed them";
         if args.drop_previous {
             runner::drop_kept_keys(&hands, repair)?;

@@ -1,7 +1,7 @@
 //! `check`: the repository, and whether every set in it is whole.
 
 use jiff::Timestamp;
-use plan::checked::{self, Checked};
+use plan::checked::{self, Checked, Stretch};
 use plan::ids::{DataSetName, SetId};
 use plan::ports::Repository;
 use plan::words::counted;
@@ -38,13 +38,18 @@ struct Damage {
 }
 
 pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
-    let read_data = args.read_data.as_deref().map_or(Ok(ReadData::Nothing), share)?;
+    let percent = args.read_data.as_deref().map(percent).transpose()?;
     let config = app.config()?;
     let repository = app.repository(&config)?;
+    let read_data = match percent {
+        None => ReadData::Nothing,
+        Some(100) => ReadData::All,
+        Some(percent) => ReadData::Part(next(repository.as_ref(), percent)),
+    };
     let context = app.context_alone(&config)?;
     let started_at = Timestamp::now();
     let report = repository.check(read_data, &context.stop, context.watch.as_ref())?;
-    remember(app, repository.as_ref(), started_at, &report);
+    remember(app, repository.as_ref(), started_at, read_data, &report);
     app.output.line(&print(&report))?;
     let whole = report.is_whole();
     app.output.document(&document(report))?;
@@ -59,7 +64,7 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
 }
 
 /// In the repository, for `status` on whatever machine. Who may only read it has checked it all the same.
-fn remember(app: &App, repository: &dyn Repository, started_at: Timestamp, report: &CheckReport) {
+fn remember(app: &App, repository: &dyn Repository, started_at: Timestamp, read_data: ReadData, report: &CheckReport) {
     let checked = Checked {
         host: app.host(),
         program_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -69,6 +74,7 @@ fn remember(app: &App, repository: &dyn Repository, started_at: Timestamp, repor
         pack_bytes: report.pack_bytes,
         packs_read: report.packs_read,
         read_bytes: report.read_bytes,
+        stretch: if let ReadData::Part(stretch) = read_data { Some(stretch) } else { None },
         whole: report.is_whole(),
     };
     if let Err(error) = checked::keep(repository, &checked) {
@@ -76,11 +82,17 @@ fn remember(app: &App, repository: &dyn Repository, started_at: Timestamp, repor
     }
 }
 
-fn share(text: &str) -> Result<ReadData> {
+/// Behind what the last check of a share read; anywhere when nobody knows.
+fn next(repository: &dyn Repository, percent: u8) -> Stretch {
+    let checks = checked::checks(repository).unwrap_or_default();
+    let anywhere =
+        || Stretch { begin_percent: u8::try_from(Timestamp::now().subsec_nanosecond().unsigned_abs() % 100).unwrap_or(0), percent: 0 };
+    Stretch::behind(checks.iter().rev().find_map(|checked| checked.stretch).unwrap_or_else(anywhere), percent)
+}
+
+fn percent(text: &str) -> Result<u8> {
     let wrong = || Error::refused(format!("--read-data={text} is not a share")).hint("Write --read-data for all, or --read-data=10%.");
-    let percent: u8 =
-        text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|percent| (1..=100).contains(percent)).ok_or_else(wrong)?;
-    Ok(if percent == 100 { ReadData::All } else { ReadData::Percent(f64::from(percent)) })
+    text.strip_suffix('%').and_then(|number| number.parse().ok()).filter(|percent| (1..=100).contains(percent)).ok_or_else(wrong)
 }
 
 fn document(report: CheckReport) -> CheckDocument {

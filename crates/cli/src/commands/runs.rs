@@ -323,7 +323,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     let heard = Heard::before(Arc::clone(&opened.hands.context.watch));
     opened.hands.context.watch = Arc::<Heard>::clone(&heard);
     runner::undo(&opened.journal, &opened.hands).map_err(|error| match opened.journal.run().state {
-        RunState::Undoing => error.hint(format!("`undo {}` goes on.", opened.id)),
+        RunState::Undoing if error.hints().is_empty() => error.hint(format!("`undo {}` goes on.", opened.id)),
         _ => error,
     })?;
     app.output.line(&heard.undone(&opened.id, run.merges()))?;

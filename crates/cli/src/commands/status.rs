@@ -11,7 +11,7 @@ use plan::journal::{Run, RunState};
 use plan::manifest::{Agreement, Manifest};
 use plan::proof::Proof;
 use plan::words::counted;
-use plan::{Error, Purpose, Restorable, Result};
+use plan::{Class, Error, Purpose, Restorable, Result};
 use repository::RusticRepository;
 use serde::Serialize;
 
@@ -38,8 +38,8 @@ struct StatusDocument<'a> {
     proven_age_seconds: Option<i64>,
     checked: Option<&'a Checked>,
     checked_age_seconds: Option<i64>,
-    /// When the content of every pack was last read.
-    read_everything_at: Option<Timestamp>,
+    /// Since when every pack that there was then has been read, by one check or by several together.
+    everything_read_since: Option<Timestamp>,
     growth: GrowthDocument,
     /// `null` of a bucket.
     space: Option<Space>,
@@ -96,12 +96,13 @@ pub(crate) fn status(app: &App, args: &args::Status) -> Result<()> {
     app.output.line(&shown(&seen, &reasons))?;
     app.output.document(&document(&seen, &reasons, location.to_string()))?;
     if let Some(file) = &args.metrics {
-        metrics::write(file, &seen, reasons.is_empty())?;
+        // Whoever asks for the exit code is not told that all is well, or not, by what became of a file.
+        metrics::write(file, &seen, reasons.is_empty()).map_err(|error| error.in_class(Class::Transient))?;
     }
     if reasons.is_empty() {
         return Ok(());
     }
-    Err(Error::failed(format!("not all is well: {}", counted(reasons.len(), "reason", "reasons"))))
+    Err(Error::failed(format!("not all is well: {}", reasons.join("; "))))
 }
 
 fn document<'a>(seen: &'a Seen, reasons: &'a [String], repository: String) -> StatusDocument<'a> {
@@ -134,7 +135,7 @@ fn document<'a>(seen: &'a Seen, reasons: &'a [String], repository: String) -> St
         proven_age_seconds: proven.map(|proof| age(proof.finished_at)),
         checked,
         checked_age_seconds: checked.map(|checked| age(checked.finished_at)),
-        read_everything_at: seen.read_everything().map(|checked| checked.finished_at),
+        everything_read_since: seen.everything_read_since(),
         growth: GrowthDocument { seconds: GROWTH.as_secs(), sets, stored_bytes },
         space: seen.space,
         runs: seen.runs.iter().map(run_document).collect(),
@@ -213,10 +214,10 @@ fn checked(seen: &Seen) -> String {
     let verdict = if last.whole { "nothing wrong" } else { "DAMAGED" };
     let share =
         if last.packs_read == 0 { "no pack".to_owned() } else { format!("{} of {} packs", count(last.packs_read), count(last.packs)) };
-    let everything = match seen.read_everything() {
-        Some(all) if all.finished_at == last.finished_at => String::new(),
-        Some(all) => format!("; every pack was read {} ago", age_at(all.finished_at, seen.now)),
-        None => "; never was every pack read at once".to_owned(),
+    let everything = match seen.everything_read_since() {
+        Some(_) if last.packs_read == last.packs => String::new(),
+        Some(since) => format!("; all were read within the last {}", age_at(since, seen.now)),
+        None => "; not all were ever read".to_owned(),
     };
     format!("{} ago on {}: {verdict}, {share} read{everything}", age_at(last.finished_at, seen.now), last.host)
 }

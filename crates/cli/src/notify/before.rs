@@ -1,4 +1,4 @@
-//! How the command ended the last time, on this machine: the first success after a failure is worth telling.
+//! How the command ended the last time, of this installation and on this machine: the first success after a failure is worth telling.
 
 use std::path::PathBuf;
 
@@ -10,8 +10,11 @@ use crate::output::file;
 pub(super) struct Before(Option<PathBuf>);
 
 impl Before {
-    pub(super) fn of(app: &App, config: &Config, command: &str) -> Self {
-        Self(app.state_folder(config).ok().map(|folder| folder.join(format!("{command}-failed"))))
+    pub(super) fn of(app: &App, config: &Config, command: &str, installation: &str) -> Self {
+        // A restore that failed is over when it was gone on with, or taken back.
+        let work = if matches!(command, "resume" | "undo") { "restore" } else { command };
+        let of = if installation.is_empty() { String::new() } else { format!("-{}", hex::encode(installation)) };
+        Self(app.state_folder(config).ok().map(|folder| folder.join(format!("{work}-failed{of}"))))
     }
 
     pub(super) fn has_failed(&self) -> bool {

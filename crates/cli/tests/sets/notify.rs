@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::sink::{Answer, Sink};
-use crate::small::{Home, Small};
+use crate::small::{Home, Small, command};
 use crate::support::text;
 
 const ABSENT: [&str; 3] = ["system-database", "zync-database", "backend-redis"];
@@ -101,4 +101,31 @@ fn a_target_that_refuses_fails_or_is_silent_harms_nothing() {
     // A failure stays what it is.
     configure(&a, &format!("webhook-url = {:?}\n", refuses.url("/x")));
     assert_eq!(run(&a, &["rehearse", "nothing"]).0, 2);
+}
+
+#[test]
+fn what_is_told_is_of_the_installation_that_is_meant() {
+    let home = Home::make();
+    let (a, b) = (Small::start(&home, "a"), Small::start(&home, "b"));
+    let hook = Sink::start(Answer::Taken);
+    let state = home.path("state");
+    let told = |small: &Small<'_>, arguments: &[&str]| {
+        command(&small.config(), &state, arguments).output().unwrap();
+        let posts = hook.posts().into_iter().map(|(_, body)| serde_json::from_str::<Value>(&body).unwrap());
+        posts
+            .map(|message| format!("{} {}", message["event"].as_str().unwrap(), message["installation"].as_str().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    configure(&a, &format!("webhook-url = {:?}\n", hook.url("/x")));
+    b.configure(&format!("[installation]\nname = \"b\"\n[notify]\nwebhook-url = {:?}\n", hook.url("/x")), &ABSENT);
+    a.backup(&[]);
+    assert_eq!(told(&b, &["status"]), ["failed b"], "it has no set");
+    assert_eq!(told(&a, &["status"]), Vec::<String>::new(), "another one has failed");
+    assert_eq!(told(&a, &["status", "--installation", "b"]), ["failed b"]);
+    assert_eq!(told(&a, &["status"]), Vec::<String>::new());
+    b.backup(&[]);
+    assert_eq!(told(&b, &["status"]), ["recovered b"]);
+    // The reasons are in what is told.
+    b.run(&["status", "--max-unproven", "8d"]);
+    assert!(hook.posts()[0].1.contains("no whole set was ever proven"));
 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::machine::machine;
 use crate::small::{Home, Small};
+use crate::support::text;
 use crate::written::{repository, write};
 
 /// The values of a file of metrics by name and labels, as the format of Prometheus has them: every sample after its HELP and TYPE, nothing twice.
@@ -63,7 +64,7 @@ fn what_is_good_and_what_is_bad_is_told_with_its_reasons() {
     // A check that reads nothing is one, and does not hide when everything was read.
     one.code(0, &["check"]);
     let document = a.json(&["status"]);
-    assert_eq!((&document["checked"]["packs_read"], document["read_everything_at"].is_string()), (&0.into(), true), "{document}");
+    assert_eq!((&document["checked"]["packs_read"], document["everything_read_since"].is_string()), (&0.into(), true), "{document}");
     assert_eq!(document["newest_whole_set"]["set"], set.as_str());
     assert_eq!((&document["good"], &document["sets"], &document["proven"]["purpose"]), (&true.into(), &1.into(), &"rehearse".into()));
     let free = document["space"]["free_bytes"].as_u64().unwrap();
@@ -116,6 +117,29 @@ fn another_installation_is_judged_by_its_own_sets() {
     assert!(b.run(&["status"]).status.code() == Some(1) && a.run(&["status"]).status.success());
     let of_a = b.ok(&["status", "--installation", "a"]);
     assert!(of_a.starts_with("GOOD: a\n"), "{of_a}");
+    // What is to be done for another is said so, and a name that nobody has is told.
+    let of_a = text(&b.run(&["status", "--installation", "a", "--max-unproven", "8d"]).stdout);
+    assert!(of_a.contains("`threescale-backup rehearse latest --installation a`"), "{of_a}");
+    let of_nobody = text(&b.run(&["status", "--installation", "nobody"]).stdout);
+    assert!(of_nobody.contains("there is no set; the repository has sets of a\n"), "{of_nobody}");
+}
+
+#[test]
+fn share_after_share_every_pack_is_read() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    a.backup(&[]);
+    for _ in 0..3 {
+        assert!(a.json(&["status"])["everything_read_since"].is_null());
+        a.ok(&["check", "--read-data=30%"]);
+    }
+    a.ok(&["check"]);
+    assert!(a.ok(&["status"]).contains("; not all were ever read"));
+    let (sum, packs) = (|| a.json(&["status"])["checked"].clone(), a.json(&["check"])["packs"].as_u64().unwrap());
+    a.ok(&["check", "--read-data=10%"]);
+    assert!(sum()["packs_read"].as_u64().unwrap() <= packs);
+    assert!(a.json(&["status"])["everything_read_since"].is_string());
+    assert!(a.ok(&["status"]).contains("; all were read within the last "));
 }
 
 #[test]
@@ -140,5 +164,6 @@ fn metrics_are_replaced_as_a_whole_and_hold_what_the_page_says() {
     assert_eq!(found["threescale_backup_good{installation=\"a\"}"], 1.0);
     let names: Vec<_> = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_str().unwrap().starts_with(".threescale")), "{names:?}");
-    assert!(a.run(&["status", "--metrics", "/nowhere/at/all"]).status.code() == Some(1));
+    // Neither good nor bad: it could not be told.
+    assert_eq!(a.run(&["status", "--metrics", "/nowhere/at/all"]).status.code(), Some(75));
 }

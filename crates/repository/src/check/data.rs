@@ -1,7 +1,6 @@
 //! Reads packs: the whole file against its name, and every chunk in it, decrypted and unpacked, against its own.
 
 use std::collections::{BTreeMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use plan::Result;
@@ -44,11 +43,10 @@ pub fn check_packs(
     (stop, watch): (&StopFlag, &dyn Watch),
     report: &mut CheckReport,
 ) -> Result<Verdicts> {
-    let draw = RandomState::new();
     let is_chosen = |id: &Id| match read_data {
         ReadData::Nothing => false,
         ReadData::All => true,
-        ReadData::Percent(percent) => (draw.hash_one(id.to_hex().as_str()) % 1_000_000) as f64 / 10_000.0 < percent,
+        ReadData::Part(stretch) => stretch.has(id.to_hex().as_str()),
     };
     let mut listed = open.storage.list_with_size(FileType::Pack).during(|| "list packs".to_owned())?;
     listed.retain(|(id, _)| is_chosen(id));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use plan::checked::Stretch;
 use plan::ports::{Repository as _, Silent, StopFlag};
 use repository::{CheckReport, ReadData, RusticRepository};
 
@@ -128,8 +129,8 @@ fn a_share_of_the_data_is_read_when_asked_for() {
     let scene = two_sets();
     let read = |share| scene.repository.check(share, &StopFlag::default(), &Silent).unwrap().packs_read;
     assert_eq!(read(ReadData::Nothing), 0);
-    assert_eq!(read(ReadData::Percent(0.0)), 0);
-    assert_eq!(read(ReadData::Percent(100.0)), read(ReadData::All));
+    assert_eq!(read(ReadData::Part(Stretch { begin_percent: 0, percent: 0 })), 0);
+    assert_eq!(read(ReadData::Part(Stretch { begin_percent: 70, percent: 100 })), read(ReadData::All));
 }
 
 #[test]

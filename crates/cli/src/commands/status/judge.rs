@@ -26,7 +26,12 @@ pub(in crate::commands) fn reasons(seen: &Seen, limits: &args::Limits) -> Vec<St
 fn newest(seen: &Seen, max_age: Option<SignedDuration>) -> Vec<String> {
     let Some(newest) = seen.newest() else {
         let why = if seen.sets.is_empty() { "there is no set" } else { "there is no whole set" };
-        return vec![format!("{why}; `threescale-backup backup` takes one")];
+        let way = match seen.others.join(", ") {
+            _ if !seen.is_another => "; `threescale-backup backup` takes one".to_owned(),
+            others if seen.sets.is_empty() && !others.is_empty() => format!("; the repository has sets of {others}"),
+            _ => String::new(),
+        };
+        return vec![format!("{why}{way}")];
     };
     let (manifest, set) = (&newest.manifest, &newest.manifest.set);
     let mut reasons = Vec::new();
@@ -34,7 +39,7 @@ fn newest(seen: &Seen, max_age: Option<SignedDuration>) -> Vec<String> {
         reasons.push(format!("the newest whole set is {} old, more than {}", age_at(manifest.started_at, seen.now), length(limit)));
     }
     if newest.damage.is_some() {
-        reasons.push(format!("the newest whole set, {set}, is damaged; take a new one with `threescale-backup backup`"));
+        reasons.push(format!("the newest whole set, {set}, is damaged; take a new one"));
     }
     if manifest.restorable() == Some(Restorable::No) {
         reasons.push(format!("the newest whole set cannot go back; `threescale-backup show {set}` says why"));
@@ -50,12 +55,12 @@ fn proven(seen: &Seen, max_unproven: Option<SignedDuration>) -> Vec<String> {
             .push(format!("{word} of set {set} {at} ago, and nothing was proven since; `threescale-backup show {set}` says what failed"));
     }
     let Some(limit) = max_unproven else { return reasons };
+    let of = if seen.is_another { format!(" --installation {}", seen.installation) } else { String::new() };
     match seen.proven() {
-        None => {
-            reasons.push("no whole set was ever proven by a restore or a rehearsal; `threescale-backup rehearse latest` does it".to_owned())
-        }
+        None => reasons
+            .push(format!("no whole set was ever proven by a restore or a rehearsal; `threescale-backup rehearse latest{of}` does it")),
         Some((_, proof)) if is_over(seen.now, proof.finished_at, limit) => reasons.push(format!(
-            "a whole set was last proven {} ago, more than {}; `threescale-backup rehearse latest` does it",
+            "a whole set was last proven {} ago, more than {}; `threescale-backup rehearse latest{of}` does it",
             age_at(proof.finished_at, seen.now),
             length(limit)
         )),

@@ -83,9 +83,9 @@ fn metrics(seen: &Seen, good: bool) -> Vec<Metric> {
             time(seen.checks.last().map(|checked| checked.finished_at)),
         ),
         metric(
-            "last_full_read_timestamp_seconds",
-            "When every pack of the repository was last read at once.",
-            time(seen.read_everything().map(|checked| checked.finished_at)),
+            "everything_read_since_timestamp_seconds",
+            "Every pack that there was then has been read since.",
+            time(seen.everything_read_since()),
         ),
         metric("damages", "Damages of the repository that are known.", one(seen.damaged.len().to_string())),
         metric("open_runs", "Runs that are not over.", one(seen.runs.len().to_string())),

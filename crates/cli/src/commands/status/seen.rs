@@ -1,6 +1,6 @@
 //! What there is to be seen of an installation's backups, without a judgement.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use plan::checked::{self, Checked};
@@ -36,6 +36,10 @@ pub(super) struct Space {
 /// See the module.
 pub(in crate::commands) struct Seen {
     pub(in crate::commands) now: Timestamp,
+    /// Whether it is another one than the one that is configured: nothing here is done for it.
+    pub(super) is_another: bool,
+    /// Installations that have sets in the repository, when this one has none.
+    pub(super) others: Vec<String>,
     /// What the installation is called; empty when that is not known.
     pub(in crate::commands) installation: String,
     /// Its sets, oldest first, without those from the future.
@@ -60,10 +64,10 @@ impl Seen {
         let now = Timestamp::now();
         let whose = app.whose(config)?;
         let sets = candidates(repository)?;
-        let others: Vec<_> =
-            sets.iter().filter(|set| whose.owner(&set.manifest) == Owner::Other).map(|set| set.manifest.set.clone()).collect();
-        let is_anothers = |set: Option<&SetId>| set.is_some_and(|set| others.contains(set));
+        let of_others: BTreeMap<_, _> = sets.iter().filter(|set| whose.owner(&set.manifest) == Owner::Other).map(of_whom).collect();
+        let is_anothers = |set: Option<&SetId>| set.is_some_and(|set| of_others.contains_key(set));
         let damaged = repository.damaged()?.iter().filter(|damage| !is_anothers(damage.set.as_ref())).map(told).collect();
+        let others = of_others.into_values().collect::<BTreeSet<_>>().into_iter().collect();
         let mut known = Proofs::all(app, config, repository);
         let sets: Vec<_> = sets
             .into_iter()
@@ -72,6 +76,8 @@ impl Seen {
         let proofs = sets.iter().map(|set| (set.manifest.set.clone(), known.of(&set.manifest.set))).collect();
         let mut seen = Self {
             now,
+            is_another: false,
+            others,
             installation: String::new(),
             sets,
             proofs,
@@ -86,7 +92,10 @@ impl Seen {
         seen.space = free_space(location).unwrap_or_else(|error| seen.not_known("the space that is left", &error));
         match &app.global().sets_of {
             // Its runs and its clock are where it is, and only its sets are meant.
-            Some(name) => seen.installation.clone_from(name),
+            Some(name) => {
+                seen.installation.clone_from(name);
+                seen.is_another = true;
+            }
             None => seen.look_at_installation(app, config, repository)?,
         }
         Ok(seen)
@@ -145,9 +154,9 @@ impl Seen {
         })
     }
 
-    /// The newest check that read the content of every pack.
-    pub(super) fn read_everything(&self) -> Option<&Checked> {
-        self.checks.iter().rev().find(|checked| checked.read_everything())
+    /// Since when every pack that there was then has been read.
+    pub(super) fn everything_read_since(&self) -> Option<Timestamp> {
+        checked::everything_read_since(&self.checks)
     }
 
     /// Bytes that the sets of the last week added, and how many sets these are.
@@ -163,6 +172,11 @@ fn free_space(location: &Location) -> Result<Option<Space>> {
     let found = rustix::fs::statvfs(folder).during(|| format!("ask for the space at {}", folder.display()))?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Ok(Some(Space { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) }))
+}
+
+/// A set, and the name of its installation.
+fn of_whom(set: &Candidate) -> (SetId, String) {
+    (set.manifest.set.clone(), set.manifest.installation.as_ref().map(|installation| installation.name.clone()).unwrap_or_default())
 }
 
 /// Until when the job that is held for longest is held.
