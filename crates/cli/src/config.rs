@@ -19,21 +19,24 @@ mod variables;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use plan::ids::DataSetName;
 use plan::{Error, Result};
+use secrecy::SecretString;
 use toml::Value;
 
 pub(crate) use example::{document as example_document, example};
 pub(crate) use keys::WORKERS_MAX;
-pub(crate) use sections::{
-    DatabaseSection, NotifySection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection,
-};
+pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
 pub(crate) use shown::{Shown, ShownOrigin};
 pub(crate) use validate::check_name;
 
 use table::{Form, Kind};
 use values::Values;
+
+/// How long a value of `[notify]` is waited for that a command prints.
+const NOTIFY_SECONDS_MAX: u64 = 10;
 
 /// Where the configuration is looked for when `--config` is not given.
 pub(crate) const DEFAULT_PATHS: [&str; 2] = ["threescale-backup.toml", "/etc/threescale-backup.toml"];
@@ -202,9 +205,20 @@ impl Config {
         self.has("writers").then(|| self.read("writers")).transpose()
     }
 
-    /// Who is told how commands end.
-    pub(crate) fn notify(&self) -> Result<Option<NotifySection>> {
-        self.has("notify").then(|| self.read("notify")).transpose()
+    /// A key of `[notify]` as it was written.
+    pub(crate) fn notify_text(&self, key: &str) -> Option<&str> {
+        self.values.text("notify", key)
+    }
+
+    /// A key of `[notify]`, from its file or command; each by itself, and within some seconds: it is in nobody's way that somebody cannot be told.
+    pub(crate) fn notify_value(&self, key: &str) -> Option<Result<SecretString>> {
+        let given = self.values.of("notify").find(|given| given.place.key.name == key)?.clone();
+        let place = format!("{}: {}", given.origin, given.place);
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || drop(sender.send(secret::fetch(&given))));
+        let fetched = receiver.recv_timeout(Duration::from_secs(NOTIFY_SECONDS_MAX));
+        let fetched = fetched.unwrap_or_else(|_| Err(Error::failed(format!("it was not there within {NOTIFY_SECONDS_MAX} s"))));
+        Some(fetched.map(|value| SecretString::from(value.as_str().unwrap_or_default())).map_err(|error| error.during(place)))
     }
 
     pub(crate) fn options(&self) -> Result<OptionsSection> {

@@ -4,6 +4,7 @@ mod before;
 mod message;
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -12,11 +13,12 @@ use herald::Address;
 use jiff::Timestamp;
 use plan::error::During;
 use plan::{Error, Result};
-use secrecy::SecretString;
+use rustix::process::{Pid, Signal, kill_process_group};
+use secrecy::ExposeSecret;
 
 use crate::app::App;
 use crate::args::Command;
-use crate::config::NotifySection;
+use crate::config::Config;
 use before::Before;
 use message::{Event, Message};
 
@@ -26,8 +28,10 @@ const COMMAND_SECONDS_MAX: u64 = 60;
 /// Who is told how one command ends.
 pub(crate) struct Notify<'a> {
     app: &'a App,
+    config: Config,
     command: &'static str,
-    section: NotifySection,
+    /// Of a backup.
+    ping: Option<Address>,
     before: Before,
     installation: String,
     started_at: Timestamp,
@@ -37,13 +41,14 @@ impl<'a> Notify<'a> {
     /// When somebody is to be told of this command. What stands in the way is told, and of a configuration that cannot be read the command itself tells.
     pub(crate) fn of(app: &'a App, command: &Command) -> Option<Self> {
         let name = told_of(command)?;
-        let config = app.config().ok()?;
-        let section = config.notify().inspect_err(|error| warn(app, "nobody will be told how this ends", error)).ok()??;
+        let config = app.config().ok().filter(|config| config.has("notify"))?;
         let global = app.global();
         let named = global.sets_of.clone().or_else(|| config.installation_name()).or_else(|| global.namespace.clone());
         let installation = named.unwrap_or_default();
         let before = Before::of(app, &config, name, &installation);
-        let notify = Self { app, command: name, section, before, installation, started_at: Timestamp::now() };
+        let ping = if name == "backup" { address(&config, PING) } else { None };
+        let ping = ping.and_then(|ping| ping.inspect_err(|error| not_told(app, PING, error)).ok());
+        let notify = Self { app, config, command: name, ping, before, installation, started_at: Timestamp::now() };
         notify.ping(Some("start"));
         Some(notify)
     }
@@ -57,39 +62,57 @@ impl<'a> Notify<'a> {
             Ok(_) => Event::Succeeded,
         };
         self.ping((event == Event::Failed).then_some("fail"));
-        if event != Event::Succeeded || self.section.on.as_deref() == Some("everything") {
+        if event != Event::Succeeded || self.config.notify_text("on") == Some("everything") {
             let host = self.app.host();
             let message = Message::new(event, self.command, &self.installation, &host, self.started_at, result.as_ref().err());
-            self.tell("[notify] command", self.section.command.as_ref().map(|command| by_command(command, &message)));
-            self.tell("[notify] webhook-url", self.section.webhook_url.as_ref().map(|url| self.by_webhook(url, &message)));
+            if let Some(command) = self.config.notify_text(COMMAND) {
+                self.told(COMMAND, by_command(command, &message));
+            }
+            if let Some(address) = address(&self.config, WEBHOOK) {
+                let body = message.body(self.config.notify_text("webhook-format").unwrap_or("json"));
+                self.told(WEBHOOK, address.and_then(|address| address.post("application/json", body?)));
+            }
         }
         self.before.keep(event == Event::Failed);
     }
 
-    fn by_webhook(&self, url: &SecretString, message: &Message<'_>) -> Result<()> {
-        let body = message.body(self.section.webhook_format.as_deref().unwrap_or("json"))?;
-        self.address(url)?.post("application/json", body)
-    }
-
     /// Tells the service that expects to hear of every backup.
     fn ping(&self, part: Option<&str>) {
-        let Some(url) = self.section.ping_url.as_ref().filter(|_| self.command == "backup") else { return };
-        let ping = || {
-            let address = self.address(url)?;
-            part.map_or_else(|| Ok(None), |part| address.below(part).map(Some))?.unwrap_or(address).post("text/plain", Vec::new())
-        };
-        self.tell("[notify] ping-url", Some(ping()));
+        let Some(address) = &self.ping else { return };
+        let post = |address: &Address| address.post("text/plain", Vec::new());
+        self.told(PING, part.map_or_else(|| post(address), |part| post(&address.below(part)?)));
     }
 
-    fn address(&self, url: &SecretString) -> Result<Address> {
-        Address::parse(url, self.section.ca_file.as_ref().map(PathBuf::from))
-    }
-
-    fn tell(&self, target: &str, told: Option<Result<()>>) {
-        if let Some(Err(error)) = told {
-            warn(self.app, &format!("{target} was not told"), &error);
+    fn told(&self, target: &str, told: Result<()>) {
+        if let Err(error) = told {
+            not_told(self.app, target, &error);
         }
     }
+}
+
+const COMMAND: &str = "command";
+const WEBHOOK: &str = "webhook-url";
+const PING: &str = "ping-url";
+const CA_FILE: &str = "ca-file";
+
+/// The address that a key names.
+fn address(config: &Config, key: &str) -> Option<Result<Address>> {
+    let url = config.notify_value(key)?;
+    let ca_file = config.notify_value(CA_FILE).transpose();
+    Some(url.and_then(|url| Address::parse(&url, ca_file?.map(|path| PathBuf::from(path.expose_secret())))))
+}
+
+/// What is wrong with `[notify]`, as far as it can be known without asking anybody.
+pub(crate) fn unusable(config: &Config) -> Vec<Error> {
+    let check = |key: &str| {
+        let checked = address(config, key)?.and_then(|address| address.check());
+        checked.err().map(|error| error.during(format!("[notify] {key} cannot be used")))
+    };
+    [WEBHOOK, PING].into_iter().filter_map(check).collect()
+}
+
+fn not_told(app: &App, target: &str, error: &Error) {
+    warn(app, &format!("[notify] {target} was not told"), error);
 }
 
 fn warn(app: &App, what: &str, error: &Error) {
@@ -115,7 +138,9 @@ const fn told_of(command: &Command) -> Option<&'static str> {
 /// Gives the message to a command. One that does not end is ended.
 fn by_command(command: &str, message: &Message<'_>) -> Result<()> {
     let what = || "run it".to_owned();
-    let mut child = children::command("/bin/sh").arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().during(what)?;
+    // In a process group of its own: all of it ends when it takes too long.
+    let mut shell = children::command("/bin/sh");
+    let mut child = shell.arg("-c").arg(command).stdin(Stdio::piped()).stdout(Stdio::null()).process_group(0).spawn().during(what)?;
     let body = message.body("json")?;
     if let Some(mut input) = child.stdin.take() {
         // A command that does not read is told by its exit status alone; a message is smaller than a pipe.
@@ -127,7 +152,10 @@ fn by_command(command: &str, message: &Message<'_>) -> Result<()> {
             return if status.success() { Ok(()) } else { Err(Error::failed(format!("it ended with {status}"))) };
         }
         if Instant::now() > end {
-            drop(child.kill());
+            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+                // It may be gone already.
+                kill_process_group(group, Signal::KILL).ok();
+            }
             drop(child.wait());
             return Err(Error::failed(format!("it did not end within {COMMAND_SECONDS_MAX} s")));
         }

@@ -47,6 +47,18 @@ impl Address {
         Url::parse(self.url.expose_secret()).map_err(|error| Error::refused("the address is not one of HTTP").because(error))
     }
 
+    /// Whether the file with the CAs can be used.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when not.
+    pub fn check(&self) -> Result<()> {
+        tls::check_files(&self.tls())
+    }
+
+    fn tls(&self) -> Tls {
+        Tls { ca_file: self.ca_file.clone(), ..Tls::of_mode(TlsMode::VerifyFull) }
+    }
+
     /// Its scheme, host and port, which are no secret: `https://hooks.example.com`.
     #[must_use]
     pub fn origin(&self) -> String {
@@ -61,14 +73,15 @@ impl Address {
         let failed = |what: &str| Error::transient(format!("{what} {}", self.origin()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed("start a client for").because(error))?;
-        let options = Tls { ca_file: self.ca_file.clone(), ..Tls::of_mode(TlsMode::VerifyFull) };
-        let config = rustls::ClientConfig::clone(&*tls::client_config(&options)?);
+        let config = rustls::ClientConfig::clone(&*tls::client_config(&self.tls())?);
         let limit = Duration::from_secs(SECONDS_MAX);
         let client = reqwest::Client::builder().tls_backend_preconfigured(config).timeout(limit).redirect(Policy::none());
         let client = client.build().map_err(|error| failed("make a client for").because(error.without_url()))?;
         let request = client.post(self.parsed()?).header(CONTENT_TYPE, content_type).body(body);
         // The time for names and for a silent server is in it too.
         let answer = runtime.block_on(async { tokio::time::timeout(limit, request.send()).await });
+        // A name server that is silent is asked by a thread that cannot be ended: it is not waited for.
+        runtime.shutdown_background();
         let answer = answer.map_err(|_| failed(&format!("no answer within {SECONDS_MAX} s from")))?;
         let answer = answer.map_err(|error| match tls::of(&error, format!("failed to reach {}", self.origin())) {
             Some(told) => told,

@@ -47,6 +47,11 @@ fn words(error: &TlsError) -> String {
             CertificateError::NotValidForName => "the server's certificate is for another host name",
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the server's certificate has expired",
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "the server's certificate is not valid yet",
+            // The words of the library below are names of its code.
+            CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+                "the server shows a CA's own certificate, and not one of a server"
+            }
+            CertificateError::Other(other) => return format!("the server's certificate cannot be verified ({other})"),
             why => return format!("the server's certificate cannot be verified: {why}"),
         },
         TlsError::AlertReceived(alert) if is_about_the_client(*alert) => {

@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::args::{ConfigCommand, command_line};
 use crate::config::{Config, Platform, Shown, ShownOrigin, check_name, example, example_document};
 use crate::join;
+use crate::notify;
 use crate::output::error_text;
 
 /// Options that are values of the configuration: option, section, key.
@@ -168,6 +169,6 @@ fn unusable(config: &Config) -> Vec<Error> {
     for name in config.data_sets() {
         errors.extend(join::check_address(config, name).err());
     }
-
+    errors.extend(notify::unusable(config));
     errors.into_iter().map(|error| error.in_class(plan::Class::Refused)).collect()
 }

@@ -28,7 +28,7 @@ pub(super) fn resolve(values: &Values, section: &str) -> Result<Table> {
     Ok(resolved)
 }
 
-fn fetch(given: &Given) -> Result<Value> {
+pub(super) fn fetch(given: &Given) -> Result<Value> {
     let Some(text) = given.value.as_str() else { return Ok(given.value.clone()) };
     let path = |text: &str| paths::absolute(&given.place.written(), text, &given.origin.base());
     Ok(match (given.place.form, given.place.key.kind) {

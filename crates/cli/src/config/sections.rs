@@ -105,21 +105,6 @@ pub(crate) struct WritersSection {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) struct NotifySection {
-    /// `failures`, or `everything`.
-    pub on: Option<String>,
-    /// For `sh -c`; gets the message on standard input.
-    pub command: Option<String>,
-    pub webhook_url: Option<SecretString>,
-    /// `json`, `slack`, or `teams`.
-    pub webhook_format: Option<String>,
-    /// Of backups only.
-    pub ping_url: Option<SecretString>,
-    pub ca_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct OptionsSection {
     /// Connections, readers or loaders at the same time, per data set.
     pub workers: Option<u64>,

@@ -27,10 +27,15 @@ pub(crate) fn create(file: &Path, content: &str) -> Result<()> {
     }
 }
 
-/// The content beside the file, on disk.
+/// The content beside the file, on disk. What is no file (a pipe, a link, a device) is not put aside for one.
 fn written(file: &Path, content: &str) -> Result<NamedTempFile> {
     let what = || format!("write {}", file.display());
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let is_other = std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_file());
+    if is_other || file == Path::new("-") || !folder.is_dir() {
+        let why = if folder.is_dir() { "it is not a file" } else { "there is no such folder" };
+        return Err(Error::refused(format!("{} cannot be written: {why}", file.display())).hint("Name a file in a folder that is there."));
+    }
     let mut written = tempfile::Builder::new().prefix(".threescale-backup-").tempfile_in(folder).during(what)?;
     written.write_all(content.as_bytes()).during(what)?;
     written.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).during(what)?;

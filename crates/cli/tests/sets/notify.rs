@@ -129,3 +129,28 @@ fn what_is_told_is_of_the_installation_that_is_meant() {
     b.run(&["status", "--max-unproven", "8d"]);
     assert!(hook.posts()[0].1.contains("no whole set was ever proven"));
 }
+
+#[test]
+fn an_address_that_cannot_be_had_stops_nothing_and_silences_no_other() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    let (hook, ping, said) = (Sink::start(Answer::Taken), Sink::start(Answer::Taken), home.path("said"));
+    let everything = format!("on = \"everything\"\ncommand = \"cat > {}\"\n", said.display());
+    configure(&a, &format!("{everything}webhook-url-command = \"exec 2>/dev/null; sleep 15\"\nping-url = {:?}\n", ping.url("/id")));
+    let begun = std::time::Instant::now();
+    let (code, told) = run(&a, &["backup"]);
+    assert!(code == 0 && told.contains("[notify] webhook-url was not told") && told.contains("it was not there within 10 s"), "{told}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(120) && ping.posts().len() == 2 && said.exists());
+    std::fs::remove_file(&said).unwrap();
+    configure(&a, &format!("{everything}webhook-url = {:?}\nping-url-file = \"/nowhere/at/all\"\n", hook.url("/x")));
+    let (code, told) = run(&a, &["backup"]);
+    assert!(code == 0 && told.contains("[notify] ping-url was not told") && hook.posts().len() == 1 && said.exists(), "{told}");
+    // What can be known before is said by `config check`.
+    assert!(run(&a, &["config", "check"]).0 == 2);
+    for wrong in ["webhook-url = \"ftp://wabash\"\n".to_owned(), format!("ping-url = {:?}\nca-file = \"/nowhere\"\n", ping.url("/id"))] {
+        configure(&a, &wrong);
+        let output = a.run(&["config", "check"]);
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("cannot be used") && !told.contains("wabash"), "{told}");
+    }
+}

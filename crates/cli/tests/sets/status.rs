@@ -164,6 +164,11 @@ fn metrics_are_replaced_as_a_whole_and_hold_what_the_page_says() {
     assert_eq!(found["threescale_backup_good{installation=\"a\"}"], 1.0);
     let names: Vec<_> = fs::read_dir(file.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_str().unwrap().starts_with(".threescale")), "{names:?}");
+    // What is no file is not put aside for one.
+    let link = home.path("link");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert_eq!(a.run(&["status", "--metrics", link.to_str().unwrap()]).status.code(), Some(75));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     // Neither good nor bad: it could not be told.
     assert_eq!(a.run(&["status", "--metrics", "/nowhere/at/all"]).status.code(), Some(75));
 }
