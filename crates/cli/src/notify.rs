@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use herald::Address;
 use jiff::Timestamp;
 use plan::error::During;
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::ExposeSecret;
 
@@ -61,7 +61,10 @@ impl<'a> Notify<'a> {
             Ok(_) if self.before.has_failed() => Event::Recovered,
             Ok(_) => Event::Succeeded,
         };
-        self.ping((event == Event::Failed).then_some("fail"));
+        // Of a backup that found another one under way that one tells.
+        if result.as_ref().err().map(Error::class) != Some(Class::Locked) {
+            self.ping((event == Event::Failed).then_some("fail"));
+        }
         if event != Event::Succeeded || self.config.notify_text("on") == Some("everything") {
             let host = self.app.host();
             let message = Message::new(event, self.command, &self.installation, &host, self.started_at, result.as_ref().err());

@@ -52,12 +52,18 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
     remember(app, repository.as_ref(), started_at, read_data, &report);
     app.output.line(&print(&report))?;
     let whole = report.is_whole();
+    let damaged: Vec<_> = report.sets.iter().filter(|set| !set.problems.is_empty()).map(|set| set.set.to_string()).collect();
+    let what = if damaged.is_empty() {
+        "the repository is damaged".to_owned()
+    } else {
+        format!("the repository is damaged: {}", damaged.join(", "))
+    };
     app.output.document(&document(report))?;
     if whole {
         return Ok(());
     }
-    Err(Error::failed("the repository is damaged").hint(
-        "Sets without a problem above can still be restored. Take a new backup now: it builds on nothing that was found damaged. \
+    Err(Error::failed(what).hint(
+        "Sets that are not named can still be restored. Take a new backup now: it builds on nothing that was found damaged. \
          Then `threescale-backup repair` says what can be mended and what is lost, `repair --yes` does it. \
          Look for the cause: the disk, the bucket, another program.",
     ))

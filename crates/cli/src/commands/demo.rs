@@ -119,8 +119,8 @@ impl<'a> Demo<'a> {
             classes: args::Classes::default(),
             objects: args::ObjectsChoice::None,
         };
-        let (state, run) =
-            commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false, into_empty: false, domain: None })?;
+        let done = commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false, into_empty: false, domain: None })?;
+        let (state, run) = done.ok_or_else(|| Error::failed("there was nothing to put back"))?;
         let report = runner::report(&state, &run)?;
 
         self.chapter("Proof from outside: the stores' own checksums against those from before the damage");

@@ -4,13 +4,13 @@ use plan::Result;
 use plan::difference::{self, CollectionDifference, DataSetDifference, Sides};
 use plan::ids::SetId;
 use plan::manifest::Manifest;
-use plan::words::counted;
+use plan::words::{counted, in_one_line};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::args;
 use crate::output::{bytes, count, local_time};
-use crate::whose::Wanted;
+use crate::whose::{Wanted, candidates};
 
 #[derive(Serialize)]
 struct DiffDocument<'a> {
@@ -22,7 +22,16 @@ struct DiffDocument<'a> {
 pub(crate) fn diff(app: &App, args: &args::Diff) -> Result<()> {
     let config = app.config()?;
     let repository = app.repository(&config)?;
+    let all = candidates(repository.as_ref())?;
+    // Whoever names a set by its id means that one, whosever it is: nothing is put anywhere.
+    let by_id = |set: &str| {
+        let mut named = all.iter().filter(|candidate| !set.is_empty() && candidate.manifest.set.as_str().starts_with(&set.to_lowercase()));
+        named.next().filter(|_| named.next().is_none()).map(|candidate| candidate.manifest.clone())
+    };
     let find = |set: &str| -> Result<Manifest> {
+        if let Some(manifest) = by_id(set) {
+            return Ok(manifest);
+        }
         let wanted = Wanted::new("diff", set, args.partial.partial);
         Ok(app.find_set(&config, repository.as_ref(), &wanted)?.0.manifest)
     };
@@ -42,7 +51,7 @@ fn shown(from: &Manifest, to: &Manifest, differences: &[DataSetDifference], limi
             .collections
             .iter()
             .map(collection)
-            .chain(difference.objects.iter().map(|it| format!("{}: {}", it.kind, sides(it.count))));
+            .chain(difference.objects.iter().map(|it| format!("{} (definitions): {}", it.kind, sides(it.count))));
         let all: Vec<_> = told.collect();
         lines.extend(all.iter().take(limit).map(|line| format!("  {line}")));
         if all.len() > limit {
@@ -58,7 +67,8 @@ fn summary(difference: &DataSetDifference) -> String {
         (Some(_), None) => return "only in the first".to_owned(),
         (None, _) => return "only in the second".to_owned(),
     };
-    let size = if from == to { bytes(from) } else { format!("{} → {}", bytes(from), bytes(to)) };
+    let (before, after) = (bytes(from), bytes(to));
+    let size = if before == after { before } else { format!("{before} → {after}") };
     let store = match &difference.stores {
         (Some(before), Some(after)) if before != after => format!("; {before} → {after}"),
         _ => String::new(),
@@ -75,7 +85,7 @@ fn collection(difference: &CollectionDifference) -> String {
         Sides { from: Some(from), to: Some(to) } if from == to => format!("{}, other contents", count(from)),
         elements => sides(elements),
     };
-    format!("{}: {text}", difference.name)
+    format!("{}: {text}", in_one_line(&difference.name))
 }
 
 /// `12 → 15 (+3)`, `only in the first: 12`.

@@ -81,7 +81,7 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     if args.dry_run {
         return plan(app, &args.plan);
     }
-    let (state, run) = carry_out(app, args)?;
+    let Some((state, run)) = carry_out(app, args)? else { return Ok(()) };
     print_report(app, &state, &run)?;
     if args.plan.no_verify || !args.plan.classes.classes.is_empty() {
         return Ok(());
@@ -102,8 +102,8 @@ fn compare_after(app: &App, config: &Config, context: &Context, state: &State, r
     })
 }
 
-/// Plans, asks, and carries the plan out.
-pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId)> {
+/// Plans, asks, and carries the plan out; `None` when there is nothing to do.
+pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<Option<(State, RunId)>> {
     let config = app.config()?;
     let installation = app.installation(&config)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
@@ -120,9 +120,15 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<(State, RunId
         }
     };
     let prepared = prepare_any(app, &config, installation.as_ref(), &args.plan, writers, "restore")?;
+    if prepared.merged.as_ref().is_some_and(classes::Merged::changes_nothing) {
+        show_plan(app, &prepared)?;
+        prepared.plan.check()?;
+        app.output.note("There is nothing to do, and no run was begun.");
+        return Ok(None);
+    }
     let consent = if args.plan.writers_are_stopped || args.yes { Consent::Given } else { Consent::Ask };
     let run = carry_out_prepared(app, &config, installation.as_ref(), &state, prepared, &Carried { asks: !args.yes, consent })?;
-    Ok((state, run))
+    Ok(Some((state, run)))
 }
 
 /// How a plan is carried out.

@@ -87,7 +87,8 @@ impl<'a> Message<'a> {
     /// As a service takes it: `json`, `slack` (incoming webhook), `teams` (a card in a message of the type "Workflows" take).
     pub(super) fn body(&self, format: &str) -> Result<Vec<u8>> {
         let value = match format {
-            "slack" => json!({ "text": self.text }),
+            // What Slack would take for a link or a call of everybody ("Formatting text", escaping).
+            "slack" => json!({ "text": self.text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;") }),
             "teams" => json!({
                 "type": "message",
                 "attachments": [{

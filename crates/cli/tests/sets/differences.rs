@@ -26,4 +26,9 @@ fn two_sets_are_compared_by_what_each_knows_of_itself() {
     let said = a.ok(&["diff", &second, &part]);
     assert!(said.contains("system-storage: only in the first") && said.contains("system-redis: equal"), "{said}");
     assert!(a.refused(&["diff", "nothing", &part]).contains("nothing"));
+
+    // A set is meant by its id, whosever it is: an installation and its clone.
+    let b = Small::start(&home, "b");
+    let of_b = b.backup(&[]);
+    assert!(a.ok(&["diff", &second, &of_b]).contains("system-storage: "));
 }

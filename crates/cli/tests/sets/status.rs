@@ -86,6 +86,14 @@ fn what_is_old_is_told_by_its_age() {
     assert!(said.contains("the newest whole set is 8 d old, more than 26 h\n"), "{said}");
     assert!(one.code(1, &["status", "--max-age", "2d"]).contains("more than 2 d\n"));
     assert!(one.code(0, &["status", "--max-age", "2w"]).contains("\nsets     1; 0 in the last 7 days added 0 B\n"));
+    // What a wrong clock dated says nothing, and is named.
+    write(&repository(&home), "01zfuture", |manifest| {
+        manifest.installation = Some(plan::InstallationId::named("a".to_owned()));
+        (manifest.started_at, manifest.finished_at) = (ago(-5000), ago(-5000));
+    });
+    assert!(
+        one.code(1, &["status", "--max-age", "26h"]).contains("\nunknown  set 01zfuture was finished in the future: a clock was wrong")
+    );
     let young = a.backup(&[]);
     assert!(one.code(0, &["status", "--max-age", "26h"]).contains(&young), "the newest counts");
     let document = a.json(&["status"]);
@@ -101,6 +109,7 @@ fn a_run_that_is_not_over_is_a_reason_until_somebody_ends_it() {
     one.killed_after(5, &["restore", "latest", "--yes"]);
     let said = one.code(1, &["status"]);
     assert!(said.contains("under way or interrupted; `threescale-backup resume "), "{said}");
+    assert!(one.code(1, &["status", "--installation", "a"]).contains("under way or interrupted"), "its own name means itself");
     one.code(0, &["resume", "--yes"]);
     // What is kept is no reason before its time.
     let said = one.code(0, &["status", "--max-kept", "1h"]);

@@ -41,7 +41,7 @@ impl Wanted {
     }
 
     fn is(&self, account: &Account) -> bool {
-        let same = |text: &str| !text.is_empty() && text.to_lowercase() == self.0.to_lowercase();
+        let same = |text: &str| !text.is_empty() && text.trim().to_lowercase() == self.0.to_lowercase();
         same(&account.domain) || same(&account.self_domain) || same(&account.org_name)
     }
 }
@@ -114,14 +114,18 @@ impl Tenants {
     /// [`plan::Class::Refused`] when it is none, or several.
     pub fn found(mut self) -> Result<Account> {
         let asked = &self.wanted.0;
-        if let Some(account) = self.by_id {
+        if self.by_name.is_empty()
+            && let Some(account) = self.by_id
+        {
             return Ok(account);
         }
+        // The name of one may be the number of another.
+        self.by_name.extend(self.by_id);
         let list = |accounts: &[Account]| accounts.iter().take(NAMED_MAX).map(Account::told).collect::<Vec<_>>().join("; ");
         match self.by_name.as_slice() {
             [_, _, ..] => {
                 return Err(Error::refused(format!("{} tenants are called {asked:?}", self.by_name.len()))
-                    .hint(format!("Name the number of one: {}.", list(&self.by_name))));
+                    .hint(format!("Name a domain of the one that is meant, or its number: {}.", list(&self.by_name))));
             }
             [_] => return self.by_name.pop().ok_or_else(|| Error::failed("no tenant")),
             [] => {}

@@ -33,7 +33,9 @@ impl Load {
             }
         }
         let names: Vec<_> = columns.iter().map(|column| self.name(column)).collect();
-        statement.extend_from_slice(format!("INSERT INTO {} ({}) VALUES (", self.name(table), names.join(", ")).as_bytes());
+        // Columns that the server alone would number are numbered as they were.
+        let numbered = if self.is_postgres { " OVERRIDING SYSTEM VALUE" } else { "" };
+        statement.extend_from_slice(format!("INSERT INTO {} ({}){numbered} VALUES (", self.name(table), names.join(", ")).as_bytes());
         for (at, cell) in cells.iter().enumerate() {
             if at > 0 {
                 statement.extend_from_slice(b", ");

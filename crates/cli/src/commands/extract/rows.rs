@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use plan::Result;
 use plan::ports::RowReader;
 use threescale::tenant::{Belongings, Named};
@@ -67,8 +68,15 @@ impl RowReader for Rows<'_> {
         }
         let members = columns.iter().zip(cells).map(|(name, cell)| format!("{}:{}", text(name.as_bytes()), value(*cell)));
         let line = format!("{{{}}}\n", members.collect::<Vec<_>>().join(","));
-        self.archive.line(&format!("rows/{table}"), line.as_bytes())
+        self.archive.line(&format!("rows/{}", as_file_name(table)), line.as_bytes())
     }
+}
+
+/// A table's name as the name of one folder: nobody who may make a table chooses a path.
+fn as_file_name(table: &str) -> String {
+    const NOT_IN_NAMES: &AsciiSet = &CONTROLS.add(b'/').add(b'\\').add(b'%');
+    let name = utf8_percent_encode(table, NOT_IN_NAMES).to_string();
+    if name.chars().all(|letter| letter == '.') { name.replace('.', "%2E") } else { name }
 }
 
 fn value(cell: Option<&[u8]>) -> String {

@@ -30,6 +30,11 @@ pub(super) struct Merged {
 }
 
 impl Merged {
+    /// Whether no key would be new or another.
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.classes.iter().all(|of| of.new + of.changed == 0)
+    }
+
     /// The plan as people read it.
     pub(super) fn text(&self, plan: &Plan, manifest: &Manifest) -> String {
         let mut lines: Vec<_> = origin::origin(plan, manifest).into_iter().collect();

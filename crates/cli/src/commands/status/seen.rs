@@ -9,7 +9,7 @@ use plan::error::During as _;
 use plan::ids::SetId;
 use plan::journal::Run;
 use plan::manifest::Manifest;
-use plan::ports::Repository as _;
+use plan::ports::{Damaged, Repository as _};
 use plan::proof::Proof;
 use plan::{Error, Policies, Result};
 use repository::{Location, RusticRepository};
@@ -23,6 +23,8 @@ use crate::join::{self, Installation};
 use crate::journals;
 use crate::whose::{candidates, told};
 
+/// By how much the clocks of two machines may differ.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(300);
 /// The growth is told of this long.
 pub(super) const GROWTH: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -66,14 +68,24 @@ impl Seen {
         let sets = candidates(repository)?;
         let of_others: BTreeMap<_, _> = sets.iter().filter(|set| whose.owner(&set.manifest) == Owner::Other).map(of_whom).collect();
         let is_anothers = |set: Option<&SetId>| set.is_some_and(|set| of_others.contains_key(set));
-        let damaged = repository.damaged()?.iter().filter(|damage| !is_anothers(damage.set.as_ref())).map(told).collect();
+        let of_set = |damage: &Damaged| match &damage.set {
+            Some(set) => format!("set {set}: {}", told(damage)),
+            None => told(damage),
+        };
+        let damaged = repository.damaged()?.iter().filter(|damage| !is_anothers(damage.set.as_ref())).map(of_set).collect();
         let others = of_others.into_values().collect::<BTreeSet<_>>().into_iter().collect();
         let mut known = Proofs::all(app, config, repository);
-        let sets: Vec<_> = sets
-            .into_iter()
-            .filter(|set| whose.owner(&set.manifest) == Owner::Ours && set.manifest.safety_for.is_none() && !set.manifest.is_ahead_of(now))
-            .collect();
-        let proofs = sets.iter().map(|set| (set.manifest.set.clone(), known.of(&set.manifest.set))).collect();
+        let ours = sets.into_iter().filter(|set| whose.owner(&set.manifest) == Owner::Ours && set.manifest.safety_for.is_none());
+        let (ahead, sets): (Vec<_>, Vec<_>) = ours.partition(|set| set.manifest.is_ahead_of(now));
+        let mut unknown: Vec<_> =
+            ahead.iter().map(|set| of_the_future(&format!("set {} was finished", set.manifest.set), &set.manifest.host)).collect();
+        let mut proofs = BTreeMap::new();
+        for set in &sets {
+            let (later, shown): (Vec<_>, Vec<_>) =
+                known.of(&set.manifest.set).into_iter().partition(|proof| is_ahead(proof.finished_at, now));
+            unknown.extend(later.iter().map(|proof| of_the_future(&format!("run {} of set {} ended", proof.run, proof.set), &proof.host)));
+            proofs.insert(set.manifest.set.clone(), shown);
+        }
         let mut seen = Self {
             now,
             is_another: false,
@@ -86,17 +98,20 @@ impl Seen {
             runs: Vec::new(),
             space: None,
             held_until: None,
-            unknown: Vec::new(),
+            unknown,
         };
-        seen.checks = checked::checks(repository).unwrap_or_else(|error| seen.not_known("the checks of the repository", &error));
+        let checks = checked::checks(repository).unwrap_or_else(|error| seen.not_known("the checks of the repository", &error));
+        let (later, checks): (Vec<_>, Vec<_>) = checks.into_iter().partition(|checked| is_ahead(checked.finished_at, now));
+        seen.unknown.extend(later.iter().map(|checked| of_the_future("a check of the repository ended", &checked.host)));
+        seen.checks = checks;
         seen.space = free_space(location).unwrap_or_else(|error| seen.not_known("the space that is left", &error));
         match &app.global().sets_of {
-            // Its runs and its clock are where it is, and only its sets are meant.
-            Some(name) => {
+            // Its runs and its clock are where it is, and only its sets are meant; unless it is this one.
+            Some(name) if config.installation_name().as_ref() != Some(name) => {
                 seen.installation.clone_from(name);
                 seen.is_another = true;
             }
-            None => seen.look_at_installation(app, config, repository)?,
+            Some(_) | None => seen.look_at_installation(app, config, repository)?,
         }
         Ok(seen)
     }
@@ -172,6 +187,15 @@ fn free_space(location: &Location) -> Result<Option<Space>> {
     let found = rustix::fs::statvfs(folder).during(|| format!("ask for the space at {}", folder.display()))?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Ok(Some(Space { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) }))
+}
+
+/// Whether a time is that of a wrong clock: then it says nothing.
+fn is_ahead(then: Timestamp, now: Timestamp) -> bool {
+    then.duration_since(now) > CLOCKS_DIFFER
+}
+
+fn of_the_future(what: &str, host: &str) -> String {
+    format!("{what} in the future: a clock was wrong, here or on {host}; it does not count")
 }
 
 /// A set, and the name of its installation.

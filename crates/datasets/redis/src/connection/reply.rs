@@ -61,7 +61,7 @@ pub(crate) fn refusal(text: &str) -> Error {
         "READONLY" => Error::transient(message).hint("This server is a replica, or has just become one: give the address of the master."),
         "NOAUTH" | "WRONGPASS" => Error::refused(message).hint("Check the user name and the password of the address."),
         "NOPERM" => Error::refused(message).hint("Give the user the named command and all keys (ACL SETUSER … +command ~*)."),
-        "OOM" => Error::failed(message).hint("The server has reached maxmemory: raise it. A restore beside the live data needs room for two copies there; with --in-place it does not."),
+        "OOM" => Error::failed(message).hint("The server has reached maxmemory: raise it (CONFIG SET maxmemory) first. A whole restore beside the live data needs room for two copies there; in place (--in-place) it does not."),
         "MISCONF" => Error::failed(message).hint("The server cannot write its RDB or AOF: look at its log and its disk."),
         _ if text.starts_with("ERR invalid password") => Error::refused(message).hint("Check the password of the address."),
         _ if text.contains("without any password configured") || text.contains("no password is set") => {

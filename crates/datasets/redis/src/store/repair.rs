@@ -8,6 +8,7 @@ use plan::{Error, Result};
 
 use super::RedisStore;
 use super::allowed::knows_commands_of_7;
+use super::live::{takes_no_writes, way_out_of};
 use super::rewrite::words;
 use super::transaction::{Commands, settle_writes};
 use crate::connection::{Connection, Reply};
@@ -168,11 +169,16 @@ impl Keys {
 impl KeyRepairs for RedisStore {
     fn lacks(&self, context: &Context) -> Result<Option<Problem>> {
         for at in &self.servers {
-            let is_7 = knows_commands_of_7(&mut self.connect(context, at)?)?;
+            let mut connection = self.connect(context, at)?;
+            let is_7 = knows_commands_of_7(&mut connection)?;
             let lacks = self.lacking(context, at, is_7, &[For::All, For::Rewrite, For::Repair], &[])?;
             if !lacks.is_nothing() {
                 let what = format!("the configuration cannot be set right at {}", at.address.endpoint());
                 return Ok(Some(lacks.problem(Severity::Blocks, &what)));
+            }
+            if let Some(refusal) = takes_no_writes(&mut connection)? {
+                let text = format!("{} takes no writes: {refusal}", at.address.endpoint());
+                return Ok(Some(Problem::new(Severity::Blocks, text).way_out(way_out_of(&refusal))));
             }
         }
         Ok(None)
