@@ -217,7 +217,14 @@ fn usage_comes_back_alone_and_nobody_stops_for_it() {
         runs.contains("a restore of classes of keys of set") && runs.contains("keeps on record what it put into the live data"),
         "{runs}"
     );
-    let second = world.refused(&["restore", "latest", "--classes", "usage", "--yes"]);
+    // What is there already, and what the set does not have, begin no run.
+    let before = world.pictures();
+    for nothing in [&["--service", "2"][..], &["--service", "999999"][..]] {
+        let done = world.run(&[&["restore", "latest", "--classes", "usage", "--yes"], nothing].concat());
+        assert!(done.status.success() && text(&done.stderr).contains("There is nothing to do, and no run was begun."), "{nothing:?}");
+    }
+    assert_eq!((world.pictures(), world.ok(&["runs"]).lines().count()), (before, runs.lines().count()));
+    let second = world.refused(&["restore", "latest", "--classes", "usage", "--usage", "add", "--yes"]);
     assert!(second.contains("is in the way") && second.contains("`undo"), "{second}");
     world.ok(&["backup"]);
     world.cli(0, &["INCRBY", USAGE, "5"]);
