@@ -8,7 +8,7 @@ use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
 use plan::ports::{DataSet, Discard, Event, Noted, Place, Road, Undone, Verb};
 use plan::step::{Action, IdCounter, Output, Step, StepId};
-use plan::{Class, Error, Result};
+use plan::{Class, Error, Purpose, Result};
 
 use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
@@ -242,6 +242,9 @@ impl Taking<'_> {
         let Some(first) = failures.next() else { return Ok(()) };
         let state = match self.data_is_back {
             true => "The previous data is live again; only what the run left beside it is not all removed, or a writer not started.",
+            false if self.run.merges() || self.run.plan.purpose == Purpose::Repair => {
+                "Not everything that the run changed is taken back; what could be is."
+            }
             false => "Not everything that was replaced is live again; what could be put back is.",
         };
         let state = format!("{state}{}", Run::writers_sentence(now.writers()));
