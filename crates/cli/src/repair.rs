@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, KeyRepair};
+use plan::ports::{Context, DataSet, KeyRepair, SyncTask};
 use plan::{Error, Result};
 use runner::{Give, Hands, Repairer};
 use threescale::repair::{Agreed, KeyWork, Repairs, repairs};
+use threescale::rewrite::{known_releases, knows};
 use threescale::verify::{Rank, Room, Veil};
 
 use crate::agreement::{Side, Sides, gather};
@@ -45,6 +46,10 @@ fn repair(hands: &Hands, rank: Rank, shown: Option<Agreed>, give: Give<'_>) -> R
         Ok(Side::Live(Arc::clone(store)))
     };
     let sides = Sides { rows: live(DataSetName::SystemDatabase)?, keys: live(DataSetName::BackendRedis)?, files: None };
+    // 3scale may have been upgraded since the plan was shown.
+    if let Side::Live(system) = &sides.rows {
+        refuse_unknown_schema(system.as_ref(), context)?;
+    }
     let mut agreed = match shown {
         Some(shown) => shown.and(look(&sides, context, rank)?, ROOM)?,
         None => {
@@ -59,6 +64,22 @@ fn repair(hands: &Hands, rank: Rank, shown: Option<Agreed>, give: Give<'_>) -> R
         give(KeyRepair { key, about, changes, was: None })?;
     }
     Ok(())
+}
+
+/// Nothing is set right by rules of another release.
+///
+/// # Errors
+/// [`plan::Class::Refused`] when the schema is not one whose rules are known.
+pub(crate) fn refuse_unknown_schema(system: &dyn DataSet, context: &Context) -> Result<()> {
+    let facts = system.look(context)?.facts;
+    let newest = facts.iter().find(|(name, _)| name == plan::release::SCHEMA).map(|(_, newest)| newest.as_str());
+    let why = match newest {
+        Some(newest) if knows(newest) => return Ok(()),
+        Some(newest) => format!("the newest migration of the system database is {newest}"),
+        None => "which release the system database is of is not known".to_owned(),
+    };
+    Err(Error::refused(format!("nothing is set right: {why}; this program knows the rules of {}", known_releases()))
+        .hint(format!("3scale's own task writes what is missing in Backend: {}", SyncTask::BackendConfiguration.by_hand())))
 }
 
 fn wait(context: &Context, time: Duration) -> Result<()> {

@@ -262,7 +262,7 @@ fn what_makes_no_sense_is_refused_with_the_other_road() {
     let cases: &[(&[&str], &str)] = &[
         (&["--classes", "usages"], "usage, counter, events, errors, guard, record, customer-record"),
         (&["--classes", "jobs"], "--queues"),
-        (&["--classes", "usage,configuration"], "backend:storage:rewrite"),
+        (&["--classes", "usage,configuration"], "`threescale-backup verify --repair` sets it right"),
         (&["--classes", "lock"], "would hold up those that run now"),
         (&["--classes", "process"], "would hold up those that run now"),
         (&["--classes", "auth-token"], "revoked"),

@@ -104,10 +104,12 @@ pub fn keep(repository: &dyn Repository, checked: &Checked) -> Result<()> {
 
 /// The checks that are remembered, oldest first.
 ///
+/// One that cannot be understood, of a newer version, says nothing, and hides no other.
+///
 /// # Errors
-/// When the list cannot be had, or a record cannot be understood.
+/// When the list cannot be had.
 pub fn checks(repository: &dyn Repository) -> Result<Vec<Checked>> {
-    let mut checks: Vec<Checked> = repository.records(CHECKED)?.iter().map(|record| parse(record, CHECKED)).collect::<Result<_>>()?;
+    let mut checks: Vec<Checked> = repository.records(CHECKED)?.iter().filter_map(|record| parse(record, CHECKED).ok()).collect();
     checks.sort_by_key(|checked| checked.finished_at);
     Ok(checks)
 }

@@ -45,6 +45,11 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
     }
 }
 
+/// Whether others may have found the run: then they learn how it ended, too.
+pub(crate) fn may_be_known(run: &Run) -> bool {
+    run.plan.steps.iter().any(|step| is_worth_a_copy(run, step) && run.was_begun(step.id))
+}
+
 /// Keeps a copy, where that is wanted.
 pub(crate) fn keep(journal: &Journal, hands: &Hands) {
     if !hands.copies_journal {

@@ -135,7 +135,8 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     }
     proofs::note(hands, journal);
     // A run that has touched nothing is nobody else's business.
-    if journal.run().plan.purpose.changes_live() && journal.run().has_touched_live() || journal.run().holds_writers() {
+    let run = journal.run();
+    if run.plan.purpose.changes_live() && run.has_touched_live() || run.holds_writers() || copies::may_be_known(&run) {
         copies::keep(journal, hands);
     }
     ended

@@ -168,7 +168,7 @@ pub(crate) struct Extract {
     #[arg(long, value_name = "TENANT", required_unless_present = "service", env = "THREESCALE_BACKUP_TENANT", value_parser = NonEmptyStringValueParser::new())]
     pub tenant: Option<String>,
     /// Of one product only: its number, or its system name
-    #[arg(long, value_name = "PRODUCT", env = "THREESCALE_BACKUP_SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "PRODUCT", env = "THREESCALE_BACKUP_EXTRACT_SERVICE", value_parser = NonEmptyStringValueParser::new())]
     pub service: Option<String>,
     /// The file to make. It holds passwords and keys, and only you may read it
     #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]

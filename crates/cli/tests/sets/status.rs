@@ -111,6 +111,15 @@ fn a_run_that_is_not_over_is_a_reason_until_somebody_ends_it() {
     assert!(said.contains("under way or interrupted; `threescale-backup resume "), "{said}");
     assert!(one.code(1, &["status", "--installation", "a"]).contains("under way or interrupted"), "its own name means itself");
     one.code(0, &["resume", "--yes"]);
+    // A backup that stopped the writers is over on every machine.
+    let other = machine(&home, &a, "other");
+    one.code(0, &["undo", "--yes"]);
+    one.code(0, &["backup", "--freeze"]);
+    for each in [&one, &other] {
+        let said = each.code(0, &["status"]);
+        assert!(!said.contains("\nrun "), "{said}");
+    }
+    one.code(0, &["restore", "latest", "--yes"]);
     // What is kept is no reason before its time.
     let said = one.code(0, &["status", "--max-kept", "1h"]);
     assert!(said.contains("finished, keeps what it replaced, "), "{said}");

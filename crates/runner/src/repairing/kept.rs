@@ -65,14 +65,13 @@ pub(super) fn part(repository: &dyn Repository, run: &RunId, part: u32) -> Resul
     Ok(repairs)
 }
 
-/// Removes the parts from this one on.
+/// Removes the parts from this one on, the last one first: what a call that dies leaves is found by the next one.
 pub(super) fn drop_from(repository: &dyn Repository, run: &RunId, from: u32) -> Result<()> {
-    let mut part = from;
-    while !repository.records(&kind(run, part))?.is_empty() {
-        repository.remove_record(&kind(run, part), NAME)?;
-        part += 1;
+    let mut end = from;
+    while !repository.records(&kind(run, end))?.is_empty() {
+        end += 1;
     }
-    Ok(())
+    (from..end).rev().try_for_each(|part| repository.remove_record(&kind(run, part), NAME))
 }
 
 fn write(repair: &KeyRepair, bytes: &mut Vec<u8>) {

@@ -11,6 +11,7 @@ use plan::journal::Run;
 use plan::manifest::Manifest;
 use plan::ports::{Damaged, Repository as _};
 use plan::proof::Proof;
+use plan::words::counted;
 use plan::{Error, Policies, Result};
 use repository::{Location, RusticRepository};
 use serde::Serialize;
@@ -75,10 +76,15 @@ impl Seen {
         let damaged = repository.damaged()?.iter().filter(|damage| !is_anothers(damage.set.as_ref())).map(of_set).collect();
         let others = of_others.into_values().collect::<BTreeSet<_>>().into_iter().collect();
         let mut known = Proofs::all(app, config, repository);
+        let unnamed = sets.iter().filter(|set| whose.owner(&set.manifest) == Owner::Unnamed).count();
         let ours = sets.into_iter().filter(|set| whose.owner(&set.manifest) == Owner::Ours && set.manifest.safety_for.is_none());
         let (ahead, sets): (Vec<_>, Vec<_>) = ours.partition(|set| set.manifest.is_ahead_of(now));
         let mut unknown: Vec<_> =
             ahead.iter().map(|set| of_the_future(&format!("set {} was finished", set.manifest.set), &set.manifest.host)).collect();
+        unknown.extend(
+            (unnamed > 0)
+                .then(|| format!("{} without a name (release 0.1.0 wrote none): whose is not known", counted(unnamed, "set", "sets"))),
+        );
         let mut proofs = BTreeMap::new();
         for set in &sets {
             let (later, shown): (Vec<_>, Vec<_>) =

@@ -7,12 +7,12 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use plan::ids::{DataSetName, RunId};
 use plan::journal::Run;
-use plan::ports::{Context, Problem, SyncTask};
+use plan::ports::{Context, Problem};
 use plan::step::Output;
 use plan::{Error, IdsAhead, Plan, Repair, Result, plan_repair};
 use serde::Serialize;
 use threescale::repair::Agreed;
-use threescale::rewrite::{Counts, known_releases, knows};
+use threescale::rewrite::Counts;
 use threescale::verify::{Kind, Rank, Report};
 
 use super::{VerifyDocument, document, live, shown, verdict};
@@ -27,7 +27,7 @@ use crate::join::{self, Installation};
 use crate::journals;
 use crate::locks;
 use crate::output::count;
-use crate::repair::{self, ROOM, repairer};
+use crate::repair::{self, ROOM, refuse_unknown_schema, repairer};
 use crate::writers::Consent;
 
 /// Backend's keys that are compared, and set right.
@@ -170,7 +170,7 @@ fn prepare(app: &App, args: &args::Verify, installation: &dyn Installation, cont
     let agreement = Agreement { report, files, looks: 2 };
     let prepared = Prepared { agreement, repairs: Some(agreed), counts, ids, problems, rank };
     if !prepared.counts.is_empty() {
-        refuse_unknown_schema(installation, context)?;
+        refuse_unknown_schema(installation.data_set(DataSetName::SystemDatabase, plan::Policies::default())?.as_ref(), context)?;
     }
     Ok(prepared)
 }
@@ -178,19 +178,6 @@ fn prepare(app: &App, args: &args::Verify, installation: &dyn Installation, cont
 /// Counters of ids that are behind System's rows.
 const fn is_counter(kind: Kind) -> bool {
     matches!(kind, Kind::EventsBehind | Kind::AlertsBehind)
-}
-
-fn refuse_unknown_schema(installation: &dyn Installation, context: &Context) -> Result<()> {
-    let system = installation.data_set(DataSetName::SystemDatabase, plan::Policies::default())?;
-    let facts = system.look(context)?.facts;
-    let newest = facts.iter().find(|(name, _)| name == plan::release::SCHEMA).map(|(_, newest)| newest.as_str());
-    let why = match newest {
-        Some(newest) if knows(newest) => return Ok(()),
-        Some(newest) => format!("the newest migration of the system database is {newest}"),
-        None => "which release the system database is of is not known".to_owned(),
-    };
-    Err(Error::refused(format!("nothing is set right: {why}; this program knows the rules of {}", known_releases()))
-        .hint(format!("3scale's own task writes what is missing in Backend: {}", SyncTask::BackendConfiguration.by_hand())))
 }
 
 fn refused(plan: &Plan) -> Result<()> {
