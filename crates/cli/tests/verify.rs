@@ -447,4 +447,20 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
     assert_eq!(kinds(&found), wanted, "{found:#}");
     let output = run(&["verify", "latest", "--fail-on", "security"]);
     assert_eq!(output.status.code(), Some(1));
+
+    // Rules are those of a release: by the newest migration, which is read here too.
+    let repair = || run(&["verify", "--repair", "--yes", "--again-after", "0"]);
+    let refused = |why: &str| {
+        let output = repair();
+        assert!(output.status.code() == Some(2) && text(&output.stderr).contains(why), "{}", text(&output.stderr));
+    };
+    refused("which release the system database is of is not known");
+    psql("system", "CREATE TABLE schema_migrations (version varchar PRIMARY KEY); INSERT INTO schema_migrations VALUES ('29990101000000')");
+    refused("the newest migration of the system database is 29990101000000");
+    psql("system", "UPDATE schema_migrations SET version = '20241107134140'");
+    let output = repair();
+    let left = kinds(&verify(1));
+    for gone in ["unknown-token", "no-key-left", "checks-less", "service-not-active", "unknown-user-key", "metric-differs"] {
+        assert!(!left.contains_key(gone), "{gone}: {}{}", text(&output.stdout), text(&output.stderr));
+    }
 }

@@ -308,6 +308,9 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     let mut opened = open(app, args, "undo", Run::can_undo)?;
     let run = opened.journal.run();
+    if run.plan.purpose == Purpose::Repair {
+        refuse_under_restore(&opened, &run)?;
+    }
     if run.fills_empty() {
         refuse_under_data(&opened, &run)?;
         confirm(
@@ -326,8 +329,30 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
         RunState::Undoing if error.hints().is_empty() => error.hint(format!("`undo {}` goes on.", opened.id)),
         _ => error,
     })?;
-    app.output.line(&heard.undone(&opened.id, run.merges()))?;
+    let undone = match run.plan.purpose {
+        // A counter of ids that was counted on stays, and what somebody changed since.
+        Purpose::Repair => format!("run {} is undone: what was still as the repair left it is as it was before", opened.id),
+        _ => heard.undone(&opened.id, run.merges()),
+    };
+    app.output.line(&undone)?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
+}
+
+/// What a restore has put into Backend since was not changed by the repair, and what the repair removed would be there again.
+fn refuse_under_restore(opened: &Opened, run: &Run) -> Result<()> {
+    let is_over_it = |other: &Run| {
+        let is_later = other.plan.run > run.plan.run && other.plan.purpose == Purpose::Restore;
+        is_later && other.has_cut_over() && other.plan.stores().contains(&DataSetName::BackendRedis) && other.state != RunState::Undone
+    };
+    match opened.others()?.into_iter().find(is_over_it) {
+        None => Ok(()),
+        Some(other) => {
+            let (id, later) = (&opened.id, &other.plan.run);
+            let error = Error::refused(format!("run {later} replaced live data since run {id} set it right: it is {}", other.describe()));
+            let error = if other.can_undo() { error.hint(format!("`undo {later}` comes first.")) } else { error };
+            Err(error.hint(format!("`settle {id}` drops what the repair kept; `verify` says whether the live stores agree.")))
+        }
+    }
 }
 
 /// The objects of an installation go only when the data that was put beside them went: the newest first.

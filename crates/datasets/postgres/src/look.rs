@@ -85,9 +85,12 @@ fn found(session: &mut Session, address: &Address, finder: Finder<'_>) -> Result
 
 /// Where there is none, or this role may not read it, nothing is known.
 fn newest_migration(session: &mut Session) -> Result<Option<String>> {
+    // Sessions of ours have no schema in their search path but the server's own.
     let readable = session.rows(
-        "SELECT attrelid::regclass::text FROM pg_attribute WHERE attrelid = to_regclass('schema_migrations') AND attname = 'version' \
-         AND NOT attisdropped AND has_column_privilege(attrelid, attnum, 'SELECT')",
+        "SELECT format('%I.%I', nspname, relname) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace \
+         WHERE relname = 'schema_migrations' AND relkind IN ('r', 'p') AND attname = 'version' AND NOT attisdropped \
+         AND has_column_privilege(attrelid, attnum, 'SELECT') AND has_schema_privilege(relnamespace, 'USAGE') \
+         ORDER BY nspname <> 'public', nspname LIMIT 1",
         "look for migrations",
     )?;
     let Some(table) = readable.first().map(|row| row.get::<_, String>(0)) else { return Ok(None) };
