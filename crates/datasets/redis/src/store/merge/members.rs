@@ -27,13 +27,13 @@ pub(super) struct Members {
     had: Option<bool>,
     added: u64,
     is_of_another_type: bool,
-    /// Whether some of its members do not go: why is told of these.
-    is_left: bool,
+    /// Members that were looked for at the live one. The others do not go: why is told of these.
+    looked_for: u64,
 }
 
 impl Members {
     pub(super) const fn new(key: Vec<u8>, class: Class, is_scored: bool, are_events: bool, expires_ms: Option<u64>) -> Self {
-        Self { key, class, is_scored, are_events, expires_ms, had: None, added: 0, is_of_another_type: false, is_left: false }
+        Self { key, class, is_scored, are_events, expires_ms, had: None, added: 0, is_of_another_type: false, looked_for: 0 }
     }
 }
 
@@ -51,7 +51,7 @@ impl Merger<'_> {
         if of.are_events {
             some = self.not_taken(of, some);
         }
-        of.is_left |= some.len() < before;
+        of.looked_for += some.len() as u64;
         if of.is_of_another_type || some.is_empty() && of.had.is_some() {
             return Ok(());
         }
@@ -81,7 +81,7 @@ impl Merger<'_> {
             }
             of.had.get_or_insert(had);
             of.added += lacking.len() as u64;
-            of.is_left |= clashing > 0;
+            of.looked_for -= clashing;
             self.told.left(of.class, TAKEN, clashing);
             self.told.grows += lacking.iter().map(|element| 2 * element.text.len() as u64 + 100).sum::<u64>();
             return Ok(());
@@ -135,7 +135,8 @@ impl Merger<'_> {
     pub(super) fn end_members(&mut self, of: &Members) {
         let fate = match (of.is_of_another_type, of.added, of.had) {
             (true, ..) => Fate::Left(OTHER_TYPE),
-            (_, 0, _) if of.is_left => return,
+            // None of it may go, or may be there.
+            (_, 0, _) if of.looked_for == 0 => return,
             (_, 0, _) => Fate::Equal,
             (_, _, Some(true)) => Fate::Changed,
             _ => Fate::New,
