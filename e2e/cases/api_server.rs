@@ -43,7 +43,7 @@ pub(crate) fn restarted() {
             words.lines().skip_while(|line| !line.starts_with("error")).collect::<Vec<_>>().join(" ")
         ));
     }
-    if program.journal().records().last().is_none_or(|record| record != "finished") {
+    if program.journal().records().iter().all(|record| record != "finished") {
         steps.step("resume goes on to the end");
         program.ok(&["resume", "--yes"]);
     }

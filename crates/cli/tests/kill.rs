@@ -19,7 +19,7 @@ fn a_restore_killed_at_its_records_is_resumed_or_undone() {
     let (mut lines, mut kills) = (2, 0);
     while lines < RECORDS_MAX {
         let killed = world.kill_at_line(&["restore", "latest", "--yes"], lines);
-        let finished = world.journal().last().unwrap()["record"] == "finished";
+        let finished = world.is_finished();
         if kills % 2 == 0 {
             if !finished {
                 world.ok(&["resume", "--yes"]);

@@ -96,18 +96,17 @@ impl World {
         runs
     }
 
-    /// The newest run's last record.
-    fn last_record(&self) -> String {
+    /// The kinds of the whole records in the newest journal.
+    fn journal(&self) -> Vec<String> {
         let path = self.path("state/runs").join(format!("{}.jsonl", self.runs().last().unwrap()));
-        let text = std::fs::read_to_string(&path).unwrap();
-        let last = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()).next_back();
-        last.unwrap()["record"].as_str().unwrap().to_owned()
+        let text = std::fs::read_to_string(path).unwrap();
+        let whole = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        whole.map(|line| line["record"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Whole records in the newest journal.
-    fn records(&self) -> usize {
-        let path = self.path("state/runs").join(format!("{}.jsonl", self.runs().last().unwrap()));
-        std::fs::read_to_string(path).unwrap().lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()).count()
+    /// Whether the newest run came to its end; how the stores agreed then is noted behind it.
+    fn is_finished(&self) -> bool {
+        self.journal().iter().any(|record| record == "finished")
     }
 
     fn cli(&self, database: u32, arguments: &[&str]) -> String {
@@ -142,7 +141,7 @@ impl World {
             if child.try_wait().unwrap().is_some() {
                 return;
             }
-            if reached.is_none() && (records == 0 || self.runs().len() > runs && self.records() >= records) {
+            if reached.is_none() && (records == 0 || self.runs().len() > runs && self.journal().len() >= records) {
                 reached = Some(Instant::now());
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -164,7 +163,7 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
     let bad = world.picture();
     assert!((0..3).all(|database| good[&database] != bad[&database]));
     world.ok(&["restore", "latest", "--yes"]);
-    let all = world.records();
+    let all = world.journal().len();
     world.ok(&["undo", "--yes"]);
     assert_eq!(world.picture(), bad, "not interrupted at all");
     let (mut random, mut places) = (seed, BTreeMap::<String, u64>::new());
@@ -183,9 +182,9 @@ fn a_restore_of_both_interrupted_anywhere_ends_as_the_old_or_the_new_never_mixed
             *places.entry("before it began".to_owned()).or_default() += 1;
             continue;
         }
-        *places.entry(format!("after record {:02}, {}", world.records(), world.last_record())).or_default() += 1;
+        *places.entry(format!("after record {:02}, {}", world.journal().len(), world.journal().last().unwrap())).or_default() += 1;
         if round % 4 < 2 {
-            if world.last_record() != "finished" {
+            if !world.is_finished() {
                 world.ok(&["resume", "--yes"]);
             }
             let live = world.picture().into_iter().filter(|(database, _)| *database < 3).collect::<Picture>();
@@ -400,7 +399,7 @@ fn a_value_that_stops_the_server_is_loaded_when_the_writers_are_stopped_whatever
         // While it is loaded, and while the rest is swapped.
         for word in ["\"RESTORE\" \"storage:long\"", "\"SWAPDB\" \"0\""] {
             kill_at(&world, &restore, word);
-            if ends == "resume" && world.last_record() != "finished" {
+            if ends == "resume" && !world.is_finished() {
                 world.ok(&["resume", "--yes"]);
                 is_good(word);
             }

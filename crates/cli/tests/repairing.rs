@@ -230,7 +230,7 @@ fn a_repair_killed_at_its_records_is_resumed_or_undone() {
     // Opened, and each of two steps begun and done, and finished.
     for lines in 1..=6 {
         world.kill_at_line(&REPAIR, lines);
-        let finished = world.journal().last().unwrap()["record"] == "finished";
+        let finished = world.is_finished();
         if lines % 2 == 0 {
             if !finished {
                 world.ok(&["resume", "--yes"]);

@@ -109,6 +109,11 @@ impl World {
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
+    /// Whether the newest run came to its end; how the stores agreed then is noted behind it.
+    pub fn is_finished(&self) -> bool {
+        self.journal().iter().any(|line| line["record"] == "finished")
+    }
+
     pub fn newest_run(&self) -> String {
         let folder = std::fs::read_dir(self.path("state/runs")).unwrap();
         let newest = folder.map(|entry| entry.unwrap().path()).max().unwrap();
