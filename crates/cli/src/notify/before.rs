@@ -1,5 +1,7 @@
 //! How the command ended the last time, of this installation and on this machine: the first success after a failure is worth telling.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::app::App;
@@ -26,6 +28,8 @@ impl Before {
         let Some(mark) = &self.0 else { return };
         // Nobody is told wrong things by its absence: a recovery is told as nothing, or as a success.
         if has_failed {
+            let folder = mark.parent().unwrap_or(mark);
+            drop(DirBuilder::new().recursive(true).mode(0o700).create(folder));
             drop(file::replace(mark, ""));
         } else {
             drop(std::fs::remove_file(mark));
