@@ -194,6 +194,10 @@ fn answered(error: &ApiError, what: String, status: u16, message: &str) -> Error
             let place = error.0.rule.namespace.as_ref().map_or("a ClusterRole".to_owned(), |name| format!("a Role in namespace {name}"));
             said(Error::refused(what)).hint(format!("Add to {place}, and bind it to this user: {}", error.0.rule))
         }
+        // Pods are found before they are used, and come and go.
+        404 if error.0.rule.resource.starts_with("pods") => {
+            said(Error::transient(what)).hint("The pod went away meanwhile: the same call takes the one that has come in its place.")
+        }
         409 | 429 | 500..=599 => said(Error::transient(what)),
         _ => said(Error::failed(what)),
     }
@@ -279,6 +283,19 @@ mod tests {
         let rule = Rule { verb: "create".to_owned(), group: String::new(), resource: "pods".to_owned(), namespace: Some("n".to_owned()) };
         let body = serde_json::json!({"reason": "Forbidden", "message": message}).to_string();
         ApiError::answered("create pods in namespace n".to_owned(), rule, 403, body.as_bytes(), false).into()
+    }
+
+    #[test]
+    fn a_pod_that_went_away_is_no_failure_for_good_and_another_object_is() {
+        let found = |resource: &str| -> Error {
+            let rule =
+                Rule { verb: "get".to_owned(), group: String::new(), resource: resource.to_owned(), namespace: Some("n".to_owned()) };
+            let body = serde_json::json!({"reason": "NotFound", "message": format!("{resource} \"x\" not found")}).to_string();
+            ApiError::answered(format!("get {resource} x"), rule, 404, body.as_bytes(), false).into()
+        };
+        assert_eq!(found("pods").class(), plan::Class::Transient);
+        assert_eq!(found("pods/exec").class(), plan::Class::Transient);
+        assert_eq!(found("secrets").class(), plan::Class::Failed);
     }
 
     #[test]
