@@ -4,7 +4,9 @@
 //! this program that may hold a secret are for this program alone; the others go on, because commands of the operator's own may be written with them.
 
 use std::ffi::{OsStr, OsString};
-use std::process::Command;
+use std::process::{Child, Command};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 /// What the names of this program's variables begin with.
 pub const PREFIX: &str = "THREESCALE_BACKUP_";
@@ -34,6 +36,15 @@ pub fn is_secret(variable: &str) -> bool {
     let Some(rest) = variable.strip_prefix(PREFIX) else { return false };
     let rest = rest.strip_suffix("_COMMAND").unwrap_or(rest);
     SECRET_ENDS.iter().any(|end| rest.ends_with(end))
+}
+
+/// Ends a child that began a process group of its own (`process_group(0)`), and all that it started in it.
+pub fn end_group(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may be gone already.
+        kill_process_group(group, Signal::KILL).ok();
+    }
+    drop(child.wait());
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ use herald::Address;
 use jiff::Timestamp;
 use plan::error::During;
 use plan::{Class, Error, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::ExposeSecret;
 
 use crate::app::App;
@@ -155,11 +154,7 @@ fn by_command(command: &str, message: &Message<'_>) -> Result<()> {
             return if status.success() { Ok(()) } else { Err(Error::failed(format!("it ended with {status}"))) };
         }
         if Instant::now() > end {
-            if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                // It may be gone already.
-                kill_process_group(group, Signal::KILL).ok();
-            }
-            drop(child.wait());
+            children::end_group(&mut child);
             return Err(Error::failed(format!("it did not end within {COMMAND_SECONDS_MAX} s")));
         }
         std::thread::sleep(Duration::from_millis(20));

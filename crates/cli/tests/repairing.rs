@@ -241,3 +241,39 @@ fn a_repair_killed_at_its_records_is_resumed_or_undone() {
         assert!(every_key(&world) == before, "undone after a kill at record {lines}");
     }
 }
+
+#[test]
+fn a_repair_that_may_not_be_done_or_undone_any_more_touches_nothing() {
+    let world = World::start(1 << 20);
+    disagree(&world);
+    let before = every_key(&world);
+    let runs = || std::fs::read_dir(world.path("state/runs")).map_or(0, Iterator::count);
+    // A server that takes no writes: no run is begun.
+    redis(&world, &["CONFIG", "SET", "min-replicas-to-write", "1"]);
+    let refused = world.refused(2, &REPAIR);
+    assert!(refused.contains("takes no writes: NOREPLICAS") && runs() == 0, "{refused}");
+    redis(&world, &["CONFIG", "SET", "min-replicas-to-write", "0"]);
+
+    // 3scale was upgraded between the plan and its end: its rules are not known.
+    world.kill_at_line(&REPAIR, 2);
+    sql(&world, "INSERT INTO schema_migrations VALUES ('29990101000000')");
+    let refused = world.refused(1, &["resume", "--yes"]);
+    assert!(refused.contains("29990101000000"), "{refused}");
+    assert!(every_key(&world) == before);
+    sql(&world, "DELETE FROM schema_migrations WHERE version = '29990101000000'");
+    world.ok(&["resume", "--yes"]);
+    let repair = world.newest_run();
+
+    // What a restore put there since is not undone as if the repair had made it: a removed credential would open the door again.
+    world.ok(&["backup"]);
+    world.ok(&["restore", "latest", "--only", "backend-redis", "--yes"]);
+    let restored = every_key(&world);
+    let refused = world.refused(2, &["undo", &repair, "--yes"]);
+    let later = world.newest_run();
+    assert!(refused.contains("replaced live data since") && refused.contains(&format!("`undo {later}` comes first.")), "{refused}");
+    assert!(every_key(&world) == restored);
+    world.ok(&["undo", &later, "--yes"]);
+    let undone = world.ok(&["undo", &repair, "--yes"]);
+    assert!(undone.contains("what was still as the repair left it is as it was before"), "{undone}");
+    assert!(every_key(&world) == before);
+}

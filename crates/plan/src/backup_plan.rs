@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::InstallationId;
 use crate::ids::{DataSetName, RunId, SetId};
-use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
+use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
 use crate::ports::{Findings, Problem, Road, Severity, WriterGroup};
 use crate::step::{Action, Drain, StepId};
 use crate::writers;
@@ -118,18 +118,14 @@ pub fn plan_backup(wanted: Wanted, found: BTreeMap<DataSetName, Findings>) -> Pl
         })
         .collect();
     Plan {
-        purpose: Purpose::Backup,
-        run: wanted.run,
-        set: wanted.set,
         freeze,
         installation: wanted.installation,
         release: wanted.release,
-        from: None,
         left_out: wanted.left_out,
         absent: wanted.absent,
-        policies: Policies::default(),
         data_sets,
         problems,
         steps: steps.into_vec(),
+        ..Plan::of(Purpose::Backup, wanted.run, wanted.set)
     }
 }

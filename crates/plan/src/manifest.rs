@@ -16,6 +16,12 @@ pub const FORMAT: &str = "2.0";
 /// By how much the clocks of two machines may differ.
 const CLOCKS_DIFFER_SECONDS: i64 = 300;
 
+/// Whether a time is further ahead than clocks may differ: then a clock was wrong, and the time says nothing.
+#[must_use]
+pub fn is_in_the_future(then: Timestamp, now: Timestamp) -> bool {
+    then.as_second().saturating_sub(now.as_second()) > CLOCKS_DIFFER_SECONDS
+}
+
 /// One set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -188,7 +194,7 @@ impl Manifest {
     /// Whether it was finished in the future, by more than clocks may differ: then a clock was wrong, and its time says nothing.
     #[must_use]
     pub fn is_ahead_of(&self, now: Timestamp) -> bool {
-        self.finished_at.as_second().saturating_sub(now.as_second()) > CLOCKS_DIFFER_SECONDS
+        is_in_the_future(self.finished_at, now)
     }
 
     /// Refuses a manifest of a newer major format.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{DataSetName, RunId, SetId};
-use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
+use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
 use crate::ports::{Merging, Road};
 use crate::restore_plan::Target;
 use crate::step::{Action, IdCounter};
@@ -35,19 +35,5 @@ pub fn plan_merge(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>
             (name, planned)
         })
         .collect();
-    Plan {
-        purpose: Purpose::Restore,
-        run,
-        set,
-        freeze: false,
-        installation: None,
-        release: None,
-        from: None,
-        left_out: BTreeMap::new(),
-        absent: Vec::new(),
-        policies: Policies::default(),
-        data_sets,
-        problems: Vec::new(),
-        steps: steps.into_vec(),
-    }
+    Plan { data_sets, steps: steps.into_vec(), ..Plan::of(Purpose::Restore, run, set) }
 }

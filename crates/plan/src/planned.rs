@@ -137,6 +137,25 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Of a run that does nothing yet.
+    pub(crate) fn of(purpose: Purpose, run: RunId, set: SetId) -> Self {
+        Self {
+            purpose,
+            run,
+            set,
+            freeze: false,
+            installation: None,
+            release: None,
+            from: None,
+            left_out: BTreeMap::new(),
+            absent: Vec::new(),
+            policies: Policies::default(),
+            data_sets: BTreeMap::new(),
+            problems: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
     /// The step of a number.
     #[must_use]
     pub fn step(&self, id: StepId) -> Option<&Step> {

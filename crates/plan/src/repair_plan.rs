@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::ids::{DataSetName, RunId, SetId};
-use crate::planned::{Plan, PlannedDataSet, Policies, Purpose, Steps};
+use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
 use crate::ports::{Findings, Road};
 use crate::restore_plan::IdsAhead;
 use crate::step::Action;
@@ -51,18 +51,8 @@ pub fn plan_repair(run: RunId, found: BTreeMap<DataSetName, Findings>, repair: R
     }
     let planned = |findings| PlannedDataSet { road: Road::SideCopy, findings, kept: None, problems: Vec::new() };
     Plan {
-        purpose: Purpose::Repair,
-        run,
-        set: SetId(LIVE.to_owned()),
-        freeze: false,
-        installation: None,
-        release: None,
-        from: None,
-        left_out: BTreeMap::new(),
-        absent: Vec::new(),
-        policies: Policies::default(),
         data_sets: found.into_iter().map(|(name, findings)| (name, planned(findings))).collect(),
-        problems: Vec::new(),
         steps: steps.into_vec(),
+        ..Plan::of(Purpose::Repair, run, SetId(LIVE.to_owned()))
     }
 }

@@ -223,21 +223,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
             (name, PlannedDataSet { road: target.road, findings: target.findings, kept: Some(target.kept), problems })
         })
         .collect();
-    Plan {
-        purpose: Purpose::Restore,
-        run,
-        set,
-        freeze: false,
-        installation: None,
-        release: None,
-        from: None,
-        left_out: BTreeMap::new(),
-        absent: Vec::new(),
-        policies: around.policies.clone(),
-        data_sets,
-        problems,
-        steps: steps.into_vec(),
-    }
+    Plan { policies: around.policies.clone(), data_sets, problems, steps: steps.into_vec(), ..Plan::of(Purpose::Restore, run, set) }
 }
 
 fn with(mut needs: Vec<StepId>, also: StepId) -> Vec<StepId> {

@@ -6,7 +6,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,6 @@ use plan::error::During;
 use plan::ids::DataSetName;
 use plan::ports::{Context, Event, Noted, WriterGroup, Writers};
 use plan::{Error, Result};
-use rustix::process::{Pid, Signal, kill_process_group};
 
 /// Writers handled by commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +116,7 @@ impl CommandWriters {
             }
             let is_late = began.elapsed() > Duration::from_secs(self.wait_seconds_max);
             if is_late || context.stop.is_raised() {
-                end_group(&mut child);
+                children::end_group(&mut child);
                 context.stop.check()?;
                 return Err(Error::failed(format!("[writers] {name} did not end within {} seconds", self.wait_seconds_max))
                     .hint("It was ended. Look at the command, or raise [writers] wait-seconds-max."));
@@ -134,14 +133,6 @@ impl CommandWriters {
 struct Output {
     status: ExitStatus,
     text: String,
-}
-
-fn end_group(child: &mut Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        // It may be gone already.
-        kill_process_group(group, Signal::KILL).ok();
-    }
-    drop(child.wait());
 }
 
 fn failed(name: &str, output: &Output) -> Error {

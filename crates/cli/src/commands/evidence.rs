@@ -12,6 +12,7 @@ use plan::ids::DataSetName;
 use plan::manifest::Manifest;
 use plan::proof::{Proof, digest_of};
 use plan::{Error, Result};
+use repository::RusticRepository;
 use serde::Serialize;
 
 use crate::app::App;
@@ -52,14 +53,14 @@ pub(crate) fn evidence(app: &App, args: &args::Evidence) -> Result<()> {
         }
     };
     let config = app.config()?;
-    let (location, _) = app.location(&config)?;
-    let repository = app.repository(&config)?;
-    let (chosen, _) = app.find_set(&config, repository.as_ref(), &Wanted::new("evidence", &args.of.set, args.of.partial.partial))?;
+    let (location, password) = app.location(&config)?;
+    let repository = RusticRepository::open(&location, &password)?;
+    let (chosen, _) = app.find_set(&config, &repository, &Wanted::new("evidence", &args.of.set, args.of.partial.partial))?;
     let manifest = chosen.manifest;
-    let proven_by = Proofs::all(app, &config, repository.as_ref()).of(&manifest.set);
-    let mut checks = checked::checks(repository.as_ref())?;
+    let proven_by = Proofs::all(app, &config, &repository).of(&manifest.set);
+    let mut checks = checked::checks(&repository)?;
     checks.retain(|checked| checked.started_at >= manifest.finished_at);
-    let candidates = candidates(repository.as_ref())?;
+    let candidates = candidates(&repository)?;
     let damage =
         candidates.iter().find(|candidate| candidate.manifest.set == manifest.set).and_then(|candidate| candidate.damage.as_deref());
     let document = EvidenceDocument {

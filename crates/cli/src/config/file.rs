@@ -15,6 +15,7 @@ use super::nearest::nearest;
 use super::table::{Place, Section, SubTable, places};
 use super::values::{Given, Origin, Values};
 use super::{DEFAULT_PATHS, keys};
+use crate::output::file::folder_of;
 
 /// Bits of a mode: its group, and everybody, may write.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
@@ -77,7 +78,7 @@ fn trust(path: &Path, opened: &Metadata) -> Result<()> {
         return refused(format!("{who} may write to it (mode {mode:o})"))
             .map_err(|error: Error| error.hint(format!("Or close it: `chmod go-w {shown}`.")));
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let around = folder.metadata().map_err(|error| Error::refused(format!("failed to look at {}", folder.display())).because(error))?;
     let mode = around.permissions().mode() & 0o7777;
     if mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0 {

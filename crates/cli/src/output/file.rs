@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use plan::error::During;
 use plan::{Error, Result};
@@ -27,10 +27,15 @@ pub(crate) fn create(file: &Path, content: &str) -> Result<()> {
     }
 }
 
+/// The folder that a file is in, or is to be.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 /// The content beside the file, on disk. What is no file (a pipe, a link, a device) is not put aside for one.
 fn written(file: &Path, content: &str) -> Result<NamedTempFile> {
     let what = || format!("write {}", file.display());
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let folder = folder_of(file);
     let is_other = std::fs::symlink_metadata(file).is_ok_and(|found| !found.is_file());
     if is_other || file == Path::new("-") || !folder.is_dir() {
         let why = if folder.is_dir() { "it is not a file" } else { "there is no such folder" };

@@ -158,6 +158,11 @@ fn which_tenant_is_meant_and_what_is_told() {
     it.database.sql(
         "INSERT INTO accounts (id, provider, org_name, self_domain, tenant_id) VALUES (4800, 1, 'Org-4000', 'other.example.com', 4800)",
     );
+    // The number of one is the name of another; and whoever may make a table chooses no path.
+    it.database.sql(
+        "INSERT INTO accounts (id, provider, org_name, self_domain, tenant_id) VALUES (4900, 1, '4800', 'named.example.com', 4900);
+         CREATE TABLE `../../up/..` (id bigint PRIMARY KEY, tenant_id bigint); INSERT INTO `../../up/..` VALUES (1, 2000);",
+    );
     it.ok(&["backup", "--warnings-are-fine"]);
     let file = it.path("a.tar");
     let to = file.to_str().unwrap();
@@ -166,6 +171,8 @@ fn which_tenant_is_meant_and_what_is_told() {
     assert!(said.contains("no tenant \"nobody\"") && said.contains("2000 (\"Org-2000\", admin-2000.example.com)"), "{said}");
     let said = refused("Org-4000");
     assert!(said.contains("2 tenants are called \"Org-4000\"") && said.contains("4800 ("), "{said}");
+    let said = refused("4800");
+    assert!(said.contains("2 tenants are called \"4800\"") && said.contains("4900 (") && said.contains("a domain of the one"), "{said}");
     assert!(refused("1000").contains("is the master"));
     assert!(refused("admin-1000.example.com").contains("is the master"));
     let said = refused("2001");
@@ -177,6 +184,9 @@ fn which_tenant_is_meant_and_what_is_told() {
     let said = it.ok(&["extract", "latest", "--tenant", "ADMIN-2000.example.com", "--to", to, "--tables-only"]);
     assert!(said.contains("left out: audits, deleted_objects, event_store_events, user_sessions; --with audits,"), "{said}");
     assert!(said.contains("1 by tenant_id alone") && said.contains("1 more refer to rows of it"), "{said}");
+    let listed = std::process::Command::new("tar").arg("-tf").arg(&file).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("rows/..%2F..%2Fup%2F../00000001.jsonl\n") && !listed.contains("/../"), "{listed}");
     let opened = Opened::of(&file);
     assert!(!opened.tables().contains(&"audits".to_owned()) && opened.lines("usage").is_empty() && opened.files().is_empty());
     assert_eq!((&opened.manifest["usage"], &opened.manifest["files"]), (&json!(null), &json!(null)));

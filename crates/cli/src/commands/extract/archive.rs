@@ -13,6 +13,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
 
+use crate::output::file::folder_of;
+
 /// Lines are kept in files of about this size: no more is held.
 const PART_BYTES: usize = 8 << 20;
 const PIECE_BYTES: usize = 256 << 10;
@@ -38,7 +40,7 @@ pub(super) struct Archive {
 impl Archive {
     /// Begins one, which only its owner may read.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let folder = folder_of(path);
         if path.file_name().is_none() || std::fs::symlink_metadata(path).is_ok() {
             return Err(is_there(path));
         }

@@ -8,7 +8,7 @@ use plan::choice::{Candidate, Owner};
 use plan::error::During as _;
 use plan::ids::SetId;
 use plan::journal::Run;
-use plan::manifest::Manifest;
+use plan::manifest::{Manifest, is_in_the_future};
 use plan::ports::{Damaged, Repository as _};
 use plan::proof::Proof;
 use plan::words::counted;
@@ -24,8 +24,6 @@ use crate::join::{self, Installation};
 use crate::journals;
 use crate::whose::{candidates, told};
 
-/// By how much the clocks of two machines may differ.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(300);
 /// The growth is told of this long.
 pub(super) const GROWTH: SignedDuration = SignedDuration::from_hours(7 * 24);
 
@@ -88,7 +86,7 @@ impl Seen {
         let mut proofs = BTreeMap::new();
         for set in &sets {
             let (later, shown): (Vec<_>, Vec<_>) =
-                known.of(&set.manifest.set).into_iter().partition(|proof| is_ahead(proof.finished_at, now));
+                known.of(&set.manifest.set).into_iter().partition(|proof| is_in_the_future(proof.finished_at, now));
             unknown.extend(later.iter().map(|proof| of_the_future(&format!("run {} of set {} ended", proof.run, proof.set), &proof.host)));
             proofs.insert(set.manifest.set.clone(), shown);
         }
@@ -107,7 +105,7 @@ impl Seen {
             unknown,
         };
         let checks = checked::checks(repository).unwrap_or_else(|error| seen.not_known("the checks of the repository", &error));
-        let (later, checks): (Vec<_>, Vec<_>) = checks.into_iter().partition(|checked| is_ahead(checked.finished_at, now));
+        let (later, checks): (Vec<_>, Vec<_>) = checks.into_iter().partition(|checked| is_in_the_future(checked.finished_at, now));
         seen.unknown.extend(later.iter().map(|checked| of_the_future("a check of the repository ended", &checked.host)));
         seen.checks = checks;
         seen.space = free_space(location).unwrap_or_else(|error| seen.not_known("the space that is left", &error));
@@ -193,11 +191,6 @@ fn free_space(location: &Location) -> Result<Option<Space>> {
     let found = rustix::fs::statvfs(folder).during(|| format!("ask for the space at {}", folder.display()))?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Ok(Some(Space { free_bytes: bytes(found.f_bavail), total_bytes: bytes(found.f_blocks) }))
-}
-
-/// Whether a time is that of a wrong clock: then it says nothing.
-fn is_ahead(then: Timestamp, now: Timestamp) -> bool {
-    then.duration_since(now) > CLOCKS_DIFFER
 }
 
 fn of_the_future(what: &str, host: &str) -> String {

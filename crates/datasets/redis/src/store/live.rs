@@ -1,5 +1,7 @@
 //! Live keys by name: what a restore sets right beside what it loads, and `hold` shows.
 
+use std::fmt::Display;
+
 use plan::ids::DataSetName;
 use plan::ports::{Context, KeyReader, LiveKey, LiveKeys, Members, Problem, Severity};
 use plan::{Error, Result};
@@ -36,13 +38,17 @@ impl RedisStore {
 }
 
 /// What the server has against any write, by one that changes nothing: of a key that nobody has, only a member that is there already would be given a score.
-pub(super) fn takes_no_writes(connection: &mut Connection) -> Result<Option<String>> {
-    let reply = connection.ask(&[b"ZADD", NOBODYS, b"XX", b"0", b"x"])?;
-    let Reply::Error(text) = reply else { return Ok(None) };
-    Ok(["OOM", "READONLY", "NOREPLICAS", "MISCONF", "CLUSTERDOWN"].iter().any(|word| text.starts_with(word)).then_some(text))
+pub(super) fn takes_no_writes(connection: &mut Connection, endpoint: impl Display) -> Result<Option<Problem>> {
+    const REFUSALS: [&str; 5] = ["OOM", "READONLY", "NOREPLICAS", "MISCONF", "CLUSTERDOWN"];
+    let Reply::Error(text) = connection.ask(&[b"ZADD", NOBODYS, b"XX", b"0", b"x"])? else { return Ok(None) };
+    if !REFUSALS.iter().any(|word| text.starts_with(word)) {
+        return Ok(None);
+    }
+    let way_out = way_out_of(&text);
+    Ok(Some(Problem::new(Severity::Blocks, format!("{endpoint} takes no writes: {text}")).way_out(way_out)))
 }
 
-pub(super) fn way_out_of(refusal: &str) -> &'static str {
+fn way_out_of(refusal: &str) -> &'static str {
     match refusal.split(' ').next().unwrap_or_default() {
         "OOM" => "Give it more memory (CONFIG SET maxmemory), or remove keys that nobody needs.",
         "READONLY" => "Name the master in the configuration, and not a replica.",
@@ -68,9 +74,8 @@ impl LiveKeys for RedisStore {
                 let what = format!("single keys cannot be read and written at {}", at.address.endpoint());
                 return Ok(Some(lacks.problem(Severity::Blocks, &what)));
             }
-            if let Some(refusal) = takes_no_writes(&mut connection)? {
-                let text = format!("{} takes no writes: {refusal}", at.address.endpoint());
-                return Ok(Some(Problem::new(Severity::Blocks, text).way_out(way_out_of(&refusal))));
+            if let Some(refusal) = takes_no_writes(&mut connection, at.address.endpoint())? {
+                return Ok(Some(refusal));
             }
         }
         Ok(None)

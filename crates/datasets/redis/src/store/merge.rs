@@ -20,7 +20,7 @@ use threescale::keys::{Class, Keys, Store};
 use threescale::merging::{Chosen, Merge};
 
 use super::later;
-use super::live::{takes_no_writes, way_out_of};
+use super::live::takes_no_writes;
 use super::mark::Holds;
 use super::place::foreign;
 use super::room::margin;
@@ -78,9 +78,7 @@ impl RedisStore {
         if !lacks.is_nothing() {
             problems.push(lacks.problem(Severity::Blocks, &format!("keys cannot be merged at {endpoint}")));
         }
-        if let Some(refusal) = takes_no_writes(connection)? {
-            problems.push(Problem::new(Severity::Blocks, format!("{endpoint} takes no writes: {refusal}")).way_out(way_out_of(&refusal)));
-        }
+        problems.extend(takes_no_writes(connection, endpoint)?);
         if free.len() < at.databases.len() {
             let text = format!("{endpoint} has not enough empty logical databases to keep on record what is changed");
             problems.push(Problem::new(Severity::Blocks, text).way_out("Raise `databases` in its configuration, or empty one."));

@@ -8,7 +8,7 @@ use plan::{Error, Result};
 
 use super::RedisStore;
 use super::allowed::knows_commands_of_7;
-use super::live::{takes_no_writes, way_out_of};
+use super::live::takes_no_writes;
 use super::rewrite::words;
 use super::transaction::{Commands, settle_writes};
 use crate::connection::{Connection, Reply};
@@ -176,9 +176,8 @@ impl KeyRepairs for RedisStore {
                 let what = format!("the configuration cannot be set right at {}", at.address.endpoint());
                 return Ok(Some(lacks.problem(Severity::Blocks, &what)));
             }
-            if let Some(refusal) = takes_no_writes(&mut connection)? {
-                let text = format!("{} takes no writes: {refusal}", at.address.endpoint());
-                return Ok(Some(Problem::new(Severity::Blocks, text).way_out(way_out_of(&refusal))));
+            if let Some(refusal) = takes_no_writes(&mut connection, at.address.endpoint())? {
+                return Ok(Some(refusal));
             }
         }
         Ok(None)
