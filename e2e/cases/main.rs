@@ -16,6 +16,7 @@ mod killed;
 mod operator;
 mod pods;
 mod refused;
+mod serving;
 mod two;
 mod variants;
 
@@ -62,4 +63,5 @@ cases! {
     case_19_files_go_from_a_volume_into_a_bucket_and_back => bucket::there_and_back();
     case_20_a_bucket_behind_https_is_a_repository_in_the_cluster => https::from_the_image();
     case_21_redis_goes_back_by_file_in_its_pod => by_file::there_and_back();
+    case_22_jobs_are_done_first_and_live_stores_set_right => serving::drained_repaired_and_merged();
 }

@@ -137,17 +137,22 @@ fn allow_is_never_used_and_documents_name_files_that_exist() {
 
 /// What the port does by default a wrapper would do in the place of what it wraps.
 #[test]
-fn a_data_set_that_is_reached_passes_on_every_call() {
-    let names = |file: &str| -> Vec<String> {
+fn a_data_set_within_another_is_passed_every_call_that_it_answers() {
+    let names = |file: &str, begin: &str| -> Vec<String> {
         let text = std::fs::read_to_string(root().join(file)).unwrap();
-        let begin = text.find("DataSet for Reached {").or_else(|| text.find("pub trait DataSet")).unwrap();
+        let begin = text.find(begin).unwrap();
         let body = text[begin..].split("\n}").next().unwrap();
         body.lines().filter_map(|line| Some(line.strip_prefix("    fn ")?.split('(').next()?.to_owned())).collect()
     };
-    let (port, passed) = (names("crates/plan/src/ports/data_set.rs"), names("crates/cli/src/join/reached.rs"));
-    assert!(port.len() > 25, "{port:?}");
-    for name in port {
-        assert!(passed.contains(&name), "{name} is not passed on");
+    let port = names("crates/plan/src/ports/data_set.rs", "pub trait DataSet");
+    let reached = names("crates/cli/src/join/reached.rs", "DataSet for Reached {");
+    let remote = names("crates/datasets/files/src/remote.rs", "DataSet for RemoteFilesStore {");
+    let volume = names("crates/cli/src/join/kubernetes/files.rs", "DataSet for VolumeFiles {");
+    for (inner, outer, least) in [(port, reached, 25), (remote, volume, 15)] {
+        assert!(inner.len() > least, "{inner:?}");
+        for name in inner {
+            assert!(outer.contains(&name), "{name} is not passed on");
+        }
     }
 }
 

@@ -28,6 +28,7 @@ fn live_through(mysql: MysqlKind) {
     shell(&stop);
     let good = world.fingerprint();
     let second = world.json(&["backup"]);
+    looked_into(&world, second["set"].as_str().unwrap());
     shell(&start);
     writers.wait_for_writes(10, LIMIT).unwrap();
     let frozen = world.json(&["backup", "--freeze"]);
@@ -157,4 +158,33 @@ fn job_queues_are_left_out_unless_they_are_asked_for() {
     assert_eq!(queued(), before);
     world.ok(&["restore", "latest", "--partial", "--yes", "--queues", "keep"]);
     assert_eq!(queued(), before);
+}
+
+/// A rehearsal of a set of the state that is live: a command reads the same in the throw-away servers, and cannot write there.
+fn looked_into(world: &World, set: &str) {
+    let live = |mut client: std::process::Command, arguments: &[&str]| {
+        let output = client.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let one = &world.installation;
+    let files = std::fs::read_dir(one.storage())
+        .unwrap()
+        .filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".threescale"));
+    let wanted = [
+        live(one.mysql.client(), &["-N", "-e", "SELECT COUNT(*), MAX(id) FROM accounts", "system"]),
+        live(one.postgres.client(), &["-Atd", "zync_production", "-c", "SELECT count(*) FROM tenants"]),
+        live(one.backend_redis.client(), &["-n", "0", "SCARD", "services_set"]),
+        format!("{}\n", files.count()),
+    ];
+    let out = world.path("looked");
+    let command = format!(
+        "set -e; exec > {}; system-database -N -e 'SELECT COUNT(*), MAX(id) FROM accounts'; zync-database -Atc 'SELECT count(*) FROM tenants';
+         backend-redis SCARD services_set; ls -A $THREESCALE_REHEARSAL/system-storage/ | grep -v ^.threescale | wc -l;
+         ! system-database -e 'DELETE FROM accounts'; ! zync-database -c 'DELETE FROM tenants'; backend-redis DEL services_set 2>&1 | grep -q NOPERM; test -z \"$(env | grep -i password)\"",
+        out.display()
+    );
+    world.ok(&["rehearse", set, "--then", &command]);
+    assert_eq!(std::fs::read_to_string(out).unwrap(), wanted.concat());
+    assert!(world.refused(1, &["rehearse", set, "--only", "system-redis", "--then", "exit 7"]).contains("exit status: 7"));
 }

@@ -242,12 +242,23 @@ fn said_by_backup(kept: &KeptDataSet) -> impl Iterator<Item = Problem> {
     })
 }
 
-/// Plans a rehearsal: the same road without the cut-over.
+/// Plans a rehearsal: the same road in throw-away servers, where nobody writes, the cut-over too.
 #[must_use]
 pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Target>) -> Plan {
     let mut plan = plan_restore(run, set, targets, &Around::just(WritersAre::Stopped));
     plan.purpose = Purpose::Rehearse;
-    plan.steps.retain(|step| matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. }));
+    let is_of_it =
+        |action: &Action| matches!(action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. } | Action::CutOver { .. });
+    plan.steps.retain(|step| is_of_it(&step.action));
+    let kept: Vec<StepId> = plan.steps.iter().map(|step| step.id).collect();
+    let proofs: Vec<StepId> = plan.steps.iter().filter(|step| matches!(step.action, Action::Prove { .. })).map(|step| step.id).collect();
+    for step in &mut plan.steps {
+        step.needs.retain(|id| kept.contains(id));
+        if matches!(step.action, Action::CutOver { .. }) {
+            // What was between them, stopping the writers, is not there.
+            step.needs.extend(&proofs);
+        }
+    }
     plan
 }
 

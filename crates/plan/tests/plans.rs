@@ -154,12 +154,21 @@ fn of_what_is_gone_there_is_nothing_to_copy_first() {
 }
 
 #[test]
-fn a_rehearsal_stages_and_proves_and_does_nothing_else() {
+fn a_rehearsal_stages_proves_and_cuts_over_and_does_nothing_else() {
     let targets = DataSetName::ALL.into_iter().map(|name| (name, target(Road::SideCopy))).collect();
     let plan = plan_rehearsal(RunId("r".into()), SetId("s".into()), targets);
     plan.check().unwrap();
-    assert_eq!(plan.steps.len(), 18);
-    assert!(plan.steps.iter().all(|step| matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. })));
+    assert_eq!(plan.steps.len(), 24);
+    let proofs: Vec<_> = plan.steps.iter().filter(|step| matches!(step.action, Action::Prove { .. })).map(|step| step.id).collect();
+    for step in &plan.steps {
+        match step.action {
+            Action::CutOver { .. } => {
+                assert!(proofs.iter().all(|proof| step.needs.contains(proof)), "nothing is swapped that was not proven")
+            }
+            Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. } => {}
+            ref other => panic!("{other}"),
+        }
+    }
 }
 
 #[test]

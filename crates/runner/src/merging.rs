@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Event, GivenIds, LiveRows, MergesKeys, Merging, Place, Snapshot, Verb};
+use plan::ports::{Event, GivenIds, LARGEST_ID, LiveRows, MergesKeys, Merging, Place, Snapshot, Verb};
 use plan::step::{IdCounter, Output};
 use plan::{Error, Result};
 
@@ -22,7 +22,8 @@ fn keys_of(hands: &Hands, data_set: DataSetName) -> Result<&dyn MergesKeys> {
 pub fn given_ids(rows: &dyn LiveRows, context: &plan::ports::Context, counters: &[IdCounter]) -> Result<GivenIds> {
     let mut given = GivenIds::new();
     for IdCounter { of, table, column } in counters {
-        given.extend(rows.largest(context, table, column)?.map(|largest| (of.key.clone(), largest)));
+        let largest = rows.largest(context, table, column)?.filter(|largest| *largest <= LARGEST_ID);
+        given.extend(largest.map(|largest| (of.key.clone(), largest)));
     }
     Ok(given)
 }

@@ -2,7 +2,7 @@
 
 use plan::ids::DataSetName;
 use plan::journal::Run;
-use plan::ports::{Event, LiveKey, LiveKeys, LiveRows, Members};
+use plan::ports::{Event, LARGEST_ID, LiveKey, LiveKeys, LiveRows, Members};
 use plan::step::{Action, Counting, IdCounter, Output, Step, StepId};
 use plan::{Error, Result};
 
@@ -46,7 +46,9 @@ pub(crate) fn keep_ids_ahead(
             Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?,
             None => None,
         };
-        let to = live.max(*before).max(rows.unwrap_or_default());
+        let rows = rows.filter(|rows| is_an_id(hands, *rows, &counter.table));
+        let before = Some(*before).filter(|before| is_an_id(hands, *before, &counter.of.key)).unwrap_or_default();
+        let to = live.max(before).max(rows.unwrap_or_default());
         if to > live {
             keys.raise(context, &counter.of, to)?;
             let rows = rows.map(|rows| format!(", {rows} is the largest of {}", counter.table)).unwrap_or_default();
@@ -58,6 +60,15 @@ pub(crate) fn keep_ids_ahead(
     }
     let kept = pending_deletion.map_or(Ok(0), |(of, table)| keep_from_deletion(hands, keys, of, table))?;
     Ok(Output::Ids { counters: raised, was, kept })
+}
+
+/// Whether it can be one; that it is none is told, and nothing goes on behind it.
+fn is_an_id(hands: &Hands, id: u64, from: &str) -> bool {
+    if id > LARGEST_ID {
+        let text = format!("{id} of {from} is no id that anything has come to, and nothing goes on behind it");
+        hands.context.watch.see(Event::Warning(&text));
+    }
+    id <= LARGEST_ID
 }
 
 /// Lets System's tables give none of the ids that the sets have. What cannot be done of it is told: the installation does not serve meanwhile.
@@ -79,7 +90,7 @@ pub(crate) fn give_none_that_was_seen(hands: &Hands, data_set: DataSetName, seen
 fn give_none_of(hands: &Hands, data_set: DataSetName, of: &LiveKey, table: &str) -> Result<Option<String>> {
     let (keys, context, mut largest) = (keys_of(hands, data_set)?, &hands.context, 0_u64);
     keys.each_of_set(context, of, &mut |members| {
-        largest = members.iter().filter_map(|member| member.parse().ok()).fold(largest, u64::max);
+        largest = members.iter().filter_map(|member| member.parse().ok()).filter(|id| *id <= LARGEST_ID).fold(largest, u64::max);
         Ok(())
     })?;
     if largest == 0 {

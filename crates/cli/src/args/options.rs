@@ -237,6 +237,10 @@ pub(crate) struct Rehearse {
     pub partial: Partial,
     #[command(flatten)]
     pub only: Only,
+    /// Then run this (by `sh`) while the throw-away servers are there. Each store is a program on its PATH that reads and cannot write: `system-database -e 'SELECT …'`,
+    /// `zync-database -c 'SELECT …'`, `backend-redis -n 1 GET …`; the files are in `$THREESCALE_REHEARSAL/system-storage`. Ends with 1 when the command fails
+    #[arg(long, value_name = "COMMAND", env = "THREESCALE_BACKUP_THEN")]
+    pub then: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -1,25 +1,33 @@
-//! `rehearse`: stages and proves a set in throw-away servers. The live installation is not touched, nor even reached.
+//! `rehearse`: stages a set in throw-away servers, proves it, cuts over, and looks whether its stores agree. The live installation is not touched, nor even reached.
+
+mod doors;
+mod nobody;
+mod stage;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use lab::{Mysql, MysqlKind, Postgres, Redis, RedisKind};
 use plan::choice::Whose;
-use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
-use plan::ports::{Context, DataSet, Noted, NothingToSynchronise, Repository, StoreKind, WriterGroup, Writers};
+use plan::ports::{Event, NothingToSynchronise, Repository};
 use plan::{Error, InstallationId, Result, plan_rehearsal};
 use runner::Hands;
-use tempfile::TempDir;
+use threescale::verify::Rank;
 
+use crate::agreement::{self, Side, Sides};
 use crate::app::App;
 use crate::args;
 use crate::commands::backup::with_way_out;
 use crate::commands::restore::{print_plan, targets};
 use crate::commands::runs::print_report;
+use crate::output::duration_ms;
 use crate::whose::Wanted;
+use nobody::NoWriters;
+use stage::Stage;
+
+/// Differences that are named.
+const NAMED_MAX: usize = 5;
 
 pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let config = app.config()?;
@@ -61,8 +69,37 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
-    app.output.note(&format!("set {} was staged and proven; the throw-away servers are removed", manifest.set));
-    print_report(app, &state, &run)
+    if let Some(cut_over) = runner::report(&state, &run)?.cut_over_ms() {
+        let text = format!("set {} was staged, proven, and cut over in {}", manifest.set, duration_ms(cut_over));
+        app.output.note(&format!("{text}; a restore adds the time to stop the writers and to start them again"));
+    }
+    compare(app, &hands);
+    let then = args.then.as_deref().map(|command| doors::then(app, &hands.context, &stage, command));
+    drop((hands, stage));
+    app.output.note("the throw-away servers are removed");
+    print_report(app, &state, &run)?;
+    then.unwrap_or(Ok(()))
+}
+
+/// Says whether the stores agree, as they came out of the cut-over. That they differ, or cannot be compared, is no fault of the set's going back.
+fn compare(app: &App, hands: &Hands) {
+    let live = |name: DataSetName| hands.data_sets.get(&name).cloned().map(Side::Live);
+    let Some((rows, keys)) = live(DataSetName::SystemDatabase).zip(live(DataSetName::BackendRedis)) else {
+        app.output.note("whether the stores agree is not looked at: that takes system-database and backend-redis");
+        return;
+    };
+    let sides = Sides { rows, keys, files: live(DataSetName::SystemStorage) };
+    let warn = |text: &str| hands.context.watch.see(Event::Warning(text));
+    match agreement::of_sides(&sides, &hands.context, NAMED_MAX, None) {
+        Err(error) => warn(&format!("whether the stores agree could not be looked at: {}", error.chain())),
+        Ok(found) if found.report.worst().is_none_or(|worst| worst == Rank::Note) => app.output.note("the stores agree"),
+        Ok(found) => {
+            let first = agreement::first(&found.report, NAMED_MAX).join("; ");
+            warn(&format!(
+                "the stores differ, as they do in the set: {first}. A restore sets Backend's configuration right (`verify` tells all)"
+            ));
+        }
+    }
 }
 
 fn names_in<'a>(manifest: &'a Manifest, only: &[DataSetName]) -> Result<BTreeMap<DataSetName, &'a KeptDataSet>> {
@@ -76,135 +113,4 @@ fn names_in<'a>(manifest: &'a Manifest, only: &[DataSetName]) -> Result<BTreeMap
     }
     let is_wanted = |name: &DataSetName| *name != objects && (only.is_empty() || only.contains(name));
     Ok(manifest.data_sets.iter().filter(|(name, _)| is_wanted(name)).map(|(name, kept)| (*name, kept)).collect())
-}
-
-/// The throw-away servers; they end with this value.
-#[derive(Default)]
-struct Stage {
-    mysql: Vec<Mysql>,
-    postgres: Vec<Postgres>,
-    redis: Vec<Redis>,
-    folders: Vec<TempDir>,
-}
-
-impl Stage {
-    fn prepare(&mut self, name: DataSetName, kept: &KeptDataSet) -> Result<Arc<dyn DataSet>> {
-        match &kept.kind {
-            StoreKind::MySql => self.mysql(name, MysqlKind::Mysql),
-            StoreKind::MariaDb => self.mysql(name, MysqlKind::Mariadb),
-            StoreKind::PostgreSql => self.postgres(name),
-            StoreKind::Redis => self.redis(name, kept),
-            StoreKind::Files | StoreKind::Bucket => self.files(name),
-            other @ (StoreKind::Objects | StoreKind::Other(_)) => {
-                Err(Error::refused(format!("{name} is of kind {other}, for which there is no throw-away server")))
-            }
-        }
-    }
-
-    fn mysql(&mut self, name: DataSetName, kind: MysqlKind) -> Result<Arc<dyn DataSet>> {
-        let server = Mysql::start_on_socket(kind, &["--local-infile=1", "--innodb-buffer-pool-size=256M"])?;
-        run(server.client().args(["-e", "CREATE DATABASE `system`"]), "create the database")?;
-        let address = mysql_data_set::Address::parse(&server.url("system"))?;
-        self.mysql.push(server);
-        Ok(Arc::new(mysql_data_set::MysqlStore::new(name, address, mysql_data_set::Options::default())))
-    }
-
-    fn postgres(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let server = Postgres::start_on_socket(&[])?;
-        run(server.client().args(["-c", "CREATE DATABASE rehearsal TEMPLATE template0"]), "create the database")?;
-        let address = postgres_data_set::Address::parse(&server.url("rehearsal"))?;
-        self.postgres.push(server);
-        Ok(Arc::new(postgres_data_set::PostgresStore::new(name, address, postgres_data_set::Options::default())))
-    }
-
-    fn redis(&mut self, name: DataSetName, kept: &KeptDataSet) -> Result<Arc<dyn DataSet>> {
-        let server = Redis::start_on_socket(redis_kind(name, &kept.store, &kept.evidence)?, &[])?;
-        let labels: &[&'static str] = if name == DataSetName::BackendRedis { &["storage", "queues"] } else { &["system"] };
-        let address = |(db, label)| Ok((label, redis_data_set::Address::parse(&server.url(db))?));
-        let addresses = (0..).zip(labels.iter().copied()).map(address).collect::<Result<Vec<_>>>()?;
-        let store = redis_data_set::RedisStore::new(name, addresses, redis_data_set::Options::default())?;
-        self.redis.push(server);
-        Ok(Arc::new(store))
-    }
-
-    fn files(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let mode = std::fs::Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new().prefix("threescale-rehearsal-").permissions(mode).tempdir();
-        let folder = folder.map_err(|error| Error::failed("failed to make a temporary folder").because(error))?;
-        let store = files_data_set::FilesStore::new(name, folder.path().to_owned(), files_data_set::Options::default());
-        self.folders.push(folder);
-        Ok(Arc::new(store))
-    }
-}
-
-/// A program on this machine that loads the set's RDB.
-fn redis_kind(name: DataSetName, store: &str, evidence: &Evidence) -> Result<RedisKind> {
-    let kinds = [RedisKind::Redis, RedisKind::NewestRedis, RedisKind::Valkey];
-    let found: Vec<_> = kinds.into_iter().filter_map(|kind| Some((kind, kind.version()?))).collect();
-    let is_valkey = |kind| kind == RedisKind::Valkey;
-    if let Some((kind, _)) = found.iter().find(|(kind, version)| redis_data_set::loads(evidence, is_valkey(*kind), version)) {
-        return Ok(*kind);
-    }
-    let product = |kind| if is_valkey(kind) { "Valkey" } else { "Redis" };
-    let mut here: Vec<String> = found.iter().map(|(kind, version)| format!("{} {version}", product(*kind))).collect();
-    here.dedup();
-    let here = if here.is_empty() { "no program redis-server or valkey-server".to_owned() } else { here.join(", ") };
-    let rdb = evidence.facts.get("rdb-version").map_or("unknown", String::as_str);
-    Err(Error::refused(format!("{name} is of {store} (RDB version {rdb}), which nothing on this machine loads: there is {here}")).hint(
-        "Install redis-server of that version or a newer one (for a set of Valkey: valkey-server) so that it is on the PATH; `--only` rehearses the other data sets.",
-    ))
-}
-
-fn run(command: &mut std::process::Command, what: &str) -> Result<()> {
-    let output = command.output().map_err(|error| Error::failed(format!("failed to {what}")).because(error))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(Error::failed(format!("failed to {what}: {}", String::from_utf8_lossy(&output.stderr).trim())))
-}
-
-/// Nobody writes to a throw-away server.
-struct NoWriters;
-
-impl Writers for NoWriters {
-    fn note(&self, _context: &Context, _data_sets: &[DataSetName]) -> Result<Noted> {
-        Ok(Noted(serde_json::Value::Null))
-    }
-    fn stop(&self, _context: &Context, _noted: &Noted) -> Result<()> {
-        Ok(())
-    }
-    fn start(&self, _context: &Context, _noted: &Noted, _group: WriterGroup) -> Result<()> {
-        Ok(())
-    }
-    fn release(&self, _context: &Context, _noted: &Noted) -> Result<()> {
-        Ok(())
-    }
-    fn stopped(&self, _context: &Context) -> Result<Option<bool>> {
-        Ok(Some(true))
-    }
-    fn can_stop(&self) -> bool {
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-
-    #[test]
-    fn a_set_of_redis_is_rehearsed_by_a_program_that_loads_it() {
-        let kind = |store: &str, version: &str| {
-            let evidence = Evidence { facts: [("rdb-version".to_owned(), version.to_owned())].into(), ..Evidence::default() };
-            redis_kind(DataSetName::BackendRedis, store, &evidence)
-        };
-        assert_eq!(kind("Redis 6.2.14", "9").unwrap(), RedisKind::Redis);
-        assert_eq!(kind("Redis 7.0.15", "10").unwrap(), RedisKind::Redis);
-        assert_eq!(kind("Redis 8.0.6", "12").unwrap(), RedisKind::NewestRedis);
-        assert_eq!(kind("Valkey 9.1.2", "80").unwrap(), RedisKind::Valkey);
-        let error = kind("Redis 9.9.9", "79").unwrap_err();
-        assert_eq!(error.class(), plan::Class::Refused);
-        let told = format!("{error:?}");
-        assert!(told.contains("Redis 9.9.9 (RDB version 79)") && told.contains("there is Redis 7"), "{told}");
-    }
 }

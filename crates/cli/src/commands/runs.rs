@@ -277,7 +277,7 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
         last_at: run.last_at,
         holds_writers: run.holds_writers(),
         kept_bytes,
-        downtime_ms: report.downtime_ms(),
+        downtime_ms: report.downtime_ms().filter(|_| run.plan.purpose != Purpose::Rehearse),
         cut_over_ms: report.cut_over_ms(),
         compared: run.compared.clone(),
         steps: steps.collect(),

@@ -14,6 +14,10 @@ pub struct LiveKey {
     pub key: String,
 }
 
+/// Nobody has counted ids beyond this one: what is larger is garbage, and nothing goes on behind it. Up to here a double holds whole numbers exactly, as the scores of
+/// Backend's events are (`lib/3scale/backend/event_storage.rb` of apisonator).
+pub const LARGEST_ID: u64 = 1 << 53;
+
 /// Members that a sorted set is to have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {

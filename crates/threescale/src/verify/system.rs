@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use plan::ports::LARGEST_ID;
 use plan::{Error, Result};
 
 use super::atom::{Atom, Side, Topic, put, take};
@@ -207,8 +208,8 @@ impl<'a> System<'a> {
                     self.rows.push(&[&b"A"[..], &application.to_be_bytes(), part, &self.veil.of(value)].concat())?;
                 }
             }
-            "backend_events" => self.newest_event = self.newest_event.max(id(0)),
-            "alerts" => self.newest_alert = self.newest_alert.max(id(0)),
+            "backend_events" => self.newest_event = self.newest_event.max(id(0).filter(|id| *id <= LARGEST_ID)),
+            "alerts" => self.newest_alert = self.newest_alert.max(id(0).filter(|id| *id <= LARGEST_ID)),
             "cms_files" => {
                 if let (Some(row), Some(name), Some(secret)) = (id(0), cell(1), cell(2)) {
                     let told = format!("cms_files {row}");

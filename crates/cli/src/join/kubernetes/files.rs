@@ -6,7 +6,9 @@ use files_data_set::{Options, RemoteFilesStore};
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Leftover, Objects as _, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{
+    Context, DataSet, Discard, Dump, Findings, Leftover, LiveFiles, Objects as _, Place, Problem, Road, Snapshot, StoreKind, Undone,
+};
 use plan::{Error, Result};
 use platforms::kubernetes::Cluster;
 use platforms::kubernetes::find::{FilesAt, Installation as Found};
@@ -99,6 +101,10 @@ impl DataSet for VolumeFiles {
 
     fn kept_bytes(&self, context: &Context, place: &Place) -> Result<u64> {
         self.serving.kept_bytes(context, place)
+    }
+
+    fn live_files(&self) -> Option<&dyn LiveFiles> {
+        self.serving.live_files()
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

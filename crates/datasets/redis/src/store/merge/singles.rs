@@ -1,13 +1,13 @@
 //! Strings: counters, numbers that never go down, and what is put where there is none.
 
 use plan::Result;
-use plan::ports::Counts;
+use plan::ports::{Counts, LARGEST_ID};
 use threescale::keys::Class;
 
 use super::Merger;
 use super::exactly::{Found, Seen, exactly, look, select, words};
 use super::records::{Counted, Of, Raised, expire, is_same_time};
-use super::told::{BUSY, Fate, NO_NUMBER, OTHER_TYPE, STAYS};
+use super::told::{BUSY, Fate, NO_ID, NO_NUMBER, OTHER_TYPE, STAYS};
 use crate::connection::Reply;
 use crate::store::transaction::{Commands, in_one_trip};
 
@@ -64,6 +64,7 @@ fn decide(single: &Single, seen: &Seen, counts: Counts) -> (Option<Change>, Fate
     let none = |fate| (None, fate);
     match (&single.what, &seen.value) {
         (_, Found::Other) => none(Fate::Left(OTHER_TYPE)),
+        (What::Raise(value), _) if *value > i64::try_from(LARGEST_ID).unwrap_or(i64::MAX) => none(Fate::Left(NO_ID)),
         (What::Missing(value), Found::Text(live)) => none(if live == value { Fate::Equal } else { Fate::Left(STAYS) }),
         (What::Missing(value), Found::Nothing) => {
             let mut live = vec![words(&[b"SET", key, value])];
@@ -87,8 +88,7 @@ fn decide(single: &Single, seen: &Seen, counts: Counts) -> (Option<Change>, Fate
             let now_ms = match (is_there, seen.expires_ms, single.expires_ms) {
                 (false, _, of_set) => of_set,
                 (true, live, _) if is_raised => live,
-                (true, _, of_set) if counts == Counts::Set => of_set,
-                // The longer life of both; that without an end is the longest.
+                // The longer life of both, that without an end is the longest: what expired sooner could not be taken back.
                 (true, live, of_set) => live.zip(of_set).map(|(live, of_set)| live.max(of_set)),
             };
             let lives_on = is_same_time(seen.expires_ms, now_ms);

@@ -57,7 +57,7 @@ impl Outcome {
         }
         if self.stay > 0 {
             let text = format!(
-                "{database}: {} keys stay as they are, because they went on or were begun anew since: {}{}",
+                "{database}: {} keys stay as they are, because they went on, were begun anew, or became something else since: {}{}",
                 self.stay,
                 self.first.join(", "),
                 if self.stay > self.first.len() as u64 { ", …" } else { "" }
@@ -70,12 +70,14 @@ impl Outcome {
         match back {
             Back::Wholly => {}
             Back::WentOn => self.went_on += 1,
-            Back::Stays => {
-                self.stay += 1;
-                if self.first.len() < NAMED_MAX {
-                    self.first.push(printable(&record.key));
-                }
-            }
+            Back::Stays => self.stays(&record.key),
+        }
+    }
+
+    fn stays(&mut self, key: &[u8]) {
+        self.stay += 1;
+        if self.first.len() < NAMED_MAX {
+            self.first.push(printable(key));
         }
     }
 }
@@ -90,12 +92,15 @@ pub(super) fn take_back(context: &Context, connection: &mut Connection, live: u3
         for some in names.chunks(TOGETHER) {
             strings(connection, (live, side), some, &mut outcome)?;
             for name in some {
-                match Of::read(name) {
-                    Some((Of::Members, key)) => members(context, connection, (live, side), name, (b"SREM", key))?,
-                    Some((Of::Scored, key)) => members(context, connection, (live, side), name, (b"ZREM", key))?,
-                    Some((Of::AtEnd, key)) => entries(connection, (live, side), name, (b"-1", key))?,
-                    Some((Of::AtBegin, key)) => entries(connection, (live, side), name, (b"1", key))?,
-                    _ => {}
+                let (key, is_taken) = match Of::read(name) {
+                    Some((Of::Members, key)) => (key, members(context, connection, (live, side), name, (b"SREM", key))?),
+                    Some((Of::Scored, key)) => (key, members(context, connection, (live, side), name, (b"ZREM", key))?),
+                    Some((Of::AtEnd, key)) => (key, entries(connection, (live, side), name, (b"-1", key))?),
+                    Some((Of::AtBegin, key)) => (key, entries(connection, (live, side), name, (b"1", key))?),
+                    _ => continue,
+                };
+                if !is_taken {
+                    outcome.stays(key);
                 }
             }
         }
@@ -170,12 +175,16 @@ fn how(record: &Record, seen: &Seen) -> (Commands, Back) {
     }
 }
 
-/// A live key that has become something else is none of the run's any more.
-fn unless_of_another_type(replies: Option<Vec<Reply>>) -> Result<()> {
-    replies.unwrap_or_default().into_iter().try_for_each(|reply| match reply {
-        Reply::Error(text) if text.starts_with("WRONGTYPE") => Ok(()),
-        reply => reply.ok().map(drop),
-    })
+/// Whether the live key is still what it was: one that has become something else is none of the run's any more.
+fn unless_of_another_type(replies: Option<Vec<Reply>>) -> Result<bool> {
+    let mut is_same = true;
+    for reply in replies.unwrap_or_default() {
+        match reply {
+            Reply::Error(text) if text.starts_with("WRONGTYPE") => is_same = false,
+            reply => drop(reply.ok()?),
+        }
+    }
+    Ok(is_same)
 }
 
 fn members(
@@ -184,8 +193,8 @@ fn members(
     (live, side): (u32, u32),
     name: &[u8],
     (remove, key): (&[u8], &[u8]),
-) -> Result<()> {
-    let mut cursor = b"0".to_vec();
+) -> Result<bool> {
+    let (mut cursor, mut is_same) = (b"0".to_vec(), true);
     loop {
         context.stop.check()?;
         connection.select(side)?;
@@ -198,17 +207,17 @@ fn members(
         if !some.is_empty() {
             let all = |head: &[&[u8]]| words(head).into_iter().chain(some.iter().cloned()).collect::<Vec<_>>();
             let commands = vec![select(live), all(&[remove, key]), select(side), all(&[b"SREM", name])];
-            unless_of_another_type(in_one_trip(connection, &commands)?)?;
+            is_same &= unless_of_another_type(in_one_trip(connection, &commands)?)?;
         }
         if next == b"0" {
-            return Ok(());
+            return Ok(is_same);
         }
         cursor = next;
     }
 }
 
 /// `end`: where `LREM` begins to look for one.
-fn entries(connection: &mut Connection, (live, side): (u32, u32), name: &[u8], (end, key): (&[u8], &[u8])) -> Result<()> {
+fn entries(connection: &mut Connection, (live, side): (u32, u32), name: &[u8], (end, key): (&[u8], &[u8])) -> Result<bool> {
     connection.select(side)?;
     let added = connection.call(&[b"LRANGE", name, b"0", b"-1"])?.list();
     let mut commands = vec![select(live)];

@@ -10,6 +10,7 @@ use threescale::keys::Class;
 pub(super) const EXPIRED: &str = "expired since";
 pub(super) const OTHER_TYPE: &str = "of another type than 3scale's";
 pub(super) const NO_NUMBER: &str = "that are no numbers";
+pub(super) const NO_ID: &str = "that are no ids that anything has come to";
 pub(super) const TOO_LONG: &str = "too long to be merged";
 pub(super) const NEVER: &str = "of a kind that does not go back alone";
 pub(super) const STAYS: &str = "whose live one stays";

@@ -78,8 +78,7 @@ fn counters_become_what_was_chosen_whatever_is_live() {
             (shown.expires_ms as i64 - base as i64) / 1_000_000
         };
         // In thousands of seconds beside that of the set.
-        let wanted: [(i64, bool); 3] =
-            if counts == Counts::Set { [(0, true), (0, true), (0, true)] } else { [(0, false), (0, true), (40, true)] };
+        let wanted: [(i64, bool); 3] = [(0, false), (0, true), (40, true)];
         for (name, (wanted, expires)) in ["20", "21", "22"].into_iter().zip(wanted) {
             match expires {
                 true => assert!((lives(name) - wanted).abs() <= 1, "{counts} {name}: {} and not {wanted}", lives(name)),
@@ -116,4 +115,38 @@ fn ids_never_go_down_and_go_back_only_where_nobody_counted_on() {
     merge(&store, &set, &place, "s", &merging(&["counter"], &[], Counts::Set), &ids).unwrap();
     assert_eq!(take_back(&store, &place, "s"), "");
     assert_eq!(now().0, "3");
+}
+
+#[test]
+fn what_nobody_can_have_counted_to_is_no_id() {
+    let server = Redis::start(&[]).unwrap();
+    let store = store(&server);
+    say_all(&server, 0, &["SET events/id 9223372036854775807", "SET alerts/current_id 9007199254740992"]);
+    let set = backup(&store).unwrap();
+    say_all(&server, 0, &["FLUSHALL", "SET events/id 3"]);
+    let place = reserve(&store, &set, "r");
+    let merged = merge(&store, &set, &place, "r", &merging(&["counter"], &[], Counts::Max), &GivenIds::new()).unwrap();
+    assert_eq!(merged[0].left.get("that are no ids that anything has come to"), Some(&1), "{merged:?}");
+    assert_eq!(cli(&server, 0, &["INCR", "events/id"]), "4", "it still counts");
+    assert_eq!(cli(&server, 0, &["GET", "alerts/current_id"]), "9007199254740992");
+}
+
+#[test]
+fn a_set_or_a_list_that_became_something_else_stays_and_is_told() {
+    let server = Redis::start(&[]).unwrap();
+    let store = store(&server);
+    say_all(&server, 0, &["SADD stats/{service:7}/cinstances a b", "LPUSH errors/service_id:7 one two"]);
+    let set = backup(&store).unwrap();
+    cli(&server, 0, &["FLUSHALL"]);
+    let place = reserve(&store, &set, "r");
+    merge(&store, &set, &place, "r", &merging(&["usage", "errors"], &[], Counts::Max), &GivenIds::new()).unwrap();
+    say_all(
+        &server,
+        0,
+        &["DEL stats/{service:7}/cinstances errors/service_id:7", "SET stats/{service:7}/cinstances x", "SADD errors/service_id:7 y"],
+    );
+    let now = picture(&server, 0);
+    let told = take_back(&store, &place, "r");
+    assert!(told.contains("2 keys stay as they are") && told.contains("stats/{service:7}/cinstances"), "{told}");
+    assert_same(&picture(&server, 0), &now, "taken back");
 }
