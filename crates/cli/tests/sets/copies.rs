@@ -117,7 +117,7 @@ fn what_makes_no_sense_is_refused_and_says_the_way_out() {
     let link = home.path("link");
     std::os::unix::fs::symlink(own, &link).unwrap();
     refused(&["copy", "--to", link.to_str().unwrap(), "--to-password-file", own_key.to_str().unwrap()], "is the repository itself");
-    refused(&["copy", "--repository", "offsite", "--to", "offsite"], "the repository has no set");
+    refused(&["copy", "--repository", "offsite", "--to", "offsite"], "there is no whole set of a to copy");
     refused(&["list", "--repository", "nowhere"], "there is no [copies.nowhere]");
     refused(&["copy", "nothing"], "there is no set nothing");
     assert_eq!(a.run(&["copy", "--to-password-command", "echo x", "--to-password-file", key]).status.code(), Some(2));
@@ -142,7 +142,7 @@ fn a_damaged_set_is_told_and_the_others_are_copied() {
     let output = a.run(&["copy"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains(&format!("1 of 2 sets could not be copied to offsite (")) && said.contains(&bad), "{said}");
+    assert!(said.contains("1 of 2 sets could not be copied to offsite (") && said.contains(&bad), "{said}");
     assert_eq!(a.listed(&["--repository", "offsite"]), [good]);
     assert!(a.ok(&["status", "--repository", "offsite"]).starts_with("GOOD"));
 }

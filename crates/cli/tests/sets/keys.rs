@@ -10,10 +10,10 @@ fn passwords_are_listed_added_changed_and_removed() {
     let home = Home::make();
     let a = Small::start(&home, "a");
     let set = a.backup(&[]);
-    fs::write(home.path("new"), "a new secret\n").unwrap();
+    fs::write(home.path("new"), "a new zebra\n").unwrap();
     let new = home.path("new");
-    let said = a.both(&["key", "add", "--new-password-command", "echo a second secret"]);
-    assert!(said.0.contains("opens the repository too") && !format!("{said:?}").contains("secret"), "{said:?}");
+    let said = a.both(&["key", "add", "--new-password-command", "echo a second zebra"]);
+    assert!(said.0.contains("opens the repository too") && !format!("{said:?}").contains("zebra"), "{said:?}");
     let keys = a.json(&["key", "list"])["keys"].as_array().unwrap().clone();
     let of = |current: bool| keys.iter().find(|key| key["current"] == current).unwrap()["key"].as_str().unwrap().to_owned();
     assert_eq!(keys.len(), 2);
@@ -22,7 +22,7 @@ fn passwords_are_listed_added_changed_and_removed() {
     assert!(a.refused(&["key", "remove", &of(true)]).contains("by which the repository was opened now"));
 
     let (said, notes) = a.both(&["key", "change", "--new-password-file", new.to_str().unwrap()]);
-    assert!(said.contains(" is in the place of ") && notes.contains("[repository]") && !(said + &notes).contains("a new secret"));
+    assert!(said.contains(" is in the place of ") && notes.contains("[repository]") && !(said + &notes).contains("zebra"));
     let output = a.run(&["list"]);
     assert_eq!(output.status.code(), Some(12), "{}", text(&output.stderr));
     fs::copy(&new, home.path("key")).unwrap();
