@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, DataSet, Repository, StopFlag, Watch};
-use plan::{Error, InstallationId, Result};
+use plan::{Class, Error, InstallationId, Result};
 use repository::{Location, RusticRepository};
 use runner::{Hands, State};
 use secrecy::SecretString;
@@ -25,6 +25,9 @@ use crate::writers::Consent;
 
 /// How many connections, readers or loaders a data set uses when nobody says otherwise.
 const WORKERS: usize = 4;
+
+/// How long `--wait` waits for the end of somebody's lock of the repository: longer than any backup, copy or prune takes.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A command's surroundings.
 pub(crate) struct App {
@@ -56,6 +59,7 @@ impl App {
             context: None,
             kubeconfig: None,
             act_as: None,
+            repository: None,
             ..self.global.clone()
         };
         let (output, stop, watch) = (self.output.without_results(), self.stop.clone(), Arc::clone(&self.watch));
@@ -94,7 +98,7 @@ impl App {
     }
 
     pub(crate) fn config(&self) -> Result<Config> {
-        let config = Config::load(&self.sources())?.called(self.global.installation.as_deref());
+        let config = self.meant(Config::load(&self.sources())?);
         self.tell(&config);
         Ok(config)
     }
@@ -103,7 +107,12 @@ impl App {
     pub(crate) fn config_with_errors(&self) -> Result<(Config, Vec<Error>)> {
         let (config, errors) = Config::look(&self.sources())?;
         self.tell(&config);
-        Ok((config.called(self.global.installation.as_deref()), errors))
+        Ok((self.meant(config), errors))
+    }
+
+    /// What options say in the place of the configuration.
+    fn meant(&self, config: Config) -> Config {
+        config.called(self.global.installation.as_deref()).in_repository(self.global.repository.as_deref())
     }
 
     fn sources(&self) -> Sources<'_> {
@@ -134,7 +143,35 @@ impl App {
 
     pub(crate) fn repository(&self, config: &Config) -> Result<Arc<RusticRepository>> {
         let (location, password) = self.location(config)?;
-        Ok(Arc::new(RusticRepository::open(&location, &password)?))
+        let opened = RusticRepository::open(&location, &password).map_err(|error| match config.in_copy() {
+            Some(copy) if error.class() == Class::NoRepository => Error::new(Class::NoRepository, error.to_string())
+                .hint(format!("Make it with `threescale-backup init --repository {copy}`, or correct [copies.{copy}] url.")),
+            _ => error,
+        });
+        Ok(Arc::new(self.patient(opened?)))
+    }
+
+    /// The repository, with locks that are waited for when that is wished.
+    pub(crate) fn patient(&self, repository: RusticRepository) -> RusticRepository {
+        if self.waits() { repository.waiting(LOCK_WAIT_MAX, self.stop.clone()) } else { repository }
+    }
+
+    /// The same for a command that is part of another, with the same configuration: its results are notes of that one.
+    pub(crate) fn without_results(&self) -> Self {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Self {
+            global: self.global.clone(),
+            output: self.output.without_results(),
+            stop: self.stop.clone(),
+            watch: Arc::clone(&self.watch),
+            heeds_environment: self.heeds_environment,
+            told: Mutex::new(told),
+        }
+    }
+
+    /// Who watches the work.
+    pub(crate) fn watch(&self) -> Arc<dyn Watch> {
+        Arc::clone(&self.watch)
     }
 
     /// The repository for what can be done without it, and whether it is there. That it is not is told.

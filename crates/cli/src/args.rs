@@ -1,6 +1,7 @@
 //! The command line. Every option can be given as an environment variable too; its name stands in `--help`.
 
 mod classes;
+mod copying;
 mod keeping;
 mod looking;
 mod options;
@@ -14,13 +15,14 @@ use clap::builder::{NonEmptyStringValueParser, Resettable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use classes::{Classes, UsageChoice};
+pub(crate) use copying::*;
 pub(crate) use keeping::*;
 pub(crate) use looking::*;
 pub(crate) use options::*;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done · 1 failed, journaled: `resume` or `undo` are possible · 2 refused or bad usage, nothing was touched · 3 a person is needed · \
-4 a set was taken, and would not go back wholly (--warnings-are-fine gives 0) · \
+4 a set was taken, and would not go back wholly, or was not copied where it should be (--warnings-are-fine gives 0) · \
 10 no such repository · 11 locked by another run (--wait waits) · 12 wrong repository password · 75 temporary, the same call may work later · 130 interrupted.";
 
 /// Takes a complete, proven backup of a Red Hat 3scale API Management installation, and puts it back.
@@ -129,6 +131,9 @@ pub(crate) struct Global {
         help_heading = "Kubernetes"
     )]
     pub in_cluster: Option<String>,
+    /// Use the second repository of [copies.NAME] in the place of [repository]
+    #[arg(long, global = true, value_name = "NAME", env = "THREESCALE_BACKUP_REPOSITORY", value_parser = NonEmptyStringValueParser::new())]
+    pub repository: Option<String>,
     /// Wait while another run holds the installation, instead of ending with exit code 11
     #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT")]
     pub wait: bool,
@@ -161,6 +166,11 @@ pub(crate) enum Command {
     List(List),
     /// Show a set: its data sets, sizes, how each was proven, the skew between the stores
     Show(OfSet),
+    /// Copy sets into a second repository, encrypted anew: what it lacks, each chunk verified; a set is the same set there
+    Copy(Copy),
+    /// List, add, change and remove the passwords that open the repository
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Check the repository and every set in it
     Check(Check),
     /// Repair a damaged repository: the index from the packs, damaged files set aside; says what is lost
@@ -228,6 +238,7 @@ impl Command {
         match self {
             Self::List(_)
             | Self::Show(_)
+            | Self::Copy(_)
             | Self::Plan(_)
             | Self::Restore(_)
             | Self::Rehearse(_)
@@ -242,6 +253,7 @@ impl Command {
             | Self::Forget(_) => true,
             Self::Init
             | Self::Backup(_)
+            | Self::Key(_)
             | Self::Check(_)
             | Self::Repair(_)
             | Self::Protect(_)

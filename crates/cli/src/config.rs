@@ -28,11 +28,12 @@ use toml::Value;
 
 pub(crate) use example::{document as example_document, example};
 pub(crate) use keys::WORKERS_MAX;
+pub(crate) use secret::secret_of;
 pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
 pub(crate) use shown::{Shown, ShownOrigin};
 pub(crate) use validate::check_name;
 
-use table::{Form, Kind};
+use table::{COPIES, Form, Kind};
 use values::Values;
 
 /// How long a value of `[notify]` is waited for that a command prints.
@@ -74,6 +75,8 @@ pub(crate) struct Config {
     warnings: Vec<String>,
     /// What the installation is called by an option.
     called: Option<String>,
+    /// The copy in the place of the repository.
+    in_copy: Option<String>,
 }
 
 impl Config {
@@ -105,7 +108,7 @@ impl Config {
         let origin = text.as_ref().map_or_else(|| "the environment".to_owned(), |text| text.path.display().to_string());
         let warnings = warnings(text.as_ref(), &values);
         let file = text.map(|text| text.path);
-        let config = Self { origin, file, values, cluster: sources.cluster.clone(), warnings, called: None };
+        let config = Self { origin, file, values, cluster: sources.cluster.clone(), warnings, called: None, in_copy: None };
         errors.extend(config.platform().err().filter(|_| errors.is_empty()));
         Ok((config, errors))
     }
@@ -185,9 +188,60 @@ impl Config {
         Self { called: name.map(str::to_owned), ..self }
     }
 
-    pub(crate) fn repository(&self) -> Result<RepositorySection> {
-        let section: RepositorySection = self.read("repository")?;
-        Ok(RepositorySection { url: self.place("repository", "url", section.url)?, ..section })
+    /// The same, with a copy in the place of the repository.
+    #[must_use]
+    pub(crate) fn in_repository(self, copy: Option<&str>) -> Self {
+        Self { in_copy: copy.map(str::to_owned), ..self }
+    }
+
+    /// The copy that is used in the place of the repository.
+    pub(crate) fn in_copy(&self) -> Option<&str> {
+        self.in_copy.as_deref()
+    }
+
+    /// The repository, and what its section is called.
+    pub(crate) fn repository(&self) -> Result<(RepositorySection, String)> {
+        match &self.in_copy {
+            Some(copy) => self.copy(copy),
+            None => {
+                let section: RepositorySection = self.read("repository")?;
+                Ok((RepositorySection { url: self.place("repository", "url", section.url)?, ..section }, "repository".to_owned()))
+            }
+        }
+    }
+
+    /// The names of the copies.
+    pub(crate) fn copies(&self) -> Vec<&'static str> {
+        self.values.copies()
+    }
+
+    /// The names of those that each backup brings up to date.
+    pub(crate) fn copies_after_backup(&self) -> Vec<&'static str> {
+        self.copies().into_iter().filter(|name| self.values.is_true(&format!("{COPIES}.{name}"), "after-backup")).collect()
+    }
+
+    /// Where a copy is, as it is written; no secret is fetched.
+    pub(crate) fn copy_url(&self, copy: &str) -> Option<&str> {
+        self.values.text(&format!("{COPIES}.{copy}"), "url")
+    }
+
+    /// A copy, and what its section is called.
+    pub(crate) fn copy(&self, copy: &str) -> Result<(RepositorySection, String)> {
+        let name = format!("{COPIES}.{copy}");
+        if !self.has(&name) {
+            let known = self.copies();
+            let error = Error::refused(format!("{}: there is no [{name}]", self.origin));
+            let error = match nearest::nearest(copy, known.iter().copied()) {
+                Some(meant) => error.hint(format!("Did you mean {meant}?")),
+                None => error,
+            };
+            return Err(match known.is_empty() {
+                true => error.hint(format!("Write url and password-file of the second repository into a section [{name}].")),
+                false => error.hint(format!("There is {}.", known.join(", "))),
+            });
+        }
+        let section: RepositorySection = self.read(&name)?;
+        Ok((RepositorySection { url: self.place(&name, "url", section.url)?, ..section }, name))
     }
 
     /// A folder or an address; a folder is made absolute where it was given.

@@ -31,7 +31,7 @@ pub(crate) fn problems(app: &App, config: &Config, installation: &dyn Installati
     let Some(files) = config.storage().ok().filter(|section| section.bucket().is_none()).map(|section| PathBuf::from(section.path)) else {
         return Vec::new();
     };
-    let repository = config.repository().ok().and_then(|section| Location::parse(&section.url, None).ok());
+    let repository = config.repository().ok().and_then(|(section, _)| Location::parse(&section.url, None).ok());
     let of_repository = match repository {
         Some(Location::Folder(folder)) => of_repository(&folder, &files),
         Some(Location::S3(_)) | None => None,

@@ -21,7 +21,7 @@ use plan::{Error, InstallationId, Policies, Result, WritersAre};
 pub(crate) use configured::{not_configured, nothing_configured, told_missing};
 pub(crate) use kubernetes::connect;
 pub(crate) use patience::Patience;
-pub(crate) use repository::repository;
+pub(crate) use repository::{copy, folder, repository};
 
 use crate::args::Global;
 use crate::config::{Config, Platform};

@@ -8,6 +8,7 @@ mod care;
 mod clock;
 mod commands;
 mod config;
+mod copied;
 mod draining;
 mod in_the_way;
 mod inside;
@@ -75,6 +76,8 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Init => commands::init(app),
         Command::List(args) => commands::list(app, args),
         Command::Show(args) => commands::show(app, args),
+        Command::Copy(args) => commands::copy(app, args),
+        Command::Key(command) => commands::key(app, command),
         Command::Check(args) => commands::check(app, args),
         Command::Repair(args) => commands::repair(app, args),
         Command::Plan(args) => commands::plan(app, args),

@@ -126,6 +126,7 @@ const fn told_of(command: &Command) -> Option<&'static str> {
     match command {
         Command::Backup(_) => Some("backup"),
         Command::Check(_) => Some("check"),
+        Command::Copy(args) if !args.dry_run => Some("copy"),
         Command::Forget(_) => Some("forget"),
         Command::Rehearse(_) => Some("rehearse"),
         Command::Restore(args) if !args.dry_run => Some("restore"),

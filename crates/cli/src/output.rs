@@ -14,6 +14,7 @@ use std::sync::Arc;
 use plan::ports::{StopFlag, Watch};
 use plan::words::printable;
 use plan::{Error, Result};
+use secrecy::SecretString;
 use serde::Serialize;
 
 pub(crate) use errors::{error_text, print_error};
@@ -104,6 +105,14 @@ impl Output {
         } else {
             Arc::new(progress::Lines::default())
         }
+    }
+
+    /// Asks for a secret, which is not shown while it is typed. `None` when nobody can be asked.
+    ///
+    /// # Errors
+    /// [`plan::Class::Interrupted`] when a signal came instead of an answer.
+    pub(crate) fn ask_secret(&self, question: &str) -> Result<Option<SecretString>> {
+        question::ask_secret(question, &self.stop)
     }
 
     /// Asks a question that wants `yes`. `None` when nobody can be asked.

@@ -193,3 +193,42 @@ fn whoever_thinks_about_letting_the_clock_go_keeps_nobody_waiting() {
     let status = world.json(&["hold", "status"]);
     assert!(status["jobs"].as_array().unwrap().iter().all(|job| job["held_until"].is_null()), "{status}");
 }
+
+#[test]
+fn a_new_password_is_asked_for_twice_and_never_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let path = |name: &str| home.path().join(name);
+    std::fs::write(path("key"), "a password\n").unwrap();
+    std::fs::write(path("c.toml"), format!("[repository]\nurl = {:?}\npassword-file = {:?}\n", path("repository"), path("key"))).unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = support::program(arguments);
+        command.env("THREESCALE_BACKUP_CONFIG", path("c.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", path("state"));
+        command
+    };
+    assert!(command(&["init"]).output().unwrap().status.success());
+    let keys = || std::fs::read_dir(path("repository/keys")).unwrap().count();
+    let ask = |answers: &[&str]| {
+        let mut terminal = Terminal::typed_ahead("typed before\n");
+        let mut child = terminal.start("--default-signal=HUP", &["key", "add"], &command(&["key", "add"]));
+        for (answer, question) in answers.iter().zip(["New password of the repository: ", "The same again: "]) {
+            terminal.wait_for(question);
+            terminal.typed(answer);
+        }
+        let code = ended(&mut child);
+        (terminal, code)
+    };
+    let (mut terminal, code) = ask(&["hidden one\n", "hidden two\n"]);
+    terminal.wait_for("the two passwords differ");
+    assert!(code == Some(2) && keys() == 1 && !terminal.seen.contains("hidden"), "{:?}", terminal.seen);
+    for nothing in ["\n", "\u{4}"] {
+        let (mut terminal, code) = ask(&[nothing]);
+        terminal.wait_for("the new password is empty");
+        assert!(code == Some(2) && keys() == 1);
+    }
+    assert_eq!(ask(&["hid\u{3}"]).1, Some(130));
+    assert_eq!(keys(), 1);
+    let (terminal, code) = ask(&["hidden one\n", "hidden one\n"]);
+    assert!(code == Some(0) && keys() == 2 && !terminal.seen.contains("hidden"), "{:?}", terminal.seen);
+    std::fs::write(path("key"), "hidden one\n").unwrap();
+    assert!(command(&["list"]).output().unwrap().status.success());
+}

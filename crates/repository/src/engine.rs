@@ -49,6 +49,8 @@ pub struct Open {
     pub plain: Engine<OpenStatus>,
     /// The key, ready for use.
     pub key: Key,
+    /// The file in `keys` that the password opened.
+    pub opened_by: Id,
     /// Snapshots that were read.
     pub snapshots: Cache,
     master: MasterKey,
@@ -85,19 +87,32 @@ impl Open {
         if storage.list(FileType::Config).during(|| format!("look for a repository at {location}"))?.is_empty() {
             return Err(Remains::at(&*storage)?.without_config(location));
         }
-        let credentials = Credentials::Masterkey(keys::find(&*storage, password)?);
+        let (opened_by, master) = keys::find(&*storage, password)?;
+        let credentials = Credentials::Masterkey(master);
         let what = || format!("open the repository at {location}");
         let plain = guarded("open the repository", || engine_on(Arc::clone(&storage) as _)?.open(&credentials).during(what))?;
-        Self::with(location.clone(), storage, plain)
+        Self::with(location.clone(), storage, plain, opened_by)
     }
 
-    fn with(location: Location, files: Arc<dyn Storage>, plain: Engine<OpenStatus>) -> Result<Self> {
+    fn with(location: Location, files: Arc<dyn Storage>, plain: Engine<OpenStatus>, opened_by: Id) -> Result<Self> {
         let storage: Arc<dyn WriteBackend> = Arc::clone(&files) as _;
         let gate = Arc::new(Gate::new(Arc::new(Segments::new(Arc::clone(&storage)))));
         let master = plain.key();
         let key = Key::new(&master)?;
         let locks = Locks::new(Arc::clone(&files), key.clone());
-        Ok(Self { location, storage, files, locks, gate, plain, key, snapshots: Cache::default(), master, index: Mutex::new(None) })
+        Ok(Self {
+            location,
+            storage,
+            files,
+            locks,
+            gate,
+            plain,
+            key,
+            opened_by,
+            snapshots: Cache::default(),
+            master,
+            index: Mutex::new(None),
+        })
     }
 
     /// Another engine with the same key on another view of the storage.
@@ -111,7 +126,7 @@ impl Open {
     /// When the configuration is missing or damaged.
     pub fn afresh(&self) -> Result<Self> {
         let plain = guarded("read the configuration of the repository", || self.on(Arc::clone(&self.storage)))?;
-        Self::with(self.location.clone(), Arc::clone(&self.files), plain)
+        Self::with(self.location.clone(), Arc::clone(&self.files), plain, self.opened_by)
     }
 
     /// The index as it is now. Index files that cannot be read are no error: see [`Index::unreadable`].
@@ -189,20 +204,7 @@ impl Open {
     /// # Errors
     /// When the storage fails.
     pub fn name_packs(&self, packs: Vec<crate::index::file::Pack>) -> Result<()> {
-        let mut file = IndexFile::default();
-        let mut chunks = 0;
-        for pack in packs {
-            chunks += pack.blobs.len();
-            file.packs.push(pack);
-            if chunks >= CHUNKS_PER_FILE {
-                small::write(&*self.storage, &self.key, FileType::Index, &std::mem::take(&mut file))?;
-                chunks = 0;
-            }
-        }
-        if !file.packs.is_empty() {
-            small::write(&*self.storage, &self.key, FileType::Index, &file)?;
-        }
-        Ok(())
+        name_packs(&*self.storage, &self.key, packs)
     }
 
     /// Writes a snapshot and says under which id.
@@ -238,4 +240,25 @@ impl Open {
             .collect::<Result<Vec<_>>>()?;
         self.name_packs(packs)
     }
+}
+
+/// Writes index files that name these packs.
+///
+/// # Errors
+/// When the storage fails.
+pub fn name_packs(storage: &dyn WriteBackend, key: &Key, packs: Vec<crate::index::file::Pack>) -> Result<()> {
+    let mut file = IndexFile::default();
+    let mut chunks = 0;
+    for pack in packs {
+        chunks += pack.blobs.len();
+        file.packs.push(pack);
+        if chunks >= CHUNKS_PER_FILE {
+            small::write(storage, key, FileType::Index, &std::mem::take(&mut file))?;
+            chunks = 0;
+        }
+    }
+    if !file.packs.is_empty() {
+        small::write(storage, key, FileType::Index, &file)?;
+    }
+    Ok(())
 }

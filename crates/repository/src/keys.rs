@@ -48,17 +48,17 @@ pub fn opens_config(storage: &dyn WriteBackend, master: &MasterKey) -> Result<bo
         .is_ok_and(|text| serde_json::from_slice::<serde::de::IgnoredAny>(&text).is_ok()))
 }
 
-/// The repository's key.
+/// The repository's key, and the file in which it was found.
 ///
 /// # Errors
 /// [`Class::WrongPassword`]; when keys or `config` are missing or damaged; when the storage does not answer.
-pub fn find(storage: &dyn WriteBackend, password: &SecretString) -> Result<MasterKey> {
+pub fn find(storage: &dyn WriteBackend, password: &SecretString) -> Result<(Id, MasterKey)> {
     let ids = storage.list(FileType::Key).during(|| "list keys".to_owned())?;
     let (mut opened, mut damaged) = (None, None);
     for id in &ids {
         match unlock(storage, id, password) {
             Ok(None) => {}
-            Ok(Some(master)) if opens_config(storage, &master)? => return Ok(master),
+            Ok(Some(master)) if opens_config(storage, &master)? => return Ok((*id, master)),
             Ok(Some(_)) => opened = Some(*id),
             Err(error) if is_passing(&error) => return Err(error),
             Err(error) => drop(damaged.get_or_insert(error)),

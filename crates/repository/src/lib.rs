@@ -5,6 +5,7 @@
 //! manifest is, and a listing is whole or an error. No file is ever written outside the repository, and no password gets into an error or a log.
 
 mod check;
+mod copy;
 mod document;
 mod engine;
 mod fault;
@@ -15,6 +16,7 @@ mod keys;
 mod location;
 mod lock;
 mod parallel;
+mod passwords;
 mod prune;
 mod read;
 mod records;
@@ -29,8 +31,10 @@ mod snapshots;
 mod storage;
 
 pub use check::{CheckReport, ReadData, SetReport};
+pub use copy::{Carried, SetCopy};
 pub use forget::{ForgetOptions, ForgetReport, JudgedSet, Whose};
 pub use location::{Location, S3};
+pub use passwords::KeyFile;
 pub use prune::{PruneReport, Space};
 pub use repair::RepairReport;
 pub use repository::{BACKUP_HOURS_MAX, RusticRepository};

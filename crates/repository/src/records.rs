@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use plan::ids::SetId;
 use plan::ports::Record;
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 use rustic_core::FileType;
 use rustic_core::repofile::SnapshotFile;
 
@@ -78,7 +78,14 @@ pub fn put(open: &Open, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
     let tags = vec![PROGRAM.to_owned(), RECORD.to_owned(), kind_tag, name_tag];
     document::write(open, &Label { tags, label: RECORD.to_owned(), description: None }, FILE, bytes.to_vec()).map_err(during)?;
     // When this fails, or the program dies before it, the newest counts.
-    delete(open, &older).map_err(during)
+    match delete(open, &older) {
+        // Whoever may add and never delete has said what there is to say.
+        Err(error) if error.class() == Class::Refused => {
+            log::warn!("what record {kind}/{name} said before stays beside it: {}", error.chain())
+        }
+        done => done.map_err(during)?,
+    }
+    Ok(())
 }
 
 /// What a record holds.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use plan::ids::{SetId, SnapshotId};
+use plan::ids::{DataSetName, SetId, SnapshotId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, Damaged, Dump, Keep, Kept, Record, Repository, Snapshot, StopFlag, Watch};
 use plan::{Error, Result};
@@ -12,12 +12,14 @@ use rustic_core::Id;
 use secrecy::SecretString;
 
 use crate::check::{self, CheckReport, ReadData};
+use crate::copy::{self, SetCopy};
 use crate::engine::{Ground, Open};
 use crate::fault::lock;
 use crate::forget::{self, ForgetOptions, ForgetReport};
 use crate::init;
 use crate::location::Location;
 use crate::lock::{Guard, Purpose};
+use crate::passwords::{self, KeyFile};
 use crate::read::OpenSnapshot;
 use crate::records;
 use crate::repair::{self, RepairReport};
@@ -87,6 +89,65 @@ impl RusticRepository {
     /// When it cannot be checked at all. Damage is not an error, it is in the report.
     pub fn check(&self, read_data: ReadData, stop: &StopFlag, watch: &dyn Watch) -> Result<CheckReport> {
         check::check(&self.open, read_data, stop, watch)
+    }
+
+    /// Whether both are one repository, by whatever way each was reached, or one is a copy of the other's files.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.open.plain.config().id == other.open.plain.config().id
+    }
+
+    /// Copies a set into another repository: all its snapshots, and last its manifest; only what is not there yet is read and written. It is the same set
+    /// there, under the same id. A set that is there and lacks something gets what it lacks. `seen` is told of bytes of data sets that have passed, of what was
+    /// there already too.
+    ///
+    /// # Errors
+    /// When the other repository fails, or this one does not answer; [`plan::Class::Locked`] when somebody holds one of both for himself;
+    /// [`plan::Class::NeedsPerson`] when another set of this id is there. What was stored until then is used by the next copy. Damage here is no error.
+    pub fn copy_set(&self, set: &SetId, to: &Self, stop: &StopFlag, seen: &dyn Fn(DataSetName, u64)) -> Result<SetCopy> {
+        copy::copy_set(&copy::Way { from: &self.open, to: &to.open, stop, seen }, set)
+    }
+
+    /// Copies what stands beside sets that are in both: what restores and rehearsals of `all` of them showed, and the protection of those that are `new` there.
+    ///
+    /// # Errors
+    /// When a repository cannot be read, or the other cannot be written.
+    pub fn copy_records(&self, to: &Self, all: &[SetId], new: &[SetId]) -> Result<usize> {
+        copy::copy_records(&self.open, &to.open, all, new)
+    }
+
+    /// The keys of the repository, oldest first where they say it.
+    ///
+    /// # Errors
+    /// When the list cannot be had.
+    pub fn keys(&self) -> Result<Vec<KeyFile>> {
+        passwords::list(&self.open)
+    }
+
+    /// Adds a key: from now on this password opens the repository too. Gives its id.
+    ///
+    /// # Errors
+    /// [`plan::Class::Locked`] when somebody holds the repository for himself; when it cannot be written. Then there is no new key.
+    pub fn add_key(&self, password: &SecretString) -> Result<String> {
+        passwords::add(&self.open, password)
+    }
+
+    /// Removes the key whose id begins so. Gives its whole id.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when there is none or several, or it is the one by which the repository was opened; [`plan::Class::Locked`] while anybody
+    /// uses the repository; when it cannot be written.
+    pub fn remove_key(&self, id: &str) -> Result<String> {
+        passwords::remove(&self.open, id)
+    }
+
+    /// Puts a new key in the place of the one by which the repository was opened: adds it, sees that it opens, and removes the old one then. Killed in between,
+    /// both passwords open the repository. Gives the ids of the old and the new one.
+    ///
+    /// # Errors
+    /// [`plan::Class::Locked`] while anybody uses the repository; when it cannot be written.
+    pub fn change_key(&self, password: &SecretString) -> Result<(String, String)> {
+        passwords::change(&self.open, password)
     }
 
     /// Repairs what can be repaired, and says what is lost for good. With `apply` it does so, else it only says what it would do. Deletes nothing: what is

@@ -27,7 +27,8 @@ pub use crate::snapshots::{Held, MANIFEST, PROGRAM, Snapshots, snapshot_ids};
 use members::Members;
 pub use write::{renew_manifest, write_manifest};
 
-const MANIFEST_FILE: &str = "manifest.json";
+/// The file in a manifest's snapshot.
+pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// Tag of all snapshots of a set.
 pub fn set_tag(set: &SetId) -> String {

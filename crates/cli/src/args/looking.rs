@@ -129,6 +129,9 @@ pub(crate) struct Limits {
     /// Bad when the repository was not checked for this long, e.g. 8d
     #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_UNCHECKED")]
     pub max_unchecked: Option<SignedDuration>,
+    /// Bad when a second repository of the configuration has no whole set that is younger than this, or there is none at all, e.g. 26h
+    #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_COPY_AGE")]
+    pub max_copy_age: Option<SignedDuration>,
     /// Bad when a run has kept what it replaced for longer than this, e.g. 2w
     #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_KEPT")]
     pub max_kept: Option<SignedDuration>,

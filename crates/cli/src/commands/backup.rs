@@ -7,13 +7,15 @@ use std::sync::Arc;
 use plan::ids::{DataSetName, RunId};
 use plan::journal::{Run, RunState};
 use plan::manifest::{Agreement, Manifest};
-use plan::ports::{Context, DataSet, Findings, Repository};
+use plan::ports::{Context, DataSet, Event, Findings, Repository};
 use plan::{Class, Error, Policies, Purpose, Restorable, Result, TAKEN_WITH_WARNINGS, Wanted, plan_backup};
 use runner::{Hands, State};
 
 use crate::app::App;
 use crate::args;
+use crate::commands::copy;
 use crate::commands::sets::SetDocument;
+use crate::config::Config;
 use crate::draining;
 use crate::in_the_way;
 use crate::inside;
@@ -29,6 +31,7 @@ const JOURNALS_KEPT: usize = 200;
 /// Takes a set; exit code 4 when it will not go back, or not wholly.
 pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<ExitCode> {
     let manifest = take(app, args)?;
+    let config = app.config()?;
     app.output.note(&format!(
         "took {} in {}, {} new in the repository, skew between the stores {} ms",
         bytes(manifest.bytes()),
@@ -53,8 +56,22 @@ pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<ExitCode> {
     }
     app.output.line(manifest.set.as_str())?;
     app.output.document(&SetDocument::new(&manifest, Vec::new()))?;
-    let is_fine = restorable == Restorable::Yes || args.warnings_are_fine;
+    let is_copied = copied(app, &config, &manifest);
+    let is_fine = restorable == Restorable::Yes && is_copied || args.warnings_are_fine;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(TAKEN_WITH_WARNINGS) })
+}
+
+/// Brings second repositories up to date, where that is configured. The set was taken, whatever becomes of it.
+fn copied(app: &App, config: &Config, manifest: &Manifest) -> bool {
+    let Err(error) = copy::after_backup(app, config) else { return true };
+    let hints: String = error.hints().iter().map(|hint| format!(" {hint}")).collect();
+    // Told to a schedule, too, that wants to hear of failures only.
+    app.watch().see(Event::Warning(&format!(
+        "set {} was taken, and not copied everywhere: {}.{hints} `threescale-backup copy` tries it again",
+        manifest.set,
+        error.chain()
+    )));
+    false
 }
 
 /// Takes a set, and reads its manifest back.
@@ -98,7 +115,11 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
 
-    runner::tidy_needs(&state, repository.as_ref())?;
+    // The set is there, whatever becomes of this: whoever may not delete takes nothing back.
+    if let Err(error) = runner::tidy_needs(&state, repository.as_ref()) {
+        app.output
+            .note(&format!("note: `forget` keeps sets of runs that are over until a backup can note that they are: {}", error.chain()));
+    }
     state.tidy(JOURNALS_KEPT)?;
 
     let manifest = repository.manifests()?.into_iter().find(|manifest| manifest.set == set);

@@ -159,6 +159,7 @@ fn check(app: &App) -> Result<()> {
 fn unusable(config: &Config) -> Vec<Error> {
     let mut errors: Vec<Error> = Vec::new();
     errors.extend(join::repository(config, &plan::ports::StopFlag::default()).err());
+    errors.extend(config.copies().into_iter().filter_map(|name| join::copy(config, name, &plan::ports::StopFlag::default()).err()));
     errors.extend(config.writers().err());
     errors.extend(config.options().err());
     errors.extend(config.state_folder().err());

@@ -61,6 +61,7 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Backup(_)
         | Command::List(_)
         | Command::Show(_)
+        | Command::Copy(_)
         | Command::Check(_)
         | Command::Repair(_)
         | Command::Inspect(_)
@@ -75,7 +76,7 @@ fn template(command: &Command) -> Result<&'static str> {
         Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {
             Ok(FOR_RESTORE)
         }
-        Command::Hold(_) => Err(Error::refused("this command does not run in the cluster")
+        Command::Hold(_) | Command::Key(_) => Err(Error::refused("this command does not run in the cluster")
             .hint("Leave --in-cluster out: it reaches the installation from here.")),
         Command::Config(_) => {
             Err(Error::refused("this command is about the configuration of this machine").hint("Leave --in-cluster out."))

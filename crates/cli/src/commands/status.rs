@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args;
+use crate::copied::Copied;
 use crate::output::{age_at, bytes, count, local_time};
 pub(super) use judge::reasons;
 pub(super) use seen::Seen;
@@ -40,6 +41,8 @@ struct StatusDocument<'a> {
     checked_age_seconds: Option<i64>,
     /// Since when every pack that there was then has been read, by one check or by several together.
     everything_read_since: Option<Timestamp>,
+    /// Second repositories: what was there when sets were last copied.
+    copies: Vec<CopyDocument<'a>>,
     growth: GrowthDocument,
     /// `null` of a bucket.
     space: Option<Space>,
@@ -66,6 +69,15 @@ struct NewestDocument<'a> {
     /// Warnings of its backup.
     warnings: usize,
     damage: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CopyDocument<'a> {
+    #[serde(flatten)]
+    copied: &'a Copied,
+    newest_age_seconds: Option<i64>,
+    /// Whole sets here that are younger than the newest there.
+    behind: usize,
 }
 
 #[derive(Serialize)]
@@ -136,6 +148,11 @@ fn document<'a>(seen: &'a Seen, reasons: &'a [String], repository: String) -> St
         checked,
         checked_age_seconds: checked.map(|checked| age(checked.finished_at)),
         everything_read_since: seen.everything_read_since(),
+        copies: seen
+            .copies
+            .iter()
+            .map(|copied| CopyDocument { copied, newest_age_seconds: copied.newest_started_at.map(age), behind: seen.behind(copied) })
+            .collect(),
         growth: GrowthDocument { seconds: GROWTH.as_secs(), sets, stored_bytes },
         space: seen.space,
         runs: seen.runs.iter().map(run_document).collect(),
@@ -177,6 +194,9 @@ pub(super) fn page(seen: &Seen) -> Vec<String> {
     line("newest", newest(seen));
     line("proven", proven(seen));
     line("checked", checked(seen));
+    let never = seen.copies_wanted.iter().filter(|name| seen.copied_to(name).is_none());
+    never.for_each(|name| line("copy", format!("{name}: nothing was copied yet")));
+    seen.copies.iter().for_each(|copied| line("copy", copy(seen, copied)));
     let (stored, young) = seen.growth();
     line("sets", format!("{}; {} in the last 7 days added {}", count(seen.sets.len() as u64), count(young as u64), bytes(stored)));
     if let Some(space) = seen.space {
@@ -220,6 +240,25 @@ fn checked(seen: &Seen) -> String {
         None => "; not all were ever read".to_owned(),
     };
     format!("{} ago on {}: {verdict}, {share} read{everything}", age_at(last.finished_at, seen.now), last.host)
+}
+
+fn copy(seen: &Seen, copied: &Copied) -> String {
+    let place = copied.copy.as_ref().map_or_else(|| copied.repository.clone(), |name| format!("{name} ({})", copied.repository));
+    let ago = age_at(copied.finished_at, seen.now);
+    let not_copied = match copied.not_copied {
+        0 => String::new(),
+        number => format!("; {} not copied, damaged here", counted(usize::try_from(number).unwrap_or(usize::MAX), "set", "sets")),
+    };
+    match (&copied.newest, copied.newest_started_at) {
+        (Some(set), Some(newest)) => {
+            let behind = match seen.behind(copied) {
+                0 => "none is younger here".to_owned(),
+                number => format!("{} here", counted(number, "younger set", "younger sets")),
+            };
+            format!("{place}: {set}, {} old, copied {ago} ago; {behind}{not_copied}", age_at(newest, seen.now))
+        }
+        _ => format!("{place}: no whole set, {ago} ago{not_copied}"),
+    }
 }
 
 fn space_left(space: Space, stored_in_a_week: u64) -> String {

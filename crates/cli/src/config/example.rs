@@ -125,7 +125,7 @@ mod tests {
         }
         assert!(config.database(plan::ids::DataSetName::SystemDatabase).is_ok());
         assert!(config.redis(plan::ids::DataSetName::BackendRedis).is_ok());
-        assert!(config.repository().is_ok() && config.writers().is_ok() && config.storage().is_ok());
+        assert!(config.repository().is_ok() && config.copy("offsite").is_ok() && config.writers().is_ok() && config.storage().is_ok());
         assert_eq!(config.installation_name().as_deref(), Some("prod"));
     }
 

@@ -12,7 +12,8 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 use super::nearest::nearest;
-use super::table::{Place, Section, SubTable, places};
+use super::table::{COPIES, Place, Section, SubTable, places};
+use super::validate::check_copy_name;
 use super::values::{Given, Origin, Values};
 use super::{DEFAULT_PATHS, keys};
 use crate::output::file::folder_of;
@@ -120,7 +121,7 @@ impl Text {
     }
 }
 
-/// The line of every key, down to the tables in sections.
+/// The line of every key, down to the tables in sections of copies.
 type Lines = BTreeMap<Vec<String>, usize>;
 
 fn lines(text: &str, table: &DeTable<'_>) -> Lines {
@@ -128,7 +129,7 @@ fn lines(text: &str, table: &DeTable<'_>) -> Lines {
         for (key, value) in table {
             let path = [at, &[key.get_ref().to_string()]].concat();
             found.insert(path.clone(), line_of(text, key.span().start));
-            if let (DeValue::Table(inner), true) = (Spanned::get_ref(value), path.len() < 3) {
+            if let (DeValue::Table(inner), true) = (Spanned::get_ref(value), path.len() < 4) {
                 walk(text, &path, inner, found);
             }
         }
@@ -147,13 +148,19 @@ struct Reader {
 
 impl Reader {
     fn origin(&self, at: &[&str]) -> Origin {
-        let at: Vec<_> = at.iter().map(|part| (*part).to_owned()).collect();
+        let (section, below) = at.split_first().map_or(("", at), |(first, below)| (*first, below));
+        // A copy's section is a table in a table.
+        let at: Vec<_> = section.splitn(2, '.').chain(below.iter().copied()).map(ToOwned::to_owned).collect();
         Origin::File { path: Arc::clone(&self.path), line: self.lines.get(&at).copied().unwrap_or(1) }
     }
 
     fn read(&mut self, table: Table) {
         for (name, value) in table {
             let origin = self.origin(&[&name]);
+            if name == COPIES {
+                self.read_copies(&origin, value);
+                continue;
+            }
             match (Section::of(&name), value) {
                 (Some(section), Value::Table(inner)) => {
                     self.values.see_section(section, origin);
@@ -163,6 +170,29 @@ impl Reader {
                     self.errors.push(Error::refused(format!("{origin}: {name} is not a section")).hint(format!("Write it as [{name}].")));
                 }
                 (None, value) => self.errors.push(unknown_section(&origin, &name, value.is_table())),
+            }
+        }
+    }
+
+    /// Every table in `[copies]` is a section of its own.
+    fn read_copies(&mut self, origin: &Origin, copies: Value) {
+        let way_out = format!("Write its keys in a section with its name: [{}].", keys::COPY_EXAMPLE);
+        let Value::Table(copies) = copies else {
+            self.errors.push(Error::refused(format!("{origin}: {COPIES} is not a section")).hint(way_out));
+            return;
+        };
+        for (name, value) in copies {
+            let origin = self.origin(&[COPIES, &name]);
+            match (check_copy_name(&name), value) {
+                (Ok(()), Value::Table(inner)) => {
+                    let section = Section::of_copy(&name);
+                    self.values.see_section(section, origin);
+                    self.read_section(section, inner);
+                }
+                (Err(error), Value::Table(_)) => {
+                    self.errors.push(Error::refused(format!("{origin}: {error}")).hint(error.hints().join(" ")));
+                }
+                (_, _) => self.errors.push(Error::refused(format!("{origin}: unknown key {name} in [{COPIES}]")).hint(way_out.clone())),
             }
         }
     }

@@ -70,6 +70,9 @@ const SENTINEL_PASSWORD: Key = Key::new("sentinel-password", Kind::Secret, "\"se
 /// Of a Secret it may be empty.
 const ROLES: Kind = Kind::Word(&["master", "slave", "replica", ""]);
 
+/// The section that stands for all of its kind in the example; every other `[copies.NAME]` is made after it.
+pub(super) const COPY_EXAMPLE: &str = "copies.offsite";
+
 /// Every section, in the order in which people read them.
 pub(crate) static SECTIONS: &[Section] = &[
     Section {
@@ -120,6 +123,22 @@ pub(crate) static SECTIONS: &[Section] = &[
         tables: &[S3],
     },
     Section {
+        name: COPY_EXAMPLE,
+        help: "A second repository, into which `copy` copies sets: one section for each, with a name of its own (letters, digits, dashes).",
+        keys: &[
+            Key::new(
+                "url",
+                Kind::SecretAddress,
+                "\"s3://bucket/prefix\"",
+                "A folder, or s3://bucket/prefix. A relative folder begins where this file is.",
+            )
+            .required(),
+            Key::new("password", Kind::Secret, "\"secret\"", "It has a key of its own: choose another password, and keep it in a second place."),
+            Key::new("after-backup", Kind::Truth, "true", "Whether each backup copies what is missing there when the set is taken.").or("false"),
+        ],
+        tables: &[S3],
+    },
+    Section {
         name: "state",
         help: "What a run must not forget.",
         keys: &[Key::new("folder", Kind::Path, "\"/var/lib/threescale-backup\"", "Where the journals of runs are kept.")
@@ -143,7 +162,7 @@ pub(crate) static SECTIONS: &[Section] = &[
     },
     Section {
         name: "notify",
-        help: "Who is told how a command ended: backup, check, forget, rehearse, restore, resume, undo, verify and status.",
+        help: "Who is told how a command ended: backup, copy, check, forget, rehearse, restore, resume, undo, verify and status.",
         keys: &[
             Key::new(
                 "on",

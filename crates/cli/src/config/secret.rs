@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use plan::{Error, Result};
+use secrecy::SecretString;
 use toml::{Table, Value};
 
 use super::paths;
@@ -13,8 +14,8 @@ use super::values::{Given, Values};
 /// A section as its reader wants it: every value under its key's own name, in the table that it belongs to.
 pub(super) fn resolve(values: &Values, section: &str) -> Result<Table> {
     let mut resolved = Table::new();
-    // Whether a section is there at all is asked before its values are.
-    for given in values.of(section).filter(|given| given.place.key.name != "absent") {
+    // Whether a section is there at all, and when it is used, is asked before its values are.
+    for given in values.of(section).filter(|given| !["absent", "after-backup"].contains(&given.place.key.name)) {
         let value = fetch(given).map_err(|error| error.during(format!("{}: {}", given.origin, given.place)))?;
         let into = match given.place.table {
             None => &mut resolved,
@@ -38,6 +39,19 @@ pub(super) fn fetch(given: &Given) -> Result<Value> {
         (Form::Itself, Kind::Number(..)) => text.parse().map(Value::Integer).map_err(|_| Error::refused("it is not a number"))?,
         (Form::Itself, _) => given.value.clone(),
     })
+}
+
+/// A secret that an option names: the content of a file, or what a command prints.
+pub(crate) fn secret_of(file: Option<&Path>, command: Option<&str>) -> Result<SecretString> {
+    let text = match (file, command) {
+        (Some(file), _) => from_file(file)?,
+        (None, Some(command)) => from_command(command)?,
+        (None, None) => return Err(Error::refused("it is not said where it is")),
+    };
+    if text.is_empty() {
+        return Err(Error::refused("it is empty"));
+    }
+    Ok(SecretString::from(text))
 }
 
 fn from_file(path: &Path) -> Result<String> {

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tls::Tls;
 
+/// The repository, or a second one.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct RepositorySection {

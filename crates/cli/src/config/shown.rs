@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Config;
 use super::keys::SECTIONS;
-use super::table::{Form, Kind};
+use super::table::{Form, Kind, Section};
 use super::values::{Given, Origin};
 
 /// What stands for a secret.
@@ -59,7 +59,9 @@ impl Config {
     /// Every value, and the defaults of keys that were not given, in sections that are there.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         let mut all = Vec::new();
-        for section in SECTIONS {
+        let copies = self.values.copies();
+        let copies = copies.iter().map(|name| Section::of_copy(name));
+        for section in SECTIONS.iter().filter(|section| section.copy().is_none()).chain(copies) {
             let is_there = self.has(section.name) || section.data_set().is_none() && section.name != "writers";
             let places = section.places().filter(|place| is_there && place.form == Form::Itself);
             for place in places {

@@ -1,9 +1,15 @@
 //! What a configuration may say: sections, keys, their kinds. One table ([`super::keys`]) from which everything else is made: what is parsed and refused, the
 //! variables of the environment, `config show` and `config example`.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use plan::ids::DataSetName;
 
 use super::keys;
+
+/// What the names of the sections of copies begin with: `[copies.NAME]`.
+pub(crate) const COPIES: &str = "copies";
 
 /// A section.
 #[derive(Debug)]
@@ -149,7 +155,7 @@ impl Place {
     /// The name of its variable.
     pub(crate) fn variable(&self) -> String {
         let dashed = format!("{}-{}", self.header().replace('.', "-"), self.written());
-        format!("{}{}", children::PREFIX, dashed.replace('-', "_").to_uppercase())
+        format!("{}{}", children::PREFIX, as_variable(&dashed))
     }
 
     /// All names by which the environment may give it.
@@ -201,6 +207,27 @@ impl Section {
         keys::SECTIONS.iter().find(|section| section.name == name)
     }
 
+    /// The section of a copy, by its name: as the one in the table, but for its name.
+    ///
+    /// A section lives as long as the program, as those in the table do: each name is made once.
+    pub(crate) fn of_copy(copy: &str) -> &'static Self {
+        static MADE: Mutex<BTreeMap<String, &'static Section>> = Mutex::new(BTreeMap::new());
+        let name = format!("{COPIES}.{copy}");
+        if let Some(known) = Self::of(&name) {
+            return known;
+        }
+        let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+        *made.entry(name.clone()).or_insert_with(|| {
+            let (help, keys, tables) = Self::of(keys::COPY_EXAMPLE).map_or(("", &[][..], &[][..]), |of| (of.help, of.keys, of.tables));
+            &*Box::leak(Box::new(Self { name: Box::leak(name.into_boxed_str()), help, keys, tables }))
+        })
+    }
+
+    /// The name of the copy that it is about.
+    pub(crate) fn copy(&self) -> Option<&'static str> {
+        self.name.strip_prefix(COPIES)?.strip_prefix('.')
+    }
+
     pub(crate) fn table(&self, name: &str) -> Option<&'static SubTable> {
         self.tables.iter().find(|table| table.name == name)
     }
@@ -231,6 +258,11 @@ impl Section {
         let name = table.map(|table| table.name);
         self.places().find(|place| place.table.map(|table| table.name) == name && place.written() == written)
     }
+}
+
+/// A name as a part of a variable's.
+pub(crate) fn as_variable(name: &str) -> String {
+    name.replace('-', "_").to_uppercase()
 }
 
 /// Every place that there is.

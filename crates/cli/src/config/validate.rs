@@ -14,7 +14,10 @@ const NAME_LENGTH_MAX: usize = 63;
 /// All that is wrong.
 pub(super) fn errors(values: &Values) -> Vec<Error> {
     let mut errors: Vec<_> = values.all().iter().filter_map(|given| kind(given).err()).collect();
-    errors.extend(SECTIONS.iter().filter(|section| values.has(section.name)).filter_map(|section| self::section(values, section).err()));
+    let copies = values.copies();
+    let copies = copies.iter().map(|name| Section::of_copy(name));
+    let sections = SECTIONS.iter().filter(|section| values.has(section.name) && section.copy().is_none()).chain(copies);
+    errors.extend(sections.filter_map(|section| self::section(values, section).err()));
     errors.extend(values.get("installation", "name").and_then(|given| name(given).err()));
     errors
 }
@@ -96,6 +99,21 @@ fn section(values: &Values, section: &'static Section) -> Result<()> {
 
 fn is_same_key(one: &Place, other: &Place) -> bool {
     one.header() == other.header() && one.key.name == other.key.name
+}
+
+/// Whether this can be a copy's name: it becomes part of a section, of a variable and of a record.
+///
+/// # Errors
+/// [`plan::Class::Refused`] when it cannot.
+pub(super) fn check_copy_name(text: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_name =
+        text.len() <= NAME_LENGTH_MAX && text.bytes().all(fits) && text.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if is_name {
+        return Ok(());
+    }
+    Err(Error::refused(format!("{text:?} cannot be the name of a copy"))
+        .hint(format!("It is 1 to {NAME_LENGTH_MAX} letters, digits, dashes and underscores, and begins with a letter or digit.")))
 }
 
 fn name(given: &Given) -> Result<()> {

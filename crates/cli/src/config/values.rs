@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use toml::Value;
 
-use super::table::{Place, Section};
+use super::table::{COPIES, Place, Section};
 
 /// Where a value was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,18 @@ impl Values {
     /// Whether a section is there.
     pub(crate) fn has(&self, section: &str) -> bool {
         self.sections.iter().any(|(name, _)| *name == section) || self.of(section).next().is_some()
+    }
+
+    /// The names of the copies, in the order in which they were given.
+    pub(crate) fn copies(&self) -> Vec<&'static str> {
+        let sections = self.sections.iter().filter_map(|(name, _)| name.strip_prefix(COPIES)?.strip_prefix('.'));
+        let mut names = Vec::new();
+        for name in sections.chain(self.all.iter().filter_map(|given| given.place.section.copy())) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// Where a section begins, or where its first value was given.

@@ -7,8 +7,10 @@ use std::ffi::OsString;
 use plan::{Error, Result};
 use toml::Value;
 
+use super::keys::COPY_EXAMPLE;
 use super::nearest::nearest;
-use super::table::{Kind, Place, places};
+use super::table::{COPIES, Kind, Place, Section, as_variable, places};
+use super::validate::check_copy_name;
 use super::values::{Given, Origin, Values};
 
 /// Variables that are neither options nor keys.
@@ -41,6 +43,7 @@ pub(super) fn lay_over(values: &mut Values, variables: &[(OsString, OsString)], 
         let name = name.to_string_lossy();
         let Some(rest) = name.strip_prefix(children::PREFIX) else { continue };
         let position = places().find_map(|place| Some((place.variables().iter().position(|known| *known == name)?, place)));
+        let position = position.or_else(|| Some((0, of_copy(rest, &values.copies())?)));
         match position {
             // An empty one says nothing.
             Some(_) if value.is_empty() => {}
@@ -59,6 +62,27 @@ pub(super) fn lay_over(values: &mut Values, variables: &[(OsString, OsString)], 
     refuse_two_forms(&given, &mut errors);
     given.into_iter().for_each(|(_, given)| values.replace(given));
     errors
+}
+
+/// `COPIES_<NAME>_<KEY>`: of a copy that the file names, or of a new one, whose name has small letters and dashes then.
+fn of_copy(rest: &str, known: &[&'static str]) -> Option<Place> {
+    let rest = rest.strip_prefix(&as_variable(COPIES))?.strip_prefix('_')?;
+    let own = |copy: &str| format!("{}{}_{}_", children::PREFIX, as_variable(COPIES), as_variable(copy));
+    let key = |place: &Place, copy: &str| place.variable().strip_prefix(&own(copy)).map(ToOwned::to_owned);
+    for copy in known {
+        let wanted = rest.strip_prefix(&as_variable(copy)).and_then(|key| key.strip_prefix('_'));
+        if let Some(place) = Section::of_copy(copy).places().find(|place| wanted.is_some() && key(place, copy).as_deref() == wanted) {
+            return Some(place);
+        }
+    }
+    let example = Section::of(COPY_EXAMPLE)?;
+    let keys = example.places().filter_map(|place| Some((key(&place, example.copy()?)?, place)));
+    let longest =
+        keys.filter(|(key, _)| rest.strip_suffix(key.as_str()).is_some_and(|name| name.ends_with('_'))).max_by_key(|(key, _)| key.len());
+    let (key, place) = longest?;
+    let name = rest.strip_suffix(key.as_str())?.strip_suffix('_')?.to_lowercase().replace('_', "-");
+    check_copy_name(&name).ok()?;
+    Section::of_copy(&name).place(place.table, &place.written())
 }
 
 /// Of two forms of one secret, nobody knows which was meant.
@@ -158,6 +182,23 @@ mod tests {
         ];
         let (values, errors) = laid(&[], &known);
         assert!(errors.is_empty() && values.is_empty(), "{errors:?} {:?}", values.all());
+    }
+
+    #[test]
+    fn a_copy_is_named_by_the_file_or_by_the_variable() {
+        let (values, errors) =
+            laid(&[("COPIES_OFFSITE_URL", "/a")], &[("COPIES_OFFSITE_PASSWORD_FILE", "/k"), ("COPIES_OFFSITE_S3_REGION", "eu-1")]);
+        assert!(errors.is_empty() && values.copies() == ["offsite"], "{errors:?}");
+        assert_eq!(values.text("copies.offsite", "password-file"), Some("/k"));
+        assert_eq!(values.text("copies.offsite.s3", "region"), Some("eu-1"));
+        let (values, errors) =
+            laid(&[], &[("COPIES_A_B_SECOND_S3_ACCESS_KEY_ID", "id"), ("COPIES_A_B_SECOND_URL", "/a"), ("COPIES_X_AFTER_BACKUP", "yes")]);
+        assert!(errors.is_empty() && values.copies().len() == 2, "{errors:?}");
+        assert_eq!(values.text("copies.a-b-second.s3", "access-key-id"), Some("id"));
+        assert!(values.is_true("copies.x", "after-backup"));
+        for wrong in ["COPIES_URL", "COPIES_A_NOTHING", "COPIES__URL"] {
+            assert_eq!(laid(&[], &[(wrong, "x")]).1.len(), 1, "{wrong}");
+        }
     }
 
     #[test]

@@ -1,32 +1,60 @@
 //! The repository's place and password, from the configuration.
 
+use std::path::Path;
+
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 use repository::{Location, S3};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::bucket;
-use crate::config::{Config, S3Section};
+use crate::config::{Config, RepositorySection, S3Section};
 
 /// How long a request to S3 that fails is tried again.
 const S3_RETRY_SECONDS: u64 = 90;
 
 /// The repository's place and password.
 pub(crate) fn repository(config: &Config, stop: &StopFlag) -> Result<(Location, SecretString)> {
-    let section = config.repository()?;
-    let s3 = section.s3.map(|section| s3(section, stop)).transpose()?;
+    let (section, name) = config.repository()?;
+    placed(section, &name, stop)
+}
+
+/// The place and the password of a copy.
+pub(crate) fn copy(config: &Config, copy: &str, stop: &StopFlag) -> Result<(Location, SecretString)> {
+    let (section, name) = config.copy(copy)?;
+    placed(section, &name, stop)
+}
+
+/// A folder with this password, which no section names.
+pub(crate) fn folder(path: &Path, password: SecretString) -> Result<(Location, SecretString)> {
+    let section = RepositorySection { url: path.to_string_lossy().into_owned(), password: Some(password), s3: None };
+    placed(section, "--to", &StopFlag::default())
+}
+
+fn placed(section: RepositorySection, name: &str, stop: &StopFlag) -> Result<(Location, SecretString)> {
+    let s3 = section.s3.map(|section| s3(section, &format!("[{name}.s3]"), stop)).transpose()?;
+    if s3.is_none() && section.url.starts_with("s3://") {
+        return Err(Error::refused("keys of the S3 repository are missing")
+            .hint(format!("Set access-key-id and secret-access-key in [{name}.s3].")));
+    }
     let location = Location::parse(&section.url, s3)?;
+    let shown = if name.starts_with('-') { name.to_owned() } else { format!("[{name}]") };
     let password = section.password.ok_or_else(|| {
-        Error::refused("the repository has no password")
-            .hint("Set password-file or password-command in [repository], or THREESCALE_BACKUP_PASSWORD.")
+        let variable = if name == "repository" { "THREESCALE_BACKUP_PASSWORD".to_owned() } else { password_variable(name) };
+        Error::refused(format!("{shown} has no password"))
+            .hint(format!("Set password-file or password-command in [{name}], or {variable}."))
     })?;
     if password.expose_secret().is_empty() {
-        return Err(Error::refused("the repository's password is empty"));
+        return Err(Error::refused(format!("the password of {shown} is empty")));
     }
     Ok((location, password))
 }
 
-fn s3(section: S3Section, stop: &StopFlag) -> Result<S3> {
-    let service = bucket::service(section, "[repository.s3]")?;
+fn password_variable(section: &str) -> String {
+    format!("{}{}_PASSWORD", children::PREFIX, section.replace(['.', '-'], "_").to_uppercase())
+}
+
+fn s3(section: S3Section, header: &str, stop: &StopFlag) -> Result<S3> {
+    let service = bucket::service(section, header)?;
     Ok(S3 { bucket: String::new(), prefix: String::new(), retry_seconds: S3_RETRY_SECONDS, service, stop: stop.clone() })
 }

@@ -7,7 +7,8 @@ use plan::words::printable;
 use plan::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::termios::{QueueSelector, tcflush};
+use rustix::termios::{LocalModes, OptionalActions, QueueSelector, Termios, tcflush, tcgetattr, tcsetattr};
+use secrecy::SecretString;
 
 /// How often the flag of the signals is looked at: a signal may be taken by another thread, and then wakes nobody here.
 const LOOK_EVERY: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -26,6 +27,43 @@ pub(super) fn ask(question: &str, stop: &StopFlag) -> Result<Option<bool>> {
     drop(write!(io::stderr().lock(), "{} [yes/no] ", printable(question)));
     let answer = read_line(stop).inspect_err(|_| drop(writeln!(io::stderr().lock())))?;
     Ok(Some(answer.trim().eq_ignore_ascii_case("yes")))
+}
+
+/// Asks for a secret, which the terminal does not show. `None` when nobody can be asked; the end of the input is an empty one.
+pub(super) fn ask_secret(question: &str, stop: &StopFlag) -> Result<Option<SecretString>> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    let Ok(hidden) = Hidden::begin() else { return Ok(None) };
+    if tcflush(io::stdin(), QueueSelector::IFlush).is_err() {
+        return Ok(None);
+    }
+    drop(write!(io::stderr().lock(), "{} ", printable(question)));
+    let answer = read_line(stop);
+    drop(hidden);
+    // The end of the line was not shown either.
+    drop(writeln!(io::stderr().lock()));
+    Ok(Some(SecretString::from(answer?.trim_end_matches(['\n', '\r']))))
+}
+
+/// The terminal shows nothing of what is typed, until it is dropped.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> rustix::io::Result<Self> {
+        let shown = tcgetattr(io::stdin())?;
+        let mut hidden = shown.clone();
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ECHONL);
+        tcsetattr(io::stdin(), OptionalActions::Now, &hidden)?;
+        Ok(Self(shown))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // A terminal that is gone shows nothing either way.
+        tcsetattr(io::stdin(), OptionalActions::Now, &self.0).ok();
+    }
 }
 
 /// A line, or what there is of it when the input ends. Read from the terminal itself: nothing may wait in a buffer for the next question.

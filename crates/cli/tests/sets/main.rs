@@ -1,10 +1,12 @@
 //! Whose sets, whose runs: several installations in one repository, two machines, partial sets, sets from the future, what earlier releases wrote, runs and their ends.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
+mod copies;
 mod differences;
 mod evidence;
 mod installations;
 mod journals;
+mod keys;
 mod machine;
 mod notify;
 mod partial;

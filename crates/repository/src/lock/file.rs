@@ -18,6 +18,8 @@ const STALE_FOR_SURE_AFTER: SignedDuration = SignedDuration::from_hours(24);
 pub enum Purpose {
     /// It takes a set.
     Backup,
+    /// It copies a set into the repository.
+    Copy,
     /// It reads a set.
     Read,
     /// It removes sets.
@@ -26,6 +28,8 @@ pub enum Purpose {
     Prune,
     /// It repairs what is damaged.
     Repair,
+    /// It changes which passwords open the repository.
+    Keys,
     /// Something that a newer version does.
     #[serde(other)]
     Other,
@@ -35,10 +39,12 @@ impl std::fmt::Display for Purpose {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Backup => "backup",
+            Self::Copy => "copy",
             Self::Read => "restore or export",
             Self::Forget => "forget",
             Self::Prune => "prune",
             Self::Repair => "repair",
+            Self::Keys => "change of keys",
             Self::Other => "something else",
         })
     }
@@ -123,7 +129,7 @@ impl LockFile {
 
     /// Whether the holder may be storing data that no snapshot uses yet. restic does not say what it does.
     pub fn may_be_storing(&self) -> bool {
-        self.ours.as_ref().is_none_or(|ours| matches!(ours.purpose, Purpose::Backup | Purpose::Repair | Purpose::Other))
+        self.ours.as_ref().is_none_or(|ours| matches!(ours.purpose, Purpose::Backup | Purpose::Copy | Purpose::Repair | Purpose::Other))
     }
 
     /// `backup of set 01k…, process 17 on host a, since 2026-…`.

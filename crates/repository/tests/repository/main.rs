@@ -1,7 +1,9 @@
 //! What the repository promises, against real storage, Debian's `restic`, and faults.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod append_only;
 mod campaign;
+mod copying;
 mod damage;
 mod forget;
 mod init;
@@ -10,6 +12,7 @@ mod keep;
 mod killed;
 mod locks;
 mod matrix;
+mod passwords;
 mod prune;
 mod records;
 mod restic;

@@ -28,6 +28,8 @@ struct Fault {
 #[derive(Default)]
 struct Faults {
     armed: Mutex<Option<Fault>>,
+    /// What the policy of the bucket does not allow: a method and a part of the URL.
+    denied: Mutex<Vec<(&'static str, &'static str)>>,
     hit: AtomicU64,
     requests: AtomicU64,
 }
@@ -42,6 +44,19 @@ impl Faults {
     fn disarm(&self) {
         self.armed.lock().unwrap().take();
         assert!(self.hit.load(Ordering::SeqCst) > 0, "the fault was never hit");
+    }
+
+    fn denies(&self, method: &str, url: &str) -> bool {
+        self.denied.lock().unwrap().iter().any(|(denied, url_has)| *denied == method && url.contains(url_has))
+    }
+
+    /// The answer to a request to delete many objects, when one of them may not be deleted.
+    fn refusal(&self, request: &str) -> Option<String> {
+        let keys: Vec<_> = request.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>")).map(|(key, _)| key).collect();
+        let is_denied = keys.iter().any(|key| self.denies("DELETE", &format!("/{key}")));
+        let error = |key: &&str| format!("<Error><Key>{key}</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error>");
+        let errors: String = keys.iter().map(error).collect();
+        is_denied.then(|| format!("<DeleteResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">{errors}</DeleteResult>"))
     }
 
     fn strikes(&self, method: &str, url: &str) -> bool {
@@ -83,16 +98,32 @@ impl Service {
                 let Ok((socket, _)) = listener.accept().await else { continue };
                 let (service, faults, conditional) = (service.clone(), Arc::clone(&shared), Arc::clone(&conditional));
                 let answer = service_fn(move |request: Request<Incoming>| {
-                    let (service, fails) = (service.clone(), faults.strikes(request.method().as_str(), &request.uri().to_string()));
-                    let one_at_a_time = Arc::clone(&conditional);
+                    let (method, url) = (request.method().as_str().to_owned(), request.uri().to_string());
+                    let (service, fails, denied) = (service.clone(), faults.strikes(&method, &url), faults.denies(&method, &url));
+                    let (one_at_a_time, policy) = (Arc::clone(&conditional), Arc::clone(&faults));
                     async move {
                         // A service looks and writes in one; this one's library does not.
                         let _turn = if request.headers().contains_key("if-none-match") { Some(one_at_a_time.lock().await) } else { None };
+                        if denied {
+                            let body =
+                                s3s::Body::from("<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>".to_owned());
+                            return Ok::<_, Infallible>(Response::builder().status(403).body(body).unwrap());
+                        }
                         if fails {
                             let body = s3s::Body::from("<Error><Code>InternalError</Code></Error>".to_owned());
                             return Ok::<_, Infallible>(Response::builder().status(500).body(body).unwrap());
                         }
-                        Ok(hyper::service::Service::call(&service, request).await.unwrap())
+                        let (head, body) = request.into_parts();
+                        let mut body = s3s::Body::from(body);
+                        if head.method == "POST" && head.uri.query().is_some_and(|query| query.starts_with("delete")) {
+                            // Many objects at a time: who may not delete them is told in the answer.
+                            let wanted = body.store_all_limited(1 << 20).await.unwrap();
+                            if let Some(refusal) = policy.refusal(&String::from_utf8_lossy(&wanted)) {
+                                return Ok(Response::builder().status(200).body(s3s::Body::from(refusal)).unwrap());
+                            }
+                            body = s3s::Body::from(wanted);
+                        }
+                        Ok(service.call(Request::from_parts(head, body)).await.unwrap())
                     }
                 });
                 tokio::spawn(async move { drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), answer).await) });
@@ -103,6 +134,21 @@ impl Service {
 
     pub(crate) const fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where its bucket has the repository.
+    pub(crate) fn files(&self) -> std::path::PathBuf {
+        self.folder.path().join("bucket/some/prefix")
+    }
+
+    /// From now on the bucket's policy allows no such request.
+    pub(crate) fn deny(&self, method: &'static str, url_has: &'static str) {
+        self.faults.denied.lock().unwrap().push((method, url_has));
+    }
+
+    /// Everything is allowed again.
+    pub(crate) fn allow_all(&self) {
+        self.faults.denied.lock().unwrap().clear();
     }
 
     pub(crate) fn requests(&self) -> u64 {

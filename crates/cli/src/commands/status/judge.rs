@@ -6,6 +6,7 @@ use plan::journal::{Run, RunState};
 
 use super::seen::Seen;
 use crate::args;
+use crate::copied::Copied;
 use crate::output::{age_at, bytes, length};
 
 /// The reasons, each a sentence with what to do where that is a command. Empty: all is well.
@@ -14,6 +15,7 @@ pub(in crate::commands) fn reasons(seen: &Seen, limits: &args::Limits) -> Vec<St
     reasons.extend(seen.damaged.iter().map(|damage| format!("damaged: {damage}; `threescale-backup repair` says what can be mended")));
     reasons.extend(proven(seen, limits.max_unproven));
     reasons.extend(checked(seen, limits.max_unchecked));
+    reasons.extend(limits.max_copy_age.into_iter().flat_map(|limit| copies(seen, limit)));
     reasons.extend(seen.runs.iter().filter_map(|run| standing(run, seen.now, limits.max_kept)));
     if let (Some(space), Some(least)) = (seen.space, limits.min_free)
         && space.free_bytes < least
@@ -86,6 +88,31 @@ fn checked(seen: &Seen, max_unchecked: Option<SignedDuration>) -> Vec<String> {
         Some(_) => {}
     }
     reasons
+}
+
+/// Every second repository of the configuration must have a young set; where none is configured, one that was named must.
+fn copies(seen: &Seen, limit: SignedDuration) -> Vec<String> {
+    let young = |copied: &Copied| copied.newest_started_at.filter(|newest| !is_over(seen.now, *newest, limit)).is_some();
+    let old = |called: &str, copied: Option<&Copied>, way: &str| match copied.and_then(|copied| copied.newest_started_at) {
+        None => format!("{called} has no whole set; {way}"),
+        Some(newest) => format!("the newest whole set in {called} is {} old, more than {}; {way}", age_at(newest, seen.now), length(limit)),
+    };
+    if seen.copies_wanted.is_empty() {
+        let newest = seen.copies.iter().max_by_key(|copied| copied.newest_started_at);
+        return match newest {
+            Some(copied) if young(copied) => Vec::new(),
+            Some(copied) => {
+                vec![old(copied.called(), newest, &format!("`threescale-backup copy --to {}` copies what is missing", copied.called()))]
+            }
+            None => vec!["there is no second copy of any set; `threescale-backup copy` makes one".to_owned()],
+        };
+    }
+    let wanted = seen.copies_wanted.iter().map(|name| (name, seen.copied_to(name)));
+    let bad = wanted.filter(|(_, copied)| !copied.is_some_and(young));
+    bad.map(|(name, copied)| {
+        old(&format!("the copy {name}"), copied, &format!("`threescale-backup copy --to {name}` copies what is missing"))
+    })
+    .collect()
 }
 
 /// What a run that is not over asks for. A backup that is under way asks for nothing, unless it holds the writers.

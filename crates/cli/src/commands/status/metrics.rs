@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use plan::Result;
 
 use super::seen::Seen;
+use crate::copied::Copied;
 use crate::output::file;
 
 /// Replaces the file as a whole: a collector never reads half of it.
@@ -87,12 +88,26 @@ fn metrics(seen: &Seen, good: bool) -> Vec<Metric> {
             "Every pack that there was then has been read since.",
             time(seen.everything_read_since()),
         ),
+        metric(
+            "copy_newest_timestamp_seconds",
+            "The instant at which the newest whole set in a second repository was begun.",
+            seen.copies.iter().filter_map(|copied| Some((copy_label(copied), seconds(copied.newest_started_at?)))).collect(),
+        ),
+        metric(
+            "copy_timestamp_seconds",
+            "When sets were last copied into a second repository.",
+            seen.copies.iter().map(|copied| (copy_label(copied), seconds(copied.finished_at))).collect(),
+        ),
         metric("damages", "Damages of the repository that are known.", one(seen.damaged.len().to_string())),
         metric("open_runs", "Runs that are not over.", one(seen.runs.len().to_string())),
         metric("stored_bytes_last_7_days", "Bytes that the sets of the last 7 days added.", one(seen.growth().0.to_string())),
         metric("repository_free_bytes", "Bytes that are free where the repository is.", number(seen.space.map(|space| space.free_bytes))),
         metric("clock_held_until_timestamp_seconds", "Until when jobs of 3scale's clock are held.", time(seen.held_until)),
     ]
+}
+
+fn copy_label(copied: &Copied) -> Vec<(&'static str, String)> {
+    vec![("copy", copied.called().to_owned())]
 }
 
 fn seconds(time: Timestamp) -> String {

@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::clock;
 use crate::commands::sets::Proofs;
 use crate::config::Config;
+use crate::copied::{self, Copied};
 use crate::join::{self, Installation};
 use crate::journals;
 use crate::whose::{candidates, told};
@@ -48,6 +49,10 @@ pub(in crate::commands) struct Seen {
     pub(in crate::commands) proofs: BTreeMap<SetId, Vec<Proof>>,
     /// Oldest first.
     pub(super) checks: Vec<Checked>,
+    /// What is known of second repositories, the newest word last: those of the configuration, and others that were named.
+    pub(super) copies: Vec<Copied>,
+    /// The second repositories of the configuration.
+    pub(super) copies_wanted: Vec<&'static str>,
     /// Damage that is known and is of no set of another installation.
     pub(super) damaged: Vec<String>,
     /// Runs that are not over, oldest first.
@@ -98,6 +103,8 @@ impl Seen {
             sets,
             proofs,
             checks: Vec::new(),
+            copies: Vec::new(),
+            copies_wanted: config.copies().into_iter().filter(|name| config.in_copy() != Some(*name)).collect(),
             damaged,
             runs: Vec::new(),
             space: None,
@@ -117,6 +124,10 @@ impl Seen {
             }
             Some(_) | None => seen.look_at_installation(app, config, repository)?,
         }
+        let copies = copied::copies(repository, &seen.installation).unwrap_or_else(|error| seen.not_known("the second copies", &error));
+        let (later, copies): (Vec<_>, Vec<_>) = copies.into_iter().partition(|copied| is_in_the_future(copied.finished_at, now));
+        seen.unknown.extend(later.iter().map(|copied| of_the_future(&format!("a copy into {} ended", copied.called()), &copied.host)));
+        seen.copies = copies;
         Ok(seen)
     }
 
@@ -149,6 +160,18 @@ impl Seen {
     /// The newest whole set.
     pub(super) fn newest(&self) -> Option<&Candidate> {
         self.sets.iter().rev().find(|set| set.manifest.is_whole())
+    }
+
+    /// What was last said of a second repository of the configuration.
+    pub(super) fn copied_to(&self, copy: &str) -> Option<&Copied> {
+        self.copies.iter().rev().find(|copied| copied.copy.as_deref() == Some(copy))
+    }
+
+    /// Whole sets that are younger than the newest in a second repository.
+    pub(super) fn behind(&self, copied: &Copied) -> usize {
+        let is_missing =
+            |set: &&Candidate| set.manifest.is_whole() && copied.newest_started_at.is_none_or(|newest| set.manifest.started_at > newest);
+        self.sets.iter().filter(is_missing).count()
     }
 
     /// The newest restore or rehearsal of a whole set in which all of it was equal.

@@ -130,7 +130,8 @@ fn hint(service: &Service, error: &StoreError, text: &str) -> Option<String> {
     if let Some(known) = Known::of_answer(text).or_else(|| Known::of_connection(error)) {
         return Some(known.hint(service));
     }
-    if matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) {
+    // Of many objects at a time the refusal of one is an answer by itself.
+    if matches!(error, StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. }) || text.contains("AccessDenied") {
         return Some(format!("{} Or they may not do this: check the bucket's policy.", Known::Keys.hint(service)));
     }
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
