@@ -3,8 +3,6 @@
 mod configuration;
 mod page;
 #[cfg(test)]
-mod reference;
-#[cfg(test)]
 mod tests;
 
 use std::path::Path;

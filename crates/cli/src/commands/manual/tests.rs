@@ -1,11 +1,11 @@
-//! The pages of the manual, as people read them, and the reference in the documents.
+//! The pages of the manual, as people read them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use super::{configuration, pages, reference};
+use super::{configuration, pages};
 use crate::args::described;
 use crate::config::example_document;
 
@@ -68,17 +68,5 @@ fn the_page_of_the_configuration_has_every_section_key_and_variable() {
             let is_told = page.lines().any(|line| line.trim_start().starts_with(&format!("{} (", key.key)));
             assert!(is_told && key.variables.iter().all(|name| page.contains(name)), "[{}] {}", section.section, key.key);
         }
-    }
-}
-
-/// `THREESCALE_WRITE_REFERENCE=1 cargo nextest run -p threescale-backup reference` writes them anew.
-#[test]
-fn the_reference_in_the_documents_is_that_of_the_program() {
-    for (name, text) in [("reference-commands.md", reference::commands()), ("reference-keys.md", reference::keys())] {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
-        if std::env::var_os("THREESCALE_WRITE_REFERENCE").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        assert!(std::fs::read_to_string(&path).unwrap() == text, "docs/{name} is not current");
     }
 }
