@@ -75,7 +75,8 @@ fn tab_offers_names_and_ids_and_is_silent_where_a_command_would_be_run() {
     let set = small.backup(&[]);
     small.ok(&["restore", "latest", "--yes", "--quiet"]);
     let run = small.json(&["runs"])["runs"].as_array().unwrap().last().unwrap()["run"].as_str().unwrap().to_owned();
-    assert_eq!(offered(&small, &["restore", ""])[..2], ["latest", set.as_str()]);
+    let of_restore = offered(&small, &["restore", ""]);
+    assert!(of_restore.contains(&"latest".to_owned()) && of_restore.contains(&set), "{of_restore:?}");
     assert_eq!(offered(&small, &["show", &set[..12]]), [set.as_str()]);
     assert!(offered(&small, &["undo", ""]).contains(&run));
     assert!(offered(&small, &["backup", "--only", "sys"]).contains(&"system-redis".to_owned()));
@@ -131,7 +132,7 @@ fn lines_carry_their_level_only_where_journald_reads_them() {
         std::fs::read_to_string(&stderr).unwrap()
     };
     let told = run(&["backup"], true);
-    assert!(told.lines().count() > 2 && told.lines().all(|line| line.starts_with("<6>")), "{told}");
+    assert!(told.lines().count() > 2 && told.lines().all(|line| line.starts_with("<6>") || line.starts_with("<4>warning: ")), "{told}");
     let failed = run(&["show", "01zzzz"], true);
     assert!(failed.lines().all(|line| line.starts_with("<3>")) && failed.contains("hint: "), "{failed}");
     assert!(!run(&["backup"], false).contains("<6>"));
