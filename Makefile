@@ -3,10 +3,14 @@ CARGO ?= cargo
 SIZE ?= 50M
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: build test lint demo bench bench-sets e2e bench-cluster deny install-test-deps
+.PHONY: build dist test lint demo bench bench-sets e2e bench-cluster deny install-test-deps
 
 build:
 	$(CARGO) build --release -p threescale-backup
+
+# Archive, Debian package, chart and checksums in target/dist.
+dist: build
+	scripts/dist
 
 install-test-deps:
 	scripts/install-test-deps

@@ -158,5 +158,5 @@ impl<'a> Writer<'a> {
 }
 
 fn unreadable(entry: &Entry, error: io::Error) -> Fault {
-    Error::failed(format!("read {} from the repository", entry.path.display())).because(error).into()
+    Error::failed(format!("failed to read {} from the repository", entry.path.display())).because(error).into()
 }

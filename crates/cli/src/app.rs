@@ -44,8 +44,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(global: Global, stop: StopFlag) -> Self {
-        let output = Output::new(&global, &stop);
+    pub(crate) fn new(global: Global, output: Output, stop: StopFlag) -> Self {
         let watch = output.watch();
         Self { global, output, stop, watch, heeds_environment: true, told: Mutex::default() }
     }
@@ -143,6 +142,7 @@ impl App {
 
     pub(crate) fn repository(&self, config: &Config) -> Result<Arc<RusticRepository>> {
         let (location, password) = self.location(config)?;
+        tracing::info!("opening the repository at {location}");
         let opened = RusticRepository::open(&location, &password).map_err(|error| match config.in_copy() {
             Some(copy) if error.class() == Class::NoRepository => Error::new(Class::NoRepository, error.to_string())
                 .hint(format!("Make it with `threescale-backup init --repository {copy}`, or correct [copies.{copy}] url.")),
@@ -196,6 +196,13 @@ impl App {
     /// What there is of an installation, which may be nothing yet, or nothing any more. `domain`: the one that it is to have.
     pub(crate) fn installation_even_nothing(&self, config: &Config, domain: Option<&str>) -> Result<Arc<dyn Installation>> {
         join::installation_even_nothing(config, &self.global, &self.stop, domain)
+    }
+
+    /// The same, of which nothing is printed: what it finds is taken as a document.
+    pub(crate) fn captured(&self) -> Self {
+        let (output, stop) = (self.output.captured(), self.stop.clone());
+        let watch = output.watch();
+        Self { global: self.global.clone(), output, stop, watch, heeds_environment: self.heeds_environment, told: Mutex::default() }
     }
 
     /// The same, where sets of this name are meant unless another was said.
@@ -298,7 +305,8 @@ impl App {
     }
 }
 
-fn default_state_folder() -> PathBuf {
+/// Where journals are kept when nobody says otherwise.
+pub(crate) fn default_state_folder() -> PathBuf {
     // An empty one says nothing, as those of ours.
     let folder = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     let user = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));

@@ -2,32 +2,52 @@
 
 mod classes;
 mod copying;
+mod examples;
+mod given;
 mod keeping;
 mod looking;
 mod options;
 mod values;
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use clap::builder::{NonEmptyStringValueParser, Resettable};
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use classes::{Classes, UsageChoice};
 pub(crate) use copying::*;
+pub(crate) use examples::examples;
+pub(crate) use given::{called, command_line, described, matches, variables, words};
 pub(crate) use keeping::*;
 pub(crate) use looking::*;
 pub(crate) use options::*;
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 done · 1 failed, journaled: `resume` or `undo` are possible · 2 refused or bad usage, nothing was touched · 3 a person is needed · \
-4 a set was taken, and would not go back wholly, or was not copied where it should be (--warnings-are-fine gives 0) · \
-10 no such repository · 11 locked by another run (--wait waits) · 12 wrong repository password · 75 temporary, the same call may work later · 130 interrupted.";
+/// Exit codes: the code, and what it means (`docs/exit-codes.md`).
+pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
+    (0, "done"),
+    (1, "failed, journaled: `resume` or `undo` are possible"),
+    (2, "refused or bad usage, nothing was touched"),
+    (3, "a person is needed"),
+    (4, "a set was taken, and would not go back wholly, or was not copied where it should be (--warnings-are-fine gives 0)"),
+    (10, "no such repository"),
+    (11, "locked by another run (--wait waits)"),
+    (12, "wrong repository password"),
+    (75, "temporary, the same call may work later"),
+    (130, "interrupted"),
+];
+
+fn after_help() -> String {
+    let codes: Vec<_> = EXIT_CODES.iter().map(|(code, meaning)| format!("{code} {meaning}")).collect();
+    format!("Exit codes: {}.", codes.join(" · "))
+}
+
+/// The version, and the commit that it was built at.
+pub(crate) const LONG_VERSION: &str = env!("THREESCALE_LONG_VERSION");
 
 /// Takes a complete, proven backup of a Red Hat 3scale API Management installation, and puts it back.
 #[derive(Debug, Parser)]
-#[command(name = "threescale-backup", version, propagate_version = true, after_help = AFTER_HELP)]
+#[command(name = "threescale-backup", version, long_version = LONG_VERSION, propagate_version = true, after_help = after_help())]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -36,9 +56,10 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// The command line that this program was called with.
+    /// The command line that this program was called with. Bad usage ends the program.
     pub(crate) fn of_this_program() -> Self {
-        Self::from_arg_matches(&command_line().get_matches()).unwrap_or_else(|error| error.exit()).with_meaning()
+        let matches = given::matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| given::refuse(&error)).with_meaning()
     }
 
     /// `--installation` says whose sets are meant where a command is about sets; else what this installation is called.
@@ -50,39 +71,6 @@ impl Cli {
     }
 }
 
-/// The options, under the name that this program was called by: as a plugin it is installed as `kubectl-threescale_backup` and called `kubectl
-/// threescale-backup`.
-pub(crate) fn command_line() -> clap::Command {
-    let called = std::env::args_os().next().map(PathBuf::from);
-    let name = called.as_deref().and_then(Path::file_name).and_then(OsStr::to_str).and_then(plugin_name);
-    let command = without_empty_variables(Cli::command());
-    if let Some(name) = name { command.bin_name(name) } else { command }
-}
-
-/// An empty variable says nothing, as one that is not there.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
-    let reset = |arg: clap::Arg| if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg };
-    command.mut_args(reset).mut_subcommands(without_empty_variables)
-}
-
-/// The variables of all options, of every command.
-pub(crate) fn variables() -> BTreeSet<String> {
-    fn of(command: &clap::Command, found: &mut BTreeSet<String>) {
-        found.extend(command.get_arguments().filter_map(|arg| arg.get_env()?.to_str().map(ToOwned::to_owned)));
-        command.get_subcommands().for_each(|inner| of(inner, found));
-    }
-    let mut found = BTreeSet::new();
-    of(&Cli::command(), &mut found);
-    found
-}
-
-/// `kubectl-threescale_backup` is `kubectl threescale-backup`: a dash parts words, an underscore is a dash.
-fn plugin_name(file: &str) -> Option<String> {
-    let (program, plugin) = file.split_once('-')?;
-    matches!(program, "kubectl" | "oc").then(|| format!("{program} {}", plugin.replace('-', " ").replace('_', "-")))
-}
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The configuration file [default: threescale-backup.toml, then /etc/threescale-backup.toml]
@@ -91,7 +79,7 @@ pub(crate) struct Global {
     /// Where the journals of runs are kept [default: /var/lib/threescale-backup as root, else the user's state folder]
     #[arg(long, global = true, value_name = "FOLDER", env = "THREESCALE_BACKUP_STATE_FOLDER")]
     pub state_folder: Option<PathBuf>,
-    /// Print one JSON document on standard output
+    /// Print one JSON document on standard output, and nothing else anywhere; an error is one on standard error
     #[arg(long, global = true, env = "THREESCALE_BACKUP_JSON")]
     pub json: bool,
     /// Print errors and results only
@@ -100,6 +88,12 @@ pub(crate) struct Global {
     /// What to log to standard error: error, warn, info, debug, trace
     #[arg(long, global = true, value_name = "LEVEL", default_value = "error", env = "THREESCALE_BACKUP_LOG")]
     pub log: String,
+    /// Log to this file too, and to it at least what `info` says: what was done, and when. It is made, or written on; only its owner may read it
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+    /// Write what is done, as it is done, as lines of JSON into this file or pipe; `-` is standard output, where then nothing else is printed
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_EVENTS")]
+    pub events: Option<PathBuf>,
     /// Commands about sets: whose. Others: what this installation is called, in place of [installation] name [env: THREESCALE_BACKUP_INSTALLATION, which always
     /// names this installation]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
@@ -223,13 +217,36 @@ pub(crate) enum Command {
     /// Show the configuration, check it, or print an example of it
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Print shell completions
+    /// Collect what helps to find a fault into one archive, without secrets: version, configuration, what doctor, list and runs say, journals
+    SupportBundle(SupportBundle),
+    /// Print what a shell loads to complete commands, options, names and ids
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print a page of the manual, or write all of them into a folder
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SupportBundle {
+    /// The file to make, a tar. Only you may read it
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_TO")]
+    pub to: PathBuf,
+    /// How many journals, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_JOURNALS")]
+    pub journals: usize,
+}
+
+/// Which page of the manual.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The command, such as `restore` or `hold release`; or `threescale-backup.toml`, the configuration [default: the program]
+    #[arg(value_name = "PAGE", conflicts_with = "to")]
+    pub page: Vec<String>,
+    /// Write all pages into this folder, which is made when it is not there
+    #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_MAN_TO")]
+    pub to: Option<PathBuf>,
 }
 
 impl Command {
@@ -267,20 +284,9 @@ impl Command {
             | Self::Doctor
             | Self::Config(_)
             | Self::Demo(_)
+            | Self::SupportBundle(_)
             | Self::Completions { .. }
-            | Self::Man => false,
+            | Self::Man(_) => false,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plugin_is_named_as_it_is_called() {
-        assert_eq!(plugin_name("kubectl-threescale_backup").as_deref(), Some("kubectl threescale-backup"));
-        assert_eq!(plugin_name("oc-threescale_backup").as_deref(), Some("oc threescale-backup"));
-        assert_eq!(plugin_name("threescale-backup"), None);
     }
 }

@@ -25,6 +25,7 @@ mod restore;
 mod runs;
 mod sets;
 mod status;
+mod support_bundle;
 mod verify;
 
 pub(crate) use abandon::abandon;
@@ -52,4 +53,5 @@ pub(crate) use restore::{carry_out, plan, restore};
 pub(crate) use runs::{resume, runs, settle, undo};
 pub(crate) use sets::{init, list, show};
 pub(crate) use status::status;
+pub(crate) use support_bundle::support_bundle;
 pub(crate) use verify::verify;

@@ -26,7 +26,7 @@ use plan::{Error, Result};
 use secrecy::SecretString;
 use toml::Value;
 
-pub(crate) use example::{document as example_document, example};
+pub(crate) use example::{KeyDocument, document as example_document, example};
 pub(crate) use keys::WORKERS_MAX;
 pub(crate) use secret::secret_of;
 pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
@@ -141,6 +141,11 @@ impl Config {
     /// Whether a section is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.values.has(name)
+    }
+
+    /// Whether a command is run for a value of a section.
+    pub(crate) fn asks_a_command(&self, section: &str) -> bool {
+        self.values.of(section).any(|given| given.place.form == Form::Command)
     }
 
     /// The data sets that have an address here.

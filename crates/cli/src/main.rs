@@ -7,6 +7,7 @@ mod away;
 mod care;
 mod clock;
 mod commands;
+mod completing;
 mod config;
 mod copied;
 mod draining;
@@ -15,6 +16,7 @@ mod inside;
 mod join;
 mod journals;
 mod locks;
+mod logging;
 mod notify;
 mod output;
 mod queues;
@@ -24,40 +26,40 @@ mod sealed;
 mod whose;
 mod writers;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use plan::ports::StopFlag;
 use plan::{Class, Error, Result};
-use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
 
 use app::App;
 use args::{Cli, Command};
+use logging::log;
 use notify::Notify;
+use output::Output;
 
 fn main() -> ExitCode {
+    completing::answer_the_shell();
     let cli = Cli::of_this_program();
-    let json = cli.global.json;
-    match start(cli) {
-        Ok(code) => code,
+    let (json, stop) = (cli.global.json, StopFlag::default());
+    let output = match log(&cli.global).and_then(|()| Output::new(&cli.global, &stop)) {
+        Ok(output) => output,
         Err(error) => {
-            output::print_error(&error, json);
-            ExitCode::from(error.class().exit_code())
+            output::print_error(&error, json, Vec::new());
+            return ExitCode::from(error.class().exit_code());
         }
-    }
+    };
+    let result = start(cli, &output, &stop);
+    output.end(result)
 }
 
-fn start(cli: Cli) -> Result<ExitCode> {
-    log_to_standard_error(&cli.global.log)?;
-    let stop = StopFlag::default();
-    heed_signals(&stop)?;
+fn start(cli: Cli, output: &Output, stop: &StopFlag) -> Result<ExitCode> {
+    heed_signals(stop)?;
+    output.begin(&args::words());
     if cli.global.in_cluster.is_some() {
-        return commands::in_cluster(&output::Output::new(&cli.global, &stop), &cli.global, &cli.command, &stop);
+        return commands::in_cluster(output, &cli.global, &cli.command, stop);
     }
-    let app = App::new(cli.global, stop.clone());
+    let app = App::new(cli.global, output.clone(), stop.clone());
     let notify = Notify::of(&app, &cli.command);
     // Whatever a stopped run broke off with: it was the signal that ended it.
     let result = match run(&app, &cli.command) {
@@ -103,8 +105,9 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Doctor => commands::doctor(app),
         Command::Demo(args) => commands::demo(app, args),
         Command::Config(command) => commands::config(app, *command),
-        Command::Completions { shell } => commands::completions(*shell),
-        Command::Man => commands::man(),
+        Command::Completions { shell } => commands::completions(app, *shell),
+        Command::SupportBundle(args) => commands::support_bundle(app, args),
+        Command::Man(args) => commands::man(app, args),
     };
     done.map(|()| ExitCode::SUCCESS)
 }
@@ -129,45 +132,4 @@ fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
-}
-
-/// What libraries say is for those who ask for more: their failures come back as our errors, with a way out.
-fn heard(level: LevelFilter) -> Targets {
-    if level > LevelFilter::ERROR {
-        return Targets::new().with_default(level);
-    }
-    OURS.iter().fold(Targets::new(), |targets, name| targets.with_target(*name, level))
-}
-
-/// Our own crates, by the names that a log line has.
-const OURS: [&str; 16] = [
-    "threescale_backup",
-    "plan",
-    "threescale",
-    "beneath",
-    "children",
-    "tls",
-    "line",
-    "herald",
-    "repository",
-    "runner",
-    "platforms",
-    "mysql_data_set",
-    "postgres_data_set",
-    "redis_data_set",
-    "files_data_set",
-    "objects_data_set",
-];
-
-fn log_to_standard_error(level: &str) -> Result<()> {
-    let level: LevelFilter = level
-        .parse()
-        .map_err(|_| Error::refused(format!("--log {level} is not a level")).hint("Levels are error, warn, info, debug, trace."))?;
-    let failed = |what: &str| Error::failed(format!("failed to set up the log: {what}"));
-    // The repository engine logs through `log`.
-    tracing_log::LogTracer::init().map_err(|error| failed(&error.to_string()))?;
-    let is_terminal = std::io::stderr().is_terminal();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(is_terminal);
-    let subscriber = tracing_subscriber::registry().with(lines.with_filter(heard(level)));
-    tracing::subscriber::set_global_default(subscriber).map_err(|error| failed(&error.to_string()))
 }

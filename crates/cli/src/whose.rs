@@ -72,7 +72,7 @@ impl App {
         let command = |set: &str| format!("{} {set}{}", wanted.verb, wanted.after);
         let asked = Asked { set: wanted.set, partial: wanted.partial, whose, now: Timestamp::now(), command: &command };
         let chosen = choose(candidates, &asked)?;
-        chosen.notes.iter().for_each(|note| self.output.note(note));
+        chosen.notes.iter().for_each(|note| self.output.note(&format!("note: {note}")));
         Ok(chosen)
     }
 }

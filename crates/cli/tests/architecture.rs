@@ -93,7 +93,8 @@ fn the_client_of_kubernetes_is_named_in_its_platform_only() {
 fn every_child_process_begins_in_children() {
     for (path, text) in sources() {
         let is_test = path.components().any(|part| ["tests", "examples"].iter().any(|name| part.as_os_str() == *name));
-        let is_exempt = is_test || path.ends_with("tests.rs") || path.starts_with(root().join("crates/children"));
+        let is_exempt =
+            is_test || path.ends_with("tests.rs") || path.ends_with("build.rs") || path.starts_with(root().join("crates/children"));
         assert!(is_exempt || !text.contains(concat!("Command", "::new(")), "{} gives a child our secrets", path.display());
     }
 }
@@ -133,6 +134,51 @@ fn allow_is_never_used_and_documents_name_files_that_exist() {
             assert!(root().join(link).exists(), "{document} names {link}");
         }
     }
+}
+
+/// "error: list snapshots" says nothing: what failed stands behind "failed to", which [`plan::error::During`] puts there itself.
+#[test]
+fn errors_say_in_one_form_that_something_failed() {
+    let verbs = [
+        "ask", "connect", "find", "get", "list", "load", "make", "open", "read", "remove", "rename", "send", "start", "take", "wait",
+        "write",
+    ];
+    let makers = ["Error::failed(", "Error::refused(", "Error::transient(", "Error::needs_person(", ".during("];
+    let mut looked_at = 0;
+    for (path, text) in sources() {
+        for maker in makers {
+            for made in text.split(maker).skip(1) {
+                let made = made.trim_start().trim_start_matches("format!(").trim_start();
+                let Some(what) = made.strip_prefix('"') else { continue };
+                looked_at += 1;
+                let word = what.split_once(' ').map(|(word, _)| word).unwrap_or_default();
+                assert!(!verbs.contains(&word) || path.ends_with("error.rs"), "{}: {maker}{:.60}", path.display(), what);
+            }
+        }
+    }
+    assert!(looked_at > 500, "only {looked_at} errors were found");
+}
+
+#[test]
+fn the_book_has_every_page_and_every_link_leads_somewhere() {
+    let docs = root().join("docs");
+    let summary = std::fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    assert!(std::fs::read_to_string(root().join("book.toml")).unwrap().contains("src = \"docs\""));
+    let mut pages = 0;
+    for entry in std::fs::read_dir(&docs).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let Some(stem) = name.strip_suffix(".md") else { continue };
+        assert!(name == "SUMMARY.md" || summary.contains(&format!("]({name})")), "SUMMARY.md does not name {name}");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap();
+            assert!(docs.join(file).exists(), "{stem} names {link}");
+        }
+        pages += 1;
+    }
+    assert!(pages > 15, "{pages}");
 }
 
 /// What the port does by default a wrapper would do in the place of what it wraps.

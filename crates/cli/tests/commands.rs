@@ -117,7 +117,9 @@ fn the_environment_goes_before_the_file_and_flags_before_both() {
 fn help_completions_and_the_manual_page_name_every_command_and_variable() {
     let help = text(&program(&["--help"]).output().unwrap().stdout);
     let page = text(&program(&["man"]).output().unwrap().stdout);
-    let completions = text(&program(&["completions", "bash"]).output().unwrap().stdout);
+    let mut shell = program(&["--", "threescale-backup", ""]);
+    shell.env("COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "1").env("_CLAP_COMPLETE_COMP_TYPE", "9").env("_CLAP_IFS", "\n");
+    let completions = text(&shell.output().unwrap().stdout);
     for command in [
         "init", "backup", "list", "show", "check", "plan", "restore", "resume", "undo", "settle", "runs", "rehearse", "export", "forget",
         "doctor", "demo", "man",

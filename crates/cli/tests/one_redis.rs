@@ -318,7 +318,7 @@ fn what_a_run_kept_and_the_server_lost_is_told_and_the_run_can_be_ended() {
     assert_eq!(undo.status.code(), Some(3), "{said}");
     assert!(!said.contains("done in") && !said.contains("goes on"), "{said}");
     let held_up = world.refused(&["restore", "latest", "--yes"]);
-    assert!(held_up.contains("`settle ") && !held_up.contains("It keeps what"), "{held_up}");
+    assert!(held_up.contains("`threescale-backup settle ") && !held_up.contains("It keeps what"), "{held_up}");
     world.ok(&["settle", "--yes"]);
     world.ok(&["restore", "latest", "--yes"]);
     assert_eq!(world.cli(0, &["GET", "storage:1"]), "good x");
@@ -340,7 +340,10 @@ fn a_settle_that_one_store_refuses_drops_nothing_in_the_other_and_undo_goes_on()
     let settle = world.run(&["settle", "--yes"]);
     let said = support::text(&settle.stderr);
     assert_eq!(settle.status.code(), Some(3), "{said}");
-    assert!(said.contains("Nothing was dropped anywhere: `undo ") && said.contains("system-redis would not drop"), "{said}");
+    assert!(
+        said.contains("Nothing was dropped anywhere: `threescale-backup undo ") && said.contains("system-redis would not drop"),
+        "{said}"
+    );
     let runs = world.ok(&["runs"]);
     assert!(runs.contains("keeps what it replaced") && runs.contains("No command removes what nobody knows"), "{runs}");
     world.cli(side, &["SET", "threescale-backup:mark", &mark]);

@@ -207,7 +207,7 @@ fn what_differs_is_set_right_and_put_back_to_the_byte() {
     let done = document(&world, 1, &[&REPAIR[..], &["--only", "security"]].concat());
     let run = done["run"].as_str().unwrap();
     let stays = world.ok(&["abandon", run, "--yes"]);
-    assert!(stays.contains(&format!("`abandon {run} --remove --drop-previous` removes it")), "{stays}");
+    assert!(stays.contains(&format!("`threescale-backup abandon {run} --remove --drop-previous` removes it")), "{stays}");
     let removed = world.ok(&["abandon", run, "--yes", "--remove", "--drop-previous"]);
     assert!(removed.contains("removed  repository: what keys of Backend had"), "{removed}");
 
@@ -270,7 +270,10 @@ fn a_repair_that_may_not_be_done_or_undone_any_more_touches_nothing() {
     let restored = every_key(&world);
     let refused = world.refused(2, &["undo", &repair, "--yes"]);
     let later = world.newest_run();
-    assert!(refused.contains("replaced live data since") && refused.contains(&format!("`undo {later}` comes first.")), "{refused}");
+    assert!(
+        refused.contains("replaced live data since") && refused.contains(&format!("`threescale-backup undo {later}` comes first.")),
+        "{refused}"
+    );
     assert!(every_key(&world) == restored);
     world.ok(&["undo", &later, "--yes"]);
     let undone = world.ok(&["undo", &repair, "--yes"]);

@@ -117,7 +117,7 @@ impl Installation {
 
     fn stage(watch: &dyn Watch, data_set: DataSetName, work: impl FnOnce() -> Result<()>) -> Result<()> {
         watch.see(Event::Begin { data_set, verb: Verb::Stage, total_bytes: None });
-        work().map_err(|error| error.during(format!("fill {data_set}")))?;
+        work().map_err(|error| error.during(format!("failed to fill {data_set}")))?;
         watch.see(Event::End { data_set, verb: Verb::Stage });
         Ok(())
     }

@@ -93,7 +93,7 @@ pub fn everything_read_since(checks: &[Checked]) -> Option<Timestamp> {
 /// # Errors
 /// When the repository cannot be read or written.
 pub fn keep(repository: &dyn Repository, checked: &Checked) -> Result<()> {
-    let bytes = serde_json::to_vec(checked).map_err(|error| Error::failed("write what a check found").because(error))?;
+    let bytes = serde_json::to_vec(checked).map_err(|error| Error::failed("failed to write what a check found").because(error))?;
     repository.put_record(CHECKED, &name_of(checked), &bytes)?;
     let all = checks(repository)?;
     let read_last = all.iter().rposition(Checked::read_everything);

@@ -211,6 +211,12 @@ pub trait During<T> {
     fn during(self, what: impl FnOnce() -> String) -> Result<T>;
 }
 
+/// One form for all: what was to be done, behind "failed to".
+fn failed_to(what: String) -> String {
+    const FORM: &str = "failed to ";
+    if what.starts_with(FORM) { what } else { format!("{FORM}{what}") }
+}
+
 impl<T, E: StdError + Send + Sync + 'static> During<T> for std::result::Result<T, E> {
     fn during(self, what: impl FnOnce() -> String) -> Result<T> {
         self.map_err(|error| {
@@ -221,7 +227,7 @@ impl<T, E: StdError + Send + Sync + 'static> During<T> for std::result::Result<T
                 // They are told once, by the outermost.
                 own.hints.clear();
             }
-            Error { class, what: what(), hints, source: Some(source), gave_way }
+            Error { class, what: failed_to(what()), hints, source: Some(source), gave_way }
         })
     }
 }
@@ -244,7 +250,7 @@ mod tests {
         for outcome in [direct, in_io, twice, under] {
             let error = outcome.unwrap_err();
             assert_eq!((error.class(), error.hints()), (Class::Transient, &["Try later.".to_owned()][..]), "{error:?}");
-            assert!(error.to_string() == "read" && error.chain().contains("no answer"), "{error:?}");
+            assert!(error.to_string() == "failed to read" && error.chain().contains("no answer"), "{error:?}");
         }
     }
 
@@ -260,6 +266,6 @@ mod tests {
     fn a_foreign_error_is_a_failure() {
         let outcome: Result<()> = Err(io::Error::other("disk")).during(|| "write".to_owned());
         let error = outcome.unwrap_err();
-        assert_eq!((error.class(), error.hints().len(), error.chain().as_str()), (Class::Failed, 0, "write: disk"));
+        assert_eq!((error.class(), error.hints().len(), error.chain().as_str()), (Class::Failed, 0, "failed to write: disk"));
     }
 }

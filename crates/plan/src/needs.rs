@@ -112,5 +112,5 @@ pub fn parse<T: DeserializeOwned>(record: &Record, kind: &str) -> Result<T> {
 }
 
 fn bytes<T: Serialize>(value: &T) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|error| Error::failed("write a record").because(error))
+    serde_json::to_vec(value).map_err(|error| Error::failed("failed to write a record").because(error))
 }

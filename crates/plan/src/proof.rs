@@ -101,7 +101,7 @@ pub fn digest_of(evidence: &Evidence) -> MultisetDigest {
 /// # Errors
 /// When the repository cannot be written.
 pub fn keep(repository: &dyn Repository, proof: &Proof) -> Result<()> {
-    let bytes = serde_json::to_vec(proof).map_err(|error| Error::failed("write a proof").because(error))?;
+    let bytes = serde_json::to_vec(proof).map_err(|error| Error::failed("failed to write a proof").because(error))?;
     repository.put_record(PROOF, &format!("{}:{}", proof.set, proof.run), &bytes)
 }
 

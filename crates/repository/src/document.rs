@@ -35,11 +35,11 @@ pub fn read(index: &Arc<Index>, snapshot: &SnapshotFile, file: &str) -> Result<V
     let snapshot = OpenSnapshot::new(Arc::clone(index), snapshot.tree);
     let entry = snapshot.find(Path::new(file))?;
     if entry.size_bytes > BYTES_MAX {
-        return Err(Error::failed(format!("read {file}: it claims to have {} bytes", entry.size_bytes)));
+        return Err(Error::failed(format!("failed to read {file}: it claims to have {} bytes", entry.size_bytes)));
     }
     let mut bytes = Vec::new();
     let read = snapshot.read(&entry)?.take(BYTES_MAX).read_to_end(&mut bytes);
-    read.map_err(|error| Error::failed(format!("read {file}")).because(error))?;
+    read.map_err(|error| Error::failed(format!("failed to read {file}")).because(error))?;
     Ok(bytes)
 }
 

@@ -157,7 +157,7 @@ impl Open {
             *cached = Some((listed, verdict_ids, Arc::clone(&index)));
             return Ok(index);
         }
-        Err(Error::transient("read the index: it changes all the time"))
+        Err(Error::transient("failed to read the index: it changes all the time"))
     }
 
     /// The index as it would be with these packs condemned.

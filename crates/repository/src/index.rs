@@ -227,7 +227,7 @@ impl Index {
     /// # Errors
     /// When it is not what its name says.
     pub fn read_copy(&self, kind: BlobType, copy: &Copy) -> Result<Bytes> {
-        let pack = self.pack_of(copy).ok_or_else(|| Error::failed("find a pack"))?.id;
+        let pack = self.pack_of(copy).ok_or_else(|| Error::failed("failed to find a pack"))?.id;
         let wrong = |why: &str| damaged(FileType::Pack, &pack, &format!("chunk {} in it: {why}", copy.id.to_hex().as_str()));
         let bytes_max = if kind == BlobType::Tree { TREE_BYTES_MAX } else { DATA_BYTES_MAX };
         if copy.content_bytes() > bytes_max || copy.length > bytes_max + (1 << 20) {

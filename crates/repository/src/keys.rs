@@ -66,18 +66,19 @@ pub fn find(storage: &dyn WriteBackend, password: &SecretString) -> Result<(Id, 
     }
     if let Some(id) = opened {
         let key = path_of(FileType::Key, &id);
-        return Err(Error::failed(format!("open the repository: config is damaged, or not the one that {key} belongs to"))
+        return Err(Error::failed(format!("failed to open the repository: config is damaged, or not the one that {key} belongs to"))
             .hint("Put the file `config` back from a copy of the repository."));
     }
     if ids.is_empty() {
-        return Err(Error::failed("open the repository: it has no key").hint(
+        return Err(Error::failed("failed to open the repository: it has no key").hint(
             "The files in its folder `keys` are missing. Put them back from a copy of the repository: without them nobody can read it.",
         ));
     }
     match damaged {
         Some(error) => Err(error
-            .during("open the repository")
+            .during("failed to open the repository")
             .hint("The password opens no other key. Put the file back from a copy of the repository: without it nobody can read it.")),
-        None => Err(Error::new(Class::WrongPassword, "open the repository").hint("The password does not open any key of this repository.")),
+        None => Err(Error::new(Class::WrongPassword, "failed to open the repository")
+            .hint("The password does not open any key of this repository.")),
     }
 }

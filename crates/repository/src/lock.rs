@@ -169,7 +169,7 @@ impl Locks {
     }
 
     fn write(&self, wanted: &LockFile) -> Result<String> {
-        let text = serde_json::to_vec(wanted).map_err(|error| Error::failed("write a lock").because(error))?;
+        let text = serde_json::to_vec(wanted).map_err(|error| Error::failed("failed to write a lock").because(error))?;
         let sealed = self.key.seal(&text)?;
         let path = format!("{FOLDER}/{}", hex::encode(Sha256::digest(&sealed)));
         lock(&self.own).insert(path.clone());

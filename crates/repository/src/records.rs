@@ -73,7 +73,7 @@ pub fn put(open: &Open, kind: &str, name: &str, bytes: &[u8]) -> Result<()> {
     if bytes.len() as u64 > document::BYTES_MAX {
         return Err(Error::refused(format!("record {kind}/{name} has {} bytes, which is too much", bytes.len())));
     }
-    let during = |error: Error| error.during(format!("write record {kind}/{name}"));
+    let during = |error: Error| error.during(format!("failed to write record {kind}/{name}"));
     let older = snapshots_of(open, &kind_tag, &name_tag).map_err(during)?;
     let tags = vec![PROGRAM.to_owned(), RECORD.to_owned(), kind_tag, name_tag];
     document::write(open, &Label { tags, label: RECORD.to_owned(), description: None }, FILE, bytes.to_vec()).map_err(during)?;
@@ -133,7 +133,7 @@ fn read_newest(index: &Arc<Index>, kind: &str, records: &[Held], found: &mut Rec
             Err(error) if is_passing(&error) => return Err(error),
             Err(error) => {
                 let file = path_of(FileType::Snapshot, &held.id);
-                found.damaged.push(error.during(format!("read record {kind}/{name} in {file}")));
+                found.damaged.push(error.during(format!("failed to read record {kind}/{name} in {file}")));
             }
         }
     }
@@ -148,7 +148,7 @@ fn read_newest(index: &Arc<Index>, kind: &str, records: &[Held], found: &mut Rec
 /// See there.
 pub fn remove(open: &Open, kind: &str, name: &str) -> Result<()> {
     let all = snapshots_of(open, &kind_tag(kind)?, &name_tag(name)?)?;
-    delete(open, &all).map_err(|error| error.during(format!("remove record {kind}/{name}")))
+    delete(open, &all).map_err(|error| error.during(format!("failed to remove record {kind}/{name}")))
 }
 
 fn snapshots_of(open: &Open, kind_tag: &str, name_tag: &str) -> Result<Vec<Held>> {

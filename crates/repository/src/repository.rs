@@ -220,7 +220,7 @@ impl Repository for RusticRepository {
     }
 
     fn open(&self, snapshot: &SnapshotId) -> Result<Box<dyn Snapshot>> {
-        let during = |error: Error| error.during(format!("open snapshot {snapshot}"));
+        let during = |error: Error| error.during(format!("failed to open snapshot {snapshot}"));
         let held = sets::find_snapshot(&self.open, &id_of(snapshot)?).map_err(during)?;
         // Whoever may only read goes on without.
         let lock = self.open.locks.share(Purpose::Read, None).ok();

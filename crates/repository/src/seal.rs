@@ -32,7 +32,7 @@ impl Key {
     pub fn from_parts(encrypt: &[u8], k: &[u8], r: &[u8]) -> Result<Self> {
         let raw = [encrypt, k, r].concat();
         if (encrypt.len(), k.len(), raw.len()) != (32, 16, 64) {
-            return Err(Error::failed("open the repository: its master key is not one"));
+            return Err(Error::failed("failed to open the repository: its master key is not one"));
         }
         Ok(Self(Aes256CtrPoly1305Aes::new(RawKey::from_slice(&raw))))
     }
@@ -49,7 +49,7 @@ impl Key {
     /// When the system has no randomness to give.
     pub fn seal(&self, plain: &[u8]) -> Result<Vec<u8>> {
         let mut nonce = [0; NONCE_BYTES];
-        getrandom::fill(&mut nonce).map_err(|error| Error::failed("get randomness").because(error))?;
+        getrandom::fill(&mut nonce).map_err(|error| Error::failed("failed to get randomness").because(error))?;
         let text = self.0.encrypt(Nonce::from_slice(&nonce), plain).map_err(|_| Error::failed("encrypt"))?;
         Ok([&nonce[..], &text].concat())
     }

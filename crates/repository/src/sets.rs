@@ -200,7 +200,7 @@ fn set_of(file: &SnapshotFile) -> Option<SetId> {
 }
 
 fn during_manifest(error: Error, id: &Id) -> Error {
-    error.during(format!("read the manifest in {}", path_of(FileType::Snapshot, id)))
+    error.during(format!("failed to read the manifest in {}", path_of(FileType::Snapshot, id)))
 }
 
 /// Whether a manifest is known only by the copy in its snapshot.
@@ -249,7 +249,7 @@ pub fn find_snapshot(open: &Open, id: &Id) -> Result<Held> {
     let Some((set, name, _)) = named.find(|(_, _, kept)| kept.snapshot.as_str() == hex.as_str()) else { return Err(failure) };
     match set.members.get(name) {
         Some(Ok(held)) => Ok(held.clone()),
-        Some(Err(why)) => Err(Error::failed(format!("open {name} of set {}: {why}", set.manifest.set))
+        Some(Err(why)) => Err(Error::failed(format!("failed to open {name} of set {}: {why}", set.manifest.set))
             .hint("This data set of this set is lost. The others of the set, and other sets, can still be restored: see `threescale-backup list`.")),
         None => Err(failure),
     }

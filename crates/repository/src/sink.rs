@@ -121,7 +121,7 @@ fn prove_and_save(open: &Open, mut snapshot: SnapshotFile, counted: &Counted) ->
             found = guarded("read back what was stored", || walk::count(&*open.index()?, tree))?;
         }
         match &found.missing {
-            Some(missing) => Err(Error::failed("read back what was stored").hint(missing.clone())),
+            Some(missing) => Err(Error::failed("failed to read back what was stored").hint(missing.clone())),
             None => counted.compare(&found),
         }
     };

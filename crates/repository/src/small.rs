@@ -78,7 +78,7 @@ pub fn parse<F: DeserializeOwned>(key: &Key, tpe: FileType, id: &Id, bytes: &[u8
 /// # Errors
 /// When it cannot be written.
 pub fn write<F: Serialize>(storage: &dyn WriteBackend, key: &Key, tpe: FileType, file: &F) -> Result<Id> {
-    let text = serde_json::to_vec(file).map_err(|error| Error::failed(format!("write {}", tpe.dirname())).because(error))?;
+    let text = serde_json::to_vec(file).map_err(|error| Error::failed(format!("failed to write {}", tpe.dirname())).because(error))?;
     let sealed = key.seal_file(&text)?;
     let id = Id::new(Sha256::digest(&sealed).into());
     storage.write_bytes(tpe, &id, false, sealed.into()).during(|| format!("write {}", path_of(tpe, &id)))?;

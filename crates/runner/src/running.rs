@@ -1,6 +1,6 @@
 //! Runs what is outstanding of a plan: steps whose needs are met run side by side, in the order of the plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -90,7 +90,8 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     check_stores(hands, &journal.run())?;
     needs::note(hands, &journal.run());
     let mut pending = pending(&journal.run());
-    let mut running = BTreeSet::new();
+    let steps = journal.run().plan.steps.len();
+    let mut running = BTreeMap::new();
     let mut first_error: Option<Error> = None;
     let (sender, receiver) = unbounded::<(StepId, Result<()>)>();
     thread::scope(|scope| {
@@ -102,7 +103,9 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
                 }
                 let Some(step) = next_ready(&journal.run(), &pending, &running) else { break };
                 pending.remove(&step.id);
-                running.insert(step.id);
+                let action = step.action.to_string();
+                hands.context.watch.see(Event::Step { number: step.id.0, of: number(steps), action: &action });
+                running.insert(step.id, action);
                 let (sender, views) = (sender.clone(), &views);
                 scope.spawn(move || {
                     let result = run_step(journal, hands, &step, views);
@@ -114,12 +117,17 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
                 break;
             }
             let Ok((id, result)) = receiver.recv() else { break };
-            running.remove(&id);
-            if let Err(error) = result
-                && first_error.is_none()
-            {
-                first_error = Some(error);
-                hands.context.stop.raise();
+            let action = running.remove(&id).unwrap_or_default();
+            match result {
+                Ok(()) => {
+                    let done = number(steps - pending.len() - running.len());
+                    hands.context.watch.see(Event::StepEnd { number: id.0, of: number(steps), done, action: &action });
+                }
+                Err(error) if first_error.is_none() => {
+                    first_error = Some(error);
+                    hands.context.stop.raise();
+                }
+                Err(_) => {}
             }
         }
     });
@@ -157,8 +165,12 @@ fn pending(run: &Run) -> BTreeSet<StepId> {
     run.plan.steps.iter().filter(|step| !is_noted(step)).map(|step| step.id).collect()
 }
 
-fn next_ready(run: &Run, pending: &BTreeSet<StepId>, running: &BTreeSet<StepId>) -> Option<Step> {
-    let is_done = |need: &StepId| !pending.contains(need) && !running.contains(need) && run.output(*need).is_some();
+fn number(steps: usize) -> u32 {
+    u32::try_from(steps).unwrap_or(u32::MAX)
+}
+
+fn next_ready(run: &Run, pending: &BTreeSet<StepId>, running: &BTreeMap<StepId, String>) -> Option<Step> {
+    let is_done = |need: &StepId| !pending.contains(need) && !running.contains_key(need) && run.output(*need).is_some();
     run.plan.steps.iter().find(|step| pending.contains(&step.id) && step.needs.iter().all(is_done)).cloned()
 }
 

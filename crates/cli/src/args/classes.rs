@@ -18,10 +18,10 @@ pub(crate) struct Classes {
     )]
     pub classes: Vec<Class>,
     /// With --classes: only keys of these services, by their ids
-    #[arg(long, value_name = "ID", value_delimiter = ',', requires = "classes", env = "THREESCALE_BACKUP_SERVICE")]
+    #[arg(long, value_name = "ID", value_delimiter = ',', env = "THREESCALE_BACKUP_SERVICE")]
     pub service: Vec<u64>,
     /// With --classes usage: what a counter becomes, the larger one of the set's and the live one (max), the set's (set), or both together (add) [default: max]
-    #[arg(long, value_enum, value_name = "HOW", requires = "classes", env = "THREESCALE_BACKUP_USAGE")]
+    #[arg(long, value_enum, value_name = "HOW", env = "THREESCALE_BACKUP_USAGE")]
     pub usage: Option<UsageChoice>,
 }
 

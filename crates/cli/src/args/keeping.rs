@@ -12,7 +12,7 @@ pub(crate) struct Check {
 #[derive(Debug, Args)]
 pub(crate) struct Repair {
     /// Do it; without this it only says what it would do
-    #[arg(long, env = "THREESCALE_BACKUP_YES")]
+    #[arg(long)]
     pub yes: bool,
 }
 
@@ -46,10 +46,10 @@ pub(crate) struct Forget {
     #[arg(long, env = "THREESCALE_BACKUP_PRUNE")]
     pub prune: bool,
     /// With --prune: delete it at once. Refused while anybody else uses the repository; no backup of version 0.1.0 may run
-    #[arg(long, requires = "prune", env = "THREESCALE_BACKUP_NOW")]
+    #[arg(long, env = "THREESCALE_BACKUP_NOW")]
     pub now: bool,
     /// Do it without asking; without a terminal nothing is done otherwise
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    #[arg(long, short)]
     pub yes: bool,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Verify {
     #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
     pub dry_run: bool,
     /// With --repair: do not ask
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    #[arg(long, short)]
     pub yes: bool,
     /// Read live stores that differ again after so many seconds: what differs no more is not told
     #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "THREESCALE_BACKUP_AGAIN_AFTER")]

@@ -35,7 +35,7 @@ pub(crate) struct Backup {
     pub freeze: bool,
     /// With --freeze: how long, in seconds, the jobs that wait are let be done before their workers stop, while nobody makes new ones; 0: not at all. On the platform
     /// `direct` it needs [writers] stop-makers
-    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "THREESCALE_BACKUP_DRAIN_SECONDS", requires = "freeze")]
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "THREESCALE_BACKUP_DRAIN_SECONDS")]
     pub drain_seconds: u64,
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
     #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
@@ -151,7 +151,7 @@ pub(crate) enum HoldCommand {
         /// The job; all when left out
         job: Option<String>,
         /// Go on without asking
-        #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+        #[arg(long, short)]
         yes: bool,
     },
 }
@@ -185,7 +185,7 @@ pub(crate) struct Restore {
     #[command(flatten)]
     pub plan: PlanArgs,
     /// Go on without asking. When nobody stops the writers, what they write after the cut-over begins is lost
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    #[arg(long, short)]
     pub yes: bool,
     /// Print the plan and stop
     #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
@@ -195,7 +195,7 @@ pub(crate) struct Restore {
     #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes"])]
     pub into_empty: bool,
     /// With --into-empty: the domain of the installation, where it is not to be the set's
-    #[arg(long, value_name = "DOMAIN", requires = "into_empty", env = "THREESCALE_BACKUP_DOMAIN")]
+    #[arg(long, value_name = "DOMAIN", env = "THREESCALE_BACKUP_DOMAIN")]
     pub domain: Option<String>,
 }
 
@@ -204,7 +204,7 @@ pub(crate) struct OfRun {
     /// The run, or the beginning of its id; the only one that it can be when left out
     pub run: Option<String>,
     /// Go on without asking
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    #[arg(long, short)]
     pub yes: bool,
     /// The writers are stopped already
     #[arg(long, env = "THREESCALE_BACKUP_WRITERS_ARE_STOPPED")]
@@ -216,7 +216,7 @@ pub(crate) struct Abandon {
     /// The run, or the beginning of its id; for one whose journal is lost, what `runs` shows of it
     pub run: String,
     /// Go on without asking
-    #[arg(long, short, env = "THREESCALE_BACKUP_YES")]
+    #[arg(long, short)]
     pub yes: bool,
     /// Remove the staged copies and marks that it left
     #[arg(long, env = "THREESCALE_BACKUP_REMOVE")]
@@ -225,7 +225,7 @@ pub(crate) struct Abandon {
     #[arg(long, env = "THREESCALE_BACKUP_STORE_IS_GONE")]
     pub store_is_gone: bool,
     /// Remove the previous data too: there may be no other copy of it
-    #[arg(long, requires = "remove", env = "THREESCALE_BACKUP_DROP_PREVIOUS")]
+    #[arg(long, env = "THREESCALE_BACKUP_DROP_PREVIOUS")]
     pub drop_previous: bool,
 }
 

@@ -6,7 +6,7 @@ use plan::{Error, Result};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::args::{ConfigCommand, command_line};
+use crate::args::{self, ConfigCommand, command_line};
 use crate::config::{Config, Platform, Shown, ShownOrigin, check_name, example, example_document};
 use crate::join;
 use crate::notify;
@@ -56,7 +56,7 @@ const fn platform_word(platform: Platform) -> &'static str {
 
 /// Options go before all else; they are shown as what they are.
 fn lay_options_over(values: &mut Vec<Shown>) {
-    let matches = command_line().get_matches();
+    let matches = args::matches();
     let mut deepest = &matches;
     while let Some((_, inner)) = deepest.subcommand() {
         deepest = inner;

@@ -91,6 +91,6 @@ fn told(app: &App, set: &plan::ids::SetId, file: &Path) -> Result<()> {
 }
 
 fn json(document: &EvidenceDocument<'_>) -> Result<String> {
-    let text = serde_json::to_string_pretty(document).map_err(|error| Error::failed("write the evidence").because(error))?;
+    let text = serde_json::to_string_pretty(document).map_err(|error| Error::failed("failed to write the evidence").because(error))?;
     Ok(text + "\n")
 }

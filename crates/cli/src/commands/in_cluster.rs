@@ -11,7 +11,7 @@ use plan::ports::StopFlag;
 use plan::{Error, Result};
 use platforms::kubernetes::{Said, SubmittedJob, Wanted};
 
-use crate::args::{Command, Global, command_line};
+use crate::args::{self, Command, Global, command_line};
 use crate::join;
 use crate::output::Output;
 
@@ -22,13 +22,17 @@ const FOR_BACKUP: &str = "threescale-backup";
 /// The CronJob for what changes the installation: another service account.
 const FOR_RESTORE: &str = "threescale-backup-restore";
 /// Options that say where the cluster is, or that name files of this machine.
-const LEFT_HERE: [&str; 7] = ["in_cluster", "config", "state_folder", "namespace", "context", "kubeconfig", "act_as"];
+const LEFT_HERE: [&str; 9] = ["in_cluster", "config", "state_folder", "namespace", "context", "kubeconfig", "act_as", "log_file", "events"];
 
 /// Submits the command, follows it, and gives its exit code.
 pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, stop: &StopFlag) -> Result<ExitCode> {
     let cron_job = template(command)?;
+    if global.events.is_some() {
+        return Err(Error::refused("--events tells what is done on this machine, and the command would run in the cluster")
+            .hint("Leave --events out: what the program in the cluster says is shown here."));
+    }
     let cron_job = global.in_cluster.as_deref().filter(|name| !name.is_empty()).unwrap_or(cron_job);
-    let mut arguments = arguments(&command_line().get_matches())?;
+    let mut arguments = arguments(&args::matches())?;
     if let Some(question) = question(command) {
         match output.ask(&question)? {
             Some(true) => arguments.push("--yes".to_owned()),
@@ -87,8 +91,9 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Report(_)
         | Command::Extract(_)
         | Command::Demo(_)
+        | Command::SupportBundle(_)
         | Command::Completions { .. }
-        | Command::Man => Err(Error::refused("this command does not run in the cluster")
+        | Command::Man(_) => Err(Error::refused("this command does not run in the cluster")
             .hint("It needs programs or folders that the image does not have. Leave --in-cluster out.")),
     }
 }
@@ -178,6 +183,6 @@ mod tests {
         assert_eq!(template(&backup).unwrap(), FOR_BACKUP);
         let undo = Command::Undo(crate::args::OfRun { run: None, yes: false, writers_are_stopped: false });
         assert_eq!(template(&undo).unwrap(), FOR_RESTORE);
-        assert!(template(&Command::Man).is_err());
+        assert!(template(&Command::Man(crate::args::Man { page: Vec::new(), to: None })).is_err());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use plan::ids::{DataSetName, RunId};
 use plan::journal::{Compared, Run, RunState};
-use plan::ports::{Holds, Leftover, Repository};
+use plan::ports::{Holds, Leftover, MergedClass, Repository};
 use plan::step::{Action, Output as StepOutput};
 use plan::words::counted;
 use plan::{Error, InstallationId, Policies, Purpose, Result};
@@ -46,6 +46,8 @@ struct RunDocument {
     /// How the live stores agreed when it was done; `null` where they were not compared.
     compared: Option<Compared>,
     steps: Vec<StepDocument>,
+    /// Where keys of some classes went back alone: what became of them.
+    classes: Vec<MergedClass>,
 }
 
 #[derive(Serialize)]
@@ -281,7 +283,12 @@ fn document(report: &Report, kept_bytes: Option<u64>) -> RunDocument {
         cut_over_ms: report.cut_over_ms(),
         compared: run.compared.clone(),
         steps: steps.collect(),
+        classes: run.plan.steps.iter().filter_map(|step| run.output(step.id)).flat_map(merged_by).cloned().collect(),
     }
+}
+
+fn merged_by(output: &StepOutput) -> &[MergedClass] {
+    if let StepOutput::Merged { classes } = output { classes } else { &[] }
 }
 
 fn kept_bytes(hands: &Hands, run: &Run) -> Result<u64> {

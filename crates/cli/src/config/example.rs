@@ -14,26 +14,26 @@ const HEAD: &str = "\
 /// The table, for programs.
 #[derive(Debug, Serialize)]
 pub(crate) struct ExampleDocument {
-    sections: Vec<SectionDocument>,
+    pub sections: Vec<SectionDocument>,
 }
 
 #[derive(Debug, Serialize)]
-struct SectionDocument {
-    section: String,
-    help: &'static str,
-    keys: Vec<KeyDocument>,
+pub(crate) struct SectionDocument {
+    pub section: String,
+    pub help: &'static str,
+    pub keys: Vec<KeyDocument>,
 }
 
 #[derive(Debug, Serialize)]
-struct KeyDocument {
-    key: &'static str,
-    kind: &'static str,
-    secret: bool,
-    required: bool,
-    default: Option<&'static str>,
-    example: &'static str,
-    help: &'static str,
-    variables: Vec<String>,
+pub(crate) struct KeyDocument {
+    pub key: &'static str,
+    pub kind: &'static str,
+    pub secret: bool,
+    pub required: bool,
+    pub default: Option<&'static str>,
+    pub example: &'static str,
+    pub help: &'static str,
+    pub variables: Vec<String>,
 }
 
 /// The file.

@@ -101,8 +101,8 @@ impl<'a> Message<'a> {
                     },
                 }],
             }),
-            _ => serde_json::to_value(self).map_err(|error| Error::failed("write the message").because(error))?,
+            _ => serde_json::to_value(self).map_err(|error| Error::failed("failed to write the message").because(error))?,
         };
-        serde_json::to_vec(&value).map_err(|error| Error::failed("write the message").because(error))
+        serde_json::to_vec(&value).map_err(|error| Error::failed("failed to write the message").because(error))
     }
 }

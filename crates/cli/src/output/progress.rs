@@ -1,7 +1,7 @@
 //! The work as it goes: bars on a terminal, a plain line every few seconds elsewhere.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,9 @@ use plan::ids::DataSetName;
 use plan::ports::{Event, Verb, Watch};
 use plan::words::printable;
 
+use super::commands_in_text::with_program;
 use super::format::{bytes, count, duration_ms, rate};
+use super::standard_error::{self, Weight};
 
 /// A line for each running verb at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -52,16 +54,49 @@ impl Going {
         format!("{}, {}, {}", bytes(self.bytes), rate(self.bytes, self.milliseconds()), self.message())
     }
 
+    /// What stands beside a bar: 39 characters, so that the line fits into 80, and what comes first fits into 60.
+    fn beside_bar(&self) -> String {
+        let mut text = bytes(self.bytes);
+        if let Some(total) = self.total_bytes.filter(|total| *total > 0) {
+            text.push_str(&format!(" of {}", bytes(total.max(self.bytes))));
+        }
+        // How long it will take says more than how fast it is.
+        let pace = || (self.bytes > 0).then(|| rate(self.bytes, self.milliseconds()));
+        text + &self.left().or_else(pace).map(|more| format!(", {more}")).unwrap_or_default()
+    }
+
+    /// The line of a verb that ended, no longer than the terminal is wide.
+    fn finished(&self, data_set: DataSetName, verb: Verb, columns: usize) -> String {
+        let mut line = format!("✓ {:<8} {data_set:<18} {:>11}", word(verb), duration_ms(self.milliseconds()));
+        if self.bytes > 0 {
+            let more = [
+                format!(" {:>8}", bytes(self.bytes)),
+                format!(" {:>9}", rate(self.bytes, self.milliseconds())),
+                format!(" {:>11} elements", count(self.items)),
+            ];
+            for piece in more {
+                if line.chars().count() + piece.chars().count() > columns {
+                    break;
+                }
+                line.push_str(&piece);
+            }
+        }
+        line
+    }
+
     /// How many, and how long it will take.
     fn message(&self) -> String {
-        let mut text = format!("{} elements", count(self.items));
+        let left = self.left().map(|left| format!(", {left}")).unwrap_or_default();
+        format!("{} elements{left}", count(self.items))
+    }
+
+    /// How long it will take, when there is ground to say so.
+    fn left(&self) -> Option<String> {
         // Before that the beginning of the work would be taken for its pace.
         let has_ground = |total: &u64| self.began.elapsed() >= ESTIMATE_AFTER && self.bytes >= total / 20 && self.bytes > 0;
-        if let Some(total) = self.total_bytes.filter(|total| *total > self.bytes).filter(has_ground) {
-            let left = self.milliseconds() as f64 * (total - self.bytes) as f64 / self.bytes as f64;
-            text.push_str(&format!(", about {} left", duration_ms(left as i64)));
-        }
-        text
+        let total = self.total_bytes.filter(|total| *total > self.bytes).filter(has_ground)?;
+        let left = self.milliseconds() as f64 * (total - self.bytes) as f64 / self.bytes as f64;
+        Some(format!("{} left", duration_ms(left as i64)))
     }
 }
 
@@ -107,6 +142,8 @@ impl Watch for Lines {
                 let detail = if work.bytes > 0 { format!(": {}", work.sentence()) } else { String::new() };
                 tell(&format!("{:<8} {data_set} done in {}{detail}", word(verb), duration_ms(work.milliseconds())));
             }
+            Event::Step { .. } => {}
+            Event::StepEnd { of, done, action, .. } => tell(&format!("{action}: {}", whole_sentence(done, of))),
             Event::Note(text) => tell(text),
             Event::Warning(text) | Event::OfRecords(text) => tell(&format!("warning: {text}")),
         }
@@ -118,21 +155,50 @@ impl Watch for Lines {
 pub(crate) struct Bars {
     all: MultiProgress,
     going: Mutex<BTreeMap<Work, (ProgressBar, Going)>>,
+    /// The line for the run as a whole, below the others.
+    whole: Mutex<Option<ProgressBar>>,
 }
 
 impl Bars {
     fn bar(&self, data_set: DataSetName, verb: Verb, total_bytes: Option<u64>) -> ProgressBar {
-        let template = if total_bytes.is_some() {
-            "{prefix:26} {bar:30.cyan/blue} {bytes:>10} {bytes_per_sec:>12}  {msg}"
-        } else {
-            "{prefix:26} {spinner} {bytes:>10} {elapsed}  {msg}"
+        let template = if total_bytes.is_some() { "{prefix} {bar:12.cyan/blue} {wide_msg}" } else { "{prefix} {spinner} {wide_msg}" };
+        let bar = total_bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style(template));
+        let bar = bar.with_prefix(format!("{:<8} {data_set:<18}", word(verb)));
+        let whole = lock(&self.whole);
+        let bar = match whole.as_ref() {
+            Some(whole) => self.all.insert_before(whole, bar),
+            None => self.all.add(bar),
         };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = total_bytes.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style);
-        let bar = self.all.add(bar.with_prefix(format!("{:<8} {data_set}", word(verb))));
         bar.enable_steady_tick(Duration::from_millis(200));
         bar
     }
+
+    fn whole(&self, done: u32, of: u32) {
+        let mut whole = lock(&self.whole);
+        let line = whole.get_or_insert_with(|| {
+            let line = self.all.add(ProgressBar::new_spinner().with_style(style("{prefix} {elapsed_precise} {wide_msg}")));
+            line.enable_steady_tick(Duration::from_secs(1));
+            line.with_prefix(format!("{:<27}", "the whole"))
+        });
+        line.set_message(whole_sentence(done, of));
+        if done >= of {
+            line.finish_and_clear();
+            *whole = None;
+        }
+    }
+
+    fn say(&self, text: &str) {
+        // When standard error is gone there is nobody to tell.
+        drop(self.all.println(printable(text.trim_end())));
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn whole_sentence(done: u32, of: u32) -> String {
+    format!("{done} of {of} steps done, {} left", of.saturating_sub(done))
 }
 
 impl Watch for Bars {
@@ -152,29 +218,27 @@ impl Watch for Bars {
                     bar.set_length(work.bytes);
                 }
                 bar.set_position(work.bytes);
-                bar.set_message(work.message());
+                bar.set_message(work.beside_bar());
             }
             Event::End { data_set, verb } => {
                 let Some((bar, work)) = going.remove(&(data_set, verb)) else { return };
                 bar.finish_and_clear();
-                let detail = if work.bytes > 0 {
-                    format!("{:>10}  {:>12} elements  {:>12}", bytes(work.bytes), count(work.items), rate(work.bytes, work.milliseconds()))
-                } else {
-                    String::new()
-                };
-                self.say(&format!("✓ {:<8} {data_set:<16} {:>10}  {detail}", word(verb), duration_ms(work.milliseconds())));
+                self.say(&work.finished(data_set, verb, columns()));
             }
-            Event::Note(text) => self.say(text),
-            Event::Warning(text) | Event::OfRecords(text) => self.say(&format!("warning: {text}")),
+            Event::Step { of, .. } if lock(&self.whole).is_none() => self.whole(0, of),
+            Event::Step { .. } => {}
+            Event::StepEnd { of, done, .. } => self.whole(done, of),
+            Event::Note(text) => self.say(&with_program(text)),
+            Event::Warning(text) | Event::OfRecords(text) => self.say(&format!("warning: {}", with_program(text))),
         }
     }
 }
 
-impl Bars {
-    fn say(&self, text: &str) {
-        // When standard error is gone there is nobody to tell.
-        drop(self.all.println(printable(text.trim_end())));
-    }
+/// How wide the terminal is; 80 when nobody knows.
+fn columns() -> usize {
+    let named = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let asked = rustix::termios::tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    asked.or_else(named).unwrap_or(80)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -182,7 +246,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn tell(text: &str) {
-    drop(writeln!(io::stderr().lock(), "{}", printable(text)));
+    standard_error::tell(Weight::of(text), &with_program(text));
 }
 
 #[cfg(test)]
@@ -201,5 +265,21 @@ mod tests {
         assert!(!is_told(going(10, 60)), "a part of a hundred is no pace");
         assert!(!is_told(going(0, 60)) && !is_told(going(1000, 60)));
         assert!(is_told(going(500, 60)));
+    }
+
+    #[test]
+    fn what_ended_fits_into_the_terminal() {
+        let began = Instant::now().checked_sub(Duration::from_secs(125)).unwrap();
+        let work = Going { began, bytes: 123_456_789, items: 123_456_789, ..Going::new(None) };
+        for columns in [60, 80, 100] {
+            let line = work.finished(DataSetName::KubernetesObjects, Verb::CutOver, columns);
+            let width = line.chars().count();
+            assert!(width <= columns && line.contains("2 min 05 s") && line.contains("123 MB"), "{width} {line}");
+            assert_eq!(line.contains("elements"), columns >= 80, "{line}");
+        }
+        let going = Going { began, bytes: 123_456_789, ..Going::new(Some(999_456_789)) };
+        let beside = going.beside_bar();
+        assert!(beside.chars().count() < 80 - 27 - 1 - 12 && beside.starts_with("123 MB of 999 MB"), "{beside}");
+        assert!("123 MB of 999 MB".len() < 60 - 27 - 1 - 12);
     }
 }

@@ -63,7 +63,7 @@ fn without_a_copy_a_journal_that_cannot_be_read_is_ended() {
     fs::remove_file(journal(&one, &run)).unwrap();
     fs::create_dir(journal(&one, &run)).unwrap();
     let said = one.code(0, &["runs"]);
-    assert!(said.contains(&format!("`abandon {run}` ends it")) && !said.contains("There were no runs"), "{said}");
+    assert!(said.contains(&format!("`threescale-backup abandon {run}` ends it")) && !said.contains("There were no runs"), "{said}");
     one.code(0, &["backup"]);
     one.code(0, &["abandon", &run, "--yes"]);
     one.code(0, &["restore", "latest", "--yes"]);
@@ -143,6 +143,9 @@ fn a_plan_says_what_holds_the_restore_up() {
     let run = one.restored();
     let (planned, restored) = (one.code(2, &["plan", "latest"]), one.code(2, &["restore", "latest", "--yes"]));
     for said in [planned, restored] {
-        assert!(said.contains(&format!("run {run} is in the way")) && said.contains(&format!("`settle {run}`")), "{said}");
+        assert!(
+            said.contains(&format!("run {run} is in the way")) && said.contains(&format!("`threescale-backup settle {run}`")),
+            "{said}"
+        );
     }
 }

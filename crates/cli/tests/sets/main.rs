@@ -1,8 +1,9 @@
 //! Whose sets, whose runs: several installations in one repository, two machines, partial sets, sets from the future, what earlier releases wrote, runs and their ends.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "tests")]
 
 mod copies;
 mod differences;
+mod documents;
 mod evidence;
 mod installations;
 mod journals;
@@ -14,6 +15,7 @@ mod proofs;
 mod released;
 mod restorable;
 mod runs;
+mod seen;
 mod sink;
 mod small;
 mod status;

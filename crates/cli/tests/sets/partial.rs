@@ -80,7 +80,7 @@ fn a_set_from_the_future_is_told_and_is_never_latest() {
     assert!(list.contains("set 01zfuture was finished in the future") && list.contains("on elsewhere"), "{list}");
     let document = a.json(&["show", "01zfuture"]);
     assert_eq!((&document["in_the_future"], &document["age_seconds"]), (&true.into(), &0.into()));
-    let (shown, told) = a.both(&["show", "latest", "--json"]);
+    let (shown, told) = a.both(&["show", "latest"]);
     assert!(shown.contains(&today) && told.contains("01zfuture: finished 2031-01-01 00:01:00 UTC, in the future"), "{told}");
     assert!(a.both(&["show", "latest", "--partial"]).0.contains(&today));
 }

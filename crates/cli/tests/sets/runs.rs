@@ -70,7 +70,10 @@ fn a_run_whose_machine_is_lost_is_taken_back_on_another_one() {
     other.code(11, &["backup"]);
     // Whoever watches by `doctor` learns that no backup is possible, first of all.
     let doctor = other.code(11, &["doctor"]);
-    assert!(doctor.starts_with("runs: FAILED: a backup is held up: run ") && doctor.contains(&format!("`undo {run}`")), "{doctor}");
+    assert!(
+        doctor.starts_with("runs: FAILED: a backup is held up: run ") && doctor.contains(&format!("`threescale-backup undo {run}`")),
+        "{doctor}"
+    );
     other.code(0, &["undo", "--yes"]);
     assert_eq!(a.content(), ["lost", "lost"]);
     other.code(0, &["doctor"]);

@@ -29,7 +29,7 @@ pub(crate) fn cannot_open(path: &Path, error: io::Error) -> Error {
         io::ErrorKind::PermissionDenied => (plan::Class::Refused, "Run as the owner of the files or as root."),
         _ => (plan::Class::Transient, "Look at the mount: the volume does not answer as it should."),
     };
-    Error::new(class, format!("open the folder {}", path.display())).because(error).hint(hint)
+    Error::new(class, format!("failed to open the folder {}", path.display())).because(error).hint(hint)
 }
 
 /// What tells a tree from others, whatever its path: file system and inode of its root, which no swap changes. None where the file system has no number of its

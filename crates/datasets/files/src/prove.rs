@@ -26,7 +26,9 @@ pub(crate) fn read_back(context: &Context, tree: Arc<Tree>, hook: Hook) -> Resul
                     Ok(0) => break,
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(Error::failed(format!("read back {}", tree.place_of(&part.path).display())).because(error)),
+                    Err(error) => {
+                        return Err(Error::failed(format!("failed to read back {}", tree.place_of(&part.path).display())).because(error));
+                    }
                 }
             }
         }

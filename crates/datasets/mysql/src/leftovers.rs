@@ -66,7 +66,7 @@ pub(crate) fn list(store: &MysqlStore) -> Result<Vec<Leftover>> {
 }
 
 fn handle(handle: &Handle) -> Result<serde_json::Value> {
-    serde_json::to_value(handle).map_err(|error| Error::failed("write what was found").because(error))
+    serde_json::to_value(handle).map_err(|error| Error::failed("failed to write what was found").because(error))
 }
 
 /// `schema system__before_… and 3 tables and views of database system`.

@@ -20,7 +20,7 @@ impl Definitions {
     pub(crate) fn of(table: &Table) -> Result<Self> {
         let needed = needed_keys(table);
         let cut = definition::cut(&table.create, |item| needed.contains(&definition::key_name(item)))
-            .map_err(|error| error.during(format!("cut the definition of table {:?}", table.name)))?;
+            .map_err(|error| error.during(format!("failed to cut the definition of table {:?}", table.name)))?;
         Ok(Self { create: cut.create, keys: cut.keys, foreign_keys: cut.foreign_keys })
     }
 

@@ -78,7 +78,7 @@ pub(crate) fn put(store: &MysqlStore, session: &mut Session, context: &Context, 
         return if is_of(&found, context) { Ok(()) } else { Err(replaced_by(&found, &schemas.live)) };
     }
     let mark = Mark::of(context, store.name, MarkRole::InPlace);
-    let text = serde_json::to_string(&mark).map_err(|error| Error::failed("write the mark of the load").because(error))?;
+    let text = serde_json::to_string(&mark).map_err(|error| Error::failed("failed to write the mark of the load").because(error))?;
     let sql = format!(
         "CREATE TABLE {} (id INT PRIMARY KEY) ENGINE = InnoDB COMMENT = {}",
         quote::qualified(&schemas.live, TABLE),

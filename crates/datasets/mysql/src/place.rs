@@ -192,7 +192,7 @@ impl Schemas {
 
     /// As the runner keeps it.
     pub(crate) fn to_place(&self) -> Result<Place> {
-        serde_json::to_value(self).map(Place).map_err(|error| Error::failed("write the place").because(error))
+        serde_json::to_value(self).map(Place).map_err(|error| Error::failed("failed to write the place").because(error))
     }
 
     /// From what the runner kept; `live` must be the database that the address names.

@@ -250,7 +250,8 @@ impl Record {
     }
 
     fn put<T: Serialize>(&self, session: &mut Session, document: Document, content: &T) -> Result<()> {
-        let bytes = serde_json::to_vec(content).map_err(|error| Error::failed("write the record of the cut-over").because(error))?;
+        let bytes =
+            serde_json::to_vec(content).map_err(|error| Error::failed("failed to write the record of the cut-over").because(error))?;
         self.remove(session, document)?;
         for (piece, content) in bytes.chunks(PIECE_BYTES).enumerate() {
             let sql = format!("INSERT INTO {} VALUES ('{}', {piece}, x'{}')", self.table, document.name(), hex::encode(content));

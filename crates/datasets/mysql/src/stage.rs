@@ -93,7 +93,7 @@ pub(crate) fn schema_of(snapshot: &dyn Snapshot) -> Result<Schema> {
     let entry = snapshot.find(Path::new(SCHEMA_PATH))?;
     let bytes = snapshot.read_all(&entry)?;
     let schema: Schema = serde_json::from_slice(&bytes).map_err(|error| {
-        Error::failed("read the schema of the snapshot")
+        Error::failed("failed to read the schema of the snapshot")
             .because(error)
             .hint("Use the version of threescale-backup that took the set, or a newer one.")
     })?;

@@ -64,7 +64,7 @@ pub(crate) fn cut_over(context: &Context, objects: &dyn Objects, shape: &Shape<'
         let name = &change.key.name;
         let now = objects
             .apply(&as_written(&change.kind, &change.body), name, &change.body, false)
-            .map_err(|error| sealed(error, &object).during(format!("put back {}", change.key)))?;
+            .map_err(|error| sealed(error, &object).during(format!("failed to put back {}", change.key)))?;
         // What it left is read in the version in which it will be read later.
         let now = if as_written(&change.kind, &change.body) == change.kind { Some(now) } else { objects.get(&change.kind, name)? };
         let now = now.unwrap_or_default();

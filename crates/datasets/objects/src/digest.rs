@@ -73,7 +73,7 @@ pub(crate) fn decoded(text: &str) -> Option<Vec<u8>> {
 
 fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("get random bytes from the system: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(|error| Error::failed(format!("failed to get random bytes from the system: {error}")))?;
     Ok(bytes)
 }
 

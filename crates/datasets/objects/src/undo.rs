@@ -87,7 +87,7 @@ impl Way<'_> {
     fn told(&self, error: Error, change: &Change) -> Error {
         let secrets = [Some(&change.body), change.before.as_ref()].into_iter().flatten();
         let error = secrets.filter_map(|value| Object::from_value(value.clone()).ok()).fold(error, |error, object| sealed(error, &object));
-        error.during(format!("take back {}", change.key))
+        error.during(format!("failed to take back {}", change.key))
     }
 
     fn warn(&self, text: &str) {

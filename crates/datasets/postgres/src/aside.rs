@@ -53,7 +53,8 @@ fn script(text: &str, what: What, run: &RunId) -> String {
 /// Never in practice: when the mark cannot be written as JSON.
 pub(crate) fn out(context: &Context, data_set: DataSetName, what: What, fresh: Option<u32>) -> Result<String> {
     let tag = Tag::of(context, data_set, what.role(), "", None);
-    let json = serde_json::to_string(&tag).map_err(|error| Error::failed("write the mark of what is moved aside").because(error))?;
+    let json =
+        serde_json::to_string(&tag).map_err(|error| Error::failed("failed to write the mark of what is moved aside").because(error))?;
     let text = script(OUT, what, &context.run).replace("@fresh@", if fresh.is_some() { "true" } else { "false" });
     Ok(text.replace("@client@", &fresh.unwrap_or_default().to_string()).replace("@tag@", &literal(&json)))
 }
@@ -141,7 +142,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 /// # Errors
 /// The server's.
 pub(crate) fn note(session: &mut Session, run: &RunId, tag: &Tag) -> Result<()> {
-    let text = serde_json::to_string(tag).map_err(|error| Error::failed("write the mark of what is aside").because(error))?;
+    let text = serde_json::to_string(tag).map_err(|error| Error::failed("failed to write the mark of what is aside").because(error))?;
     let statement = format!("COMMENT ON SCHEMA {} IS {}", crate::sql::identifier(&kept(What::Before, run)), literal(&text));
     session.run(&statement, "note what the restore left out")
 }

@@ -134,7 +134,7 @@ impl Demands {
     /// # Errors
     /// Never in practice.
     pub(crate) fn put_into(&self, evidence: &mut Evidence) -> Result<()> {
-        let text = serde_json::to_string(self).map_err(|error| Error::failed("write what the set demands").because(error))?;
+        let text = serde_json::to_string(self).map_err(|error| Error::failed("failed to write what the set demands").because(error))?;
         evidence.facts.insert(FACT.to_owned(), text);
         Ok(())
     }

@@ -79,7 +79,7 @@ pub(crate) fn collect(
     for (fact, query) in LISTS {
         let rows = session.rows(&of_the_user(query), &format!("list the {fact}"))?;
         let names: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-        put(fact, serde_json::to_string(&names).map_err(|error| Error::failed(format!("write the {fact}")).because(error))?);
+        put(fact, serde_json::to_string(&names).map_err(|error| Error::failed(format!("failed to write the {fact}")).because(error))?);
     }
     Ok(facts)
 }

@@ -122,7 +122,7 @@ pub(crate) fn list(address: &Address) -> Result<Vec<Leftover>> {
 }
 
 fn handle(handle: &Handle) -> Result<serde_json::Value> {
-    serde_json::to_value(handle).map_err(|error| Error::failed("write what was found").because(error))
+    serde_json::to_value(handle).map_err(|error| Error::failed("failed to write what was found").because(error))
 }
 
 fn databases(session: &mut Session) -> Result<Vec<Found>> {

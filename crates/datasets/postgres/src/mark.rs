@@ -69,7 +69,7 @@ impl Tag {
 
     /// The statement that puts it on a database.
     pub(crate) fn put_on(&self, database: &str) -> Result<String> {
-        let text = serde_json::to_string(self).map_err(|error| Error::failed("write the mark of a database").because(error))?;
+        let text = serde_json::to_string(self).map_err(|error| Error::failed("failed to write the mark of a database").because(error))?;
         Ok(comment_on(database, Some(&text)))
     }
 }
@@ -132,7 +132,7 @@ pub(crate) fn put(session: &mut Session, context: &Context, data_set: DataSetNam
         return if found.is_of(context) { Ok(()) } else { Err(found.refusal(live)) };
     }
     let mark = Mark::of(context, data_set, MarkRole::InPlace);
-    let text = serde_json::to_string(&mark).map_err(|error| Error::failed("write the mark of the load").because(error))?;
+    let text = serde_json::to_string(&mark).map_err(|error| Error::failed("failed to write the mark of the load").because(error))?;
     // One message is one transaction: there is no mark that says nothing.
     let both = format!("CREATE SCHEMA {SCHEMA}; COMMENT ON SCHEMA {SCHEMA} IS {}", literal(&text));
     session.run(&both, "mark the database as being replaced")

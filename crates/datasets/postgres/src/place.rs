@@ -44,7 +44,7 @@ impl Databases {
     /// # Errors
     /// Never in practice.
     pub(crate) fn write(&self) -> Result<Place> {
-        let value = serde_json::to_value(self).map_err(|error| Error::failed("write the place").because(error))?;
+        let value = serde_json::to_value(self).map_err(|error| Error::failed("failed to write the place").because(error))?;
         Ok(Place(value))
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn record(evidence: &mut Evidence, before: &Positions, after: &Positi
     for name in ranges.keys() {
         evidence.collections.insert((*name).clone(), expected(name));
     }
-    let text = serde_json::to_string(&ranges).map_err(|error| Error::failed("write the sequences' positions").because(error))?;
+    let text = serde_json::to_string(&ranges).map_err(|error| Error::failed("failed to write the sequences' positions").because(error))?;
     evidence.facts.insert(FACT.to_owned(), text);
     Ok(())
 }

@@ -141,7 +141,7 @@ impl Loan {
         let verifier = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
         let live = address.database.clone();
         let whose = Whose { run: context.run.to_string(), installation: context.installation.clone(), live };
-        let whose = serde_json::to_string(&whose).map_err(|error| Error::failed("write whose a role is").because(error))?;
+        let whose = serde_json::to_string(&whose).map_err(|error| Error::failed("failed to write whose a role is").because(error))?;
         // A run is one process, and a database's verbs come one after the other: another role of the same run and database is of a call that was killed.
         let statements = format!(
             "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET password_encryption = 'scram-sha-256';\n\

@@ -236,7 +236,7 @@ impl Connection {
     }
 
     fn bulk(&mut self, length: u64) -> Result<Vec<u8>> {
-        let length = usize::try_from(length).map_err(|error| Error::failed("read a reply").because(error))?;
+        let length = usize::try_from(length).map_err(|error| Error::failed("failed to read a reply").because(error))?;
         let mut bytes = Vec::with_capacity(length);
         while bytes.len() < length {
             let wanted = length - bytes.len();

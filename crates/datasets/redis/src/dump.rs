@@ -99,7 +99,7 @@ impl RedisDump {
         let thread = std::thread::Builder::new()
             .name("redis-dump".to_owned())
             .spawn(move || maker.run(&servers, first, Files::new(sender, &servers, maker.part_bytes)))
-            .map_err(|error| Error::failed("start a thread").because(error))?;
+            .map_err(|error| Error::failed("failed to start a thread").because(error))?;
         Ok(Self { parts: Some(parts), thread: Some(thread), verdict: None, abort })
     }
 
@@ -204,7 +204,7 @@ impl Maker {
             }
             evidence.facts.extend(database.longest.facts(&named.name));
             let probe = serde_json::to_string(&database.probe.buckets.persistent);
-            let probe = probe.map_err(|error| Error::failed("write down the key of the probe").because(error))?;
+            let probe = probe.map_err(|error| Error::failed("failed to write down the key of the probe").because(error))?;
             evidence.facts.insert(format!("{PROBE}{}", named.name), probe);
             note_database(named, &database.buckets(), database.expired, &database.markers, evidence);
         }

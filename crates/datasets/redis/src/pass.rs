@@ -256,7 +256,7 @@ impl<'a> Pass<'a> {
         };
         tally.begin_key(&head.key, shape, head.expires_ms);
         let read = value(source, head.kind, format, tally);
-        read.map_err(|error| error.during(format!("read the key {:?} of database {}", printable(&head.key), database.number)))?;
+        read.map_err(|error| error.during(format!("failed to read the key {:?} of database {}", printable(&head.key), database.number)))?;
         tally.end_key();
         let length = tally.length();
         if let Some(id) = tally.module {

@@ -293,7 +293,7 @@ impl RunObjects {
                 if staged.is_none() {
                     break;
                 }
-                return Err(Error::needs_person(format!("list {number} is missing in {}", self.place()))
+                return Err(Error::needs_person(format!("failed to list {number} is missing in {}", self.place()))
                     .hint("A lifecycle rule of the bucket, or a person, has removed it.")
                     .hint(format!("`abandon {} --remove --drop-previous` ends the run with what is live now.", self.run)));
             };

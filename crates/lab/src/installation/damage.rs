@@ -25,7 +25,7 @@ impl Installation {
             DataSetName::BackendRedis => self.damage_backend_redis(),
             DataSetName::SystemRedis => self.damage_system_redis(),
         };
-        done.map_err(|error| error.during(format!("damage {data_set}")))
+        done.map_err(|error| error.during(format!("failed to damage {data_set}")))
     }
 
     fn damage_system_database(&self) -> Result<String> {

@@ -51,7 +51,7 @@ impl Installation {
             DataSetName::BackendRedis => redis::fingerprint(&self.backend_redis, &[0, 1]),
             DataSetName::SystemRedis => redis::fingerprint(&self.system_redis, &[1]),
         };
-        let part = part.map_err(|error| error.during(format!("fingerprint {data_set}")))?;
+        let part = part.map_err(|error| error.during(format!("failed to fingerprint {data_set}")))?;
         Ok(part.into_iter().map(|(key, value)| (format!("{data_set}/{key}"), value)).collect())
     }
 }

@@ -151,7 +151,7 @@ pub trait Snapshot: Send + Sync {
         let mut bytes = Vec::with_capacity(usize::try_from(entry.size_bytes).unwrap_or(0).min(64 << 20));
         self.read(entry)?
             .read_to_end(&mut bytes)
-            .map_err(|error| crate::Error::failed(format!("read {} from the repository", entry.path.display())).because(error))?;
+            .map_err(|error| crate::Error::failed(format!("failed to read {} from the repository", entry.path.display())).because(error))?;
         Ok(bytes)
     }
 }

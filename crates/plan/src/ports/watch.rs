@@ -31,6 +31,26 @@ pub enum Verb {
 /// Something that happened. Carries no secrets.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
+    /// A step of a run's plan begins.
+    Step {
+        /// Its number in the plan.
+        number: u32,
+        /// How many steps the plan has.
+        of: u32,
+        /// What it does, for people.
+        action: &'a str,
+    },
+    /// It ended well.
+    StepEnd {
+        /// Its number in the plan.
+        number: u32,
+        /// How many steps the plan has.
+        of: u32,
+        /// How many of them are done now.
+        done: u32,
+        /// What it did, for people.
+        action: &'a str,
+    },
     /// A verb begins.
     Begin {
         /// On which data set.

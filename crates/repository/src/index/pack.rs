@@ -43,7 +43,7 @@ impl Making {
     /// # Errors
     /// When the pack would be larger than one can be.
     pub fn add_blob(&mut self, blob: Blob, sealed: &[u8]) -> Result<()> {
-        let offset = u32::try_from(self.bytes.len()).map_err(|error| Error::failed("make a pack").because(error))?;
+        let offset = u32::try_from(self.bytes.len()).map_err(|error| Error::failed("failed to make a pack").because(error))?;
         self.blobs.push(Blob { kind: self.kind, offset, ..blob });
         self.bytes.extend_from_slice(sealed);
         Ok(())
@@ -63,11 +63,11 @@ impl Making {
             header.push(tag);
             header.extend(blob.length.to_le_bytes());
             header.extend(blob.uncompressed_length.into_iter().flat_map(u32::to_le_bytes));
-            let id = hex::decode(blob.id.to_hex().as_str()).map_err(|error| Error::failed("make a pack").because(error))?;
+            let id = hex::decode(blob.id.to_hex().as_str()).map_err(|error| Error::failed("failed to make a pack").because(error))?;
             header.extend(id);
         }
         let header = key.seal(&header)?;
-        let length = u32::try_from(header.len()).map_err(|error| Error::failed("make a pack").because(error))?;
+        let length = u32::try_from(header.len()).map_err(|error| Error::failed("failed to make a pack").because(error))?;
         let bytes = [self.bytes, header, length.to_le_bytes().to_vec()].concat();
         let id = Id::new(Sha256::digest(&bytes).into());
         storage.write_bytes(FileType::Pack, &id, false, bytes.into()).during(|| format!("write {}", path_of(FileType::Pack, &id)))?;

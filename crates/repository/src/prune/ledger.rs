@@ -225,12 +225,12 @@ fn read_snapshot(open: &Open, id: &Id) -> Result<Option<Id>> {
 
 fn read_tree(open: &Open, trees: &HashMap<Id, (Id, Blob)>, id: &Id) -> Result<Tree> {
     let unreadable = |error: Error| {
-        error.during(format!("read tree {id}")).hint(
+        error.during(format!("failed to read tree {id}")).hint(
             "Nobody can say what the folders below need, so nothing is removed. `threescale-backup check` names the sets; after `threescale-backup repair` one \
              can go on.",
         )
     };
-    let (pack, blob) = trees.get(id).ok_or_else(|| unreadable(Error::failed("find it in a pack")))?;
+    let (pack, blob) = trees.get(id).ok_or_else(|| unreadable(Error::failed("failed to find it in a pack")))?;
     let read = || -> Result<Tree> {
         let place = path_of(FileType::Pack, pack);
         let sealed = open.gate.read_partial(FileType::Pack, pack, true, blob.offset, blob.length).during(|| format!("read {place}"))?;

@@ -27,7 +27,9 @@ impl ContentReader {
     }
 
     fn next_chunk(&mut self, chunk: DataId) -> Result<Bytes> {
-        self.index.read(BlobType::Data, &chunk).map_err(|error| error.during(format!("read {} from the repository", self.path.display())))
+        self.index
+            .read(BlobType::Data, &chunk)
+            .map_err(|error| error.during(format!("failed to read {} from the repository", self.path.display())))
     }
 }
 

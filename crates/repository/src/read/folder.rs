@@ -52,7 +52,7 @@ impl Folder {
     /// # Errors
     /// When it is damaged or missing; names the pack.
     pub fn read(index: &Index, tree: TreeId, path: &Path) -> Result<Self> {
-        let during = |error: Error| error.during(format!("read folder /{} of the snapshot", path.display()));
+        let during = |error: Error| error.during(format!("failed to read folder /{} of the snapshot", path.display()));
         let text = index.read(BlobType::Tree, &tree).map_err(during)?;
         Self::new(text, path).ok_or_else(|| during(Error::failed("it cannot be understood")))
     }

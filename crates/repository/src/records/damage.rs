@@ -48,7 +48,7 @@ pub fn condemned(index: Index, condemnations: &[Held]) -> Result<Arc<Index>> {
     read_newest(&index, KIND, condemnations, &mut found)?;
     let packs = found.records.first().and_then(|record| serde_json::from_slice::<Packs>(&record.bytes).ok()).unwrap_or_default();
     let condemned: Condemned = packs.packs.into_iter().map(|(pack, bad)| (pack, bad.into_iter().collect())).collect();
-    let mut index = Arc::try_unwrap(index).map_err(|_| Error::failed("read the index"))?;
+    let mut index = Arc::try_unwrap(index).map_err(|_| Error::failed("failed to read the index"))?;
     index.condemn(condemned);
     Ok(Arc::new(index))
 }

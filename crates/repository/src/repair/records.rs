@@ -69,7 +69,7 @@ pub fn protect_all(open: &Open, apply: bool, report: &mut RepairReport) -> Resul
         }
         if apply {
             let protection = Protection { since: Timestamp::now(), note: NOTE.to_owned() };
-            let bytes = serde_json::to_vec(&protection).map_err(|error| Error::failed("write a protection").because(error))?;
+            let bytes = serde_json::to_vec(&protection).map_err(|error| Error::failed("failed to write a protection").because(error))?;
             records::put(open, PROTECTION, set.as_str(), &bytes)?;
         }
         report.protected.push(set);

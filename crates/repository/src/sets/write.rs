@@ -35,11 +35,11 @@ pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
         // Called again after a crash that came just after the first call.
         return if known.manifest == *manifest { Ok(()) } else { Err(Error::refused(format!("set {set} has a manifest already"))) };
     }
-    let during = |error: Error| error.during(format!("write the manifest of set {set}"));
+    let during = |error: Error| error.during(format!("failed to write the manifest of set {set}"));
     let (mut named, mut trees) = (Vec::new(), Trees::new());
     for (name, kept) in &manifest.data_sets {
         let id = id_of(&kept.snapshot)?;
-        let wrong = |hint: String| Error::failed(format!("write the manifest of set {set}")).hint(hint);
+        let wrong = |hint: String| Error::failed(format!("failed to write the manifest of set {set}")).hint(hint);
         let held = listing.data.iter().find(|held| held.id == id).ok_or_else(|| wrong(format!("Snapshot {id} of {name} is not there.")))?;
         if !held.file.tags.contains(&set_tag(set)) || !held.file.tags.contains(&data_set_tag(*name)) {
             return Err(wrong(format!("Snapshot {id} is not of this set's {name}.")));
@@ -48,8 +48,8 @@ pub fn write_manifest(open: &Open, manifest: &Manifest) -> Result<()> {
         named.push(id);
         trees.insert(*name, held.file.tree);
     }
-    let bytes =
-        serde_json::to_vec_pretty(&Written { manifest, trees }).map_err(|error| Error::failed("write the manifest").because(error))?;
+    let bytes = serde_json::to_vec_pretty(&Written { manifest, trees })
+        .map_err(|error| Error::failed("failed to write the manifest").because(error))?;
     let id = store(open, set, bytes)?;
     confirm(open, manifest, id, &named).map_err(during).inspect_err(|_| {
         if let Err(error) = open.plain.delete_snapshots(&[id.into()]) {
@@ -84,7 +84,7 @@ fn look(open: &Open, held: &Held, kept: &KeptDataSet) -> Result<()> {
         found = walk::count(&*open.index()?, held.file.tree)?;
     }
     if let Some(missing) = found.missing {
-        return Err(Error::failed("look at what was stored").hint(missing).hint(
+        return Err(Error::failed("failed to look at what was stored").hint(missing).hint(
             "Another program has removed or damaged it since it was stored. Take the backup again; run no `restic prune` while a backup runs.",
         ));
     }
@@ -104,7 +104,7 @@ fn confirm(open: &Open, manifest: &Manifest, id: Id, named: &[Id]) -> Result<()>
     // The file itself, not its copy.
     document::read(&index, &file, MANIFEST_FILE)?;
     if read_manifest(&index, &file)?.0 != *manifest {
-        return Err(Error::failed("read back the manifest"));
+        return Err(Error::failed("failed to read back the manifest"));
     }
     let now = snapshot_ids(open)?;
     match named.iter().find(|id| now.binary_search(id).is_err()) {

@@ -51,7 +51,7 @@ pub fn node_of(path: &Path, meta: &Meta, content: &Content) -> Result<Node> {
     if !meta.xattrs.is_empty() {
         let list: Vec<_> = meta.xattrs.iter().map(|(name, value)| json!({ "name": name, "value": base64(value) })).collect();
         metadata.extended_attributes = serde_json::from_value(list.into())
-            .map_err(|error| Error::failed(format!("store the extended attributes of {}", path.display())).because(error))?;
+            .map_err(|error| Error::failed(format!("failed to store the extended attributes of {}", path.display())).because(error))?;
     }
     let name = path.file_name().unwrap_or_default();
     let node = Node::new_node(name, node_type, metadata);

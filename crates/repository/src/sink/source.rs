@@ -99,7 +99,7 @@ impl Run {
         if let Err(error) = self.stop.check() {
             self.fail(error);
         } else if self.gate.failures() != self.failures_before {
-            self.fail(self.gate.take_failure().unwrap_or_else(|| Error::failed("write to the repository")));
+            self.fail(self.gate.take_failure().unwrap_or_else(|| Error::failed("failed to write to the repository")));
         }
         self.over.load(Ordering::SeqCst)
     }
@@ -128,12 +128,12 @@ impl Run {
         let counted = {
             let state = lock(&self.state);
             if !state.ended || state.read_files != state.given.files || state.read_bytes != state.given.bytes {
-                return Err(Error::failed("store the dump")
+                return Err(Error::failed("failed to store the dump")
                     .hint(format!("The repository engine read {} of {} files and gave no reason.", state.read_files, state.given.files)));
             }
             state.given.clone()
         };
-        let dump = dump.ok_or_else(|| Error::failed("ask the producer for its verdict"))?;
+        let dump = dump.ok_or_else(|| Error::failed("failed to ask the producer for its verdict"))?;
         let verdict = guarded("ask the producer for its verdict", || dump.finish())?;
         Ok((counted, verdict))
     }

@@ -38,7 +38,7 @@ fn a_failed_producer_leaves_no_set() {
     let mut left = parts(1, 20, 1 << 20).into_iter();
     let dump = Script::new(move || {
         left.next().map_or_else(
-            || Err(Error::failed("read table accounts").because(std::io::Error::other("server has gone away"))),
+            || Err(Error::failed("failed to read table accounts").because(std::io::Error::other("server has gone away"))),
             |part| Ok(Some(part)),
         )
     });

@@ -114,11 +114,11 @@ impl Archive {
     pub(super) fn complete<T: Serialize>(mut self, manifest: &T) -> Result<u64> {
         let sums = std::mem::take(&mut self.sums);
         self.bytes(SUMS, &sums)?;
-        let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| Error::failed("write the manifest").because(error))?;
+        let mut text = serde_json::to_vec_pretty(manifest).map_err(|error| Error::failed("failed to write the manifest").because(error))?;
         text.push(b'\n');
         self.bytes(MANIFEST, &text)?;
         let (path, written) = (self.path.clone(), self.written);
-        let failed = |error| Error::failed(format!("write {}", path.display())).because(error);
+        let failed = |error| Error::failed(format!("failed to write {}", path.display())).because(error);
         end(&mut self.to).map_err(failed)?;
         let file = self.to.into_inner().map_err(|error| failed(error.into_error()))?;
         file.as_file().sync_all().map_err(failed)?;
@@ -155,7 +155,7 @@ impl Archive {
     }
 
     fn failed(&self, error: io::Error) -> Error {
-        Error::failed(format!("write {}", self.path.display())).because(error)
+        Error::failed(format!("failed to write {}", self.path.display())).because(error)
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) fn cannot_read(shared: &Shared, path: &Path, error: std::io::Error) -
         return None;
     }
     let place = shared.tree.place_of(path);
-    let failed = Error::failed(format!("read {}", place.display())).because(error);
+    let failed = Error::failed(format!("failed to read {}", place.display())).because(error);
     if shared.lent.is_some() {
         return Some(failed.hint("What was restored cannot be read back, so it is not proven. Run as root, or as the owner of the files."));
     }

@@ -117,7 +117,7 @@ impl There {
         }
         let said: String = ended.said.trim().chars().take(SHOWN_CHARS).collect();
         if ended.status == NO_ROOT {
-            return Err(Error::refused(format!("open the folder {}", self.address()))
+            return Err(Error::refused(format!("failed to open the folder {}", self.address()))
                 .hint(format!("It said: {said}"))
                 .hint("The pod must mount the volume there: look at its volume mounts."));
         }

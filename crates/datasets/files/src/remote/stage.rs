@@ -198,7 +198,7 @@ impl Staging<'_> {
     }
 
     fn content(&mut self, to: &mut dyn Write, entry: &Entry) -> Result<()> {
-        let unreadable = |error| Error::failed(format!("read {} from the repository", entry.path.display())).because(error);
+        let unreadable = |error| Error::failed(format!("failed to read {} from the repository", entry.path.display())).because(error);
         let mut reader: Box<dyn Read> =
             if entry.size_bytes > SMALL_BYTES { self.snapshot.read(entry)? } else { Box::new(Cursor::new(self.snapshot.read_all(entry)?)) };
         let mut piece = vec![0; usize::try_from(entry.size_bytes).unwrap_or(usize::MAX).min(1 << 20)];

@@ -159,7 +159,7 @@ impl<'a> Words<'a> {
 
     /// Writes a file of the run.
     pub(super) fn write<T: serde::Serialize>(self, name: &str, value: &T) -> Result<Self> {
-        let text = serde_json::to_string(value).map_err(|error| Error::failed(format!("write down {name}")).because(error))?;
+        let text = serde_json::to_string(value).map_err(|error| Error::failed(format!("failed to write down {name}")).because(error))?;
         Ok(self.then(&["write", name, &text]))
     }
 

@@ -96,7 +96,7 @@ fn same_content(staging: &Staging<'_>, file: &OwnedFd, entry: &Entry) -> Result<
 }
 
 fn unreadable(entry: &Entry, error: io::Error) -> Error {
-    Error::failed(format!("read {} from the repository", entry.path.display())).because(error)
+    Error::failed(format!("failed to read {} from the repository", entry.path.display())).because(error)
 }
 
 /// Finds out what the file system keeps: some (SMB, FAT) have modes of their own, some have coarse times, some none after 2038 or 2446.

@@ -47,7 +47,7 @@ pub(crate) fn tally(
     let mut give = give;
     read(session, schema, table, chunk, |part, rows| give(&part, rows))
         .map(|counted| counted.tally)
-        .map_err(|error| error.during(format!("read table {:?}", table.name)))
+        .map_err(|error| error.during(format!("failed to read table {:?}", table.name)))
 }
 
 /// Reads a chunk; gives full parts as soon as they are full.

@@ -36,7 +36,7 @@ fn row_folder(table: &str) -> String {
 
 /// The machine-readable schema.
 pub(super) fn schema_part(schema: &Schema) -> Result<Part> {
-    let bytes = serde_json::to_vec_pretty(schema).map_err(|error| Error::failed("write the schema as JSON").because(error))?;
+    let bytes = serde_json::to_vec_pretty(schema).map_err(|error| Error::failed("failed to write the schema as JSON").because(error))?;
     Ok(Part::bytes(SCHEMA_PATH, bytes))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn work(session: &mut Session, schema: &Schema, jobs: &Receiver<Job>)
             }
             None => read::count(session, schema, table).map(Piece::Rows),
         };
-        let last = last.unwrap_or_else(|error| Piece::Failed(error.during(format!("read table {:?}", table.name))));
+        let last = last.unwrap_or_else(|error| Piece::Failed(error.during(format!("failed to read table {:?}", table.name))));
         let failed = matches!(last, Piece::Failed(_));
         if give(&job.pieces, last).is_err() || failed {
             return;

@@ -50,7 +50,7 @@ pub(super) fn load_parts(
         } else {
             session.in_transaction("load a part", || context.stop.check(), |session| insert(session, schemas.target(), table, &bytes, rows))
         };
-        loaded.map_err(|error| error.during(format!("load {} into table {:?}", entry.path.display(), table.name)))?;
+        loaded.map_err(|error| error.during(format!("failed to load {} into table {:?}", entry.path.display(), table.name)))?;
         context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Stage, bytes: size_bytes, items: rows });
     }
     Ok(())

@@ -83,7 +83,7 @@ impl Asked {
 
     /// Whether the beginning of a handshake is answered as TLS answers.
     fn speaks_tls(&self) -> Result<bool> {
-        let said = |error: io::Error| Error::transient("ask for TLS").because(error);
+        let said = |error: io::Error| Error::transient("failed to ask for TLS").because(error);
         let mut client = ClientConnection::new(tls::client_config(&Tls::default())?, tls::server_name(&self.host)?)
             .map_err(|error| Error::refused("set up TLS").because(error))?;
         let first = first_of_answer(self.at, |to| client.write_tls(to).map(drop)).map_err(said)?;

@@ -95,7 +95,7 @@ impl Connection {
         {
             return Err(turned_away(&self.peer, text));
         }
-        reply.ok().map_err(|error| error.in_class(plan::Class::Refused).during(format!("log in to {}", self.peer)))?;
+        reply.ok().map_err(|error| error.in_class(plan::Class::Refused).during(format!("failed to log in to {}", self.peer)))?;
         Ok(())
     }
 }

@@ -171,7 +171,8 @@ impl Files {
         }
         evidence.facts.insert("functions".to_owned(), self.functions.len().to_string());
         if !self.big.is_empty() {
-            let json = serde_json::to_vec(&self.big).map_err(|error| Error::failed("write the list of big values").because(error))?;
+            let json =
+                serde_json::to_vec(&self.big).map_err(|error| Error::failed("failed to write the list of big values").because(error))?;
             self.send(Part::bytes(BIG_VALUES, json))?;
             evidence.facts.insert("big-values".to_owned(), self.big.len().to_string());
         }

@@ -174,7 +174,7 @@ impl RedisStore {
         let names = Names::ask(&mut connection, &server)?;
         let quiet = connection.ask(&[b"CONFIG", b"SET", b"save", b""])?;
         if !names.uses_aof {
-            quiet.ok().map_err(|error| error.during("keep the server from saving its old data when it is stopped"))?;
+            quiet.ok().map_err(|error| error.during("failed to keep the server from saving its old data when it is stopped"))?;
         }
         // A rewrite of the AOF would take the name of the file that is placed now.
         drop(connection.ask(&[b"CONFIG", b"SET", b"auto-aof-rewrite-percentage", b"0"])?);
@@ -187,7 +187,7 @@ impl RedisStore {
         }
         self.script(context, placed, &names, INSTALL, "put the RDB in the place of the server's files")?;
         (road.restart)(context).map_err(|error| {
-            error.during(format!("restart {}", at.address.endpoint())).hint(format!(
+            error.during(format!("failed to restart {}", at.address.endpoint())).hint(format!(
                 "Its previous files are in {}/{}.",
                 road.data_folder,
                 placed.previous_folder()

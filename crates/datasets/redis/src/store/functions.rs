@@ -30,7 +30,7 @@ fn select_first(connection: &mut Connection, spots: &[Spot]) -> Result<()> {
 /// Libraries as one text: a byte is a character, so that code of any encoding comes back.
 pub(crate) fn to_text(libraries: &[Vec<u8>]) -> Result<String> {
     let texts: Vec<String> = libraries.iter().map(|code| code.iter().copied().map(char::from).collect()).collect();
-    serde_json::to_string(&texts).map_err(|error| plan::Error::failed("write down function libraries").because(error))
+    serde_json::to_string(&texts).map_err(|error| plan::Error::failed("failed to write down function libraries").because(error))
 }
 
 /// Reads such a text from a key of the selected database. Version 0.1.0 kept lists and sets.

@@ -56,7 +56,7 @@ pub(crate) fn again(connection: &mut Connection, at: &ServerAt, server: &Server)
         return Ok(());
     }
     connection.call(&[b"CONFIG", b"SET", SETTING, NO_EVICTION.as_bytes()]).map(drop).map_err(|error| {
-        error.during(format!("hold maxmemory-policy of {} at {NO_EVICTION}", at.address.endpoint())).hint(
+        error.during(format!("failed to hold maxmemory-policy of {} at {NO_EVICTION}", at.address.endpoint())).hint(
             "With two copies in it the server would throw keys away, also live ones. Allow CONFIG SET, set the policy yourself for the time, or restore \
              with --in-place.",
         )

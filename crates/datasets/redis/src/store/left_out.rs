@@ -106,7 +106,7 @@ impl LeftOut {
         let mut collections = BTreeMap::new();
         insert_collections(named, &self.tally.buckets, &mut collections);
         collections.insert(format!("{}{JOBS}", named.name), self.kept.buckets.persistent);
-        serde_json::to_string(&collections).map_err(|error| Error::failed("write down what was left out").because(error))
+        serde_json::to_string(&collections).map_err(|error| Error::failed("failed to write down what was left out").because(error))
     }
 }
 

@@ -125,7 +125,7 @@ pub(crate) fn half_loaded_by(connection: &mut Connection) -> Result<Option<Strin
 }
 
 pub(crate) fn to_text(mark: &Mark) -> Result<String> {
-    serde_json::to_string(mark).map_err(|error| plan::Error::failed("write a mark").because(error))
+    serde_json::to_string(mark).map_err(|error| plan::Error::failed("failed to write a mark").because(error))
 }
 
 /// The marks of one run's place.

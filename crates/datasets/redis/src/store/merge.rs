@@ -216,7 +216,7 @@ impl RedisStore {
                 (told, keys) = (walk.source.offset(), 0);
             }
         }
-        walk.source.at_end().map_err(|error| error.during(format!("read the database {} of the set", named.name)))?;
+        walk.source.at_end().map_err(|error| error.during(format!("failed to read the database {} of the set", named.name)))?;
         merger.send()?;
         Ok(Some(merger.told))
     }

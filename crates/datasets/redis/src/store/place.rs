@@ -220,7 +220,7 @@ impl RedisStore {
             // Best effort: an undo looks for claims again.
             drop(self.release_claims(context));
         })?;
-        let value = serde_json::to_value(&placed).map_err(|error| Error::failed("write the place").because(error))?;
+        let value = serde_json::to_value(&placed).map_err(|error| Error::failed("failed to write the place").because(error))?;
         Ok(Place(value))
     }
 

@@ -152,11 +152,11 @@ impl Keys {
         }
         let done = connection.reply()?;
         match (refused, done) {
-            (Some(error), _) => Err(error.during(format!("set keys right at {}", connection.peer()))),
+            (Some(error), _) => Err(error.during(format!("failed to set keys right at {}", connection.peer()))),
             (None, Reply::List(replies)) => {
                 let peer = connection.peer().to_owned();
                 let done = replies.into_iter().try_for_each(|reply| reply.ok().map(drop));
-                done.map(|()| true).map_err(|error| error.during(format!("set keys right at {peer}")))
+                done.map(|()| true).map_err(|error| error.during(format!("failed to set keys right at {peer}")))
             }
             (None, Reply::Nil) => Ok(false),
             (None, other) => {

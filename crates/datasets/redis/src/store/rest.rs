@@ -91,7 +91,7 @@ impl Rest {
         let text = format!("{}: {} values are left for the time when the writers are stopped", named.name, self.values.len());
         context.watch.see(Event::Note(&text));
         let note = Note { values: self.values.clone(), collections };
-        serde_json::to_string(&note).map(Some).map_err(|error| Error::failed("write down what is loaded later").because(error))
+        serde_json::to_string(&note).map(Some).map_err(|error| Error::failed("failed to write down what is loaded later").because(error))
     }
 }
 

@@ -59,7 +59,9 @@ fn make(context: &Context, connection: &mut Connection, changes: &mut dyn KeyCha
         for change in &batch {
             match connection.reply()? {
                 Reply::Error(text) if is_of_another_type(&text) => misfits.push(change),
-                reply => _ = reply.ok().map_err(|error| error.during(format!("write the configuration at {}", connection.peer())))?,
+                reply => {
+                    _ = reply.ok().map_err(|error| error.during(format!("failed to write the configuration at {}", connection.peer())))?
+                }
             }
         }
         misfits.into_iter().try_for_each(|change| make_anew(connection, change))?;

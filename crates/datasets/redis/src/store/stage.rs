@@ -309,7 +309,8 @@ fn big_values(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<BigVa
         return Ok(BigValues::new());
     }
     let bytes = snapshot.read_all(&snapshot.find(Path::new(BIG_VALUES))?)?;
-    let list: Vec<Big> = serde_json::from_slice(&bytes).map_err(|error| Error::failed("read the list of big values").because(error))?;
+    let list: Vec<Big> =
+        serde_json::from_slice(&bytes).map_err(|error| Error::failed("failed to read the list of big values").because(error))?;
     Ok(list.into_iter().map(|big| ((big.database, big.key), big.bytes)).collect())
 }
 

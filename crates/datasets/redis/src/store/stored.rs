@@ -57,7 +57,7 @@ impl Stored {
                     }
                 }
             })
-            .map_err(|error| Error::failed("start a thread").because(error))?;
+            .map_err(|error| Error::failed("failed to start a thread").because(error))?;
         Ok(Parts { ahead, now: io::Cursor::default() })
     }
 }

@@ -79,7 +79,8 @@ pub(crate) fn tables(session: &mut Session, database: &str) -> Result<Vec<Table>
     for listed in list(session, database)? {
         let create = create_table(session, database, &listed.name)?;
         let cut = definition::cut(&create, |_| true);
-        let checks = cut.map_err(|error| error.during(format!("read the definition of table {:?}", listed.name)))?.checks.len() as u64;
+        let checks =
+            cut.map_err(|error| error.during(format!("failed to read the definition of table {:?}", listed.name)))?.checks.len() as u64;
         let mut columns = columns.remove(&listed.name).unwrap_or_default();
         for column in columns.iter_mut().filter(|column| column.data_type == "timestamp") {
             // MySQL lists it as it was written, in whatever time zone that was; the definition is in this session's.

@@ -1,0 +1,136 @@
+//! Examples of each command, for its page of the manual. A test reads each as the program would.
+
+/// A command as it is called, without the program's name, and what it is for.
+pub(crate) type Example = (&'static str, &'static str);
+
+/// By the words of the command: `hold release`.
+const EXAMPLES: &[(&str, &[Example])] = &[
+    (
+        "",
+        &[
+            ("doctor", "Say what is missing before the first backup."),
+            ("backup", "Take a set."),
+            ("restore latest", "Put the newest whole set back."),
+        ],
+    ),
+    ("init", &[("init", "Make the repository that is configured.")]),
+    (
+        "backup",
+        &[
+            ("backup -n 3scale", "Take a set of the installation in a namespace."),
+            ("backup --quiet --warnings-are-fine", "From a schedule: only errors are told."),
+            ("backup --only backend-redis,system-redis", "Take some data sets only."),
+            ("backup --events - --quiet", "Follow the backup as lines of JSON."),
+        ],
+    ),
+    ("list", &[("list", "The sets of this installation."), ("list --all-installations --json", "All of them, as JSON.")]),
+    ("show", &[("show latest", "Show the newest whole set.")]),
+    (
+        "check",
+        &[
+            ("check", "Look at what there is."),
+            ("check --read-data=10%", "Read a tenth of the data too, and the next tenth the next time."),
+        ],
+    ),
+    ("repair", &[("repair", "Say what could be mended, and what is lost."), ("repair --yes", "Mend it.")]),
+    ("plan", &[("plan latest", "What a restore would do."), ("plan latest --only system-database", "What a restore of a part would do.")]),
+    (
+        "restore",
+        &[
+            ("restore latest -n 3scale", "Put a set back; you are asked first."),
+            ("restore latest --only system-database,backend-redis", "Put a part back."),
+            ("restore latest --installation prod", "Put the set of another installation here."),
+            ("restore latest --classes usage --service 3", "Put lost counters of one service back while it serves."),
+        ],
+    ),
+    ("resume", &[("resume", "Go on with the run that was interrupted.")]),
+    ("undo", &[("undo", "Put back what the last restore replaced.")]),
+    ("settle", &[("settle", "Drop what the last restore replaced, when all is well.")]),
+    ("abandon", &[("abandon 01m8jpatr6", "Say what ending a run would leave; then end it.")]),
+    ("runs", &[("runs", "What runs there were, and what they keep.")]),
+    ("hold", &[("hold status", "What 3scale does not do by itself, and until when.")]),
+    ("hold status", &[("hold status", "What is held, and until when.")]),
+    ("hold extend", &[("hold extend --for 2w", "Hold all of it for two weeks from now on.")]),
+    ("hold release", &[("hold release billing_jobs", "Let 3scale bill again.")]),
+    (
+        "rehearse",
+        &[
+            ("rehearse latest", "Prove that the newest whole set goes back."),
+            ("rehearse latest --only system-redis", "Prove one data set."),
+        ],
+    ),
+    ("export", &[("export latest system-storage --to files", "Write the files of a set into a folder.")]),
+    ("extract", &[("extract latest --tenant example.com --to tenant.tar", "Write what a set holds of one tenant.")]),
+    ("inspect", &[("inspect latest backend-redis", "Count the keys of a set by class.")]),
+    ("evidence", &[("evidence latest --to evidence.html", "Write the page for the auditor.")]),
+    ("diff", &[("diff 01m8jpat latest", "What changed between two sets.")]),
+    (
+        "verify",
+        &[
+            ("verify", "Whether the live stores agree."),
+            ("verify latest", "Whether the stores of a set agree."),
+            ("verify --repair --dry-run", "What would be set right in Backend."),
+        ],
+    ),
+    (
+        "status",
+        &[
+            ("status --max-age 26h --max-unproven 8d", "Exit code 1 when the newest set is old, or unproven."),
+            ("status --metrics /var/lib/node-exporter/threescale.prom", "Write metrics for Prometheus too."),
+        ],
+    ),
+    ("report", &[("report --html report.html --replace", "Write the page about the sets over time.")]),
+    (
+        "forget",
+        &[
+            ("forget --keep-daily 14 --keep-weekly 8", "Show what stays and what goes; you are asked first."),
+            ("forget --keep-last 30 --prune --yes", "From a schedule."),
+        ],
+    ),
+    ("protect", &[("protect latest --note 'before the upgrade'", "Keep a set whatever the policy says.")]),
+    ("unprotect", &[("unprotect 01m8jpat", "Let the policy decide again.")]),
+    ("doctor", &[("doctor -n 3scale", "Reach everything, and say what is missing.")]),
+    ("demo", &[("demo --size 1G", "Show all of it with throw-away servers.")]),
+    ("config", &[("config show", "What is configured, and where it comes from.")]),
+    ("config show", &[("config show", "What is configured, and where it comes from.")]),
+    ("config check", &[("config check", "All that is wrong with it.")]),
+    ("config example", &[("config example > threescale-backup.toml", "Begin a configuration.")]),
+    ("completions", &[("completions bash > /etc/bash_completion.d/threescale-backup", "For every shell of bash on this machine.")]),
+    ("man", &[("man restore | man -l -", "Read the page of a command."), ("man --to /usr/local/share/man", "Install all pages.")]),
+    ("support-bundle", &[("support-bundle --to bundle.tar", "Collect what helps to find a fault, without secrets.")]),
+];
+
+/// The examples of a command, by its words.
+pub(crate) fn examples(words: &str) -> &'static [Example] {
+    EXAMPLES.iter().find(|(its, _)| *its == words).map_or(&[], |(_, examples)| *examples)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::described;
+    use super::EXAMPLES;
+
+    fn commands(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+        found.push(words.to_owned());
+        for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+            commands(inner, format!("{words} {}", inner.get_name()).trim(), found);
+        }
+    }
+
+    #[test]
+    fn every_command_has_examples_that_the_program_takes() {
+        let mut there = Vec::new();
+        commands(&described(), "", &mut there);
+        for words in &there {
+            assert!(EXAMPLES.iter().any(|(its, examples)| its == words && !examples.is_empty()), "{words:?} has no example");
+        }
+        for (words, examples) in EXAMPLES {
+            assert!(there.iter().any(|command| command == words), "there is no command {words:?}");
+            for (line, _) in *examples {
+                let called = line.split([';', '>', '|']).next().unwrap_or_default().replace("'before the upgrade'", "note");
+                let parsed = described().try_get_matches_from(std::iter::once("threescale-backup").chain(called.split_whitespace()));
+                assert!(line.starts_with(words) && parsed.is_ok(), "{line}: {:?}", parsed.err());
+            }
+        }
+    }
+}
