@@ -59,7 +59,7 @@ impl Ahead {
 
     /// The next row, if it is about this.
     fn take(&mut self, of: Of, id: u64) -> Result<Option<Row>> {
-        if !self.row.as_ref().is_some_and(|row| (row.of, row.id) == (of, id)) {
+        if self.row.as_ref().is_none_or(|row| (row.of, row.id) != (of, id)) {
             return Ok(None);
         }
         Ok(std::mem::replace(&mut self.row, next(&mut self.rows)?))
