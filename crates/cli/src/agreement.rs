@@ -1,5 +1,7 @@
 //! Whether the stores agree: gives the rows, keys and files, of a set or as they are live, to what knows 3scale.
 
+mod beside;
+
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
@@ -9,8 +11,10 @@ use plan::manifest::{self, KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Event, FileReader, KeyReader, ReadKey, Repository, RowReader, StoreKind};
 use plan::{Class, Error, Policies, Result};
 use runner::Examine;
+use threescale::verify::zync::Gateways;
 use threescale::verify::{Atoms, Backend, Files, Finding, Known, Look, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
 
+pub(crate) use self::beside::{Beside, NoZync, Unseen};
 use crate::join::{self, Installation};
 
 /// What may be in memory before it is sorted outside, three times.
@@ -25,6 +29,8 @@ pub(crate) struct Agreement {
     pub(crate) files: bool,
     /// How often the stores were read.
     pub(crate) looks: u8,
+    /// What was not compared, and why.
+    pub(crate) unseen: Vec<Unseen>,
 }
 
 /// Where a side is read.
@@ -39,9 +45,15 @@ pub(crate) struct Sides<'a> {
     pub(crate) rows: Side<'a>,
     pub(crate) keys: Side<'a>,
     pub(crate) files: Option<Side<'a>>,
+    pub(crate) beside: Beside<'a>,
 }
 
 impl Sides<'_> {
+    /// Whether none is of a set.
+    fn are_live(&self) -> bool {
+        [Some(&self.rows), Some(&self.keys), self.files.as_ref()].into_iter().flatten().all(|side| matches!(side, Side::Live(_)))
+    }
+
     /// Whether some are of a set and some are live.
     pub(crate) fn are_mixed(&self) -> bool {
         let all = || [Some(&self.rows), Some(&self.keys), self.files.as_ref()].into_iter().flatten();
@@ -49,13 +61,17 @@ impl Sides<'_> {
     }
 }
 
-/// Each side as `of_set` gives it, else as it is live; `None` where the installation has no rows or no keys.
-pub(crate) fn sides<'a>(installation: &dyn Installation, of_set: &dyn Fn(DataSetName) -> Option<Side<'a>>) -> Result<Option<Sides<'a>>> {
+/// Each side as `of_set` gives it, else as it is live; `None` where the installation has no rows or no keys. What is beside them is compared where all are live.
+pub(crate) fn sides<'a>(installation: &'a dyn Installation, of_set: &dyn Fn(DataSetName) -> Option<Side<'a>>) -> Result<Option<Sides<'a>>> {
     let there = installation.names();
     let live = |name: DataSetName| there.contains(&name).then(|| join::data_set(installation, name, Policies::default()).map(Side::Live));
     let side = |name: DataSetName| of_set(name).map(Ok).or_else(|| live(name)).transpose();
     let (Some(rows), Some(keys)) = (side(DataSetName::SystemDatabase)?, side(DataSetName::BackendRedis)?) else { return Ok(None) };
-    Ok(Some(Sides { rows, keys, files: side(DataSetName::SystemStorage)? }))
+    let mut sides = Sides { rows, keys, files: side(DataSetName::SystemStorage)?, beside: Beside::nothing() };
+    if sides.are_live() {
+        sides.beside = Beside::live(installation);
+    }
+    Ok(Some(sides))
 }
 
 /// What is shown of a difference beside its kind.
@@ -85,7 +101,10 @@ pub(crate) fn of_set(manifest: &Manifest, repository: &dyn Repository, context: 
         manifest.data_sets.get(&name).map(|kept| Side::Set(kept, repository)).ok_or_else(missing)
     };
     let files = manifest.data_sets.get(&DataSetName::SystemStorage).map(|kept| Side::Set(kept, repository));
-    let sides = Sides { rows: kept(DataSetName::SystemDatabase)?, keys: kept(DataSetName::BackendRedis)?, files };
+    let zync = manifest.data_sets.get(&DataSetName::ZyncDatabase).map(|kept| Side::Set(kept, repository));
+    let zync = zync.ok_or_else(|| NoZync { why: format!("the set has no {}", DataSetName::ZyncDatabase), is_left_out: true });
+    let beside = Beside { zync, live: None, is_wanted: true };
+    let sides = Sides { rows: kept(DataSetName::SystemDatabase)?, keys: kept(DataSetName::BackendRedis)?, files, beside };
     of_sides(&sides, context, limit, None)
 }
 
@@ -94,34 +113,38 @@ pub(crate) fn of_sides(sides: &Sides<'_>, context: &Context, limit: usize, again
     let mut key = [0; 16];
     getrandom::fill(&mut key).map_err(|error| Error::failed("the system gave no random bytes").because(error))?;
     let (veil, room) = (Veil::new(key), || tempfile::tempfile().map(|file| Box::new(file) as Box<dyn Spill>) as io::Result<_>);
-    let first = look(sides, context, veil, &room)?;
+    let (first, unseen) = look(sides, context, veil, &room)?;
     let files = sides.files.is_some();
     match again.filter(|_| first.found_any()) {
-        None => Ok(Agreement { report: first.report(limit)?, files, looks: 1 }),
+        None => Ok(Agreement { report: first.report(limit)?, files, looks: 1, unseen }),
         Some(pause) => {
             pause()?;
-            let report = first.still_in(look(sides, context, veil, &room)?, limit)?;
-            Ok(Agreement { report, files, looks: 2 })
+            let (now, unseen) = look(sides, context, veil, &room)?;
+            Ok(Agreement { report: first.still_in(now, limit)?, files, looks: 2, unseen })
         }
     }
 }
 
-fn look<'r>(sides: &Sides<'_>, context: &Context, veil: Veil, room: Room<'r>) -> Result<Look<'r>> {
-    gather(sides, context, veil, (room, HELD_MAX_BYTES), |atoms, known, backend| {
+fn look<'r>(sides: &Sides<'_>, context: &Context, veil: Veil, room: Room<'r>) -> Result<(Look<'r>, Vec<Unseen>)> {
+    let mut gateways = sides.beside.gateways(room);
+    let mut look = gather(sides, context, veil, (room, HELD_MAX_BYTES), gateways.as_mut(), |atoms, known, backend| {
         compare(atoms, known, backend, sides.files.is_some(), Look::new(room, HELD_MAX_BYTES))
-    })
+    })?;
+    let unseen = sides.beside.compare(gateways, (&sides.rows, context), room, &mut look)?;
+    Ok((look, unseen))
 }
 
-/// Reads all sides once, and gives what they say.
+/// Reads all sides once, and gives what they say. `gateways` is told System's rows, too.
 pub(crate) fn gather<'r, T>(
     sides: &Sides<'_>,
     context: &Context,
     veil: Veil,
     (room, held_max_bytes): (Room<'r>, usize),
+    gateways: Option<&mut Gateways<'r>>,
     then: impl FnOnce(Atoms<'r>, &Known, &Backend<'_>) -> Result<T>,
 ) -> Result<T> {
     let mut atoms = Atoms::new(room, held_max_bytes);
-    let mut rows = Rows { system: System::new(veil, room, held_max_bytes), atoms: &mut atoms };
+    let mut rows = Rows { system: System::new(veil, room, held_max_bytes), gateways, atoms: &mut atoms };
     sides.rows.rows(context, &mut rows).map_err(|error| sides.rows.unread(DataSetName::SystemDatabase, error))?;
     let known = rows.system.finish(&mut atoms)?;
     let mut keys = Keys { backend: Backend::new(veil, &known), atoms: &mut atoms };
@@ -144,7 +167,7 @@ impl Side<'_> {
         }
     }
 
-    fn rows(&self, context: &Context, rows: &mut Rows<'_, '_>) -> Result<()> {
+    fn rows(&self, context: &Context, rows: &mut dyn RowReader) -> Result<()> {
         match self {
             Self::Live(store) => store.live_rows().ok_or_else(|| cannot(store.as_ref()))?.read(context, rows),
             Self::Set(kept, repository) => read_rows(kept, *repository, context, rows),
@@ -217,6 +240,8 @@ pub(crate) fn counted(report: &Report) -> manifest::Agreement {
 
 pub(crate) struct Rows<'a, 'r> {
     pub(crate) system: System<'r>,
+    /// Who is told the same rows.
+    pub(crate) gateways: Option<&'a mut Gateways<'r>>,
     pub(crate) atoms: &'a mut Atoms<'r>,
 }
 
@@ -227,6 +252,9 @@ impl RowReader for Rows<'_, '_> {
 
     fn table(&mut self, table: &str) {
         self.system.table(table);
+        if let Some(gateways) = &mut self.gateways {
+            gateways.table(table);
+        }
     }
 
     fn next_id(&mut self, table: &str, next: u64) {
@@ -234,6 +262,9 @@ impl RowReader for Rows<'_, '_> {
     }
 
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
+        if let Some(gateways) = &mut self.gateways {
+            gateways.row(table, cells)?;
+        }
         self.system.row(table, cells, self.atoms)
     }
 }

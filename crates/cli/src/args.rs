@@ -198,7 +198,7 @@ pub(crate) enum Command {
     Evidence(Evidence),
     /// Say what differs between two sets by what each knows of itself: rows of tables, keys, files, objects; no data is read
     Diff(Diff),
-    /// Say whether System, Backend and the files agree, live or in a set: credentials that only Backend knows, data that one side lacks, configuration that differs
+    /// Say whether System, Backend, the files and zync agree, live or in a set, and live whether Routes and the search index do: what only one side knows, lacks or has otherwise
     Verify(Verify),
     /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics. Exit code 1: not all is well
     Status(Status),

@@ -307,6 +307,18 @@ impl Config {
         paths::absolute(&format!("{}: [system-storage.s3] ca-file", given.origin), text, &given.origin.base()).map(Some)
     }
 
+    /// Host and port of the search index, where they are given.
+    pub(crate) fn search_index(&self) -> Result<Option<(String, u16)>> {
+        let Some(given) = self.values.get("search-index", "address") else { return Ok(None) };
+        let address = given.value.as_str().and_then(|text| text.rsplit_once(':'));
+        let read = address.and_then(|(host, port)| Some((host.trim_matches(['[', ']']), port.parse::<u16>().ok()?)));
+        match read.filter(|(host, port)| !host.is_empty() && *port > 0) {
+            Some((host, port)) => Ok(Some((host.to_owned(), port))),
+            None => Err(Error::refused(format!("{}: [search-index] address is not a host and a port", given.origin))
+                .hint("Write `address = \"127.0.0.1:9306\"`.")),
+        }
+    }
+
     pub(crate) fn redis(&self, name: DataSetName) -> Result<RedisSection> {
         self.read(name.as_str())
     }

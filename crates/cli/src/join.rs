@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, DataSet, Findings, Problem, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
+use plan::ports::{Context, DataSet, Findings, Problem, RouteReader, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
 pub(crate) use configured::{not_configured, nothing_configured, told_missing};
@@ -27,6 +27,20 @@ use crate::args::Global;
 use crate::config::{Config, Platform};
 use crate::output::Output;
 use crate::writers::Consent;
+
+/// Something beside the data sets that was looked at.
+pub(crate) enum Seen<T> {
+    All(T),
+    /// It could not be, and why.
+    Not(String),
+    /// Nobody said where it is.
+    NotConfigured(String),
+    /// There is no such thing on this platform.
+    NotHere,
+}
+
+/// Indices by their names, each with how many documents searchd has in it; `None` for one that it does not have.
+pub(crate) type Documents = Vec<(&'static str, Option<u64>)>;
 
 /// A 3scale installation, whatever it runs on.
 pub(crate) trait Installation: Send + Sync {
@@ -90,6 +104,16 @@ pub(crate) trait Installation: Send + Sync {
     /// How long to rest before what failed for a while is done once more: where somebody starts anew what was lost.
     fn rests(&self) -> Vec<Duration> {
         Vec::new()
+    }
+
+    /// Tells the Routes that lead to it.
+    fn each_route(&self, _context: &Context, _reader: &mut RouteReader<'_>) -> Result<Seen<()>> {
+        Ok(Seen::NotHere)
+    }
+
+    /// How many documents searchd has in each of these indices.
+    fn search_index(&self, _context: &Context, _names: &[&'static str]) -> Result<Seen<Documents>> {
+        Ok(Seen::NotHere)
     }
 
     /// What stands in the way of making an installation here, where there is none.

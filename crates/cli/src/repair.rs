@@ -11,7 +11,7 @@ use threescale::repair::{Agreed, KeyWork, Repairs, repairs};
 use threescale::rewrite::{known_releases, knows};
 use threescale::verify::{Rank, Room, Veil};
 
-use crate::agreement::{Side, Sides, gather};
+use crate::agreement::{Beside, Side, Sides, gather};
 use crate::sealed::room;
 
 /// What may be in memory of each thing that is sorted.
@@ -23,7 +23,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 /// Looks at live stores once, and works out what would set them right.
 pub(crate) fn look(sides: &Sides<'_>, context: &Context, rank: Rank) -> Result<Repairs<'static>> {
-    gather(sides, context, Veil::none(), ROOM, |atoms, known, backend| repairs(atoms, (known, backend), sides.files.is_some(), rank, ROOM))
+    gather(sides, context, Veil::none(), ROOM, None, |atoms, known, backend| {
+        repairs(atoms, (known, backend), sides.files.is_some(), rank, ROOM)
+    })
 }
 
 /// Works out what a run changes: of what was shown that which one more look wants as well; where a run goes on that was interrupted, what two looks want.
@@ -45,7 +47,8 @@ fn repair(hands: &Hands, rank: Rank, shown: Option<Agreed>, give: Give<'_>) -> R
             hands.data_sets.get(&name).ok_or_else(|| Error::refused(format!("{name} is in the plan and not in the configuration")))?;
         Ok(Side::Live(Arc::clone(store)))
     };
-    let sides = Sides { rows: live(DataSetName::SystemDatabase)?, keys: live(DataSetName::BackendRedis)?, files: None };
+    let sides =
+        Sides { rows: live(DataSetName::SystemDatabase)?, keys: live(DataSetName::BackendRedis)?, files: None, beside: Beside::nothing() };
     // 3scale may have been upgraded since the plan was shown.
     if let Side::Live(system) = &sides.rows {
         refuse_unknown_schema(system.as_ref(), context)?;

@@ -83,7 +83,7 @@ pub(crate) fn rewriter() -> Rewriter {
 fn rewrite(of: &Rewriting<'_>, make: Make<'_>) -> Result<Output> {
     let context = of.context;
     let mut atoms = Atoms::new(&room, HELD_MAX_BYTES);
-    let mut rows = Rows { system: System::new(Veil::none(), &room, HELD_MAX_BYTES), atoms: &mut atoms };
+    let mut rows = Rows { system: System::new(Veil::none(), &room, HELD_MAX_BYTES), gateways: None, atoms: &mut atoms };
     read_rows(of.system, of.repository, context, &mut rows)
         .map_err(|error| error.during("system-database of the set could not be read"))?;
     let known = match rows.system.finish(&mut atoms) {

@@ -156,6 +156,9 @@ fn what_differs_is_set_right_and_put_back_to_the_byte() {
     let refused = world.refused(2, &["verify", "--repair", "--again-after", "0"]);
     assert!(refused.contains("nobody can be asked"), "{refused}");
     assert!(world.refused(2, &["verify", "latest", "--repair"]).contains("is a set"));
+    for alone in [&["verify", "--dry-run"][..], &["verify", "--only", "security"], &["verify", "latest", "--dry-run"]] {
+        assert!(world.refused(2, alone).contains("--repair"), "{alone:?}");
+    }
 
     let done = document(&world, 0, &REPAIR);
     assert_eq!(done["keys_changed_meanwhile"], 0, "{done:#}");

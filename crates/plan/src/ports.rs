@@ -30,7 +30,7 @@ pub use mark::{Mark, MarkRole};
 pub use merging::{Counts, Foreseen, GivenIds, MergedClass, MergesKeys, Merging};
 pub use objects::{ObjectKind, Objects};
 pub use part::{Content, Meta, Part, Reused};
-pub use reading::{FileReader, KeyReader, ReadKey, RowReader};
+pub use reading::{FileReader, KeyReader, ReadKey, ReadRoute, RouteReader, RowReader};
 pub use remote::{Ended, Input, Process, Program, Remote};
 pub use repairing::{Fate, KeyRepair, KeyRepairs, KeyValue};
 pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};

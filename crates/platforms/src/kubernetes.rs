@@ -18,6 +18,7 @@ pub mod memcache;
 mod objects;
 mod one_off;
 mod request;
+mod routes;
 mod rules;
 #[cfg(test)]
 mod scripted;

@@ -14,8 +14,11 @@ mod files;
 mod finding;
 mod later;
 mod look;
+mod routes;
+mod search;
 pub mod sort;
 mod system;
+pub mod zync;
 
 use plan::Result;
 use sha2::{Digest as _, Sha256};
@@ -28,6 +31,8 @@ pub(crate) use files::{cms as cms_file, pdf as pdf_file};
 pub use finding::{Finding, Found, Kind, Rank, Report};
 pub use look::Look;
 pub(crate) use look::of_fact;
+pub use routes::Routes;
+pub use search::{Counted, SEARCH_INDICES, SearchIndex};
 pub use sort::{Merge, Room, Sorter, Spill};
 pub use system::{Known, System, TABLES, Wanted};
 

@@ -45,10 +45,10 @@ pub(crate) struct Verify {
     #[arg(long, env = "THREESCALE_BACKUP_REPAIR")]
     pub repair: bool,
     /// With --repair: set right what is of this rank, or a worse one
-    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", env = "THREESCALE_BACKUP_REPAIR_ONLY")]
+    #[arg(long, value_enum, value_name = "RANK", default_value = "drift", requires = "repair", env = "THREESCALE_BACKUP_REPAIR_ONLY")]
     pub only: FailOn,
     /// With --repair: show what would be done, and stop
-    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    #[arg(long, requires = "repair", env = "THREESCALE_BACKUP_DRY_RUN")]
     pub dry_run: bool,
     /// With --repair: do not ask
     #[arg(long, short)]

@@ -8,9 +8,10 @@ use plan::ids::DataSetName;
 use plan::manifest::Manifest;
 use plan::{Error, Result};
 use serde::Serialize;
+use threescale::verify::zync::ZyncCounts;
 use threescale::verify::{Finding, Rank, Report};
 
-use crate::agreement::{self, Agreement, Sides};
+use crate::agreement::{self, Agreement, Sides, Unseen};
 use crate::app::App;
 use crate::args;
 use crate::join::Installation;
@@ -34,6 +35,14 @@ struct VerifyDocument<'a> {
     credentials: u64,
     /// Files that rows name; `null` when there are none to look for.
     files: Option<u64>,
+    /// What zync's database holds; `null` where it was not compared.
+    zync: Option<ZyncCounts>,
+    /// Addresses of System for which Routes were looked for; `null` where they were not.
+    addresses: Option<u64>,
+    /// Search indices that were counted; `null` where they were not.
+    search_indices: Option<u64>,
+    /// What was not compared, and why.
+    not_compared: &'a [Unseen],
     differences: Vec<KindDocument<'a>>,
 }
 
@@ -72,7 +81,7 @@ pub(crate) fn verify(app: &App, args: &args::Verify) -> Result<()> {
 }
 
 /// The live stores of an installation.
-fn live(installation: &dyn Installation) -> Result<Sides<'static>> {
+fn live(installation: &dyn Installation) -> Result<Sides<'_>> {
     let there = installation.names();
     if let Some(missing) = [DataSetName::SystemDatabase, DataSetName::BackendRedis].into_iter().find(|name| !there.contains(name)) {
         return Err(Error::refused(format!("{missing} is not configured")).hint(format!("{}.", installation.way_to(missing))));
@@ -109,6 +118,10 @@ fn document<'a>(of: Option<&'a Manifest>, agreement: &'a Agreement, args: &args:
         applications: report.applications,
         credentials: report.credentials,
         files: agreement.files.then_some(report.files),
+        zync: report.zync,
+        addresses: report.addresses,
+        search_indices: report.indices,
+        not_compared: &agreement.unseen,
         differences: report.kinds.iter().map(of_kind).collect(),
     }
 }
@@ -130,6 +143,23 @@ fn counts(report: &Report) -> String {
     ranks.map(|(rank, number)| format!("{} {}", count(number), rank.as_str())).collect::<Vec<_>>().join(", ")
 }
 
+/// What was compared beside System, Backend and the files.
+fn beside(report: &Report) -> String {
+    let zync = report.zync.map(|zync| {
+        let failing = if zync.jobs_failing == 0 { String::new() } else { format!(", of which {} failed before", count(zync.jobs_failing)) };
+        format!(
+            ", zync ({} tenants, {} gateways, {} applications, {} jobs to be done{failing})",
+            count(zync.tenants),
+            count(zync.proxies),
+            count(zync.applications),
+            count(zync.jobs)
+        )
+    });
+    let routes = report.addresses.map(|addresses| format!(", Routes for {} addresses", count(addresses)));
+    let search = report.indices.map(|indices| format!(", {} search indices", count(indices)));
+    [zync, routes, search].into_iter().flatten().collect()
+}
+
 fn shown(of: Option<&Manifest>, agreement: &Agreement) -> String {
     let report = &agreement.report;
     let files = match (agreement.files, of) {
@@ -139,11 +169,13 @@ fn shown(of: Option<&Manifest>, agreement: &Agreement) -> String {
     };
     let whose = of.map_or_else(|| "live".to_owned(), |manifest| format!("set {}", manifest.set));
     let mut lines = vec![format!(
-        "{whose}: compared {} services, {} applications, {} credentials, {files}",
+        "{whose}: compared {} services, {} applications, {} credentials, {files}{}",
         count(report.services),
         count(report.applications),
-        count(report.credentials)
+        count(report.credentials),
+        beside(report)
     )];
+    lines.extend(agreement.unseen.iter().map(ToString::to_string));
     for (kind, found) in &report.kinds {
         lines.push(format!("\n{} {}: {}", kind.rank().as_str(), kind.code(), count(found.count)));
         lines.push(format!("  {}", kind.meaning()));

@@ -301,6 +301,12 @@ pub(crate) static SECTIONS: &[Section] = &[
         tables: &[TLS],
     },
     Section {
+        name: "search-index",
+        help: "The search index (searchd or sphinx), which verify counts against the database; on Kubernetes it is found.",
+        keys: &[Key::new("address", Kind::Text, "\"127.0.0.1:9306\"", "Host and port at which it speaks the MySQL protocol.").required()],
+        tables: &[],
+    },
+    Section {
         name: "kubernetes-objects",
         help: "Secrets, ConfigMaps and custom resources of the namespace; needs no address.",
         keys: &[ABSENT],

@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 
 use super::endpoint::{self, BackendRedis, Database};
 use super::stores::{self, DatabaseOptions, RedisOptions};
-use super::{Installation, Patience, bucket};
+use super::{Documents, Installation, Patience, Seen, bucket};
 use crate::config::{Config, RedisSection};
 use crate::output::Output;
 use crate::writers::{self, Consent};
@@ -150,6 +150,13 @@ impl Installation for Direct {
 
     fn differences(&self, _context: &Context, _snapshot: &dyn Snapshot, _policies: Policies) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    fn search_index(&self, _context: &Context, names: &[&'static str]) -> Result<Seen<Documents>> {
+        let Some((host, port)) = self.config.search_index()? else {
+            return Ok(Seen::NotConfigured("[search-index] is not configured".to_owned()));
+        };
+        stores::documents(&host, port, names, &self.patience).map(Seen::All)
     }
 
     fn facts(&self) -> Vec<(String, String)> {

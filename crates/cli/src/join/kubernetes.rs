@@ -3,6 +3,7 @@
 //! A section of the configuration with an address goes before what is found: then that one is reached directly.
 
 mod asked_tokens;
+mod beside;
 mod bucket;
 mod endpoints;
 mod files;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use objects_data_set::ObjectsStore;
 use plan::ids::DataSetName;
-use plan::ports::{Context, DataSet, Problem, Program, Remote, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
+use plan::ports::{Context, DataSet, Problem, Program, Remote, RouteReader, Severity, Shelf, Snapshot, StopFlag, Synchronise, Writers};
 use plan::{Error, InstallationId, ObjectsPolicy, Policies, Result, WritersAre};
 use platforms::kubernetes::find::address::Reach;
 use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, RedisAt};
@@ -30,7 +31,7 @@ use super::direct::Direct;
 use super::endpoint::BackendRedis;
 use super::reached::{Reached, Trouble};
 use super::stores::{self, DatabaseOptions, RedisOptions};
-use super::{Installation, Patience};
+use super::{Documents, Installation, Patience, Seen};
 use crate::args::Global;
 use crate::config::Config;
 use crate::output::Output;
@@ -244,6 +245,9 @@ impl Installation for Kubernetes {
         if let Some(probe) = self.queue_probe() {
             tasks = tasks.with_queue_probe(probe);
         }
+        if let Some(probe) = self.due_jobs() {
+            tasks = tasks.with_zync_probe(probe);
+        }
         let tasks: Arc<dyn Synchronise> = Arc::new(tasks);
         *known = Some(Arc::clone(&tasks));
         Ok(tasks)
@@ -315,6 +319,17 @@ impl Installation for Kubernetes {
 
     fn rests(&self) -> Vec<Duration> {
         RESTS.map(Duration::from_secs).to_vec()
+    }
+
+    fn each_route(&self, context: &Context, reader: &mut RouteReader<'_>) -> Result<Seen<()>> {
+        self.routes(context, reader)
+    }
+
+    fn search_index(&self, _context: &Context, names: &[&'static str]) -> Result<Seen<Documents>> {
+        match self.config.search_index()? {
+            Some((host, port)) => stores::documents(&host, port, names, &self.patience).map(Seen::All),
+            None => self.documents(names),
+        }
     }
 
     fn obstacles(&self) -> Result<Vec<Problem>> {

@@ -22,6 +22,11 @@ impl Patience {
         Ok(Self { quiet: seconds.map(Duration::from_secs), stop: stop.clone() })
     }
 
+    /// Who may stop the wait.
+    pub(crate) fn stop(&self) -> StopFlag {
+        self.stop.clone()
+    }
+
     /// The limits of a way to a server.
     pub(crate) fn limits(&self) -> Limits {
         let usual = Limits::default();

@@ -10,8 +10,8 @@ use plan::{Error, LargeValues, Queues, Result};
 use postgres_data_set::RemotePrograms;
 use redis_data_set::FileRoad;
 
-use super::Patience;
 use super::endpoint::{BackendRedis, Database};
+use super::{Documents, Patience};
 use crate::config::DatabaseSection;
 
 /// What stands beside the address of a database.
@@ -97,4 +97,9 @@ fn redis(
         options.idle_timeout = quiet;
     }
     Ok(Arc::new(redis_data_set::RedisStore::new(name, addresses, options)?))
+}
+
+/// How many documents a search index has in each of these; `None` for one that it does not have.
+pub(super) fn documents(host: &str, port: u16, names: &[&'static str], patience: &Patience) -> Result<Documents> {
+    mysql_data_set::documents((host, port), &patience.limits(), names)
 }

@@ -58,6 +58,7 @@ mod reserve;
 mod rights;
 mod row;
 mod schema;
+mod searchd;
 mod secure;
 mod server;
 mod session;
@@ -66,6 +67,7 @@ mod store;
 
 pub use address::Address;
 pub use reading::read_rows;
+pub use searchd::documents;
 pub use store::{LogBin, MysqlStore, Options};
 
 #[cfg(test)]

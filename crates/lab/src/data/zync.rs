@@ -35,10 +35,15 @@ pub(crate) fn load(server: &Postgres, database: &str, shape: &Shape, watch: &dyn
     let mut client = connect(server, database)?;
     client.batch_execute(include_str!("zync/schema.sql")).during(|| "make zync's schema".to_owned())?;
     let mut copy = |table: &str, count: u64, row: &dyn Fn(u64, &mut Rows)| copy(&mut client, table, count, row, watch);
-    copy("tenants", shape.providers, &|n, row| {
-        row.plain(n + 1).plain(format_args!("https://über-{n}-admin.example.com")).plain(shape.random("zync", n).hex(64)).made(NOW).end();
+    // The master is a tenant like the others.
+    copy("tenants", shape.providers + 1, &|n, row| {
+        row.plain(n)
+            .plain(format_args!("https://provider-{n}-admin.example.com/über"))
+            .plain(shape.random("zync", n).hex(64))
+            .made(NOW)
+            .end();
     })?;
-    copy("providers", shape.providers, &|n, row| row.plain(n + 1).plain(n + 1).made(NOW).end())?;
+    copy("providers", shape.providers + 1, &|n, row| row.plain(n).plain(n).made(NOW).end())?;
     copy("services", shape.services, &|n, row| row.plain(n + 1).plain(shape.provider_of_service(n + 1)).made(NOW).end())?;
     copy("proxies", shape.services, &|n, row| row.plain(n).plain(shape.provider_of_service(n + 1)).plain(n + 1).made(NOW).end())?;
     let own = shape.providers + 1;
@@ -46,12 +51,27 @@ pub(crate) fn load(server: &Postgres, database: &str, shape: &Shape, watch: &dyn
         let application = shape.application(own + n);
         row.plain(application.id).plain(shape.provider_of_service(application.service)).plain(application.service).made(NOW).end();
     })?;
-    copy("models", shape.services, &|n, row| row.plain(n).plain(shape.provider_of_service(n + 1)).text("Proxy").plain(n).made(NOW).end())?;
-    copy("entries", entries(shape), &|n, row| entry(shape, n, row))?;
+    copy("models", models(shape), &|n, row| {
+        let Model { tenant, kind, record } = model(shape, n);
+        row.plain(n).plain(tenant).text(kind).plain(record).made(NOW).end();
+    })?;
+    copy("entries", entries(shape) + models(shape), &|n, row| entry(shape, n, row))?;
+    copy("clients", shape.services, &|n, row| {
+        row.plain(n)
+            .plain(n + 1)
+            .plain(shape.provider_of_service(n + 1))
+            .text(&shape.application(shape.providers + 1 + n).application_id())
+            .made(NOW)
+            .end();
+    })?;
     copy("integrations", shape.providers, &|n, row| {
         row.plain(n).text("{\"endpoint\": \"https://user:secret@sso.example.com/auth\"}").text("Integration::Keycloak").plain(n + 1).null();
         row.text(if n.is_multiple_of(2) { "disabled" } else { "active" }).made(NOW).end();
     })?;
+    copy("integration_states", shape.providers, &|n, row| {
+        row.plain(n).moment(NOW).moment(NOW).plain("t").plain(n).plain(entries(shape) + n).plain(n).made(NOW).end();
+    })?;
+    copy("update_states", models(shape), &|n, row| row.plain(n).moment(NOW).moment(NOW).plain("t").plain(n).made(NOW).end())?;
     copy("que_jobs", 20, &|n, row| {
         row.plain(100)
             .plain("2026-01-05 08:00:00+00")
@@ -69,10 +89,62 @@ pub(crate) fn load(server: &Postgres, database: &str, shape: &Shape, watch: &dyn
     client.batch_execute(include_str!("zync/after.sql")).during(|| "set zync's sequences".to_owned())
 }
 
+/// What zync keeps of System's things, with the history of each.
+struct Model {
+    tenant: u64,
+    kind: &'static str,
+    record: u64,
+}
+
+/// Proxies, services, and tenants with the master.
+const fn models(shape: &Shape) -> u64 {
+    shape.services * 2 + shape.providers + 1
+}
+
+const fn model(shape: &Shape, n: u64) -> Model {
+    if n <= shape.services {
+        return Model { tenant: shape.provider_of_service(n + 1), kind: "Proxy", record: n };
+    }
+    if n <= shape.services * 2 {
+        let service = n - shape.services + 1;
+        return Model { tenant: shape.provider_of_service(service), kind: "Service", record: service };
+    }
+    let provider = n - shape.services * 2;
+    Model { tenant: provider, kind: "Provider", record: provider }
+}
+
+/// What System said of a model the last time: addresses as they stand in System's rows. Of services nothing is asked.
+fn said(model: &Model) -> Option<String> {
+    let Model { kind, record, .. } = model;
+    match *kind {
+        "Proxy" => {
+            let service = record + 1;
+            Some(format!(
+                "{{\"service_id\": {service}, \"endpoint\": \"https://api-{service}-apicast-production.example.com:443\", \
+                 \"sandbox_endpoint\": \"https://api-{service}-apicast-staging.example.com:443\", \"deployment_option\": \"hosted\"}}"
+            ))
+        }
+        "Provider" => Some(format!(
+            "{{\"id\": {record}, \"domain\": \"provider-{record}.example.com\", \"admin_domain\": \"provider-{record}-admin.example.com\"}}"
+        )),
+        _ => None,
+    }
+}
+
 fn entry(shape: &Shape, n: u64, row: &mut Rows) {
+    row.plain(n);
+    if n > entries(shape) {
+        let id = n - entries(shape);
+        let model = model(shape, id);
+        match said(&model) {
+            Some(said) => row.text(&said),
+            None => row.null(),
+        };
+        row.plain(model.tenant).plain(id).made(NOW).end();
+        return;
+    }
     let mut random = shape.random("entries", n);
     let model = 1 + random.below(shape.services);
-    row.plain(n);
     if n.is_multiple_of(20) {
         row.null();
     } else {

@@ -58,7 +58,7 @@ impl Installation {
              UPDATE tenants SET access_token = 'wrong';
              ALTER SEQUENCE entries_id_seq RESTART WITH 1;
              DROP TRIGGER que_job_notify ON que_jobs;
-             DROP TABLE integrations;
+             DROP TABLE integrations CASCADE;
              COMMIT;",
         );
         run(client)?;

@@ -60,3 +60,17 @@ pub trait KeyReader {
 
 /// Is told a file: its path below the root, and its size in bytes.
 pub type FileReader<'r> = dyn FnMut(&[u8], u64) -> Result<()> + 'r;
+
+/// A Route of OpenShift's router that was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadRoute<'r> {
+    /// The host that it is for.
+    pub host: &'r [u8],
+    /// A router has said that it does not admit it.
+    pub is_refused: bool,
+    /// zync made it.
+    pub is_of_zync: bool,
+}
+
+/// Is told a Route.
+pub type RouteReader<'r> = dyn FnMut(&ReadRoute<'_>) -> Result<()> + 'r;

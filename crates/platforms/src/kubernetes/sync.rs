@@ -5,12 +5,13 @@
 
 mod log;
 mod pod;
+mod que;
 mod run;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plan::ports::{Context, Event, SyncTask, Synchronise};
-use plan::{Error, Result};
+use plan::{Class, Error, Result};
 use serde_json::Value;
 
 use self::pod::Rake;
@@ -22,11 +23,13 @@ use super::writers::who::Writer;
 use super::writers::workload::{is_ready, name, replicas, text};
 use super::writers::{Workload, WorkloadKind, look, restart_workload};
 
-const REWRITE: Rake = Rake { name: "backend-rewrite", task: "backend:storage:rewrite" };
-const INDEX: Rake = Rake { name: "search-index", task: "searchd:optimal_index" };
-const ZYNC: Rake = Rake { name: "zync-resync", task: "zync:resync:domains" };
+const REWRITE: Rake = Rake { name: "backend-rewrite", task: "backend:storage:rewrite", better: None };
+const INDEX: Rake = Rake { name: "search-index", task: "searchd:optimal_index", better: None };
+const ZYNC: Rake = Rake { name: "zync-resync", task: "zync:resync:domains", better: Some(("lib/tasks/zync.rake", "zync:resync:full")) };
+/// Jobs of which none was done for so long will not be done soon.
+const STILL: Duration = Duration::from_secs(20);
 
-/// Says how many of zync's jobs System has still to do (queued, running or waiting for a retry); `None` when that cannot be known.
+/// Says how many jobs are still to be done; `None` when that cannot be known.
 pub type QueueProbe = Box<dyn Fn() -> Result<Option<u64>> + Send + Sync>;
 
 /// How tasks are waited for.
@@ -36,13 +39,15 @@ pub struct TasksOptions {
     pub task_seconds_max: u64,
     /// How long to wait for a task's pod to start, and for those whom it needs to be ready, in seconds.
     pub wait_seconds_max: u64,
-    /// How long to wait for zync's queue to drain, in seconds. Then it is a warning: its jobs are retried for days.
+    /// How long to wait for zync's queue in System to drain, in seconds. Then it is a warning: its jobs are retried for days.
     pub queue_seconds_max: u64,
+    /// How long to wait until zync has done its own jobs, in seconds, as long as some are done. Then it is a warning, too.
+    pub zync_seconds_max: u64,
 }
 
 impl Default for TasksOptions {
     fn default() -> Self {
-        Self { task_seconds_max: 4 * 3600, wait_seconds_max: 300, queue_seconds_max: 60 }
+        Self { task_seconds_max: 4 * 3600, wait_seconds_max: 300, queue_seconds_max: 60, zync_seconds_max: 600 }
     }
 }
 
@@ -51,6 +56,7 @@ pub struct KubernetesTasks {
     cluster: Cluster,
     options: TasksOptions,
     queue_probe: Option<QueueProbe>,
+    zync_probe: Option<QueueProbe>,
     offers: Vec<SyncTask>,
 }
 
@@ -61,13 +67,20 @@ impl KubernetesTasks {
     /// When the workloads cannot be listed.
     pub fn find(cluster: Cluster, options: TasksOptions) -> Result<Self> {
         let offers = offers(&look::workloads(&cluster)?);
-        Ok(Self { cluster, options, queue_probe: None, offers })
+        Ok(Self { cluster, options, queue_probe: None, zync_probe: None, offers })
     }
 
     /// With somebody who can see zync's queue in System's Redis.
     #[must_use]
     pub fn with_queue_probe(mut self, probe: QueueProbe) -> Self {
         self.queue_probe = Some(probe);
+        self
+    }
+
+    /// With somebody who can see which jobs are due in zync's own database.
+    #[must_use]
+    pub fn with_zync_probe(mut self, probe: QueueProbe) -> Self {
+        self.zync_probe = Some(probe);
         self
     }
 
@@ -97,6 +110,12 @@ impl KubernetesTasks {
 
     fn resync_zync(&self, context: &Context) -> Result<()> {
         self.run(context, ZYNC)?;
+        self.wait_for_queue(context)?;
+        self.wait_for_zync(context)
+    }
+
+    /// Until System has told zync all.
+    fn wait_for_queue(&self, context: &Context) -> Result<()> {
         let Some(probe) = &self.queue_probe else { return Ok(()) };
         let mut left = 0;
         let max = Duration::from_secs(self.options.queue_seconds_max);
@@ -110,6 +129,28 @@ impl KubernetesTasks {
                 "zync's queue has still {left} jobs after {} seconds; System retries them for days: see the routes later",
                 self.options.queue_seconds_max
             )));
+        }
+        Ok(())
+    }
+
+    /// Until zync has done what it was told. Nothing of it is an error: the data is back, and zync goes on by itself.
+    fn wait_for_zync(&self, context: &Context) -> Result<()> {
+        let Some(probe) = &self.zync_probe else {
+            context.watch.see(Event::Note("zync's own queue cannot be seen here: whether it has made its Routes is not known yet"));
+            return Ok(());
+        };
+        let mut seen = que::Seen::new(STILL);
+        let max = Duration::from_secs(self.options.zync_seconds_max);
+        let ended = until(context, "waiting for zync's jobs", max, || {
+            let due = match probe() {
+                Err(error) if error.class() == Class::Interrupted => return Err(error),
+                due => due.map_err(|error| error.chain()),
+            };
+            Ok(seen.look(due, Instant::now()))
+        })?;
+        match seen.verdict(matches!(ended, Ended::Well)) {
+            Ok(note) => context.watch.see(Event::Note(&note)),
+            Err(warning) => context.watch.see(Event::Warning(&warning)),
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::zync::ZyncCounts;
+
 /// How bad a difference is, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -41,6 +43,8 @@ enum Repair {
     Rewrite,
     /// The rewrite removes nothing: by hand.
     Remove,
+    /// porta's own resynchronisation of zync.
+    Resync,
     Text(&'static str),
     Nothing,
 }
@@ -190,6 +194,54 @@ kinds! {
     UsageOfComingService, "usage-of-coming-service", Drift,
         "There are counters of a service whose id System has not given yet: the service that gets it inherits them.",
         Repair::Text("By hand: raise AUTO_INCREMENT of services above it.");
+    ZyncTenantMissing, "zync-tenant-missing", Drift,
+        "zync does not know the tenant, or never asked System for it: a Route to one of its portals that is missing is not made.",
+        Repair::Resync;
+    ZyncProxyMissing, "zync-proxy-missing", Drift,
+        "zync does not know the service's gateway, or never asked System for it: a Route to it that is missing is not made, and customers cannot reach it.",
+        Repair::Resync;
+    ZyncApplicationMissing, "zync-application-missing", Drift,
+        "zync does not know an application of a service with OpenID Connect: the identity provider may have no client for it, and its users get no token.",
+        Repair::Text("In a pod of system-app or system-sidekiq: bundle exec rake zync:resync:full; up to 3scale 2.16, which has no such task: save the application anew in the admin portal, or by the API.");
+    ZyncTookAway, "zync-took-away", Drift,
+        "When zync last asked, System had no such thing, or another gateway: zync has taken away its Routes or its client, though System has it.",
+        Repair::Resync;
+    ZyncAddressDiffers, "zync-address-differs", Drift,
+        "zync made the Route for another address than System has: callers of the address that System has do not come here.",
+        Repair::Resync;
+    ZyncUnknownTenant, "zync-unknown-tenant", Drift,
+        "zync keeps a tenant that System does not have, and was never told that it is gone: Routes lead to portals that nobody has.",
+        Repair::Text("By hand: kubectl delete route -l 3scale.net/created-by=zync,zync.3scale.net/ingress=provider,3scale.net/provider_id=TENANT; it comes back only if System has the tenant again.");
+    ZyncUnknownProxy, "zync-unknown-proxy", Drift,
+        "zync keeps the gateway of a service that System does not have, and was never told that it is gone: Routes lead to it, and it refuses the calls.",
+        Repair::Text("By hand: kubectl delete route -l 3scale.net/created-by=zync,zync.3scale.net/ingress=proxy,3scale.net/service_id=SERVICE; it comes back only if System has the service again.");
+    ZyncUnknownApplication, "zync-unknown-application", Drift,
+        "zync keeps an application of a service with OpenID Connect that System does not have: the identity provider may still give tokens to it, which Backend refuses.",
+        Repair::Text("By hand: remove the client from the identity provider (Keycloak: Clients); zync does not do it, because nobody tells it any more.");
+    ZyncFailed, "zync-failed", Drift,
+        "zync's last attempt to make a Route, or to bring something to the identity provider, failed.",
+        Repair::Text("See why: kubectl logs deployment/zync-que (or dc/zync-que); then, in a pod of system-app or system-sidekiq: bundle exec rake zync:resync:domains");
+    ZyncJobGivenUp, "zync-job-given-up", Drift,
+        "zync has given a job up after its last attempt: what it was to do is not done until the same thing changes again.",
+        Repair::Text("In a pod of zync: bundle exec rake que:force_update; or in a pod of system-app or system-sidekiq: bundle exec rake zync:resync:domains. The row stays until somebody deletes it from que_jobs.");
+    RouteMissing, "route-missing", Drift,
+        "No Route leads to the address: callers do not come to it through OpenShift's router.",
+        Repair::Resync;
+    RouteRefused, "route-refused", Drift,
+        "OpenShift's router has not admitted the Route of the address.",
+        Repair::Text("See why: kubectl get route -o yaml, status.ingress.conditions; often another namespace has the address (HostAlreadyClaimed).");
+    SearchLacks, "search-lacks", Drift,
+        "The search index has fewer of a kind than the database: searches in the portals do not find some.",
+        Repair::Text("In a pod of system-app or system-sidekiq: bundle exec rake searchd:optimal_index; up to 3scale 2.13: restart system-sphinx.");
+    UnknownRoute, "unknown-route", Note,
+        "A Route that zync made leads to an address that System does not have.",
+        Repair::Nothing;
+    SearchHasMore, "search-has-more", Note,
+        "The search index has more of a kind than the database: what is gone is left out when a search is shown.",
+        Repair::Nothing;
+    ZyncLeftover, "zync-leftover", Note,
+        "zync remembers what System does not have: it forgets nothing, and nothing leads there.",
+        Repair::Nothing;
     UsageOfGoneService, "usage-of-gone-service", Note,
         "There are counters of a service that is gone.",
         Repair::Nothing;
@@ -242,6 +294,9 @@ impl Kind {
             Repair::Remove => Some(
                 "Live: `threescale-backup verify --repair`. The rewrite of 3scale (bundle exec rake backend:storage:rewrite) removes nothing.",
             ),
+            Repair::Resync => Some(
+                "In a pod of system-app or system-sidekiq: bundle exec rake zync:resync:domains (releases after 2.16 have zync:resync:full, too); zync-que then makes the Routes.",
+            ),
             Repair::Text(text) => Some(text),
             Repair::Nothing => None,
         }
@@ -284,6 +339,12 @@ pub struct Report {
     pub credentials: u64,
     /// Files that rows name.
     pub files: u64,
+    /// What was compared of zync, where it was.
+    pub zync: Option<ZyncCounts>,
+    /// Addresses for which Routes were looked for, where they were.
+    pub addresses: Option<u64>,
+    /// Search indices that were counted, where they were.
+    pub indices: Option<u64>,
 }
 
 impl Report {

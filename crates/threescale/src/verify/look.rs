@@ -5,6 +5,7 @@ use plan::{Error, Result};
 use super::atom::{put, take};
 use super::finding::{Finding, Kind, Report};
 use super::sort::{Merge, Room, Sorter};
+use super::zync::ZyncCounts;
 use crate::census::printable;
 
 /// The differences that a look found, sorted outside of memory: there may be as many as there are keys.
@@ -17,6 +18,9 @@ pub struct Look<'a> {
     pub(super) applications: u64,
     pub(super) credentials: u64,
     pub(super) files: u64,
+    pub(super) zync: Option<ZyncCounts>,
+    pub(super) addresses: Option<u64>,
+    pub(super) indices: Option<u64>,
 }
 
 /// One difference: what tells it from others, and what is shown of it.
@@ -40,6 +44,9 @@ impl<'a> Look<'a> {
             applications: 0,
             credentials: 0,
             files: 0,
+            zync: None,
+            addresses: None,
+            indices: None,
         }
     }
 
@@ -106,8 +113,8 @@ impl<'a> Look<'a> {
     }
 
     fn counted(&self) -> Report {
-        let Self { services, applications, credentials, files, .. } = *self;
-        Report { services, applications, credentials, files, ..Report::default() }
+        let Self { services, applications, credentials, files, zync, addresses, indices, .. } = *self;
+        Report { services, applications, credentials, files, zync, addresses, indices, ..Report::default() }
     }
 }
 

@@ -23,9 +23,14 @@ const fn wanted(table: &'static str, columns: &'static [&'static str]) -> Wanted
 }
 
 /// All that is wanted of the system database. A table or a column that a release does not have is given as if it were NULL.
-pub const TABLES: [Wanted; 14] = [
-    wanted("accounts", &["id", "provider", "master", "state", "service_preffix", "default_service_id"]),
-    wanted("services", &["id", "account_id", "state", "backend_version", "referrer_filters_required", "notification_settings"]),
+pub const TABLES: [Wanted; 15] = [
+    wanted("accounts", &["id", "provider", "master", "state", "service_preffix", "default_service_id", "domain", "self_domain"]),
+    wanted(
+        "services",
+        &["id", "account_id", "state", "backend_version", "referrer_filters_required", "notification_settings", "deployment_option"],
+    ),
+    // What leads to a service: for zync and its Routes.
+    wanted("proxies", &["id", "service_id", "endpoint", "sandbox_endpoint", "oidc_issuer_endpoint"]),
     wanted("plans", &["id", "name", "issuer_id", "issuer_type"]),
     wanted("metrics", &["id", "system_name", "parent_id", "owner_type", "owner_id", "service_id"]),
     wanted("backend_api_configs", &["service_id", "backend_api_id"]),

@@ -47,8 +47,11 @@ pub(super) fn before(
 
 /// Says how the live stores agree when all is done, and notes it in the run's journal. `journal`: opened when that is known, under the locks of whoever writes to it.
 pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl FnOnce() -> Result<Journal>) -> Result<()> {
-    let live = || agreement::sides(app.installation(config)?.as_ref(), &|_| None);
-    let agreement = match live().and_then(|sides| sides.map(|sides| compared(app, &sides, context)).transpose()) {
+    let live = || {
+        let installation = app.installation(config)?;
+        agreement::sides(installation.as_ref(), &|_| None)?.map(|sides| compared(app, &sides, context)).transpose()
+    };
+    let agreement = match live() {
         Ok(Some(agreement)) => agreement,
         Ok(None) => return Ok(()),
         Err(error) if error.class() == Class::Interrupted => return Err(error),
@@ -61,6 +64,7 @@ pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl
         Some(text) => format!("the live stores differ: {text}; `verify` names all, and each way out"),
         None => "the live stores agree (`verify` looks again at any time)".to_owned(),
     });
+    agreement.unseen.iter().filter(|unseen| unseen.is_trouble()).for_each(|unseen| app.output.note(&unseen.to_string()));
     let compared = Compared { agreement: agreement::counted(&agreement.report), first: agreement::first(&agreement.report, NAMED) };
     let noted = journal().and_then(|journal| match journal.run().state {
         RunState::Finished => journal.write(Record::Compared { compared }),

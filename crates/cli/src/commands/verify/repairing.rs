@@ -93,9 +93,13 @@ pub(super) fn verify_and_repair(app: &App, args: &args::Verify) -> Result<()> {
     plan.problems.extend(std::mem::take(&mut prepared.problems));
     plan.problems.extend(lacks);
     app.output.line(&prepared.text(&plan))?;
-    if args.dry_run || plan.steps.is_empty() {
+    if args.dry_run {
         app.output.document(&prepared.document(None, &prepared.agreement, args))?;
-        return if args.dry_run { refused(&plan) } else { verdict(None, &prepared.agreement, args) };
+        return refused(&plan);
+    }
+    if plan.steps.is_empty() {
+        // The end is that of `verify`, which looks at more than what is set right here.
+        return end(app, args, (&sides, &context), &prepared, None);
     }
     refused(&plan)?;
     for name in installation.names() {
@@ -105,10 +109,17 @@ pub(super) fn verify_and_repair(app: &App, args: &args::Verify) -> Result<()> {
     }
     let repairs = prepared.repairs.take();
     let done = carry_out(app, &config, installation.as_ref(), (plan, data_sets), repairs, args.yes)?;
+    end(app, args, (&sides, &context), &prepared, Some(&done))
+}
+
+/// Compares the live stores as `verify` does.
+fn end(app: &App, args: &args::Verify, (sides, context): (&Sides<'_>, &Context), prepared: &Prepared, done: Option<&Run>) -> Result<()> {
     let pause = || app.pause(Duration::from_secs(args.again_after));
-    let after = agreement::of_sides(&sides, &context, args.limit, Some(&pause))?;
-    app.output.line(&format!("\n{}", shown(None, &after)))?;
-    app.output.document(&prepared.document(Some(&done), &after, args))?;
+    let after = agreement::of_sides(sides, context, args.limit, Some(&pause))?;
+    if done.is_some() || after.report.kinds != prepared.agreement.report.kinds {
+        app.output.line(&format!("\n{}", shown(None, &after)))?;
+    }
+    app.output.document(&prepared.document(done, &after, args))?;
     verdict(None, &after, args)
 }
 
@@ -155,7 +166,7 @@ fn prepare(app: &App, args: &args::Verify, installation: &dyn Installation, cont
     let files = sides.files.is_some();
     let first = repair::look(sides, context, rank)?;
     if !first.found_any() {
-        let agreement = Agreement { report: first.report(args.limit)?, files, looks: 1 };
+        let agreement = Agreement { report: first.report(args.limit)?, files, looks: 1, unseen: Vec::new() };
         return Ok(Prepared { agreement, repairs: None, counts: BTreeMap::new(), ids: None, problems: Vec::new(), rank });
     }
     app.pause(Duration::from_secs(args.again_after))?;
@@ -167,7 +178,7 @@ fn prepare(app: &App, args: &args::Verify, installation: &dyn Installation, cont
         ids = found.care.ids;
         problems.extend(found.problems);
     }
-    let agreement = Agreement { report, files, looks: 2 };
+    let agreement = Agreement { report, files, looks: 2, unseen: Vec::new() };
     let prepared = Prepared { agreement, repairs: Some(agreed), counts, ids, problems, rank };
     if !prepared.counts.is_empty() {
         refuse_unknown_schema(installation.data_set(DataSetName::SystemDatabase, plan::Policies::default())?.as_ref(), context)?;

@@ -56,7 +56,7 @@ fn service(shape: &Shape, n: u64, row: &mut Rows) {
     } else {
         row.null()
     };
-    row.plain(0).made(NOW - 40_000_000).plain_or_null(tenant(provider, n)).end();
+    row.plain(0).text("hosted").made(NOW - 40_000_000).plain_or_null(tenant(provider, n)).end();
 }
 
 fn proxy(shape: &Shape, n: u64, row: &mut Rows) {
@@ -68,7 +68,7 @@ fn proxy(shape: &Shape, n: u64, row: &mut Rows) {
         .plain(shape.random("proxies", n).hex(32))
         .text("[{\"name\":\"apicast\",\"version\":\"builtin\",\"enabled\":true}]");
     // Its newest configuration, of the few rows that every size has.
-    row.plain_or_null((n <= 5).then_some(n)).moment(NOW).plain(n % 7).made(NOW - 40_000_000);
+    row.plain_or_null((n <= 5).then_some(n)).moment(NOW).plain(n % 7).null().made(NOW - 40_000_000);
     row.plain_or_null(tenant(shape.provider_of_service(service), n)).end();
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::super::one_off::{self, OneOff};
 use super::super::writers::pods::{OURS, TASK};
-use super::super::writers::workload::{RUN, list, text};
+use super::super::writers::workload::{RUN as OF_RUN, list, text};
 
 /// The container's name in a task's pod.
 pub(super) const CONTAINER: &str = "task";
@@ -21,6 +21,31 @@ pub(super) struct Rake {
     pub(super) name: &'static str,
     /// As given to rake.
     pub(super) task: &'static str,
+    /// A file of System's folder, and the task that it defines in later releases and that does more: it is run where it is there.
+    pub(super) better: Option<(&'static str, &'static str)>,
+}
+
+impl std::fmt::Display for Rake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.better {
+            None => f.write_str(self.task),
+            Some((_, better)) => write!(f, "{} ({better} where the release has it)", self.task),
+        }
+    }
+}
+
+/// As the hooks of 3scale's own rollouts do it, in every era: bash finds Ruby by the image's BASH_ENV, where the entrypoint does not run.
+const RUN: &str = "exec bundle exec rake \"$@\"";
+/// `$1` is the task, `$2` the file and `$3` the better task. Rake itself is not asked: it takes as long as a start of System.
+const RUN_BETTER: &str = "if grep -Eqs \"^ *task ${3##*:}:\" \"$2\"; then set -- \"$3\"; else set -- \"$1\"; fi; echo \"running $1\"; exec bundle exec rake \"$@\"";
+
+/// What the task's container runs.
+pub(super) fn command(rake: Rake) -> Vec<String> {
+    let words = match rake.better {
+        None => vec!["bash", "-c", RUN, "rake", rake.task],
+        Some((file, task)) => vec!["bash", "-c", RUN_BETTER, "rake", rake.task, file, task],
+    };
+    words.into_iter().map(str::to_owned).collect()
 }
 
 /// The name of a task's pod in a run.
@@ -36,9 +61,8 @@ pub(super) fn task_pod(workload: &Value, rake: Rake, run: &RunId, seconds_max: u
     let wanted = OneOff {
         name: pod_name(rake, run),
         container: CONTAINER,
-        // As the hooks of 3scale's own rollouts do it, in every era: bash finds Ruby by the image's BASH_ENV, where the entrypoint does not run.
-        command: ["bash", "-c", "exec bundle exec rake \"$@\"", "rake", rake.task].map(str::to_owned).to_vec(),
-        labels: json!({OURS.0: OURS.1, TASK: rake.name, RUN: run.as_str()}),
+        command: command(rake),
+        labels: json!({OURS.0: OURS.1, TASK: rake.name, OF_RUN: run.as_str()}),
         seconds_max,
     };
     one_off::pod(workload, &wanted)
@@ -94,7 +118,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    const RAKE: Rake = Rake { name: "rewrite", task: "backend:storage:rewrite" };
+    const RAKE: Rake = Rake { name: "rewrite", task: "backend:storage:rewrite", better: None };
 
     fn sidekiq() -> Value {
         json!({"metadata": {"name": "system-sidekiq"}, "spec": {"template": {

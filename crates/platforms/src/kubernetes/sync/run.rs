@@ -34,10 +34,10 @@ impl KubernetesTasks {
     pub(super) fn run(&self, context: &Context, rake: Rake) -> Result<()> {
         let pod = pod_name(rake, &context.run);
         match self.find_earlier(context, &pod)? {
-            Some(Outcome::Ended(0, _)) => context.watch.see(Event::Note(&format!("rake {} has ended well before", rake.task))),
-            Some(Outcome::GoesOn) => context.watch.see(Event::Note(&format!("rake {} goes on in pod {pod}", rake.task))),
+            Some(Outcome::Ended(0, _)) => context.watch.see(Event::Note(&format!("rake {rake} has ended well before"))),
+            Some(Outcome::GoesOn) => context.watch.see(Event::Note(&format!("rake {rake} goes on in pod {pod}"))),
             Some(_) | None => {
-                context.watch.see(Event::Note(&format!("running rake {} in pod {pod}", rake.task)));
+                context.watch.see(Event::Note(&format!("running rake {rake} in pod {pod}")));
                 self.make(context, rake, &pod)?;
             }
         }
@@ -93,7 +93,7 @@ impl KubernetesTasks {
         let is = |writer: Writer| seen.workloads().map(|(_, object)| object).find(|object| Writer::of(object) == Some(writer));
         let template = is(Writer::SystemSidekiq)
             .or_else(|| is(Writer::SystemApp))
-            .ok_or_else(|| Error::failed(format!("there is no system-sidekiq or system-app whose image could run {}", rake.task)))?;
+            .ok_or_else(|| Error::failed(format!("there is no system-sidekiq or system-app whose image could run {rake}")))?;
         let object = task_pod(template, rake, &context.run, self.options.task_seconds_max)?;
         match self.cluster.post(&self.cluster.path("v1", "pods", None), &object) {
             Ok(_) => Ok(()),
@@ -112,9 +112,9 @@ impl KubernetesTasks {
         let max = Duration::from_secs(self.options.task_seconds_max) + DEADLINE_SLACK;
         let mut was_running = false;
         let mut shown = None;
-        let ended = until(context, &format!("rake {}", rake.task), max, || {
+        let ended = until(context, &format!("rake {rake}"), max, || {
             let object = self.cluster.get_if_there(&self.path(pod))?.ok_or_else(|| {
-                Error::failed(format!("pod {pod} was deleted before rake {} had ended", rake.task)).hint("`resume` runs it again.")
+                Error::failed(format!("pod {pod} was deleted before rake {rake} had ended")).hint("`resume` runs it again.")
             })?;
             match outcome(&object) {
                 Outcome::Ended(0, _) => return Ok(Look::Done),
@@ -135,7 +135,7 @@ impl KubernetesTasks {
         match ended {
             Ended::Well => {
                 let last = self.tail(pod).as_deref().and_then(progress).map(|line| format!(": {line}")).unwrap_or_default();
-                context.watch.see(Event::Note(&format!("rake {} ended well{last}", rake.task)));
+                context.watch.see(Event::Note(&format!("rake {rake} ended well{last}")));
                 Ok(())
             }
             Ended::Late(_) => Err(self.failed(rake, pod, &format!("still running after {} seconds", self.options.task_seconds_max))),
@@ -150,13 +150,13 @@ impl KubernetesTasks {
             None if is_late => why_not_ready(object).unwrap_or_default(),
             None => return Ok(()),
         };
-        Err(Error::failed(format!("pod {pod} for rake {} does not start", rake.task))
+        Err(Error::failed(format!("pod {pod} for rake {rake} does not start"))
             .hint(format!("{reason}."))
             .hint("It is made as system-sidekiq's own pods are. Delete it when the cause is gone, then `resume`."))
     }
 
     fn failed(&self, rake: Rake, pod: &str, how: &str) -> Error {
-        let error = Error::failed(format!("rake {} failed ({})", rake.task, masked(how)));
+        let error = Error::failed(format!("rake {rake} failed ({})", masked(how)));
         let words = self.tail(pod).map(|log| last_words(&log)).unwrap_or_default();
         let error = words.into_iter().fold(error, |error, line| error.hint(format!("It said: {line}")));
         error.hint(format!(
