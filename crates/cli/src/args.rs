@@ -4,6 +4,7 @@ mod classes;
 mod keeping;
 mod looking;
 mod options;
+mod tenant;
 mod values;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ pub(crate) use classes::{Classes, UsageChoice};
 pub(crate) use keeping::*;
 pub(crate) use looking::*;
 pub(crate) use options::*;
+pub(crate) use tenant::OneTenant;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done · 1 failed, journaled: `resume` or `undo` are possible · 2 refused or bad usage, nothing was touched · 3 a person is needed · \
