@@ -21,6 +21,7 @@ use crate::journals;
 use crate::output::Output;
 use crate::repair;
 use crate::rewrite;
+use crate::tenant_rows;
 use crate::writers::Consent;
 
 /// How many connections, readers or loaders a data set uses when nobody says otherwise.
@@ -300,8 +301,20 @@ impl App {
         let context = self.context(config, run, installation.id())?;
         let copies_journal = !self.keeps_journals_in_cluster(installation);
         let (rests, examine) = (installation.rests(), Some(agreement::examine()));
-        let (rewriter, repairer) = (Some(rewrite::rewriter()), Some(repair::repairer(None)));
-        Ok(Hands { repository, data_sets, writers, synchronise, context, copies_journal, host: host(), rests, examine, rewriter, repairer })
+        Ok(Hands {
+            repository,
+            data_sets,
+            writers,
+            synchronise,
+            context,
+            copies_journal,
+            host: host(),
+            rests,
+            examine,
+            rewriter: Some(rewrite::rewriter()),
+            repairer: Some(repair::repairer(None)),
+            row_worker: Some(tenant_rows::row_worker()),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod given;
 mod keeping;
 mod looking;
 mod options;
+mod tenant;
 mod values;
 
 use std::ffi::OsStr;
@@ -22,6 +23,7 @@ pub(crate) use given::{called, command_line, described, matches, variables, word
 pub(crate) use keeping::*;
 pub(crate) use looking::*;
 pub(crate) use options::*;
+pub(crate) use tenant::OneTenant;
 
 /// Exit codes: the code, and what it means (`docs/exit-codes.md`).
 pub(crate) const EXIT_CODES: [(u8, &str); 10] = [

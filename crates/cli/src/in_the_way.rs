@@ -121,7 +121,7 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
         let is_in_the_way = match run.state {
             RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose.changes_live() || run.holds_writers(),
             // There was nothing before it; or what it keeps is of single keys, and goes back only where they are as it left them.
-            RunState::Finished => run.keeps_previous() && !run.fills_empty() && run.plan.purpose != Purpose::Repair,
+            RunState::Finished => run.keeps_previous() && !run.fills_empty() && run.plan.purpose != Purpose::Repair && !run.changes_rows(),
             RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
         if is_in_the_way {

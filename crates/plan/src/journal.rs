@@ -13,7 +13,7 @@ use crate::step::{Action, IdCounter, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.3";
+pub const FORMAT: &str = "3.4";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -319,7 +319,7 @@ impl Run {
         self.plan.steps.iter().any(|step| match &step.action {
             Action::CutOver { .. } => self.was_begun(step.id),
             Action::Stage { reserved, .. } => self.is_in_place(*reserved) && self.was_begun(step.id),
-            Action::RepairKeys { .. } => self.was_begun(step.id),
+            Action::RepairKeys { .. } | Action::ChangeRows { .. } => self.was_begun(step.id),
             // Of a restore it is beside what was replaced.
             Action::KeepIdsAhead { .. } => self.plan.purpose == Purpose::Repair && self.was_begun(step.id),
             Action::Dump { .. }
@@ -328,6 +328,7 @@ impl Run {
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
             | Action::KeepKeys { .. }
+            | Action::KeepRows { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
@@ -397,7 +398,7 @@ impl Run {
             Action::StopWriters { noted, .. } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()
             }
-            Action::RepairKeys { kept, .. } => self.output(*kept).is_some(),
+            Action::RepairKeys { kept, .. } | Action::ChangeRows { kept, .. } => self.output(*kept).is_some(),
             // The plan says which ticks they are.
             Action::HoldClock { .. } => true,
             Action::Dump { .. }
@@ -407,6 +408,7 @@ impl Run {
             | Action::Prove { .. }
             | Action::RewriteConfiguration { .. }
             | Action::KeepKeys { .. }
+            | Action::KeepRows { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }

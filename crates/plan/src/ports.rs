@@ -14,6 +14,7 @@ mod reading;
 mod remote;
 mod repairing;
 mod repository;
+mod rows;
 mod shelf;
 mod synchronise;
 mod watch;
@@ -34,6 +35,7 @@ pub use reading::{FileReader, KeyReader, ReadKey, ReadRoute, RouteReader, RowRea
 pub use remote::{Ended, Input, Process, Program, Remote};
 pub use repairing::{Fate, KeyRepair, KeyRepairs, KeyValue};
 pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record, Repository, Snapshot};
+pub use rows::{Cell, ChangesRows, ChangingRows, FindsRows, Reference, RowChange, RowsOf, TableShape, read_cells, write_cells};
 pub use shelf::{Append, Shelf};
 pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};

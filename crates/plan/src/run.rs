@@ -53,6 +53,18 @@ impl Run {
         self.plan.steps.iter().any(|step| matches!(step.action, Action::MergeKeys { .. }) && self.was_begun(step.id))
     }
 
+    /// Whether it puts rows of a tenant into live data that stays.
+    #[must_use]
+    pub fn changes_rows(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::ChangeRows { .. }))
+    }
+
+    /// Whether all that it changes are keys or rows one by one, which go back only where they are as it left them.
+    #[must_use]
+    pub fn changes_one_by_one(&self) -> bool {
+        self.plan.purpose == Purpose::Repair || self.merges() || self.changes_rows()
+    }
+
     /// Whether nothing of it is left to do, and it keeps nothing.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -66,7 +78,10 @@ impl Run {
     /// Whether the live data may be neither the old nor the new: a cut-over has begun and not all of it ended, forth or back.
     #[must_use]
     pub fn is_in_mid_cut_over(&self) -> bool {
-        matches!(self.state, RunState::Open | RunState::Undoing) && self.plan.purpose == Purpose::Restore && self.has_cut_over()
+        matches!(self.state, RunState::Open | RunState::Undoing)
+            && self.plan.purpose == Purpose::Restore
+            && self.has_cut_over()
+            && !self.changes_rows()
     }
 
     /// Whether it is a run of this installation, as far as both say which they are of.
@@ -98,6 +113,7 @@ impl Run {
             Purpose::Backup => "a backup",
             Purpose::Restore if self.fills_empty() => "the objects, put into an empty namespace,",
             Purpose::Restore if self.merges() => "a restore of classes of keys",
+            Purpose::Restore if self.changes_rows() => "a restore of one tenant",
             Purpose::Restore => "a restore",
             Purpose::Rehearse => "a rehearsal",
             Purpose::Repair => "a repair of the live stores",

@@ -83,6 +83,21 @@ pub enum Action {
         /// The step that kept them.
         kept: StepId,
     },
+    /// Work out which live rows of a tenant are not as the set has them, and keep what they are and what they become in the repository. Changes no row. Taken up: from the start.
+    KeepRows {
+        /// The data set.
+        data_set: DataSetName,
+        /// Whose.
+        whose: RowsOwner,
+    },
+    /// Make the rows that were kept what the set has, all of them or none, each only if it still is what was looked at. Taken up: where it was done it is not done again. Undone: each
+    /// becomes what it was, if it still is as it was left.
+    ChangeRows {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that kept them.
+        kept: StepId,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -195,6 +210,8 @@ impl Action {
             | Self::RewriteConfiguration { data_set, .. }
             | Self::KeepKeys { data_set, .. }
             | Self::RepairKeys { data_set, .. }
+            | Self::KeepRows { data_set, .. }
+            | Self::ChangeRows { data_set, .. }
             | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::MergeKeys { data_set, .. }
@@ -224,6 +241,8 @@ impl fmt::Display for Action {
             Self::RewriteConfiguration { data_set, .. } => write!(f, "rewrite the configuration in {data_set}"),
             Self::KeepKeys { data_set, .. } => write!(f, "keep what is set right in {data_set}"),
             Self::RepairKeys { data_set, .. } => write!(f, "set keys right in {data_set}"),
+            Self::KeepRows { data_set, .. } => write!(f, "keep the rows of {data_set} that change"),
+            Self::ChangeRows { data_set, .. } => write!(f, "change the rows of {data_set}"),
             Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
@@ -246,6 +265,24 @@ impl fmt::Display for Action {
             Self::ReleaseWriters { .. } => f.write_str("release the operator"),
         }
     }
+}
+
+/// Whose rows go back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsOwner {
+    /// The account of the tenant.
+    pub tenant: u64,
+    /// The account of the master, whose rows are no tenant's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub master: Option<u64>,
+    /// One product of it only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<u64>,
+    /// Tables that go back only when they are asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
+    /// Stands for which rows change, and how, as the plan showed them: where others would, nothing is changed.
+    pub shown: String,
 }
 
 /// Jobs that are waited for until they are done.
@@ -394,6 +431,22 @@ pub enum Output {
         keys: u64,
         /// So many stay as they are: somebody changed them since they were looked at.
         left: u64,
+    },
+    /// Rows that change are kept in the repository.
+    RowsKept {
+        /// In so many parts.
+        parts: u32,
+        /// So many rows.
+        rows: u64,
+    },
+    /// Rows are as the set has them.
+    RowsChanged {
+        /// So many were put in.
+        inserted: u64,
+        /// So many were made others.
+        updated: u64,
+        /// So many were taken out.
+        deleted: u64,
     },
     /// What was read back equals the set.
     Proven {

@@ -20,6 +20,7 @@ use plan::{Error, Plan, Restorable, Result};
 use crate::draining;
 use crate::merging;
 use crate::repairing::{self, Repairer};
+use crate::rows::{self, RowWorker};
 use crate::setting_right;
 use crate::views::Views;
 
@@ -48,6 +49,8 @@ pub struct Hands {
     pub rewriter: Option<Rewriter>,
     /// Works out what of the live keys is to be set right.
     pub repairer: Option<Repairer>,
+    /// Works out which live rows of a tenant are not as a set has them.
+    pub row_worker: Option<RowWorker>,
 }
 
 /// Works out from what was kept of System and of Backend what has to change in Backend, and gives it to whom makes the changes.
@@ -122,6 +125,8 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
         Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
         Action::KeepKeys { data_set, database, rank } => repairing::keep_keys(hands, run, (*data_set, database), rank),
         Action::RepairKeys { data_set, database, kept } => repairing::repair_keys(hands, run, (*data_set, database), *kept),
+        Action::KeepRows { data_set, whose } => rows::keep_rows(hands, run, *data_set, whose),
+        Action::ChangeRows { data_set, kept } => rows::change_rows(hands, run, *data_set, *kept),
         Action::LoadRest { data_set, reserved } => {
             let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
             let (store, snapshot) = (hands.data_set(*data_set)?, Arc::from(hands.repository.open(&kept.snapshot)?));

@@ -22,7 +22,7 @@ const OVER_KEPT: usize = 20;
 /// Whether others must be able to find the run from here on.
 pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
     match &step.action {
-        Action::StopWriters { .. } | Action::RepairKeys { .. } | Action::MergeKeys { .. } => true,
+        Action::StopWriters { .. } | Action::RepairKeys { .. } | Action::ChangeRows { .. } | Action::MergeKeys { .. } => true,
         // The writers were stopped by somebody else, or run.
         Action::CutOver { .. } => !run.has_cut_over_before(step.id),
         Action::Stage { reserved, .. } => run.is_in_place(*reserved),
@@ -32,6 +32,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
         | Action::KeepKeys { .. }
+        | Action::KeepRows { .. }
         | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }

@@ -54,8 +54,8 @@ fn failure_of(run: &Run, lines: &[Line]) -> Option<String> {
 
 fn proof_of(report: &Report, lines: &[Line], host: &str) -> Option<Proof> {
     let run = &report.run;
-    // Some of its keys say nothing of the set.
-    if run.merges() {
+    // Some of its keys, or rows, say nothing of the set.
+    if run.merges() || run.changes_rows() {
         return None;
     }
     let failure = if run.state == RunState::Open { failure_of(run, lines) } else { None };

@@ -11,6 +11,7 @@ use plan::step::{Action, Output, StepId};
 use plan::{Error, Result};
 
 use crate::act::Hands;
+use crate::rows;
 use kept::Keeping;
 
 /// Keys that are looked at together.
@@ -98,20 +99,23 @@ pub(crate) fn take_back_keys(hands: &Hands, run: &Run, step: StepId) -> Result<(
     failure.map_or(Ok(()), Err)
 }
 
-/// Whether the repository may still have what keys had before the run changed them.
+/// Whether the repository may still have what keys or rows had before the run changed them.
 #[must_use]
 pub fn keeps_keys(run: &Run) -> bool {
     let keeps = |step: &plan::step::Step| matches!(step.action, Action::KeepKeys { .. }) && run.was_begun(step.id);
-    !matches!(run.state, RunState::Settled | RunState::Undone) && run.plan.steps.iter().any(keeps)
+    !matches!(run.state, RunState::Settled | RunState::Undone) && (run.plan.steps.iter().any(keeps) || rows::keeps(run))
 }
 
-/// Drops what a run kept of keys.
+/// Drops what a run kept of keys and rows.
 ///
 /// # Errors
 /// When the repository cannot be written.
 pub fn drop_kept_keys(hands: &Hands, run: &Run) -> Result<()> {
     let keeps = run.plan.steps.iter().any(|step| matches!(step.action, Action::KeepKeys { .. }));
-    if keeps { kept::drop_from(hands.repository.as_ref(), &run.plan.run, 0) } else { Ok(()) }
+    if keeps {
+        kept::drop_from(hands.repository.as_ref(), &run.plan.run, 0)?;
+    }
+    rows::drop_kept(hands, run)
 }
 
 fn parts_of(run: &Run, kept: StepId) -> Result<u32> {

@@ -76,6 +76,8 @@ impl Report {
             // Everybody goes on.
             | Action::KeepKeys { .. }
             | Action::RepairKeys { .. }
+            | Action::KeepRows { .. }
+            | Action::ChangeRows { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }

@@ -8,7 +8,7 @@ use plan::journal::{Record, Run, RunState};
 use plan::manifest::KeptDataSet;
 use plan::ports::{DataSet, Discard, Event, Noted, Place, Road, Undone, Verb};
 use plan::step::{Action, IdCounter, Output, Step, StepId};
-use plan::{Class, Error, Purpose, Result};
+use plan::{Class, Error, Result};
 
 use crate::act::{Hands, noted_of, place_of, prove, stage};
 use crate::copies;
@@ -16,6 +16,7 @@ use crate::journal::Journal;
 use crate::merging;
 use crate::needs;
 use crate::repairing;
+use crate::rows;
 use crate::setting_right;
 use crate::stores::{check_stores, check_that_a_store_knows};
 
@@ -40,6 +41,8 @@ enum WayBack {
     LetClockGo(StepId),
     /// The keys that the step set right have what they had.
     PutKeysBack(StepId),
+    /// The rows that the step changed are what they were.
+    PutRowsBack(StepId),
     /// The counters that the step raised are what they were, where nobody counted on.
     LowerIds(StepId),
 }
@@ -57,6 +60,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),
         Action::KeepIdsAhead { .. } => Some(WayBack::LowerIds(step.id)),
         Action::RepairKeys { .. } => Some(WayBack::PutKeysBack(step.id)),
+        Action::ChangeRows { .. } => Some(WayBack::PutRowsBack(step.id)),
         Action::NoteIds { .. }
         | Action::Dump { .. }
         | Action::WriteManifest
@@ -64,6 +68,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         | Action::Prove { .. }
         | Action::RewriteConfiguration { .. }
         | Action::KeepKeys { .. }
+        | Action::KeepRows { .. }
         | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
@@ -139,11 +144,7 @@ fn take_all_back(journal: &Journal, hands: &Hands) -> Result<()> {
     restart_readers(hands, &run);
     journal.write(Record::Undone)?;
     if let Err(error) = repairing::drop_kept_keys(hands, &run) {
-        let text = format!(
-            "what run {} kept of the keys is put back, and could not be removed from the repository: {}",
-            run.plan.run,
-            error.chain()
-        );
+        let text = format!("what run {} kept is put back, and could not be removed from the repository: {}", run.plan.run, error.chain());
         hands.context.watch.see(Event::OfRecords(&text));
     }
     Ok(())
@@ -192,6 +193,7 @@ impl Taking<'_> {
             | WayBack::TakeOut(..)
             | WayBack::LetClockGo(_)
             | WayBack::PutKeysBack(_)
+            | WayBack::PutRowsBack(_)
             | WayBack::LowerIds(_) => true,
         }
     }
@@ -213,6 +215,7 @@ impl Taking<'_> {
             WayBack::TakeOut(data_set, reserved) => merging::take_back(hands, data_set, place_of(run, reserved)?),
             WayBack::LetClockGo(step) => setting_right::let_clock_go(hands, run, step),
             WayBack::PutKeysBack(step) => repairing::take_back_keys(hands, run, step),
+            WayBack::PutRowsBack(step) => rows::take_back_rows(hands, run, step),
             WayBack::Release(data_set) => hands.data_set(data_set)?.release(&hands.context),
         }?;
         Ok(Vec::new())
@@ -221,7 +224,12 @@ impl Taking<'_> {
     fn failed(&mut self, way: WayBack, error: Error) {
         self.data_is_back &= !matches!(
             way,
-            WayBack::SwapBack(..) | WayBack::PutBack(..) | WayBack::TakeOut(..) | WayBack::PutKeysBack(_) | WayBack::StopWriters(_)
+            WayBack::SwapBack(..)
+                | WayBack::PutBack(..)
+                | WayBack::TakeOut(..)
+                | WayBack::PutKeysBack(_)
+                | WayBack::PutRowsBack(_)
+                | WayBack::StopWriters(_)
         );
         if let WayBack::SwapBack(data_set, _)
         | WayBack::PutBack(data_set, ..)
@@ -242,9 +250,7 @@ impl Taking<'_> {
         let Some(first) = failures.next() else { return Ok(()) };
         let state = match self.data_is_back {
             true => "The previous data is live again; only what the run left beside it is not all removed, or a writer not started.",
-            false if self.run.merges() || self.run.plan.purpose == Purpose::Repair => {
-                "Not everything that the run changed is taken back; what could be is."
-            }
+            false if self.run.changes_one_by_one() => "Not everything that the run changed is taken back; what could be is.",
             false => "Not everything that was replaced is live again; what could be put back is.",
         };
         let state = format!("{state}{}", Run::writers_sentence(now.writers()));

@@ -8,12 +8,14 @@ pub(crate) use path::DATA;
 
 mod belongings;
 mod choice;
+mod differing;
 mod files;
 mod path;
 mod product;
 
 pub use belongings::{Belongings, Tally};
 pub use choice::{ACCOUNT_COLUMNS, Account, Tenants, Wanted};
+pub use differing::{Compared, Differing, Side};
 pub use files::Named;
 pub use path::{Extract, PATHS, Path, Rule, of_table};
 pub use product::{Product, Products, SERVICE_COLUMNS};

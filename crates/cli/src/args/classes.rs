@@ -13,11 +13,12 @@ pub(crate) struct Classes {
         value_name = "A,B",
         value_delimiter = ',',
         value_parser = class,
+        group = "part",
         env = "THREESCALE_BACKUP_CLASSES",
         conflicts_with_all = ["only", "in_place", "queues", "hold_for", "no_hold", "rewrite", "objects", "remove_extra", "large_values"]
     )]
     pub classes: Vec<Class>,
-    /// With --classes: only keys of these services, by their ids
+    /// With --classes: only keys of these services, by their ids. With --tenant: only rows of this product, by its id
     #[arg(long, value_name = "ID", value_delimiter = ',', env = "THREESCALE_BACKUP_SERVICE")]
     pub service: Vec<u64>,
     /// With --classes usage: what a counter becomes, the larger one of the set's and the live one (max), the set's (set), or both together (add) [default: max]

@@ -13,16 +13,18 @@ use plan::Error;
 use super::Cli;
 use crate::output::print_error;
 
-/// Options that mean nothing without another one: command, option, the other one. As variables, which stand there for every call, they say nothing without it.
-const DEPENDENT: [(&str, &str, &str); 8] = [
-    ("plan", "service", "classes"),
-    ("plan", "usage", "classes"),
-    ("restore", "service", "classes"),
-    ("restore", "usage", "classes"),
-    ("restore", "domain", "into_empty"),
-    ("backup", "drain_seconds", "freeze"),
-    ("forget", "now", "prune"),
-    ("abandon", "drop_previous", "remove"),
+/// Options that mean nothing without another one: command, option, and those of which one is wanted. As variables, which stand there for every call, they say nothing without it.
+const DEPENDENT: [(&str, &str, &[&str]); 10] = [
+    ("plan", "service", &["classes", "tenant"]),
+    ("plan", "usage", &["classes"]),
+    ("restore", "service", &["classes", "tenant"]),
+    ("restore", "usage", &["classes"]),
+    ("plan", "with", &["tenant"]),
+    ("restore", "with", &["tenant"]),
+    ("restore", "domain", &["into_empty"]),
+    ("backup", "drain_seconds", &["freeze"]),
+    ("forget", "now", &["prune"]),
+    ("abandon", "drop_previous", &["remove"]),
 ];
 
 /// That a person is not asked, as a variable: each command has its own, so that what is set for a scheduled `forget` lets no restore go.
@@ -116,15 +118,19 @@ fn matches_of(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
     };
     let alone = without(&|_, _| false).try_get_matches_from(words.clone())?;
     let Some((name, inner)) = alone.subcommand() else { return Ok(alone) };
-    let alone_here = |(command, option, other): &&(&str, &str, &str)| {
-        *command == name && inner.value_source(option) == Some(ValueSource::CommandLine) && !is_given(inner, other)
+    let alone_here = |(command, option, others): &&(&str, &str, &[&str])| {
+        *command == name && inner.value_source(option) == Some(ValueSource::CommandLine) && !others.iter().any(|other| is_given(inner, other))
     };
-    if let Some((_, option, other)) = DEPENDENT.iter().find(alone_here) {
-        let [option, other] = [option, other].map(|id| id.replace('_', "-"));
-        return Err(command_line().error(ErrorKind::MissingRequiredArgument, format!("--{option} means something with --{other} only")));
+    if let Some((_, option, others)) = DEPENDENT.iter().find(alone_here) {
+        let option = option.replace('_', "-");
+        let others: Vec<String> = others.iter().map(|other| format!("--{}", other.replace('_', "-"))).collect();
+        let text = format!("--{option} means something with {} only", others.join(" or "));
+        return Err(command_line().error(ErrorKind::MissingRequiredArgument, text));
     }
     let is_left = |command: &str, option: &str| {
-        DEPENDENT.iter().any(|(its, own, other)| command == name && (*its, *own) == (command, option) && is_given(inner, other))
+        DEPENDENT
+            .iter()
+            .any(|(its, own, others)| command == name && (*its, *own) == (command, option) && others.iter().any(|other| is_given(inner, other)))
     };
     without(&is_left).try_get_matches_from(words)
 }

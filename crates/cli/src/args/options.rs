@@ -5,8 +5,8 @@ use jiff::SignedDuration;
 use plan::ids::DataSetName;
 use plan::{LargeValues, ObjectsPolicy, Policies, Queues};
 
-use super::Classes;
 use super::values::{hold_for, queues};
+use super::{Classes, OneTenant};
 
 /// What to do about the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
@@ -103,6 +103,8 @@ pub(crate) struct PlanArgs {
     pub large_values: LargeValuesChoice,
     #[command(flatten)]
     pub classes: Classes,
+    #[command(flatten)]
+    pub tenant: OneTenant,
 }
 
 /// When long values are loaded.
@@ -115,6 +117,11 @@ pub(crate) enum LargeValuesChoice {
 }
 
 impl PlanArgs {
+    /// Whether only keys of some classes, or the rows of one tenant, go back.
+    pub(crate) const fn is_of_a_part(&self) -> bool {
+        !self.classes.classes.is_empty() || self.tenant.tenant.is_some()
+    }
+
     /// What the options choose, for the plan.
     pub(crate) fn policies(&self) -> Policies {
         Policies {
@@ -192,7 +199,7 @@ pub(crate) struct Restore {
     pub dry_run: bool,
     /// Kubernetes: a lost installation comes back in a namespace that has none. Objects first, then the operator makes the rest, then the data; the same call again
     /// goes on where it was interrupted
-    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes"])]
+    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes", "tenant"])]
     pub into_empty: bool,
     /// With --into-empty: the domain of the installation, where it is not to be the set's
     #[arg(long, value_name = "DOMAIN", env = "THREESCALE_BACKUP_DOMAIN")]

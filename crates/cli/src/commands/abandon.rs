@@ -61,8 +61,13 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
     if let Meant::Journal(known) = &run
         && let Some(repair) = known.run.as_ref().ok().filter(|run| runner::keeps_keys(run))
     {
-        stays.push("backend-redis: keys as the repair left them; `verify` says how the live stores differ".to_owned());
-        let what = "repository: what keys of Backend had before the repair changed them";
+        let (left, what) = if repair.changes_rows() {
+            ("system-database: rows as the run left them", "repository: what rows were before the run changed them")
+        } else {
+            let left = "backend-redis: keys as the repair left them; `verify` says how the live stores differ";
+            (left, "repository: what keys of Backend had before the repair changed them")
+        };
+        stays.push(left.to_owned());
         if args.drop_previous {
             runner::drop_kept_keys(&hands, repair)?;
             removed.push(what.to_owned());

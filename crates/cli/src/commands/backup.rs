@@ -177,6 +177,9 @@ pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
             error.hint(format!("Some may be set right, and some not. `resume {id}` goes on, `undo {id}` puts back what was."))
         }
         Purpose::Repair => error.hint(format!("Nothing live was changed. `resume {id}` goes on, `undo {id}` ends it.")),
+        Purpose::Restore if run.has_cut_over() && run.changes_rows() => {
+            error.hint(format!("Rows are changed all together or not at all. `resume {id}` goes on, `undo {id}` puts back what was."))
+        }
         Purpose::Restore if run.has_cut_over() => {
             error.hint(format!("The cut-over has begun.{held} `resume {id}` goes on, `undo {id}` puts back what was."))
         }

@@ -117,6 +117,7 @@ impl<'a> Demo<'a> {
             no_verify: true,
             large_values: args::LargeValuesChoice::Beside,
             classes: args::Classes::default(),
+            tenant: args::OneTenant::default(),
             objects: args::ObjectsChoice::None,
         };
         let done = commands::carry_out(&self.inner, &args::Restore { plan, yes: true, dry_run: false, into_empty: false, domain: None })?;

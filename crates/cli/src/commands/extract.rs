@@ -21,7 +21,8 @@ use self::document::{FORMAT, FilesDocument, ManifestDocument, tables};
 use self::load::Load;
 use self::rows::Rows;
 use self::usage::Usage;
-use self::which::{Meant, which};
+use self::which::Meant;
+pub(super) use self::which::{Which, which};
 use crate::agreement::read_rows;
 use crate::app::App;
 use crate::args;
@@ -39,7 +40,7 @@ struct Of<'a> {
 }
 
 pub(crate) fn extract(app: &App, args: &args::Extract) -> Result<()> {
-    check_with(args)?;
+    check_with(&args.with, args.service.is_some())?;
     let config = app.config()?;
     let repository = app.repository(&config)?;
     let option = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!(" --{name} {value:?}")).unwrap_or_default();
@@ -52,7 +53,9 @@ pub(crate) fn extract(app: &App, args: &args::Extract) -> Result<()> {
         Error::refused(format!("set {} has no system-database", manifest.set)).hint("`threescale-backup list` shows which sets are whole.")
     })?;
     let mut archive = Archive::create(&args.to)?;
-    let meant = which(args, |reader| read_rows(system, of.repository, of.context, reader))?;
+    let meant = which(&Which { tenant: args.tenant.as_deref(), service: args.service.as_deref() }, |reader| {
+        read_rows(system, of.repository, of.context, reader)
+    })?;
     let document = of.write(args, &meant, system, &mut archive)?;
     let written = archive.complete(&document)?;
     app.output.line(&told(args, &document, written))?;
@@ -60,10 +63,10 @@ pub(crate) fn extract(app: &App, args: &args::Extract) -> Result<()> {
 }
 
 /// That only tables are asked for that are left out otherwise.
-fn check_with(args: &args::Extract) -> Result<()> {
-    let belongs = |path: &&Path| args.service.is_none() || !path.product.is_empty();
+pub(super) fn check_with(with: &[String], is_product: bool) -> Result<()> {
+    let belongs = |path: &&Path| !is_product || !path.product.is_empty();
     let asked = || PATHS.iter().filter(|path| path.extract == Extract::Asked).filter(belongs).map(|path| path.table);
-    match args.with.iter().find(|table| !asked().any(|name| name == table.as_str())) {
+    match with.iter().find(|table| !asked().any(|name| name == table.as_str())) {
         None => Ok(()),
         Some(table) => Err(Error::refused(format!("--with {table}: it is no table that is left out otherwise"))
             .hint(format!("Those are {}.", asked().collect::<Vec<_>>().join(", ")))),

@@ -5,6 +5,7 @@ mod classes;
 mod empty;
 mod origin;
 mod printed;
+pub(crate) mod tenant;
 mod together;
 
 use std::collections::BTreeMap;
@@ -55,6 +56,8 @@ struct PlanDocument<'a> {
     objects: &'a [String],
     /// Where keys of some classes go back alone: what becomes of them.
     classes: &'a [MergedClass],
+    /// Where the rows of one tenant go back alone: what becomes of them.
+    tenant: Option<tenant::TenantDocument<'a>>,
     refused: bool,
 }
 
@@ -83,10 +86,13 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     }
     let Some((state, run)) = carry_out(app, args)? else { return Ok(()) };
     print_report(app, &state, &run)?;
-    if args.plan.no_verify || !args.plan.classes.classes.is_empty() {
+    let config = app.config()?;
+    if args.plan.tenant.tenant.is_some() {
+        return tenant::after(app, &config, &state, &run);
+    }
+    if args.plan.no_verify || args.plan.is_of_a_part() {
         return Ok(());
     }
-    let config = app.config()?;
     let context = app.context_alone(&config)?;
     compare_after(app, &config, &context, &state, &run)
 }
@@ -110,7 +116,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<Option<(State
     let writers = match installation.writers_are(args.plan.writers_are_stopped, args.yes) {
         Some(writers) => writers,
         // Nobody is stopped.
-        None if !args.plan.classes.classes.is_empty() => WritersAre::Running,
+        None if args.plan.is_of_a_part() => WritersAre::Running,
         None if std::io::IsTerminal::is_terminal(&std::io::stdin()) => WritersAre::ByHand,
         None => {
             return Err(Error::refused("cannot tell whether the writers are stopped, and there is no terminal to ask on").hint(
@@ -120,7 +126,7 @@ pub(crate) fn carry_out(app: &App, args: &args::Restore) -> Result<Option<(State
         }
     };
     let prepared = prepare_any(app, &config, installation.as_ref(), &args.plan, writers, "restore")?;
-    if prepared.merged.as_ref().is_some_and(classes::Merged::changes_nothing) {
+    if prepared.changes_nothing() {
         show_plan(app, &prepared)?;
         prepared.plan.check()?;
         app.output.note("There is nothing to do, and no run was begun.");
@@ -188,12 +194,23 @@ struct Prepared {
     objects: Vec<String>,
     /// Where keys of some classes go back alone.
     merged: Option<classes::Merged>,
+    /// Where the rows of one tenant go back alone.
+    tenant: Option<tenant::OneTenant>,
 }
 
 impl Prepared {
+    /// Where a part goes back alone: whether it is there already.
+    fn changes_nothing(&self) -> bool {
+        self.merged.as_ref().is_some_and(classes::Merged::changes_nothing)
+            || self.tenant.as_ref().is_some_and(tenant::OneTenant::changes_nothing)
+    }
+
     fn text(&self) -> String {
         if let Some(merged) = &self.merged {
             return merged.text(&self.plan, &self.manifest);
+        }
+        if let Some(tenant) = &self.tenant {
+            return tenant.text(&self.plan, &self.manifest);
         }
         let mut lines = vec![print_plan(&self.plan, &self.manifest)];
         lines.extend(self.jobs.lines());
@@ -213,6 +230,9 @@ fn prepare_any(
     writers: WritersAre,
     verb: &'static str,
 ) -> Result<Prepared> {
+    if args.tenant.tenant.is_some() {
+        return tenant::prepare(app, config, installation, args, verb);
+    }
     if args.classes.classes.is_empty() {
         return prepare(app, config, installation, args, writers, verb);
     }
@@ -282,7 +302,7 @@ fn prepare(
     data_sets.extend(set_right.beside);
     let jobs = queues::of_plan(&plan, repository.as_ref(), &context)?;
     plan.problems.extend(jobs.problems());
-    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects, merged: None })
+    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects, merged: None, tenant: None })
 }
 
 /// The data sets to put back: those asked for, or all of the set; each must be in the set and in the installation. Objects that are not asked for by name are
@@ -348,12 +368,17 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
         plan: &prepared.plan,
         set_installation: prepared.manifest.installation.as_ref(),
         estimated_stage_ms: estimated_stage_ms(&prepared.plan),
-        estimated_space_bytes: if prepared.merged.is_some() { 0 } else { estimated_space_bytes(&prepared.plan) },
+        estimated_space_bytes: if prepared.merged.is_some() || prepared.tenant.is_some() {
+            0
+        } else {
+            estimated_space_bytes(&prepared.plan)
+        },
         queues_left_out: prepared.jobs.queues_left_out(),
         jobs: &prepared.jobs.classes,
         usage_in_flight: prepared.jobs.usage_in_flight,
         objects: &prepared.objects,
         classes: prepared.merged.as_ref().map_or(&[], |merged| &merged.classes),
+        tenant: prepared.tenant.as_ref().map(tenant::OneTenant::document),
         refused,
     })
 }

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::app::App;
 use crate::args::OfRun;
 use crate::commands::backup::with_way_out;
-use crate::commands::restore::agreeing;
+use crate::commands::restore::{agreeing, tenant};
 use crate::config::Config;
 use crate::in_the_way::{self, LeftAt};
 use crate::join::{self, Installation};
@@ -308,6 +308,9 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
     runner::run(&opened.journal, &opened.hands).map_err(|error| with_way_out(error, &opened.journal.run()))?;
     print_report(app, &opened.state, &opened.id)?;
     let Opened { id, journal, hands, state, .. } = &opened;
+    if journal.run().changes_rows() {
+        return tenant::after(app, &app.config()?, state, id);
+    }
     let is_compared = journal.run().plan.purpose.changes_live() && !journal.run().fills_empty();
     if is_compared { agreeing::after(app, &app.config()?, &hands.context, || state.open_journal(id)) } else { Ok(()) }
 }
@@ -324,6 +327,12 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
             app,
             args,
             &format!("Empty the namespace again? All goes that run {} put there, and all that the operator made of it.", opened.id),
+        )?;
+    } else if run.changes_rows() {
+        confirm(
+            app,
+            args,
+            &format!("Put back the rows that run {} changed? Those that somebody changed since stay as they are.", opened.id),
         )?;
     } else if run.merges() {
         confirm(app, args, &format!("Take back what run {} put into the live data? What was counted since stays.", opened.id))?;

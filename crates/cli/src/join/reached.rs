@@ -9,8 +9,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Place,
-    Problem, Road, Share, Snapshot, StoreKind, Undone,
+    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows,
+    MergesKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -225,6 +225,10 @@ impl DataSet for Reached {
 
     fn live_rows(&self) -> Option<&dyn LiveRows> {
         self.inner.live_rows()
+    }
+
+    fn changes_rows(&self) -> Option<&dyn ChangesRows> {
+        self.inner.changes_rows()
     }
 
     fn live_files(&self) -> Option<&dyn LiveFiles> {

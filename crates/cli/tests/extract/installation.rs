@@ -67,7 +67,7 @@ impl Database {
         }
     }
 
-    fn client(&self) -> Command {
+    pub fn client(&self) -> Command {
         match self {
             Self::Mysql(server) => {
                 let mut client = server.client();
@@ -408,11 +408,15 @@ impl Installation {
     }
 
     pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(arguments);
         command.env("THREESCALE_BACKUP_CONFIG", self.path("config.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", self.path("state"));
         // Zync and System's Redis are not what it is about.
         command.env("THREESCALE_BACKUP_PARTIAL", "true");
-        command.output().unwrap()
+        command
     }
 
     pub fn ok(&self, arguments: &[&str]) -> String {

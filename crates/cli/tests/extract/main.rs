@@ -1,8 +1,9 @@
-//! `extract`: every row, key and file has one owner, whatever the database; what is written is what the server's own client says.
+//! `extract` and `restore --tenant`: every row, key and file has one owner, whatever the database; what is written is what the server's own client says.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod installation;
 mod opened;
+mod restoring;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;

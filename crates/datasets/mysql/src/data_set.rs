@@ -6,7 +6,9 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone};
+use plan::ports::{
+    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone,
+};
 
 use crate::place::Schemas;
 use crate::server::Server;
@@ -89,6 +91,10 @@ impl DataSet for MysqlStore {
     }
 
     fn live_rows(&self) -> Option<&dyn LiveRows> {
+        Some(self)
+    }
+
+    fn changes_rows(&self) -> Option<&dyn ChangesRows> {
         Some(self)
     }
 

@@ -31,6 +31,7 @@ mod address;
 mod asker;
 mod beside;
 mod blockers;
+mod changing_rows;
 mod chunk;
 mod cut_over;
 mod data_set;

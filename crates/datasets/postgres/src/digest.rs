@@ -25,7 +25,7 @@ pub(crate) struct Table {
     /// Name.
     pub(crate) name: String,
     /// Columns in the order of their names.
-    columns: Vec<String>,
+    pub(crate) columns: Vec<String>,
     /// Size in bytes with its indexes and TOAST: the largest are counted first.
     pub(crate) size_bytes: i64,
 }

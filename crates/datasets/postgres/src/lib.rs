@@ -11,6 +11,7 @@ mod asker;
 mod beside;
 mod blockers;
 mod census;
+mod changing_rows;
 mod child;
 mod clients;
 mod contents;

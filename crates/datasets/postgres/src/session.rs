@@ -148,6 +148,21 @@ impl Session {
         self.client.query_one(query, &[]).map_err(|error| self.failure(error, what))
     }
 
+    /// Rows of a query, each cell as text in the server's own form: that of `COPY`, before its escapes.
+    ///
+    /// # Errors
+    /// As [`Session::run`].
+    pub(crate) fn texts(&mut self, query: &str, what: &str) -> Result<Vec<Vec<Option<Vec<u8>>>>> {
+        let _waiting = self.waiting();
+        let answers = self.client.simple_query(query).map_err(|error| self.failure(error, what))?;
+        let cells = |row: &postgres::SimpleQueryRow| (0..row.len()).map(|at| row.get(at).map(|text| text.as_bytes().to_vec())).collect();
+        let rows = answers.iter().filter_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some(cells(row)),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+
     /// Hands over what `COPY … TO STDOUT` gives, piece by piece.
     ///
     /// # Errors

@@ -8,7 +8,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb,
+    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone,
+    Verb,
 };
 use plan::{Class, Result};
 
@@ -263,6 +264,10 @@ impl DataSet for PostgresStore {
     }
 
     fn live_rows(&self) -> Option<&dyn LiveRows> {
+        Some(self)
+    }
+
+    fn changes_rows(&self) -> Option<&dyn ChangesRows> {
         Some(self)
     }
 

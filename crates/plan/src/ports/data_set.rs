@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Part, Silent, Snapshot, StopFlag, StoreKind, Watch,
+    ChangesRows, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Part, Silent, Snapshot, StopFlag,
+    StoreKind, Watch,
 };
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
@@ -389,6 +390,11 @@ pub trait DataSet: Send + Sync {
 
     /// Its live rows, when it has rows.
     fn live_rows(&self) -> Option<&dyn LiveRows> {
+        None
+    }
+
+    /// Changes its live rows and puts them back, when it has rows.
+    fn changes_rows(&self) -> Option<&dyn ChangesRows> {
         None
     }
 

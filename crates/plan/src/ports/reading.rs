@@ -7,9 +7,22 @@ pub trait RowReader {
     /// The columns that are wanted of a table, in the order in which cells are given; `None` when it is not wanted.
     fn wants(&mut self, table: &str) -> Option<&'static [&'static str]>;
 
-    /// Whether all columns of a table are wanted, in this order; then [`Self::wants`] is not asked about it. Asked only where rows of a set are read.
+    /// Whether all columns of a table are wanted, in this order; then [`Self::wants`] is not asked about it.
     fn wants_all(&mut self, _table: &str, _columns: &[&str]) -> bool {
         false
+    }
+
+    /// Live rows: in so many rounds it is asked which tables are wanted, and what is wanted in a round is told before that of the next. All of it is of one moment.
+    fn rounds(&self) -> usize {
+        1
+    }
+
+    /// Live rows: a round begins.
+    fn round(&mut self, _round: usize) {}
+
+    /// Live rows: a column of a table that is wanted, and numbers. Rows that have another number there need not be told; those that have NULL are.
+    fn narrowed(&self, _table: &str) -> Option<(&'static str, Vec<u64>)> {
+        None
     }
 
     /// A table that is wanted is there, with rows or without.

@@ -463,6 +463,7 @@ impl World {
             examine: None,
             rewriter: Some(live::rewriter()),
             repairer: None,
+            row_worker: None,
         }
     }
 

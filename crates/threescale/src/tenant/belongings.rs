@@ -180,6 +180,13 @@ impl Belongings {
         false
     }
 
+    /// A column of a table that is being read, and numbers: rows that have another number there do not belong.
+    #[must_use]
+    pub fn narrowed(&self, table: &str) -> Option<(&'static str, Vec<Id>)> {
+        self.readings.get(table)?.tenant_id?;
+        Some((TENANT_ID, std::iter::once(self.wanted).chain(self.master).collect()))
+    }
+
     /// The ids that belong, of a table that others refer to.
     #[must_use]
     pub fn ids(&self, table: &str) -> Option<&HashSet<Id>> {

@@ -15,8 +15,8 @@ impl<F: Read + Write + Seek + Send> Spill for F {}
 /// Gives a new file.
 pub type Room<'a> = &'a dyn Fn() -> io::Result<Box<dyn Spill>>;
 
-/// A record may have so many bytes: they are ids and digests.
-const RECORD_MAX_BYTES: usize = 1 << 20;
+/// A record may have so many bytes: most are ids and digests, some are whole rows.
+const RECORD_MAX_BYTES: usize = 64 << 20;
 /// So many runs are read at once.
 const RUNS_MAX: usize = 64;
 /// What a record costs beside its bytes.

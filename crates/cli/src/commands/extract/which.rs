@@ -4,13 +4,17 @@ use plan::ports::RowReader;
 use plan::{Error, Result};
 use threescale::tenant::{ACCOUNT_COLUMNS, Account, Id, Product, Products, SERVICE_COLUMNS, Tenants, Wanted};
 
-use crate::args;
+/// What was asked for.
+pub(in crate::commands) struct Which<'a> {
+    pub(in crate::commands) tenant: Option<&'a str>,
+    pub(in crate::commands) service: Option<&'a str>,
+}
 
 /// What is meant.
-pub(super) struct Meant {
-    pub(super) tenant: Account,
-    pub(super) master: Option<Id>,
-    pub(super) product: Option<Product>,
+pub(in crate::commands) struct Meant {
+    pub(in crate::commands) tenant: Account,
+    pub(in crate::commands) master: Option<Id>,
+    pub(in crate::commands) product: Option<Product>,
 }
 
 /// Is told the cells of a row.
@@ -38,7 +42,7 @@ impl RowReader for One<'_> {
     }
 }
 
-pub(super) fn which(args: &args::Extract, read: impl Fn(&mut dyn RowReader) -> Result<()>) -> Result<Meant> {
+pub(in crate::commands) fn which(args: &Which<'_>, read: impl Fn(&mut dyn RowReader) -> Result<()>) -> Result<Meant> {
     let product_of = |wanted: &str, of: Option<Id>| {
         let mut products = Products::new(wanted, of);
         read(&mut One { table: "services", columns: SERVICE_COLUMNS, each: &mut |cells| products.service(cells) })?;
@@ -50,10 +54,10 @@ pub(super) fn which(args: &args::Extract, read: impl Fn(&mut dyn RowReader) -> R
         let master = tenants.master();
         tenants.found().map(|tenant| (tenant, master))
     };
-    let (tenant, master, product) = match (&args.tenant, &args.service) {
+    let (tenant, master, product) = match (args.tenant, args.service) {
         (Some(tenant), service) => {
             let (tenant, master) = tenant_of(tenant)?;
-            let product = service.as_deref().map(|service| product_of(service, Some(tenant.id))).transpose()?;
+            let product = service.map(|service| product_of(service, Some(tenant.id))).transpose()?;
             (tenant, master, product)
         }
         (None, Some(service)) => {

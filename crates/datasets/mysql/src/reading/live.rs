@@ -1,7 +1,5 @@
 //! Reads rows of the live database, all as of one moment, and gives its locks back when the application would wait for them.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use mysql::{Row, Value};
 use plan::ports::{Context, RowReader};
 use plan::{Error, Result};
@@ -10,7 +8,8 @@ use crate::cut_over::next_of;
 use crate::dump::Lookout;
 use crate::place::Room;
 use crate::quote;
-use crate::schema::read::table_names;
+use crate::schema::Column;
+use crate::schema::read::{columns, table_names};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
 
@@ -23,6 +22,7 @@ const LOCK_WAIT_SECONDS: u32 = 5;
 struct Wanted {
     table: String,
     list: String,
+    condition: String,
 }
 
 /// Tells a reader the rows that it wants.
@@ -42,20 +42,19 @@ pub(crate) fn read_live(store: &MysqlStore, context: &Context, reader: &mut dyn 
     read.map_err(|error| lookout.explain_reading(error))
 }
 
-/// The tables that are wanted; a column that there is not is selected as NULL.
+/// The tables that are wanted, round by round; a column that there is not is selected as NULL.
 fn wanted(session: &mut Session, database: &str, reader: &mut dyn RowReader) -> Result<Vec<Wanted>> {
-    let mut columns: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let sql = format!("SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {}", quote::text(database));
-    for record in session.rows("list the columns", &sql)? {
-        columns.entry(record.text(0)?).or_default().insert(record.text(1)?);
-    }
+    let columns = columns(session, database)?;
+    let tables = table_names(session, database)?;
     let mut wanted = Vec::new();
-    for table in table_names(session, database)? {
-        let Some(columns_wanted) = reader.wants(&table) else { continue };
-        reader.table(&table);
-        let is_there = |name: &str| columns.get(&table).is_some_and(|columns| columns.contains(name));
-        let list: Vec<_> = columns_wanted.iter().map(|name| if is_there(name) { quote::name(name) } else { "NULL".to_owned() }).collect();
-        wanted.push(Wanted { list: list.join(", "), table });
+    for round in 0..reader.rounds() {
+        reader.round(round);
+        for table in &tables {
+            let there = columns.get(table).map_or(&[][..], Vec::as_slice);
+            let Some(list) = list_of(table, there, reader) else { continue };
+            reader.table(table);
+            wanted.push(Wanted { list, condition: condition(table, reader), table: table.clone() });
+        }
     }
     let names: Vec<String> = wanted.iter().map(|wanted| wanted.table.clone()).collect();
     for id in next_of(session, &Room::whole(database), &names)? {
@@ -64,10 +63,27 @@ fn wanted(session: &mut Session, database: &str, reader: &mut dyn RowReader) -> 
     Ok(wanted)
 }
 
+/// What is selected of a table: all as a set would have it, or some columns.
+fn list_of(table: &str, there: &[Column], reader: &mut dyn RowReader) -> Option<String> {
+    let (kept, selects): (Vec<_>, Vec<_>) = there.iter().filter_map(|column| Some((column.name.as_str(), column.select.clone()?))).unzip();
+    if reader.wants_all(table, &kept) {
+        return Some(selects.join(", "));
+    }
+    let has = |name: &str| there.iter().any(|column| column.name == name);
+    let list: Vec<_> = reader.wants(table)?.iter().map(|name| if has(name) { quote::name(name) } else { "NULL".to_owned() }).collect();
+    Some(list.join(", "))
+}
+
+fn condition(table: &str, reader: &dyn RowReader) -> String {
+    let Some((column, numbers)) = reader.narrowed(table) else { return String::new() };
+    let (column, numbers) = (quote::name(column), numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+    format!(" WHERE {column} IN ({numbers}) OR {column} IS NULL")
+}
+
 fn rows(session: &mut Session, context: &Context, wanted: &Wanted, reader: &mut dyn RowReader) -> Result<()> {
-    let Wanted { table, list } = wanted;
+    let Wanted { table, list, condition } = wanted;
     let mut number = 0_u64;
-    session.stream(&format!("read the rows of {table}"), &format!("SELECT {list} FROM {}", quote::name(table)), |row, _| {
+    session.stream(&format!("read the rows of {table}"), &format!("SELECT {list} FROM {}{condition}", quote::name(table)), |row, _| {
         number += 1;
         if number.is_multiple_of(GLANCE_ROWS) {
             context.stop.check()?;

@@ -16,7 +16,7 @@ use crate::session::Session;
 pub(crate) use grants::are_shown as routine_grants_are_shown;
 pub(crate) use objects::objects;
 pub(crate) use sequences::{has_defaults as has_sequence_defaults, is_next_value};
-pub(crate) use tables::{create_table, has_history, has_merge_tables, json_text, table_names};
+pub(crate) use tables::{columns, create_table, foreign_keys, has_history, has_merge_tables, json_text, keys, table_names};
 pub(crate) use versioned::others;
 
 /// The whole schema of a database, through a session that has it as its default (views are then shown without its name).

@@ -34,17 +34,17 @@ fn in_view(address: &Address, context: &Context, view: &View, reader: &mut dyn R
     let is_public = |table: &digest::Table| table.schema == "public";
     let has_twin = |table: &digest::Table| view.tables.iter().any(|other| is_public(other) && other.name == table.name);
     let tables = view.tables.iter().filter(|table| is_public(table) || !has_twin(table));
-    let wanted: Vec<_> = tables.filter_map(|table| Some((table, reader.wants(&table.name)?))).collect();
+    let tables: Vec<_> = tables.collect();
+    let generated = generated(&mut session)?;
     let positions = sequences::positions(&mut session, 0)?;
-    for (table, columns) in wanted {
+    for (table, list) in wanted(&tables, &generated, reader) {
         reader.table(&table.name);
         if let Some(next) = positions.get(&format!("sequence {}.{}_id_seq", table.schema, table.name)) {
             reader.next_id(&table.name, u64::try_from(*next).unwrap_or_default());
         }
-        // A column that there is not is as if it were NULL.
-        let list: Vec<_> = columns.iter().map(|name| if table.has(name) { identifier(name) } else { "NULL".to_owned() }).collect();
-        let statement = format!("COPY (SELECT {} FROM ONLY {}) TO STDOUT", list.join(", "), table.quoted());
-        let places = (0..columns.len()).map(Some).collect();
+        let condition = condition(&table.name, reader);
+        let statement = format!("COPY (SELECT {} FROM ONLY {}{condition}) TO STDOUT", list.join(", "), table.quoted());
+        let places = (0..list.len()).map(Some).collect();
         let mut rows = Table { name: table.name.clone(), places, begun: Vec::new() };
         let mut passed = 0;
         session.copy_out(&statement, &format!("read {}", table.collection()), |piece| {
@@ -57,4 +57,41 @@ fn in_view(address: &Address, context: &Context, view: &View, reader: &mut dyn R
         })?;
     }
     Ok(())
+}
+
+/// The columns of all tables that the server computes, each with its table: no dump has them.
+fn generated(session: &mut Session) -> Result<Vec<(String, String)>> {
+    let query = "SELECT c.oid::regclass::text, a.attname::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+                 WHERE a.attgenerated <> '' AND c.relkind = 'r' AND NOT a.attisdropped";
+    Ok(session.rows(query, "list the columns that are computed")?.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// The tables that are wanted, round by round, each with what is selected of it. A column that there is not is as if it were NULL.
+fn wanted<'t>(
+    tables: &[&'t digest::Table],
+    generated: &[(String, String)],
+    reader: &mut dyn RowReader,
+) -> Vec<(&'t digest::Table, Vec<String>)> {
+    let mut wanted = Vec::new();
+    for round in 0..reader.rounds() {
+        reader.round(round);
+        for table in tables {
+            let is_kept =
+                |column: &&str| !generated.iter().any(|(of, name)| (*of == table.collection() || *of == table.quoted()) && name == column);
+            let kept: Vec<&str> = table.columns.iter().map(String::as_str).filter(is_kept).collect();
+            if reader.wants_all(&table.name, &kept) {
+                wanted.push((*table, kept.into_iter().map(identifier).collect()));
+            } else if let Some(columns) = reader.wants(&table.name) {
+                let cell = |name: &&str| if table.has(name) { identifier(name) } else { "NULL".to_owned() };
+                wanted.push((*table, columns.iter().map(cell).collect()));
+            }
+        }
+    }
+    wanted
+}
+
+fn condition(table: &str, reader: &dyn RowReader) -> String {
+    let Some((column, numbers)) = reader.narrowed(table) else { return String::new() };
+    let (column, numbers) = (identifier(column), numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+    format!(" WHERE {column} IN ({numbers}) OR {column} IS NULL")
 }

@@ -114,7 +114,8 @@ pub(crate) fn create_table(session: &mut Session, database: &str, table: &str) -
     Ok(versioned::without_home(&literals::text(shown, shown, Writing::default()), database))
 }
 
-fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
+/// The columns of all tables, by table, in their order.
+pub(crate) fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Column>>> {
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, IS_NULLABLE, CHARACTER_SET_NAME, COLLATION_NAME, COLUMN_DEFAULT, EXTRA, \
          GENERATION_EXPRESSION FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} ORDER BY TABLE_NAME, ORDINAL_POSITION",
@@ -171,7 +172,8 @@ fn has_empty_member(column_type: &str) -> bool {
     members.starts_with("''") && !members.starts_with("'''") || column_type.contains(",'',") || column_type.ends_with(",'')")
 }
 
-fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Key>>> {
+/// The keys of all tables, by table, the primary first.
+pub(crate) fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Key>>> {
     // Who is ignored by the optimizer cannot be asked for by name.
     let unseen = ["IS_VISIBLE = 'NO'", "IGNORED = 'YES'"].into_iter().find(|unseen| {
         let probe = format!("SELECT {unseen} FROM information_schema.STATISTICS LIMIT 0");
@@ -206,7 +208,8 @@ fn keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<Ke
     Ok(keys)
 }
 
-fn foreign_keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<ForeignKey>>> {
+/// The foreign keys of all tables, by table.
+pub(crate) fn foreign_keys(session: &mut Session, database: &str) -> Result<BTreeMap<String, Vec<ForeignKey>>> {
     let sql = format!(
         "SELECT k.TABLE_NAME, k.CONSTRAINT_NAME, k.COLUMN_NAME, k.REFERENCED_TABLE_SCHEMA, k.REFERENCED_TABLE_NAME, k.REFERENCED_COLUMN_NAME, \
          r.UPDATE_RULE, r.DELETE_RULE FROM information_schema.KEY_COLUMN_USAGE k JOIN information_schema.REFERENTIAL_CONSTRAINTS r \

@@ -1,0 +1,23 @@
+//! The options of `restore --tenant`.
+
+use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
+
+/// Rows of one tenant that go back alone.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct OneTenant {
+    /// Put back the rows of this tenant alone, into the live system database, which stays and goes on serving: the number of its account, a domain of it, or the name of its organisation.
+    /// With --service: of one product of it only
+    #[arg(
+        long,
+        value_name = "TENANT",
+        group = "part",
+        env = "THREESCALE_BACKUP_RESTORE_TENANT",
+        value_parser = NonEmptyStringValueParser::new(),
+        conflicts_with_all = ["only", "in_place", "queues", "hold_for", "no_hold", "rewrite", "objects", "remove_extra", "large_values", "usage"]
+    )]
+    pub tenant: Option<String>,
+    /// With --tenant: tables that are left out otherwise: audits, deleted_objects, event_store_events, user_sessions
+    #[arg(long, value_name = "TABLE,…", value_delimiter = ',', env = "THREESCALE_BACKUP_RESTORE_WITH")]
+    pub with: Vec<String>,
+}

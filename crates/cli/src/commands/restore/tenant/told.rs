@@ -1,0 +1,119 @@
+//! What people are told of a tenant that goes back.
+
+use plan::Plan;
+use plan::ids::SetId;
+use plan::manifest::Manifest;
+use plan::step::RowsOwner;
+use plan::words::in_one_line;
+use threescale::tenant::{Compared, Id};
+
+use super::OneTenant;
+use super::files::Files;
+use crate::commands::restore::printed::{problem_lines, step_lines};
+use crate::output::{Table, count, local_time};
+use crate::tenant_rows::Looked;
+
+pub(super) fn owner(whose: &RowsOwner) -> String {
+    let product = whose.product.map(|product| format!("product {product} of ")).unwrap_or_default();
+    format!("{product}tenant {}", whose.tenant)
+}
+
+/// How much changes, in one line.
+pub(super) fn reason(looked: &Looked) -> String {
+    let sum = |number: fn(&Compared) -> u64| count(looked.counts.iter().map(|(_, compared)| number(compared)).sum());
+    format!(
+        "{} inserted, {} updated, {} deleted: in one transaction, which is proven before it ends; all of it or nothing",
+        sum(|of| of.insert),
+        sum(|of| of.update),
+        sum(|of| of.delete)
+    )
+}
+
+pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<String> {
+    let product = one.product.as_ref().map(|product| format!("product {} ({:?}) of ", product.id, product.system_name)).unwrap_or_default();
+    let (set, when) = (&plan.set, local_time(manifest.started_at));
+    let mut lines = vec![
+        format!(
+            "Of set {set} of {when}: {product}tenant {} ({:?}), into the live database, which stays (run {})",
+            one.tenant.id, one.tenant.org_name, plan.run
+        ),
+        String::new(),
+    ];
+    let mut table = Table::new(&["TABLE", "INSERT", "UPDATE", "DELETE", "EQUAL"]);
+    let mut equal = 0;
+    for (of, compared) in &one.looked.counts {
+        if compared.is_equal() {
+            equal += u64::from(compared.equal > 0);
+            continue;
+        }
+        let Compared { insert, update, delete, equal, .. } = *compared;
+        table.row([in_one_line(&of.table).into_owned(), count(insert), count(update), count(delete), count(equal)]);
+    }
+    if one.changes_nothing() {
+        lines.push("All rows are as the set has them.".to_owned());
+    } else {
+        lines.push(table.render());
+        lines.push(format!("{} tables more have rows of it, all as the set has them.", count(equal)));
+    }
+    let stay: u64 = one.looked.counts.iter().map(|(_, compared)| compared.stay).sum();
+    if stay > 0 {
+        lines.push(format!("{} counters of invoices stay at their larger number: none is given twice.", count(stay)));
+    }
+    let names = |names: &std::collections::BTreeSet<String>| names.iter().map(|name| in_one_line(name)).collect::<Vec<_>>().join(", ");
+    if !one.looked.left_out.is_empty() {
+        lines.push(format!("Left as they are: {}; --with names those that go back too.", names(&one.looked.left_out)));
+    }
+    if !one.looked.unknown.is_empty() {
+        lines.push(format!("Not known, and taken by tenant_id where they have it: {}.", names(&one.looked.unknown)));
+    }
+    if !plan.steps.is_empty() {
+        lines.push(String::new());
+        lines.push("Steps:".to_owned());
+        lines.extend(step_lines(plan));
+        lines.push(String::new());
+        lines.push("The installation serves all the time. Rows of others are not touched. What changes in these rows before they are locked stops the run, and then no row is changed.".to_owned());
+    }
+    let whose = RowsOwner {
+        tenant: one.tenant.id,
+        master: None,
+        product: one.product.as_ref().map(|product| product.id),
+        with: Vec::new(),
+        shown: String::new(),
+    };
+    lines.extend(to_do(set, &whose, &one.looked.services, one.files.as_ref()));
+    lines.extend(problem_lines(plan));
+    lines
+}
+
+/// What no row brings back. `files`: what was found of them, before the run.
+pub(super) fn to_do(set: &SetId, whose: &RowsOwner, services: &[Id], files: Option<&Files>) -> Vec<String> {
+    let mut lines = vec!["Not done by this run; do it afterwards where it is needed:".to_owned()];
+    lines.push("  Backend's configuration: threescale-backup verify --repair".to_owned());
+    if !services.is_empty() {
+        let list = services.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        lines.push(format!("  counters of usage: threescale-backup restore {set} --classes usage --service {list}"));
+    }
+    if whose.product.is_none() {
+        let found = match files {
+            Some(Files { in_the_set, missing: 0, other_size: 0, .. }) => format!("all {} are there", count(*in_the_set as u64)),
+            Some(Files { in_the_set, missing, other_size, first }) => format!(
+                "of {} in the set, {} are missing and {} have another size ({}{}): ",
+                count(*in_the_set as u64),
+                count(*missing as u64),
+                count(*other_size as u64),
+                first.iter().map(|path| in_one_line(path)).collect::<Vec<_>>().join(", "),
+                if first.len() < missing + other_size { ", …" } else { "" }
+            ),
+            None => String::new(),
+        };
+        let command = format!("threescale-backup extract {set} --tenant {} --to tenant.tar && tar -xf tenant.tar files", whose.tenant);
+        let is_whole = files.is_some_and(|files| files.missing + files.other_size == 0);
+        lines.push(if is_whole {
+            format!("  files: {found}")
+        } else {
+            format!("  files: {found}{command}, and copy them to the same paths of System's files")
+        });
+        lines.push("  routes of its domains: bundle exec rake zync:resync:domains, in system-app".to_owned());
+    }
+    lines
+}
