@@ -60,6 +60,12 @@ impl<'a> Beside<'a> {
         Self { zync: Err(NoZync { why: String::new(), is_left_out: true }), live: None, is_wanted: false }
     }
 
+    /// zync's database alone.
+    pub(crate) fn of(zync: Option<Side<'a>>) -> Self {
+        let missing = || NoZync { why: "zync-database is not among them".to_owned(), is_left_out: true };
+        Self { zync: zync.ok_or_else(missing), live: None, is_wanted: true }
+    }
+
     /// Of a live installation.
     pub(crate) fn live(installation: &'a dyn Installation) -> Self {
         Self { zync: live_zync(installation), live: Some(installation), is_wanted: true }

@@ -119,7 +119,9 @@ fn matches_of(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
     let alone = without(&|_, _| false).try_get_matches_from(words.clone())?;
     let Some((name, inner)) = alone.subcommand() else { return Ok(alone) };
     let alone_here = |(command, option, others): &&(&str, &str, &[&str])| {
-        *command == name && inner.value_source(option) == Some(ValueSource::CommandLine) && !others.iter().any(|other| is_given(inner, other))
+        *command == name
+            && inner.value_source(option) == Some(ValueSource::CommandLine)
+            && !others.iter().any(|other| is_given(inner, other))
     };
     if let Some((_, option, others)) = DEPENDENT.iter().find(alone_here) {
         let option = option.replace('_', "-");
@@ -128,9 +130,9 @@ fn matches_of(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
         return Err(command_line().error(ErrorKind::MissingRequiredArgument, text));
     }
     let is_left = |command: &str, option: &str| {
-        DEPENDENT
-            .iter()
-            .any(|(its, own, others)| command == name && (*its, *own) == (command, option) && others.iter().any(|other| is_given(inner, other)))
+        DEPENDENT.iter().any(|(its, own, others)| {
+            command == name && (*its, *own) == (command, option) && others.iter().any(|other| is_given(inner, other))
+        })
     };
     without(&is_left).try_get_matches_from(words)
 }

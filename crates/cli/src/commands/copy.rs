@@ -78,7 +78,7 @@ pub(crate) fn copy(app: &App, args: &args::Copy) -> Result<()> {
     let (mut document, mut failures) = (CopyDocument { copies: Vec::new() }, Vec::new());
     for place in &places {
         let copying = Copying { app, source: source.as_ref(), candidates: &candidates, dry_run: args.dry_run };
-        let (into, failure) = copying.into_place(&config, place, args.init);
+        let (into, failure) = copying.bring_to(&config, place, args.init);
         document.copies.push(into);
         failures.extend(failure);
         app.stop().check()?;
@@ -109,7 +109,7 @@ pub(crate) fn after_backup(app: &App, config: &Config) -> Result<()> {
         // Only the backup prints results.
         let quiet = app.without_results();
         let copying = Copying { app: &quiet, source: source.as_ref(), candidates: &candidates, dry_run: false };
-        failures.extend(copying.into_place(config, &Place::Named(name.to_owned()), false).1);
+        failures.extend(copying.bring_to(config, &Place::Named(name.to_owned()), false).1);
         app.stop().check()?;
     }
     first_of(failures)
@@ -134,18 +134,18 @@ struct Copying<'a> {
 
 impl Copying<'_> {
     /// Does it, and says what was done, also where it failed.
-    fn into_place(&self, config: &Config, place: &Place, init: bool) -> (IntoDocument, Option<Error>) {
+    fn bring_to(&self, config: &Config, place: &Place, init: bool) -> (IntoDocument, Option<Error>) {
         let mut into = IntoDocument { copy: place.name(), repository: String::new(), sets: Vec::new(), records: 0, error: None };
         let done = Target::open(self.app, config, place, init && !self.dry_run).and_then(|target| {
             into.repository = target.location.to_string();
-            self.into_target(&target, &mut into)
+            self.bring(&target, &mut into)
         });
         let failure = done.err();
         into.error = failure.as_ref().map(Error::chain);
         (into, failure)
     }
 
-    fn into_target(&self, target: &Target, into: &mut IntoDocument) -> Result<()> {
+    fn bring(&self, target: &Target, into: &mut IntoDocument) -> Result<()> {
         if self.source.is_same_as(&target.repository) {
             return Err(Error::refused(format!("{target} is the repository itself, or a copy of its files"))
                 .hint("A second repository has a key of its own: name another place, and create it with --init."));

@@ -15,7 +15,7 @@ use plan::{Error, InstallationId, Result, plan_rehearsal};
 use runner::Hands;
 use threescale::verify::Rank;
 
-use crate::agreement::{self, Side, Sides};
+use crate::agreement::{self, Beside, Side, Sides};
 use crate::app::App;
 use crate::args;
 use crate::commands::backup::with_way_out;
@@ -89,7 +89,8 @@ fn compare(app: &App, hands: &Hands) {
         app.output.note("whether the stores agree is not looked at: that takes system-database and backend-redis");
         return;
     };
-    let sides = Sides { rows, keys, files: live(DataSetName::SystemStorage) };
+    let zync = live(DataSetName::ZyncDatabase);
+    let sides = Sides { rows, keys, files: live(DataSetName::SystemStorage), beside: Beside::of(zync) };
     let warn = |text: &str| hands.context.watch.see(Event::Warning(text));
     match agreement::of_sides(&sides, &hands.context, NAMED_MAX, None) {
         Err(error) => warn(&format!("whether the stores agree could not be looked at: {}", error.chain())),

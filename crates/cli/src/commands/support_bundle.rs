@@ -37,7 +37,7 @@ struct EntryDocument {
 pub(crate) fn support_bundle(app: &App, args: &args::SupportBundle) -> Result<()> {
     let mut bundle = Bundle::create(&args.to)?;
     bundle.add("version.txt", format!("threescale-backup {LONG_VERSION}\n{}\n", system()).as_bytes())?;
-    let look = args::Limits { max_age: None, max_unproven: None, max_unchecked: None, max_kept: None, min_free: None };
+    let look = args::Limits { max_age: None, max_unproven: None, max_unchecked: None, max_copy_age: None, max_kept: None, min_free: None };
     bundle.answer(app, "configuration", |app| commands::config(app, ConfigCommand::Show))?;
     bundle.answer(app, "configuration-check", |app| commands::config(app, ConfigCommand::Check))?;
     bundle.answer(app, "doctor", commands::doctor)?;

@@ -217,9 +217,9 @@ impl Section {
             return known;
         }
         let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-        *made.entry(name.clone()).or_insert_with(|| {
+        made.entry(name.clone()).or_insert_with(|| {
             let (help, keys, tables) = Self::of(keys::COPY_EXAMPLE).map_or(("", &[][..], &[][..]), |of| (of.help, of.keys, of.tables));
-            &*Box::leak(Box::new(Self { name: Box::leak(name.into_boxed_str()), help, keys, tables }))
+            Box::leak(Box::new(Self { name: Box::leak(name.into_boxed_str()), help, keys, tables }))
         })
     }
 

@@ -125,7 +125,7 @@ fn a_secret_comes_from_a_file_that_is_named_from_where_the_configuration_is() {
     std::fs::write(folder.path().join("key"), "from-file\n").unwrap();
     let file = folder.path().join("c.toml");
     std::fs::write(&file, "[repository]\nurl = \"sets\"\npassword-file = \"key\"").unwrap();
-    let section = Config::load(&Sources { file: Some(&file), ..Sources::default() }).unwrap().repository().unwrap();
+    let (section, _) = Config::load(&Sources { file: Some(&file), ..Sources::default() }).unwrap().repository().unwrap();
     assert_eq!(secrecy::ExposeSecret::expose_secret(&section.password.unwrap()), "from-file");
     assert_eq!(section.url, folder.path().join("sets").to_str().unwrap());
 }
