@@ -19,7 +19,7 @@ use threescale::verify::{Merge, Sorter};
 use crate::agreement::read_rows;
 use crate::sealed::room;
 use conflicts::Conflicts;
-use sides::{OfLive, OfSet, Unfit};
+use sides::{Besides, OfLive, OfSet, Unfit};
 
 /// What may be in memory of each thing that is sorted. They hold credentials, and are sealed outside.
 const HELD_MAX_BYTES: usize = 16 << 20;
@@ -87,7 +87,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
     let shapes: BTreeMap<String, TableShape> = changes_rows.shapes(context)?.into_iter().map(|shape| (shape.name.clone(), shape)).collect();
     let mut differing = Differing::new(&room, HELD_MAX_BYTES);
     let (mut named, mut unfit, mut would_not_fit, mut columns) = (Named::default(), Unfit::new(), Unfit::new(), BTreeMap::new());
-    let mut of_set = belongings(whose);
+    let (mut of_set, mut besides) = (belongings(whose), whose.product.map(|_| Besides::new(whose)));
     for round in 0..of_set.rounds() {
         let mut reader = OfSet {
             round,
@@ -98,17 +98,25 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
             unfit: &mut unfit,
             would_not_fit: &mut would_not_fit,
             columns: &mut columns,
+            besides: besides.as_mut(),
         };
         read_rows(kept, *repository, context, &mut reader).map_err(|error| error.during("failed to read the rows of the set"))?;
     }
     let (mut of_live, mut only_here) = (belongings(whose), BTreeSet::new());
-    let mut reader =
-        OfLive { belongings: &mut of_live, differing: &mut differing, places: BTreeMap::new(), round: 0, only_here: &mut only_here };
+    let mut reader = OfLive {
+        belongings: &mut of_live,
+        differing: &mut differing,
+        places: BTreeMap::new(),
+        round: 0,
+        only_here: &mut only_here,
+        besides: besides.as_mut(),
+    };
     live.read(context, &mut reader).map_err(|error| error.during("failed to read the live rows"))?;
     let left_out: BTreeSet<String> = of_set.left_out().iter().chain(of_live.left_out()).cloned().collect();
     let tables = differing.tables().to_vec();
+    let owner = if whose.product.is_some() { "product" } else { "tenant" };
     let mut conflicts = match asks {
-        true => Some(Conflicts::new(changes_rows.finder(context)?, &shapes, tables.clone(), &left_out, &room)),
+        true => Some(Conflicts::new((changes_rows.finder(context)?, owner), &shapes, tables.clone(), &left_out, &room)),
         false => None,
     };
     let (mut order, mut digest, mut is_another) = (Ordering::new(&shapes, &tables), Sha256::new(), false);

@@ -26,7 +26,7 @@ impl Watch for Sums {
             }
             Event::Begin { data_set, .. } => drop(self.1.lock().unwrap().insert(data_set, (Instant::now(), None))),
             Event::End { data_set, .. } => self.1.lock().unwrap().get_mut(&data_set).unwrap().1 = Some(Instant::now()),
-            Event::Note(_) | Event::Warning(_) | Event::OfRecords(_) => {}
+            Event::Note(_) | Event::Warning(_) | Event::OfRecords(_) | Event::Step { .. } | Event::StepEnd { .. } => {}
         }
     }
 }

@@ -13,7 +13,7 @@ mod files;
 mod path;
 mod product;
 
-pub use belongings::{Belongings, Tally};
+pub use belongings::{Belongings, TENANT_ID, Tally};
 pub use choice::{ACCOUNT_COLUMNS, Account, Tenants, Wanted};
 pub use differing::{Compared, Differing, Side};
 pub use files::Named;
@@ -24,7 +24,8 @@ pub use product::{Product, Products, SERVICE_COLUMNS};
 pub type Id = u64;
 
 /// Of the text of a cell.
-pub(crate) fn id(cell: Option<&[u8]>) -> Option<Id> {
+#[must_use]
+pub fn id(cell: Option<&[u8]>) -> Option<Id> {
     std::str::from_utf8(cell?).ok()?.parse().ok()
 }
 

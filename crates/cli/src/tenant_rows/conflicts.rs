@@ -32,6 +32,8 @@ enum Need {
 /// Gathers conflicts.
 pub(super) struct Conflicts<'a> {
     finder: Box<dyn FindsRows + 'a>,
+    /// Whose the rows are, for people.
+    owner: &'static str,
     shapes: &'a BTreeMap<String, TableShape>,
     tables: Vec<RowsOf>,
     /// Tables that are left out because nobody asked for them.
@@ -45,14 +47,14 @@ pub(super) struct Conflicts<'a> {
 
 impl<'a> Conflicts<'a> {
     pub(super) fn new(
-        finder: Box<dyn FindsRows + 'a>,
+        (finder, owner): (Box<dyn FindsRows + 'a>, &'static str),
         shapes: &'a BTreeMap<String, TableShape>,
         tables: Vec<RowsOf>,
         left_out: &'a BTreeSet<String>,
         room: Room<'a>,
     ) -> Self {
         let facts = Sorter::new(room, HELD_MAX_BYTES);
-        Self { finder, shapes, tables, left_out, facts, some: Vec::new(), now: 0, count: 0, first: Vec::new() }
+        Self { finder, owner, shapes, tables, left_out, facts, some: Vec::new(), now: 0, count: 0, first: Vec::new() }
     }
 
     /// A change of a table, in the order of tables.
@@ -115,7 +117,7 @@ impl<'a> Conflicts<'a> {
         let keys: Vec<_> = some.iter().filter(|change| change.was.is_none()).map(|change| of.key_of(change.row())).collect();
         for found in self.finder.find(of, &shape.key, &keys)? {
             let key = found.get(shape.key.len()..).unwrap_or_default();
-            self.conflict(format!("{} is not the tenant's here", of.name(key)));
+            self.conflict(format!("{} is not the {}'s here", of.name(key), self.owner));
         }
         Ok(())
     }

@@ -1,13 +1,65 @@
 //! The rows of a tenant on both sides: as a set has them, and as they are live.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use plan::Result;
 use plan::ports::{RowReader, RowsOf, TableShape};
-use threescale::tenant::{Belongings, Differing, Named, Side};
+use plan::step::RowsOwner;
+use threescale::tenant::{Belongings, Differing, Id, Named, Side, TENANT_ID, id};
 
 /// Why rows of a table cannot go back.
 pub(super) type Unfit = BTreeMap<String, String>;
+
+/// What is asked of a row besides, where one product goes back: whom it names, and whether the set has it.
+///
+/// What the row refers to may be gone or another product's here. Then the set's row of its number tells that it is the product's, if it names the product's tenant.
+pub(super) struct Besides {
+    tenant: Id,
+    master: Option<Id>,
+    /// Where rows of a table name a tenant.
+    names: BTreeMap<String, Option<usize>>,
+    /// Numbers of the product's rows in the set.
+    numbers: BTreeMap<String, HashSet<Id>>,
+}
+
+impl Besides {
+    pub(super) fn new(whose: &RowsOwner) -> Self {
+        Self { tenant: whose.tenant, master: whose.master, names: BTreeMap::new(), numbers: BTreeMap::new() }
+    }
+
+    fn table(&mut self, table: &str, columns: &[&str]) {
+        self.names.insert(table.to_owned(), columns.iter().position(|column| *column == TENANT_ID));
+    }
+
+    /// The tenant that a row names.
+    fn named(&self, table: &str, cells: &[Option<&[u8]>]) -> Option<Id> {
+        let at = self.names.get(table).copied().flatten()?;
+        id(cells.get(at).copied().flatten()).filter(|tenant| Some(*tenant) != self.master)
+    }
+
+    fn is_anothers(&self, table: &str, cells: &[Option<&[u8]>]) -> bool {
+        self.named(table, cells).is_some_and(|tenant| tenant != self.tenant)
+    }
+
+    /// A row of the set, by its key.
+    fn of_set(&mut self, table: &str, key: &[Option<&[u8]>]) {
+        if let Some(number) = number(key) {
+            self.numbers.entry(table.to_owned()).or_default().insert(number);
+        }
+    }
+
+    fn is_in_the_set(&self, table: &str, cells: &[Option<&[u8]>], key: &[Option<&[u8]>]) -> bool {
+        let is_there = number(key).is_some_and(|number| self.numbers.get(table).is_some_and(|numbers| numbers.contains(&number)));
+        is_there && self.named(table, cells) == Some(self.tenant)
+    }
+}
+
+fn number(key: &[Option<&[u8]>]) -> Option<Id> {
+    match key {
+        [cell] => id(*cell),
+        _ => None,
+    }
+}
 
 /// Reads a set, round by round.
 pub(super) struct OfSet<'a, 'r> {
@@ -21,6 +73,7 @@ pub(super) struct OfSet<'a, 'r> {
     /// The same, of all tables.
     pub(super) would_not_fit: &'a mut Unfit,
     pub(super) columns: &'a mut BTreeMap<String, Vec<String>>,
+    pub(super) besides: Option<&'a mut Besides>,
 }
 
 impl OfSet<'_, '_> {
@@ -52,6 +105,9 @@ impl RowReader for OfSet<'_, '_> {
             return false;
         }
         self.columns.insert(table.to_owned(), columns.iter().map(|name| (*name).to_owned()).collect());
+        if let Some(besides) = &mut self.besides {
+            besides.table(table, columns);
+        }
         match self.layout(table, columns) {
             Ok(of) => {
                 self.differing.table(of);
@@ -72,14 +128,20 @@ impl RowReader for OfSet<'_, '_> {
     fn next_id(&mut self, _table: &str, _next: u64) {}
 
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
-        if !self.belongings.has(table, cells) {
+        let is_anothers = self.besides.as_ref().is_some_and(|besides| besides.is_anothers(table, cells));
+        if is_anothers || !self.belongings.has(table, cells) {
             return Ok(());
         }
         if let Some(columns) = self.columns.get(table) {
             self.named.row(table, columns, cells);
         }
         match self.differing.number_of(table) {
-            Some(number) => self.differing.row(number, Side::Set, cells),
+            Some(number) => {
+                if let (Some(besides), Some(of)) = (&mut self.besides, self.differing.tables().get(number)) {
+                    besides.of_set(table, &of.key.iter().map(|at| cells.get(*at).copied().flatten()).collect::<Vec<_>>());
+                }
+                self.differing.row(number, Side::Set, cells)
+            }
             None => {
                 self.unfit.extend(self.would_not_fit.get(table).map(|why| (table.to_owned(), why.clone())));
                 Ok(())
@@ -97,6 +159,27 @@ pub(super) struct OfLive<'a, 'r> {
     pub(super) round: usize,
     /// Tables with rows of the tenant that the set does not have at all.
     pub(super) only_here: &'a mut BTreeSet<String>,
+    pub(super) besides: Option<&'a mut Besides>,
+}
+
+impl OfLive<'_, '_> {
+    fn is_ours(&mut self, table: &str, cells: &[Option<&[u8]>]) -> bool {
+        let Some(besides) = &self.besides else { return self.belongings.has(table, cells) };
+        if besides.is_anothers(table, cells) {
+            return false;
+        }
+        if self.belongings.has(table, cells) {
+            return true;
+        }
+        let Some((number, places)) = self.places.get(table) else { return false };
+        let Some(of) = self.differing.tables().get(*number) else { return false };
+        let cell = |at: &usize| places.get(*at).and_then(|at| cells.get(*at).copied().flatten());
+        let is_ours = besides.is_in_the_set(table, cells, &of.key.iter().map(cell).collect::<Vec<_>>());
+        if is_ours {
+            self.belongings.take(table, cells);
+        }
+        is_ours
+    }
 }
 
 impl RowReader for OfLive<'_, '_> {
@@ -115,6 +198,9 @@ impl RowReader for OfLive<'_, '_> {
     fn wants_all(&mut self, table: &str, columns: &[&str]) -> bool {
         if !self.belongings.wants(self.round, table, columns) {
             return false;
+        }
+        if let Some(besides) = &mut self.besides {
+            besides.table(table, columns);
         }
         if let Some((number, of)) = self.differing.number_of(table).and_then(|number| Some((number, self.differing.tables().get(number)?)))
         {
@@ -135,7 +221,7 @@ impl RowReader for OfLive<'_, '_> {
     fn next_id(&mut self, _table: &str, _next: u64) {}
 
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
-        if !self.belongings.has(table, cells) {
+        if !self.is_ours(table, cells) {
             return Ok(());
         }
         let Some((number, places)) = self.places.get(table) else {

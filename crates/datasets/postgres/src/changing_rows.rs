@@ -2,7 +2,7 @@
 
 mod shapes;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use plan::ports::{Cell, ChangesRows, ChangingRows, Context, FindsRows, Problem, RowsOf, Severity, TableShape};
 use plan::{Error, Result};
@@ -83,15 +83,15 @@ struct Rows<'a> {
     put_off: Vec<String>,
     /// Tables whose triggers were looked at.
     looked_at: BTreeSet<String>,
-    /// The largest id that was put into each table.
-    largest: BTreeMap<String, i64>,
+    /// Tables into which rows were put.
+    fuller: BTreeSet<String>,
 }
 
 impl<'a> Rows<'a> {
     fn open(store: &PostgresStore, context: &'a Context) -> Result<Self> {
         let mut session = Session::open(&store.address)?;
         let tables = Tables::read(&mut session)?;
-        Ok(Self { session, context, tables, put_off: Vec::new(), looked_at: BTreeSet::new(), largest: BTreeMap::new() })
+        Ok(Self { session, context, tables, put_off: Vec::new(), looked_at: BTreeSet::new(), fuller: BTreeSet::new() })
     }
 
     fn quoted(&self, table: &str) -> Result<String> {
@@ -211,12 +211,8 @@ impl ChangingRows for Rows<'_> {
             }
             statement.push_str(if statement.is_empty() { &begin } else { ", " });
             statement.push_str(&values);
-            let id = of.columns.iter().position(|column| column == "id").and_then(|at| row.get(at)?.as_deref());
-            if let Some(id) = id.and_then(|id| std::str::from_utf8(id).ok()?.parse::<i64>().ok()) {
-                let largest = self.largest.entry(of.table.clone()).or_default();
-                *largest = id.max(*largest);
-            }
         }
+        self.fuller.insert(of.table.clone());
         if statement.is_empty() { Ok(()) } else { self.run(&what, &statement) }
     }
 
@@ -237,7 +233,7 @@ impl ChangingRows for Rows<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
-        for (table, largest) in std::mem::take(&mut self.largest) {
+        for table in std::mem::take(&mut self.fuller) {
             let quoted = self.quoted(&table)?;
             let of = format!("SELECT pg_get_serial_sequence({}, 'id')", literal(&quoted));
             let has_sequence = self.tables.has_sequence(&table);
@@ -248,9 +244,9 @@ impl ChangingRows for Rows<'_> {
             else {
                 continue;
             };
-            // No counter goes back: one that is ahead is left alone, and one that is behind gives no number meanwhile that is larger.
+            // Behind every row of the table. No counter goes back: one that is ahead is left alone, and one that is behind gives no number meanwhile that is larger.
             let raise = format!(
-                "SELECT setval({0}, GREATEST(nextval({0}), {largest})) FROM {sequence} WHERE last_value < {largest}",
+                "SELECT setval({0}, GREATEST(nextval({0}), largest)) FROM {sequence}, (SELECT MAX(id) AS largest FROM ONLY {quoted}) AS ids WHERE last_value < largest",
                 literal(&sequence)
             );
             self.session.rows(&raise, "let ids go on behind those of the rows")?;

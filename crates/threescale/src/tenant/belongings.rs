@@ -8,7 +8,7 @@ use super::path::{Extract, PATHS, Path, Rule};
 use super::{Id, id, of_table};
 
 /// The column that says whose a row is.
-const TENANT_ID: &str = "tenant_id";
+pub const TENANT_ID: &str = "tenant_id";
 
 /// What was found of a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -148,15 +148,23 @@ impl Belongings {
         let refers = self.refers(reading, cells);
         let owner = reading.tenant_id.and_then(|at| id(cells.get(at).copied().flatten())).filter(|owner| Some(*owner) != self.master);
         let belongs = owner.map_or(refers, |owner| owner == self.wanted);
-        let own_id = reading.id.and_then(|at| id(cells.get(at).copied().flatten()));
         let tally = self.tallies.entry(table.to_owned()).or_default();
         tally.rows += u64::from(belongs);
         tally.by_tenant_id_alone += u64::from(belongs && !refers);
         tally.of_another += u64::from(refers && !belongs);
-        if let (true, Some(id), Some(path)) = (belongs, own_id, of_table(table).filter(|path| is_referred_to(path.table))) {
-            self.ids.entry(path.table).or_default().insert(id);
+        if belongs {
+            self.take(table, cells);
         }
         belongs
+    }
+
+    /// A row is taken as one that belongs, though it does not by itself: rows that refer to it do then.
+    pub fn take(&mut self, table: &str, cells: &[Option<&[u8]>]) {
+        let at = self.readings.get(table).and_then(|reading| reading.id);
+        let number = at.and_then(|at| id(cells.get(at).copied().flatten()));
+        if let (Some(number), Some(path)) = (number, of_table(table).filter(|path| is_referred_to(path.table))) {
+            self.ids.entry(path.table).or_default().insert(number);
+        }
     }
 
     /// Whether what a row refers to belongs: the first rule decides whose column is not NULL.

@@ -8,6 +8,22 @@ const MYSQL_BEGIN: &str = "SET NAMES binary;\n\
     SET @disable_triggers = 1;\nSTART TRANSACTION;\n";
 const POSTGRES_BEGIN: &str = "\\set ON_ERROR_STOP on\nSET client_encoding = 'UTF8';\nSET standard_conforming_strings = on;\nBEGIN;\n";
 
+/// Holds, until the transaction ends, the statements that make triggers work again: of those that did.
+const AGAIN: &str = "threescale_backup.triggers";
+
+/// Puts the triggers of a table off that are at work.
+fn off(name: &str) -> String {
+    let table = name.replace('\'', "''");
+    format!(
+        "DO $off$ DECLARE one record; BEGIN \
+         FOR one IN SELECT tgname, CASE tgenabled WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE' END AS again FROM pg_trigger \
+         WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A') LOOP \
+         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', '{table}', one.tgname); \
+         PERFORM set_config('{AGAIN}', COALESCE(current_setting('{AGAIN}', true), '') || \
+         format('ALTER TABLE %s %s TRIGGER %I;', '{table}', one.again, one.tgname), true); END LOOP; END $off$;\n"
+    )
+}
+
 /// See the module.
 pub(super) struct Load {
     is_postgres: bool,
@@ -29,7 +45,7 @@ impl Load {
             self.tables.push(table.to_owned());
             if self.is_postgres {
                 // They would fill in what is NULL, and fail where they find nothing.
-                statement.extend_from_slice(format!("ALTER TABLE {} DISABLE TRIGGER USER;\n", self.name(table)).as_bytes());
+                statement.extend_from_slice(off(&self.name(table)).as_bytes());
             }
         }
         let names: Vec<_> = columns.iter().map(|column| self.name(column)).collect();
@@ -54,7 +70,6 @@ impl Load {
         let mut text = String::new();
         for table in self.tables.iter().filter(|_| self.is_postgres) {
             let name = self.name(table);
-            text.push_str(&format!("ALTER TABLE {name} ENABLE TRIGGER USER;\n"));
             let has_id = format!(
                 "SELECT 1 FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{0}' AND column_name = 'id'",
                 table.replace('\'', "''")
@@ -64,6 +79,9 @@ impl Load {
                 "DO $raise$ BEGIN IF EXISTS ({has_id}) THEN IF {sequence} IS NOT NULL THEN \
                  PERFORM setval({sequence}, GREATEST(nextval({sequence}), (SELECT MAX(id) FROM {name}))); END IF; END IF; END $raise$;\n"
             ));
+        }
+        if self.is_postgres {
+            text.push_str(&format!("DO $again$ BEGIN EXECUTE COALESCE(current_setting('{AGAIN}', true), ''); END $again$;\n"));
         }
         text.push_str("COMMIT;\n");
         text

@@ -116,7 +116,13 @@ fn asked(args: &args::Classes) -> Result<(Vec<Class>, Merging)> {
         Some(UsageChoice::Set) => Counts::Set,
         Some(UsageChoice::Add) => Counts::Add,
     };
-    let mut services = args.service.clone();
+    let id = |service: &String| {
+        service.parse::<u64>().map_err(|_| {
+            Error::refused(format!("{service:?} is no id of a service"))
+                .hint("Keys are told apart by ids: --service takes numbers with --classes.")
+        })
+    };
+    let mut services = args.service.iter().map(id).collect::<Result<Vec<_>>>()?;
     services.sort_unstable();
     services.dedup();
     let merging = Merging {

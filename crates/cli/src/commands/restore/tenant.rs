@@ -105,7 +105,7 @@ pub(super) fn prepare(
     let asked = &args.tenant;
     let service = match args.classes.service.as_slice() {
         [] => None,
-        [service] => Some(service.to_string()),
+        [service] => Some(service.as_str()),
         _ => return Err(Error::refused("--tenant takes one product: --service names several").hint("Restore them one after the other.")),
     };
     check_with(&asked.with, service.is_some())?;
@@ -128,7 +128,7 @@ pub(super) fn prepare(
         return Err(error);
     }
     let read = |reader: &mut dyn plan::ports::RowReader| read_rows(&kept, repository.as_ref(), &context, reader);
-    let meant = which(&Which { tenant: asked.tenant.as_deref(), service: service.as_deref() }, read)?;
+    let meant = which(&Which { tenant: asked.tenant.as_deref(), service }, read)?;
     let mut whose = RowsOwner {
         tenant: meant.tenant.id,
         master: meant.master,

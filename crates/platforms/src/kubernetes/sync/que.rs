@@ -72,6 +72,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     const STILL: Duration = Duration::from_secs(20);
