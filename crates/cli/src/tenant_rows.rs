@@ -109,7 +109,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         places: BTreeMap::new(),
         round: 0,
         only_here: &mut only_here,
-        besides: besides.as_mut(),
+        besides: besides.as_mut().map(|besides| (besides, &mut of_set)),
     };
     live.read(context, &mut reader).map_err(|error| error.during("failed to read the live rows"))?;
     let left_out: BTreeSet<String> = of_set.left_out().iter().chain(of_live.left_out()).cloned().collect();

@@ -12,7 +12,8 @@ pub(super) type Unfit = BTreeMap<String, String>;
 
 /// What is asked of a row besides, where one product goes back: whom it names, and whether the set has it.
 ///
-/// What the row refers to may be gone or another product's here. Then the set's row of its number tells that it is the product's, if it names the product's tenant.
+/// What the row refers to may be gone or another product's here. Then the set's row of its number tells that it is the product's, if it names the product's tenant, or nobody and refers to
+/// what is the product's in the set.
 pub(super) struct Besides {
     tenant: Id,
     master: Option<Id>,
@@ -48,9 +49,8 @@ impl Besides {
         }
     }
 
-    fn is_in_the_set(&self, table: &str, cells: &[Option<&[u8]>], key: &[Option<&[u8]>]) -> bool {
-        let is_there = number(key).is_some_and(|number| self.numbers.get(table).is_some_and(|numbers| numbers.contains(&number)));
-        is_there && self.named(table, cells) == Some(self.tenant)
+    fn is_in_the_set(&self, table: &str, key: &[Option<&[u8]>]) -> bool {
+        number(key).is_some_and(|number| self.numbers.get(table).is_some_and(|numbers| numbers.contains(&number)))
     }
 }
 
@@ -159,12 +159,13 @@ pub(super) struct OfLive<'a, 'r> {
     pub(super) round: usize,
     /// Tables with rows of the tenant that the set does not have at all.
     pub(super) only_here: &'a mut BTreeSet<String>,
-    pub(super) besides: Option<&'a mut Besides>,
+    /// With what belongs in the set.
+    pub(super) besides: Option<(&'a mut Besides, &'a mut Belongings)>,
 }
 
 impl OfLive<'_, '_> {
     fn is_ours(&mut self, table: &str, cells: &[Option<&[u8]>]) -> bool {
-        let Some(besides) = &self.besides else { return self.belongings.has(table, cells) };
+        let Some((besides, of_set)) = &mut self.besides else { return self.belongings.has(table, cells) };
         if besides.is_anothers(table, cells) {
             return false;
         }
@@ -174,7 +175,8 @@ impl OfLive<'_, '_> {
         let Some((number, places)) = self.places.get(table) else { return false };
         let Some(of) = self.differing.tables().get(*number) else { return false };
         let cell = |at: &usize| places.get(*at).and_then(|at| cells.get(*at).copied().flatten());
-        let is_ours = besides.is_in_the_set(table, cells, &of.key.iter().map(cell).collect::<Vec<_>>());
+        let is_in_the_set = besides.is_in_the_set(table, &of.key.iter().map(cell).collect::<Vec<_>>());
+        let is_ours = is_in_the_set && (besides.named(table, cells).is_some() || of_set.has(table, cells));
         if is_ours {
             self.belongings.take(table, cells);
         }
@@ -199,8 +201,9 @@ impl RowReader for OfLive<'_, '_> {
         if !self.belongings.wants(self.round, table, columns) {
             return false;
         }
-        if let Some(besides) = &mut self.besides {
+        if let Some((besides, of_set)) = &mut self.besides {
             besides.table(table, columns);
+            of_set.wants(self.round, table, columns);
         }
         if let Some((number, of)) = self.differing.number_of(table).and_then(|number| Some((number, self.differing.tables().get(number)?)))
         {

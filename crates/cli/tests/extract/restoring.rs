@@ -218,10 +218,10 @@ fn conflicts_refuse_the_plan(kind: Option<MysqlKind>) {
         &["20260101000000", "20270101000000"],
     );
     refused(
-        "ALTER TABLE slugs DROP COLUMN sluggable_type",
-        "ALTER TABLE slugs ADD COLUMN sluggable_type varchar(255)",
+        "ALTER TABLE add_on RENAME COLUMN tenant_id TO tenant",
+        "ALTER TABLE add_on RENAME COLUMN tenant TO tenant_id",
         &[],
-        &["rows of slugs do not fit: it has no sluggable_type here"],
+        &["rows of add_on do not fit: it has no tenant_id here"],
     );
     it.ok(&restore(&ALL));
     let conflict = "INSERT INTO sso_authorizations (id, user_id, authentication_provider_id, tenant_id) VALUES (2900, 2001, 2001, 2000);
@@ -399,15 +399,15 @@ fn missing_rights_are_named(kind: Option<MysqlKind>) {
     let without = it.database.all();
     let (grant, url, more, says) = match &it.database {
         Database::Mysql(server) => (
-            "CREATE USER reader@'%' IDENTIFIED BY 'secret'; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON system.* TO reader@'%'",
-            format!("mysql2://reader:secret@{}", server.url("system").split_once('@').unwrap().1),
-            "GRANT INSERT, UPDATE, DELETE ON system.* TO reader@'%'",
+            "CREATE USER reader@'%' IDENTIFIED BY 'h1dden'; GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON `system`.* TO reader@'%'",
+            format!("mysql2://reader:h1dden@{}", server.url("system").split_once('@').unwrap().1),
+            "GRANT INSERT, UPDATE, DELETE ON `system`.* TO reader@'%'",
             "GRANT INSERT, UPDATE, DELETE ON `system`.*",
         ),
         Database::Postgres(server) => (
-            "CREATE ROLE reader LOGIN PASSWORD 'secret'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO reader;
+            "CREATE ROLE reader LOGIN PASSWORD 'h1dden'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader; GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO reader;
              GRANT USAGE ON SCHEMA aside, xtra TO reader; GRANT SELECT ON ALL TABLES IN SCHEMA aside, xtra TO reader",
-            server.url_as("reader", "secret", "system"),
+            server.url_as("reader", "h1dden", "system"),
             "",
             "Use the role that owns 3scale's tables",
         ),
@@ -418,7 +418,7 @@ fn missing_rights_are_named(kind: Option<MysqlKind>) {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains(says), "{said}");
-    assert!(!said.contains("secret"));
+    assert!(!said.contains("h1dden"));
     assert_same(&it.database.all(), &without, "nothing is changed");
     if !more.is_empty() {
         it.database.sql(more);
@@ -444,12 +444,14 @@ fn tn_missing_rights_of_postgresql_are_named() {
 }
 
 /// One product goes back; what else is of the tenant stays as it is. Files that are gone are named.
-#[test]
-fn tn_a_product_goes_back_alone_and_missing_files_are_named() {
-    let it = Installation::start(Some(MysqlKind::Mysql), "NULL");
+fn a_product_goes_back_alone(kind: Option<MysqlKind>) {
+    let it = Installation::start(kind, "NULL");
     let before = it.database.all();
     it.database.sql("UPDATE services SET name = 'another' WHERE id IN (2001, 2002); UPDATE users SET email = NULL WHERE id = 2001; DELETE FROM cinstances WHERE id IN (2001, 2003)");
     let changed = it.database.all();
+    let said = it.refused(&restore(&["--service", "api-2001"]));
+    assert!(said.contains("2001 of tenant 2000; 2501 of tenant 2000"), "a system name that two products have here: {said}");
+    assert_eq!(json(&it, &["plan", "latest", "--tenant", "2000", "--service", "only"])["tenant"]["product"]["id"], 2004);
     it.ok(&restore(&["--service", "2001"]));
     let now = it.database.all();
     assert_eq!(differ(&now, &changed), ["cinstances", "services"]);
@@ -481,4 +483,19 @@ fn tn_a_product_goes_back_alone_and_missing_files_are_named() {
     assert!(said.contains("--tenant") || said.contains("--classes"), "{said}");
     let said = it.refused(&["restore", "latest", "--tenant", "2000", "--classes", "usage", "--yes"]);
     assert!(said.contains("cannot be used with"), "{said}");
+}
+
+#[test]
+fn tn_a_product_of_mysql_goes_back_alone_and_missing_files_are_named() {
+    a_product_goes_back_alone(Some(MysqlKind::Mysql));
+}
+
+#[test]
+fn tn_a_product_of_mariadb_goes_back_alone_and_missing_files_are_named() {
+    a_product_goes_back_alone(Some(MysqlKind::Mariadb));
+}
+
+#[test]
+fn tn_a_product_of_postgresql_goes_back_alone_and_missing_files_are_named() {
+    a_product_goes_back_alone(None);
 }
