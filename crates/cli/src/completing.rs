@@ -41,7 +41,7 @@ pub(crate) fn command_line() -> clap::Command {
 fn with_value(arg: Arg) -> Arg {
     let is_positional = arg.is_positional();
     match (arg.get_id().as_str(), is_positional) {
-        ("set" | "from" | "to", true) => arg.add(ArgValueCandidates::new(|| within(sets))),
+        ("set" | "sets" | "from" | "to", true) => arg.add(ArgValueCandidates::new(|| within(sets))),
         ("run", true) => arg.add(ArgValueCandidates::new(|| within(runs))),
         ("data_set", true) | ("only", false) => arg.add(ArgValueCandidates::new(data_sets)),
         _ => arg,
@@ -121,6 +121,6 @@ mod tests {
         }
         let mut without = Vec::new();
         positionals(&command_line(), &mut without);
-        assert_eq!(without, ["extend job", "release job", "completions shell", "man page"]);
+        assert_eq!(without, ["remove key", "extend job", "release job", "completions shell", "man page"]);
     }
 }

@@ -62,7 +62,7 @@ impl Copied {
 /// # Errors
 /// When the repository cannot be written.
 pub(crate) fn keep(repository: &dyn Repository, copied: &Copied) -> Result<()> {
-    let bytes = serde_json::to_vec(copied).map_err(|error| Error::failed("write what was copied").because(error))?;
+    let bytes = serde_json::to_vec(copied).map_err(|error| Error::failed("failed to write what was copied").because(error))?;
     repository.put_record(COPIED, &copied.record_name(), &bytes)
 }
 

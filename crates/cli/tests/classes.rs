@@ -225,7 +225,7 @@ fn usage_comes_back_alone_and_nobody_stops_for_it() {
     }
     assert_eq!((world.pictures(), world.ok(&["runs"]).lines().count()), (before, runs.lines().count()));
     let second = world.refused(&["restore", "latest", "--classes", "usage", "--usage", "add", "--yes"]);
-    assert!(second.contains("is in the way") && second.contains("`undo"), "{second}");
+    assert!(second.contains("is in the way") && second.contains("`threescale-backup undo "), "{second}");
     world.ok(&["backup"]);
     world.cli(0, &["INCRBY", USAGE, "5"]);
     let undone = world.run(&["undo", "--yes"]);

@@ -162,7 +162,8 @@ fn what_differs_is_set_right_and_put_back_to_the_byte() {
 
     let done = document(&world, 0, &REPAIR);
     assert_eq!(done["keys_changed_meanwhile"], 0, "{done:#}");
-    assert_eq!(kinds(&done["verify"]["differences"]), BTreeSet::new(), "{done:#}");
+    // zync, which is not set right here, remembers the application that is gone: a note.
+    assert_eq!(kinds(&done["verify"]["differences"]), BTreeSet::from(["zync-leftover"]), "{done:#}");
     assert!(!done.to_string().contains("revoked/key") && !done.to_string().contains("a changed key"), "a credential is shown");
     let repaired = every_key(&world);
     assert_eq!(

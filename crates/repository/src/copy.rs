@@ -79,7 +79,7 @@ pub fn copy_set(way: &Way<'_>, set: &SetId) -> Result<SetCopy> {
             None => Ok(SetCopy::Gone),
         };
     };
-    let during = |error: Error| error.during(format!("copy set {set} to {}", way.to.location));
+    let during = |error: Error| error.during(format!("failed to copy set {set} to {}", way.to.location));
     match way.copy(found) {
         Ok(carried) => Ok(SetCopy::Done(carried)),
         Err(Failure { error, is_here: true }) if !is_passing(&error) => Ok(SetCopy::Damaged(error)),
@@ -102,7 +102,7 @@ impl Way<'_> {
         self.refuse_another(manifest)?;
         let mut members = Vec::new();
         for (name, kept) in &manifest.data_sets {
-            let held = set.members.get(name).ok_or_else(|| here(Error::failed(format!("find {name}"))))?;
+            let held = set.members.get(name).ok_or_else(|| here(Error::failed(format!("failed to find {name}"))))?;
             let held = held.as_ref().map_err(|why| here(Error::failed(format!("{name}: {why}"))))?;
             members.push((*name, kept, held));
         }
@@ -116,7 +116,7 @@ impl Way<'_> {
         carrier.carry(None, manifest_held.file.tree)?;
         let mut carried = carrier.finish()?;
         for (name, kept, held) in &members {
-            self.look(kept, held.file.tree).map_err(|error| there(error.during(format!("look at {name} there"))))?;
+            self.look(kept, held.file.tree).map_err(|error| there(error.during(format!("failed to look at {name} there"))))?;
         }
         let known = self.known(manifest)?;
         for (name, _, held) in &members {
@@ -161,7 +161,7 @@ impl Way<'_> {
             found = count()?;
         }
         if let Some(missing) = found.missing {
-            return Err(Error::failed("find what was stored").hint(missing).hint(
+            return Err(Error::failed("failed to find what was stored").hint(missing).hint(
                 "Another program has removed or damaged it meanwhile. Copy it again; run no `restic prune` there while a copy is made.",
             ));
         }
@@ -193,11 +193,11 @@ impl Way<'_> {
             document::read(&self.to.index()?, &read_one(self.to, &id)?.file, MANIFEST_FILE)?;
             let sets = Listing::read_what_can_be(self.to)?.sets;
             let Some(set) = sets.into_iter().find(|set| set.manifest == *manifest) else {
-                return Err(Error::failed("read back the manifest"));
+                return Err(Error::failed("failed to read back the manifest"));
             };
             match set.members.into_iter().find_map(|(name, held)| Some((name, held.err()?))) {
                 None => Ok(()),
-                Some((name, why)) => Err(Error::failed(format!("find {name} of the set there: {why}"))),
+                Some((name, why)) => Err(Error::failed(format!("failed to find {name} of the set there: {why}"))),
             }
         };
         confirm().map_err(there).inspect_err(|_| {

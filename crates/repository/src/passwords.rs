@@ -136,7 +136,7 @@ fn make(open: &Open, password: &SecretString) -> Result<Id> {
     let refused = match opens() {
         Ok(true) => return Ok(id),
         Ok(false) => Error::failed("the new key does not open the repository"),
-        Err(error) => error.during("read back the new key"),
+        Err(error) => error.during("failed to read back the new key"),
     };
     if let Err(error) = remove_file(open, &id) {
         log::warn!("a key that is not good could not be removed: {}", error.chain());

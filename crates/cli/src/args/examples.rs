@@ -32,6 +32,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("check --read-data=10%", "Read a tenth of the data too, and the next tenth the next time."),
         ],
     ),
+    (
+        "copy",
+        &[
+            ("copy", "Bring every second repository up to date."),
+            ("copy latest --to offsite", "Copy one set."),
+            ("copy --to /mnt/disk/3scale --to-password-file /root/disk-key --init", "Begin a second repository."),
+        ],
+    ),
+    ("key", &[("key list", "The passwords that open the repository.")]),
+    ("key list", &[("key list", "The passwords that open the repository.")]),
+    ("key add", &[("key add", "A further password, asked for twice.")]),
+    ("key remove", &[("key remove 3f2a1b4c", "A password that opens nothing any more.")]),
+    ("key change", &[("key change", "Another password in the place of the one in use.")]),
     ("repair", &[("repair", "Say what could be mended, and what is lost."), ("repair --yes", "Mend it.")]),
     ("plan", &[("plan latest", "What a restore would do."), ("plan latest --only system-database", "What a restore of a part would do.")]),
     (
@@ -40,6 +53,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("restore latest -n 3scale", "Put a set back; you are asked first."),
             ("restore latest --only system-database,backend-redis", "Put a part back."),
             ("restore latest --installation prod", "Put the set of another installation here."),
+            ("restore latest --tenant example.com", "Put the rows of one tenant back while all serve."),
             ("restore latest --classes usage --service 3", "Put lost counters of one service back while it serves."),
         ],
     ),

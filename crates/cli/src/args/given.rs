@@ -116,7 +116,11 @@ fn matches_of(words: Vec<OsString>) -> Result<ArgMatches, clap::Error> {
             line.mut_subcommand(*command, |inner| inner.mut_arg(*option, |arg| arg.env(Resettable::Reset)))
         })
     };
-    let alone = without(&|_, _| false).try_get_matches_from(words.clone())?;
+    let alone = match without(&|_, _| false).try_get_matches_from(words.clone()) {
+        // The help tells all variables.
+        Err(error) if !error.use_stderr() => return command_line().try_get_matches_from(words),
+        alone => alone?,
+    };
     let Some((name, inner)) = alone.subcommand() else { return Ok(alone) };
     let alone_here = |(command, option, others): &&(&str, &str, &[&str])| {
         *command == name

@@ -275,7 +275,7 @@ mod tests {
             let line = work.finished(DataSetName::KubernetesObjects, Verb::CutOver, columns);
             let width = line.chars().count();
             assert!(width <= columns && line.contains("2 min 05 s") && line.contains("123 MB"), "{width} {line}");
-            assert_eq!(line.contains("elements"), columns >= 80, "{line}");
+            assert_eq!(line.contains("elements"), columns >= 100, "{line}");
         }
         let going = Going { began, bytes: 123_456_789, ..Going::new(Some(999_456_789)) };
         let beside = going.beside_bar();

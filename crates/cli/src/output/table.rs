@@ -40,8 +40,10 @@ impl Table {
         let width = |column: usize| self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
         let is_number = |column: usize| {
             let mut cells = self.rows.iter().skip(1).map(|row| cell(row, column)).filter(|text| !text.is_empty()).peekable();
-            // `4/5 without …` is a text.
-            cells.peek().is_some() && cells.all(|text| text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains('/'))
+            // `12.3 MB` is a number; an id and `4/5 without …` are texts.
+            let begins_with_one =
+                |text: &str| text.split(' ').next().is_some_and(|word| word.chars().all(|c| c.is_ascii_digit() || ".,%".contains(c)));
+            cells.peek().is_some() && cells.all(|text| begins_with_one(&text))
         };
         let layout: Vec<_> = (0..columns).map(|column| (width(column), is_number(column))).collect();
         let line = |row: &Vec<String>| {

@@ -133,7 +133,7 @@ impl<'a> Carrier<'a> {
         }
         // It has ended, and knows why.
         let ended = self.writer.take().map_or_else(|| Ok(()), Writer::finish);
-        Err(there(ended.err().unwrap_or_else(|| Error::failed("write packs"))))
+        Err(there(ended.err().unwrap_or_else(|| Error::failed("failed to write packs"))))
     }
 
     /// Writes what is left, and waits until all of it is stored and named.
@@ -180,7 +180,7 @@ impl Writer {
         let (storage, key): (Arc<dyn WriteBackend>, Key) = (Arc::clone(&to.storage), to.key.clone());
         let work = move || write(&received, &*storage, &key);
         let thread = std::thread::Builder::new().name("copy-packs".to_owned()).spawn(work);
-        Ok(Self { packs, thread: thread.map_err(|error| Error::failed("start a thread that writes packs").because(error))? })
+        Ok(Self { packs, thread: thread.map_err(|error| Error::failed("failed to start a thread that writes packs").because(error))? })
     }
 
     fn finish(self) -> Result<()> {

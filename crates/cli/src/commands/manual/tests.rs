@@ -12,7 +12,7 @@ use crate::config::example_document;
 /// A page as people read it, by the program that `man` uses, on lines that are long enough for every word; it must not complain.
 fn read(page: &[u8]) -> String {
     let mut groff = Command::new("groff")
-        .args(["-man", "-Tascii", "-P-c", "-ww", "-rLL=1000n", "-rIN=2n"])
+        .args(["-man", "-Kutf8", "-Tascii", "-P-c", "-P-b", "-P-u", "-P-o", "-ww", "-rLL=1000n", "-rIN=2n"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
