@@ -46,8 +46,9 @@ pub(crate) fn log(global: &Global) -> Result<()> {
     // The repository engine logs through `log`.
     tracing_log::LogTracer::init().map_err(|error| failed(&error.to_string()))?;
     let is_terminal = std::io::stderr().is_terminal();
-    // What people are told anyway is not told twice.
-    let told = if global.quiet || global.json { level } else { LevelFilter::OFF };
+    // What people are told anyway is not told twice; an error is told always.
+    let is_wanted = (global.quiet || global.json) && level > LevelFilter::ERROR;
+    let told = if is_wanted { level } else { LevelFilter::OFF };
     let heard_here = heard(level).with_target(TOLD, told);
     let lines = tracing_subscriber::fmt::layer().with_writer(LogLines).with_ansi(is_terminal).with_filter(heard_here);
     let file = global.log_file.as_deref().map(open).transpose()?;

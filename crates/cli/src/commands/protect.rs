@@ -36,16 +36,20 @@ pub(crate) fn unprotect(app: &App, args: &args::Unprotect) -> Result<()> {
     // Not by the sets: one that is gone may have left its protection.
     let fitting: Vec<_> = protected.keys().filter(|set| set.as_str().starts_with(&args.set.to_lowercase())).collect();
     let set = match fitting.as_slice() {
-        [set] => *set,
+        [set] => (*set).clone(),
+        // `latest`, too.
         [] => {
             let set = app.find_set(&config, repository.as_ref(), &Wanted::new("unprotect", &args.set, true))?.0.manifest.set;
-            return Err(Error::refused(format!("set {set} is not protected")).hint("`threescale-backup list` shows which sets are."));
+            if !protected.contains_key(&set) {
+                return Err(Error::refused(format!("set {set} is not protected")).hint("`threescale-backup list` shows which sets are."));
+            }
+            set
         }
         several => {
             return Err(Error::refused(format!("{} protected sets begin with {}", several.len(), args.set)).hint("Give more of the id."));
         }
     };
-    needs::unprotect(repository.as_ref(), set)?;
+    needs::unprotect(repository.as_ref(), &set)?;
     app.output.line(&format!("set {set} is not protected any more"))?;
-    app.output.document(&ProtectDocument { set, protected: false, note: None })
+    app.output.document(&ProtectDocument { set: &set, protected: false, note: None })
 }

@@ -77,7 +77,9 @@ fn every_document_fits_its_schema() {
         told
     };
     let path = |name: &str| home.path(name).display().to_string();
-    let [files, evidence, report, bundle, manual] = ["out", "evidence.html", "report.html", "bundle.tar", "manual"].map(path);
+    let [files, evidence, report, bundle, manual, second, password] =
+        ["out", "evidence.html", "report.html", "bundle.tar", "manual", "second", "new-password"].map(path);
+    std::fs::write(&password, "another password\n").unwrap();
     tell("config-example", &["config", "example"]);
     tell("config-show", &["config", "show"]);
     tell("config-check", &["config", "check"]);
@@ -103,8 +105,11 @@ fn every_document_fits_its_schema() {
     tell("status", &["status"]);
     tell("report", &["report", "--html", &report]);
     tell("protect", &["protect", "latest", "--note", "a note"]);
-    tell("protect", &["unprotect", &first]);
+    tell("protect", &["unprotect", "latest"]);
     tell("repair", &["repair"]);
+    tell("copy", &["copy", "--to", &second, "--to-password-file", &password, "--init"]);
+    tell("keys", &["key", "list"]);
+    tell("key", &["key", "add", "--new-password-file", &password]);
     tell("support-bundle", &["support-bundle", "--to", &bundle]);
     tell("forget", &["forget", "--keep-last", "1", "--prune", "--yes"]);
     tell("man", &["man", "--to", &manual]);
@@ -132,7 +137,7 @@ fn every_document_fits_its_schema() {
 }
 
 /// Schemas of documents that need all stores, of runs that are stopped, and of events.
-const OF_WHOLE: [&str; 6] = ["verify", "verify-repair", "hold", "demo", "abandon", "event"];
+const OF_WHOLE: [&str; 7] = ["verify", "verify-repair", "hold", "demo", "abandon", "event", "extract"];
 
 #[test]
 fn documents_of_a_whole_installation_fit_their_schemas() {
@@ -148,6 +153,16 @@ fn documents_of_a_whole_installation_fit_their_schemas() {
     tell("hold", &["hold", "status"]);
     tell("plan", &["plan", "latest"]);
     tell("demo", &["demo", "--size", "1M"]);
+    let mut client = world.installation.mysql.client();
+    let tenant = text(
+        &client
+            .args(["-N", "-e", "SELECT MIN(id) FROM accounts WHERE provider = 1 AND COALESCE(master, 0) = 0", "system"])
+            .output()
+            .unwrap()
+            .stdout,
+    );
+    let archive = world.path("tenant.tar").display().to_string();
+    tell("extract", &["extract", "latest", "--tenant", tenant.trim(), "--to", &archive]);
     assert!(world.kill_at_line(&["restore", "latest", "--yes"], 4));
     tell("runs", &["runs"]);
     let run = world.newest_run();
