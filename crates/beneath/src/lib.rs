@@ -17,7 +17,7 @@ mod writer;
 
 pub use attributes::{allocated_bytes, is_data, meta_of, mtime_ns, read_xattrs, read_xattrs_at, timestamps};
 pub use links::Links;
-pub use metadata::{SET_ID_BITS, Unset, grant_owner, is_as_wanted, open_by_owner, set_folder_mode, write_meta, write_time};
+pub use metadata::{SET_ID_BITS, Unset, grant_owner, is_as_wanted, open_by_owner, set_mode, write_meta, write_time};
 pub use names::Names;
 pub use resolve::forget_openat2;
 pub use tree::{Tree, identity, identity_of, is_vanished, open_folder, stat_entry};

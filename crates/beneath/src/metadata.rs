@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use plan::ports::Meta;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fremovexattr, fsetxattr, fstat, futimens,
-    openat, setxattr, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, chmodat, chownat, fchmod, fchown, fremovexattr, fsetxattr, fstat,
+    futimens, openat, setxattr, utimensat,
 };
 use rustix::io::Errno;
 
@@ -142,29 +142,36 @@ pub fn grant_owner(at: impl AsFd, name: &OsStr) -> io::Result<()> {
     }
 }
 
-/// Opens a file for reading whose owner may not read it, by his right to change that: its mode is another for that instant.
+/// Opens a file for reading whose owner may not read it, by his right to change that. Its mode is another one for that instant, and stays so unless
+/// `gives_back`. The caller lets nobody else do this to the same file meanwhile, under whichever of its names: the other would take the mode of the instant
+/// for the file's. Gives what it was before, too.
 ///
 /// # Errors
 /// The system's; also when the name is no file.
-pub fn open_by_owner(at: impl AsFd, name: &OsStr) -> io::Result<OwnedFd> {
+pub fn open_by_owner(at: impl AsFd, name: &OsStr, gives_back: impl FnOnce(&Stat) -> bool) -> io::Result<(OwnedFd, Stat)> {
     let held = openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     let stat = fstat(&held)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Errno::ACCESS.into());
     }
     let (path, mode) = (path_of(&held), stat.st_mode & 0o7777);
-    chmodat(CWD, &path, Mode::from_raw_mode(mode | 0o400), AtFlags::empty())?;
+    // Another name of it may have been opened since the caller tried: it is not touched again.
+    if mode & 0o400 == 0 {
+        chmodat(CWD, &path, Mode::from_raw_mode(mode | 0o400), AtFlags::empty())?;
+    }
     let opened = openat(CWD, &path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty());
-    chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty())?;
-    Ok(opened?)
+    if mode & 0o400 == 0 && (opened.is_err() || gives_back(&stat)) {
+        chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty())?;
+    }
+    Ok((opened?, stat))
 }
 
-/// Sets the mode of a folder by its name in another, when it is the one of this inode.
+/// Sets the mode of what has this name and this inode.
 ///
 /// # Errors
-/// The system's; also when the name is no folder.
-pub fn set_folder_mode(at: impl AsFd, name: &OsStr, inode: u64, mode: u32) -> io::Result<()> {
-    let held = openat(at, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+/// The system's.
+pub fn set_mode(at: impl AsFd, name: &OsStr, inode: u64, mode: u32) -> io::Result<()> {
+    let held = openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     if fstat(&held)?.st_ino == inode {
         chmodat(CWD, path_of(&held), Mode::from_raw_mode(mode), AtFlags::empty())?;
     }

@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{SMALL_BYTES, Shared};
 use crate::hook::Moment;
 use crate::walk::Found;
-use beneath::{allocated_bytes, is_vanished, meta_of, mtime_ns, open_by_owner, read_xattrs, read_xattrs_at, stat_entry};
+use beneath::{allocated_bytes, is_vanished, meta_of, mtime_ns, read_xattrs, read_xattrs_at, stat_entry};
 
 /// How often a small file is read again when it changed meanwhile.
 const READINGS: u32 = 3;
@@ -139,7 +139,10 @@ fn open_file(shared: &Shared, found: &Found) -> io::Result<File> {
     // Reading shall leave no trace; only the owner may ask for that.
     let fd = match openat(&*found.folder, &found.name, flags | OFlags::NOATIME, Mode::empty()) {
         Err(Errno::PERM) => openat(&*found.folder, &found.name, flags, Mode::empty())?,
-        Err(Errno::ACCESS) if shared.lent.is_some() => open_by_owner(&*found.folder, &found.name)?,
+        Err(Errno::ACCESS) => match &shared.lent {
+            Some(lent) => return lent.open_file(&found.path, &*found.folder, &found.name),
+            None => return Err(Errno::ACCESS.into()),
+        },
         other => other?,
     };
     Ok(File::from(fd))
@@ -164,7 +167,7 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
         let size_bytes = u64::try_from(before.st_size).unwrap_or(0);
         if size_bytes > SMALL_BYTES {
             shared.window.leave(held_bytes);
-            return large(found, file, before).map(Some);
+            return large(shared, found, file, before).map(Some);
         }
         if size_bytes > held_bytes {
             if !shared.window.enter(job.sequence, size_bytes - held_bytes) {
@@ -180,7 +183,7 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
             if !steady {
                 shared.notice("changed-while-read", &found.path, "changed while it was read; kept as it was read the last time");
             }
-            let meta = Meta { xattrs, ..meta_of(&after, true) };
+            let meta = Meta { xattrs, ..meta_of_file(shared, &after) };
             let digest = xxh3_128(&bytes);
             return Ok(Some(Item { held_bytes, ..item(found, meta, Kind::Small { bytes, digest }, allocated_bytes(&after)) }));
         }
@@ -195,8 +198,13 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
     }
 }
 
-fn large(found: &Found, file: File, stat: Stat) -> io::Result<Item> {
-    let meta = Meta { xattrs: read_xattrs(&file)?, ..meta_of(&stat, true) };
+fn meta_of_file(shared: &Shared, stat: &Stat) -> Meta {
+    let meta = meta_of(stat, true);
+    Meta { mode: shared.lent.as_ref().map_or(meta.mode, |lent| lent.mode_of(stat)), ..meta }
+}
+
+fn large(shared: &Shared, found: &Found, file: File, stat: Stat) -> io::Result<Item> {
+    let meta = Meta { xattrs: read_xattrs(&file)?, ..meta_of_file(shared, &stat) };
     let allocated = allocated_bytes(&stat);
     Ok(item(found, meta, Kind::Large { file, stat }, allocated))
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
-use beneath::{grant_owner, is_vanished, set_folder_mode, stat_entry};
+use beneath::{grant_owner, is_vanished, set_mode, stat_entry};
 use plan::{Error, Result};
 use rustix::fs::{FileType, Stat};
 
@@ -50,7 +50,7 @@ pub(super) fn put_back(run: &RunFolder) -> Result<()> {
         if stat_entry(&at, &name).is_ok_and(|stat| stat.is_some_and(|stat| stat.st_ino == inode && is_closed(&stat))) {
             continue;
         }
-        match set_folder_mode(&at, &name, inode, mode) {
+        match set_mode(&at, &name, inode, mode) {
             Err(error) if !is_vanished(&error) => return Err(failed(&run.root.place_of(&folder.join(&name)), "set the mode of", error)),
             _ => {}
         }

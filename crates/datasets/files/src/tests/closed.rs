@@ -38,7 +38,7 @@ fn taken(source: &Path) -> (Arc<Memory>, KeptDataSet) {
 }
 
 const SOURCE: &str = "mkdir -p closed/in top dark/er/y; echo c > closed/in/c; echo t > top/t; echo n > none; echo w > write-only; echo d > dark/er/y/d; mkdir -p list-only/x
-    head -c 9000000 /dev/zero > large; ln none other; chmod 0 none large dark/er dark; chmod 200 write-only; chmod 444 list-only; chmod 555 closed closed/in top; touch -d @1000000.5 .";
+    head -c 9000000 /dev/zero > large; ln none other; for name in $(seq 60); do ln none again-$name; done; ln large larger; chmod 0 none large dark/er dark; chmod 200 write-only; chmod 444 list-only; chmod 555 closed closed/in top; touch -d @1000000.5 .";
 
 /// As [`outside`], of what may be read only by whoever may change the modes: with their modes noted before.
 fn seen(at: &Path) -> String {
