@@ -88,6 +88,11 @@ pub(crate) fn first(report: &Report, limit: usize) -> Vec<String> {
     all.take(limit).collect()
 }
 
+/// `2 security, 1 drift: unknown-user-key (service 4, application x)`; `None` when nothing differs but what normal life leaves behind.
+pub(crate) fn differences(report: &Report, limit: usize) -> Option<String> {
+    counted(report).differences().map(|counts| format!("{counts}: {}", first(report, limit).join("; ")))
+}
+
 /// Before the stores are read again.
 pub(crate) type Pause<'a> = &'a dyn Fn() -> Result<()>;
 

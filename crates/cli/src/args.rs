@@ -61,7 +61,7 @@ impl Cli {
     /// The command line that this program was called with. Bad usage ends the program.
     pub(crate) fn of_this_program() -> Self {
         let matches = given::matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| given::refuse(&error)).with_meaning()
+        Self::from_arg_matches(matches).unwrap_or_else(|error| given::refuse(&error)).with_meaning()
     }
 
     /// `--installation` says whose sets are meant where a command is about sets; else what this installation is called.

@@ -9,22 +9,8 @@ use std::process::Command;
 
 use lab::{InstallationOptions, Mysql, MysqlKind, ZYNC_DATABASE};
 use serde_json::{Value, json};
+use support::differences::{document, kinds, told};
 use support::{World, text};
-
-fn kinds(document: &Value) -> BTreeMap<String, u64> {
-    let all = document["differences"].as_array().unwrap();
-    all.iter().map(|kind| (kind["kind"].as_str().unwrap().to_owned(), kind["count"].as_u64().unwrap())).collect()
-}
-
-fn told(kinds: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
-}
-
-fn document(world: &World, code: i32, arguments: &[&str]) -> Value {
-    let output = world.run(&[arguments, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}\n{}", text(&output.stdout), text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 fn said(mut client: Command) -> String {
     let output = client.output().unwrap();

@@ -189,6 +189,16 @@ fn counters_of_ids_do_not_rewind_and_what_system_has_is_not_deleted() {
         world.ok(&["undo", "--yes"]);
     }
     assert_eq!(cli(backend, 0, &["GET", "events/id"]), reached);
+
+    // Where nobody can have counted to nothing goes on, and it is told: a live counter, and a service that only Redis has.
+    const GARBAGE: &str = "9223372036854775806";
+    cli(backend, 0, &["SET", "alerts/current_id", GARBAGE]);
+    cli(backend, 0, &["SADD", "services_set", GARBAGE]);
+    let told = text(&world.run(&["restore", "latest", "--yes"]).stderr);
+    assert!(told.contains(&format!("{GARBAGE} of alerts/current_id is no id that anything has come to")), "{told}");
+    assert_eq!(cli(backend, 0, &["GET", "alerts/current_id"]), (alerts + 1).to_string());
+    statement(&world, "INSERT INTO services (account_id, system_name) VALUES (2, 'the day after')");
+    assert!(number(&world, "SELECT MAX(id) FROM services") < 2_000_000);
 }
 
 /// A server that takes no writes is found before the writers stop, and not when the clock is to be held.

@@ -7,6 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use support::differences::document;
 use support::{World, text};
 
 const REPAIR: [&str; 5] = ["verify", "--repair", "--yes", "--again-after", "0"];
@@ -37,12 +38,6 @@ fn every_key(world: &World) -> BTreeSet<String> {
     let all: BTreeSet<_> = redis(world, &["EVAL", SCRIPT, "0"]).lines().map(str::to_owned).collect();
     assert!(all.len() > 50, "{} keys prove little", all.len());
     all
-}
-
-fn document(world: &World, code: i32, arguments: &[&str]) -> Value {
-    let output = world.run(&[arguments, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}\n{}", text(&output.stdout), text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn kinds(list: &Value) -> BTreeSet<&str> {

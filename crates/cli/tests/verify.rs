@@ -4,28 +4,10 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
-use std::collections::BTreeMap;
-
 use lab::{InstallationOptions, MysqlKind, Postgres, Redis};
 use serde_json::{Value, json};
+use support::differences::{document, kinds, told};
 use support::{World, text};
-
-/// Differences by kind, with how many there are.
-fn kinds(document: &Value) -> BTreeMap<String, u64> {
-    let all = document["differences"].as_array().unwrap();
-    all.iter().map(|kind| (kind["kind"].as_str().unwrap().to_owned(), kind["count"].as_u64().unwrap())).collect()
-}
-
-fn told(kinds: &[(&str, u64)]) -> BTreeMap<String, u64> {
-    kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect()
-}
-
-/// Where the document of a command that ends with a code is wanted.
-fn document(world: &World, code: i32, arguments: &[&str]) -> Value {
-    let output = world.run(&[arguments, &["--json"]].concat());
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}\n{}", text(&output.stdout), text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 fn sql(world: &World, statement: &str) -> String {
     let output = world.installation.mysql.client().args(["system", "-N", "-B", "-e", statement]).output().unwrap();

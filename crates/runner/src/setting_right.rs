@@ -42,11 +42,7 @@ pub(crate) fn keep_ids_ahead(
     let (mut raised, mut was) = (Vec::new(), Vec::new());
     for (counter, before) in counters {
         let live = keys.counter(context, &counter.of)?;
-        let rows = match pending_deletion {
-            Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?,
-            None => None,
-        };
-        let rows = rows.filter(|rows| is_an_id(hands, *rows, &counter.table));
+        let rows = largest_of_rows(hands, counter, pending_deletion.is_some())?;
         let before = Some(*before).filter(|before| is_an_id(hands, *before, &counter.of.key)).unwrap_or_default();
         let to = live.max(before).max(rows.unwrap_or_default());
         if to > live {
@@ -60,6 +56,12 @@ pub(crate) fn keep_ids_ahead(
     }
     let kept = pending_deletion.map_or(Ok(0), |(of, table)| keep_from_deletion(hands, keys, of, table))?;
     Ok(Output::Ids { counters: raised, was, kept })
+}
+
+/// The largest id that System's rows have had of a counter, where they are asked.
+fn largest_of_rows(hands: &Hands, counter: &IdCounter, asks: bool) -> Result<Option<u64>> {
+    let largest = if asks { rows_of_system(hands)?.largest(&hands.context, &counter.table, &counter.column)? } else { None };
+    Ok(largest.filter(|id| is_an_id(hands, *id, &counter.table)))
 }
 
 /// Whether it can be one; that it is none is told, and nothing goes on behind it.
@@ -126,10 +128,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
             Some(raised) => Some(raised),
             // It died before it could say so: with the writers stopped, it was what was noted, and the rows that are still live say what it was raised to.
             None if run.plan.stops_writers() => {
-                let rows = match pending_deletion {
-                    Some(_) => rows_of_system(hands)?.largest(context, &counter.table, &counter.column)?,
-                    None => None,
-                };
+                let rows = largest_of_rows(hands, counter, pending_deletion.is_some())?;
                 Some((rows.unwrap_or_default().max(*before), *before))
             }
             None => None,

@@ -198,8 +198,6 @@ impl RowReader for ZyncRows<'_> {
         self.0.table(table);
     }
 
-    fn next_id(&mut self, _table: &str, _next: u64) {}
-
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
         self.0.row(table, cells)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use clap::builder::{BoolishValueParser, Resettable};
 use clap::error::ErrorKind;
@@ -94,15 +95,15 @@ pub(crate) fn variables() -> BTreeSet<String> {
     found
 }
 
-/// What this program was called with. Bad usage, `--help` and `--version` end it.
-pub(crate) fn matches() -> ArgMatches {
-    matches_of(std::env::args_os().collect()).unwrap_or_else(|error| refuse(&error))
+/// What this program was called with, read once. Bad usage, `--help` and `--version` end it.
+pub(crate) fn matches() -> &'static ArgMatches {
+    static MATCHES: OnceLock<ArgMatches> = OnceLock::new();
+    MATCHES.get_or_init(|| matches_of(std::env::args_os().collect()).unwrap_or_else(|error| refuse(&error)))
 }
 
 /// The words by which the command is called: `hold release`.
 pub(crate) fn words() -> String {
-    let matches = matches();
-    let (mut deepest, mut words) = (&matches, Vec::new());
+    let (mut deepest, mut words) = (matches(), Vec::new());
     while let Some((word, inner)) = deepest.subcommand() {
         words.push(word);
         deepest = inner;

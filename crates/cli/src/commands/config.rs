@@ -57,7 +57,7 @@ const fn platform_word(platform: Platform) -> &'static str {
 /// Options go before all else; they are shown as what they are.
 fn lay_options_over(values: &mut Vec<Shown>) {
     let matches = args::matches();
-    let mut deepest = &matches;
+    let mut deepest = matches;
     while let Some((_, inner)) = deepest.subcommand() {
         deepest = inner;
     }

@@ -32,7 +32,7 @@ pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, st
             .hint("Leave --events out: what the program in the cluster says is shown here."));
     }
     let cron_job = global.in_cluster.as_deref().filter(|name| !name.is_empty()).unwrap_or(cron_job);
-    let mut arguments = arguments(&args::matches())?;
+    let mut arguments = arguments(args::matches())?;
     if let Some(question) = question(command) {
         match output.ask(&question)? {
             Some(true) => arguments.push("--yes".to_owned()),

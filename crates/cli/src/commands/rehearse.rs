@@ -11,9 +11,8 @@ use plan::choice::Whose;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Event, NothingToSynchronise, Repository};
-use plan::{Error, InstallationId, Result, plan_rehearsal};
+use plan::{Class, Error, InstallationId, Result, plan_rehearsal};
 use runner::Hands;
-use threescale::verify::Rank;
 
 use crate::agreement::{self, Beside, Side, Sides};
 use crate::app::App;
@@ -74,7 +73,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         let text = format!("set {} was staged, proven, and cut over in {}", manifest.set, duration_ms(cut_over));
         app.output.note(&format!("{text}; a restore adds the time to stop the writers and to start them again"));
     }
-    compare(app, &hands);
+    compare(app, &hands)?;
     let then = args.then.as_deref().map(|command| doors::then(app, &hands.context, &stage, command));
     drop((hands, stage));
     app.output.note("the throw-away servers are removed");
@@ -83,25 +82,32 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
 }
 
 /// Says whether the stores agree, as they came out of the cut-over. That they differ, or cannot be compared, is no fault of the set's going back.
-fn compare(app: &App, hands: &Hands) {
+fn compare(app: &App, hands: &Hands) -> Result<()> {
     let live = |name: DataSetName| hands.data_sets.get(&name).cloned().map(Side::Live);
     let Some((rows, keys)) = live(DataSetName::SystemDatabase).zip(live(DataSetName::BackendRedis)) else {
         app.output.note("whether the stores agree is not looked at: that takes system-database and backend-redis");
-        return;
+        return Ok(());
     };
-    let zync = live(DataSetName::ZyncDatabase);
-    let sides = Sides { rows, keys, files: live(DataSetName::SystemStorage), beside: Beside::of(zync) };
+    let sides = Sides { rows, keys, files: live(DataSetName::SystemStorage), beside: Beside::of(live(DataSetName::ZyncDatabase)) };
     let warn = |text: &str| hands.context.watch.see(Event::Warning(text));
-    match agreement::of_sides(&sides, &hands.context, NAMED_MAX, None) {
-        Err(error) => warn(&format!("whether the stores agree could not be looked at: {}", error.chain())),
-        Ok(found) if found.report.worst().is_none_or(|worst| worst == Rank::Note) => app.output.note("the stores agree"),
-        Ok(found) => {
-            let first = agreement::first(&found.report, NAMED_MAX).join("; ");
+    let agreement = match agreement::of_sides(&sides, &hands.context, NAMED_MAX, None) {
+        Ok(agreement) => agreement,
+        Err(error) if error.class() == Class::Interrupted => return Err(error),
+        Err(error) => {
+            warn(&format!("whether the stores agree could not be looked at: {}", error.chain()));
+            return Ok(());
+        }
+    };
+    match agreement::differences(&agreement.report, NAMED_MAX) {
+        None => app.output.note("the stores agree"),
+        Some(text) => {
             warn(&format!(
-                "the stores differ, as they do in the set: {first}. A restore sets Backend's configuration right (`verify` tells all)"
+                "the stores differ, as they do in the set: {text}. A restore sets Backend's configuration right (`verify` tells all)"
             ));
         }
     }
+    agreement.unseen.iter().filter(|unseen| unseen.is_trouble()).for_each(|unseen| app.output.note(&unseen.to_string()));
+    Ok(())
 }
 
 fn names_in<'a>(manifest: &'a Manifest, only: &[DataSetName]) -> Result<BTreeMap<DataSetName, &'a KeptDataSet>> {

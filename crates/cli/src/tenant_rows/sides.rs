@@ -119,14 +119,6 @@ impl RowReader for OfSet<'_, '_> {
         true
     }
 
-    fn wants(&mut self, _table: &str) -> Option<&'static [&'static str]> {
-        None
-    }
-
-    fn table(&mut self, _table: &str) {}
-
-    fn next_id(&mut self, _table: &str, _next: u64) {}
-
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
         let is_anothers = self.besides.as_ref().is_some_and(|besides| besides.is_anothers(table, cells));
         if is_anothers || !self.belongings.has(table, cells) {
@@ -214,14 +206,6 @@ impl RowReader for OfLive<'_, '_> {
         }
         true
     }
-
-    fn wants(&mut self, _table: &str) -> Option<&'static [&'static str]> {
-        None
-    }
-
-    fn table(&mut self, _table: &str) {}
-
-    fn next_id(&mut self, _table: &str, _next: u64) {}
 
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
         if !self.is_ours(table, cells) {

@@ -1,5 +1,7 @@
 //! A whole installation on throw-away servers, and the program itself as a process.
 
+pub mod differences;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};

@@ -5,7 +5,9 @@ use crate::Result;
 /// Is told rows, table by table, in the order in which they are kept.
 pub trait RowReader {
     /// The columns that are wanted of a table, in the order in which cells are given; `None` when it is not wanted.
-    fn wants(&mut self, table: &str) -> Option<&'static [&'static str]>;
+    fn wants(&mut self, _table: &str) -> Option<&'static [&'static str]> {
+        None
+    }
 
     /// Whether all columns of a table are wanted, in this order; then [`Self::wants`] is not asked about it.
     fn wants_all(&mut self, _table: &str, _columns: &[&str]) -> bool {
@@ -26,10 +28,10 @@ pub trait RowReader {
     }
 
     /// A table that is wanted is there, with rows or without.
-    fn table(&mut self, table: &str);
+    fn table(&mut self, _table: &str) {}
 
     /// The number that a table's id column gives next, where that is known.
-    fn next_id(&mut self, table: &str, next: u64);
+    fn next_id(&mut self, _table: &str, _next: u64) {}
 
     /// A row: its cells in the order of the columns that are wanted. A column that the table does not have is as if it were NULL.
     ///

@@ -49,14 +49,6 @@ impl RowReader for Rows<'_> {
         wants
     }
 
-    fn wants(&mut self, _table: &str) -> Option<&'static [&'static str]> {
-        None
-    }
-
-    fn table(&mut self, _table: &str) {}
-
-    fn next_id(&mut self, _table: &str, _next: u64) {}
-
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
         let Some(columns) = self.columns.get(table) else { return Ok(()) };
         if !self.belongings.has(table, cells) {

@@ -32,10 +32,6 @@ impl RowReader for One<'_> {
         (table == self.table).then_some(self.columns)
     }
 
-    fn table(&mut self, _table: &str) {}
-
-    fn next_id(&mut self, _table: &str, _next: u64) {}
-
     fn row(&mut self, _table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
         (self.each)(cells);
         Ok(())

@@ -42,7 +42,7 @@ pub(super) fn before(
     let problem = |text| {
         Problem::new(Severity::Degrades, format!("what goes back and what stays as it is give stores that differ: {text}")).way_out(way_out)
     };
-    Ok(differences(&agreement).map(problem))
+    Ok(agreement::differences(&agreement.report, NAMED).map(problem))
 }
 
 /// Says how the live stores agree when all is done, and notes it in the run's journal. `journal`: opened when that is known, under the locks of whoever writes to it.
@@ -60,7 +60,7 @@ pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl
             return Ok(());
         }
     };
-    app.output.note(&match differences(&agreement) {
+    app.output.note(&match agreement::differences(&agreement.report, NAMED) {
         Some(text) => format!("the live stores differ: {text}; `verify` names all, and each way out"),
         None => "the live stores agree (`verify` looks again at any time)".to_owned(),
     });
@@ -79,10 +79,4 @@ pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl
 
 fn compared(app: &App, sides: &Sides<'_>, context: &Context) -> Result<Agreement> {
     agreement::of_sides(sides, context, NAMED, Some(&|| app.pause(PAUSE)))
-}
-
-/// `2 security, 1 drift: unknown-user-key (service 4, application x)`.
-fn differences(agreement: &Agreement) -> Option<String> {
-    let report = &agreement.report;
-    agreement::counted(report).differences().map(|counts| format!("{counts}: {}", agreement::first(report, NAMED).join("; ")))
 }
