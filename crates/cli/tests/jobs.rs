@@ -195,7 +195,7 @@ fn a_frozen_backup_lets_the_jobs_be_done_that_wait_and_says_what_was_not() {
             let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
             while !mark("makers-are-stopped").exists() {
                 assert!(std::time::Instant::now() < limit, "the makers of jobs were not stopped");
-                std::thread::yield_now();
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
             world.cli(1, &["DEL", "resque:queue:priority"]);
             world.cli(2, &["DEL", "queue:default"]);

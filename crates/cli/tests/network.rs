@@ -70,7 +70,7 @@ fn one_signal_ends_a_backup_on_a_network_that_has_stopped() {
         proxy.trouble_after(100_000, Trouble::Freeze);
         let child = behind.world.command(&["backup"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         while proxy.passed() <= 100_000 {
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
         assert!(killed.success());

@@ -129,7 +129,7 @@ fn a_server_at_work_is_waited_for_and_one_that_says_nothing_is_not() {
     let _waiting = line.waiting();
     while peer.1.load(Ordering::SeqCst) < 3 {
         assert!(line.fault().is_none());
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
     line.set_peer(Arc::new(Always(Doing::Nothing, AtomicU32::new(0), false)));
     assert!(rest(client).is_empty());

@@ -36,7 +36,7 @@ impl Frozen {
                 .spawn()
                 .unwrap();
             while scene.files("locks").is_empty() && restic.try_wait().unwrap().is_none() {
-                std::thread::yield_now();
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
             signal(&restic, "STOP");
             if scene.files("locks").iter().any(|file| !file.to_str().unwrap().contains("-tmp-")) {

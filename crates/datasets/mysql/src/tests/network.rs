@@ -216,7 +216,7 @@ fn a_signal_ends_a_backup_on_a_network_that_has_stopped() {
     let error = std::thread::scope(|scope| {
         let dumping = scope.spawn(|| dump(&store, &context));
         while scene.proxy.passed() < 2_000_000 {
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         stop.raise();
         dumping.join().unwrap().unwrap_err()

@@ -207,7 +207,7 @@ fn a_signal_ends_a_backup_on_a_network_that_has_stopped() {
     let error = std::thread::scope(|scope| {
         let dumping = scope.spawn(|| scene.dump(&store).err().unwrap());
         while scene.proxy.passed() < 2_000_000 {
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         scene.context.stop.raise();
         dumping.join().unwrap()

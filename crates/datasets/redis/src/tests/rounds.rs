@@ -132,7 +132,7 @@ fn under_write_load_a_dump_is_one_point_in_time() {
         });
         let mut watching = connect(server, 0);
         while say(&mut watching, "EXISTS counter").number() == Some(0) {
-            std::thread::yield_now();
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
         let store = store(server);
         let sets: Vec<Set> = (0..3).map(|_| backup(&store).unwrap()).collect();
@@ -190,7 +190,7 @@ fn keys_that_expire_between_backup_and_proof_are_accounted_for() {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while say(&mut connection, "EXISTS short:0 short:49").number() != Some(0) {
         assert!(std::time::Instant::now() < end);
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
     let place = stage(&store, &set, "run5", Road::SideCopy).unwrap();
     let proof = store.prove(&context("run5"), &place, &set.kept).unwrap();
@@ -264,6 +264,6 @@ fn the_servers_delay_is_put_back_and_no_replica_stays() {
     let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
     while !say(&mut connection, "INFO replication").text().contains("connected_slaves:0") {
         assert!(std::time::Instant::now() < end);
-        std::thread::yield_now();
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }

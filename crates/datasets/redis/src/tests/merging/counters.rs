@@ -48,7 +48,7 @@ fn counters_become_what_was_chosen_whatever_is_live() {
         lives_ms *= 2;
     };
     while !cli(&server, 0, &["GET", &key("24")]).is_empty() {
-        thread::yield_now();
+        thread::sleep(std::time::Duration::from_millis(1));
     }
     for (at, counts) in [Counts::Max, Counts::Set, Counts::Add].into_iter().enumerate() {
         cli(&server, 0, &["FLUSHALL"]);
