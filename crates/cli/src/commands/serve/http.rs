@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::request;
 use super::shown::{Answer, Shown};
 
-/// Connections at a time; who comes then is told to come again.
+/// Connections at a time; who comes then waits until one of them ends, which is soon.
 const CONNECTIONS_MAX: usize = 32;
 /// How long a request may take to come, and its answer to be taken.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
@@ -29,6 +29,10 @@ const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 pub(super) fn serve(listener: &TcpListener, is_over: &dyn Fn() -> bool, shown: &Arc<Shown>) -> Result<()> {
     let open = Arc::new(AtomicUsize::new(0));
     while !is_over() {
+        if open.load(Ordering::Acquire) >= CONNECTIONS_MAX {
+            std::thread::sleep(Duration::from_millis(20));
+            continue;
+        }
         match poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&LOOK_UP)) {
             Ok(0) | Err(rustix::io::Errno::INTR) => continue,
             Ok(_) => {}
@@ -60,14 +64,9 @@ impl Drop for Counted {
     }
 }
 
-fn begin(mut stream: TcpStream, open: &Arc<AtomicUsize>, shown: &Arc<Shown>) {
-    let before = open.fetch_add(1, Ordering::AcqRel);
+fn begin(stream: TcpStream, open: &Arc<AtomicUsize>, shown: &Arc<Shown>) {
+    open.fetch_add(1, Ordering::AcqRel);
     let counted = Counted(Arc::clone(open));
-    if before >= CONNECTIONS_MAX {
-        // A few bytes, which the buffer of the socket takes.
-        let busy = Answer::text("503 Service Unavailable", "too many connections, come again");
-        return drop(write(&mut Bounded::new(&mut stream, Duration::from_millis(100)), &busy));
-    }
     let shown = Arc::clone(shown);
     let thread = std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
         // Who went away is missed by nobody.
