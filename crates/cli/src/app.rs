@@ -170,6 +170,18 @@ impl App {
         }
     }
 
+    /// The same for another thread of the same command.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            global: self.global.clone(),
+            output: self.output.clone(),
+            stop: self.stop.clone(),
+            watch: Arc::clone(&self.watch),
+            heeds_environment: self.heeds_environment,
+            told: Mutex::default(),
+        }
+    }
+
     /// Who watches the work.
     pub(crate) fn watch(&self) -> Arc<dyn Watch> {
         Arc::clone(&self.watch)

@@ -204,6 +204,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Say in one page whether the sets are young, proven and checked, and what stands open: for people, monitoring and metrics. Exit code 1: not all is well
     Status(Status),
+    /// Show it all by HTTP until it is stopped: metrics, the page of `report`, the document of `status`; looks at intervals, in the background
+    Serve(Serve),
     /// Write one page about the sets over time: is all well, how they grow, what is proven, what is open
     Report(Report),
     /// Apply a retention policy to the sets of this installation: shows why each set stays or goes, then asks
@@ -268,6 +270,7 @@ impl Command {
             | Self::Diff(_)
             | Self::Evidence(_)
             | Self::Status(_)
+            | Self::Serve(_)
             | Self::Report(_)
             | Self::Forget(_) => true,
             Self::Init

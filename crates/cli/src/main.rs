@@ -97,6 +97,7 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Inspect(args) => commands::inspect(app, args),
         Command::Verify(args) => commands::verify(app, args),
         Command::Status(args) => commands::status(app, args),
+        Command::Serve(args) => commands::serve(app, args),
         Command::Evidence(args) => commands::evidence(app, args),
         Command::Diff(args) => commands::diff(app, args),
         Command::Report(args) => commands::report(app, args),

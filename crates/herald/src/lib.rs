@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plan::{Error, Result};
-use reqwest::Url;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect::Policy;
+use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tls::{Tls, TlsMode};
 
@@ -14,7 +14,7 @@ use tls::{Tls, TlsMode};
 pub const SECONDS_MAX: u64 = 10;
 
 /// Who is told, over which connection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Address {
     url: SecretString,
     ca_file: Option<PathBuf>,
@@ -70,6 +70,18 @@ impl Address {
     /// # Errors
     /// When it cannot be reached, does not answer in time, or refuses.
     pub fn post(&self, content_type: &str, body: Vec<u8>) -> Result<()> {
+        self.send(Method::POST, content_type, body)
+    }
+
+    /// The same with PUT: the body takes the place of what is there.
+    ///
+    /// # Errors
+    /// As [`post`](Self::post).
+    pub fn put(&self, content_type: &str, body: Vec<u8>) -> Result<()> {
+        self.send(Method::PUT, content_type, body)
+    }
+
+    fn send(&self, method: Method, content_type: &str, body: Vec<u8>) -> Result<()> {
         let failed = |what: &str| Error::transient(format!("{what} {}", self.origin()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| failed("start a client for").because(error))?;
@@ -77,7 +89,7 @@ impl Address {
         let limit = Duration::from_secs(SECONDS_MAX);
         let client = reqwest::Client::builder().tls_backend_preconfigured(config).timeout(limit).redirect(Policy::none());
         let client = client.build().map_err(|error| failed("make a client for").because(error.without_url()))?;
-        let request = client.post(self.parsed()?).header(CONTENT_TYPE, content_type).body(body);
+        let request = client.request(method, self.parsed()?).header(CONTENT_TYPE, content_type).body(body);
         // The time for names and for a silent server is in it too.
         let answer = runtime.block_on(async { tokio::time::timeout(limit, request.send()).await });
         // A name server that is silent is asked by a thread that cannot be ended: it is not waited for.

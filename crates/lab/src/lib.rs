@@ -1,4 +1,4 @@
-//! STAGES: throw-away servers (MySQL, MariaDB, PostgreSQL, Redis, Sentinel, memcached) on loopback, and 3scale-like data for them.
+//! STAGES: throw-away servers (MySQL, MariaDB, PostgreSQL, Redis, Sentinel, memcached, Prometheus) on loopback, and 3scale-like data for them.
 //!
 //! For `demo`, `rehearse`, tests and benchmarks. Every server lives in a temporary folder of its own, on a port of
 //! its own, with a password of its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
@@ -18,6 +18,7 @@ pub mod porta;
 mod postgres;
 mod process;
 mod programs;
+mod prometheus;
 mod proxy;
 mod redis;
 mod s3;
@@ -36,6 +37,7 @@ pub use one_part::OnePart;
 pub use pgbouncer::PgBouncer;
 pub use postgres::{Postgres, PostgresVersion};
 pub use programs::find as find_program;
+pub use prometheus::Prometheus;
 pub use proxy::{Proxy, Trouble};
 pub use redis::{Redis, RedisKind};
 pub use s3::{S3, S3Fault, S3Object};

@@ -42,6 +42,12 @@ pub(crate) fn find_redis6() -> Result<PathBuf> {
     own.filter(|file| is_program(file)).ok_or_else(|| missing("redis-server of Redis 6.2"))
 }
 
+/// A program of Prometheus: of its private prefix only.
+pub(crate) fn find_prometheus(name: &str) -> Result<PathBuf> {
+    let own = prefix("THREESCALE_BACKUP_PROMETHEUS_PREFIX", "prometheus").map(|prefix| prefix.join("bin").join(name));
+    own.filter(|file| is_program(file)).ok_or_else(|| missing(name))
+}
+
 /// A program of MariaDB 11.8: of its private prefix only.
 pub(crate) fn find_newer_mariadb(name: &str) -> Result<PathBuf> {
     let own = prefix("THREESCALE_BACKUP_MARIADB_PREFIX", "mariadb").map(|prefix| prefix.join("bin").join(name));

@@ -91,6 +91,14 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("status --max-age 26h --max-unproven 8d", "Exit code 1 when the newest set is old, or unproven."),
             ("status --metrics /var/lib/node-exporter/threescale.prom", "Write metrics for Prometheus too."),
+            ("status --max-age 26h --push http://pushgateway:9091", "Put them into a Pushgateway."),
+        ],
+    ),
+    (
+        "serve",
+        &[
+            ("serve --max-age 26h --max-unproven 8d", "For Prometheus and a browser on this machine: http://127.0.0.1:9464/."),
+            ("serve --listen 0.0.0.0:9464 --every 15m", "For others too, looking four times an hour."),
         ],
     ),
     ("report", &[("report --html report.html --replace", "Write the page about the sets over time.")]),

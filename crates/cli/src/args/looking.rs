@@ -1,5 +1,6 @@
 //! The options of commands that look: at sets, at what agrees, at whether all is well.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
@@ -9,7 +10,7 @@ use plan::ids::DataSetName;
 use threescale::verify::Rank;
 
 use super::options::{OfSet, Partial};
-use super::values::{length_of_time, size};
+use super::values::{interval, length_of_time, size};
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -118,7 +119,7 @@ pub(crate) struct Diff {
 }
 
 /// What is bad.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Limits {
     /// Bad when the newest whole set is older than this, e.g. 26h, 2d
     #[arg(long, value_name = "TIME", value_parser = length_of_time, env = "THREESCALE_BACKUP_MAX_AGE")]
@@ -147,6 +148,24 @@ pub(crate) struct Status {
     /// Write the same as metrics for Prometheus (textfile collector) too; replaced as a whole
     #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_METRICS")]
     pub metrics: Option<PathBuf>,
+    /// Put the metrics into the Pushgateway at this address too, in the place of what was there of this installation; no password can stand in it
+    #[arg(long, value_name = "URL", env = "THREESCALE_BACKUP_PUSH")]
+    pub push: Option<String>,
+    /// A PEM file with the only CAs that are trusted at the address of --push
+    #[arg(long, value_name = "FILE", env = "THREESCALE_BACKUP_PUSH_CA_FILE")]
+    pub push_ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Listen here, an address and a port; anybody who reaches it may look, there is no login. Port 0 takes a free one and names it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464", env = "THREESCALE_BACKUP_LISTEN")]
+    pub listen: SocketAddr,
+    /// Look so often, e.g. 30s, 5m, 1h; who asks in between gets what the last look found
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = interval, env = "THREESCALE_BACKUP_EVERY")]
+    pub every: SignedDuration,
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 #[derive(Debug, Args)]

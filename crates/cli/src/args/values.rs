@@ -30,6 +30,22 @@ pub(super) fn size(text: &str) -> std::result::Result<u64, String> {
     parse_bytes(text).map_err(|error| error.chain())
 }
 
+/// How often something is done: an hour at most, because what is older than two is taken for lost (the alerts of the chart).
+pub(super) fn interval(text: &str) -> std::result::Result<SignedDuration, String> {
+    const WAYS: &str = "write seconds, minutes or hours, such as 30s, 5m or 1h, an hour at most";
+    const HOUR_SECONDS: i64 = 60 * 60;
+    let unit = text.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return Err(WAYS.to_owned()),
+    };
+    let number = number.parse().ok().and_then(|number: i64| number.checked_mul(seconds));
+    number.filter(|seconds| (1..=HOUR_SECONDS).contains(seconds)).map(SignedDuration::from_secs).ok_or_else(|| WAYS.to_owned())
+}
+
 /// Hours, days or weeks.
 pub(super) fn length_of_time(text: &str) -> std::result::Result<SignedDuration, String> {
     const WAYS: &str = "write hours, days or weeks, such as 36h, 7d or 2w";

@@ -82,6 +82,9 @@ fn template(command: &Command) -> Result<&'static str> {
         }
         Command::Hold(_) | Command::Key(_) => Err(Error::refused("this command does not run in the cluster")
             .hint("Leave --in-cluster out: it reaches the installation from here.")),
+        Command::Serve(_) => Err(Error::refused("this command does not end, and is no Job").hint(
+            "The chart runs it as a Deployment: `helm upgrade threescale-backup deploy/chart --reuse-values --set serve.enabled=true`.",
+        )),
         Command::Config(_) => {
             Err(Error::refused("this command is about the configuration of this machine").hint("Leave --in-cluster out."))
         }

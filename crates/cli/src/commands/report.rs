@@ -36,7 +36,7 @@ pub(crate) fn report(app: &App, args: &args::Report) -> Result<()> {
     let repository = RusticRepository::open(&location, &password)?;
     let seen = Seen::look(app, &config, &location, &repository)?;
     let reasons = reasons(&seen, &args.limits);
-    let page = page(&seen, &reasons, &location.to_string());
+    let page = page(&seen, &reasons, &location.to_string(), None);
     if args.replace {
         file::replace(&args.html, &page)?
     } else {
@@ -46,15 +46,17 @@ pub(crate) fn report(app: &App, args: &args::Report) -> Result<()> {
     app.output.document(&WrittenDocument { installation: &seen.installation, file: &args.html, sets: seen.sets.len() })
 }
 
-fn page(seen: &Seen, reasons: &[String], repository: &str) -> String {
+/// `remark`: what is to be known before all else.
+pub(super) fn page(seen: &Seen, reasons: &[String], repository: &str, remark: Option<&str>) -> String {
     let name = if seen.installation.is_empty() { "this installation" } else { &seen.installation };
     let title = format!("Backups of {name}");
     let shown = seen.sets.get(seen.sets.len().saturating_sub(SETS_MAX)..).unwrap_or_default();
     let (class, verdict) = if reasons.is_empty() { ("good", "All is well.") } else { ("bad", "Not all is well:") };
     let listed: String = reasons.iter().map(|reason| format!("<li>{}</li>\n", escaped(reason))).collect();
     let lines: String = status_lines(seen).iter().map(|line| format!("{}\n", escaped(line))).collect();
+    let remark = remark.map(|remark| format!("<p class=\"bad\">{}</p>\n", escaped(remark))).unwrap_or_default();
     let parts = [
-        format!("<h1>{}</h1>\n<p class=\"{class}\">{verdict}</p>\n<ul>\n{listed}</ul>\n<pre>{lines}</pre>\n", escaped(&title)),
+        format!("<h1>{}</h1>\n{remark}<p class=\"{class}\">{verdict}</p>\n<ul>\n{listed}</ul>\n<pre>{lines}</pre>\n", escaped(&title)),
         plots(shown),
         grown(shown),
         "<h2>Sets</h2>\n".to_owned(),

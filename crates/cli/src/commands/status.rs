@@ -2,6 +2,7 @@
 
 mod judge;
 mod metrics;
+mod push;
 mod seen;
 
 use jiff::Timestamp;
@@ -20,11 +21,13 @@ use crate::args;
 use crate::copied::Copied;
 use crate::output::{age_at, bytes, count, local_time};
 pub(super) use judge::reasons;
+pub(super) use metrics::{Metric, metrics, one, seconds, text as metrics_text};
 pub(super) use seen::Seen;
 use seen::{GROWTH, Space};
 
 #[derive(Serialize)]
 struct StatusDocument<'a> {
+    looked_at: Timestamp,
     good: bool,
     /// Why it is not.
     reasons: &'a [String],
@@ -100,16 +103,21 @@ struct RunDocument<'a> {
 }
 
 pub(crate) fn status(app: &App, args: &args::Status) -> Result<()> {
+    let gateway = args.push.as_deref().map(|url| push::Gateway::at(url, args.push_ca_file.clone())).transpose()?;
     let config = app.config()?;
     let (location, password) = app.location(&config)?;
     let repository = RusticRepository::open(&location, &password)?;
     let seen = Seen::look(app, &config, &location, &repository)?;
     let reasons = reasons(&seen, &args.limits);
+    let metrics_of = |seen: &Seen| metrics_text(&seen.installation, &metrics(seen, reasons.is_empty(), &args.limits));
     app.output.line(&shown(&seen, &reasons))?;
     app.output.document(&document(&seen, &reasons, location.to_string()))?;
     if let Some(file) = &args.metrics {
         // Whoever asks for the exit code is not told that all is well, or not, by what became of a file.
-        metrics::write(file, &seen, reasons.is_empty()).map_err(|error| error.in_class(Class::Transient))?;
+        metrics::write(file, &metrics_of(&seen)).map_err(|error| error.in_class(Class::Transient))?;
+    }
+    if let Some(gateway) = &gateway {
+        gateway.put(&seen.installation, &app.host(), metrics_of(&seen)).map_err(|error| error.in_class(Class::Transient))?;
     }
     if reasons.is_empty() {
         return Ok(());
@@ -117,12 +125,14 @@ pub(crate) fn status(app: &App, args: &args::Status) -> Result<()> {
     Err(Error::failed(format!("not all is well: {}", reasons.join("; "))))
 }
 
-fn document<'a>(seen: &'a Seen, reasons: &'a [String], repository: String) -> StatusDocument<'a> {
+/// The document of `--json`.
+pub(super) fn document<'a>(seen: &'a Seen, reasons: &'a [String], repository: String) -> impl Serialize + 'a {
     let age = |then: Timestamp| (seen.now.as_second() - then.as_second()).max(0);
     let proven = seen.proven().map(|(_, proof)| proof);
     let checked = seen.checks.last();
     let (stored_bytes, sets) = seen.growth();
     StatusDocument {
+        looked_at: seen.now,
         good: reasons.is_empty(),
         reasons,
         installation: &seen.installation,

@@ -43,7 +43,9 @@ pub(crate) fn support_bundle(app: &App, args: &args::SupportBundle) -> Result<()
     bundle.answer(app, "doctor", commands::doctor)?;
     bundle.answer(app, "list", |app| commands::list(app, &args::List { all_installations: false }))?;
     bundle.answer(app, "runs", commands::runs)?;
-    bundle.answer(app, "status", |app| commands::status(app, &args::Status { limits: look, metrics: None }))?;
+    bundle.answer(app, "status", |app| {
+        commands::status(app, &args::Status { limits: look, metrics: None, push: None, push_ca_file: None })
+    })?;
     journals(app, &mut bundle, args.journals)?;
     let entries = bundle.complete()?;
     let size = entries.iter().map(|entry| entry.bytes).sum();

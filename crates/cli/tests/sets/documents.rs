@@ -56,6 +56,21 @@ fn document(command: &mut Command) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{command:?}: {error}: {}", text(&output.stdout)))
 }
 
+/// The only document of `serve`, which is stopped as soon as its events have begun.
+fn served(command: &mut Command, events: &Path) -> Value {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !std::fs::read_to_string(events).is_ok_and(|text| text.contains("listening on ")) {
+        assert!(std::time::Instant::now() < limit && child.try_wait().unwrap().is_none(), "it does not serve");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let id = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// The document of an error, with nothing before it.
 fn error(command: &mut Command) -> Value {
     let output = command.output().unwrap();
@@ -115,6 +130,9 @@ fn every_document_fits_its_schema() {
     tell("man", &["man", "--to", &manual]);
     tell("text", &["man", "restore"]);
     tell("text", &["completions", "bash"]);
+    let serve =
+        served(&mut small.command(&["serve", "--json", "--listen", "127.0.0.1:0", "--events", &path("events")]), &home.path("events"));
+    all.push(("serve", serve));
     let mut elsewhere = small.command(&["init", "--json"]);
     all.push(("init", document(elsewhere.env("THREESCALE_BACKUP_REPOSITORY_URL", home.path("another")))));
     all.push(("error", error(&mut small.command(&["show", "01zzzzzz", "--json"]))));

@@ -16,6 +16,7 @@ mod released;
 mod restorable;
 mod runs;
 mod seen;
+mod serve;
 mod sink;
 mod small;
 mod status;

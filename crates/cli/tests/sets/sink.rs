@@ -47,6 +47,12 @@ impl Sink {
 
     /// Path and body of all that was posted so far; whoever posted has had his answer.
     pub fn posts(&self) -> Vec<(String, String)> {
+        let path = |line: String| line.split(' ').nth(1).unwrap().to_owned();
+        self.requests().into_iter().map(|(line, body)| (path(line), body)).collect()
+    }
+
+    /// The same with the method before the path.
+    pub fn requests(&self) -> Vec<(String, String)> {
         self.posts.try_iter().collect()
     }
 }
@@ -67,5 +73,5 @@ fn read(stream: TcpStream) -> ((String, String), TcpStream) {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
-    ((head.split(' ').nth(1).unwrap().to_owned(), String::from_utf8(body).unwrap()), reader.into_inner())
+    ((head.rsplit_once(' ').unwrap().0.to_owned(), String::from_utf8(body).unwrap()), reader.into_inner())
 }

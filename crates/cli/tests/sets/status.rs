@@ -10,7 +10,7 @@ use crate::support::text;
 use crate::written::{repository, write};
 
 /// The values of a file of metrics by name and labels, as the format of Prometheus has them: every sample after its HELP and TYPE, nothing twice.
-fn metrics(text: &str) -> std::collections::BTreeMap<String, f64> {
+pub fn metrics(text: &str) -> std::collections::BTreeMap<String, f64> {
     let (mut found, mut announced) = (std::collections::BTreeMap::new(), Vec::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# ") {

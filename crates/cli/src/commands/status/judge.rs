@@ -126,13 +126,25 @@ fn standing(run: &Run, now: Timestamp, max_kept: Option<SignedDuration>) -> Opti
             length(limit)
         ));
     }
-    let way = match run.state {
-        RunState::Open if run.can_undo() => format!("`threescale-backup resume {id}` goes on, `threescale-backup undo {id}` takes it back"),
-        RunState::Undoing => format!("`threescale-backup undo {id}` goes on"),
-        RunState::Settling => format!("`threescale-backup settle {id}` goes on"),
-        _ => return None,
-    };
-    Some(format!("run {id} is {}; {way}", run.describe()))
+    Some(format!("run {id} is {}; {}", run.describe(), way(run)?))
+}
+
+/// How a run that stopped on its way, or is on it, goes on.
+fn way(run: &Run) -> Option<String> {
+    let id = &run.plan.run;
+    match run.state {
+        RunState::Open if run.can_undo() => {
+            Some(format!("`threescale-backup resume {id}` goes on, `threescale-backup undo {id}` takes it back"))
+        }
+        RunState::Undoing => Some(format!("`threescale-backup undo {id}` goes on")),
+        RunState::Settling => Some(format!("`threescale-backup settle {id}` goes on")),
+        _ => None,
+    }
+}
+
+/// Whether a run is on its way, or stopped there: a restore, an undo or a settle that is not finished, writers that a backup holds.
+pub(super) fn is_unfinished(run: &Run) -> bool {
+    way(run).is_some()
 }
 
 fn is_over(now: Timestamp, then: Timestamp, limit: SignedDuration) -> bool {
