@@ -12,7 +12,7 @@ use plan::ports::{Context, DataSet, Event, FileReader, KeyReader, ReadKey, Repos
 use plan::{Class, Error, Policies, Result};
 use runner::Examine;
 use threescale::verify::zync::Gateways;
-use threescale::verify::{Atoms, Backend, Files, Finding, Known, Look, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
+use threescale::verify::{Atoms, Backend, Files, Finding, Known, Look, Products, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
 
 pub(crate) use self::beside::{Beside, NoZync, Unseen};
 use crate::join::{self, Installation};
@@ -46,6 +46,20 @@ pub(crate) struct Sides<'a> {
     pub(crate) keys: Side<'a>,
     pub(crate) files: Option<Side<'a>>,
     pub(crate) beside: Beside<'a>,
+    /// Nothing but these products.
+    pub(crate) only: Option<Products>,
+}
+
+/// Products by their numbers.
+pub(crate) fn named(products: &[u64]) -> Products {
+    products.iter().map(|product| product.to_string().into_bytes()).collect()
+}
+
+impl<'a> Sides<'a> {
+    /// Rows and keys, and nothing else.
+    pub(crate) fn of(rows: Side<'a>, keys: Side<'a>) -> Self {
+        Self { rows, keys, files: None, beside: Beside::nothing(), only: None }
+    }
 }
 
 impl Sides<'_> {
@@ -67,11 +81,17 @@ pub(crate) fn sides<'a>(installation: &'a dyn Installation, of_set: &dyn Fn(Data
     let live = |name: DataSetName| there.contains(&name).then(|| join::data_set(installation, name, Policies::default()).map(Side::Live));
     let side = |name: DataSetName| of_set(name).map(Ok).or_else(|| live(name)).transpose();
     let (Some(rows), Some(keys)) = (side(DataSetName::SystemDatabase)?, side(DataSetName::BackendRedis)?) else { return Ok(None) };
-    let mut sides = Sides { rows, keys, files: side(DataSetName::SystemStorage)?, beside: Beside::nothing() };
+    let mut sides = Sides { files: side(DataSetName::SystemStorage)?, ..Sides::of(rows, keys) };
     if sides.are_live() {
         sides.beside = Beside::live(installation);
     }
     Ok(Some(sides))
+}
+
+/// What is live of some products: System, Backend and zync; `None` where the installation has no rows or no keys.
+pub(crate) fn sides_of(installation: &dyn Installation, only: Products) -> Result<Option<Sides<'_>>> {
+    let sides = sides(installation, &|_| None)?;
+    Ok(sides.map(|sides| Sides { files: None, beside: sides.beside.without_routes(), only: Some(only), ..sides }))
 }
 
 /// What is shown of a difference beside its kind.
@@ -109,7 +129,7 @@ pub(crate) fn of_set(manifest: &Manifest, repository: &dyn Repository, context: 
     let zync = manifest.data_sets.get(&DataSetName::ZyncDatabase).map(|kept| Side::Set(kept, repository));
     let zync = zync.ok_or_else(|| NoZync { why: format!("the set has no {}", DataSetName::ZyncDatabase), is_left_out: true });
     let beside = Beside { zync, live: None, is_wanted: true };
-    let sides = Sides { rows: kept(DataSetName::SystemDatabase)?, keys: kept(DataSetName::BackendRedis)?, files, beside };
+    let sides = Sides { files, beside, ..Sides::of(kept(DataSetName::SystemDatabase)?, kept(DataSetName::BackendRedis)?) };
     of_sides(&sides, context, limit, None)
 }
 
@@ -148,7 +168,7 @@ pub(crate) fn gather<'r, T>(
     gateways: Option<&mut Gateways<'r>>,
     then: impl FnOnce(Atoms<'r>, &Known, &Backend<'_>) -> Result<T>,
 ) -> Result<T> {
-    let mut atoms = Atoms::new(room, held_max_bytes);
+    let mut atoms = Atoms::new(room, held_max_bytes).only(sides.only.clone());
     let mut rows = Rows { system: System::new(veil, room, held_max_bytes), gateways, atoms: &mut atoms };
     sides.rows.rows(context, &mut rows).map_err(|error| sides.rows.unread(DataSetName::SystemDatabase, error))?;
     let known = rows.system.finish(&mut atoms)?;

@@ -121,7 +121,9 @@ pub(crate) fn of_restore(known: &[Known], left: &[LeftAt]) -> Result<()> {
         let is_in_the_way = match run.state {
             RunState::Open | RunState::Undoing | RunState::Settling => run.plan.purpose.changes_live() || run.holds_writers(),
             // There was nothing before it; or what it keeps is of single keys, and goes back only where they are as it left them.
-            RunState::Finished => run.keeps_previous() && !run.fills_empty() && run.plan.purpose != Purpose::Repair && !run.changes_rows(),
+            RunState::Finished => {
+                run.keeps_previous() && !run.fills_empty() && run.plan.purpose != Purpose::Repair && !changes_rows_only(run)
+            }
             RunState::Undone | RunState::Settled | RunState::Abandoned => false,
         };
         if is_in_the_way {
@@ -164,6 +166,11 @@ pub(crate) fn of_repair(known: &[Known]) -> Result<()> {
     at_work.map_or(Ok(()), |run| Err(refusal(run)))
 }
 
+/// Usage that it put back would be taken out of whatever is live then.
+fn changes_rows_only(run: &Run) -> bool {
+    run.changes_rows() && !run.has_merged()
+}
+
 fn refusal(run: &Run) -> Error {
     let id = run.plan.run.as_str();
     Error::refused(format!("run {id} is in the way: it is {}", run.describe())).hint(way_out(id, run))
@@ -175,7 +182,7 @@ fn is_abandoned(known: &Known) -> bool {
 
 fn way_out(id: &str, run: &Run) -> String {
     match run.state {
-        RunState::Finished if run.merges() => {
+        RunState::Finished if run.merges() && !run.changes_rows() => {
             format!("`settle {id}` forgets how to take back what it put into the live data, `undo {id}` takes that back.")
         }
         RunState::Finished => {

@@ -48,6 +48,8 @@ pub(crate) struct Looked {
     pub(crate) only_here: BTreeSet<String>,
     /// Products of the tenant in the set.
     pub(crate) services: Vec<Id>,
+    /// The same, and those that it has here.
+    pub(crate) products: Vec<Id>,
     /// Files that its rows in the set name.
     pub(crate) named: Named,
     /// The account is another one than that of the set, though it has its number.
@@ -126,10 +128,13 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         conflicts.as_mut().map_or(Ok(()), |conflicts| conflicts.change(table, &change))
     })?;
     let conflicts = conflicts.map(Conflicts::end).transpose()?.unwrap_or_default();
-    let services = match whose.product {
-        Some(product) => vec![product],
-        None => of_set.ids("services").into_iter().flatten().copied().collect::<BTreeSet<_>>().into_iter().collect(),
+    let of = |belongings: &Belongings| match whose.product {
+        Some(product) => BTreeSet::from([product]),
+        None => belongings.ids("services").into_iter().flatten().copied().collect(),
     };
+    let services = of(&of_set);
+    let products = services.union(&of(&of_live)).copied().collect();
+    let services = services.into_iter().collect();
     Ok(Looked {
         counts,
         digest: hex::encode(digest.finalize()),
@@ -140,6 +145,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         left_out,
         only_here,
         services,
+        products,
         named,
         is_another,
     })

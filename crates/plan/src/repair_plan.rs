@@ -6,7 +6,7 @@ use crate::ids::{DataSetName, RunId, SetId};
 use crate::planned::{Plan, PlannedDataSet, Purpose, Steps};
 use crate::ports::{Findings, Road};
 use crate::restore_plan::IdsAhead;
-use crate::step::Action;
+use crate::step::{Action, StepId, WantedRepairs};
 
 /// Stands where a plan has its set: a repair is of the live stores.
 pub const LIVE: &str = "live";
@@ -28,9 +28,19 @@ pub struct Keys {
     /// The database's label.
     pub database: String,
     /// As in [`Action::KeepKeys`].
-    pub rank: String,
+    pub wanted: WantedRepairs,
     /// How much is set right, for people.
     pub reason: String,
+}
+
+impl Keys {
+    /// The steps that set them right, after others; gives the last of them.
+    pub(crate) fn add_to(self, steps: &mut Steps, after: Vec<StepId>) -> StepId {
+        let Self { data_set, database, wanted, reason } = self;
+        let keep = Action::KeepKeys { data_set, database: database.clone(), wanted };
+        let kept = steps.add(keep, after, "what they have goes into the repository first: `undo` puts it back");
+        steps.add(Action::RepairKeys { data_set, database, kept }, vec![kept], reason)
+    }
 }
 
 /// Plans a repair. `found`: the stores that are compared.
@@ -38,10 +48,8 @@ pub struct Keys {
 pub fn plan_repair(run: RunId, found: BTreeMap<DataSetName, Findings>, repair: Repair) -> Plan {
     let mut steps = Steps::default();
     let mut last = Vec::new();
-    if let Some(Keys { data_set, database, rank, reason }) = repair.keys {
-        let keep = Action::KeepKeys { data_set, database: database.clone(), rank };
-        let kept = steps.add(keep, Vec::new(), "what they have goes into the repository first: `undo` puts it back");
-        last = vec![steps.add(Action::RepairKeys { data_set, database, kept }, vec![kept], reason)];
+    if let Some(keys) = repair.keys {
+        last = vec![keys.add_to(&mut steps, Vec::new())];
     }
     if let Some(IdsAhead { data_set, counters, pending_deletion, seen }) = repair.ids {
         let noted = steps.add(Action::NoteIds { data_set, counters }, last.clone(), "what they were, for `undo`");

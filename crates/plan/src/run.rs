@@ -59,6 +59,12 @@ impl Run {
         self.plan.steps.iter().any(|step| matches!(step.action, Action::ChangeRows { .. }))
     }
 
+    /// Whether it sets keys of a live store right one by one.
+    #[must_use]
+    pub fn repairs_keys(&self) -> bool {
+        self.plan.steps.iter().any(|step| matches!(step.action, Action::RepairKeys { .. }))
+    }
+
     /// Whether all that it changes are keys or rows one by one, which go back only where they are as it left them.
     #[must_use]
     pub fn changes_one_by_one(&self) -> bool {
@@ -112,8 +118,8 @@ impl Run {
         let what = match self.plan.purpose {
             Purpose::Backup => "a backup",
             Purpose::Restore if self.fills_empty() => "the objects, put into an empty namespace,",
-            Purpose::Restore if self.merges() => "a restore of classes of keys",
             Purpose::Restore if self.changes_rows() => "a restore of one tenant",
+            Purpose::Restore if self.merges() => "a restore of classes of keys",
             Purpose::Restore => "a restore",
             Purpose::Rehearse => "a rehearsal",
             Purpose::Repair => "a repair of the live stores",

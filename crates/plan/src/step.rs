@@ -70,8 +70,9 @@ pub enum Action {
         data_set: DataSetName,
         /// The logical database, by its label.
         database: String,
-        /// How bad a difference must be that is set right, in the words of whoever works it out.
-        rank: String,
+        /// What is set right.
+        #[serde(flatten)]
+        wanted: WantedRepairs,
     },
     /// Set the keys right that were kept, each only if it still is what was looked at. Taken up: from the start; what is right already stays. Undone: each gets what it had, if
     /// it still is as it was left.
@@ -267,6 +268,26 @@ impl fmt::Display for Action {
     }
 }
 
+/// Which differences between live stores are set right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedRepairs {
+    /// How bad a difference must be, in the words of whoever works it out.
+    pub rank: String,
+    /// Those of these products alone; absent: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub products: Option<Vec<u64>>,
+}
+
+/// What of a tenant a run leaves as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOut {
+    /// Backend's configuration for its products.
+    Configuration,
+    /// Usage of its products, and errors of integration.
+    Usage,
+}
+
 /// Whose rows go back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowsOwner {
@@ -281,6 +302,12 @@ pub struct RowsOwner {
     /// Tables that go back only when they are asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<String>,
+    /// Its products, here and in the set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub products: Vec<u64>,
+    /// What the run leaves as it is beside the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Stands for which rows change, and how, as the plan showed them: where others would, nothing is changed.
     pub shown: String,
 }

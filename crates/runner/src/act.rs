@@ -123,7 +123,7 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             Ok(Output::Proven { evidence: Box::new(evidence) })
         }
         Action::RewriteConfiguration { data_set, reserved } => rewrite(hands, run, *data_set, place_of(run, *reserved)?),
-        Action::KeepKeys { data_set, database, rank } => repairing::keep_keys(hands, run, (*data_set, database), rank),
+        Action::KeepKeys { data_set, database, wanted } => repairing::keep_keys(hands, run, (*data_set, database), wanted),
         Action::RepairKeys { data_set, database, kept } => repairing::repair_keys(hands, run, (*data_set, database), *kept),
         Action::KeepRows { data_set, whose } => rows::keep_rows(hands, run, *data_set, whose),
         Action::ChangeRows { data_set, kept } => rows::change_rows(hands, run, *data_set, *kept),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use plan::ids::DataSetName;
 use plan::journal::{Run, RunState};
 use plan::ports::{Event, Fate, KeyRepair, KeyRepairs};
-use plan::step::{Action, Output, StepId};
+use plan::step::{Action, Output, StepId, WantedRepairs};
 use plan::{Error, Result};
 
 use crate::act::Hands;
@@ -21,8 +21,8 @@ const KEPT_MAX_BYTES: usize = 32 << 20;
 /// So many keys that stay as they are, are named.
 const NAMED_MAX: usize = 20;
 
-/// Works out which keys of live stores are to be set right, and gives each with its changes; what they have is not looked at yet. The text: as in [`Action::KeepKeys`].
-pub type Repairer = Arc<dyn Fn(&Hands, &str, Give<'_>) -> Result<()> + Send + Sync>;
+/// Works out which keys of live stores are to be set right, and gives each with its changes; what they have is not looked at yet.
+pub type Repairer = Arc<dyn Fn(&Hands, &WantedRepairs, Give<'_>) -> Result<()> + Send + Sync>;
 
 /// Is given a key.
 pub type Give<'a> = &'a mut dyn FnMut(KeyRepair) -> Result<()>;
@@ -32,7 +32,7 @@ fn repairs_of(hands: &Hands, data_set: DataSetName) -> Result<&dyn KeyRepairs> {
 }
 
 /// Works out what is to be set right, and keeps what it has.
-pub(crate) fn keep_keys(hands: &Hands, run: &Run, (data_set, database): (DataSetName, &str), rank: &str) -> Result<Output> {
+pub(crate) fn keep_keys(hands: &Hands, run: &Run, (data_set, database): (DataSetName, &str), wanted: &WantedRepairs) -> Result<Output> {
     let repairer = hands.repairer.as_ref().ok_or_else(|| Error::failed("there is nobody here to work out what is to be set right"))?;
     let store = repairs_of(hands, data_set)?;
     let mut keeping = Keeping::new(hands.repository.as_ref(), &run.plan.run);
@@ -52,7 +52,7 @@ pub(crate) fn keep_keys(hands: &Hands, run: &Run, (data_set, database): (DataSet
         }
         Ok(())
     };
-    repairer(hands, rank, &mut |repair| {
+    repairer(hands, wanted, &mut |repair| {
         some.push(repair);
         if some.len() < TOGETHER { Ok(()) } else { keep(&mut some) }
     })?;

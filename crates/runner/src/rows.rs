@@ -1,8 +1,9 @@
 //! Rows of a tenant in a live database that are made what a set has, and put back. What they were is in the repository before the first is changed; all are changed in one transaction.
 
+mod exchanged;
 mod kept;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use plan::ids::DataSetName;
@@ -13,6 +14,7 @@ use plan::step::{Action, Output, RowsOwner, StepId};
 use plan::{Error, Result};
 
 use crate::act::{Hands, kept_of};
+use exchanged::{RowName, Way, park};
 use kept::{Keeping, Part};
 
 /// Rows that are looked at together.
@@ -134,7 +136,9 @@ fn locked(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange]) -> Resul
 /// Makes the rows what was kept. Whether an earlier call has done it is seen by the rows: one transaction makes all of them what they become, or none.
 pub(crate) fn change_rows(hands: &Hands, run: &Run, data_set: DataSetName, kept: StepId) -> Result<Output> {
     let parts = Parts::of(hands, run, kept)?;
-    let mut rows = changes_of(hands, data_set)?.begin(&hands.context)?;
+    let changes = changes_of(hands, data_set)?;
+    let shapes = changes.shapes(&hands.context)?;
+    let mut rows = changes.begin(&hands.context)?;
     let (mut seen, mut done) = (Seen::default(), (0, 0, 0));
     parts.each(|of, some| {
         for (change, live) in some.iter().zip(locked(rows.as_mut(), of, some)?) {
@@ -159,6 +163,7 @@ pub(crate) fn change_rows(hands: &Hands, run: &Run, data_set: DataSetName, kept:
     if seen.others + seen.as_they_become > 0 {
         return Err(changed_meanwhile(run, &seen));
     }
+    park(rows.as_mut(), &parts, shapes, Way::Forth)?;
     parts.each(|of, some| forth(rows.as_mut(), of, some))?;
     parts.each(|of, some| proven(rows.as_mut(), of, some))?;
     rows.commit()?;
@@ -229,9 +234,12 @@ fn proven(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange]) -> Resul
 pub(crate) fn take_back_rows(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
     let Some(Action::ChangeRows { data_set, kept }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
     let parts = Parts::of(hands, run, *kept)?;
-    let mut rows = changes_of(hands, *data_set)?.begin(&hands.context)?;
+    let changes = changes_of(hands, *data_set)?;
+    let shapes = changes.shapes(&hands.context)?;
+    let mut rows = changes.begin(&hands.context)?;
     let mut seen = Seen::default();
-    parts.each_backwards(|of, some| back(rows.as_mut(), of, some, &mut seen))?;
+    let parked = park(rows.as_mut(), &parts, shapes, Way::Back)?;
+    parts.each_backwards(|of, some| back(rows.as_mut(), of, some, (&mut seen, &parked)))?;
     rows.commit()?;
     if seen.others > 0 {
         let text = format!(
@@ -244,10 +252,12 @@ pub(crate) fn take_back_rows(hands: &Hands, run: &Run, step: StepId) -> Result<(
     Ok(())
 }
 
-fn back(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange], seen: &mut Seen) -> Result<()> {
+fn back(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange], (seen, parked): (&mut Seen, &HashSet<RowName>)) -> Result<()> {
+    let is_parked = |change: &RowChange| parked.contains(&(of.table.clone(), of.key_of(change.row())));
     let (mut gone, mut new, mut others) = (Vec::new(), Vec::new(), Vec::new());
     for (change, live) in some.iter().zip(locked(rows, of, some)?) {
         match (live, &change.was, &change.becomes) {
+            (Some(_), Some(was), _) if is_parked(change) => others.push(was.clone()),
             (live, was, _) if live == *was => {}
             (Some(live), None, Some(becomes)) if live == *becomes => gone.push(live),
             (None, Some(was), None) => new.push(was.clone()),

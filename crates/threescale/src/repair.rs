@@ -56,7 +56,8 @@ pub fn repairs<'r>(
     rank: Rank,
     (room, held_max_bytes): (Room<'r>, usize),
 ) -> Result<Repairs<'r>> {
-    let mut judge = Judge::new(known, files, Look::by_fact(room, held_max_bytes));
+    let pending: Vec<&[u8]> = backend.pending().iter().map(Vec::as_slice).filter(|service| atoms.wants(service)).collect();
+    let mut judge = Judge::new(known, files, Look::by_fact(room, held_max_bytes).only(&atoms));
     let (mut walk, mut by_fact) = (Walk::new(known), Sorter::new(room, held_max_bytes));
     facts::each(atoms, &mut |fact, both| {
         judge.judge(fact, both)?;
@@ -79,8 +80,8 @@ pub fn repairs<'r>(
             None => {}
         }
     }
-    for service in backend.pending() {
-        let change = KeyChange::Take { key: PENDING.to_vec(), member: service.clone() };
+    for service in pending {
+        let change = KeyChange::Take { key: PENDING.to_vec(), member: service.to_vec() };
         let about = format!("service {}, mark for deletion", printable(service));
         repairs.add(&Change { change, nature: Nature::Removed, kind: Kind::MarkedForDeletion, about: about.into_bytes() }, rank)?;
     }
@@ -104,6 +105,18 @@ impl Repairs<'_> {
     #[must_use]
     pub const fn found_any(&self) -> bool {
         self.any || self.look.found_any()
+    }
+
+    /// How much would be changed, by the difference for which it is.
+    ///
+    /// # Errors
+    /// When what was sorted cannot be read back.
+    pub fn counted(self) -> Result<BTreeMap<Kind, Counts>> {
+        let (mut changes, mut counts) = (Agreed::of(self.changes)?, BTreeMap::<Kind, Counts>::new());
+        while let Some(change) = changes.take()? {
+            counts.entry(change.kind).or_default().add(change.nature);
+        }
+        Ok(counts)
     }
 
     /// All differences that this look found. `limit`: so many of each kind are named.

@@ -20,6 +20,8 @@ pub mod sort;
 mod system;
 pub mod zync;
 
+use std::collections::BTreeSet;
+
 use plan::Result;
 use sha2::{Digest as _, Sha256};
 
@@ -70,21 +72,40 @@ fn encoded(text: &[u8]) -> Vec<u8> {
     text.iter().map(|&byte| if byte == b' ' { b'+' } else { byte }).collect()
 }
 
+/// Products that are looked at alone, as Backend calls them.
+pub type Products = BTreeSet<Vec<u8>>;
+
 /// What is compared: facts of both sides, sorted by whom they are about.
-pub struct Atoms<'a>(Sorter<'a>);
+pub struct Atoms<'a> {
+    sorter: Sorter<'a>,
+    only: Option<Products>,
+}
 
 impl<'a> Atoms<'a> {
     /// As [`Sorter::new`].
     pub fn new(room: Room<'a>, held_max_bytes: usize) -> Self {
-        Self(Sorter::new(room, held_max_bytes))
+        Self { sorter: Sorter::new(room, held_max_bytes), only: None }
+    }
+
+    /// Nothing but facts of these products, and what is found in them.
+    #[must_use]
+    pub fn only(self, products: Option<Products>) -> Self {
+        Self { only: products, ..self }
+    }
+
+    /// Whether facts of a product are looked at.
+    pub(crate) fn wants(&self, product: &[u8]) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(product))
     }
 
     fn push(&mut self, atom: &atom::Atom<'_>) -> Result<()> {
-        self.0.push(&atom.record())
+        // Who says that a provider's key is one of all says so for a product.
+        let is_of_all = atom.topic == atom::Topic::InProviders;
+        if is_of_all || self.wants(atom.service) { self.sorter.push(&atom.record()) } else { Ok(()) }
     }
 
     /// All of them, in order.
     pub(crate) fn sorted(self) -> Result<sort::Merge> {
-        self.0.sorted()
+        self.sorter.sorted()
     }
 }

@@ -71,6 +71,11 @@ impl<'a> Beside<'a> {
         Self { zync: live_zync(installation), live: Some(installation), is_wanted: true }
     }
 
+    /// zync's database alone, of what there is.
+    pub(crate) fn without_routes(self) -> Self {
+        Self { live: None, ..self }
+    }
+
     /// Takes System's rows for it.
     pub(super) fn gateways<'r>(&self, room: Room<'r>) -> Option<Gateways<'r>> {
         self.is_wanted.then(|| Gateways::new(room, HELD_MAX_BYTES))

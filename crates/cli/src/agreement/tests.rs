@@ -52,7 +52,7 @@ impl World {
         let at = |database| redis_data_set::Address::parse(&self.redis.url(database)).unwrap();
         let databases = vec![("storage", at(0)), ("queues", at(1))];
         let keys = redis_data_set::RedisStore::new(DataSetName::BackendRedis, databases, redis_data_set::Options::default()).unwrap();
-        Sides { rows: Side::Live(Arc::new(rows)), keys: Side::Live(Arc::new(keys)), files: None, beside: Beside::nothing() }
+        Sides::of(Side::Live(Arc::new(rows)), Side::Live(Arc::new(keys)))
     }
 }
 

@@ -53,7 +53,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("restore latest -n 3scale", "Put a set back; you are asked first."),
             ("restore latest --only system-database,backend-redis", "Put a part back."),
             ("restore latest --installation prod", "Put the set of another installation here."),
-            ("restore latest --tenant example.com", "Put the rows of one tenant back while all serve."),
+            ("restore latest --tenant example.com", "Put one tenant back while all serve."),
             ("restore latest --classes usage --service 3", "Put lost counters of one service back while it serves."),
         ],
     ),

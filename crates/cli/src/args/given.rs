@@ -15,13 +15,15 @@ use super::Cli;
 use crate::output::print_error;
 
 /// Options that mean nothing without another one: command, option, and those of which one is wanted. As variables, which stand there for every call, they say nothing without it.
-const DEPENDENT: [(&str, &str, &[&str]); 10] = [
+const DEPENDENT: [(&str, &str, &[&str]); 12] = [
     ("plan", "service", &["classes", "tenant"]),
-    ("plan", "usage", &["classes"]),
+    ("plan", "usage", &["classes", "tenant"]),
     ("restore", "service", &["classes", "tenant"]),
-    ("restore", "usage", &["classes"]),
+    ("restore", "usage", &["classes", "tenant"]),
     ("plan", "with", &["tenant"]),
     ("restore", "with", &["tenant"]),
+    ("plan", "rows_only", &["tenant"]),
+    ("restore", "rows_only", &["tenant"]),
     ("restore", "domain", &["into_empty"]),
     ("backup", "drain_seconds", &["freeze"]),
     ("forget", "now", &["prune"]),

@@ -62,7 +62,11 @@ pub(crate) fn abandon(app: &App, args: &args::Abandon) -> Result<()> {
         && let Some(repair) = known.run.as_ref().ok().filter(|run| runner::keeps_keys(run))
     {
         let (left, what) = if repair.changes_rows() {
-            ("system-database: rows as the run left them", "repository: what rows were before the run changed them")
+            let left = match repair.repairs_keys() {
+                true => "system-database: rows as the run left them; backend-redis: keys too, and `verify` says how the live stores differ",
+                false => "system-database: rows as the run left them",
+            };
+            (left, "repository: what was before the run changed it")
         } else {
             let left = "backend-redis: keys as the repair left them; `verify` says how the live stores differ";
             (left, "repository: what keys of Backend had before the repair changed them")

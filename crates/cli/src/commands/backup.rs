@@ -178,7 +178,10 @@ pub(crate) fn with_way_out(error: Error, run: &Run) -> Error {
         }
         Purpose::Repair => error.hint(format!("Nothing live was changed. `resume {id}` goes on, `undo {id}` ends it.")),
         Purpose::Restore if run.has_cut_over() && run.changes_rows() => {
-            error.hint(format!("Rows are changed all together or not at all. `resume {id}` goes on, `undo {id}` puts back what was."))
+            let beside = if run.merges() || run.repairs_keys() { ", what is in Backend one by one, after them" } else { "" };
+            error.hint(format!(
+                "Rows are changed all together or not at all{beside}. `resume {id}` goes on, `undo {id}` puts back what was."
+            ))
         }
         Purpose::Restore if run.has_cut_over() => {
             error.hint(format!("The cut-over has begun.{held} `resume {id}` goes on, `undo {id}` puts back what was."))

@@ -88,7 +88,8 @@ fn compare(app: &App, hands: &Hands) -> Result<()> {
         app.output.note("whether the stores agree is not looked at: that takes system-database and backend-redis");
         return Ok(());
     };
-    let sides = Sides { rows, keys, files: live(DataSetName::SystemStorage), beside: Beside::of(live(DataSetName::ZyncDatabase)) };
+    let sides =
+        Sides { files: live(DataSetName::SystemStorage), beside: Beside::of(live(DataSetName::ZyncDatabase)), ..Sides::of(rows, keys) };
     let warn = |text: &str| hands.context.watch.see(Event::Warning(text));
     let agreement = match agreement::of_sides(&sides, &hands.context, NAMED_MAX, None) {
         Ok(agreement) => agreement,

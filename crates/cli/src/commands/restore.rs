@@ -18,6 +18,7 @@ use plan::ports::{Context, DataSet, MergedClass, Problem, Repository, Road, Seve
 use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
 use serde::Serialize;
+use threescale::verify::Products;
 
 use crate::app::App;
 use crate::args;
@@ -87,22 +88,23 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     let Some((state, run)) = carry_out(app, args)? else { return Ok(()) };
     print_report(app, &state, &run)?;
     let config = app.config()?;
-    if args.plan.tenant.tenant.is_some() {
-        return tenant::after(app, &config, &state, &run);
-    }
-    if args.plan.no_verify || args.plan.is_of_a_part() {
+    let only = match args.plan.tenant.tenant.is_some() {
+        true => tenant::after(app, &config, &state, &run)?,
+        false => None,
+    };
+    if args.plan.no_verify || args.plan.is_of_a_part() && only.is_none() {
         return Ok(());
     }
     let context = app.context_alone(&config)?;
-    compare_after(app, &config, &context, &state, &run)
+    compare_after(app, &config, &context, (&state, &run), only.as_ref())
 }
 
 /// Says how the live stores agree, and notes it.
-fn compare_after(app: &App, config: &Config, context: &Context, state: &State, run: &RunId) -> Result<()> {
+fn compare_after(app: &App, config: &Config, context: &Context, (state, run): (&State, &RunId), only: Option<&Products>) -> Result<()> {
     let installation = app.installation(config)?;
     let context = Context { installation: installation.id(), ..context.clone() };
     let mut locks = None;
-    agreeing::after(app, config, &context, || {
+    agreeing::after(app, config, &context, only, || {
         locks = Some(locks::take(app, state, installation.as_ref(), &context)?);
         state.open_journal(run)
     })
@@ -377,7 +379,12 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
         jobs: &prepared.jobs.classes,
         usage_in_flight: prepared.jobs.usage_in_flight,
         objects: &prepared.objects,
-        classes: prepared.merged.as_ref().map_or(&[], |merged| &merged.classes),
+        classes: prepared
+            .merged
+            .as_ref()
+            .map(|merged| merged.classes.as_slice())
+            .or_else(|| prepared.tenant.as_ref().map(tenant::OneTenant::classes))
+            .unwrap_or_default(),
         tenant: prepared.tenant.as_ref().map(tenant::OneTenant::document),
         refused,
     })

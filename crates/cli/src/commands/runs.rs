@@ -185,7 +185,7 @@ impl Telling {
         match run.state {
             RunState::Finished if run.keeps_previous() => {
                 let lost = hands.map(|hands| runner::lost(hands, run)).unwrap_or_default();
-                let keeps = match run.merges() {
+                let keeps = match run.merges() && !run.changes_rows() {
                     true => format!(
                         "run {id} keeps on record what it put into the live data{kept_in_brackets}: `settle {id}` forgets it, `undo {id}` takes it back."
                     ),
@@ -211,7 +211,9 @@ impl Telling {
             run.compared.as_ref().filter(|_| run.state == RunState::Finished).and_then(|it| Some((it, it.agreement.differences()?)))
         {
             let first = compared.first.join("; ");
-            self.reminders.push(format!("when run {id} was done, the live stores differed: {differences}: {first}. `verify` looks again."));
+            let about = if run.changes_rows() { " about the products of its tenant" } else { "" };
+            self.reminders
+                .push(format!("when run {id} was done, the live stores differed{about}: {differences}: {first}. `verify` looks again."));
         }
         let report = if known.is_here() { runner::report(state, id).ok() } else { None };
         self.documents.push(document(&report.unwrap_or_else(|| Report { run: run.clone(), steps: Vec::new() }), kept));
@@ -243,7 +245,9 @@ fn told_lost(run: &Run, lost: &[DataSetName]) -> String {
     let (id, set) = (&run.plan.run, &run.plan.set);
     let names: Vec<_> = lost.iter().map(|name| name.as_str()).collect();
     let of = run.plan.steps.iter().filter(|step| matches!(step.action, Action::CutOver { .. })).count();
-    let rest = if run.merges() {
+    let rest = if run.changes_rows() {
+        format!("`undo {id}` puts back the rest, and then waits for a person; `settle {id}` drops the rest.")
+    } else if run.merges() {
         format!("What was lost stays in the live data: `settle {id}` ends the run.")
     } else if lost.len() < of {
         format!("`undo {id}` puts back the rest, and then waits for a person; `settle {id}` drops the rest.")
@@ -308,17 +312,16 @@ pub(crate) fn resume(app: &App, args: &OfRun) -> Result<()> {
     runner::run(&opened.journal, &opened.hands).map_err(|error| with_way_out(error, &opened.journal.run()))?;
     print_report(app, &opened.state, &opened.id)?;
     let Opened { id, journal, hands, state, .. } = &opened;
-    if journal.run().changes_rows() {
-        return tenant::after(app, &app.config()?, state, id);
-    }
-    let is_compared = journal.run().plan.purpose.changes_live() && !journal.run().fills_empty();
-    if is_compared { agreeing::after(app, &app.config()?, &hands.context, || state.open_journal(id)) } else { Ok(()) }
+    let run = journal.run();
+    let only = if run.changes_rows() { tenant::after(app, &app.config()?, state, id)? } else { None };
+    let is_compared = run.plan.purpose.changes_live() && !run.fills_empty() && run.changes_rows() == only.is_some();
+    if is_compared { agreeing::after(app, &app.config()?, &hands.context, only.as_ref(), || state.open_journal(id)) } else { Ok(()) }
 }
 
 pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     let mut opened = open(app, args, "undo", Run::can_undo)?;
     let run = opened.journal.run();
-    if run.plan.purpose == Purpose::Repair {
+    if run.repairs_keys() {
         refuse_under_restore(&opened, &run)?;
     }
     if run.fills_empty() {
@@ -332,7 +335,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
         confirm(
             app,
             args,
-            &format!("Put back the rows that run {} changed? Those that somebody changed since stay as they are.", opened.id),
+            &format!("Put back what run {} changed of the tenant? What somebody changed or counted since stays as it is.", opened.id),
         )?;
     } else if run.merges() {
         confirm(app, args, &format!("Take back what run {} put into the live data? What was counted since stays.", opened.id))?;
@@ -348,7 +351,7 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
     let undone = match run.plan.purpose {
         // A counter of ids that was counted on stays, and what somebody changed since.
         Purpose::Repair => format!("run {} is undone: what was still as the repair left it is as it was before", opened.id),
-        _ => heard.undone(&opened.id, run.merges()),
+        _ => heard.undone(&run),
     };
     app.output.line(&undone)?;
     app.output.document(&document(&runner::report(&opened.state, &opened.id)?, Some(0)))
@@ -358,15 +361,20 @@ pub(crate) fn undo(app: &App, args: &OfRun) -> Result<()> {
 fn refuse_under_restore(opened: &Opened, run: &Run) -> Result<()> {
     let is_over_it = |other: &Run| {
         let is_later = other.plan.run > run.plan.run && other.plan.purpose == Purpose::Restore;
-        is_later && other.has_cut_over() && other.plan.stores().contains(&DataSetName::BackendRedis) && other.state != RunState::Undone
+        is_later
+            && other.has_cut_over()
+            && !other.changes_one_by_one()
+            && other.plan.stores().contains(&DataSetName::BackendRedis)
+            && other.state != RunState::Undone
     };
     match opened.others()?.into_iter().find(is_over_it) {
         None => Ok(()),
         Some(other) => {
             let (id, later) = (&opened.id, &other.plan.run);
-            let error = Error::refused(format!("run {later} replaced live data since run {id} set it right: it is {}", other.describe()));
+            let error =
+                Error::refused(format!("run {later} replaced live data since run {id} changed keys of it: it is {}", other.describe()));
             let error = if other.can_undo() { error.hint(format!("`undo {later}` comes first.")) } else { error };
-            Err(error.hint(format!("`settle {id}` drops what the repair kept; `verify` says whether the live stores agree.")))
+            Err(error.hint(format!("`settle {id}` drops what run {id} kept; `verify` says whether the live stores agree.")))
         }
     }
 }
@@ -402,7 +410,7 @@ fn settle_objects_under(opened: &Opened) -> Result<()> {
 
 pub(crate) fn settle(app: &App, args: &OfRun) -> Result<()> {
     let opened = open(app, args, "settle", Run::can_settle)?;
-    let merges = opened.journal.run().merges();
+    let merges = opened.journal.run().merges() && !opened.journal.run().changes_rows();
     confirm(
         app,
         args,
@@ -502,7 +510,7 @@ pub(crate) fn print_report(app: &App, state: &State, id: &RunId) -> Result<()> {
         let cut_over = report.cut_over_ms().map(|time| format!(" (cut-over {})", duration_ms(time))).unwrap_or_default();
         app.output.line(&format!("the installation did not serve for {}{cut_over}", duration_ms(downtime)))?;
     }
-    if run.merges() {
+    if run.merges() && !run.changes_rows() {
         app.output.line(&format!("what it put into the live data is on record: `settle {id}` forgets it, `undo {id}` takes it back"))?;
     } else if run.keeps_previous() {
         app.output.line(&format!("what was replaced is kept: `settle {id}` drops it, `undo {id}` puts it back"))?;

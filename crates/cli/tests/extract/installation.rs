@@ -414,8 +414,11 @@ impl Installation {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(arguments);
         command.env("THREESCALE_BACKUP_CONFIG", self.path("config.toml")).env("THREESCALE_BACKUP_STATE_FOLDER", self.path("state"));
-        // Zync and System's Redis are not what it is about.
-        command.env("THREESCALE_BACKUP_PARTIAL", "true");
+        // Zync and System's Redis are not what it is about. What becomes of Backend with the rows has a file of its own.
+        command
+            .env("THREESCALE_BACKUP_PARTIAL", "true")
+            .env("THREESCALE_BACKUP_ROWS_ONLY", "true")
+            .env("THREESCALE_BACKUP_NO_VERIFY", "true");
         command
     }
 

@@ -1,6 +1,7 @@
 //! `extract` and `restore --tenant`: every row, key and file has one owner, whatever the database; what is written is what the server's own client says.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod beside_rows;
 mod installation;
 mod opened;
 mod restoring;

@@ -132,13 +132,27 @@ const CHANGES: &str = "UPDATE services SET name = 'it''s \\ another' WHERE id IN
     UPDATE add_on SET tenant_id = 3000 WHERE id = 1001;
 ";
 
+/// Values that no two rows share, where they may be NULL and where not.
+const UNIQUE: &str = "UPDATE accounts SET domain = CONCAT('Buyer-', id, '.example.com') WHERE domain IS NULL;
+    UPDATE backend_apis SET system_name = CONCAT('backend-', id); CREATE UNIQUE INDEX index_on_name ON backend_apis (system_name)";
+/// Two rows have each other's value, in other letters where the collation takes them for the same. A third one has that of a fourth, which has another.
+const EXCHANGES: &str =
+    "UPDATE accounts SET domain = 'x' WHERE id = 2001; UPDATE accounts SET domain = 'BUYER-2001.example.com' WHERE id = 2002;
+    UPDATE accounts SET domain = 'buyer-2002.example.com' WHERE id = 2001;
+    UPDATE backend_apis SET system_name = 'x' WHERE id = 2001; UPDATE backend_apis SET system_name = 'backend-2001' WHERE id = 2501;
+    UPDATE backend_apis SET system_name = 'backend-2501' WHERE id = 2001;
+    UPDATE accounts SET domain = 'y' WHERE id = 2502; UPDATE accounts SET domain = 'Buyer-2502.example.com' WHERE id = 2501";
+
 fn a_changed_tenant_goes_back(kind: Option<MysqlKind>) {
     let it = Installation::start(kind, "NULL");
     // A counter that was lower when the set was taken.
     it.database.sql("UPDATE invoice_counters SET invoice_count = 5 WHERE id = 2001");
+    let alter = if kind.is_some() { "MODIFY system_name varchar(255) NOT NULL" } else { "ALTER COLUMN system_name SET NOT NULL" };
+    it.database.sql(&format!("{UNIQUE}; ALTER TABLE backend_apis {alter}"));
     it.ok(&["backup", "--warnings-are-fine"]);
     let before = it.database.all();
     it.database.sql(CHANGES);
+    it.database.sql(EXCHANGES);
     let (changed, add_on_then) = (it.database.all(), add_on(&it));
     let planned = json(&it, &["plan", "latest", "--tenant", "2000"]);
     let of = |table: &str| planned["tenant"]["tables"].as_array().unwrap().iter().find(|of| of["table"] == table).unwrap().clone();

@@ -88,6 +88,16 @@ impl ChangesRows for MysqlStore {
     }
 }
 
+/// How much of a digest a column of text holds; `None` where that tells no row from others.
+fn text_length(column: &Column) -> Option<u64> {
+    let length = match column.data_type.as_str() {
+        "tinytext" | "text" | "mediumtext" | "longtext" => 32,
+        "char" | "varchar" => column.column_type.split_once('(')?.1.split(')').next()?.parse().ok()?,
+        _ => return None,
+    };
+    (length >= 16 && !column.is_generated()).then_some(length.min(32))
+}
+
 fn first_column(database: &str, table: &str) -> String {
     format!(
         "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = {} AND TABLE_NAME = {} ORDER BY ORDINAL_POSITION LIMIT 1",
@@ -288,6 +298,33 @@ impl ChangingRows for Rows<'_> {
         self.run(
             &format!("update a row of {}", of.table),
             &format!("UPDATE {} SET {} WHERE {condition}", quote::name(&of.table), sets.join(", ")),
+        )
+    }
+
+    fn park(&mut self, of: &RowsOf, keys: &[Vec<Cell>], columns: &[String]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let key = Self::key_names(of);
+        let is_referred =
+            |name: &String| self.referring.get(&of.table).into_iter().flatten().any(|(_, foreign)| foreign.referred.contains(name));
+        let free = columns.iter().filter(|name| !key.contains(name) && !is_referred(name));
+        let free = free.map(|name| self.column(&of.table, name)).collect::<Result<Vec<_>>>()?;
+        let of_text = free.iter().find_map(|column| Some((*column, text_length(column)?)));
+        let (name, value) = match (of_text, free.iter().find(|column| column.nullable)) {
+            (Some((column, length)), _) => {
+                let key = quote::names(key.iter().map(String::as_str));
+                (column.name.clone(), format!("LEFT(MD5(CONCAT_WS('/', 'parked', {key})), {length})"))
+            }
+            (None, Some(column)) => (column.name.clone(), "NULL".to_owned()),
+            (None, None) => {
+                return Err(Error::failed(format!("nothing but what rows have fits into {} of {}", columns.join(", "), of.table)));
+            }
+        };
+        let condition = self.condition(&of.table, &key, keys)?;
+        self.run(
+            &format!("park rows of {}", of.table),
+            &format!("UPDATE {} SET {} = {value} WHERE {condition}", quote::name(&of.table), quote::name(&name)),
         )
     }
 

@@ -117,6 +117,12 @@ pub trait ChangingRows {
     /// As [`ChangingRows::insert`].
     fn update(&mut self, of: &RowsOf, row: &[Cell]) -> Result<()>;
 
+    /// Gives these rows values in `columns`, which no two rows share, that nobody has: until they are updated they stand in nobody's way.
+    ///
+    /// # Errors
+    /// As [`ChangingRows::insert`]; when no column of them can hold such a value.
+    fn park(&mut self, of: &RowsOf, keys: &[Vec<Cell>], columns: &[String]) -> Result<()>;
+
     /// Takes rows out, by their keys.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use super::system::Known;
 /// # Errors
 /// When what was sorted cannot be read back, or there is no room for what was found.
 pub fn compare<'r>(atoms: Atoms<'_>, known: &Known, backend: &Backend<'_>, files: bool, look: Look<'r>) -> Result<Look<'r>> {
-    let mut judge = Judge::new(known, files, look);
+    let mut judge = Judge::new(known, files, look.only(&atoms));
     facts::each(atoms, &mut |fact, both| judge.judge(fact, both))?;
     judge.end(backend)
 }

@@ -6,6 +6,7 @@ use super::atom::{put, take};
 use super::finding::{Finding, Kind, Report};
 use super::sort::{Merge, Room, Sorter};
 use super::zync::ZyncCounts;
+use super::{Atoms, Products};
 use crate::census::printable;
 
 /// The differences that a look found, sorted outside of memory: there may be as many as there are keys.
@@ -13,6 +14,8 @@ pub struct Look<'a> {
     found: Sorter<'a>,
     /// The kinds of what was found, by what it is about.
     by_fact: Option<Sorter<'a>>,
+    /// Of these products alone what is found is told.
+    only: Option<Products>,
     differences: u64,
     pub(super) services: u64,
     pub(super) applications: u64,
@@ -39,6 +42,7 @@ impl<'a> Look<'a> {
         Self {
             found: Sorter::new(room, held_max_bytes),
             by_fact: None,
+            only: None,
             differences: 0,
             services: 0,
             applications: 0,
@@ -55,12 +59,20 @@ impl<'a> Look<'a> {
         Self { by_fact: Some(Sorter::new(room, held_max_bytes)), ..Self::new(room, held_max_bytes) }
     }
 
+    /// What is told is of the products that are looked at.
+    pub(crate) fn only(self, atoms: &Atoms<'_>) -> Self {
+        Self { only: atoms.only.clone(), ..self }
+    }
+
     /// Records of service, application, topic with item, and the kind.
     pub(crate) const fn take_by_fact(&mut self) -> Option<Sorter<'a>> {
         self.by_fact.take()
     }
 
     pub(super) fn add(&mut self, difference: &Difference<'_>) -> Result<()> {
+        if self.only.as_ref().is_some_and(|only| !only.contains(difference.service)) {
+            return Ok(());
+        }
         self.differences += 1;
         let mut record = vec![difference.kind as u8];
         [difference.service, difference.application, difference.item].iter().for_each(|part| put(&mut record, part));

@@ -348,7 +348,7 @@ impl<'a> System<'a> {
                     say(atoms, name, Topic::ServiceAttribute, b"backend_version", version)?;
                 }
                 say(atoms, name, Topic::ServiceState, b"", b"active")?;
-                if veil.tells_all() {
+                if veil.tells_all() && atoms.wants(name) {
                     say(atoms, b"", Topic::InProviders, &key.plain, b"")?;
                 }
                 if providers.get(&service.account).and_then(|provider| provider.default_service) == Some(*id) {

@@ -8,6 +8,7 @@ use plan::manifest::Manifest;
 use plan::ports::{Context, Problem, Repository, Severity};
 use plan::{Class, Result};
 use runner::Journal;
+use threescale::verify::Products;
 
 use crate::agreement::{self, Agreement, Side, Sides};
 use crate::app::App;
@@ -46,10 +47,21 @@ pub(super) fn before(
 }
 
 /// Says how the live stores agree when all is done, and notes it in the run's journal. `journal`: opened when that is known, under the locks of whoever writes to it.
-pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl FnOnce() -> Result<Journal>) -> Result<()> {
+/// `only`: about these products.
+pub(crate) fn after(
+    app: &App,
+    config: &Config,
+    context: &Context,
+    only: Option<&Products>,
+    journal: impl FnOnce() -> Result<Journal>,
+) -> Result<()> {
     let live = || {
         let installation = app.installation(config)?;
-        agreement::sides(installation.as_ref(), &|_| None)?.map(|sides| compared(app, &sides, context)).transpose()
+        let sides = match only {
+            Some(only) => agreement::sides_of(installation.as_ref(), only.clone())?,
+            None => agreement::sides(installation.as_ref(), &|_| None)?,
+        };
+        sides.map(|sides| compared(app, &sides, context)).transpose()
     };
     let agreement = match live() {
         Ok(Some(agreement)) => agreement,
@@ -60,9 +72,10 @@ pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl
             return Ok(());
         }
     };
+    let about = if only.is_some() { " about its products" } else { "" };
     app.output.note(&match agreement::differences(&agreement.report, NAMED) {
-        Some(text) => format!("the live stores differ: {text}; `verify` names all, and each way out"),
-        None => "the live stores agree (`verify` looks again at any time)".to_owned(),
+        Some(text) => format!("the live stores differ{about}: {text}; `verify` names all, and each way out"),
+        None => format!("the live stores agree{about} (`verify` looks again at any time)"),
     });
     agreement.unseen.iter().filter(|unseen| unseen.is_trouble()).for_each(|unseen| app.output.note(&unseen.to_string()));
     let compared = Compared { agreement: agreement::counted(&agreement.report), first: agreement::first(&agreement.report, NAMED) };
@@ -77,6 +90,7 @@ pub(crate) fn after(app: &App, config: &Config, context: &Context, journal: impl
     Ok(())
 }
 
-fn compared(app: &App, sides: &Sides<'_>, context: &Context) -> Result<Agreement> {
+/// Compares live stores that go on meanwhile.
+pub(super) fn compared(app: &App, sides: &Sides<'_>, context: &Context) -> Result<Agreement> {
     agreement::of_sides(sides, context, NAMED, Some(&|| app.pause(PAUSE)))
 }

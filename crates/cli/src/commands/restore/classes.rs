@@ -25,7 +25,7 @@ use crate::whose::Wanted;
 
 /// What becomes of the keys.
 pub(super) struct Merged {
-    merging: Merging,
+    pub(super) merging: Merging,
     pub(super) classes: Vec<MergedClass>,
 }
 
@@ -49,19 +49,7 @@ impl Merged {
             lines.push(format!("Only of services: {}", self.merging.services.join(", ")));
         }
         lines.push(String::new());
-        let mut table = Table::new(&["DATABASE", "CLASS", "IN THE SET", "BYTES", "NEW", "CHANGED", "EQUAL", "LARGEST"]);
-        for of in &self.classes {
-            let largest = of.largest.as_ref().map(|(key, size)| format!("{} {key}", bytes(*size))).unwrap_or_default();
-            let (database, class) = (of.database.clone(), of.class.clone());
-            table.row([database, class, count(of.keys), bytes(of.bytes), count(of.new), count(of.changed), count(of.equal), largest]);
-        }
-        lines.push(table.render());
-        for of in &self.classes {
-            lines.extend(of.left.iter().map(|(why, number)| format!("{}: left: {} {why}", of.class, count(*number))));
-        }
-        if self.classes.is_empty() {
-            lines.push("The set has no such keys.".to_owned());
-        }
+        lines.extend(self.table());
         lines.push(String::new());
         lines.push("How:".to_owned());
         lines.extend(self.rules().map(|rule| format!("  {rule}")));
@@ -73,7 +61,26 @@ impl Merged {
         lines.join("\n")
     }
 
-    fn rules(&self) -> impl Iterator<Item = String> {
+    /// What becomes of them, by class.
+    pub(super) fn table(&self) -> Vec<String> {
+        let mut table = Table::new(&["DATABASE", "CLASS", "IN THE SET", "BYTES", "NEW", "CHANGED", "EQUAL", "LARGEST"]);
+        for of in &self.classes {
+            let largest = of.largest.as_ref().map(|(key, size)| format!("{} {key}", bytes(*size))).unwrap_or_default();
+            let (database, class) = (of.database.clone(), of.class.clone());
+            table.row([database, class, count(of.keys), bytes(of.bytes), count(of.new), count(of.changed), count(of.equal), largest]);
+        }
+        let mut lines = vec![table.render()];
+        for of in &self.classes {
+            lines.extend(of.left.iter().map(|(why, number)| format!("{}: left: {} {why}", of.class, count(*number))));
+        }
+        if self.classes.is_empty() {
+            lines.push("The set has no such keys.".to_owned());
+        }
+        lines
+    }
+
+    /// How each class goes.
+    pub(super) fn rules(&self) -> impl Iterator<Item = String> {
         self.merging.classes.iter().filter_map(|class| {
             Some(match class.as_str() {
                 "usage" => match self.merging.counts {
@@ -94,6 +101,15 @@ impl Merged {
     }
 }
 
+/// What becomes of counters.
+pub(super) const fn counts(usage: Option<UsageChoice>) -> Counts {
+    match usage {
+        None | Some(UsageChoice::Max) => Counts::Max,
+        Some(UsageChoice::Set) => Counts::Set,
+        Some(UsageChoice::Add) => Counts::Add,
+    }
+}
+
 /// What was asked for, and makes sense together.
 fn asked(args: &args::Classes) -> Result<(Vec<Class>, Merging)> {
     let mut classes = args.classes.clone();
@@ -111,11 +127,7 @@ fn asked(args: &args::Classes) -> Result<(Vec<Class>, Merging)> {
     }
     classes.sort();
     classes.dedup();
-    let counts = match args.usage {
-        None | Some(UsageChoice::Max) => Counts::Max,
-        Some(UsageChoice::Set) => Counts::Set,
-        Some(UsageChoice::Add) => Counts::Add,
-    };
+    let counts = counts(args.usage);
     let id = |service: &String| {
         service.parse::<u64>().map_err(|_| {
             Error::refused(format!("{service:?} is no id of a service"))

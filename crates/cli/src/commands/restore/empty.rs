@@ -69,7 +69,7 @@ pub(super) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     print_report(app, &state, &data)?;
     wait_until_content(app, &config)?;
     if !args.plan.no_verify {
-        compare_after(app, &config, &app.context_alone(&config)?, &state, &data)?;
+        compare_after(app, &config, &app.context_alone(&config)?, (&state, &data), None)?;
     }
     app.output.note(&format!(
         "The installation is there. `undo {data}` takes the data back, then `undo {objects}` empties the namespace again; `settle {data}` keeps it."

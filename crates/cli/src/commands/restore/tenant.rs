@@ -1,5 +1,6 @@
-//! `restore --tenant`: the rows of one tenant go back alone, into the live system database, which stays.
+//! `restore --tenant`: one tenant goes back alone, into the live stores, which stay.
 
+mod backend;
 mod files;
 mod fits;
 mod told;
@@ -9,15 +10,16 @@ use std::sync::Arc;
 use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
-use plan::ports::{Context, DataSet, Repository, Road};
+use plan::ports::{Context, DataSet, MergedClass, Repository, Road};
 use plan::step::{Action, RowsOwner};
 use plan::{Error, Plan, Policies, Result, Target, plan_tenant};
 use runner::State;
 use serde::Serialize;
 use threescale::tenant::{Account, Compared, Id, Product};
+use threescale::verify::Products;
 
-use super::{Prepared, origin};
-use crate::agreement::read_rows;
+use super::{Prepared, classes, origin};
+use crate::agreement::{self, read_rows};
 use crate::app::App;
 use crate::args;
 use crate::commands::extract::{Which, check_with, which};
@@ -27,6 +29,7 @@ use crate::output::count;
 use crate::queues::Jobs;
 use crate::tenant_rows::{Between, Looked, look};
 use crate::whose::Wanted;
+use backend::{Before, Configuration, InBackend};
 use files::Files;
 
 const SYSTEM: DataSetName = DataSetName::SystemDatabase;
@@ -37,6 +40,9 @@ pub(super) struct OneTenant {
     product: Option<Product>,
     looked: Looked,
     files: Option<Files>,
+    backend: InBackend,
+    /// Whether nothing changes anywhere.
+    is_there: bool,
 }
 
 /// The same, in JSON.
@@ -57,6 +63,10 @@ pub(super) struct TenantDocument<'a> {
     files: Option<&'a Files>,
     /// Products of the tenant in the set.
     services: &'a [Id],
+    /// How much is changed in Backend's configuration; `null`: it stays as it is.
+    configuration: Option<&'a Configuration>,
+    /// How the live stores agree about its products now; `null`: they were not compared.
+    before: Option<&'a Before>,
 }
 
 #[derive(Serialize)]
@@ -67,9 +77,19 @@ struct TableDocument<'a> {
 }
 
 impl OneTenant {
+    /// Whether all of it is as the set has it.
+    pub(super) const fn changes_nothing(&self) -> bool {
+        self.is_there
+    }
+
     /// Whether no row is new or another.
-    pub(super) fn changes_nothing(&self) -> bool {
+    fn rows_are_equal(&self) -> bool {
         self.looked.counts.iter().all(|(_, compared)| compared.is_equal())
+    }
+
+    /// What becomes of keys of Backend.
+    pub(super) fn classes(&self) -> &[MergedClass] {
+        self.backend.usage.as_ref().map_or(&[], |usage| &usage.classes)
     }
 
     /// The plan as people read it.
@@ -91,6 +111,8 @@ impl OneTenant {
             unknown: self.looked.unknown.iter().map(String::as_str).collect(),
             files: self.files.as_ref(),
             services: &self.looked.services,
+            configuration: self.backend.configuration.as_ref(),
+            before: self.backend.before.as_ref(),
         }
     }
 }
@@ -118,7 +140,7 @@ pub(super) fn prepare(
     let kept = kept.filter(|_| installation.names().contains(&SYSTEM)).ok_or_else(|| {
         Error::refused(format!("rows of a tenant are in {SYSTEM}, which set {} or the installation does not have", manifest.set))
     })?;
-    let data_sets = join::data_sets(installation, &[SYSTEM], &Policies::default())?;
+    let mut data_sets = join::data_sets(installation, &[SYSTEM], &Policies::default())?;
     let found = crate::commands::backup::look_at_all(&data_sets, &context)?;
     let (Some(store), Some(findings)) = (data_sets.get(&SYSTEM), found.get(&SYSTEM)) else {
         return Err(Error::failed(format!("{SYSTEM} was not looked at")));
@@ -134,21 +156,38 @@ pub(super) fn prepare(
         master: meant.master,
         product: meant.product.as_ref().map(|product| product.id),
         with: asked.with.clone(),
+        products: Vec::new(),
+        left_out: Vec::new(),
         shown: String::new(),
     };
     let between = Between { store: store.as_ref(), kept: &kept, repository: repository.as_ref(), context: &context };
     let mut looked = look(&between, &whose, true)?;
     whose.shown.clone_from(&looked.digest);
+    whose.products.clone_from(&looked.products);
     let files = match whose.product {
         // A product has no files: those of the developer portal are the tenant's.
         Some(_) => None,
         None => files::look(app, installation, (&manifest, repository.as_ref()), &context, &mut looked.named)?,
     };
     let problems = fits::problems(store.as_ref(), &context, &looked)?;
+    let place = backend::Place {
+        app,
+        installation,
+        manifest: &manifest,
+        repository: repository.as_ref(),
+        context: &context,
+        system: (store, findings),
+    };
+    let mut backend = backend::look(&place, args, &whose, &looked.services)?;
+    whose.left_out.clone_from(&backend.left_out);
     let target = Target { findings: findings.clone(), kept, road: Road::SideCopy, fits: problems, rest: None };
-    let one = OneTenant { tenant: meant.tenant, product: meant.product, looked, files };
-    let reason = (!one.changes_nothing()).then(|| told::reason(&one.looked));
-    let mut plan = plan_tenant(run, manifest.set.clone(), target, whose, reason);
+    let beside = backend.beside_rows(&whose);
+    let mut one = OneTenant { tenant: meant.tenant, product: meant.product, looked, files, backend, is_there: false };
+    one.is_there = one.rows_are_equal() && beside.merge.is_none() && beside.keys.is_none();
+    let reason = (!one.is_there).then(|| told::reason(&one.looked));
+    let mut plan = plan_tenant(run, manifest.set.clone(), target, whose, reason, beside);
+    plan.problems.append(&mut one.backend.problems);
+    data_sets.extend(one.backend.store.take().map(|store| (DataSetName::BackendRedis, store)));
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
     plan.installation = Some(join::identified(installation, &context, &found));
@@ -161,14 +200,16 @@ pub(super) fn prepare(
 fn as_written(args: &args::PlanArgs) -> String {
     let mut text = args.tenant.tenant.as_ref().map(|tenant| format!(" --tenant {tenant:?}")).unwrap_or_default();
     text.extend(args.classes.service.iter().map(|service| format!(" --service {service}")));
+    text.extend(args.classes.usage.map(|usage| format!(" --usage {}", classes::counts(Some(usage)))));
+    text.push_str(if args.tenant.rows_only { " --rows-only" } else { "" });
     if !args.tenant.with.is_empty() {
         text.push_str(&format!(" --with {}", args.tenant.with.join(",")));
     }
     text
 }
 
-/// Says how the live rows are when the run is done, and what is left to do.
-pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> Result<()> {
+/// Says how the live rows are when the run is done, and what is left to do. Gives the products about which the live stores are compared.
+pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> Result<Option<Products>> {
     let installation = app.installation(config)?;
     let plan = runner::report(state, run)?.run.plan;
     let whose = plan.steps.iter().find_map(|step| match &step.action {
@@ -176,7 +217,7 @@ pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> R
         _ => None,
     });
     let kept = plan.data_sets.get(&SYSTEM).and_then(|planned| planned.kept.as_ref());
-    let (Some(whose), Some(kept)) = (whose, kept) else { return Ok(()) };
+    let (Some(whose), Some(kept)) = (whose, kept) else { return Ok(None) };
     let store = installation.data_set(SYSTEM, Policies::default())?;
     let looked = read_again(app, config, store.as_ref(), kept, whose)
         .map_err(|error| error.hint("The rows are changed; only this last look failed."))?;
@@ -188,7 +229,8 @@ pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> R
             format!("read again: {} rows of {} are not as the set has them: somebody changed them since", count(differ), told::owner(whose))
         }
     })?;
-    told::to_do(&plan.set, whose, &looked.services, None).iter().try_for_each(|line| app.output.line(line))
+    told::to_do(&plan.set, whose, &looked.services, None).iter().try_for_each(|line| app.output.line(line))?;
+    Ok((!whose.products.is_empty()).then(|| agreement::named(&whose.products)))
 }
 
 fn read_again(app: &App, config: &Config, store: &dyn DataSet, kept: &plan::manifest::KeptDataSet, whose: &RowsOwner) -> Result<Looked> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use plan::ids::RunId;
+use plan::journal::Run;
 use plan::ports::{Event, Watch};
 use plan::words::counted;
 
@@ -24,20 +25,42 @@ impl Heard {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last sentence of an undo, of a run that only put keys into live data too.
-    pub(super) fn undone(&self, run: &RunId, merges: bool) -> String {
-        match self.warnings().len() {
-            0 if merges => format!("run {run} is undone: all that it put into the live data is taken back"),
-            warnings if merges => format!(
-                "run {run} is undone: what it put into the live data is taken back, but for what the {}",
-                counted(warnings, "warning above says", "warnings above say")
-            ),
-            0 => format!("run {run} is undone: all is as it was before it"),
-            warnings => format!(
-                "run {run} is undone: the previous data is live again, but for what the {}",
-                counted(warnings, "warning above says", "warnings above say")
-            ),
+    /// The last sentence of an undo.
+    pub(super) fn undone(&self, run: &Run) -> String {
+        let kind = match (run.changes_rows(), run.merges()) {
+            (true, merges) => Kind::Tenant { merges },
+            (false, true) => Kind::Merge,
+            (false, false) => Kind::Other,
+        };
+        undone(&run.plan.run, kind, self.warnings().len())
+    }
+}
+
+/// What a run changed.
+#[derive(Clone, Copy)]
+enum Kind {
+    /// What is of a tenant, and perhaps counters.
+    Tenant { merges: bool },
+    /// Keys that it put into live data.
+    Merge,
+    /// Whole data sets.
+    Other,
+}
+
+fn undone(run: &RunId, kind: Kind, warnings: usize) -> String {
+    let but = match warnings {
+        0 => String::new(),
+        warnings => format!(", but for what the {}", counted(warnings, "warning above says", "warnings above say")),
+    };
+    match kind {
+        Kind::Tenant { merges } => {
+            let counted = if merges { "; what was counted since stays" } else { "" };
+            format!("run {run} is undone: what it changed of the tenant is as it was before it{but}{counted}")
         }
+        Kind::Merge if warnings == 0 => format!("run {run} is undone: all that it put into the live data is taken back"),
+        Kind::Merge => format!("run {run} is undone: what it put into the live data is taken back{but}"),
+        Kind::Other if warnings == 0 => format!("run {run} is undone: all is as it was before it"),
+        Kind::Other => format!("run {run} is undone: the previous data is live again{but}"),
     }
 }
 
@@ -65,10 +88,11 @@ mod tests {
         let (heard, run) = (Heard::before(Arc::new(Silent)), RunId("r".to_owned()));
         heard.see(Event::Note("a note"));
         heard.see(Event::OfRecords("the journal was not copied"));
-        assert_eq!(heard.undone(&run, false), "run r is undone: all is as it was before it");
+        let told = || undone(&run, Kind::Other, heard.warnings().len());
+        assert_eq!(told(), "run r is undone: all is as it was before it");
         heard.see(Event::Warning("a definer is another one"));
         heard.see(Event::Warning("so is that"));
         heard.see(Event::Warning("so is that"));
-        assert_eq!(heard.undone(&run, false), "run r is undone: the previous data is live again, but for what the 2 warnings above say");
+        assert_eq!(told(), "run r is undone: the previous data is live again, but for what the 2 warnings above say");
     }
 }

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use plan::ids::{DataSetName, RunId};
 use plan::journal::Run;
 use plan::ports::{Context, Problem};
-use plan::step::Output;
+use plan::step::{Output, WantedRepairs};
 use plan::{Error, IdsAhead, Plan, Repair, Result, plan_repair};
 use serde::Serialize;
 use threescale::repair::Agreed;
@@ -204,8 +204,12 @@ impl Prepared {
             sum(|counts| counts.changed),
             sum(|counts| counts.removed)
         );
-        let keys =
-            plan::Keys { data_set: DataSetName::BackendRedis, database: STORAGE.to_owned(), rank: self.rank.as_str().to_owned(), reason };
+        let keys = plan::Keys {
+            data_set: DataSetName::BackendRedis,
+            database: STORAGE.to_owned(),
+            wanted: WantedRepairs { rank: self.rank.as_str().to_owned(), products: None },
+            reason,
+        };
         Repair { keys: (!self.counts.is_empty()).then_some(keys), ids: self.ids.clone() }
     }
 

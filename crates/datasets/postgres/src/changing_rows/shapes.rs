@@ -48,6 +48,16 @@ pub(super) fn rights_question(quoted: &str) -> String {
     )
 }
 
+/// The columns of a table: whether each may be NULL, and how much text it holds, where it holds text.
+pub(super) fn holding_question(quoted: &str) -> String {
+    format!(
+        "SELECT a.attname::text, NOT a.attnotnull, \
+           CASE WHEN a.atttypid = 'text'::regtype THEN 32 WHEN a.atttypid IN ('varchar'::regtype, 'bpchar'::regtype) THEN CASE WHEN a.atttypmod > 4 THEN a.atttypmod - 4 ELSE 32 END END::int4 \
+         FROM pg_attribute a WHERE a.attrelid = {}::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''",
+        literal(quoted)
+    )
+}
+
 impl Tables {
     pub(super) fn read(session: &mut Session) -> Result<Self> {
         let all = digest::tables(session)?;

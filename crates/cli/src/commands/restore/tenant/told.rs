@@ -3,11 +3,12 @@
 use plan::Plan;
 use plan::ids::SetId;
 use plan::manifest::Manifest;
-use plan::step::RowsOwner;
+use plan::step::{LeftOut, RowsOwner};
 use plan::words::in_one_line;
 use threescale::tenant::{Compared, Id};
 
 use super::OneTenant;
+use super::backend::Before;
 use super::files::Files;
 use crate::commands::restore::printed::{problem_lines, step_lines};
 use crate::output::{Table, count, local_time};
@@ -49,7 +50,7 @@ pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<Str
         let Compared { insert, update, delete, equal, .. } = *compared;
         table.row([in_one_line(&of.table).into_owned(), count(insert), count(update), count(delete), count(equal)]);
     }
-    if one.changes_nothing() {
+    if one.rows_are_equal() {
         lines.push("All rows are as the set has them.".to_owned());
     } else {
         lines.push(table.render());
@@ -66,18 +67,21 @@ pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<Str
     if !one.looked.unknown.is_empty() {
         lines.push(format!("Not known, and taken by tenant_id where they have it: {}.", names(&one.looked.unknown)));
     }
+    lines.extend(in_backend(one));
     if !plan.steps.is_empty() {
         lines.push(String::new());
         lines.push("Steps:".to_owned());
         lines.extend(step_lines(plan));
         lines.push(String::new());
-        lines.push("The installation serves all the time. Rows of others are not touched. What changes in these rows before they are locked stops the run, and then no row is changed.".to_owned());
+        lines.push("The installation serves all the time. Nothing of others is touched. What changes in these rows before they are locked stops the run, and then nothing is changed.".to_owned());
     }
     let whose = RowsOwner {
         tenant: one.tenant.id,
         master: None,
         product: one.product.as_ref().map(|product| product.id),
         with: Vec::new(),
+        products: Vec::new(),
+        left_out: one.backend.left_out.clone(),
         shown: String::new(),
     };
     lines.extend(to_do(set, &whose, &one.looked.services, one.files.as_ref()));
@@ -87,9 +91,11 @@ pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<Str
 
 /// What no row brings back. `files`: what was found of them, before the run.
 pub(super) fn to_do(set: &SetId, whose: &RowsOwner, services: &[Id], files: Option<&Files>) -> Vec<String> {
-    let mut lines = vec!["Not done by this run; do it afterwards where it is needed:".to_owned()];
-    lines.push("  Backend's configuration: threescale-backup verify --repair".to_owned());
-    if !services.is_empty() {
+    let mut lines = Vec::new();
+    if whose.left_out.contains(&LeftOut::Configuration) {
+        lines.push("  Backend's configuration: threescale-backup verify --repair".to_owned());
+    }
+    if whose.left_out.contains(&LeftOut::Usage) && !services.is_empty() {
         let list = services.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
         lines.push(format!("  counters of usage: threescale-backup restore {set} --classes usage --service {list}"));
     }
@@ -114,6 +120,33 @@ pub(super) fn to_do(set: &SetId, whose: &RowsOwner, services: &[Id], files: Opti
             format!("  files: {found}{command}, and copy them to the same paths of System's files")
         });
         lines.push("  routes of its domains: bundle exec rake zync:resync:domains, in system-app".to_owned());
+    }
+    if !lines.is_empty() {
+        lines.insert(0, "Not done by this run; do it afterwards where it is needed:".to_owned());
+    }
+    lines
+}
+
+/// What becomes of what Backend has of it, and how the live stores agree.
+fn in_backend(one: &OneTenant) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(usage) = &one.backend.usage {
+        if usage.changes_nothing() {
+            lines.push("Its usage in Backend has all that the set has.".to_owned());
+        } else {
+            lines.push(String::new());
+            lines.extend(usage.table());
+            lines.extend(usage.rules().map(|rule| format!("  {rule}")));
+        }
+    }
+    if let Some(configuration) = one.backend.configuration {
+        lines.push(format!("Backend's configuration for its products, as these rows want it: {}.", configuration.told()));
+    }
+    if let Some(Before { agreement, first }) = &one.backend.before {
+        lines.push(match agreement.differences() {
+            Some(counts) => format!("The live stores differ about its products now: {counts}: {}.", first.join("; ")),
+            None => "The live stores agree about its products now.".to_owned(),
+        });
     }
     lines
 }
