@@ -68,8 +68,8 @@ fn what_sets_hold_is_listed_and_found_by_name() {
     let sets = |arguments: &[&str]| -> Vec<String> {
         a.json(arguments)["found"].as_array().unwrap().iter().map(|found| found["set"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(sets(&["find", "file"]), [second.clone(), first.clone()]);
-    assert_eq!(sets(&["find", "*.pdf"]), [second.clone()]);
+    assert_eq!(sets(&["find", "file"]), [second.as_str(), first.as_str()]);
+    assert_eq!(sets(&["find", "*.pdf"]), [second.as_str()]);
     assert_eq!(names(&["find", "*.pdf", &second]), [of("invoices/2026/one.pdf", "file", Some(5))]);
     assert_eq!(names(&["find", "invoices/*/one*"]), [of("invoices/2026/one.pdf", "file", Some(5))]);
     assert_eq!(sets(&["find", "one.pdf", &first]), Vec::<String>::new());
