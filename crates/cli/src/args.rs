@@ -162,6 +162,10 @@ pub(crate) enum Command {
     List(List),
     /// Show a set: its data sets, sizes, how each was proven, the skew between the stores
     Show(OfSet),
+    /// List what a set holds: its data sets; the tables, logical databases, files or objects of one
+    Ls(Ls),
+    /// Say which sets hold a table, a file or an object of this name
+    Find(Find),
     /// Copy sets into a second repository, encrypted anew: what it lacks, each chunk verified; a set is the same set there
     Copy(Copy),
     /// List, add, change and remove the passwords that open the repository
@@ -251,6 +255,9 @@ pub(crate) struct Man {
     /// Write all pages into this folder, which is made when it is not there
     #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_MAN_TO")]
     pub to: Option<PathBuf>,
+    /// Write the reference of all commands, options, variables and keys into this folder, as Markdown: reference.md and configuration.md
+    #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_MAN_BOOK", conflicts_with_all = ["to", "page"])]
+    pub book: Option<PathBuf>,
 }
 
 impl Command {
@@ -259,6 +266,8 @@ impl Command {
         match self {
             Self::List(_)
             | Self::Show(_)
+            | Self::Ls(_)
+            | Self::Find(_)
             | Self::Copy(_)
             | Self::Plan(_)
             | Self::Restore(_)

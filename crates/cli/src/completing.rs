@@ -121,6 +121,6 @@ mod tests {
         }
         let mut without = Vec::new();
         positionals(&command_line(), &mut without);
-        assert_eq!(without, ["remove key", "extend job", "release job", "completions shell", "man page"]);
+        assert_eq!(without, ["ls path", "find name", "remove key", "extend job", "release job", "completions shell", "man page"]);
     }
 }

@@ -79,6 +79,8 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Init => commands::init(app),
         Command::List(args) => commands::list(app, args),
         Command::Show(args) => commands::show(app, args),
+        Command::Ls(args) => commands::ls(app, args),
+        Command::Find(args) => commands::find(app, args),
         Command::Copy(args) => commands::copy(app, args),
         Command::Key(command) => commands::key(app, command),
         Command::Check(args) => commands::check(app, args),

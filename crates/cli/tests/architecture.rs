@@ -182,6 +182,61 @@ fn the_book_has_every_page_and_every_link_leads_somewhere() {
     assert!(pages > 15, "{pages}");
 }
 
+/// The texts of a source, with `…` for what is filled in.
+fn texts(source: &str) -> Vec<String> {
+    let (mut texts, mut rest) = (Vec::new(), source);
+    while let Some(at) = rest.find(['"', '\'', '/']) {
+        let (before, from) = rest.split_at(at);
+        rest = if from.starts_with("//") {
+            from.split_once('\n').map_or("", |(_, behind)| behind)
+        } else if let Some(behind) = from.strip_prefix("'\"'").or_else(|| from.strip_prefix("'\\\"'")) {
+            behind
+        } else if from.starts_with('"') {
+            let hashes = before.len() - before.trim_end_matches('#').len();
+            let is_raw = before.trim_end_matches('#').ends_with('r');
+            let end = format!("\"{}", "#".repeat(if is_raw { hashes } else { 0 }));
+            let mut length = 1;
+            while !from[length..].starts_with(&end) {
+                length += usize::from(!is_raw && from[length..].starts_with('\\'));
+                length += from[length..].chars().next().map_or(1, char::len_utf8);
+            }
+            texts.push(as_told(&from[1..length]));
+            &from[length + 1..]
+        } else {
+            &from[1..]
+        };
+    }
+    texts
+}
+
+/// A literal as people read it.
+fn as_told(literal: &str) -> String {
+    let mut pieces = literal.split("\\\n");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    let joined = pieces.fold(first, |text, piece| text + piece.trim_start()).replace("\\\"", "\"");
+    let mut told = String::new();
+    let mut rest = joined.as_str();
+    while let Some((before, behind)) = rest.split_once('{') {
+        told.push_str(before);
+        told.push('…');
+        rest = behind.split_once('}').map_or("", |(_, behind)| behind);
+    }
+    told + rest
+}
+
+#[test]
+fn every_message_of_the_page_about_them_is_one_of_the_program() {
+    let page = std::fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let of_tests = |path: &Path| path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs");
+    let all: Vec<String> = sources().iter().filter(|(path, _)| !of_tests(path)).flat_map(|(_, source)| texts(source)).collect();
+    let quoted: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect();
+    let unknown: Vec<_> = quoted.iter().filter(|message| !all.iter().any(|text| text.contains(**message))).collect();
+    assert!(unknown.is_empty(), "docs/troubleshooting.md quotes what no source has: {unknown:#?}");
+    assert!(quoted.len() > 40, "{}", quoted.len());
+    let example = "fail('\"', \"set {set} \\\n     has no \\\"{}\\\"\"); // a \"comment\nr#\"a \"b\"\"#";
+    assert_eq!(texts(example), ["set … has no \"…\"", "a \"b\""]);
+}
+
 /// What the port does by default a wrapper would do in the place of what it wraps.
 #[test]
 fn a_data_set_within_another_is_passed_every_call_that_it_answers() {

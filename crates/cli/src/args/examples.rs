@@ -73,7 +73,23 @@ const EXAMPLES: &[(&str, &[Example])] = &[
             ("rehearse latest --only system-redis", "Prove one data set."),
         ],
     ),
-    ("export", &[("export latest system-storage --to files", "Write the files of a set into a folder.")]),
+    (
+        "ls",
+        &[
+            ("ls latest", "What the newest whole set has."),
+            ("ls latest system-database", "Its tables, with their rows."),
+            ("ls latest system-storage shared", "What is in a folder of its files."),
+        ],
+    ),
+    ("find", &[("find logo.png", "Which sets have a file of this name."), ("find 'account*' latest", "Tables and files of one set.")]),
+    (
+        "export",
+        &[
+            ("export latest system-storage --to files", "Write the files of a set into a folder."),
+            ("export latest system-database --table accounts --to accounts.sql", "Write the rows of one table as SQL."),
+            ("export latest zync-database --table tenants --format csv --to tenants.csv", "Write them for a spreadsheet."),
+        ],
+    ),
     ("extract", &[("extract latest --tenant example.com --to tenant.tar", "Write what a set holds of one tenant.")]),
     ("inspect", &[("inspect latest backend-redis", "Count the keys of a set by class.")]),
     ("evidence", &[("evidence latest --to evidence.html", "Write the page for the auditor.")]),
@@ -112,7 +128,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("protect", &[("protect latest --note 'before the upgrade'", "Keep a set whatever the policy says.")]),
     ("unprotect", &[("unprotect 01m8jpat", "Let the policy decide again.")]),
     ("doctor", &[("doctor -n 3scale", "Reach everything, and say what is missing.")]),
-    ("demo", &[("demo --size 1G", "Show all of it with throw-away servers.")]),
+    (
+        "demo",
+        &[
+            ("demo --size 1G", "Show all of it with throw-away servers."),
+            ("demo --servers-only --size 5M", "Leave filled servers to you, for the tutorial."),
+        ],
+    ),
     ("config", &[("config show", "What is configured, and where it comes from.")]),
     ("config show", &[("config show", "What is configured, and where it comes from.")]),
     ("config check", &[("config check", "All that is wrong with it.")]),
@@ -154,5 +176,64 @@ mod tests {
                 assert!(line.starts_with(words) && parsed.is_ok(), "{line}: {:?}", parsed.err());
             }
         }
+    }
+
+    /// The words of a command as `sh` parts them, up to a comment, or to what comes behind the command.
+    fn words(command: &str) -> Vec<String> {
+        let (mut words, mut quote) = (vec![String::new()], None);
+        for letter in command.chars() {
+            match (quote, letter) {
+                (None, '\'' | '"') => quote = Some(letter),
+                (Some(open), _) if open == letter => quote = None,
+                (None, '|' | '>' | ';' | '&' | '#') => break,
+                (None, ' ') => words.push(String::new()),
+                (_, _) => words.iter_mut().last().into_iter().for_each(|word| word.push(letter)),
+            }
+        }
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    /// The commands of the program in the code of a page: its blocks, fenced or moved in.
+    fn called(page: &str) -> Vec<&str> {
+        let mut is_fenced = false;
+        let mut found = Vec::new();
+        for line in page.lines() {
+            is_fenced ^= line.trim_start().starts_with("```");
+            if is_fenced || line.starts_with("    ") {
+                let calls = line.match_indices("threescale-backup ").filter(|(at, _)| {
+                    let before = line[..*at].trim_end();
+                    before.is_empty() || ["$", "*", "&&", "0"].iter().any(|sign| before.ends_with(sign))
+                });
+                found.extend(calls.map(|(at, _)| &line[at..]));
+            }
+        }
+        found.retain(|call| !call.contains('…') && !call.contains("[OPTIONS]") && !call.contains("<COMMAND>"));
+        found
+    }
+
+    #[test]
+    fn every_command_on_every_page_is_one_that_the_program_takes() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let pages = std::fs::read_dir(root.join("docs")).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut looked_at = 0;
+        for page in pages.filter(|page| page.extension().is_some_and(|extension| extension == "md")).chain([root.join("README.md")]) {
+            let text = std::fs::read_to_string(&page).unwrap_or_default();
+            for call in called(&text) {
+                looked_at += 1;
+                let parsed = described().try_get_matches_from(words(call));
+                let asks = parsed.as_ref().is_err_and(|error| !error.use_stderr());
+                assert!(parsed.is_ok() || asks, "{}: {call}: {:?}", page.display(), parsed.err().map(|error| error.to_string()));
+            }
+        }
+        assert!(looked_at > 150, "{looked_at}");
+        assert_eq!(
+            words("threescale-backup rehearse latest --then 'a \"b\" c' && x"),
+            ["threescale-backup", "rehearse", "latest", "--then", "a \"b\" c"]
+        );
+        assert_eq!(
+            called("    threescale-backup list # all\n`threescale-backup no` threescale-backup no\n```sh\n$ threescale-backup runs\n```\n"),
+            ["threescale-backup list # all", "threescale-backup runs"]
+        );
     }
 }

@@ -15,7 +15,7 @@ use super::Cli;
 use crate::output::print_error;
 
 /// Options that mean nothing without another one: command, option, and those of which one is wanted. As variables, which stand there for every call, they say nothing without it.
-const DEPENDENT: [(&str, &str, &[&str]); 12] = [
+const DEPENDENT: [(&str, &str, &[&str]); 13] = [
     ("plan", "service", &["classes", "tenant"]),
     ("plan", "usage", &["classes", "tenant"]),
     ("restore", "service", &["classes", "tenant"]),
@@ -28,6 +28,7 @@ const DEPENDENT: [(&str, &str, &[&str]); 12] = [
     ("backup", "drain_seconds", &["freeze"]),
     ("forget", "now", &["prune"]),
     ("abandon", "drop_previous", &["remove"]),
+    ("export", "format", &["table"]),
 ];
 
 /// That a person is not asked, as a variable: each command has its own, so that what is set for a scheduled `forget` lets no restore go.
@@ -211,6 +212,7 @@ mod tests {
             "forget --now",
             "abandon r --drop-previous",
             "backup --drain-seconds 1",
+            "export latest system-database --to f --format csv",
         ] {
             let error = of(&format!("threescale-backup {line}")).err().unwrap_or_default();
             assert!(error.contains(" means something with --"), "{line}: {error}");

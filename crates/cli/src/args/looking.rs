@@ -20,6 +20,34 @@ pub(crate) struct List {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Ls {
+    #[command(flatten)]
+    pub of: OfSet,
+    /// The data set; without it, what the set has
+    pub data_set: Option<DataSetName>,
+    /// Of files and objects: a folder in it
+    pub path: Option<PathBuf>,
+    /// Tell so many, and how many more there are
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Find {
+    /// The name of a table, a file or an object; `*` stands for any text. With a `/` in it the whole path is meant
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// The sets, the beginnings of their ids, or `latest` [default: all of this installation, newest first]
+    #[arg(value_name = "SET")]
+    pub sets: Vec<String>,
+    #[command(flatten)]
+    pub partial: Partial,
+    /// Tell so many, and how many more there are
+    #[arg(long, value_name = "N", default_value_t = 1000, env = "THREESCALE_BACKUP_LIMIT")]
+    pub limit: usize,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Inspect {
     #[command(flatten)]
     pub of: OfSet,
@@ -90,9 +118,24 @@ pub(crate) struct Export {
     pub partial: Partial,
     /// The data set
     pub data_set: DataSetName,
-    /// The folder to make
+    /// The folder to make; with --table the file
     #[arg(long, value_name = "FOLDER", env = "THREESCALE_BACKUP_TO")]
     pub to: PathBuf,
+    /// One table of a database only: its rows as one file, which only you may read
+    #[arg(long, value_name = "TABLE", env = "THREESCALE_BACKUP_TABLE", value_parser = NonEmptyStringValueParser::new())]
+    pub table: Option<String>,
+    /// With --table: how the rows are written
+    #[arg(long, value_enum, default_value_t = TableFormat::Sql, env = "THREESCALE_BACKUP_FORMAT")]
+    pub format: TableFormat,
+}
+
+/// How the rows of a table are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TableFormat {
+    /// Statements INSERT in one transaction, for the server's own client
+    Sql,
+    /// Comma-separated values with a line of names; NULL is empty, an empty text is ""
+    Csv,
 }
 
 #[derive(Debug, Args)]

@@ -258,6 +258,9 @@ pub(crate) struct Demo {
     /// Leave the servers and the repository, and say where they are
     #[arg(long, env = "THREESCALE_BACKUP_KEEP")]
     pub keep: bool,
+    /// Start and fill the servers only, and leave them to you until Ctrl-C: docs/tutorial.md begins with it
+    #[arg(long, env = "THREESCALE_BACKUP_SERVERS_ONLY", conflicts_with = "keep")]
+    pub servers_only: bool,
     /// The kind of system database
     #[arg(long, value_enum, default_value_t = SystemDatabase::Mysql, env = "THREESCALE_BACKUP_SYSTEM_DATABASE")]
     pub system_database: SystemDatabase,

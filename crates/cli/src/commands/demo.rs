@@ -25,6 +25,8 @@ use crate::output::{bytes, count, duration_ms, parse_bytes};
 /// Writes into each store that are waited for before something happens "under load".
 const WRITES_AWAITED: u64 = 20;
 const WRITES_LIMIT: Duration = Duration::from_secs(60);
+/// For `--servers-only`. Nobody writes there: stopping and starting the writers is nothing.
+const TO_YOURSELF: &str = "[installation]\nname = \"demo\"\n\n[writers]\nstop = \"true\"\nstart = \"true\"\nstopped = \"true\"\n";
 
 pub(crate) fn demo(app: &App, args: &args::Demo) -> Result<()> {
     let size_bytes = parse_bytes(&args.size)?;
@@ -32,7 +34,14 @@ pub(crate) fn demo(app: &App, args: &args::Demo) -> Result<()> {
         SystemDatabase::Mysql => MysqlKind::Mysql,
         SystemDatabase::Mariadb => MysqlKind::Mariadb,
     };
-    let mut demo = Demo::begin(app, InstallationOptions { mysql, size_bytes, ..InstallationOptions::default() })?;
+    if args.servers_only && app.output.json {
+        return Err(Error::refused("demo --servers-only has no document").hint("Leave out --json: where the servers are is told in words."));
+    }
+    let mut demo = Demo::begin(app, args.servers_only, InstallationOptions { mysql, size_bytes, ..InstallationOptions::default() })?;
+    if args.servers_only {
+        demo.installation.fill(&Silent)?;
+        return demo.keep();
+    }
     demo.tell_story()?;
     if args.keep { demo.keep() } else { demo.clean_up() }
 }
@@ -48,9 +57,11 @@ struct Demo<'a> {
 }
 
 impl<'a> Demo<'a> {
-    fn begin(app: &'a App, options: InstallationOptions) -> Result<Self> {
+    fn begin(app: &'a App, servers_only: bool, options: InstallationOptions) -> Result<Self> {
         let began = Instant::now();
-        app.output.note("\n1. Throw-away servers: a system database, PostgreSQL for zync, two Redis with AOF on, a folder of files");
+        let number = if servers_only { "" } else { "\n1. " };
+        app.output
+            .note(&format!("{number}Throw-away servers: a system database, PostgreSQL for zync, two Redis with AOF on, a folder of files"));
         let installation = Installation::start(&options)?;
         let home = tempfile::Builder::new()
             .prefix("threescale-backup-demo-")
@@ -60,11 +71,8 @@ impl<'a> Demo<'a> {
         write_private(&key, "a password for the demo only\n")?;
         let config = home.path().join("threescale-backup.toml");
         let repository = home.path().join("repository");
-        // The writers are stopped by the restore, and started by the demo: between the two they must not change what is compared.
-        let writers = installation.writers_toml();
-        let start_line = writers.lines().find(|line| line.starts_with("start")).unwrap_or_default().to_owned();
-        let writers = writers.replace(&start_line, "start = \"true\"");
-        write_private(&config, &format!("{}\n{writers}", installation.toml(&repository.display().to_string(), &key)))?;
+        let more = if servers_only { TO_YOURSELF.to_owned() } else { writers_of_the_story(&installation) };
+        write_private(&config, &format!("{}\n{more}", installation.toml(&repository.display().to_string(), &key)))?;
         let inner = app.at(config, home.path().join("state"));
         Ok(Self { app, inner, installation, home, chapter: 1, began })
     }
@@ -193,17 +201,25 @@ impl<'a> Demo<'a> {
     fn keep(self) -> Result<()> {
         let config = self.home.path().join("threescale-backup.toml");
         let state = self.home.path().join("state");
-        self.app.output.note(&format!(
-            "\nEverything still runs. In another terminal:\n\n    export THREESCALE_BACKUP_CONFIG={}\n    export THREESCALE_BACKUP_STATE_FOLDER={}\n    threescale-backup list\n\n\
-             Ctrl-C stops and removes it.",
+        self.app.output.line(&format!(
+            "\nEverything runs. In another terminal:\n\n    export THREESCALE_BACKUP_CONFIG={}\n    export THREESCALE_BACKUP_STATE_FOLDER={}\n    \
+             export DEMO_FILES={}\n    threescale-backup doctor\n\nCtrl-C stops and removes it.",
             config.display(),
-            state.display()
-        ));
+            state.display(),
+            self.installation.storage().display()
+        ))?;
         while !self.app.was_interrupted() {
             std::thread::sleep(Duration::from_millis(200));
         }
         self.clean_up()
     }
+}
+
+/// The writers are stopped by the restore, and started by the demo: between the two they must not change what is compared.
+fn writers_of_the_story(installation: &Installation) -> String {
+    let writers = installation.writers_toml();
+    let start_line = writers.lines().find(|line| line.starts_with("start")).unwrap_or_default().to_owned();
+    writers.replace(&start_line, "start = \"true\"")
 }
 
 fn backup_of_all() -> args::Backup {

@@ -1,7 +1,10 @@
 //! `export`: a data set of a set as plain files, for use without this program.
 //!
+//! With `--table` the rows of one table, as one file.
+//!
 //! The same tree as `restic restore` gives, but for streams that are cut into parts: those come out as one file.
 
+mod table;
 mod target;
 mod tree;
 
@@ -45,8 +48,12 @@ pub(crate) fn export(app: &App, args: &args::Export) -> Result<()> {
         let has: Vec<_> = manifest.data_sets.keys().map(|name| name.as_str()).collect();
         Error::refused(format!("set {} has no {}", manifest.set, args.data_set)).hint(format!("It has {}.", has.join(", ")))
     })?;
-    let snapshot = repository.open(&kept.snapshot)?;
     let context = app.context_alone(&config)?;
+    if let Some(name) = &args.table {
+        let of = table::Of { manifest: &manifest, kept, repository: repository.as_ref(), context: &context };
+        return table::export(app, args, name.strip_prefix("public.").unwrap_or(name), &of);
+    }
+    let snapshot = repository.open(&kept.snapshot)?;
     context.watch.see(Event::Begin { data_set: args.data_set, verb: Verb::Export, total_bytes: Some(kept.bytes) });
     let target = Target::make(&args.to, &context.run)?;
     let (data_set, kind) = (args.data_set, &kept.kind);

@@ -2,7 +2,7 @@
 
 mod archive;
 mod document;
-mod load;
+pub(super) mod load;
 mod rows;
 mod usage;
 mod which;

@@ -65,6 +65,8 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Backup(_)
         | Command::List(_)
         | Command::Show(_)
+        | Command::Ls(_)
+        | Command::Find(_)
         | Command::Copy(_)
         | Command::Check(_)
         | Command::Repair(_)
@@ -186,6 +188,6 @@ mod tests {
         assert_eq!(template(&backup).unwrap(), FOR_BACKUP);
         let undo = Command::Undo(crate::args::OfRun { run: None, yes: false, writers_are_stopped: false });
         assert_eq!(template(&undo).unwrap(), FOR_RESTORE);
-        assert!(template(&Command::Man(crate::args::Man { page: Vec::new(), to: None })).is_err());
+        assert!(template(&Command::Man(crate::args::Man { page: Vec::new(), to: None, book: None })).is_err());
     }
 }

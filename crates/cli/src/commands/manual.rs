@@ -1,5 +1,6 @@
 //! `completions` and `man`: made from the command line's own description, and from the table of the configuration.
 
+mod book;
 mod configuration;
 mod page;
 #[cfg(test)]
@@ -40,8 +41,11 @@ pub(crate) fn completions(app: &App, shell: clap_complete::Shell) -> Result<()> 
     app.output.text(&script)
 }
 
-/// Prints a page, or writes all of them.
+/// Prints a page, or writes all of them, or those of the book.
 pub(crate) fn man(app: &App, args: &args::Man) -> Result<()> {
+    if let Some(folder) = &args.book {
+        return write_book(app, folder);
+    }
     let pages = pages()?;
     if let Some(folder) = &args.to {
         return write_all(app, &pages, folder);
@@ -61,11 +65,28 @@ pub(crate) fn man(app: &App, args: &args::Man) -> Result<()> {
 
 /// All pages: the program, each command, the configuration.
 fn pages() -> Result<Vec<Page>> {
-    let mut command = described().disable_help_subcommand(true);
-    command.build();
-    let mut pages = page::of_all(&command)?;
+    let mut pages = page::of_all(&built())?;
     pages.push(Page { name: configuration::NAME.to_owned(), section: "5", text: configuration::page()? });
     Ok(pages)
+}
+
+fn built() -> clap::Command {
+    let mut command = described().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// The pages of the book that are made from the program.
+fn write_book(app: &App, folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).during(|| format!("make {}", folder.display()))?;
+    let mut written = Vec::new();
+    for (name, text) in book::pages(&built()) {
+        let file = folder.join(name);
+        std::fs::write(&file, text).during(|| format!("write {}", file.display()))?;
+        written.push(name.to_owned());
+    }
+    app.output.note(&format!("{} are in {}", written.join(" and "), folder.display()));
+    app.output.document(&WrittenDocument { folder, pages: written })
 }
 
 /// Into `man1` and `man5` of a folder, where `man` looks for them.

@@ -28,6 +28,8 @@ pub(crate) struct SectionDocument {
 pub(crate) struct KeyDocument {
     pub key: &'static str,
     pub kind: &'static str,
+    /// Which values it takes, where that is not all of its kind.
+    pub accepts: Option<String>,
     pub secret: bool,
     pub required: bool,
     pub default: Option<&'static str>,
@@ -59,6 +61,7 @@ pub(crate) fn document() -> ExampleDocument {
             .map(|key| KeyDocument {
                 key: key.name,
                 kind: key.kind.name(),
+                accepts: key.kind.accepts(),
                 secret: key.kind.is_secret(),
                 required: key.is_required,
                 default: key.default,

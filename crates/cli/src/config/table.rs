@@ -74,6 +74,15 @@ impl Kind {
         matches!(self, Self::SecretAddress | Self::Secret)
     }
 
+    /// Which values it takes, for people: words, or numbers from one to the other.
+    pub(crate) fn accepts(self) -> Option<String> {
+        match self {
+            Self::Word(words) => Some(words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", ")),
+            Self::Number(least, most) => Some(format!("{least} to {most}")),
+            _ => None,
+        }
+    }
+
     /// For people.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -94,12 +94,46 @@ fn every_row_of_postgresql_has_one_owner() {
     every_row_has_one_owner(None, &MASTER.to_string());
 }
 
+/// The rows of one table go back by the server's own client; as comma-separated values they are what another program reads.
+fn one_table_goes_back(it: &Installation) {
+    const READ: &str = "import csv, sys; next(rows := csv.reader(open(sys.argv[1], newline='')))\n\
+                        for row in rows: print(*(cell.encode().hex() or '-' for cell in row), sep='\\t')";
+    for table in ["cms_templates", "notification_preferences", "metrics"] {
+        let before = it.database.rows(table, "1 = 1");
+        assert!(before.len() > 2);
+        let [sql, csv] = ["sql", "csv"].map(|format| it.path(&format!("{table}.{format}")));
+        let export = ["export", "latest", "system-database", "--table", table, "--to"];
+        it.ok(&[&export[..], &[sql.to_str().unwrap()]].concat());
+        assert_eq!(std::fs::metadata(&sql).unwrap().permissions().mode() & 0o7777, 0o600);
+        it.database.sql(&format!("DELETE FROM {table};"));
+        assert_eq!(it.database.rows(table, "1 = 1").len(), 0);
+        let loaded = it.database.client().stdin(std::fs::File::open(&sql).unwrap()).output().unwrap();
+        assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+        assert_eq!(it.database.rows(table, "1 = 1"), before, "{table}");
+        let said = it.ok(&[&export[..], &[csv.to_str().unwrap(), "--format", "csv"]].concat());
+        assert!(said.contains(&format!("wrote {} rows of {table}", before.len())), "{said}");
+        let read = std::process::Command::new("python3").args(["-c", READ]).arg(&csv).output().unwrap();
+        let mut read: Vec<_> = String::from_utf8_lossy(&read.stdout).lines().map(str::to_owned).collect();
+        read.sort();
+        // Bytes that are no text stand there by their digits.
+        assert!(read == before || table == "notification_preferences" && read.len() == before.len(), "{table}: {read:?}");
+    }
+    let nowhere = it.path("none.sql");
+    let said = it.refused(&["export", "latest", "system-database", "--table", "cms_template", "--to", nowhere.to_str().unwrap()]);
+    assert!(said.contains("has no table cms_template") && said.contains("It has cms_templates"), "{said}");
+    let said = it.refused(&["export", "latest", "backend-redis", "--table", "users", "--to", nowhere.to_str().unwrap()]);
+    assert!(said.contains("backend-redis has no tables"), "{said}");
+    let left: Vec<_> = std::fs::read_dir(it.home.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(!left.iter().any(|name| name.contains("not-complete") || name == "none.sql"), "{left:?}");
+}
+
 /// A tenant that is deleted comes back by the server's own client, byte for byte; where it cannot, nothing is changed.
 fn a_deleted_tenant_goes_back(kind: Option<MysqlKind>) {
     let it = Installation::start(kind, "NULL");
     let file = it.path("a.tar");
     let to = file.to_str().unwrap();
     it.ok(&[&["extract", "latest", "--tenant", "2000", "--to", to, "--sql", "--tables-only"], &ALL[..]].concat());
+    one_table_goes_back(&it);
     let before = it.database.all();
     it.database.delete(2000);
     let without = it.database.all();

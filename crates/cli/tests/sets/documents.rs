@@ -103,6 +103,10 @@ fn every_document_fits_its_schema() {
     tell("backup", &["backup", "--only", "system-redis"]);
     tell("list", &["list"]);
     tell("show", &["show", "latest"]);
+    tell("ls", &["ls", "latest"]);
+    tell("ls", &["ls", "latest", "system-redis"]);
+    tell("ls", &["ls", "latest", "system-storage", "/"]);
+    tell("find", &["find", "f*"]);
     tell("check", &["check", "--read-data"]);
     tell("diff", &["diff", &first, "latest"]);
     tell("plan", &["plan", "latest"]);
@@ -155,7 +159,7 @@ fn every_document_fits_its_schema() {
 }
 
 /// Schemas of documents that need all stores, of runs that are stopped, and of events.
-const OF_WHOLE: [&str; 7] = ["verify", "verify-repair", "hold", "demo", "abandon", "event", "extract"];
+const OF_WHOLE: [&str; 8] = ["export-table", "verify", "verify-repair", "hold", "demo", "abandon", "event", "extract"];
 
 #[test]
 fn documents_of_a_whole_installation_fit_their_schemas() {
@@ -179,6 +183,8 @@ fn documents_of_a_whole_installation_fit_their_schemas() {
             .unwrap()
             .stdout,
     );
+    let table = world.path("accounts.csv").display().to_string();
+    tell("export-table", &["export", "latest", "system-database", "--table", "accounts", "--format", "csv", "--to", &table]);
     let archive = world.path("tenant.tar").display().to_string();
     tell("extract", &["extract", "latest", "--tenant", tenant.trim(), "--to", &archive]);
     assert!(world.kill_at_line(&["restore", "latest", "--yes"], 4));

@@ -25,21 +25,21 @@ fn off(name: &str) -> String {
 }
 
 /// See the module.
-pub(super) struct Load {
+pub(in crate::commands) struct Load {
     is_postgres: bool,
     tables: Vec<String>,
 }
 
 impl Load {
     /// For a kind of server; what is loaded first.
-    pub(super) fn begin(kind: &StoreKind) -> (Self, String) {
+    pub(in crate::commands) fn begin(kind: &StoreKind) -> (Self, String) {
         let is_postgres = *kind == StoreKind::PostgreSql;
         let begin = if is_postgres { POSTGRES_BEGIN } else { MYSQL_BEGIN };
         (Self { is_postgres, tables: Vec::new() }, begin.to_owned())
     }
 
     /// A row.
-    pub(super) fn row(&mut self, table: &str, columns: &[String], cells: &[Option<&[u8]>]) -> Vec<u8> {
+    pub(in crate::commands) fn row(&mut self, table: &str, columns: &[String], cells: &[Option<&[u8]>]) -> Vec<u8> {
         let mut statement = Vec::new();
         if !self.tables.iter().any(|known| known == table) {
             self.tables.push(table.to_owned());
@@ -66,7 +66,7 @@ impl Load {
     }
 
     /// What is loaded last. Numbers go on behind those of the rows; no counter goes back.
-    pub(super) fn end(self) -> String {
+    pub(in crate::commands) fn end(self) -> String {
         let mut text = String::new();
         for table in self.tables.iter().filter(|_| self.is_postgres) {
             let name = self.name(table);

@@ -9,7 +9,8 @@ use crate::config::{DEFAULT_PATHS, KeyDocument, example_document};
 /// The page's name.
 pub(super) const NAME: &str = "threescale-backup.toml";
 
-const DESCRIPTION: [&str; 5] = [
+/// What is said before the sections, in paragraphs.
+pub(super) const DESCRIPTION: [&str; 5] = [
     "A file of TOML: sections with keys. It says where the repository is; on Kubernetes all else is found. With addresses, or on the platform direct, each data set has a section. \
      threescale-backup config example prints every section and key, config check says all that is wrong, and config show what holds and where it comes from.",
     "It is read from --config, else from threescale-backup.toml in the current folder, else from /etc/threescale-backup.toml. A file that is found there, and not named, must be this user's or root's, \

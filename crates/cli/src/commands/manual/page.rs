@@ -10,7 +10,7 @@ use super::Page;
 use crate::args::{EXIT_CODES, examples};
 
 /// Files that every command may read or write.
-const FILES: [(&str, &str); 5] = [
+pub(super) const FILES: [(&str, &str); 5] = [
     ("threescale-backup.toml", "The configuration, in the current folder, unless --config names another: threescale-backup.toml(5)."),
     ("/etc/threescale-backup.toml", "The configuration, when there is none in the current folder."),
     ("/var/lib/threescale-backup", "The journals of runs, for root. On Kubernetes they are ConfigMaps in the installation's namespace."),
@@ -19,7 +19,7 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// Variables that are no options.
-const VARIABLES: [(&str, &str); 5] = [
+pub(super) const VARIABLES: [(&str, &str); 5] = [
     ("THREESCALE_BACKUP_…", "Every key of the configuration is a variable too: threescale-backup.toml(5) names each."),
     ("KUBECONFIG", "The kubeconfig, unless --kubeconfig names one."),
     ("HTTPS_PROXY, HTTP_PROXY, NO_PROXY", "The proxy on the way to a cluster or a bucket."),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use super::{configuration, pages};
+use super::{book, built, configuration, pages};
 use crate::args::described;
 use crate::config::example_document;
 
@@ -67,6 +67,38 @@ fn the_page_of_the_configuration_has_every_section_key_and_variable() {
         for key in section.keys {
             let is_told = page.lines().any(|line| line.trim_start().starts_with(&format!("{} (", key.key)));
             assert!(is_told && key.variables.iter().all(|name| page.contains(name)), "[{}] {}", section.section, key.key);
+        }
+    }
+}
+
+#[test]
+fn the_reference_in_the_book_is_what_the_program_makes() {
+    let docs = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs");
+    let made = book::pages(&built());
+    let [reference, keys] = &made;
+    for (name, text) in &made {
+        let there = std::fs::read_to_string(docs.join(name)).unwrap_or_default();
+        assert!(
+            there == *text,
+            "docs/{name} is not what the program makes. Make it anew: cargo run -p threescale-backup -- man --book docs"
+        );
+    }
+    // And that has all of it.
+    fn check(command: &clap::Command, page: &str) {
+        for arg in command.get_arguments() {
+            let option = arg.get_long().map(|long| format!("--{long}")).unwrap_or_default();
+            let variable = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let is_of_clap = ["help", "version"].contains(&arg.get_id().as_str());
+            assert!(is_of_clap || page.contains(&option) && page.contains(&variable), "{option} {variable}");
+        }
+        command.get_subcommands().for_each(|inner| check(inner, page));
+    }
+    check(&built(), &reference.1);
+    for section in example_document().sections {
+        assert!(keys.1.contains(&format!("## `[{}]`", section.section)), "{}", section.section);
+        for key in section.keys {
+            let row = keys.1.lines().find(|line| line.starts_with(&format!("| `{} = ", key.key)) && line.contains(&key.variables[0]));
+            assert!(row.is_some(), "[{}] {}", section.section, key.key);
         }
     }
 }
