@@ -2,6 +2,7 @@
 
 mod doors;
 mod nobody;
+mod servers;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::commands::runs::print_report;
 use crate::output::duration_ms;
 use crate::whose::Wanted;
 use nobody::NoWriters;
-use stage::Stage;
+use servers::Servers;
 
 /// Differences that are named.
 const NAMED_MAX: usize = 5;
@@ -35,16 +36,18 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let (chosen, whose) = app.find_set(&config, repository.as_ref(), &wanted)?;
     let manifest = chosen.manifest;
     let names = names_in(&manifest, &args.only.only)?;
-    let state = app.state(&config, None)?;
+    // In a pod there is no folder that stays.
+    let installation = args.pods.then(|| app.installation_even_nothing(&config, None)).transpose()?;
+    let state = app.state(&config, installation.as_deref())?;
 
     let run = runner::new_run_id();
     let context = app.context(&config, run.clone(), InstallationId::default())?;
-    let mut stage = Stage::default();
+    let mut servers = Servers::new(app, &config, &context, args.pods)?;
     let mut data_sets = BTreeMap::new();
     for (name, kept) in names {
         context.stop.check()?;
         app.output.note(&format!("starting a throw-away server for {name} ({})", kept.store));
-        data_sets.insert(name, stage.prepare(name, kept)?);
+        data_sets.insert(name, servers.prepare(&context, name, kept)?);
     }
     let mut plan = plan_rehearsal(run.clone(), manifest.set.clone(), targets(&data_sets, &context, &manifest, false)?);
     plan.from = manifest.installation.clone().filter(|_| matches!(whose, Whose::Named(_)));
@@ -74,9 +77,12 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         app.output.note(&format!("{text}; a restore adds the time to stop the writers and to start them again"));
     }
     compare(app, &hands)?;
-    let then = args.then.as_deref().map(|command| doors::then(app, &hands.context, &stage, command));
-    drop((hands, stage));
-    app.output.note("the throw-away servers are removed");
+    let then = args.then.as_deref().map(|command| servers.then(app, &hands.context, command));
+    drop(hands);
+    match servers.remove() {
+        Ok(()) => app.output.note("the throw-away servers are removed"),
+        Err(error) => app.output.note(&format!("warning: {}. {}", error.chain(), error.hints().join(" "))),
+    }
     print_report(app, &state, &run)?;
     then.unwrap_or(Ok(()))
 }
