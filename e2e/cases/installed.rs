@@ -13,7 +13,11 @@ pub(crate) struct Installed {
 impl Installed {
     /// With the repository on a volume, which is a folder of the node.
     pub(crate) fn with_volume(place: &Installation, image: &str, node: &str) -> Self {
-        Self::beside(place, node, manifest(place, image, "manifests", &["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"]))
+        Self::beside(
+            place,
+            node,
+            manifest(place, image, "manifests", &["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"]),
+        )
     }
 
     /// The same, with what the chart adds for rehearsals.
@@ -88,11 +92,14 @@ fn manifest(place: &Installation, image: &str, folder: &str, files: &[&str]) -> 
 
 /// What helm makes of the chart's parts for rehearsals.
 fn rehearsal() -> String {
-    let prefix = std::env::var("THREESCALE_BACKUP_HELM_PREFIX").unwrap_or_else(|_| format!("{}/.cache/threescale-backup/helm", std::env::var("HOME").unwrap()));
+    let prefix = std::env::var("THREESCALE_BACKUP_HELM_PREFIX")
+        .unwrap_or_else(|_| format!("{}/.cache/threescale-backup/helm", std::env::var("HOME").unwrap()));
     let chart = format!("{}/../deploy/chart", env!("CARGO_MANIFEST_DIR"));
     let parts = ["--show-only", "templates/rbac-rehearse.yaml", "--show-only", "templates/rehearse.yaml"];
     let values = "rehearse.enabled=true,openshift=true,image.tag=latest";
-    let all = [&["template", "threescale-backup", &chart, "--namespace", "threescale", "--kube-version", "1.30.0", "--set", values], &parts[..]].concat();
+    let all =
+        [&["template", "threescale-backup", &chart, "--namespace", "threescale", "--kube-version", "1.30.0", "--set", values], &parts[..]]
+            .concat();
     let made = Command::new(format!("{prefix}/bin/helm")).args(all).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     String::from_utf8(made.stdout).unwrap()

@@ -66,7 +66,9 @@ pub(crate) fn in_pods(case: &'static str, era: &str, images: &[(&str, &str)]) {
     assert!(live.lines().count() > 20, "{live}");
     assert_eq!(copy, live, "the copy of the system database");
     let ask = |pod: &str, sql: &str| {
-        let command = format!("psql -qXAt -h 127.0.0.1 -c \"{sql}\" postgresql://$POSTGRESQL_USER:$POSTGRESQL_PASSWORD@127.0.0.1/$POSTGRESQL_DATABASE");
+        let command = format!(
+            "psql -qXAt -h 127.0.0.1 -c \"{sql}\" postgresql://$POSTGRESQL_USER:$POSTGRESQL_PASSWORD@127.0.0.1/$POSTGRESQL_DATABASE"
+        );
         place.kubectl.text(&["exec", pod, "--", "bash", "-c", &command])
     };
     let tenants = "SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM tenants t";

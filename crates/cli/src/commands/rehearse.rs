@@ -12,8 +12,9 @@ use plan::choice::Whose;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Event, NothingToSynchronise, Repository};
+use plan::step::Action;
 use plan::{Class, Error, InstallationId, Result, plan_rehearsal};
-use runner::Hands;
+use runner::{Hands, Report};
 
 use crate::agreement::{self, Beside, Side, Sides};
 use crate::app::App;
@@ -72,9 +73,11 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
-    if let Some(cut_over) = runner::report(&state, &run)?.cut_over_ms() {
-        let text = format!("set {} was staged, proven, and cut over in {}", manifest.set, duration_ms(cut_over));
-        app.output.note(&format!("{text}; a restore adds the time to stop the writers and to start them again"));
+    let report = runner::report(&state, &run)?;
+    if let Some((staged, cut_over)) = staged_ms(&report).zip(report.cut_over_ms()) {
+        let text =
+            format!("set {} was staged and proven in {}, then cut over in {}", manifest.set, duration_ms(staged), duration_ms(cut_over));
+        app.output.note(&format!("{text}; a restore adds to the latter the time to stop the writers and to start them again"));
     }
     compare(app, &hands)?;
     let then = args.then.as_deref().map(|command| servers.then(app, &hands.context, command));
@@ -85,6 +88,14 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     }
     print_report(app, &state, &run)?;
     then.unwrap_or(Ok(()))
+}
+
+/// From the beginning of the first load to the end of the last proof.
+fn staged_ms(report: &Report) -> Option<i64> {
+    let is_of_it = |action: &Action| matches!(action, Action::Stage { .. } | Action::Prove { .. });
+    let steps = || report.steps.iter().filter(|step| is_of_it(&step.action));
+    let began = steps().filter_map(|step| step.first_started_at).min()?;
+    Some(steps().filter_map(|step| step.succeeded_at).max()?.as_millisecond() - began.as_millisecond())
 }
 
 /// Says whether the stores agree, as they came out of the cut-over. That they differ, or cannot be compared, is no fault of the set's going back.

@@ -197,3 +197,36 @@ fn whatever_fails_no_pod_stays() {
     assert_eq!(said, files_went);
     assert!(error.unwrap_err().to_string().contains("ended before it could be used: exit status 127: a / this image has neither"));
 }
+
+/// As a pod does it, but for the port and the folder.
+#[test]
+fn redis_is_started_with_a_password_that_no_argument_of_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let script =
+        scripts::REDIS.replace("port 6379", &format!("port {port}\nbind 127.0.0.1")).replace("/rehearsal", folder.path().to_str().unwrap());
+    let password = password().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &script, "threescale-backup", ""]).env("REDISCLI_AUTH", password.expose_secret()).stdout(std::process::Stdio::null());
+    let mut shell = shell.spawn().unwrap();
+    let ask = |password: Option<&str>, words: &[&str]| {
+        let mut client = std::process::Command::new("redis-cli");
+        client.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(words).env_remove("REDISCLI_AUTH");
+        client.envs(password.map(|password| ("REDISCLI_AUTH", password)));
+        String::from_utf8(client.output().unwrap().stdout).unwrap()
+    };
+    let right = Some(password.expose_secret());
+    let limit = Instant::now() + Duration::from_secs(20);
+    while ask(right, &["PING"]) != "PONG\n" {
+        assert!(Instant::now() < limit, "it does not answer");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(ask(None, &["DBSIZE"]).contains("NOAUTH"));
+    let pid =
+        ask(right, &["INFO", "server"]).lines().find_map(|line| line.strip_prefix("process_id:").map(|pid| pid.trim().to_owned())).unwrap();
+    let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    assert!(arguments.contains("redis-server") && !arguments.contains(password.expose_secret()), "{arguments}");
+    assert_eq!(ask(right, &["SHUTDOWN", "NOSAVE"]), "");
+    assert!(shell.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a copy is written nowhere");
+}
