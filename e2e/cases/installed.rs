@@ -13,13 +13,27 @@ pub(crate) struct Installed {
 impl Installed {
     /// With the repository on a volume, which is a folder of the node.
     pub(crate) fn with_volume(place: &Installation, image: &str, node: &str) -> Self {
+        Self::beside(
+            place,
+            node,
+            manifest(place, image, "manifests", &["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"]),
+        )
+    }
+
+    /// The same, with what the chart adds for rehearsals.
+    pub(crate) fn with_rehearsal(place: &Installation, image: &str, node: &str) -> Self {
+        let files = ["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"];
+        let manifest = format!("{}---\n{}", manifest(place, image, "manifests", &files), adapted(place, image, &rehearsal()));
+        Self::beside(place, node, manifest)
+    }
+
+    fn beside(place: &Installation, node: &str, manifest: String) -> Self {
         let volume = format!("{}-repository", place.namespace);
         let folder = format!("/var/tmp/threescale-backup-e2e/{volume}");
         let made =
             Command::new("sh").args(["-c", &format!("{node} sh -c 'rm -rf {folder} && install -d -m 0777 {folder}'")]).status().unwrap();
         assert!(made.success(), "{made}");
-        let files = ["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"];
-        let installed = Self { manifest: manifest(place, image, "manifests", &files), volume: Some(volume.clone()) };
+        let installed = Self { manifest, volume: Some(volume.clone()) };
         installed.delete(place);
         let persistent = format!(
             "apiVersion: v1\nkind: PersistentVolume\nmetadata: {{name: {volume}}}\nspec:\n  accessModes: [ReadWriteOnce]\n  capacity: {{storage: 20Gi}}\n  \
@@ -73,6 +87,26 @@ fn manifest(place: &Installation, image: &str, folder: &str, files: &[&str]) -> 
         manifest.push_str("---\n");
         manifest.push_str(&std::fs::read_to_string(path).unwrap());
     }
+    adapted(place, image, &manifest)
+}
+
+/// What helm makes of the chart's parts for rehearsals.
+fn rehearsal() -> String {
+    let prefix = std::env::var("THREESCALE_BACKUP_HELM_PREFIX")
+        .unwrap_or_else(|_| format!("{}/.cache/threescale-backup/helm", std::env::var("HOME").unwrap()));
+    let chart = format!("{}/../deploy/chart", env!("CARGO_MANIFEST_DIR"));
+    let parts = ["--show-only", "templates/rbac-rehearse.yaml", "--show-only", "templates/rehearse.yaml"];
+    let values = "rehearse.enabled=true,openshift=true,image.tag=latest";
+    let all =
+        [&["template", "threescale-backup", &chart, "--namespace", "threescale", "--kube-version", "1.30.0", "--set", values], &parts[..]]
+            .concat();
+    let made = Command::new(format!("{prefix}/bin/helm")).args(all).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap()
+}
+
+/// For this namespace, image, and kind of cluster.
+fn adapted(place: &Installation, image: &str, manifest: &str) -> String {
     // OpenShift gives a pod the user and the group that the installation's files have.
     let confined: String = ["runAsNonRoot: true", "runAsUser: 1000700000", "runAsGroup: 0", "fsGroup: 1000700000"].join("\n            ");
     let manifest = manifest

@@ -16,6 +16,7 @@ mod killed;
 mod operator;
 mod pods;
 mod refused;
+mod rehearsed;
 mod serving;
 mod two;
 mod variants;
@@ -64,4 +65,7 @@ cases! {
     case_20_a_bucket_behind_https_is_a_repository_in_the_cluster => https::from_the_image();
     case_21_redis_goes_back_by_file_in_its_pod => by_file::there_and_back();
     case_22_jobs_are_done_first_and_live_stores_set_right => serving::drained_repaired_and_merged();
+    case_23_a_set_of_2_15_is_rehearsed_in_pods_that_leave_nothing => rehearsed::in_pods("case 23: rehearsed in pods, 2.15", "2.15", &[]);
+    case_23_a_set_of_2_16_is_rehearsed_in_pods_of_configured_images => rehearsed::in_pods("case 23: rehearsed in pods, 2.16", "2.16", &rehearsed::IMAGES);
+    case_24_a_set_is_rehearsed_by_a_job => rehearsed::by_a_job();
 }

@@ -33,7 +33,7 @@ impl Installation {
     fn objects_of_ours(&self) -> Vec<String> {
         let mut found = Vec::new();
         let kinds = if self.era == "2.14" { ",deploymentconfigs" } else { "" };
-        for item in self.kubectl.items(&[&format!("pods,secrets,configmaps,jobs,leases,deployments{kinds}")]) {
+        for item in self.kubectl.items(&[&format!("pods,secrets,configmaps,jobs,leases,networkpolicies,deployments{kinds}")]) {
             let name = format!("{} {}", item["kind"].as_str().unwrap_or_default(), item["metadata"]["name"].as_str().unwrap_or_default());
             let is_annotated = [&item["metadata"], &item["spec"]["template"]["metadata"]].iter().any(|metadata| {
                 let annotations = metadata["annotations"].as_object();

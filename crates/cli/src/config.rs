@@ -29,7 +29,9 @@ use toml::Value;
 pub(crate) use example::{KeyDocument, document as example_document, example};
 pub(crate) use keys::WORKERS_MAX;
 pub(crate) use secret::secret_of;
-pub(crate) use sections::{DatabaseSection, OptionsSection, RedisSection, RepositorySection, S3Section, StorageSection, WritersSection};
+pub(crate) use sections::{
+    DatabaseSection, OptionsSection, RedisSection, RehearseSection, RepositorySection, S3Section, StorageSection, WritersSection,
+};
 pub(crate) use shown::{Shown, ShownOrigin};
 pub(crate) use validate::check_name;
 
@@ -282,6 +284,10 @@ impl Config {
 
     pub(crate) fn options(&self) -> Result<OptionsSection> {
         if self.has("options") { self.read("options") } else { Ok(OptionsSection::default()) }
+    }
+
+    pub(crate) fn rehearse(&self) -> Result<RehearseSection> {
+        if self.has("rehearse") { self.read("rehearse") } else { Ok(RehearseSection::default()) }
     }
 
     pub(crate) fn state_folder(&self) -> Result<Option<PathBuf>> {

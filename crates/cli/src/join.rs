@@ -19,7 +19,7 @@ use plan::ports::{Context, DataSet, Findings, Problem, RouteReader, Severity, Sh
 use plan::{Error, InstallationId, Policies, Result, WritersAre};
 
 pub(crate) use configured::{not_configured, nothing_configured, told_missing};
-pub(crate) use kubernetes::connect;
+pub(crate) use kubernetes::{REHEARSED_SYSTEM, RehearsalPods, connect};
 pub(crate) use patience::Patience;
 pub(crate) use repository::{copy, folder, repository};
 

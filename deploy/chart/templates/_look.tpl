@@ -1,4 +1,5 @@
-{{- /* What looks on a schedule of its own and changes nothing: (dict "root" $ "what" COMMAND "look" VALUES). */}}
+{{- /* What looks on a schedule of its own and changes nothing: (dict "root" $ "what" COMMAND "look" VALUES), with "account" and "env" where
+     they are others. */}}
 {{- define "threescale-backup.look" -}}
 {{- $what := .what -}}
 {{- $look := .look -}}
@@ -31,9 +32,9 @@ spec:
         metadata:
           {{- include "threescale-backup.podMetadata" $root | nindent 10 }}
         spec:
-          serviceAccountName: {{ include "threescale-backup.backupAccount" $root }}
+          serviceAccountName: {{ .account | default (include "threescale-backup.backupAccount" $root) }}
           terminationGracePeriodSeconds: {{ $root.Values.backup.terminationGracePeriodSeconds }}
           containers:
-            {{- include "threescale-backup.container" (dict "root" $root "name" "threescale-backup" "args" (concat (list $what) $look.args) "writes" false) | nindent 12 }}
+            {{- include "threescale-backup.container" (dict "root" $root "name" "threescale-backup" "args" (concat (list $what) $look.args) "writes" false "env" .env) | nindent 12 }}
           {{- include "threescale-backup.around" $root | nindent 10 }}
 {{- end }}

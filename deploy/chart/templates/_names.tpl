@@ -35,6 +35,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.restore.serviceAccount.name | default (printf "%s-restore" (include "threescale-backup.name" .)) }}
 {{- end }}
 
+{{- define "threescale-backup.rehearseAccount" -}}
+{{ .Values.rehearse.serviceAccount.name | default (printf "%s-rehearse" (include "threescale-backup.name" .)) }}
+{{- end }}
+
 {{- /* By the version of the cluster: what renders without one knows no APIs. */}}
 {{- define "threescale-backup.cronJobVersion" -}}
 {{- if semverCompare ">=1.21.0-0" .Capabilities.KubeVersion.Version }}batch/v1{{ else }}batch/v1beta1{{ end }}

@@ -1,4 +1,4 @@
-{{- /* A step: (dict "root" $ "name" … "args" list "writes" bool). */}}
+{{- /* A step: (dict "root" $ "name" … "args" list "writes" bool, "env" list of more variables, or none). */}}
 {{- define "threescale-backup.container" -}}
 {{- $values := .root.Values -}}
 {{- $s3 := $values.repository.s3 -}}
@@ -36,6 +36,9 @@
     - {name: THREESCALE_BACKUP_PLATFORM_KIND, value: kubernetes}
     {{- if $values.systemStorage.claim }}
     - {name: THREESCALE_BACKUP_SYSTEM_STORAGE_PATH, value: /system-storage}
+    {{- end }}
+    {{- with .env }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
     {{- with $values.extraEnv }}
     {{- toYaml . | nindent 4 }}

@@ -71,6 +71,8 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         &[
             ("rehearse latest", "Prove that the newest whole set goes back."),
             ("rehearse latest --only system-redis", "Prove one data set."),
+            ("rehearse latest --pods -n 3scale", "The same in pods of the cluster."),
+            ("rehearse latest --in-cluster -n 3scale", "The same by a Job, near the repository and the pods."),
         ],
     ),
     (

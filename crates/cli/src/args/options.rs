@@ -244,8 +244,12 @@ pub(crate) struct Rehearse {
     pub partial: Partial,
     #[command(flatten)]
     pub only: Only,
+    /// Kubernetes (in a Job of --in-cluster always): the throw-away servers are pods in the installation's namespace, from the images of its own stores or those of
+    /// `[rehearse]` in the configuration, and not programs of this machine
+    #[arg(long, env = "THREESCALE_BACKUP_PODS")]
+    pub pods: bool,
     /// Then run this (by `sh`) while the throw-away servers are there. Each store is a program on its PATH that reads and cannot write: `system-database -e 'SELECT …'`,
-    /// `zync-database -c 'SELECT …'`, `backend-redis -n 1 GET …`; the files are in `$THREESCALE_REHEARSAL/system-storage`. Ends with 1 when the command fails
+    /// `zync-database -c 'SELECT …'`, `backend-redis -n 1 GET …`; the files are in `$THREESCALE_REHEARSAL/system-storage`, except with --pods. Ends with 1 when the command fails
     #[arg(long, value_name = "COMMAND", env = "THREESCALE_BACKUP_THEN")]
     pub then: Option<String>,
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plan::ports::{Holds, Repository};
 use plan::step::Action;
-use plan::{Error, InstallationId, Policies, Result};
+use plan::{Error, InstallationId, Policies, Purpose, Result};
 use runner::{Hands, State};
 use serde::Serialize;
 
@@ -119,6 +119,8 @@ fn refuse_anothers(state: &State, hands: &Hands, run: &Meant, mine: &[LeftAt], s
     if let Meant::Journal(known) = run
         && let Ok(run) = &known.run
         && !store_is_gone
+        // Its stores were throw-away servers.
+        && run.plan.purpose != Purpose::Rehearse
     {
         runner::check_stores(hands, run).map_err(|error| {
             error.hint("What it kept stays in the store that it is of. When that store is gone for good, say --store-is-gone.")

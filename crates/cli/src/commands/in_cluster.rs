@@ -21,6 +21,8 @@ const MARK: &str = "result: ";
 const FOR_BACKUP: &str = "threescale-backup";
 /// The CronJob for what changes the installation: another service account.
 const FOR_RESTORE: &str = "threescale-backup-restore";
+/// The CronJob for what tries in pods whether sets go back: another one again.
+const FOR_REHEARSE: &str = "threescale-backup-rehearse";
 /// Options that say where the cluster is, or that name files of this machine.
 const LEFT_HERE: [&str; 9] = ["in_cluster", "config", "state_folder", "namespace", "context", "kubeconfig", "act_as", "log_file", "events"];
 
@@ -33,6 +35,10 @@ pub(crate) fn in_cluster(output: &Output, global: &Global, command: &Command, st
     }
     let cron_job = global.in_cluster.as_deref().filter(|name| !name.is_empty()).unwrap_or(cron_job);
     let mut arguments = arguments(args::matches())?;
+    // In the image there are no servers.
+    if matches!(command, Command::Rehearse(args) if !args.pods) {
+        arguments.push("--pods".to_owned());
+    }
     if let Some(question) = question(command) {
         match output.ask(&question)? {
             Some(true) => arguments.push("--yes".to_owned()),
@@ -82,6 +88,11 @@ fn template(command: &Command) -> Result<&'static str> {
         Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {
             Ok(FOR_RESTORE)
         }
+        Command::Rehearse(args) if args.then.is_some() => {
+            Err(Error::refused("the image has no shell and no clients for the command of --then")
+                .hint("Leave --then out, or say --pods instead of --in-cluster: then the servers are pods, and the command runs here."))
+        }
+        Command::Rehearse(_) => Ok(FOR_REHEARSE),
         Command::Hold(_) | Command::Key(_) => Err(Error::refused("this command does not run in the cluster")
             .hint("Leave --in-cluster out: it reaches the installation from here.")),
         Command::Serve(_) => Err(Error::refused("this command does not end, and is no Job").hint(
@@ -90,8 +101,7 @@ fn template(command: &Command) -> Result<&'static str> {
         Command::Config(_) => {
             Err(Error::refused("this command is about the configuration of this machine").hint("Leave --in-cluster out."))
         }
-        Command::Rehearse(_)
-        | Command::Export(_)
+        Command::Export(_)
         | Command::Evidence(_)
         | Command::Report(_)
         | Command::Extract(_)

@@ -2,6 +2,7 @@
 
 mod doors;
 mod nobody;
+mod servers;
 mod stage;
 
 use std::collections::BTreeMap;
@@ -11,8 +12,9 @@ use plan::choice::Whose;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Event, NothingToSynchronise, Repository};
+use plan::step::Action;
 use plan::{Class, Error, InstallationId, Result, plan_rehearsal};
-use runner::Hands;
+use runner::{Hands, Report};
 
 use crate::agreement::{self, Beside, Side, Sides};
 use crate::app::App;
@@ -23,7 +25,7 @@ use crate::commands::runs::print_report;
 use crate::output::duration_ms;
 use crate::whose::Wanted;
 use nobody::NoWriters;
-use stage::Stage;
+use servers::Servers;
 
 /// Differences that are named.
 const NAMED_MAX: usize = 5;
@@ -35,16 +37,18 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let (chosen, whose) = app.find_set(&config, repository.as_ref(), &wanted)?;
     let manifest = chosen.manifest;
     let names = names_in(&manifest, &args.only.only)?;
-    let state = app.state(&config, None)?;
+    // In a pod there is no folder that stays.
+    let installation = args.pods.then(|| app.installation_even_nothing(&config, None)).transpose()?;
+    let state = app.state(&config, installation.as_deref())?;
 
     let run = runner::new_run_id();
     let context = app.context(&config, run.clone(), InstallationId::default())?;
-    let mut stage = Stage::default();
+    let mut servers = Servers::new(app, &config, &context, args.pods)?;
     let mut data_sets = BTreeMap::new();
     for (name, kept) in names {
         context.stop.check()?;
         app.output.note(&format!("starting a throw-away server for {name} ({})", kept.store));
-        data_sets.insert(name, stage.prepare(name, kept)?);
+        data_sets.insert(name, servers.prepare(&context, name, kept)?);
     }
     let mut plan = plan_rehearsal(run.clone(), manifest.set.clone(), targets(&data_sets, &context, &manifest, false)?);
     plan.from = manifest.installation.clone().filter(|_| matches!(whose, Whose::Named(_)));
@@ -69,16 +73,29 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
-    if let Some(cut_over) = runner::report(&state, &run)?.cut_over_ms() {
-        let text = format!("set {} was staged, proven, and cut over in {}", manifest.set, duration_ms(cut_over));
-        app.output.note(&format!("{text}; a restore adds the time to stop the writers and to start them again"));
+    let report = runner::report(&state, &run)?;
+    if let Some((staged, cut_over)) = staged_ms(&report).zip(report.cut_over_ms()) {
+        let text =
+            format!("set {} was staged and proven in {}, then cut over in {}", manifest.set, duration_ms(staged), duration_ms(cut_over));
+        app.output.note(&format!("{text}; a restore adds to the latter the time to stop the writers and to start them again"));
     }
     compare(app, &hands)?;
-    let then = args.then.as_deref().map(|command| doors::then(app, &hands.context, &stage, command));
-    drop((hands, stage));
-    app.output.note("the throw-away servers are removed");
+    let then = args.then.as_deref().map(|command| servers.then(app, &hands.context, command));
+    drop(hands);
+    match servers.remove() {
+        Ok(()) => app.output.note("the throw-away servers are removed"),
+        Err(error) => app.output.note(&format!("warning: {}. {}", error.chain(), error.hints().join(" "))),
+    }
     print_report(app, &state, &run)?;
     then.unwrap_or(Ok(()))
+}
+
+/// From the beginning of the first load to the end of the last proof.
+fn staged_ms(report: &Report) -> Option<i64> {
+    let is_of_it = |action: &Action| matches!(action, Action::Stage { .. } | Action::Prove { .. });
+    let steps = || report.steps.iter().filter(|step| is_of_it(&step.action));
+    let began = steps().filter_map(|step| step.first_started_at).min()?;
+    Some(steps().filter_map(|step| step.succeeded_at).max()?.as_millisecond() - began.as_millisecond())
 }
 
 /// Says whether the stores agree, as they came out of the cut-over. That they differ, or cannot be compared, is no fault of the set's going back.

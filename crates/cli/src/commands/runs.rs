@@ -221,7 +221,10 @@ impl Telling {
 
     /// What runs left whose journals are not here, or that were abandoned.
     fn traces(&mut self, known: &[Known], left: &[LeftAt], here: &InstallationId) -> Vec<LeftDocument> {
-        let is_looked_after = |known: &Known| known.run.as_ref().map_or(true, |run| run.state != RunState::Abandoned);
+        // What a rehearsal left nobody goes on with.
+        let is_looked_after = |known: &Known| {
+            known.run.as_ref().map_or(true, |run| run.state != RunState::Abandoned && run.plan.purpose != Purpose::Rehearse)
+        };
         let has_journal = |leftover: &Leftover| known.iter().any(|known| leftover.is_by(known.id.as_str()) && is_looked_after(known));
         let traces: Vec<_> = left.iter().filter(|(_, leftover)| !has_journal(leftover)).collect();
         for (place, leftover) in &traces {
@@ -231,9 +234,19 @@ impl Telling {
             } else if leftover.holds == Holds::Unknown {
                 format!("left in a store: {what}. No command removes what nobody knows: look at it with the store's own client.")
             } else {
-                let is_here = known.iter().any(|known| leftover.is_by(known.id.as_str()));
-                let whose = if is_here { "that was abandoned" } else { "without a journal here" };
-                format!("left by a run {whose}: {what}. `abandon {run}` shows all of it, and removes it when you say so.")
+                let by = known.iter().find(|known| leftover.is_by(known.id.as_str()));
+                let is_rehearsal = by.and_then(|known| known.run.as_ref().ok()).is_some_and(|run| run.plan.purpose == Purpose::Rehearse);
+                match (by, is_rehearsal) {
+                    (Some(_), true) => format!(
+                        "of a rehearsal that is under way or died: {what}. It ends by itself; `abandon {run} --remove` removes it now."
+                    ),
+                    (Some(_), false) => format!(
+                        "left by a run that was abandoned: {what}. `abandon {run}` shows all of it, and removes it when you say so."
+                    ),
+                    (None, _) => format!(
+                        "left by a run without a journal here: {what}. `abandon {run}` shows all of it, and removes it when you say so."
+                    ),
+                }
             });
         }
         traces.into_iter().map(|(place, leftover)| LeftDocument { data_set: *place, leftover: leftover.clone() }).collect()

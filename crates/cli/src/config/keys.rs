@@ -192,6 +192,22 @@ pub(crate) static SECTIONS: &[Section] = &[
         tables: &[],
     },
     Section {
+        name: "rehearse",
+        help: "The pods of `rehearse --pods`: throw-away servers beside the installation.",
+        keys: &[
+            Key::new("mysql-image", Kind::Text, "\"registry.example.com/mysql:8.0\"", "Image of MySQL or MariaDB, of 3scale's, Red Hat's or Docker's kind.")
+                .or("that of system-mysql in the namespace"),
+            Key::new("postgresql-image", Kind::Text, "\"registry.example.com/postgres:15\"", "The same of PostgreSQL.")
+                .or("that of system-postgresql or zync-database in the namespace"),
+            Key::new("redis-image", Kind::Text, "\"registry.example.com/redis:7\"", "Image with redis-server or valkey-server.")
+                .or("that of the Redis in the namespace"),
+            Key::new("memory-limit", Kind::Text, "\"4Gi\"", "The most memory of each pod.").or("as the installation's own, else 2Gi"),
+            Key::new("volume-limit", Kind::Text, "\"50Gi\"", "The most data of each pod, on the node's disk.").or("none"),
+            Key::new("hours-max", Kind::Number(1, 7 * 24), "24", "After this long a pod ends by itself, whoever has forgotten it.").or("24"),
+        ],
+        tables: &[],
+    },
+    Section {
         name: "writers",
         help: "Commands that stop and start all who write to the data sets, for sh -c.",
         keys: &[

@@ -104,6 +104,19 @@ pub(crate) struct WritersSection {
     pub wait_seconds_max: Option<u64>,
 }
 
+/// The pods of a rehearsal.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct RehearseSection {
+    pub mysql_image: Option<String>,
+    pub postgresql_image: Option<String>,
+    pub redis_image: Option<String>,
+    pub memory_limit: Option<String>,
+    pub volume_limit: Option<String>,
+    /// How long a pod may be there.
+    pub hours_max: Option<u64>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) struct OptionsSection {

@@ -8,6 +8,7 @@ mod bucket;
 mod endpoints;
 mod files;
 mod memory;
+mod rehearsal;
 mod ways;
 
 use std::any::Any;
@@ -24,6 +25,8 @@ use platforms::kubernetes::shelf::ConfigMapShelf;
 use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
 use platforms::kubernetes::writers::{Changed, KubernetesWriters, WritersOptions, hold_until_restored};
 use platforms::kubernetes::{Cluster, Options, Purpose};
+
+pub(crate) use self::rehearsal::{RehearsalPods, SYSTEM as REHEARSED_SYSTEM};
 
 use self::endpoints::Files;
 use self::ways::{Used, Ways};

@@ -1,6 +1,6 @@
-//! Pods that runs made beside an installation, to reach its files and for tasks, and that nobody removed: the call that made one died, or keeps it as evidence.
+//! Pods that runs made beside an installation, to reach its files, for tasks and for rehearsals, and that nobody removed: the call that made one died, or keeps it as evidence.
 //!
-//! They carry the label of this program and that of their run (crate `platforms`, `volume.rs` and `sync/pod.rs`); the Jobs of the chart have the former only.
+//! They carry the label of this program and that of their run (crate `platforms`, `volume.rs`, `sync/pod.rs` and `rehearsal/pod.rs`); the Jobs of the chart have the former only.
 
 use plan::Result;
 use plan::ports::{Context, Holds, Leftover, ObjectKind, Objects};
@@ -24,7 +24,8 @@ pub(crate) fn find(context: &Context, objects: &dyn Objects) -> Result<Vec<Lefto
             what: format!("pod {name} in namespace {}", objects.namespace()),
             run: run.to_owned(),
             installation: None,
-            holds: Holds::Nothing,
+            // The throw-away server of a rehearsal has a copy of a set in it.
+            holds: if label(&format!("{OWN_ANNOTATIONS}rehearsal")).is_some() { Holds::Staged } else { Holds::Nothing },
             bytes: None,
             handle: json!({"pod": name, "uid": uid}),
         })

@@ -117,7 +117,13 @@ fn template(cluster: &Cluster, wanted: &str) -> Result<Value> {
             return Ok(found);
         }
     }
-    Err(Error::refused(format!("there is no CronJob {wanted} in namespace {}", cluster.namespace()))
+    let error = Error::refused(format!("there is no CronJob {wanted} in namespace {}", cluster.namespace()));
+    let error = if wanted.ends_with("-rehearse") {
+        error.hint("The chart has it where `rehearse.enabled` is true. Without: `rehearse --pods` does the same from this machine.")
+    } else {
+        error
+    };
+    Err(error
         .hint("The program must be installed in the cluster first: docs/in-cluster.md says how.")
         .hint("`--in-cluster=NAME` names another one, `--namespace` another namespace."))
 }

@@ -12,7 +12,7 @@ const CONTAINERS: [&str; 3] = ["system-sidekiq", "system-provider", "system-mast
 
 /// Fields of a pod template's spec that say where and as whom it runs. Not taken: other containers, and rules about standing apart from or beside other pods.
 /// Init containers are taken by [`prepares`].
-const KEPT: [&str; 17] = [
+pub(super) const KEPT_OF_POD: [&str; 17] = [
     "serviceAccountName",
     "serviceAccount",
     "automountServiceAccountToken",
@@ -71,7 +71,7 @@ pub(super) fn pod(workload: &Value, wanted: &OneOff) -> Result<Value> {
     if let Some(folder) = template.get("workingDir") {
         container.insert("workingDir".to_owned(), folder.clone());
     }
-    let mut spec = workload.pointer("/spec/template/spec").map(|spec| taken(spec, &KEPT)).unwrap_or_default();
+    let mut spec = workload.pointer("/spec/template/spec").map(|spec| taken(spec, &KEPT_OF_POD)).unwrap_or_default();
     if let Some(affinity) = workload.pointer("/spec/template/spec/affinity/nodeAffinity") {
         spec.insert("affinity".to_owned(), json!({"nodeAffinity": affinity}));
     }
@@ -96,11 +96,13 @@ fn prepares(container: &Value) -> bool {
     !waits
 }
 
-fn taken(from: &Value, fields: &[&str]) -> Map<String, Value> {
+/// Those fields of an object that are there.
+pub(super) fn taken(from: &Value, fields: &[&str]) -> Map<String, Value> {
     fields.iter().filter_map(|field| from.get(*field).map(|value| ((*field).to_owned(), value.clone()))).collect()
 }
 
-fn annotations(workload: &Value) -> Map<String, Value> {
+/// The annotations of a workload's pods that say how they are connected.
+pub(super) fn annotations(workload: &Value) -> Map<String, Value> {
     let all = workload.pointer("/spec/template/metadata/annotations").and_then(Value::as_object);
     let is_kept = |key: &str| KEPT_ANNOTATIONS.iter().any(|start| key.starts_with(start));
     all.into_iter().flatten().filter(|(key, _)| is_kept(key)).map(|(key, value)| (key.clone(), value.clone())).collect()

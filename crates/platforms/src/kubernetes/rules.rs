@@ -1,4 +1,4 @@
-//! Which permissions a backup and a restore need, and which of them this user lacks.
+//! Which permissions a backup, a restore and a rehearsal need, and which of them this user lacks.
 
 use plan::Result;
 use plan::ports::{Problem, Severity};
@@ -14,6 +14,8 @@ pub enum Purpose {
     Backup,
     /// Workloads are stopped and started, objects are put back.
     Restore,
+    /// Throw-away servers run in pods beside the installation, which is not changed.
+    Rehearse,
 }
 
 /// Group, resource, verbs.
@@ -39,6 +41,9 @@ const RESTORE: &[Row] = &[
     ("apps", "deployments", &["patch"]),
     ("apps.3scale.net", "apimanagers", &["create", "update", "patch", "delete"]),
 ];
+/// What a rehearsal in pods needs beyond a backup. What belongs to a pod goes with it.
+const REHEARSE: &[Row] =
+    &[("", "pods", &["create", "delete"]), ("", "secrets", &["create"]), ("networking.k8s.io", "networkpolicies", &["create"])];
 /// In the cluster the journals of runs are ConfigMaps, and a Lease is their lock.
 const JOURNALS: &[Row] =
     &[("", "configmaps", &["create", "patch", "delete"]), ("coordination.k8s.io", "leases", &["get", "create", "patch"])];
@@ -54,6 +59,7 @@ pub fn needed(purpose: Purpose, is_openshift: bool, is_inside: bool) -> impl Ite
     let tables = [
         (true, BACKUP),
         (is_restore, RESTORE),
+        (purpose == Purpose::Rehearse, REHEARSE),
         (is_inside, JOURNALS),
         (is_openshift, OPENSHIFT_BACKUP),
         (is_openshift && is_restore, OPENSHIFT_RESTORE),
@@ -75,6 +81,39 @@ impl Cluster {
             }
         }
         Ok(missing)
+    }
+
+    /// Refuses where this user may not do what a rehearsal in pods takes: a line of a Role for each thing.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] with the lines that are missing; when the server cannot be asked.
+    pub fn check_may_rehearse(&self) -> Result<()> {
+        // Secrets and addresses of the installation are not read for it.
+        let is_needed = |rule: &Rule| {
+            let reads = ["get", "list"].contains(&rule.verb.as_str());
+            match rule.resource.as_str() {
+                "pods" | "pods/exec" | "networkpolicies" => true,
+                "pods/portforward" => !self.is_inside(),
+                "secrets" => !reads,
+                "deployments" => rule.verb == "list",
+                _ => false,
+            }
+        };
+        let mut missing = Vec::new();
+        for rule in self.rules(Purpose::Rehearse)?.into_iter().filter(is_needed) {
+            if !self.is_allowed(&rule)? {
+                missing.push(rule);
+            }
+        }
+        let Some(first) = missing.first() else { return Ok(()) };
+        let namespace = self.namespace();
+        let error = plan::Error::refused(format!(
+            "for a rehearsal in pods this user may not {} {} in namespace {namespace}",
+            first.verb, first.resource
+        ));
+        Err(missing
+            .iter()
+            .fold(error, |error, rule| error.hint(format!("Add to a Role in namespace {namespace}, and bind it to this user: {rule}"))))
     }
 
     /// What this user may not do that stopping and starting the writers takes, and working beside the stores: a line of a Role each.

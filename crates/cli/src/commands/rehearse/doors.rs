@@ -13,6 +13,10 @@ use plan::{Error, Result};
 use super::stage::{REHEARSAL, SYSTEM, Stage, run};
 use crate::app::App;
 
+mod pods;
+
+pub(super) use pods::of_pods;
+
 /// The user who may read.
 const READER: &str = "reader";
 /// Tells the command in which folder the programs are; they are on its `PATH`, too.
@@ -22,13 +26,13 @@ const FOLDER: &str = "THREESCALE_REHEARSAL";
 ///
 /// # Errors
 /// When the users who may read cannot be made; when the command ends with another status than 0.
-pub(super) fn then(app: &App, context: &Context, stage: &Stage, command: &str) -> Result<()> {
+pub(super) fn then(app: &App, context: &Context, open: impl FnOnce(&Path) -> Result<Vec<String>>, command: &str) -> Result<()> {
     context.stop.check()?;
     let mode = Permissions::from_mode(0o700);
     let folder = tempfile::Builder::new().prefix("threescale-rehearsal-").permissions(mode).tempdir();
     let folder = folder.map_err(|error| Error::failed("no temporary folder for the programs of --then could be made").because(error))?;
     let at = folder.path();
-    let names = open(stage, at)?;
+    let names = open(at)?;
     app.output.note(&format!("running the command of --then, which reads by {}", names.join(", ")));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(at.to_owned()).chain(std::env::split_paths(&path)));
@@ -47,8 +51,8 @@ pub(super) fn then(app: &App, context: &Context, stage: &Stage, command: &str) -
     }
 }
 
-/// Makes a program for each store, and gives their names.
-fn open(stage: &Stage, at: &Path) -> Result<Vec<String>> {
+/// Makes a program for each store on this machine, and gives their names.
+pub(super) fn of_machine(stage: &Stage, at: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for (name, server) in &stage.mysql {
         let password = server.password();
