@@ -314,7 +314,7 @@ impl ChangingRows for Rows<'_> {
         let (name, value) = match (of_text, free.iter().find(|column| column.nullable)) {
             (Some((column, length)), _) => {
                 let key = quote::names(key.iter().map(String::as_str));
-                (column.name.clone(), format!("LEFT(MD5(CONCAT_WS('/', 'parked', {key})), {length})"))
+                (column.name.clone(), format!("LEFT(SHA2(CONCAT_WS('/', 'parked', {key}), 256), {length})"))
             }
             (None, Some(column)) => (column.name.clone(), "NULL".to_owned()),
             (None, None) => {

@@ -25,8 +25,8 @@ const BACKEND: DataSetName = DataSetName::BackendRedis;
 const NAMED: usize = 3;
 /// Where Backend's configuration is.
 const STORAGE: &str = "storage";
-/// Differences of this rank and of worse ones are set right.
-const RANK: Rank = Rank::Drift;
+/// Of its own products all is set right: what lets nobody in while Backend does not know a product would, when it does.
+const RANK: Rank = Rank::Note;
 
 /// See the module.
 #[derive(Default)]
