@@ -119,7 +119,9 @@ fn make(storage: &Arc<dyn WriteBackend>, location: &Location, password: &SecretS
     let key = KeyOptions::default().hostname(host());
     let what = || format!("make a repository at {location}");
     let engine = engine_on(Arc::clone(storage))?;
-    let Err(error) = guarded("make a repository", || engine.init(&credentials, &key, &config).during(what)) else { return Ok(()) };
+    let Err(error) = guarded("make a repository", || engine.init(&credentials, &key, &config).during(what)) else {
+        return if cfg!(debug_assertions) { keys::make_cheap(&**storage, password) } else { Ok(()) };
+    };
     if storage.list(FileType::Config).is_ok_and(|config| config.is_empty()) {
         return Err(error);
     }

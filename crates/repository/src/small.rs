@@ -79,8 +79,15 @@ pub fn parse<F: DeserializeOwned>(key: &Key, tpe: FileType, id: &Id, bytes: &[u8
 /// When it cannot be written.
 pub fn write<F: Serialize>(storage: &dyn WriteBackend, key: &Key, tpe: FileType, file: &F) -> Result<Id> {
     let text = serde_json::to_vec(file).map_err(|error| Error::failed(format!("failed to write {}", tpe.dirname())).because(error))?;
-    let sealed = key.seal_file(&text)?;
-    let id = Id::new(Sha256::digest(&sealed).into());
-    storage.write_bytes(tpe, &id, false, sealed.into()).during(|| format!("write {}", path_of(tpe, &id)))?;
+    write_plain(storage, tpe, key.seal_file(&text)?)
+}
+
+/// Writes a file as it is, and gives its name.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_plain(storage: &dyn WriteBackend, tpe: FileType, bytes: Vec<u8>) -> Result<Id> {
+    let id = Id::new(Sha256::digest(&bytes).into());
+    storage.write_bytes(tpe, &id, false, bytes.into()).during(|| format!("write {}", path_of(tpe, &id)))?;
     Ok(id)
 }
