@@ -179,11 +179,11 @@ fn tn_usage_and_configuration_go_back_though_it_is_killed() {
         (std::fs::read_to_string(&newest).unwrap().lines().count(), id)
     };
     let mut last = journal().1;
-    for (records, resumes) in [(6, true), (8, false), (9, true), (10, false), (12, false), (13, true)] {
+    for (records, resumes) in [(8, false), (10, true), (12, false)] {
         let mut child = command(&it, &RESTORE).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let begin = Instant::now();
         while child.try_wait().unwrap().is_none() && !Some(journal()).is_some_and(|(lines, id)| id != last && lines >= records) {
-            assert!(begin.elapsed() < Duration::from_secs(300), "no journal");
+            assert!(begin.elapsed() < Duration::from_secs(120), "no journal");
             std::thread::sleep(Duration::from_millis(5));
         }
         drop(child.kill());
