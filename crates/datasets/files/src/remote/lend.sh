@@ -16,8 +16,10 @@ close "$1" "$2"
 [ "$4" != close ] || exit 0
 files=false
 [ "$4" = folders ] || files=true
+entries() { # what is data, as far as find can see it, that fits
+    find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o "$@" || exit 70
+}
 # A file of several names is written down under each of them, with the mode that it has: files are opened when all are known.
-find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o \
-    \( -type d \( ! -readable -o ! -executable \) -o -type f ! -readable -exec "$files" \; \) -fprintf "$lent" "%d %m $2/%P\\0" -type d -exec chmod u+rX -- {} \; || exit 70
-! "$files" || find . -mindepth 1 \( -path ./.threescale-backup -o -path ./lost+found -uid 0 -perm 0700 \) -prune -o -type f ! -readable -exec chmod u+r -- {} \; || exit 70
+entries \( -type d \( ! -readable -o ! -executable \) -o -type f ! -readable -exec "$files" \; \) -fprintf "$lent" "%d %m $2/%P\\0" -type d -exec chmod u+rX -- {} \;
+! "$files" || entries -type f ! -readable -exec chmod u+r -- {} \;
 [ ! -s "$lent" ] || cat -- "$lent"
