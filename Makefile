@@ -38,7 +38,9 @@ bench-sets: build
 	scripts/bench-sets
 
 bench-cluster: install-test-deps build
+	$(CARGO) build --release -p lab --example bucket
 	scripts/bench-cluster
+	scripts/bench-bucket
 
 # Licences and duplicate crates; advisories need the network.
 deny:

@@ -162,6 +162,11 @@ impl S3 {
         lock(&self.shared.bucket).uploads.values().map(|upload| upload.key.clone()).collect()
     }
 
+    /// How much one request may write or copy, in bytes; 5 GiB else, as on Amazon's (user guide, "Uploading objects").
+    pub fn allow(&self, largest_bytes: usize) {
+        lock(&self.shared.bucket).largest_bytes = largest_bytes;
+    }
+
     /// Objects on one page of a listing; 1000 else.
     pub fn page(&self, objects: usize) {
         lock(&self.shared.bucket).page = objects;

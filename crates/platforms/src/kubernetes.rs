@@ -7,6 +7,7 @@
 
 mod client;
 mod config;
+mod connection;
 mod empty;
 mod error;
 mod exec;

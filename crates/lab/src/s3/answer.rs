@@ -168,8 +168,8 @@ fn get(bucket: &Bucket, key: &str, request: &Request) -> Response {
         return Response { status: 200, headers, length: Some(object.bytes.len() as u64), ..Response::default() };
     }
     let from = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-')?.0.parse::<usize>().ok());
-    let body = object.bytes.get(from.unwrap_or(0)..).unwrap_or_default().to_vec();
-    Response { status: if from.is_some() { 206 } else { 200 }, headers, body, ..Response::default() }
+    let object = Some((Arc::clone(&object.bytes), from.unwrap_or(0)));
+    Response { status: if from.is_some() { 206 } else { 200 }, headers, object, ..Response::default() }
 }
 
 fn kept(request: &Request) -> BTreeMap<String, String> {
@@ -186,9 +186,13 @@ fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Respons
             Some(from)
         }
     };
+    if request.body.len() > bucket.largest_bytes {
+        return error(400, "EntityTooLarge");
+    }
     let part = request.query("partNumber").and_then(|number| number.parse().ok()).zip(request.query("uploadId"));
     let Some((number, upload)) = part else {
         let e_tag = match source {
+            Some(from) if from.bytes.len() > bucket.largest_bytes => return error(400, "InvalidRequest"),
             Some(from) => {
                 let e_tag = bucket.put_as(key, from.bytes, from.headers, from.e_tag);
                 return xml(200, format!("<CopyObjectResult><ETag>&quot;{e_tag}&quot;</ETag></CopyObjectResult>"));
@@ -197,7 +201,7 @@ fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Respons
         };
         return Response { status: 200, headers: vec![("etag".to_owned(), format!("\"{e_tag}\""))], ..Response::default() };
     };
-    let bytes = match &source {
+    let bytes: Vec<u8> = match &source {
         None => request.body.clone(),
         Some(from) => {
             let range = request.header("x-amz-copy-source-range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
@@ -205,6 +209,9 @@ fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Respons
             ends.and_then(|(begin, end)| from.bytes.get(begin..=end)).unwrap_or_default().to_vec()
         }
     };
+    if bytes.len() > bucket.largest_bytes {
+        return error(400, "EntityTooLarge");
+    }
     let tag = e_tag(&bytes);
     let Some(upload) = bucket.uploads.get_mut(&upload).filter(|upload| upload.key == key) else { return error(404, "NoSuchUpload") };
     upload.parts.insert(number, Arc::new(bytes));

@@ -33,6 +33,7 @@ pub(super) struct Bucket {
     pub(super) objects: BTreeMap<String, S3Object>,
     pub(super) uploads: BTreeMap<String, Upload>,
     pub(super) page: usize,
+    pub(super) largest_bytes: usize,
     pub(super) goes_round: bool,
     pub(super) says_versions: bool,
     pub(super) says_locks: bool,
@@ -71,7 +72,8 @@ pub(super) fn http_date(time: Timestamp) -> String {
 impl Default for Bucket {
     fn default() -> Self {
         let (objects, uploads) = (BTreeMap::new(), BTreeMap::new());
-        Self { objects, uploads, page: 1000, goes_round: false, says_versions: false, says_locks: false, begun: 0, clock: Clock::default() }
+        let largest_bytes = 5 << 30;
+        Self { objects, uploads, page: 1000, largest_bytes, goes_round: false, says_versions: false, says_locks: false, begun: 0, clock: Clock::default() }
     }
 }
 
