@@ -36,6 +36,7 @@ pub fn meta_of(stat: &Stat, is_file: bool) -> Meta {
         identity: linked.then_some((stat.st_dev, stat.st_ino)),
         xattrs: Vec::new(),
         read_at_ns: None,
+        note: Vec::new(),
     }
 }
 

@@ -321,6 +321,7 @@ impl App {
             context,
             copies_journal,
             host: host(),
+            reads_all: false,
             rests,
             examine,
             rewriter: Some(rewrite::rewriter()),

@@ -23,7 +23,7 @@ mod writers;
 
 pub use advancing::Advancing;
 pub use changes::{KeyChange, KeyChanges};
-pub use data_set::{Context, DataSet, Discard, Dump, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
+pub use data_set::{Context, DataSet, Discard, Dump, Earlier, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
 pub use live::{LARGEST_ID, LiveFiles, LiveKey, LiveKeys, LiveRows, Members};

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use plan::{Class, Error, Result};
+use rustic_core::repofile::MasterKey;
 use rustic_core::{ConfigOptions, Credentials, FileType, Id, KeyOptions, WriteBackend};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 
-use crate::engine::{engine_on, host};
+use crate::engine::engine_on;
 use crate::fault::{EngineResult as _, guarded, is_not_found};
 use crate::keys;
 use crate::location::Location;
@@ -115,12 +116,14 @@ fn make(storage: &Arc<dyn WriteBackend>, location: &Location, password: &SecretS
         .set_datapack_growfactor(0_u32)
         .set_treepack_size(size(TREE_PACK_BYTES))
         .set_treepack_growfactor(0_u32);
-    let credentials = Credentials::password(password.expose_secret());
-    let key = KeyOptions::default().hostname(host());
     let what = || format!("make a repository at {location}");
     let engine = engine_on(Arc::clone(storage))?;
-    let Err(error) = guarded("make a repository", || engine.init(&credentials, &key, &config).during(what)) else {
-        return if cfg!(debug_assertions) { keys::make_cheap(&**storage, password) } else { Ok(()) };
+    storage.create().during(what)?;
+    let master = MasterKey::new();
+    keys::write(&**storage, &master, password, None)?;
+    let credentials = Credentials::Masterkey(master);
+    let Err(error) = guarded("make a repository", || engine.init(&credentials, &KeyOptions::default(), &config).during(what)) else {
+        return Ok(());
     };
     if storage.list(FileType::Config).is_ok_and(|config| config.is_empty()) {
         return Err(error);

@@ -1,15 +1,15 @@
-//! Finds the repository's key with the password.
+//! Finds the repository's key with the password, and seals it with one.
 //!
 //! The engine takes the first key that the password opens. After an `init` that was killed, or two at once, there may be one that is no key of this
 //! repository; the right one is that which opens `config`.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use jiff::Zoned;
 use plan::{Class, Error, Result};
 use rustic_core::repofile::{KeyFile, MasterKey};
 use rustic_core::{FileType, Id, WriteBackend};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::engine::host;
 use crate::fault::{EngineResult as _, guarded};
 use crate::seal::Key;
 use crate::small::{self, is_passing, path_of};
@@ -17,6 +17,8 @@ use crate::small::{self, is_passing, path_of};
 /// Who can write into the repository could ask for any amount by a key file.
 const SCRYPT_BYTES_MAX: u64 = 1 << 30;
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+/// As the engine and restic make them.
+const SALT_BYTES: usize = 64;
 
 /// The key that the password opens in a key file; `None` when it opens none there.
 ///
@@ -39,26 +41,54 @@ pub fn unlock(storage: &dyn WriteBackend, id: &Id, password: &SecretString) -> R
     serde_json::from_slice(&text).map(Some).map_err(|error| damaged().because(error))
 }
 
-/// Puts a key file of the same key and password into the place of the one by which the password opens the repository, for which little work is enough.
-///
-/// For builds that are for development alone: tests make and open thousands of repositories, and each time the engine's recommended parameters (N = 2^17) take
-/// half a second and 128 MiB.
+/// What deriving a key from a password takes: scrypt's N, r and p.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Work {
+    n: u32,
+    r: u32,
+    p: u32,
+}
+
+impl Work {
+    /// One of the equal choices of OWASP's list: 32 MiB instead of the 128 MiB of N = 2^17, p = 1, in every call of the program, and a little less time.
+    #[cfg(any(test, not(debug_assertions)))]
+    const DEAR: Self = Self { n: 1 << 15, r: 8, p: 3 };
+
+    /// What a new key takes: in a build for development little, because tests make and open thousands of repositories.
+    #[cfg(debug_assertions)]
+    const NEW: Self = Self { n: 1 << 10, r: 8, p: 1 };
+    #[cfg(not(debug_assertions))]
+    const NEW: Self = Self::DEAR;
+}
+
+/// Writes a key file by which a password opens `master`. With a maker it says who made it, and when.
 ///
 /// # Errors
-/// As [`find`]; when it cannot be written.
-pub fn make_cheap(storage: &dyn WriteBackend, password: &SecretString) -> Result<()> {
-    const N: u32 = 1 << 10;
-    let (id, master) = find(storage, password)?;
-    let unusual = |error: serde_json::Error| Error::failed("failed to make the key cheap").because(error);
-    let mut fields: serde_json::Value = serde_json::from_slice(&small::read_bytes(storage, FileType::Key, &id)?).map_err(unusual)?;
-    fields["N"] = N.into();
-    let file: KeyFile = serde_json::from_value(fields.clone()).map_err(unusual)?;
-    let derived = file.kdf_key(&password.expose_secret()).during(|| "derive a key".to_owned())?;
+/// When the system has no randomness to give, or the file cannot be written.
+pub fn write(storage: &dyn WriteBackend, master: &MasterKey, password: &SecretString, maker: Option<Maker>) -> Result<Id> {
+    let file = sealed(master, password, maker, Work::NEW)?;
+    small::write_plain(storage, FileType::Key, file)
+}
+
+/// Who made a key.
+pub struct Maker {
+    /// The user, where one is known.
+    pub name: Option<String>,
+}
+
+fn sealed(master: &MasterKey, password: &SecretString, maker: Option<Maker>, work: Work) -> Result<Vec<u8>> {
+    let mut salt = vec![0; SALT_BYTES];
+    getrandom::fill(&mut salt).map_err(|error| Error::failed("failed to get randomness").because(error))?;
+    let created = maker.as_ref().map(|_| Zoned::now());
+    let Work { n, r, p } = work;
+    let username = maker.and_then(|maker| maker.name);
+    let mut file = KeyFile { hostname: Some(host()), username, created, kdf: "scrypt".to_owned(), n, r, p, data: Vec::new(), salt };
+    let derived =
+        guarded("derive a key", || file.kdf_key(&password.expose_secret()).during(|| "derive a key from the password".to_owned()))?;
     let (encrypt, k, r) = derived.to_keys();
-    let sealed = Key::from_parts(&encrypt, &k, &r)?.seal(&serde_json::to_vec(&master).map_err(unusual)?)?;
-    fields["data"] = STANDARD.encode(sealed).into();
-    small::write_plain(storage, FileType::Key, serde_json::to_vec(&fields).map_err(unusual)?)?;
-    storage.remove(FileType::Key, &id, false).during(|| format!("remove {}", path_of(FileType::Key, &id)))
+    let unusual = |error: serde_json::Error| Error::failed("failed to write a key").because(error);
+    file.data = Key::from_parts(&encrypt, &k, &r)?.seal(&serde_json::to_vec(master).map_err(unusual)?)?;
+    serde_json::to_vec(&file).map_err(unusual)
 }
 
 /// Whether a key opens the repository's configuration.
@@ -104,5 +134,45 @@ pub fn find(storage: &dyn WriteBackend, password: &SecretString) -> Result<(Id, 
             .hint("The password opens no other key. Put the file back from a copy of the repository: without it nobody can read it.")),
         None => Err(Error::new(Class::WrongPassword, "failed to open the repository")
             .hint("The password does not open any key of this repository.")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::process::Command;
+
+    use super::*;
+    use crate::location::Location;
+    use crate::{init, storage};
+
+    fn restic(folder: &std::path::Path, key: &std::path::Path) -> bool {
+        let mut command = Command::new("restic");
+        command.args(["--no-cache", "--no-lock", "-r"]).arg(folder).arg("--password-file").arg(key).args(["cat", "masterkey"]);
+        command.output().unwrap().status.success()
+    }
+
+    #[test]
+    fn a_key_of_a_release_asks_for_dear_work_and_opens_the_repository_here_and_by_restic() {
+        let folder = tempfile::tempdir().unwrap();
+        let (at, right, wrong) = (folder.path().join("r"), folder.path().join("right"), folder.path().join("wrong"));
+        std::fs::write(&right, "right").unwrap();
+        std::fs::write(&wrong, "wrong").unwrap();
+        let location = Location::Folder(at.clone());
+        let password = SecretString::from("right");
+        init::init(&location, &password).unwrap();
+        let storage = storage::at(&location).unwrap();
+        let (before, master) = find(&*storage, &password).unwrap();
+        // In a release `Work::NEW` is `Work::DEAR`; scripts/dist looks at a key of the very program that is released.
+        let dear = small::write_plain(&*storage, FileType::Key, sealed(&master, &password, None, Work::DEAR).unwrap()).unwrap();
+        storage.remove(FileType::Key, &before, false).unwrap();
+        let text = std::fs::read_to_string(at.join("keys").join(dear.to_hex().as_str())).unwrap();
+        let fields: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((&fields["N"], &fields["r"], &fields["p"]), (&32_768.into(), &8.into(), &3.into()), "{text}");
+        assert!(!text.contains("created"), "{text}");
+        assert_eq!(find(&*storage, &password).unwrap().0, dear);
+        assert_eq!(find(&*storage, &SecretString::from("wrong")).unwrap_err().class(), Class::WrongPassword);
+        assert!(restic(&at, &right));
+        assert!(!restic(&at, &wrong));
     }
 }

@@ -3,13 +3,13 @@
 //! Who removes one holds the only lock, as restic does; the one by which the repository was opened is never removed, so the last one never is.
 
 use plan::{Error, Result};
-use rustic_core::{FileType, Id, KeyOptions};
+use rustic_core::{FileType, Id};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::engine::{Open, host};
-use crate::fault::{EngineResult as _, guarded};
-use crate::keys;
+use crate::engine::Open;
+use crate::fault::EngineResult as _;
+use crate::keys::{self, Maker};
 use crate::lock::Purpose;
 use crate::small::{self, is_passing, path_of};
 
@@ -124,11 +124,8 @@ fn make(open: &Open, password: &SecretString) -> Result<Id> {
     if password.expose_secret().is_empty() {
         return Err(Error::refused("the new password is empty"));
     }
-    let user = std::env::var("USER").ok().filter(|user| !user.is_empty());
-    let mut options = KeyOptions::default().hostname(host()).with_created(true);
-    options.username = user;
-    let made = guarded("write a key", || open.plain.add_key(password.expose_secret(), &options).during(|| "write a key".to_owned()))?;
-    let id: Id = *made;
+    let name = std::env::var("USER").ok().filter(|user| !user.is_empty());
+    let id = keys::write(&*open.storage, &open.plain.key(), password, Some(Maker { name }))?;
     let opens = || -> Result<bool> {
         let found = keys::unlock(&*open.storage, &id, password)?;
         found.map_or(Ok(false), |master| keys::opens_config(&*open.storage, &master))

@@ -4,7 +4,7 @@ mod content;
 mod folder;
 pub mod walk;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,12 +12,16 @@ use plan::ports::{Entry, EntryHandle, Reused, Snapshot};
 use plan::{Error, Result};
 use rustic_core::repofile::{BlobType, Node};
 use rustic_core::{DataId, TreeId};
+use sha2::{Digest as _, Sha256};
 
 use crate::index::{Index, State};
 use crate::lock::Guard;
 use crate::sink::{kind_of, meta_of};
 use content::ContentReader;
 pub use folder::Folder;
+
+/// Bytes of a content that are hashed at a time.
+const COMPARED_BYTES: usize = 128 << 10;
 
 /// An open snapshot.
 pub struct OpenSnapshot {
@@ -78,6 +82,37 @@ impl Snapshot for OpenSnapshot {
         let is_whole = |id: &DataId| matches!(self.index.best(BlobType::Data, id), Some((_, State::Whole)));
         let whole = chunks.0.iter().all(is_whole);
         whole.then_some(Reused { size_bytes: entry.size_bytes, handle: entry.handle })
+    }
+
+    fn has_content(&self, entry: &Entry, content: &mut dyn Read) -> io::Result<Option<bool>> {
+        let Some(chunks) = entry.handle.0.downcast_ref::<Chunks>().filter(|_| entry.is_file()) else { return Ok(None) };
+        let mut buffer = vec![0; COMPARED_BYTES];
+        for id in &chunks.0 {
+            let Some((copy, _)) = self.index.best(BlobType::Data, id) else { return Ok(None) };
+            let (mut left, mut hasher) = (copy.content_bytes() as usize, Sha256::new());
+            while left > 0 {
+                let wanted = left.min(buffer.len());
+                match content.read(&mut buffer[..wanted]) {
+                    Ok(0) => return Ok(Some(false)),
+                    Ok(count) => {
+                        hasher.update(&buffer[..count]);
+                        left -= count;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            if hex::encode(hasher.finalize()) != id.to_hex().as_str() {
+                return Ok(Some(false));
+            }
+        }
+        loop {
+            match content.read(&mut [0]) {
+                Ok(count) => return Ok(Some(count == 0)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     fn read(&self, entry: &Entry) -> Result<Box<dyn Read + Send>> {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use plan::evidence;
-use plan::ids::{DataSetName, SetId, SnapshotId};
+use plan::ids::{DataSetName, SetId};
 use plan::journal::Run;
 use plan::manifest::{self, Agreement, KeptDataSet, Manifest};
 use plan::ports::{
-    Context, DataSet, Event, Keep, KeyChanges, Noted, Place, Problem, Repository, Road, Severity, Snapshot, StoreKind, Synchronise, Verb,
+    Context, DataSet, Earlier, Event, Keep, KeyChanges, Noted, Place, Problem, Repository, Road, Severity, StoreKind, Synchronise, Verb,
     Writers,
 };
 use plan::step::{Action, Output, Step, StepId};
@@ -41,6 +41,8 @@ pub struct Hands {
     pub copies_journal: bool,
     /// The name of this machine, for manifests.
     pub host: String,
+    /// Whether a backup reads all, also what seems not to have changed since the set before.
+    pub reads_all: bool,
     /// How long to rest before what failed for a while is done once more, as far as that changes nothing that is live; as often as there are rests.
     pub rests: Vec<Duration>,
     /// Says how far the stores of a set agree, before its manifest is written; `None` where it is not to be looked at.
@@ -248,10 +250,10 @@ fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl Fn
     let findings = store.look(&hands.context)?;
     let kind = store.kind()?;
     let started_at = Timestamp::now();
-    let earlier = if store.reuses() { earlier(hands, data_set, &kind, findings.identity.as_deref())? } else { None };
+    let earlier = if kind.is_files() { earlier(hands, store.as_ref(), &kind, findings.identity.as_deref())? } else { None };
     let kept = hands.watched(data_set, Verb::Dump, Some(findings.size_bytes), || {
         let (earlier, dump) = match earlier {
-            Some((id, snapshot)) => (Some(id), store.dump_since(&hands.context, snapshot)?),
+            Some(earlier) => (Some(earlier.kept.snapshot.clone()), store.dump_since(&hands.context, earlier)?),
             None => (None, store.dump(&hands.context)?),
         };
         view_is_open();
@@ -279,20 +281,22 @@ fn dump(hands: &Hands, set: &SetId, data_set: DataSetName, view_is_open: impl Fn
     })
 }
 
-/// The newest snapshot of the same store. One that cannot be opened is no reason not to back up: all is read then.
-fn earlier(
-    hands: &Hands,
-    data_set: DataSetName,
-    kind: &StoreKind,
-    identity: Option<&str>,
-) -> Result<Option<(SnapshotId, Arc<dyn Snapshot>)>> {
-    let manifests = hands.repository.manifests()?;
-    let is_of_store = |kept: &&KeptDataSet| kept.kind == *kind && identity.is_some() && kept.identity.as_deref() == identity;
-    let Some(kept) = manifests.iter().rev().find_map(|manifest| manifest.data_sets.get(&data_set).filter(is_of_store)) else {
-        return Ok(None);
+/// The newest snapshot of the same store that a dump can build on. One that cannot be opened is no reason not to back up: all is read then.
+fn earlier(hands: &Hands, store: &dyn DataSet, kind: &StoreKind, identity: Option<&str>) -> Result<Option<Earlier>> {
+    let data_set = store.name();
+    let is_of_store = |manifest: &Manifest, kept: &KeptDataSet| match (identity, kept.identity.as_deref()) {
+        (Some(now), Some(then)) => now == then,
+        // A store that nothing tells from others: that of the same installation.
+        (None, None) => manifest.installation.as_ref().is_some_and(|installation| hands.context.installation.is(installation)),
+        _ => false,
     };
+    let usable = |manifest: &Manifest| {
+        let kept = manifest.data_sets.get(&data_set)?;
+        (kept.kind == *kind && is_of_store(manifest, kept) && store.reuses(kept)).then(|| kept.clone())
+    };
+    let Some(kept) = hands.repository.manifests()?.iter().rev().find_map(usable) else { return Ok(None) };
     match hands.repository.open(&kept.snapshot) {
-        Ok(snapshot) => Ok(Some((kept.snapshot.clone(), Arc::from(snapshot)))),
+        Ok(snapshot) => Ok(Some(Earlier { snapshot: Arc::from(snapshot), kept, reads_all: hands.reads_all })),
         Err(error) => {
             let text = format!("{data_set}: all of it is read again, because the set before cannot be used: {}", error.chain());
             hands.context.watch.see(Event::Warning(&text));

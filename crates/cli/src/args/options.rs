@@ -37,6 +37,9 @@ pub(crate) struct Backup {
     /// `direct` it needs [writers] stop-makers
     #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "THREESCALE_BACKUP_DRAIN_SECONDS")]
     pub drain_seconds: u64,
+    /// Read every file and every object, also those that seem not to have changed since the set before, and tell those whose content did nevertheless
+    #[arg(long, env = "THREESCALE_BACKUP_READ_ALL")]
+    pub read_all: bool,
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"
     #[arg(long, env = "THREESCALE_BACKUP_WARNINGS_ARE_FINE")]
     pub warnings_are_fine: bool,

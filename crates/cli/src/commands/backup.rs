@@ -90,6 +90,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     let mut hands = app.hands(&config, installation.as_ref(), kept_in, data_sets, run.clone(), Consent::Ask)?;
     let _locks = locks::take(app, &state, installation.as_ref(), &hands.context)?;
     let found = locks::waiting(app, || look_while_nothing_is_in_the_way(app, &state, &hands))?;
+    hands.reads_all = args.read_all;
     hands.examine = hands.examine.filter(|_| !args.no_verify);
     hands.context.installation = join::identified(installation.as_ref(), &hands.context, &found);
     let wanted = Wanted {

@@ -223,7 +223,14 @@ fn writers_of_the_story(installation: &Installation) -> String {
 }
 
 fn backup_of_all() -> args::Backup {
-    args::Backup { only: args::Only { only: Vec::new() }, freeze: false, drain_seconds: 0, warnings_are_fine: false, no_verify: false }
+    args::Backup {
+        only: args::Only { only: Vec::new() },
+        freeze: false,
+        drain_seconds: 0,
+        read_all: false,
+        warnings_are_fine: false,
+        no_verify: false,
+    }
 }
 
 /// What differs between two fingerprints. Keys with a time to live go by themselves.

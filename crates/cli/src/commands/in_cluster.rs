@@ -192,6 +192,7 @@ mod tests {
             only: crate::args::Only { only: Vec::new() },
             freeze: false,
             drain_seconds: 0,
+            read_all: false,
             warnings_are_fine: false,
             no_verify: false,
         });

@@ -65,6 +65,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         context,
         copies_journal: false,
         host: app.host(),
+        reads_all: false,
         rests: Vec::new(),
         examine: None,
         rewriter: None,

@@ -9,7 +9,7 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows,
+    ChangesRows, Context, DataSet, Discard, Dump, Earlier, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows,
     MergesKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
@@ -137,11 +137,11 @@ impl DataSet for Reached {
         self.explained(|| self.inner.dump(context))
     }
 
-    fn reuses(&self) -> bool {
-        self.inner.reuses()
+    fn reuses(&self, earlier: &KeptDataSet) -> bool {
+        self.inner.reuses(earlier)
     }
 
-    fn dump_since(&self, context: &Context, earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+    fn dump_since(&self, context: &Context, earlier: Earlier) -> Result<Box<dyn Dump>> {
         self.explained(|| self.inner.dump_since(context, earlier))
     }
 

@@ -230,7 +230,9 @@ fn what_is_released_is_whole_and_the_same_each_time() {
     let dist = |folder: &str| {
         let folder = home.path(folder);
         let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/dist");
-        out(Command::new(script).arg(&folder).env("THREESCALE_DIST_BINARY", PROGRAM).env("SOURCE_DATE_EPOCH", "1700000000"));
+        let mut dist = Command::new(script);
+        dist.arg(&folder).env("THREESCALE_DIST_BINARY", PROGRAM).env("SOURCE_DATE_EPOCH", "1700000000");
+        out(dist.env("THREESCALE_DIST_FOR_DEVELOPMENT", "1"));
         (std::fs::read_to_string(folder.join("SHA256SUMS")).unwrap(), folder)
     };
     let ((sums, folder), (again, _)) = (dist("one"), dist("two"));
@@ -256,7 +258,15 @@ fn what_is_released_is_whole_and_the_same_each_time() {
     std::fs::create_dir(&of_somebody).unwrap();
     std::fs::write(of_somebody.join("file"), "a file").unwrap();
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/dist");
-    let refused = Command::new(script).arg(&of_somebody).env("THREESCALE_DIST_BINARY", PROGRAM).output().unwrap();
-    assert_eq!(refused.status.code(), Some(2));
-    assert_eq!(std::fs::read_to_string(of_somebody.join("file")).unwrap(), "a file");
+    let refused = |is_for_development: &str, said: &str| {
+        let mut dist = Command::new(&script);
+        dist.arg(&of_somebody).env("THREESCALE_DIST_BINARY", PROGRAM).env("THREESCALE_DIST_FOR_DEVELOPMENT", is_for_development);
+        let refused = dist.output().unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(said), "{refused:?}");
+        assert_eq!(std::fs::read_to_string(of_somebody.join("file")).unwrap(), "a file");
+    };
+    refused("1", "nothing that was made here");
+    // The program of the tests derives its keys cheaply, and says nowhere so: the script sees it by a key.
+    refused("", "is a build for development");
 }

@@ -4,23 +4,31 @@
 //! read is in the evidence. A file that cannot be read ends the dump: a backup that lacks files is not complete.
 
 mod content;
+mod note;
 mod order;
 mod read;
+mod since;
 mod window;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use jiff::Timestamp;
 use plan::ids::DataSetName;
-use plan::ports::{Advancing, Content, Context, Dump, Meta, Part, Verb, Verdict};
+use plan::ports::{Advancing, Content, Context, Dump, Meta, Part, StopFlag, Verb, Verdict};
 use plan::{Error, Result};
-use rustix::fs::fstat;
+use rustix::fs::{Stat, fstat};
 
 use self::content::LargeFile;
+use self::note::Note;
+pub(crate) use self::note::SETTLED;
 use self::read::{Item, Kind, Slot};
+use self::since::{READ_AGAIN, TURN, UNCHANGED};
+pub(crate) use self::since::{Since, has_notes};
 use self::window::Window;
 use crate::hook::Hook;
 use crate::lent::Lent;
@@ -41,6 +49,13 @@ pub(crate) struct Shared {
     /// A proof reads what its owner may not read by his right to change that, for that long. A backup changes nothing.
     pub(crate) lent: Option<Lent>,
     pub(crate) window: Window,
+    /// What the set before has.
+    pub(crate) since: Option<Since>,
+    /// How long a file must have been left alone to get a note; `None`: none gets one.
+    pub(crate) settled: Option<Duration>,
+    /// When the dump began: the mark of what was read, and not taken over.
+    pub(crate) begun_ns: i128,
+    pub(crate) stop: StopFlag,
     walk_ended: AtomicBool,
     tally: Mutex<Tallied>,
 }
@@ -50,10 +65,30 @@ impl Shared {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the next dump needs to know of a file.
+    fn note(&self, stat: &Stat, now: Timestamp, digest: Option<u128>) -> Vec<u8> {
+        self.settled.and_then(|settled| Note::of(stat, now, settled, digest)).map(Note::to_bytes).unwrap_or_default()
+    }
+
     /// Reports something about a path.
     pub(crate) fn notice(&self, kind: &'static str, path: &Path, text: &str) {
         self.tally().notices.about(kind, path, text);
     }
+}
+
+/// How a tree is read.
+pub(crate) enum Reading {
+    /// For a set.
+    Dump {
+        /// Leave out what cannot be read.
+        skip_unreadable: bool,
+        /// What the set before has.
+        since: Option<Since>,
+        /// How long a file must have been left alone that the next dump does not have to read.
+        settled: Duration,
+    },
+    /// To compare with a set.
+    Proof,
 }
 
 /// See the module.
@@ -66,24 +101,34 @@ pub(crate) struct FilesDump {
     first_names: FirstNames,
     root: RootMeta,
     progress: Advancing,
+    unchanged: u64,
+    read_again: u64,
     ended: bool,
 }
 
 impl FilesDump {
     /// Starts the threads.
-    pub(crate) fn start(context: &Context, tree: Arc<Tree>, verb: Verb, skip_unreadable: bool, hook: Hook) -> Result<Self> {
+    pub(crate) fn start(context: &Context, tree: Arc<Tree>, reading: Reading, hook: Hook) -> Result<Self> {
         let path = &tree.place_of(Path::new(""));
         let root_fd = tree.folder(Path::new("")).map_err(|error| crate::look::cannot_open(path, error))?;
         let stat = fstat(&root_fd).map_err(|error| crate::look::cannot_open(path, error.into()))?;
         let xattrs = read_xattrs(&root_fd).map_err(|error| crate::look::cannot_open(path, error))?;
         let root = RootMeta::new(&Meta { xattrs, ..meta_of(&stat, false) });
         let mounts = mounts::below(&tree)?;
+        let (verb, skip_unreadable, since, settled) = match reading {
+            Reading::Dump { skip_unreadable, since, settled } => (Verb::Dump, skip_unreadable, since, Some(settled)),
+            Reading::Proof => (Verb::Prove, false, None, None),
+        };
         let shared = Arc::new(Shared {
             tree,
             hook,
             skip_unreadable,
             lent: (verb == Verb::Prove).then(Lent::default),
             window: Window::default(),
+            since,
+            settled,
+            begun_ns: Timestamp::now().as_nanosecond(),
+            stop: context.stop.clone(),
             walk_ended: AtomicBool::new(false),
             tally: Mutex::default(),
         });
@@ -101,6 +146,8 @@ impl FilesDump {
             first_names: FirstNames::default(),
             root,
             progress: Advancing::of(DataSetName::SystemStorage, verb),
+            unchanged: 0,
+            read_again: 0,
             ended: false,
         })
     }
@@ -148,6 +195,14 @@ impl FilesDump {
                 let reader = LargeFile::new(file, stat, path.clone(), first.is_none(), Arc::clone(&self.shared));
                 Content::Stream { size_bytes, reader: Box::new(reader) }
             }
+            Kind::Kept { reused, digest, was_read } => {
+                if first.is_none() {
+                    tally.census.file(&path, size_bytes, digest);
+                }
+                self.unchanged += 1;
+                self.read_again += u64::from(was_read);
+                Content::Kept(reused)
+            }
             Kind::Folder => {
                 tally.census.plain("folders", &path);
                 Content::Folder
@@ -171,7 +226,13 @@ impl FilesDump {
 
     /// What was counted. Asked at the end.
     pub(crate) fn verdict(&self) -> Result<Verdict> {
-        self.shared.tally().verdict(self.ended, &self.root)
+        let mut verdict = self.shared.tally().verdict(self.ended, &self.root)?;
+        if self.shared.settled.is_some() {
+            let turn = self.shared.since.as_ref().map_or(0, Since::turn);
+            let facts = [(TURN, turn), (UNCHANGED, self.unchanged), (READ_AGAIN, self.read_again)];
+            verdict.evidence.facts.extend(facts.map(|(name, value)| (name.to_owned(), value.to_string())));
+        }
+        Ok(verdict)
     }
 }
 

@@ -43,14 +43,14 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, FileReader, Findings, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind, Undone, Verb,
+    Context, DataSet, Discard, Dump, Earlier, FileReader, Findings, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind, Undone,
     WholeDump,
 };
 use plan::{Error, Result};
 
 pub use crate::remote::RemoteFilesStore;
 
-use crate::dump::FilesDump;
+use crate::dump::{FilesDump, Reading, SETTLED, Since, has_notes};
 use crate::hook::Hook;
 use crate::run_folder::{RunFolder, Spot};
 use crate::runs::Mark;
@@ -76,17 +76,27 @@ pub struct FilesStore {
     path: PathBuf,
     options: Options,
     hook: Hook,
+    settled: Duration,
 }
 
 impl FilesStore {
     /// The tree at `path`. Nothing is looked at yet.
     #[must_use]
     pub fn new(name: DataSetName, path: PathBuf, options: Options) -> Self {
-        Self { name, path, options, hook: Hook::default() }
+        Self { name, path, options, hook: Hook::default(), settled: SETTLED }
     }
 
     fn root(&self) -> Result<Arc<Tree>> {
         Tree::open(&self.path).map(Arc::new).map_err(|error| look::cannot_open(&self.path, error))
+    }
+
+    fn begin(&self, context: &Context, since: Option<Since>) -> Result<Box<dyn Dump>> {
+        let (root, place) = (self.root()?, self.path.display().to_string());
+        runs::check_whole(&runs::list(&root)?, &place)?;
+        let reading = Reading::Dump { skip_unreadable: self.options.skip_unreadable, since, settled: self.settled };
+        let dump = FilesDump::start(context, Arc::clone(&root), reading, self.hook.clone())?;
+        let check = Box::new(move || runs::check_whole(&runs::list(&root)?, &place));
+        Ok(Box::new(WholeDump { inner: Box::new(dump), check }))
     }
 
     /// Removes what an earlier staging of this run left.
@@ -131,11 +141,15 @@ impl DataSet for FilesStore {
     }
 
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>> {
-        let (root, place) = (self.root()?, self.path.display().to_string());
-        runs::check_whole(&runs::list(&root)?, &place)?;
-        let dump = FilesDump::start(context, Arc::clone(&root), Verb::Dump, self.options.skip_unreadable, self.hook.clone())?;
-        let check = Box::new(move || runs::check_whole(&runs::list(&root)?, &place));
-        Ok(Box::new(WholeDump { inner: Box::new(dump), check }))
+        self.begin(context, None)
+    }
+
+    fn reuses(&self, earlier: &KeptDataSet) -> bool {
+        has_notes(earlier)
+    }
+
+    fn dump_since(&self, context: &Context, earlier: Earlier) -> Result<Box<dyn Dump>> {
+        self.begin(context, Some(Since::new(earlier)))
     }
 
     fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {

@@ -6,17 +6,17 @@ use std::sync::Arc;
 use beneath::Tree;
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Content, Context, Dump, Verb};
+use plan::ports::{Content, Context, Dump};
 use plan::{Error, Result};
 
-use crate::dump::FilesDump;
+use crate::dump::{FilesDump, Reading};
 use crate::from_bucket;
 use crate::hook::Hook;
 use crate::stage::Staged;
 
 /// Reads everything of a tree.
 pub(crate) fn read_back(context: &Context, tree: Arc<Tree>, hook: Hook) -> Result<Evidence> {
-    let mut dump = FilesDump::start(context, Arc::clone(&tree), Verb::Prove, false, hook)?;
+    let mut dump = FilesDump::start(context, Arc::clone(&tree), Reading::Proof, hook)?;
     let mut buffer = vec![0; 1 << 20];
     while let Some(part) = dump.next_part()? {
         if let Content::Stream { mut reader, .. } = part.content {

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use plan::Result;
 use plan::ports::StopFlag;
@@ -21,19 +22,82 @@ struct Frame {
     is_left: bool,
 }
 
+/// Threads that remove beside each other: most of the time is spent waiting for the disk, for each folder in turn.
+const HELPERS: usize = 4;
+/// So many folders are enough to share.
+const SHARED_FOLDERS: usize = 256;
+/// So deep they are looked for.
+const SHARED_LEVELS: usize = 8;
+
 /// Removes `relative`, whatever it is; nothing there is fine.
 pub(crate) fn remove(tree: &Tree, relative: &Path, stop: &StopFlag) -> Result<()> {
+    help(tree, relative, stop);
     removal(tree, relative, stop, &mut |_| false)
 }
 
 /// The same, but passes by what this user may not remove. Gives the first of that.
 pub(crate) fn remove_all_but(tree: &Tree, relative: &Path, stop: &StopFlag) -> Result<Option<PathBuf>> {
+    help(tree, relative, stop);
     let mut first = None;
     removal(tree, relative, stop, &mut |at| {
         first.get_or_insert_with(|| at.to_owned());
         true
     })?;
     Ok(first)
+}
+
+/// Removes what can be removed of the folders in a tree, several at a time. What is left, and why, is for the one who comes behind and removes in order.
+fn help(tree: &Tree, relative: &Path, stop: &StopFlag) {
+    let folders = to_share(tree, relative);
+    if folders.is_empty() {
+        return;
+    }
+    let folders = Mutex::new(folders.into_iter());
+    let work = || {
+        while !stop.is_raised() {
+            let Some(folder) = folders.lock().unwrap_or_else(PoisonError::into_inner).next() else { return };
+            removal(tree, &folder, stop, &mut |_| true).ok();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..HELPERS {
+            // Without a thread the one who comes behind does it.
+            drop(std::thread::Builder::new().name("files-remover".to_owned()).spawn_scoped(scope, work));
+        }
+    });
+}
+
+/// Folders in a tree, none within another: those of the first level that has enough of them, or has more than the next. Never what is mounted there, nor
+/// anything in that.
+fn to_share(tree: &Tree, relative: &Path) -> Vec<PathBuf> {
+    let is_own = || -> io::Result<bool> {
+        let (parent, name) = tree.parent(relative)?;
+        is_of_volume(&parent, name)
+    };
+    if !is_own().unwrap_or(false) {
+        return Vec::new();
+    }
+    let mut level = vec![relative.to_owned()];
+    for _ in 0..SHARED_LEVELS {
+        let below: Vec<_> = level.iter().flat_map(|path| within(tree, path).unwrap_or_default()).collect();
+        if below.is_empty() || below.len() < level.len() || level.len() >= SHARED_FOLDERS {
+            break;
+        }
+        level = below;
+    }
+    if level.len() > 1 { level } else { Vec::new() }
+}
+
+fn within(tree: &Tree, path: &Path) -> io::Result<Vec<PathBuf>> {
+    let folder = tree.folder(path)?;
+    let names = Names::read(&folder)?.filter(|(_, kind)| *kind == FileType::Directory);
+    Ok(names.filter(|(name, _)| is_of_volume(&folder, name).unwrap_or(false)).map(|(name, _)| path.join(name)).collect())
+}
+
+/// Whether an entry is on the volume of the folder that it is in, and nothing is mounted there.
+fn is_of_volume(folder: impl AsFd, name: &OsStr) -> io::Result<bool> {
+    let stat = stat_entry(&folder, name)?.ok_or(Errno::NOENT)?;
+    Ok(stat.st_dev == fstat(&folder)?.st_dev && !is_mounted(&folder, name))
 }
 
 /// `passes` hears of what may not be removed, and says whether to go on.
@@ -98,7 +162,7 @@ fn unlink_or_open(at: impl AsFd, name: &OsStr) -> io::Result<Option<OwnedFd>> {
         unlinkat(&at, name, AtFlags::empty())?;
         return Ok(None);
     }
-    if stat.st_dev != fstat(&at)?.st_dev || is_mounted(&at, name) {
+    if !is_of_volume(&at, name)? {
         return Err(Errno::BUSY.into());
     }
     grant_owner(&at, name)?;

@@ -66,6 +66,7 @@ impl RootMeta {
             links: 1,
             identity: None,
             read_at_ns: None,
+            note: Vec::new(),
             xattrs: self.xattrs.clone(),
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bucket::{Credentials, Origin, Service};
 use plan::ids::{DataSetName, SetId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet as _, Keep, Repository as _, Road, Snapshot};
+use plan::ports::{Context, DataSet as _, Earlier, Keep, Repository as _, Road, Snapshot};
 use repository::{Location, RusticRepository};
 use s3_data_set::{Bucket, Options, S3Store};
 
@@ -50,7 +50,10 @@ fn main() {
     let take = |set: &str, earlier: Option<&KeptDataSet>| -> KeptDataSet {
         let context = Context { workers: 4, ..Context::new("measure") };
         let dump = match earlier {
-            Some(earlier) => store.dump_since(&context, Arc::from(repository.open(&earlier.snapshot).unwrap())).unwrap(),
+            Some(kept) => {
+                let snapshot = Arc::from(repository.open(&kept.snapshot).unwrap());
+                store.dump_since(&context, Earlier { snapshot, kept: kept.clone(), reads_all: false }).unwrap()
+            }
             None => store.dump(&context).unwrap(),
         };
         let keep = Keep { set: SetId(set.into()), data_set: NAME, earlier: earlier.map(|earlier| earlier.snapshot.clone()) };

@@ -6,8 +6,8 @@ use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, FileReader, Findings, Holds, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind, Undone,
-    WholeDump,
+    Context, DataSet, Discard, Dump, Earlier, FileReader, Findings, Holds, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind,
+    Undone, WholeDump,
 };
 use plan::{Error, Result};
 
@@ -118,12 +118,12 @@ impl DataSet for S3Store {
         self.begin(context, None)
     }
 
-    fn reuses(&self) -> bool {
+    fn reuses(&self, _earlier: &KeptDataSet) -> bool {
         true
     }
 
-    fn dump_since(&self, context: &Context, earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
-        self.begin(context, Some(earlier))
+    fn dump_since(&self, context: &Context, earlier: Earlier) -> Result<Box<dyn Dump>> {
+        self.begin(context, Some(earlier.snapshot).filter(|_| !earlier.reads_all))
     }
 
     fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {

@@ -58,6 +58,16 @@ pub trait Dump: Send {
     fn finish(self: Box<Self>) -> Result<Verdict>;
 }
 
+/// What a dump may build on ([`DataSet::dump_since`]).
+pub struct Earlier {
+    /// The snapshot of the set before.
+    pub snapshot: Arc<dyn Snapshot>,
+    /// What the set before says of it.
+    pub kept: KeptDataSet,
+    /// All is read, also what seems to be unchanged; where that has another content than the set before, it is told.
+    pub reads_all: bool,
+}
+
 /// What a producer says at the end of its dump.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -242,16 +252,16 @@ pub trait DataSet: Send + Sync {
     /// When the view cannot be had.
     fn dump(&self, context: &Context) -> Result<Box<dyn Dump>>;
 
-    /// Whether a dump can name again what an earlier one of the same store left in the repository ([`DataSet::dump_since`]).
-    fn reuses(&self) -> bool {
+    /// Whether a dump can name again what that earlier one of the same store left in the repository ([`DataSet::dump_since`]).
+    fn reuses(&self, _earlier: &KeptDataSet) -> bool {
         false
     }
 
-    /// As [`DataSet::dump`]; what has not changed since the earlier snapshot of this store is not read again.
+    /// As [`DataSet::dump`]; what has not changed since the earlier snapshot of this store is not read again, or read and compared.
     ///
     /// # Errors
     /// As [`DataSet::dump`].
-    fn dump_since(&self, context: &Context, _earlier: Arc<dyn Snapshot>) -> Result<Box<dyn Dump>> {
+    fn dump_since(&self, context: &Context, _earlier: Earlier) -> Result<Box<dyn Dump>> {
         self.dump(context)
     }
 

@@ -95,4 +95,8 @@ pub struct Meta {
     pub identity: Option<(u64, u64)>,
     /// Extended attributes.
     pub xattrs: Vec<(String, Vec<u8>)>,
+    /// What the data set wants to find with the entry at its next dump ([`DataSet::dump_since`]), for its own eyes: no part of what is restored. Empty: nothing.
+    ///
+    /// [`DataSet::dump_since`]: super::DataSet::dump_since
+    pub note: Vec<u8>,
 }

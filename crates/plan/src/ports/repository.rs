@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,6 +11,9 @@ use super::{Context, Dump, Meta, Reused, Verdict};
 use crate::Result;
 use crate::ids::{DataSetName, SetId, SnapshotId};
 use crate::manifest::Manifest;
+
+/// Bytes that are compared at a time.
+const COMPARED_BYTES: u64 = 1 << 20;
 
 /// What is to be kept: one data set of one set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +144,27 @@ pub trait Snapshot: Send + Sync {
     /// The content of a file entry, for a dump that finds it unchanged; `None` when it is not whole in the repository, and must be read again.
     fn reuse(&self, _entry: Entry) -> Option<Reused> {
         None
+    }
+
+    /// Whether `content` is, byte for byte and to its end, what the repository has of a file entry; `None` when the repository cannot tell. One that knows it by
+    /// the names of its chunks reads none of them.
+    ///
+    /// # Errors
+    /// When `content` cannot be read.
+    fn has_content(&self, entry: &Entry, content: &mut dyn Read) -> io::Result<Option<bool>> {
+        let Ok(mut kept) = self.read(entry) else { return Ok(None) };
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        loop {
+            ours.clear();
+            theirs.clear();
+            Read::take(&mut *content, COMPARED_BYTES).read_to_end(&mut ours)?;
+            if Read::take(&mut kept, COMPARED_BYTES).read_to_end(&mut theirs).is_err() {
+                return Ok(None);
+            }
+            if ours != theirs || ours.is_empty() {
+                return Ok(Some(ours == theirs));
+            }
+        }
     }
 
     /// The whole content of a file entry: for parts, which are small.

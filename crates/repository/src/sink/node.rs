@@ -1,6 +1,7 @@
 //! Metadata of a part in restic's node fields, and back.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use plan::ports::{Content, EntryKind, Meta};
@@ -14,6 +15,9 @@ const GO_SYMLINK: u32 = 1 << 27;
 const GO_FIFO: u32 = 1 << 25;
 const GO_SOCKET: u32 = 1 << 24;
 const GO_SPECIAL: [(u32, u32); 3] = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
+
+/// The attribute that holds [`Meta::note`]: of no name space that a file system has, so it is nobody's own, and restic passes over it.
+const NOTE: &str = "threescale-backup.note";
 
 /// The node of a part at `path`; content and subtree are the archiver's business.
 ///
@@ -48,10 +52,15 @@ pub fn node_of(path: &Path, meta: &Meta, content: &Content) -> Result<Node> {
         links: meta.links,
         ..Metadata::default()
     };
-    if !meta.xattrs.is_empty() {
-        let list: Vec<_> = meta.xattrs.iter().map(|(name, value)| json!({ "name": name, "value": base64(value) })).collect();
-        metadata.extended_attributes = serde_json::from_value(list.into())
-            .map_err(|error| Error::failed(format!("failed to store the extended attributes of {}", path.display())).because(error))?;
+    if !meta.xattrs.is_empty() || !meta.note.is_empty() {
+        let note = (!meta.note.is_empty()).then_some((NOTE, &meta.note));
+        let all = meta.xattrs.iter().map(|(name, value)| (name.as_str(), value)).chain(note);
+        let count = meta.xattrs.len() + usize::from(note.is_some());
+        metadata.extended_attributes = blank()?.extended_attributes.iter().cycle().take(count).cloned().collect();
+        for (attribute, (name, value)) in metadata.extended_attributes.iter_mut().zip(all) {
+            name.clone_into(&mut attribute.name);
+            attribute.value = Some(value.clone());
+        }
     }
     let name = path.file_name().unwrap_or_default();
     let node = Node::new_node(name, node_type, metadata);
@@ -61,25 +70,19 @@ pub fn node_of(path: &Path, meta: &Meta, content: &Content) -> Result<Node> {
     Ok(node)
 }
 
-/// The engine has no public constructor for extended attributes, so they take the way of its JSON, where values are in Base64.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let three = [group[0], group.get(1).copied().unwrap_or(0), group.get(2).copied().unwrap_or(0)];
-        let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-        for place in 0..4 {
-            let digit = DIGITS[(bits >> (18 - 6 * place)) as usize & 63];
-            text.push(if place > group.len() { '=' } else { char::from(digit) });
-        }
-    }
-    text
+/// Metadata with one attribute. The engine has no public name for its attributes: one is read from its JSON, once, and copied.
+fn blank() -> Result<&'static Metadata> {
+    static BLANK: LazyLock<Option<Metadata>> =
+        LazyLock::new(|| serde_json::from_value(json!({ "extended_attributes": [{ "name": "", "value": null }] })).ok());
+    BLANK.as_ref().ok_or_else(|| Error::failed("failed to make an extended attribute"))
 }
 
 /// Metadata as a file system has it.
 pub fn meta_of(node: &Node) -> Meta {
     let go = node.meta.mode.unwrap_or(0);
     let special = GO_SPECIAL.iter().filter(|(_, bit)| go & bit != 0).fold(0, |bits, (unix, _)| bits | unix);
+    let all = node.meta.extended_attributes.iter().map(|xattr| (xattr.name.clone(), xattr.value.clone().unwrap_or_default()));
+    let (notes, xattrs): (Vec<_>, Vec<_>) = all.partition(|(name, _)| name == NOTE);
     Meta {
         mode: (go & 0o777) | special,
         uid: node.meta.uid,
@@ -88,7 +91,8 @@ pub fn meta_of(node: &Node) -> Meta {
         read_at_ns: node.meta.ctime.map(Timestamp::as_nanosecond),
         links: node.meta.links,
         identity: (node.meta.inode != 0).then_some((node.meta.device_id, node.meta.inode)),
-        xattrs: node.meta.extended_attributes.iter().map(|xattr| (xattr.name.clone(), xattr.value.clone().unwrap_or_default())).collect(),
+        xattrs,
+        note: notes.into_iter().next().map(|(_, note)| note).unwrap_or_default(),
     }
 }
 
@@ -133,10 +137,13 @@ mod tests {
             links: 2,
             identity: Some((3, 4)),
             xattrs: (0..7_usize).map(|length| (format!("user.x{length}"), vec![0xfe; length])).collect(),
+            note: vec![0, 0xff, 7],
         };
-        let node = node_of(Path::new("a/b"), &meta, &Content::Fifo).unwrap();
-        let node: Node = serde_json::from_slice(&serde_json::to_vec(&node).unwrap()).unwrap();
-        assert_eq!(meta_of(&node), meta);
+        for meta in [Meta { note: Vec::new(), ..meta.clone() }, Meta { xattrs: Vec::new(), ..meta.clone() }, meta] {
+            let node = node_of(Path::new("a/b"), &meta, &Content::Fifo).unwrap();
+            let node: Node = serde_json::from_slice(&serde_json::to_vec(&node).unwrap()).unwrap();
+            assert_eq!(meta_of(&node), meta);
+        }
     }
 
     #[test]

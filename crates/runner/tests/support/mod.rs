@@ -459,6 +459,7 @@ impl World {
             context,
             copies_journal: true,
             host: "h".into(),
+            reads_all: false,
             rests: self.rests.clone(),
             examine: None,
             rewriter: Some(live::rewriter()),

@@ -9,9 +9,11 @@ use jiff::Timestamp;
 use plan::error::During;
 use plan::ports::StopFlag;
 use plan::{Error, Result};
+use rustix::fs::FileType;
 
 use super::Shared;
 use super::read::{Job, Slot, cannot_read, read_entry};
+use super::since::Entries;
 use crate::walk::{Missed, Walk};
 use beneath::is_vanished;
 
@@ -32,8 +34,8 @@ pub(super) fn start(shared: &Arc<Shared>, stop: &StopFlag, readers: usize) -> Re
         spawn(
             "files-reader",
             Box::new(move || {
-                for job in jobs_out {
-                    let item = read_entry(&shared, &job);
+                for mut job in jobs_out {
+                    let item = read_entry(&shared, &mut job);
                     drop(job.slot.send(item));
                 }
             }),
@@ -46,6 +48,7 @@ pub(super) fn start(shared: &Arc<Shared>, stop: &StopFlag, readers: usize) -> Re
 
 fn walk(shared: &Shared, stop: &StopFlag, slots: &Sender<Slot>, jobs: &Sender<Job>) {
     let mut sequence = 0;
+    let mut earlier = Entries::of(shared);
     for found in Walk::new(Arc::clone(&shared.tree), shared.hook.clone()).lending(shared.lent.clone()) {
         if stop.is_raised() {
             return;
@@ -53,7 +56,8 @@ fn walk(shared: &Shared, stop: &StopFlag, slots: &Sender<Slot>, jobs: &Sender<Jo
         let (slot, out) = bounded(1);
         match found.map_err(|missed| cannot_walk(shared, missed)) {
             Ok(found) => {
-                if slots.send(out).is_err() || jobs.send(Job { sequence, found, slot }).is_err() {
+                let earlier = if found.kind == FileType::RegularFile { earlier.at(shared, &found.path) } else { None };
+                if slots.send(out).is_err() || jobs.send(Job { sequence, found, earlier, slot }).is_err() {
                     return;
                 }
                 sequence += 1;

@@ -1,19 +1,21 @@
 //! Reads one entry: metadata of all, content of small files, the open file of large ones.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek as _};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use crossbeam_channel::{Receiver, Sender};
-use plan::ports::Meta;
+use jiff::Timestamp;
+use plan::ports::{Entry, Meta, Reused};
 use plan::words::shell_word;
 use plan::{Error, Result};
 use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::since::{self, Compared, Same};
 use super::{SMALL_BYTES, Shared};
 use crate::hook::Moment;
 use crate::walk::Found;
@@ -29,6 +31,8 @@ pub(super) type Slot = Receiver<Result<Option<Item>>>;
 pub(super) struct Job {
     pub(super) sequence: u64,
     pub(super) found: Found,
+    /// What the set before has at its path.
+    pub(super) earlier: Option<Entry>,
     pub(super) slot: Sender<Result<Option<Item>>>,
 }
 
@@ -43,8 +47,20 @@ pub(super) struct Item {
 }
 
 pub(super) enum Kind {
-    Small { bytes: Vec<u8>, digest: u128 },
-    Large { file: File, stat: Stat },
+    Small {
+        bytes: Vec<u8>,
+        digest: u128,
+    },
+    Large {
+        file: File,
+        stat: Stat,
+    },
+    /// The content of the set before.
+    Kept {
+        reused: Reused,
+        digest: u128,
+        was_read: bool,
+    },
     Folder,
     Symlink(PathBuf),
     Fifo,
@@ -56,16 +72,18 @@ impl Kind {
         match self {
             Self::Small { bytes, .. } => bytes.len() as u64,
             Self::Large { stat, .. } => u64::try_from(stat.st_size).unwrap_or(0),
+            Self::Kept { reused, .. } => reused.size_bytes,
             _ => 0,
         }
     }
 }
 
 /// Reads an entry; `None` when it is left out (which was noticed).
-pub(super) fn read_entry(shared: &Shared, job: &Job) -> Result<Option<Item>> {
+pub(super) fn read_entry(shared: &Shared, job: &mut Job) -> Result<Option<Item>> {
+    let earlier = job.earlier.take();
     let found = &job.found;
     let read = match found.kind {
-        FileType::RegularFile => read_file(shared, job),
+        FileType::RegularFile => read_file_since(shared, job, earlier),
         FileType::Directory => read_folder(found).map(Some),
         FileType::Symlink | FileType::Fifo | FileType::Socket => read_special(shared, found),
         FileType::Unknown => Err(Errno::NOENT.into()),
@@ -102,7 +120,7 @@ pub(super) fn cannot_read(shared: &Shared, path: &Path, error: std::io::Error) -
     )))
 }
 
-fn item(found: &Found, meta: Meta, kind: Kind, allocated_bytes: u64) -> Item {
+pub(super) fn item(found: &Found, meta: Meta, kind: Kind, allocated_bytes: u64) -> Item {
     Item { path: found.path.clone(), meta, kind, allocated_bytes, held_bytes: 0 }
 }
 
@@ -153,8 +171,23 @@ pub(super) fn state_of(stat: &Stat) -> (i64, i128, i64, i64) {
     (stat.st_size, mtime_ns(stat), stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or(0))
 }
 
-fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
+/// Takes over what the set before has, or reads.
+fn read_file_since(shared: &Shared, job: &Job, earlier: Option<Entry>) -> io::Result<Option<Item>> {
+    let same = earlier.map_or(Ok(None), |entry| since::look(shared, &job.found, entry))?;
+    let Some(same) = same else { return read_file(shared, job, None) };
+    match same.note.digest.filter(|_| !same.is_read(shared)) {
+        Some(digest) => match same.reuse(shared, &job.found, digest, false) {
+            Some(item) => Ok(Some(item)),
+            None => read_file(shared, job, None),
+        },
+        None => read_file(shared, job, Some(same)),
+    }
+}
+
+/// `same`: what the set before has of the file, with which what is read is compared.
+fn read_file(shared: &Shared, job: &Job, mut same: Option<Same>) -> io::Result<Option<Item>> {
     let found = &job.found;
+    let now = Timestamp::now();
     let mut file = open_file(shared, found)?;
     let mut before = fstat(&file)?;
     if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
@@ -167,7 +200,7 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
         let size_bytes = u64::try_from(before.st_size).unwrap_or(0);
         if size_bytes > SMALL_BYTES {
             shared.window.leave(held_bytes);
-            return large(shared, found, file, before).map(Some);
+            return large(shared, found, (file, before), same, now).map(Some);
         }
         if size_bytes > held_bytes {
             if !shared.window.enter(job.sequence, size_bytes - held_bytes) {
@@ -183,8 +216,19 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
             if !steady {
                 shared.notice("changed-while-read", &found.path, "changed while it was read; kept as it was read the last time");
             }
-            let meta = Meta { xattrs, ..meta_of_file(shared, &after) };
             let digest = xxh3_128(&bytes);
+            if let Some(same) = same.take().filter(|same| steady && same.has_state(&after)) {
+                if same.note.digest == Some(digest) {
+                    if let Some(item) = same.reuse(shared, found, digest, true) {
+                        shared.window.leave(held_bytes);
+                        return Ok(Some(item));
+                    }
+                } else {
+                    same.tell_other(shared);
+                }
+            }
+            let note = if steady { shared.note(&after, now, Some(digest)) } else { Vec::new() };
+            let meta = Meta { xattrs, note, ..meta_of_file(shared, &after) };
             return Ok(Some(Item { held_bytes, ..item(found, meta, Kind::Small { bytes, digest }, allocated_bytes(&after)) }));
         }
         reading = READINGS.min(reading + 1);
@@ -200,11 +244,25 @@ fn read_file(shared: &Shared, job: &Job) -> io::Result<Option<Item>> {
 
 fn meta_of_file(shared: &Shared, stat: &Stat) -> Meta {
     let meta = meta_of(stat, true);
-    Meta { mode: shared.lent.as_ref().map_or(meta.mode, |lent| lent.mode_of(stat)), ..meta }
+    let mode = shared.lent.as_ref().map_or(meta.mode, |lent| lent.mode_of(stat));
+    Meta { mode, read_at_ns: shared.settled.map(|_| shared.begun_ns), ..meta }
 }
 
-fn large(shared: &Shared, found: &Found, file: File, stat: Stat) -> io::Result<Item> {
-    let meta = Meta { xattrs: read_xattrs(&file)?, ..meta_of_file(shared, &stat) };
+fn large(shared: &Shared, found: &Found, (mut file, stat): (File, Stat), same: Option<Same>, now: Timestamp) -> io::Result<Item> {
+    if let Some(same) = same.filter(|same| same.has_state(&stat)) {
+        match same.read_large(shared, &mut file)? {
+            Compared::Equal(digest) => {
+                if let Some(item) = same.reuse(shared, found, digest, true) {
+                    return Ok(item);
+                }
+            }
+            Compared::Other => same.tell_other(shared),
+            Compared::Unknown => {}
+        }
+        file.rewind()?;
+    }
+    let note = shared.note(&stat, now, None);
+    let meta = Meta { xattrs: read_xattrs(&file)?, note, ..meta_of_file(shared, &stat) };
     let allocated = allocated_bytes(&stat);
     Ok(item(found, meta, Kind::Large { file, stat }, allocated))
 }

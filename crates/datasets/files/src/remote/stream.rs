@@ -32,6 +32,7 @@ pub(super) fn meta_of(header: &Header) -> Meta {
         gid: Some(header.gid),
         mtime_ns: Some(header.mtime_ns),
         read_at_ns: None,
+        note: Vec::new(),
         links: 1,
         identity: None,
         xattrs: header.xattrs.iter().filter(|(name, _)| is_data(name)).cloned().collect(),

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::over_there::pod;
 use super::*;
-use crate::dump::FilesDump;
+use crate::dump::{FilesDump, Reading};
 use beneath::Tree;
-use plan::ports::{Severity, Verb};
+use plan::ports::Severity;
 
 /// Runs a test of this file as another user; true in that user's process.
 fn as_owner(test: &str) -> bool {
@@ -34,7 +34,7 @@ fn as_owner(test: &str) -> bool {
 /// A set of all that is there, taken by somebody who may read it.
 fn taken(source: &Path) -> (Arc<Memory>, KeptDataSet) {
     let tree = Arc::new(Tree::open(source).unwrap());
-    keep(Box::new(FilesDump::start(&context(), tree, Verb::Prove, false, Hook::default()).unwrap())).unwrap()
+    keep(Box::new(FilesDump::start(&context(), tree, Reading::Proof, Hook::default()).unwrap())).unwrap()
 }
 
 const SOURCE: &str = "mkdir -p closed/in top dark/er/y; echo c > closed/in/c; echo t > top/t; echo n > none; echo w > write-only; echo d > dark/er/y/d; mkdir -p list-only/x

@@ -10,7 +10,7 @@ use lab::{S3, S3Object};
 use plan::evidence::Evidence;
 use plan::ids::{DataSetName, SetId};
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, DataSet, Event, Keep, Place, Repository as _, Road, Snapshot, Watch};
+use plan::ports::{Context, DataSet, Earlier, Event, Keep, Place, Repository as _, Road, Snapshot, Watch};
 use plan::{InstallationId, Result};
 use repository::{Location, RusticRepository};
 use s3_data_set::{Bucket, Limits, Options, S3Store};
@@ -83,7 +83,7 @@ impl Scene {
         let context = self.context("backup");
         let started_at = Timestamp::now();
         let dump = match earlier {
-            Some(earlier) => store.dump_since(&context, self.open(earlier))?,
+            Some(kept) => store.dump_since(&context, Earlier { snapshot: self.open(kept), kept: kept.clone(), reads_all: false })?,
             None => store.dump(&context)?,
         };
         let set = SetId(format!("set-{}", started_at.as_nanosecond()));
