@@ -464,6 +464,7 @@ impl World {
             rewriter: Some(live::rewriter()),
             repairer: None,
             row_worker: None,
+            file_finder: None,
         }
     }
 
