@@ -48,7 +48,16 @@ pub(crate) fn into_empty(case: &'static str, era: &str) {
     });
     assert!(output.status.success(), "{}: {}{}", output.status, text(&output.stdout), text(&output.stderr));
     steps.quote(&text(&output.stdout));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("the live stores agree") || told.contains("the live stores differ"),
+        "how the stores agree is told at the end: {told}"
+    );
     let program = second;
+    let runs = program.json(&["runs"])["runs"].as_array().cloned().unwrap_or_default();
+    let last = program.restores().into_iter().max().unwrap_or_default();
+    let compared = runs.iter().find(|run| run["run"] == last.as_str()).map(|run| run["compared"].clone()).unwrap_or_default();
+    assert_eq!((&compared["agreement"]["security"], &compared["agreement"]["loss"]), (&0.into(), &0.into()), "and noted: {compared}");
 
     steps.step("compared from outside");
     place.wait_ready();

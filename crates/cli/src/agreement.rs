@@ -9,10 +9,11 @@ use std::sync::Arc;
 use plan::ids::DataSetName;
 use plan::manifest::{self, KeptDataSet, Manifest};
 use plan::ports::{Context, DataSet, Event, FileReader, KeyReader, ReadKey, Repository, RowReader, StoreKind};
+use plan::step::RowsOwner;
 use plan::{Class, Error, Policies, Result};
 use runner::Examine;
 use threescale::verify::zync::Gateways;
-use threescale::verify::{Atoms, Backend, Files, Finding, Known, Look, Products, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
+use threescale::verify::{Atoms, Backend, Files, Finding, Known, Look, Only, Rank, Report, Room, Spill, System, TABLES, Veil, compare};
 
 pub(crate) use self::beside::{Beside, NoZync, Unseen};
 use crate::join::{self, Installation};
@@ -46,13 +47,13 @@ pub(crate) struct Sides<'a> {
     pub(crate) keys: Side<'a>,
     pub(crate) files: Option<Side<'a>>,
     pub(crate) beside: Beside<'a>,
-    /// Nothing but these products.
-    pub(crate) only: Option<Products>,
+    /// Nothing but these.
+    pub(crate) only: Option<Only>,
 }
 
-/// Products by their numbers.
-pub(crate) fn named(products: &[u64]) -> Products {
-    products.iter().map(|product| product.to_string().into_bytes()).collect()
+/// What of a tenant is compared.
+pub(crate) fn of_tenant(whose: &RowsOwner) -> Only {
+    Only::new(&whose.products, &whose.prefixes, &whose.applications)
 }
 
 impl<'a> Sides<'a> {
@@ -88,8 +89,8 @@ pub(crate) fn sides<'a>(installation: &'a dyn Installation, of_set: &dyn Fn(Data
     Ok(Some(sides))
 }
 
-/// What is live of some products: System, Backend and zync; `None` where the installation has no rows or no keys.
-pub(crate) fn sides_of(installation: &dyn Installation, only: Products) -> Result<Option<Sides<'_>>> {
+/// What is live of some products and applications: System, Backend and zync; `None` where the installation has no rows or no keys.
+pub(crate) fn sides_of(installation: &dyn Installation, only: Only) -> Result<Option<Sides<'_>>> {
     let sides = sides(installation, &|_| None)?;
     Ok(sides.map(|sides| Sides { files: None, beside: sides.beside.without_routes(), only: Some(only), ..sides }))
 }

@@ -21,8 +21,8 @@ use crate::journals;
 use crate::output::Output;
 use crate::repair;
 use crate::rewrite;
-use crate::tenant_rows;
 use crate::writers::Consent;
+use crate::{tenant_files, tenant_rows};
 
 /// How many connections, readers or loaders a data set uses when nobody says otherwise.
 const WORKERS: usize = 4;
@@ -327,6 +327,7 @@ impl App {
             rewriter: Some(rewrite::rewriter()),
             repairer: Some(repair::repairer(None)),
             row_worker: Some(tenant_rows::row_worker()),
+            file_finder: Some(tenant_files::file_finder()),
         })
     }
 }

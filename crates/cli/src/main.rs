@@ -23,6 +23,7 @@ mod queues;
 mod repair;
 mod rewrite;
 mod sealed;
+mod tenant_files;
 mod tenant_rows;
 mod whose;
 mod writers;

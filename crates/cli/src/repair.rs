@@ -10,9 +10,9 @@ use plan::{Error, Result};
 use runner::{Give, Hands, Repairer};
 use threescale::repair::{Agreed, KeyWork, Repairs, repairs};
 use threescale::rewrite::{known_releases, knows};
-use threescale::verify::{Rank, Room, Veil};
+use threescale::verify::{Only, Rank, Room, Veil};
 
-use crate::agreement::{self, Side, Sides, gather};
+use crate::agreement::{Side, Sides, gather};
 use crate::sealed::room;
 
 /// What may be in memory of each thing that is sorted.
@@ -32,24 +32,24 @@ pub(crate) fn look(sides: &Sides<'_>, context: &Context, rank: Rank) -> Result<R
 /// Works out what a run changes: of what was shown that which one more look wants as well; where a run goes on that was interrupted, what two looks want.
 pub(crate) fn repairer(shown: Option<Agreed>) -> Repairer {
     let shown = Mutex::new(shown);
-    Arc::new(move |hands, WantedRepairs { rank, products }, give| {
+    Arc::new(move |hands, WantedRepairs { rank, products, prefixes, applications }, give| {
         let rank = Rank::ALL.into_iter().find(|known| known.as_str() == rank);
         let rank =
             rank.ok_or_else(|| Error::failed("the journal names a rank that is not known").hint("Use the version that began the run."))?;
         let shown = shown.lock().unwrap_or_else(PoisonError::into_inner).take();
-        repair(hands, (rank, products.as_deref()), shown, give)
+        let only = products.as_ref().map(|products| Only::new(products, prefixes, applications));
+        repair(hands, (rank, only), shown, give)
     })
 }
 
-fn repair(hands: &Hands, (rank, products): (Rank, Option<&[u64]>), shown: Option<Agreed>, give: Give<'_>) -> Result<()> {
+fn repair(hands: &Hands, (rank, only): (Rank, Option<Only>), shown: Option<Agreed>, give: Give<'_>) -> Result<()> {
     let context = &hands.context;
     let live = |name: DataSetName| -> Result<Side<'_>> {
         let store =
             hands.data_sets.get(&name).ok_or_else(|| Error::refused(format!("{name} is in the plan and not in the configuration")))?;
         Ok(Side::Live(Arc::clone(store)))
     };
-    let sides =
-        Sides { only: products.map(agreement::named), ..Sides::of(live(DataSetName::SystemDatabase)?, live(DataSetName::BackendRedis)?) };
+    let sides = Sides { only, ..Sides::of(live(DataSetName::SystemDatabase)?, live(DataSetName::BackendRedis)?) };
     // 3scale may have been upgraded since the plan was shown.
     if let Side::Live(system) = &sides.rows {
         refuse_unknown_schema(system.as_ref(), context)?;

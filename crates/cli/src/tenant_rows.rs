@@ -19,7 +19,7 @@ use threescale::verify::{Merge, Sorter};
 use crate::agreement::read_rows;
 use crate::sealed::room;
 use conflicts::Conflicts;
-use sides::{Besides, OfLive, OfSet, Unfit};
+use sides::{Besides, OfLive, OfSet, Own, Unfit};
 
 /// What may be in memory of each thing that is sorted. They hold credentials, and are sealed outside.
 const HELD_MAX_BYTES: usize = 16 << 20;
@@ -50,8 +50,12 @@ pub(crate) struct Looked {
     pub(crate) services: Vec<Id>,
     /// The same, and those that it has here.
     pub(crate) products: Vec<Id>,
+    /// Ids of its own applications in the master's products, in the set and here; none where one product is looked at.
+    pub(crate) applications: Vec<String>,
     /// Files that its rows in the set name.
     pub(crate) named: Named,
+    /// Files that its rows here name.
+    pub(crate) named_here: Named,
     /// The account is another one than that of the set, though it has its number.
     pub(crate) is_another: bool,
 }
@@ -89,6 +93,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
     let shapes: BTreeMap<String, TableShape> = changes_rows.shapes(context)?.into_iter().map(|shape| (shape.name.clone(), shape)).collect();
     let mut differing = Differing::new(&room, HELD_MAX_BYTES);
     let (mut named, mut unfit, mut would_not_fit, mut columns) = (Named::default(), Unfit::new(), Unfit::new(), BTreeMap::new());
+    let mut own = Own::of(whose.tenant);
     let (mut of_set, mut besides) = (belongings(whose), whose.product.map(|_| Besides::new(whose)));
     for round in 0..of_set.rounds() {
         let mut reader = OfSet {
@@ -101,16 +106,20 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
             would_not_fit: &mut would_not_fit,
             columns: &mut columns,
             besides: besides.as_mut(),
+            own: &mut own,
         };
         read_rows(kept, *repository, context, &mut reader).map_err(|error| error.during("failed to read the rows of the set"))?;
     }
-    let (mut of_live, mut only_here) = (belongings(whose), BTreeSet::new());
+    let (mut of_live, mut only_here, mut named_here) = (belongings(whose), BTreeSet::new(), Named::default());
     let mut reader = OfLive {
         belongings: &mut of_live,
         differing: &mut differing,
         places: BTreeMap::new(),
         round: 0,
+        named: &mut named_here,
+        columns: BTreeMap::new(),
         only_here: &mut only_here,
+        own: &mut own,
         besides: besides.as_mut().map(|besides| (besides, &mut of_set)),
     };
     live.read(context, &mut reader).map_err(|error| error.during("failed to read the live rows"))?;
@@ -146,7 +155,9 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         only_here,
         services,
         products,
+        applications: own.applications.into_iter().collect(),
         named,
+        named_here,
         is_another,
     })
 }

@@ -319,7 +319,7 @@ impl Run {
         self.plan.steps.iter().any(|step| match &step.action {
             Action::CutOver { .. } => self.was_begun(step.id),
             Action::Stage { reserved, .. } => self.is_in_place(*reserved) && self.was_begun(step.id),
-            Action::RepairKeys { .. } | Action::ChangeRows { .. } => self.was_begun(step.id),
+            Action::RepairKeys { .. } | Action::ChangeRows { .. } | Action::PutFiles { .. } => self.was_begun(step.id),
             // Of a restore it is beside what was replaced.
             Action::KeepIdsAhead { .. } => self.plan.purpose == Purpose::Repair && self.was_begun(step.id),
             Action::Dump { .. }
@@ -329,6 +329,7 @@ impl Run {
             | Action::RewriteConfiguration { .. }
             | Action::KeepKeys { .. }
             | Action::KeepRows { .. }
+            | Action::StageFiles { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }
@@ -393,7 +394,10 @@ impl Run {
     fn could_have_begun(&self, id: StepId) -> bool {
         let Some(step) = self.plan.step(id) else { return false };
         match &step.action {
-            Action::CutOver { reserved, .. } | Action::MergeKeys { reserved, .. } => self.output(*reserved).is_some(),
+            Action::CutOver { reserved, .. }
+            | Action::MergeKeys { reserved, .. }
+            | Action::StageFiles { reserved, .. }
+            | Action::PutFiles { reserved, .. } => self.output(*reserved).is_some(),
             Action::Stage { reserved, .. } => self.output(*reserved).is_some() && !self.is_in_place(*reserved),
             Action::StopWriters { noted, .. } | Action::StartWriters { noted, .. } | Action::ReleaseWriters { noted } => {
                 self.output(*noted).is_some()

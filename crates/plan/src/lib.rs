@@ -40,4 +40,4 @@ pub use planned::{LargeValues, ObjectsPolicy, Plan, PlannedDataSet, Policies, Pu
 pub use repair_plan::{Keys, LIVE, Repair, plan_repair};
 pub use restorable::{Restorable, TAKEN_WITH_WARNINGS};
 pub use restore_plan::{Around, Care, Hold, IdsAhead, Target, WritersAre, plan_rehearsal, plan_restore};
-pub use tenant_plan::{BesideRows, MergeBeside, plan_tenant};
+pub use tenant_plan::{BesideRows, FilesBeside, MergeBeside, plan_tenant};

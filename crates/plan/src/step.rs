@@ -99,6 +99,22 @@ pub enum Action {
         /// The step that kept them.
         kept: StepId,
     },
+    /// Load into the reserved place those files of a tenant that are not live as the set has them, and prove them. Taken up: loaded again.
+    StageFiles {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+        /// Whose.
+        whose: RowsOwner,
+    },
+    /// Put the staged files in, each in the moment of a rename; what was there is kept at the place, all other files stay. Taken up: goes on. Undone: what was there is put back.
+    PutFiles {
+        /// The data set.
+        data_set: DataSetName,
+        /// The step that reserved the place.
+        reserved: StepId,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -213,6 +229,8 @@ impl Action {
             | Self::RepairKeys { data_set, .. }
             | Self::KeepRows { data_set, .. }
             | Self::ChangeRows { data_set, .. }
+            | Self::StageFiles { data_set, .. }
+            | Self::PutFiles { data_set, .. }
             | Self::LoadRest { data_set, .. }
             | Self::CutOver { data_set, .. }
             | Self::MergeKeys { data_set, .. }
@@ -244,6 +262,8 @@ impl fmt::Display for Action {
             Self::RepairKeys { data_set, .. } => write!(f, "set keys right in {data_set}"),
             Self::KeepRows { data_set, .. } => write!(f, "keep the rows of {data_set} that change"),
             Self::ChangeRows { data_set, .. } => write!(f, "change the rows of {data_set}"),
+            Self::StageFiles { data_set, .. } => write!(f, "stage files of the tenant beside {data_set}"),
+            Self::PutFiles { data_set, .. } => write!(f, "put files into {data_set}"),
             Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
@@ -276,6 +296,12 @@ pub struct WantedRepairs {
     /// Those of these products alone; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub products: Option<Vec<u64>>,
+    /// What Backend's names of these products may begin with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+    /// Beside these products: these applications in the master's products, by their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<String>,
 }
 
 /// What of a tenant a run leaves as it is.
@@ -286,6 +312,8 @@ pub enum LeftOut {
     Configuration,
     /// Usage of its products, and errors of integration.
     Usage,
+    /// Its files.
+    Files,
 }
 
 /// Whose rows go back.
@@ -305,6 +333,12 @@ pub struct RowsOwner {
     /// Its products, here and in the set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub products: Vec<u64>,
+    /// What Backend's names of these products begin with (`service_preffix` of its account), here and in the set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+    /// Ids of its own applications in the master's products, here and in the set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub applications: Vec<String>,
     /// What the run leaves as it is beside the rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
@@ -465,6 +499,13 @@ pub enum Output {
         parts: u32,
         /// So many rows.
         rows: u64,
+    },
+    /// Files are staged.
+    FilesStaged {
+        /// So many of which there is none.
+        missing: u64,
+        /// So many in whose place there is something else.
+        other: u64,
     },
     /// Rows are as the set has them.
     RowsChanged {

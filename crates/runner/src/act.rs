@@ -18,6 +18,7 @@ use plan::words::counted;
 use plan::{Error, Plan, Restorable, Result};
 
 use crate::draining;
+use crate::files::{self, FileFinder};
 use crate::merging;
 use crate::repairing::{self, Repairer};
 use crate::rows::{self, RowWorker};
@@ -53,6 +54,8 @@ pub struct Hands {
     pub repairer: Option<Repairer>,
     /// Works out which live rows of a tenant are not as a set has them.
     pub row_worker: Option<RowWorker>,
+    /// Finds the files of a tenant in a set.
+    pub file_finder: Option<FileFinder>,
 }
 
 /// Works out from what was kept of System and of Backend what has to change in Backend, and gives it to whom makes the changes.
@@ -129,6 +132,13 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
         Action::RepairKeys { data_set, database, kept } => repairing::repair_keys(hands, run, (*data_set, database), *kept),
         Action::KeepRows { data_set, whose } => rows::keep_rows(hands, run, *data_set, whose),
         Action::ChangeRows { data_set, kept } => rows::change_rows(hands, run, *data_set, *kept),
+        Action::StageFiles { data_set, reserved, whose } => files::stage(
+            hands,
+            (*data_set, place_of(run, *reserved)?),
+            whose,
+            (kept_of(run, *data_set)?, kept_of(run, DataSetName::SystemDatabase)?),
+        ),
+        Action::PutFiles { data_set, reserved } => files::put(hands, *data_set, place_of(run, *reserved)?),
         Action::LoadRest { data_set, reserved } => {
             let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
             let (store, snapshot) = (hands.data_set(*data_set)?, Arc::from(hands.repository.open(&kept.snapshot)?));

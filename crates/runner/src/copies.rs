@@ -22,7 +22,11 @@ const OVER_KEPT: usize = 20;
 /// Whether others must be able to find the run from here on.
 pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
     match &step.action {
-        Action::StopWriters { .. } | Action::RepairKeys { .. } | Action::ChangeRows { .. } | Action::MergeKeys { .. } => true,
+        Action::StopWriters { .. }
+        | Action::RepairKeys { .. }
+        | Action::ChangeRows { .. }
+        | Action::MergeKeys { .. }
+        | Action::PutFiles { .. } => true,
         // The writers were stopped by somebody else, or run.
         Action::CutOver { .. } => !run.has_cut_over_before(step.id),
         Action::Stage { reserved, .. } => run.is_in_place(*reserved),
@@ -33,6 +37,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::RewriteConfiguration { .. }
         | Action::KeepKeys { .. }
         | Action::KeepRows { .. }
+        | Action::StageFiles { .. }
         | Action::LoadRest { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }

@@ -36,11 +36,13 @@ pub(crate) fn keep_keys(hands: &Hands, run: &Run, (data_set, database): (DataSet
     let repairer = hands.repairer.as_ref().ok_or_else(|| Error::failed("there is nobody here to work out what is to be set right"))?;
     let store = repairs_of(hands, data_set)?;
     let mut keeping = Keeping::new(hands.repository.as_ref(), &run.plan.run);
+    // One connection for all of them: there may be as many keys as there are applications.
+    let mut looks = store.looks_at(&hands.context, database)?;
     let mut some = Vec::with_capacity(TOGETHER);
     let mut keep = |some: &mut Vec<KeyRepair>| -> Result<()> {
         hands.context.stop.check()?;
         let keys: Vec<&[u8]> = some.iter().map(|repair| repair.key.as_slice()).collect();
-        let values = store.values(&hands.context, database, &keys)?;
+        let values = looks.values(&keys)?;
         for (mut repair, was) in some.drain(..).zip(values) {
             if was.as_ref().is_some_and(|was| was.payload.len() > KEPT_MAX_BYTES) {
                 let text = format!("{}: it stays as it is, because it has more than can be kept for an undo", repair.about);

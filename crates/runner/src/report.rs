@@ -78,6 +78,8 @@ impl Report {
             | Action::RepairKeys { .. }
             | Action::KeepRows { .. }
             | Action::ChangeRows { .. }
+            | Action::StageFiles { .. }
+            | Action::PutFiles { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
             | Action::NoteWriters { .. }

@@ -15,7 +15,7 @@ use plan::{Error, Result};
 
 use crate::act::{Hands, kept_of};
 use exchanged::{RowName, Way, park};
-use kept::{Keeping, Part};
+use kept::{Keeping, Piece};
 
 /// Rows that are looked at together.
 const TOGETHER: usize = 100;
@@ -51,7 +51,7 @@ struct Parts<'a> {
     hands: &'a Hands,
     run: &'a Run,
     count: u32,
-    held: HashMap<u32, Part>,
+    held: HashMap<u32, Vec<Piece>>,
 }
 
 impl<'a> Parts<'a> {
@@ -67,12 +67,12 @@ impl<'a> Parts<'a> {
         Ok(all)
     }
 
-    fn read(&self, number: u32) -> Result<Part> {
+    fn read(&self, number: u32) -> Result<Vec<Piece>> {
         self.hands.context.stop.check()?;
         kept::part(self.hands.repository.as_ref(), &self.run.plan.run, number)
     }
 
-    fn with<T>(&self, number: u32, work: impl FnOnce(&Part) -> Result<T>) -> Result<T> {
+    fn with<T>(&self, number: u32, work: impl FnOnce(&[Piece]) -> Result<T>) -> Result<T> {
         match self.held.get(&number) {
             Some(part) => work(part),
             None => work(&self.read(number)?),
@@ -82,9 +82,9 @@ impl<'a> Parts<'a> {
     fn each(&self, mut work: impl FnMut(&RowsOf, &[RowChange]) -> Result<()>) -> Result<()> {
         (0..self.count).try_for_each(|number| {
             self.with(number, |part| {
-                part.changes.chunks(TOGETHER).try_for_each(|some| {
+                part.iter().flat_map(|piece| piece.changes.chunks(TOGETHER).map(|some| (&piece.of, some))).try_for_each(|(of, some)| {
                     self.hands.context.stop.check()?;
-                    work(&part.of, some)
+                    work(of, some)
                 })
             })
         })
@@ -93,9 +93,10 @@ impl<'a> Parts<'a> {
     fn each_backwards(&self, mut work: impl FnMut(&RowsOf, &[RowChange]) -> Result<()>) -> Result<()> {
         (0..self.count).rev().try_for_each(|number| {
             self.with(number, |part| {
-                part.changes.rchunks(TOGETHER).try_for_each(|some| {
+                let pieces = part.iter().rev();
+                pieces.flat_map(|piece| piece.changes.rchunks(TOGETHER).map(|some| (&piece.of, some))).try_for_each(|(of, some)| {
                     self.hands.context.stop.check()?;
-                    work(&part.of, some)
+                    work(of, some)
                 })
             })
         })
@@ -187,7 +188,7 @@ fn key_of(of: &RowsOf, row: &[Cell]) -> String {
     of.name(&of.key_of(row))
 }
 
-/// Makes changes. All of a part are of a kind, but for updates and inserts.
+/// Makes changes of rows of one table.
 fn forth(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange]) -> Result<()> {
     let gone: Vec<_> = some.iter().filter(|change| change.becomes.is_none()).filter_map(|change| change.was.clone()).collect();
     if let Some(row) = rows.referred(of, &gone)?.first().and_then(|at| gone.get(*at)) {

@@ -76,7 +76,9 @@ fn cut_over(run: &Run) -> Vec<DataSetName> {
     let mut cut_over = Vec::new();
     for step in run.plan.steps.iter().filter(|step| run.was_begun(step.id)) {
         match step.action {
-            Action::CutOver { data_set, .. } | Action::MergeKeys { data_set, .. } => cut_over.push(data_set),
+            Action::CutOver { data_set, .. } | Action::MergeKeys { data_set, .. } | Action::PutFiles { data_set, .. } => {
+                cut_over.push(data_set)
+            }
             Action::Stage { reserved, .. } if run.is_in_place(reserved) => return Vec::new(),
             _ => {}
         }

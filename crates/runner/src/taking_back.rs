@@ -52,9 +52,11 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
     match &step.action {
         Action::StartWriters { noted, .. } => run.has_cut_over().then_some(WayBack::StopWriters(*noted)),
         Action::StopWriters { noted, .. } => Some(WayBack::StartWriters(*noted)),
-        Action::CutOver { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
+        Action::CutOver { data_set, reserved } | Action::PutFiles { data_set, reserved } => Some(WayBack::SwapBack(*data_set, *reserved)),
         Action::Stage { data_set, reserved } if run.is_in_place(*reserved) => Some(WayBack::PutBack(*data_set, *reserved, step.id)),
-        Action::Stage { data_set, reserved } => Some(WayBack::RemoveStaged(*data_set, *reserved)),
+        Action::Stage { data_set, reserved } | Action::StageFiles { data_set, reserved, .. } => {
+            Some(WayBack::RemoveStaged(*data_set, *reserved))
+        }
         Action::Reserve { data_set, road: Road::SideCopy } => Some(WayBack::Release(*data_set)),
         Action::MergeKeys { data_set, reserved, .. } => Some(WayBack::TakeOut(*data_set, *reserved)),
         Action::HoldClock { .. } => Some(WayBack::LetClockGo(step.id)),

@@ -9,11 +9,11 @@ use plan::ports::KeyChange;
 use plan::{Error, Result};
 
 use crate::census::printable;
-use crate::rewrite::should::Why;
+use crate::rewrite::should::{Should, What, Why};
 use crate::rewrite::walk::Walk;
 use crate::rewrite::{Changes, Counts, Made, Nature};
-use crate::verify::atom::{Topic, put, take};
-use crate::verify::{Atoms, Backend, Judge, Kind, Known, Look, Merge, Rank, Report, Room, Sorter, facts};
+use crate::verify::atom::{Read, Topic, put, take};
+use crate::verify::{Atoms, Backend, Judge, Kind, Known, Look, Merge, Only, Rank, Report, Room, Sorter, facts};
 use because::{Because, record};
 
 /// The set of services whose counters are to be erased.
@@ -56,12 +56,16 @@ pub fn repairs<'r>(
     rank: Rank,
     (room, held_max_bytes): (Room<'r>, usize),
 ) -> Result<Repairs<'r>> {
-    let pending: Vec<&[u8]> = backend.pending().iter().map(Vec::as_slice).filter(|service| atoms.wants(service)).collect();
+    let pending: Vec<&[u8]> = backend.pending().iter().map(Vec::as_slice).filter(|service| atoms.tells(service, b"")).collect();
+    let only = atoms.narrowed().cloned();
     let mut judge = Judge::new(known, files, Look::by_fact(room, held_max_bytes).only(&atoms));
     let (mut walk, mut by_fact) = (Walk::new(known), Sorter::new(room, held_max_bytes));
     facts::each(atoms, &mut |fact, both| {
         judge.judge(fact, both)?;
-        walk.fact(fact, both, &mut |should| by_fact.push(&record(fact, &should)))
+        walk.fact(fact, both, &mut |should| match narrowed(only.as_ref(), fact, should) {
+            Some(should) => by_fact.push(&record(fact, &should)),
+            None => Ok(()),
+        })
     })?;
     let mut look = judge.end(backend)?;
     let mut by_key = Sorter::new(room, held_max_bytes);
@@ -90,6 +94,18 @@ pub fn repairs<'r>(
         beside.iter().try_for_each(|change| repairs.add(change, rank))?;
     }
     Ok(repairs)
+}
+
+/// What becomes of a change where some things alone are set right. Whoever else has a user key that one of them gets is seen, and stays as he is.
+fn narrowed(only: Option<&Only>, fact: &Read, should: Should) -> Option<Should> {
+    if only.is_none_or(|only| fact.topic == Topic::InProviders || only.tells(&fact.service, &fact.application)) {
+        return Some(should);
+    }
+    match should.what {
+        What::Agrees => Some(should),
+        What::Stays | What::Remove | What::Set if fact.topic == Topic::UserKey => Some(Should { what: What::Stays, ..should }),
+        _ => None,
+    }
 }
 
 impl Repairs<'_> {

@@ -72,13 +72,48 @@ fn encoded(text: &[u8]) -> Vec<u8> {
     text.iter().map(|&byte| if byte == b' ' { b'+' } else { byte }).collect()
 }
 
-/// Products that are looked at alone, as Backend calls them.
-pub type Products = BTreeSet<Vec<u8>>;
+/// What is looked at alone: products, and applications in products of the master.
+#[derive(Debug, Clone, Default)]
+pub struct Only {
+    /// As Backend may call them.
+    products: BTreeSet<Vec<u8>>,
+    /// Their ids, as they stand in keys.
+    applications: BTreeSet<Vec<u8>>,
+    /// Products of the master, as Backend calls them: known when System's rows are. All that is said of them is taken down, because it tells what is to be thought of the applications.
+    of_master: BTreeSet<Vec<u8>>,
+}
+
+impl Only {
+    /// `products`: their numbers. Backend calls a product by its number, behind the `service_preffix` of its provider, and may have what it was called before that was given.
+    #[must_use]
+    pub fn new(products: &[u64], prefixes: &[String], applications: &[String]) -> Self {
+        Self {
+            products: names(products, prefixes).into_iter().map(String::into_bytes).collect(),
+            applications: applications.iter().map(|id| encoded(id.as_bytes())).collect(),
+            of_master: BTreeSet::new(),
+        }
+    }
+
+    fn wants(&self, product: &[u8]) -> bool {
+        self.products.contains(product) || self.of_master.contains(product)
+    }
+
+    pub(crate) fn tells(&self, product: &[u8], application: &[u8]) -> bool {
+        self.products.contains(product) || self.applications.contains(application) && self.of_master.contains(product)
+    }
+}
+
+/// What Backend may call products, by their numbers.
+#[must_use]
+pub fn names(products: &[u64], prefixes: &[String]) -> BTreeSet<String> {
+    let of = |prefix: &str| products.iter().map(|product| format!("{prefix}{product}")).collect::<Vec<_>>();
+    prefixes.iter().map(String::as_str).chain([""]).flat_map(of).collect()
+}
 
 /// What is compared: facts of both sides, sorted by whom they are about.
 pub struct Atoms<'a> {
     sorter: Sorter<'a>,
-    only: Option<Products>,
+    only: Option<Only>,
 }
 
 impl<'a> Atoms<'a> {
@@ -87,15 +122,32 @@ impl<'a> Atoms<'a> {
         Self { sorter: Sorter::new(room, held_max_bytes), only: None }
     }
 
-    /// Nothing but facts of these products, and what is found in them.
+    /// Nothing but facts of these, and what is found in them.
     #[must_use]
-    pub fn only(self, products: Option<Products>) -> Self {
-        Self { only: products, ..self }
+    pub fn only(self, only: Option<Only>) -> Self {
+        Self { only, ..self }
     }
 
     /// Whether facts of a product are looked at.
-    pub(crate) fn wants(&self, product: &[u8]) -> bool {
-        self.only.as_ref().is_none_or(|only| only.contains(product))
+    fn wants(&self, product: &[u8]) -> bool {
+        self.only.as_ref().is_none_or(|only| only.wants(product))
+    }
+
+    /// What is looked at alone; `None`: all.
+    pub(crate) const fn narrowed(&self) -> Option<&Only> {
+        self.only.as_ref()
+    }
+
+    /// Whether what is found of a product, or of an application of it, is told and set right.
+    pub(crate) fn tells(&self, product: &[u8], application: &[u8]) -> bool {
+        self.only.as_ref().is_none_or(|only| only.tells(product, application))
+    }
+
+    /// A product of the master, as Backend calls it. Told before all facts.
+    fn of_master(&mut self, product: &[u8]) {
+        if let Some(only) = self.only.as_mut().filter(|only| !only.applications.is_empty()) {
+            only.of_master.insert(product.to_vec());
+        }
     }
 
     fn push(&mut self, atom: &atom::Atom<'_>) -> Result<()> {

@@ -20,7 +20,7 @@ pub(crate) struct OneTenant {
     /// With --tenant: tables that are left out otherwise: audits, deleted_objects, event_store_events, user_sessions
     #[arg(long, value_name = "TABLE,…", value_delimiter = ',', env = "THREESCALE_BACKUP_RESTORE_WITH")]
     pub with: Vec<String>,
-    /// With --tenant: put back its rows alone; usage and configuration in Backend stay as they are
+    /// With --tenant: put back its rows alone; files, and usage and configuration in Backend, stay as they are
     #[arg(long, env = "THREESCALE_BACKUP_ROWS_ONLY", conflicts_with = "usage")]
     pub rows_only: bool,
 }

@@ -7,6 +7,7 @@ mod rows;
 mod usage;
 mod which;
 
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
 
 use plan::ids::DataSetName;
@@ -15,6 +16,7 @@ use plan::ports::{Context, EntryKind, Event, Repository, Verb};
 use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 use threescale::tenant::{Belongings, Extract, Id, Named, PATHS, Path};
+use threescale::verify::names;
 
 use self::archive::Archive;
 use self::document::{FORMAT, FilesDocument, ManifestDocument, tables};
@@ -109,7 +111,7 @@ impl<'a> Of<'a> {
         };
         let wants = |name: DataSetName| self.kept(name).filter(|_| !args.tables_only);
         let usage = match wants(DataSetName::BackendRedis) {
-            Some(kept) => Some(self.usage(kept, services, archive)?),
+            Some(kept) => Some(self.usage(kept, names(&services, std::slice::from_ref(&meant.tenant.prefix)), archive)?),
             None => None,
         };
         // A product has no files: those of the developer portal are the tenant's.
@@ -135,7 +137,7 @@ impl<'a> Of<'a> {
         })
     }
 
-    fn usage(&self, kept: &KeptDataSet, services: Vec<Id>, archive: &mut Archive) -> Result<u64> {
+    fn usage(&self, kept: &KeptDataSet, services: BTreeSet<String>, archive: &mut Archive) -> Result<u64> {
         let (data_set, verb) = (DataSetName::BackendRedis, Verb::Export);
         self.context.watch.see(Event::Begin { data_set, verb, total_bytes: None });
         let mut usage = Usage::new(services, archive);

@@ -18,7 +18,7 @@ use plan::ports::{Context, DataSet, MergedClass, Problem, Repository, Road, Seve
 use plan::{Around, Error, InstallationId, ObjectsPolicy, Plan, Result, Target, WritersAre, plan_restore};
 use runner::{Hands, State};
 use serde::Serialize;
-use threescale::verify::Products;
+use threescale::verify::Only;
 
 use crate::app::App;
 use crate::args;
@@ -100,7 +100,7 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
 }
 
 /// Says how the live stores agree, and notes it.
-fn compare_after(app: &App, config: &Config, context: &Context, (state, run): (&State, &RunId), only: Option<&Products>) -> Result<()> {
+fn compare_after(app: &App, config: &Config, context: &Context, (state, run): (&State, &RunId), only: Option<&Only>) -> Result<()> {
     let installation = app.installation(config)?;
     let context = Context { installation: installation.id(), ..context.clone() };
     let mut locks = None;

@@ -10,7 +10,7 @@ use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
     ChangesRows, Context, DataSet, Discard, Dump, Earlier, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows,
-    MergesKeys, Place, Problem, Road, Share, Snapshot, StoreKind, Undone,
+    MergesKeys, Place, Problem, PutsFiles, Road, Share, Snapshot, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -233,6 +233,10 @@ impl DataSet for Reached {
 
     fn live_files(&self) -> Option<&dyn LiveFiles> {
         self.inner.live_files()
+    }
+
+    fn puts_files(&self) -> Option<&dyn PutsFiles> {
+        self.inner.puts_files()
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

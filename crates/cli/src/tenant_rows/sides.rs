@@ -61,6 +61,41 @@ fn number(key: &[Option<&[u8]>]) -> Option<Id> {
     }
 }
 
+/// The tenant's own applications in the master's products, by their ids: they are its rows, and Backend has them under products that are not.
+#[derive(Default)]
+pub(super) struct Own {
+    tenant: Id,
+    /// Where a row says who uses it, and its id.
+    places: Option<(usize, usize)>,
+    pub(super) applications: BTreeSet<String>,
+}
+
+impl Own {
+    const TABLE: &str = "cinstances";
+
+    pub(super) fn of(tenant: Id) -> Self {
+        Self { tenant, ..Self::default() }
+    }
+
+    fn table(&mut self, table: &str, columns: &[&str]) {
+        let place = |name: &str| columns.iter().position(|column| *column == name);
+        if table == Self::TABLE {
+            self.places = place("user_account_id").zip(place("application_id"));
+        }
+    }
+
+    /// A row of the tenant.
+    fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) {
+        let Some((user, own)) = self.places.filter(|_| table == Self::TABLE) else { return };
+        let cell = |at: usize| cells.get(at).copied().flatten();
+        if id(cell(user)) == Some(self.tenant)
+            && let Some(own) = cell(own).and_then(|own| std::str::from_utf8(own).ok()).filter(|own| !own.is_empty())
+        {
+            self.applications.insert(own.to_owned());
+        }
+    }
+}
+
 /// Reads a set, round by round.
 pub(super) struct OfSet<'a, 'r> {
     pub(super) round: usize,
@@ -74,6 +109,7 @@ pub(super) struct OfSet<'a, 'r> {
     pub(super) would_not_fit: &'a mut Unfit,
     pub(super) columns: &'a mut BTreeMap<String, Vec<String>>,
     pub(super) besides: Option<&'a mut Besides>,
+    pub(super) own: &'a mut Own,
 }
 
 impl OfSet<'_, '_> {
@@ -104,6 +140,7 @@ impl RowReader for OfSet<'_, '_> {
         if !self.belongings.wants(self.round, table, columns) {
             return false;
         }
+        self.own.table(table, columns);
         self.columns.insert(table.to_owned(), columns.iter().map(|name| (*name).to_owned()).collect());
         if let Some(besides) = &mut self.besides {
             besides.table(table, columns);
@@ -124,6 +161,7 @@ impl RowReader for OfSet<'_, '_> {
         if is_anothers || !self.belongings.has(table, cells) {
             return Ok(());
         }
+        self.own.row(table, cells);
         if let Some(columns) = self.columns.get(table) {
             self.named.row(table, columns, cells);
         }
@@ -149,8 +187,12 @@ pub(super) struct OfLive<'a, 'r> {
     /// For each table: its number, and where the cells of a row are.
     pub(super) places: BTreeMap<String, (usize, Vec<usize>)>,
     pub(super) round: usize,
+    /// Files that its rows here name.
+    pub(super) named: &'a mut Named,
+    pub(super) columns: BTreeMap<String, Vec<String>>,
     /// Tables with rows of the tenant that the set does not have at all.
     pub(super) only_here: &'a mut BTreeSet<String>,
+    pub(super) own: &'a mut Own,
     /// With what belongs in the set.
     pub(super) besides: Option<(&'a mut Besides, &'a mut Belongings)>,
 }
@@ -193,6 +235,8 @@ impl RowReader for OfLive<'_, '_> {
         if !self.belongings.wants(self.round, table, columns) {
             return false;
         }
+        self.own.table(table, columns);
+        self.columns.insert(table.to_owned(), columns.iter().map(|name| (*name).to_owned()).collect());
         if let Some((besides, of_set)) = &mut self.besides {
             besides.table(table, columns);
             of_set.wants(self.round, table, columns);
@@ -210,6 +254,10 @@ impl RowReader for OfLive<'_, '_> {
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
         if !self.is_ours(table, cells) {
             return Ok(());
+        }
+        self.own.row(table, cells);
+        if let Some(columns) = self.columns.get(table) {
+            self.named.row(table, columns, cells);
         }
         let Some((number, places)) = self.places.get(table) else {
             self.only_here.insert(table.to_owned());

@@ -21,15 +21,15 @@ const ALL_KEYS: &str = "local all = {} \
         all[#all + 1] = key .. ' = ' .. value \
     end return all";
 
-type Keys = BTreeMap<String, String>;
+pub type Keys = BTreeMap<String, String>;
 
-fn redis(it: &Installation, arguments: &[&str]) -> String {
+pub fn redis(it: &Installation, arguments: &[&str]) -> String {
     let output = it.redis.client().args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout)
 }
 
-fn keys(it: &Installation) -> Keys {
+pub fn keys(it: &Installation) -> Keys {
     let said = redis(it, &["-n", "0", "EVAL", ALL_KEYS, "0"]);
     said.lines().map(|line| line.split_once(" = ").unwrap()).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
@@ -40,11 +40,11 @@ fn command(it: &Installation, arguments: &[&str]) -> Command {
     command
 }
 
-fn run(it: &Installation, arguments: &[&str]) -> Output {
+pub fn run(it: &Installation, arguments: &[&str]) -> Output {
     command(it, arguments).output().unwrap()
 }
 
-fn ok(it: &Installation, arguments: &[&str]) -> String {
+pub fn ok(it: &Installation, arguments: &[&str]) -> String {
     let output = run(it, arguments);
     let said = format!("{}\n{}", text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{arguments:?}: {}\n{said}", output.status);
@@ -57,47 +57,93 @@ fn json(it: &Installation, arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+const LOGO: &str = "files/shared/2000/profiles/logos/large/logo.png";
+const INVOICE: &str = "files/shared/invoices/2001/pdfs/original/invoice-2000.pdf";
+
+/// Every file with its digest.
+fn files(it: &Installation) -> String {
+    let find = "find . -path ./.threescale-backup -prune -o -type f -print0 | sort -z | xargs -0 sha256sum";
+    let output = Command::new("bash").args(["-euo", "pipefail", "-c", find]).current_dir(it.path("files")).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// A file of the tenant is gone, and one is another.
+fn spoil_files(it: &Installation) {
+    std::fs::remove_file(it.path(LOGO)).unwrap();
+    std::fs::write(it.path(INVOICE), "invoice of 2222").unwrap();
+}
+
 const RESTORE: [&str; 5] = ["restore", "latest", "--tenant", "2000", "--yes"];
 /// A key that lets somebody in who is not in System.
-const STOLEN: &str = "application/service_id:2001/key:stolen/id";
+const STOLEN: &str = "application/service_id:@2001/key:stolen/id";
+/// The tenant's own application in the master's product.
+const OWN: &str = "application/service_id:1001/id:provider-2090/state";
+/// What lets the tenant in there, and what would still let somebody in who is not it any more.
+const OWN_KEYS: [&str; 2] = ["application/service_id:1001/key:provider-key-2000/id", "application/service_id:1001/key:gone-2000/id"];
 /// What another tenant lacks in Backend.
 const OF_ANOTHER: [&str; 2] = ["service/id:3001/provider_key", "application/service_id:3001/id:app-3001/state"];
-const COUNTER: &str = "stats/{service:2001}/metric:2001/eternity";
-const COUNTED_SINCE: &str = "stats/{service:2001}/metric:2001/day:20260202";
+const COUNTER: &str = "stats/{service:@2001}/metric:2001/eternity";
+const COUNTED_SINCE: &str = "stats/{service:@2001}/metric:2001/day:20260202";
+/// What Backend's names of the tenant's products begin with, where its account says so.
+const PREFIX: &str = "acme-";
+
+/// A key as Backend has it.
+fn called(key: &str, prefix: &str) -> String {
+    key.replace('@', prefix)
+}
 
 /// An installation whose stores agree, with a set; then the tenant is deleted, its usage erased, and what is another's differs.
-fn spoilt(kind: Option<MysqlKind>) -> (Installation, Keys) {
+fn spoilt(kind: Option<MysqlKind>, prefix: &str) -> (Installation, Keys) {
     let it = Installation::start(kind, "NULL");
-    it.database.sql(
-        "UPDATE cinstances SET state = 'live'; UPDATE cinstances SET application_id = CONCAT('provider-', id) WHERE application_id IS NULL;
+    let leave_alone = if kind.is_some() { "SET @disable_triggers = 1" } else { "SET session_replication_role = replica" };
+    it.database.sql(&format!(
+        "{leave_alone}; INSERT INTO cinstances (id, plan_id, service_id, user_account_id, type, user_key) VALUES (1090, 1001, 1001, 1000, 'Cinstance', 'provider-key-1000');
+         UPDATE accounts SET service_preffix = '{prefix}' WHERE id = 2000;
+         UPDATE cinstances SET state = 'live'; UPDATE cinstances SET application_id = CONCAT('provider-', id) WHERE application_id IS NULL;
          UPDATE services SET backend_version = '2', state = 'incomplete'; UPDATE service_tokens SET value = CONCAT('token-', id)",
-    );
+    ));
+    for key in [
+        "stats/{service:@2001}/cinstance:app-2001/metric:2001/day:20260101",
+        "stats/{service:@2001}/cinstances",
+        COUNTER,
+        "errors/service_id:@2001",
+    ] {
+        if !prefix.is_empty() {
+            redis(&it, &["-n", "0", "RENAME", &called(key, ""), &called(key, prefix)]);
+        }
+    }
     redis(&it, &["-n", "0", "SET", "events/id", "100000"]);
     redis(&it, &["-n", "0", "SET", "alerts/current_id", "100000"]);
     ok(&it, &["verify", "--repair", "--yes", "--again-after", "0", "--fail-on", "security"]);
     ok(&it, &["settle", "--yes"]);
     ok(&it, &["backup", "--warnings-are-fine"]);
     let before = keys(&it);
-    assert_eq!(before["service/id:2001/provider_key"], "provider-key-2000");
-    assert_eq!(before["application/service_id:2001/id:app-2001/state"], "active");
+    assert_eq!(before[&called("service/id:@2001/provider_key", prefix)], "provider-key-2000");
+    assert_eq!(before[&called("application/service_id:@2001/id:app-2001/state", prefix)], "active");
+    assert_eq!(before[OWN], "active");
     it.database.delete(2000);
-    let erased = before.keys().filter(|key| key.starts_with("stats/{service:2001}") || key.starts_with("errors/service_id:2001"));
-    let config = before.keys().filter(|key| key.contains("app-2001/") || *key == "service/id:2001/provider_key");
+    let [stats, errors, provider] =
+        ["stats/{service:@2001}", "errors/service_id:@2001", "service/id:@2001/provider_key"].map(|key| called(key, prefix));
+    let erased = before.keys().filter(|key| key.starts_with(&stats) || key.starts_with(&errors));
+    let own = |key: &&String| key.contains("/id:provider-2090/") || *key == OWN_KEYS[0];
+    let config = before.keys().filter(|key| key.contains("app-2001/") || **key == provider || own(key));
     let gone: Vec<&str> = erased.chain(config).map(String::as_str).chain(OF_ANOTHER).collect();
     redis(&it, &[&["-n", "0", "DEL"], gone.as_slice()].concat());
-    redis(&it, &["-n", "0", "MSET", COUNTER, "5", COUNTED_SINCE, "9", STOLEN, "app-2001"]);
+    let [counter, since, stolen] = [COUNTER, COUNTED_SINCE, STOLEN].map(|key| called(key, prefix));
+    redis(&it, &["-n", "0", "MSET", &counter, "5", &since, "9", &stolen, "app-2001", OWN_KEYS[1], "provider-2090"]);
     (it, before)
 }
 
 /// Of the tenant all is back; what was counted since, and what another lacks, stays.
-fn wanted(before: &Keys) -> Keys {
+fn wanted(before: &Keys, prefix: &str) -> Keys {
     let mut wanted = before.clone();
     OF_ANOTHER.iter().for_each(|key| drop(wanted.remove(*key)));
-    wanted.insert(COUNTED_SINCE.to_owned(), "9".to_owned());
+    wanted.insert(called(COUNTED_SINCE, prefix), "9".to_owned());
     wanted
 }
 
-fn different(one: &Keys, other: &Keys) -> Vec<String> {
+pub fn different(one: &Keys, other: &Keys) -> Vec<String> {
     let all: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
     let told = |key: &String| format!("{key}: {:?}, {:?}", one.get(key), other.get(key));
     all.into_iter().filter(|key| one.get(*key) != other.get(*key)).map(told).collect()
@@ -115,13 +161,15 @@ fn newest_run(it: &Installation) -> Value {
 
 #[test]
 fn tn_usage_and_configuration_go_back_with_the_rows() {
-    let (it, before) = spoilt(Some(MysqlKind::Mariadb));
-    let (rows, spoilt) = (it.database.all(), keys(&it));
+    let (it, before) = spoilt(Some(MysqlKind::Mariadb), PREFIX);
+    let whole = files(&it);
+    spoil_files(&it);
+    let (rows, spoilt, spoilt_files) = (it.database.all(), keys(&it), files(&it));
     let planned = json(&it, &["plan", "latest", "--tenant", "2000"]);
     let tenant = &planned["tenant"];
     assert!(tenant["before"]["security"].as_u64().unwrap() > 0, "{tenant}");
     assert!(tenant["configuration"]["written"].as_u64().unwrap() > 3, "{tenant}");
-    assert_eq!(tenant["configuration"]["removed"], 1, "the stolen key: {tenant}");
+    assert_eq!(tenant["configuration"]["removed"], 2, "the stolen key, and an old one of its own application: {tenant}");
     let usage = planned["classes"].as_array().unwrap().iter().find(|of| of["class"] == "usage").unwrap();
     assert_eq!((&usage["keys"], &usage["new"], &usage["changed"]), (&3.into(), &2.into(), &1.into()), "{usage}");
     let steps: Vec<&str> = planned["plan"]["steps"]
@@ -130,17 +178,22 @@ fn tn_usage_and_configuration_go_back_with_the_rows() {
         .iter()
         .map(|step| step["do"]["do"].as_str().or(step["action"]["do"].as_str()).unwrap())
         .collect();
-    assert_eq!(steps, ["reserve", "keep-rows", "change-rows", "merge-keys", "keep-keys", "repair-keys"]);
+    let wanted_steps =
+        ["reserve", "stage-files", "reserve", "keep-rows", "change-rows", "put-files", "merge-keys", "keep-keys", "repair-keys"];
+    assert_eq!(steps, wanted_steps);
+    let found = &tenant["files"];
+    assert_eq!((&found["in_the_set"], &found["missing"], &found["other"]), (&3.into(), &1.into(), &1.into()), "{found}");
     assert_same(&keys(&it), &spoilt, "a plan changes nothing");
     assert_eq!(it.database.all(), rows, "a plan changes nothing");
     let said = ok(&it, &["plan", "latest", "--tenant", "2000"]);
-    assert!(said.contains("The live stores differ about its products now: ") && said.contains("as these rows want it: "), "{said}");
+    assert!(said.contains("The live stores differ about it now: ") && said.contains("as these rows want it: "), "{said}");
 
     let said = ok(&it, &RESTORE);
-    assert_same(&keys(&it), &wanted(&before), "all of the tenant is back");
+    assert_same(&keys(&it), &wanted(&before, PREFIX), "all of the tenant is back");
+    assert_eq!(files(&it), whole, "its files, too");
     assert!(it.database.all()["services"].len() > rows["services"].len());
     // In these rows two metrics of a product have one name, which nothing sets right.
-    let told = "the live stores differ about its products: 2 drift: metric-differs (service 2001, metric named hits); metric-differs (service 2001, metric named hits.2001); `verify` names all";
+    let told = "the live stores differ about it: 2 drift: metric-differs (service acme-2001, metric named hits); metric-differs (service acme-2001, metric named hits.2001); `verify` names all";
     assert!(said.contains(told), "{said}");
     assert!(!said.contains("verify --repair"), "{said}");
     let run = newest_run(&it);
@@ -157,21 +210,26 @@ fn tn_usage_and_configuration_go_back_with_the_rows() {
     it.database.sql("UPDATE services SET name = 'another' WHERE id = 0");
 
     // Somebody counts on, and changes a key: that stays.
-    redis(&it, &["-n", "0", "INCR", COUNTER]);
-    redis(&it, &["-n", "0", "SET", "service/id:2001/provider_key", "another"]);
+    let [counter, provider] = [COUNTER, "service/id:@2001/provider_key"].map(|key| called(key, PREFIX));
+    redis(&it, &["-n", "0", "INCR", &counter]);
+    redis(&it, &["-n", "0", "SET", &provider, "another"]);
     let output = self::run(&it, &["undo", "--yes"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let mut now = keys(&it);
-    assert_eq!(now.insert(COUNTER.to_owned(), "5".to_owned()).as_deref(), Some("6"));
-    assert_eq!(now.remove("service/id:2001/provider_key").as_deref(), Some("another"));
+    assert_eq!(now.insert(counter, "5".to_owned()).as_deref(), Some("6"));
+    assert_eq!(now.remove(&provider).as_deref(), Some("another"));
     assert_same(&now, &spoilt, "undone");
+    assert_eq!(files(&it), spoilt_files, "undone");
+    assert!(!it.path("files/.threescale-backup").exists());
 }
 
 /// Killed at records of the journal, the merge and the configuration among them; then gone on with, or taken back.
 #[test]
 fn tn_usage_and_configuration_go_back_though_it_is_killed() {
-    let (it, before) = spoilt(None);
-    let (rows, spoilt, wanted) = (it.database.all(), keys(&it), wanted(&before));
+    let (it, before) = spoilt(None, "");
+    let whole = files(&it);
+    spoil_files(&it);
+    let (rows, spoilt, spoilt_files, wanted) = (it.database.all(), keys(&it), files(&it), wanted(&before, ""));
     let journal = || {
         let paths = std::fs::read_dir(it.path("state/runs")).unwrap().map(|entry| entry.unwrap().path());
         let newest = paths.filter(|path| path.extension().is_some_and(|ending| ending == "jsonl")).max().unwrap();
@@ -179,7 +237,7 @@ fn tn_usage_and_configuration_go_back_though_it_is_killed() {
         (std::fs::read_to_string(&newest).unwrap().lines().count(), id)
     };
     let mut last = journal().1;
-    for (records, resumes) in [(8, false), (10, true), (12, false)] {
+    for (records, resumes) in [(4, true), (12, false), (14, true), (18, false)] {
         let mut child = command(&it, &RESTORE).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let begin = Instant::now();
         while child.try_wait().unwrap().is_none() && !Some(journal()).is_some_and(|(lines, id)| id != last && lines >= records) {
@@ -192,14 +250,18 @@ fn tn_usage_and_configuration_go_back_though_it_is_killed() {
         if resumes && newest_run(&it)["state"] == "open" {
             ok(&it, &["resume"]);
             assert_same(&keys(&it), &wanted, &format!("resumed, killed at record {records}"));
+            assert_eq!(files(&it), whole, "resumed, killed at record {records}");
             assert!(it.database.all()["services"].len() > rows["services"].len());
         }
         ok(&it, &["undo", "--yes"]);
+        assert_eq!(files(&it), spoilt_files, "undone, killed at record {records}");
         assert_same(&keys(&it), &spoilt, &format!("undone, killed at record {records}"));
         assert_eq!(it.database.all(), rows, "undone, killed at record {records}");
     }
     ok(&it, &RESTORE);
     ok(&it, &["settle", "--yes"]);
     assert_same(&keys(&it), &wanted, "settled");
+    assert_eq!(files(&it), whole, "settled");
+    assert!(!it.path("files/.threescale-backup").exists(), "nothing is left beside the files");
     assert_eq!(redis(&it, &["INFO", "keyspace"]).matches("\ndb").count(), 1, "nothing is left beside the live data");
 }

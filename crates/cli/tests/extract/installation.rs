@@ -60,7 +60,7 @@ impl Database {
         kind.map_or_else(|| Self::Postgres(Postgres::start(&[]).unwrap()), |kind| Self::Mysql(Mysql::start(kind, &[]).unwrap()))
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         match self {
             Self::Mysql(server) => server.url("system"),
             Self::Postgres(server) => server.url("system"),
@@ -87,7 +87,7 @@ impl Database {
         piped(self.client(), script)
     }
 
-    fn make(&self) {
+    pub fn make(&self) {
         match self {
             Self::Mysql(server) => piped(server.client(), "CREATE DATABASE `system` CHARACTER SET utf8mb4"),
             Self::Postgres(server) => piped(server.client(), "CREATE DATABASE system"),

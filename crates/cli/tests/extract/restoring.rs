@@ -475,11 +475,16 @@ fn a_product_goes_back_alone(kind: Option<MysqlKind>) {
     assert_eq!(it.database.sql("SELECT COUNT(*) FROM services WHERE name = 'another'").trim(), "1");
     std::fs::remove_file(it.path("files/shared/2000/profiles/logos/large/logo.png")).unwrap();
     std::fs::write(it.path("files/shared/invoices/2001/pdfs/original/invoice-2000.pdf"), "shorter").unwrap();
+    it.database.sql("INSERT INTO cms_files (id, provider_id, attachment_file_name, random_secret, tenant_id) VALUES (2900, 2000, 'new.txt', '5ec', 2000)");
+    std::fs::write(it.path("files/shared/2026/01/02/new-5ec.txt"), "made since").unwrap();
     let planned = json(&it, &["plan", "latest", "--tenant", "2000"]);
     let files = &planned["tenant"]["files"];
-    assert_eq!((&files["in_the_set"], &files["missing"], &files["other_size"]), (&3.into(), &1.into(), &1.into()), "{files}");
+    assert_eq!((&files["in_the_set"], &files["missing"], &files["other"]), (&3.into(), &1.into(), &1.into()), "{files}");
+    assert_eq!((&files["surplus"], &files["first_surplus"][0]), (&1.into(), &"shared/2026/01/02/new-5ec.txt".into()), "{files}");
     let said = it.ok(&["plan", "latest", "--tenant", "2000"]);
     assert!(said.contains("shared/2000/profiles/logos/large/logo.png") && said.contains("threescale-backup extract"), "{said}");
+    assert!(said.contains("1 files that its rows here name are not in the set, and stay: shared/2026/01/02/new-5ec.txt."), "{said}");
+    it.database.sql("DELETE FROM cms_files WHERE id = 2900");
     it.ok(&["restore", "latest", "--tenant", "2000", "--yes"]);
     assert_same(&it.database.all(), &before, "all is back, by two runs");
     // Two runs are kept beside each other, and each is taken back by itself.

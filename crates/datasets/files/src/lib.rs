@@ -25,6 +25,7 @@ mod rights;
 mod root;
 mod run_folder;
 mod runs;
+mod some;
 mod space;
 mod stage;
 mod swap;
@@ -43,8 +44,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Earlier, FileReader, Findings, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind, Undone,
-    WholeDump,
+    Context, DataSet, Discard, Dump, Earlier, FileReader, FilesCompared, Findings, Leftover, LiveFiles, Place, Problem, PutsFiles, Road,
+    Snapshot, StoreKind, Undone, Verb, WholeDump,
 };
 use plan::{Error, Result};
 
@@ -116,6 +117,20 @@ impl FilesStore {
 impl LiveFiles for FilesStore {
     fn each_file(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
         list::each_file(&self.root()?, context, reader)
+    }
+}
+
+impl PutsFiles for FilesStore {
+    fn compare_files(&self, context: &Context, snapshot: &dyn Snapshot) -> Result<FilesCompared> {
+        some::compare(context, &*self.root()?, snapshot)
+    }
+
+    fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.stage(context, place, Arc::clone(&snapshot), kept)?;
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        let run = RunFolder::open(&root, &spot)?.ok_or_else(|| runs::gone(&root.place_of(&spot.folder()).display().to_string(), &spot))?;
+        let found = prove::read_back(context, Arc::new(run.tree(STAGE)?), self.hook.clone())?;
+        some::prove(context, &*snapshot, &found)
     }
 }
 
@@ -227,6 +242,10 @@ impl DataSet for FilesStore {
     }
 
     fn live_files(&self) -> Option<&dyn LiveFiles> {
+        Some(self)
+    }
+
+    fn puts_files(&self) -> Option<&dyn PutsFiles> {
         Some(self)
     }
 

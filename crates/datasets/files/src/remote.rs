@@ -16,6 +16,7 @@ mod look;
 mod pack;
 mod place;
 mod runs;
+mod some;
 mod stage;
 mod stream;
 mod swap;
@@ -27,8 +28,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, FileReader, Findings, Leftover, LiveFiles, Place, Problem, Remote, Road, Snapshot, StoreKind, Undone,
-    Verb, WholeDump,
+    Context, DataSet, Discard, Dump, FileReader, FilesCompared, Findings, Leftover, LiveFiles, Place, Problem, PutsFiles, Remote, Road,
+    Snapshot, StoreKind, Undone, Verb, WholeDump,
 };
 use plan::{Error, Result};
 
@@ -63,6 +64,14 @@ impl RemoteFilesStore {
         Self { name, there: There { remote, root: path_in_container }, options }
     }
 
+    /// Reads everything of a tree below the root.
+    fn read_back(&self, context: &Context, spot: &Spot, target: &str) -> Result<Evidence> {
+        let there = There { root: format!("{}/{target}", self.there.root), ..self.there.clone() };
+        lend::while_lent(&self.there, context, spot, (target, Of::All), |modes| {
+            Ok(RemoteDump::start(&there, context, Verb::Prove, false)?.with_modes(modes).drain()?.evidence)
+        })
+    }
+
     fn swapping<'a>(&'a self, context: &'a Context, spot: &'a Spot) -> Swapping<'a> {
         Swapping { there: &self.there, context, data_set: self.name, spot }
     }
@@ -71,6 +80,19 @@ impl RemoteFilesStore {
 impl LiveFiles for RemoteFilesStore {
     fn each_file(&self, context: &Context, reader: &mut FileReader<'_>) -> Result<()> {
         list::each_file(&self.there, context, reader)
+    }
+}
+
+impl PutsFiles for RemoteFilesStore {
+    fn compare_files(&self, context: &Context, snapshot: &dyn Snapshot) -> Result<FilesCompared> {
+        some::compare(&self.there, context, snapshot)
+    }
+
+    fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.stage(context, place, Arc::clone(&snapshot), kept)?;
+        let spot = Spot::from_place(place)?;
+        let found = self.read_back(context, &spot, &format!("{}/{STAGE}", folder(&spot)))?;
+        crate::some::prove(context, &*snapshot, &found)
     }
 }
 
@@ -145,10 +167,7 @@ impl DataSet for RemoteFilesStore {
             steps::check_movable(&self.swapping(context, &spot))?;
             format!("{}/{STAGE}", folder(&spot))
         };
-        let there = There { root: format!("{}/{target}", self.there.root), ..self.there.clone() };
-        let mut found = lend::while_lent(&self.there, context, &spot, (&target, Of::All), |modes| {
-            Ok(RemoteDump::start(&there, context, Verb::Prove, false)?.with_modes(modes).drain()?.evidence)
-        })?;
+        let mut found = self.read_back(context, &spot, &target)?;
         prove::account(&mut found, &staged, kept);
         Ok(found)
     }
@@ -181,6 +200,10 @@ impl DataSet for RemoteFilesStore {
     }
 
     fn live_files(&self) -> Option<&dyn LiveFiles> {
+        Some(self)
+    }
+
+    fn puts_files(&self) -> Option<&dyn PutsFiles> {
         Some(self)
     }
 

@@ -11,6 +11,7 @@
 //! | `mark.json` | whose it is: installation, run, data set, road (`runs`) |
 //! | `staged.json` | staging is complete, and what the target could not hold; in place it stays until `settle`, and tells when the load came to its end |
 //! | `swap.json` | the phase of the swap: the only truth about how far it came |
+//! | `some` | where some files alone are put in: each, told by inode, size, time and path |
 //! | `room` | nothing: it gives its room to what is written when the volume is full |
 //! | `opened` | a folder whose mode is changed for the instant of its rename |
 
@@ -268,12 +269,17 @@ impl RunFolder {
 
     /// The content of a file inside; nothing when there is none.
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        self.bytes_up_to(name, FILE_BYTES_MAX)
+    }
+
+    /// The same, of a file that may be longer.
+    pub(crate) fn bytes_up_to(&self, name: &str, bytes_max: u64) -> Result<Vec<u8>> {
         let read = || -> io::Result<Vec<u8>> {
             let mut bytes = Vec::new();
             // Whoever owns the tree may have put a pipe there, or more than memory holds.
             match openat(&self.fd, name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()) {
                 Ok(fd) if FileType::from_raw_mode(fstat(&fd)?.st_mode) == FileType::RegularFile => {
-                    std::fs::File::from(fd).take(FILE_BYTES_MAX).read_to_end(&mut bytes).map(|_| bytes)
+                    std::fs::File::from(fd).take(bytes_max).read_to_end(&mut bytes).map(|_| bytes)
                 }
                 Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file")),
                 Err(Errno::NOENT) => Ok(bytes),

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::run_folder::{RunFolder, Spot, failed};
+use crate::some::SOME;
 use crate::stage::{STAGE, STAGED};
 use crate::swap::steps::{BEFORE, LATE, Leaves, Phase, SINCE, SWAP, Step, Swap, WHOLE};
 use crate::walk::OWN_FOLDER;
@@ -69,6 +70,8 @@ pub(crate) struct Found {
     pub(crate) has_late: bool,
     /// Whether there is what was made after a cut-over that was undone.
     pub(crate) has_since: bool,
+    /// Whether it put in some files alone.
+    pub(crate) are_some: bool,
     /// A later run that has replaced what this one restored. It stays when that run is settled, and goes when it is undone.
     pub(crate) replaced_by: Option<String>,
 }
@@ -91,6 +94,7 @@ impl Found {
             has_before: there.contains(&BEFORE),
             has_late: there.contains(&LATE),
             has_since: there.contains(&SINCE) || there.contains(&WHOLE),
+            are_some: there.contains(&SOME),
             replaced_by: None,
         })
     }
@@ -212,8 +216,13 @@ pub(crate) fn next_order(runs: &[Found], own: &Spot) -> u64 {
 /// What another run has replaced since is not taken away from under it: its own undo would then put back what this one restored.
 pub(crate) fn check_newest(runs: &[Found], own: &Spot, order: u64) -> Result<()> {
     refuse_half(runs, own)?;
-    let later = runs.iter().find(|run| run.run != own.run.as_str() && run.phase() == Some(Phase::Swapped) && run.order() > order);
-    let settled = runs.iter().find(|run| run.run == own.run.as_str()).and_then(|run| run.replaced_by.as_ref());
+    let found = runs.iter().find(|run| run.run == own.run.as_str());
+    // Files that were put in one by one are told apart one by one.
+    let are_apart = |run: &Found| run.are_some && found.is_some_and(|found| found.are_some);
+    let is_later =
+        |run: &&Found| run.run != own.run.as_str() && run.phase() == Some(Phase::Swapped) && run.order() > order && !are_apart(run);
+    let later = runs.iter().find(is_later);
+    let settled = found.and_then(|run| run.replaced_by.as_ref());
     match later {
         None => settled.map_or(Ok(()), |settled| {
             let run = &own.run;
@@ -320,7 +329,7 @@ pub(crate) fn list(root: &Arc<Tree>) -> Result<Vec<Found>> {
 /// What a run's folder says.
 pub(crate) fn read(run: &RunFolder) -> Result<Found> {
     let mut there = Vec::new();
-    for name in [STAGED, STAGE, BEFORE, LATE, SINCE, WHOLE] {
+    for name in [STAGED, STAGE, BEFORE, LATE, SINCE, WHOLE, SOME] {
         if run.has(name)? {
             there.push(name);
         }

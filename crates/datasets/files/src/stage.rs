@@ -6,6 +6,8 @@ mod clear;
 mod last;
 mod write;
 
+pub(crate) use self::write::same_content;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,7 +17,7 @@ use beneath::{Fault, Links, Tree, Unset, Writer};
 use crossbeam_channel::{Sender, bounded};
 use plan::evidence::Tally;
 use plan::manifest::KeptDataSet;
-use plan::ports::{Context, Entry, EntryKind, Event, Meta, Road, Snapshot, Verb};
+use plan::ports::{Context, Entry, EntryKind, Event, Meta, Road, SOME_FILES, Snapshot, Verb};
 use plan::tree_order::TreeOrder;
 use plan::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,7 @@ use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::{RunFolder, Spot, failed};
 use crate::runs::{MARK, Mark};
+use crate::some;
 use crate::times::Span;
 
 /// Name of the file that says that staging is complete.
@@ -61,6 +64,9 @@ pub(crate) struct Staged {
     pub(crate) root: Option<RootMeta>,
     /// What the operator must know.
     pub(crate) warnings: Vec<String>,
+    /// Whether these are some files alone: they are put in one by one, and all else stays.
+    #[serde(default)]
+    pub(crate) are_some: bool,
     /// Whether it is the safety copy of this very run: in place the previous data is live again.
     #[serde(default)]
     pub(crate) is_put_back: bool,
@@ -69,6 +75,11 @@ pub(crate) struct Staged {
 /// Whether a set is the safety copy that this very run took.
 pub(crate) fn is_put_back(kept: &KeptDataSet, spot: &Spot) -> bool {
     kept.evidence.facts.get(plan::evidence::SAFETY_COPY).is_some_and(|run| run == spot.run.as_str())
+}
+
+/// Whether what is staged of a set are some of its files.
+pub(crate) fn are_some(kept: &KeptDataSet) -> bool {
+    kept.evidence.facts.contains_key(SOME_FILES)
 }
 
 /// What is told of a time that the target does not keep.
@@ -116,6 +127,7 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     let (mut staged, mut notices) = staging.outcome.into_inner().unwrap_or_else(PoisonError::into_inner);
     staged.root = kept.evidence.facts.get("root").and_then(|text| RootMeta::from_json(text));
     staged.is_put_back = is_put_back(kept, &run.spot);
+    staged.are_some = are_some(kept);
     if in_place && let Some(root) = &staged.root {
         let left = root.put_back(&run.root).map_err(|error| failed(&target, "set the metadata of", error))?;
         left.into_iter().for_each(|text| notices.say("root", || text));
@@ -125,6 +137,9 @@ pub(crate) fn stage(context: &Context, run: &RunFolder, mark: &Mark, snapshot: &
     rustix::fs::syncfs(&run.root).map_err(|error| failed(&target, "write to stable storage", error.into()))?;
     if in_place {
         run.tick()?;
+    }
+    if staged.are_some {
+        some::note(context, run)?;
     }
     run.write(STAGED, &staged)
 }

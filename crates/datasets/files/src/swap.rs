@@ -1,6 +1,7 @@
 //! The cut-over and its undo over a mounted tree: renames of the entries at the root, on one volume. No content is read or written. What is done when is told by
 //! [`steps`].
 
+mod exchange;
 mod opened;
 mod since;
 pub(crate) mod steps;
@@ -86,6 +87,8 @@ impl Acting<'_> {
             Step::Unfixed => self.check_unfixed(),
             Step::Take(to) => self.take_out(to, false),
             Step::TakeOwn(to) => self.take_out(to, true),
+            Step::Exchange => exchange::forth(&self.run, self.context, self.hook),
+            Step::ExchangeBack => exchange::back(&self.run, self.context, self.hook),
             Step::Count => self.run.write_bytes(COUNT, self.previous()?.to_string().as_bytes()),
             Step::Counted => self.counted(),
             Step::Put(from) => self.put_in(from),

@@ -20,6 +20,7 @@ mod refusals;
 mod round_trip;
 mod scale;
 mod since;
+mod some;
 mod swapping;
 mod unchanged;
 mod unseen;

@@ -16,6 +16,7 @@ mod parallel;
 mod properties;
 mod prove;
 mod run;
+mod some;
 mod spool;
 mod stage;
 mod store;

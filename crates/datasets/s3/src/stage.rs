@@ -46,6 +46,8 @@ struct Staging<'a> {
     run: &'a RunObjects,
     snapshot: &'a dyn Snapshot,
     options: Options,
+    /// Some files alone: all else is none of their business.
+    are_some: bool,
     lists: u64,
     number: u64,
     held: Vec<Pair>,
@@ -55,12 +57,13 @@ struct Staging<'a> {
 }
 
 /// Stages into the bucket; the caller has cleared what an earlier call left, and written the mark.
-pub(crate) fn stage(context: &Context, run: &RunObjects, snapshot: &Arc<dyn Snapshot>, options: Options) -> Result<()> {
+pub(crate) fn stage(context: &Context, run: &RunObjects, snapshot: &Arc<dyn Snapshot>, (options, are_some): (Options, bool)) -> Result<()> {
     let staging = Staging {
         context,
         run,
         snapshot: &**snapshot,
         options,
+        are_some,
         lists: 0,
         number: 0,
         held: Vec::new(),
@@ -138,6 +141,9 @@ impl Staging<'_> {
     }
 
     fn surplus(&mut self, placed: Placed) -> Result<()> {
+        if self.are_some {
+            return Ok(());
+        }
         note(&mut self.told.extra, &placed.key);
         if self.options.remove_extra {
             self.number += 1;

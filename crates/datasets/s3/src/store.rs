@@ -6,8 +6,8 @@ use plan::evidence::Evidence;
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Earlier, FileReader, Findings, Holds, Leftover, LiveFiles, Place, Problem, Road, Snapshot, StoreKind,
-    Undone, WholeDump,
+    Context, DataSet, Discard, Dump, Earlier, FileReader, FilesCompared, Findings, Holds, Leftover, LiveFiles, Place, Problem, PutsFiles,
+    Road, SOME_FILES, Snapshot, StoreKind, Undone, WholeDump,
 };
 use plan::{Error, Result};
 
@@ -20,7 +20,7 @@ use crate::look;
 use crate::prove;
 use crate::run::{self, Found, Phase, RunObjects, Spot};
 use crate::swap::Swapping;
-use crate::{live, stage};
+use crate::{live, some, stage};
 
 /// What an operator may choose.
 #[derive(Debug, Clone, Copy, Default)]
@@ -93,6 +93,17 @@ impl LiveFiles for S3Store {
     }
 }
 
+impl PutsFiles for S3Store {
+    fn compare_files(&self, context: &Context, snapshot: &dyn Snapshot) -> Result<FilesCompared> {
+        some::compare(context, &self.client, snapshot)
+    }
+
+    fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.stage(context, place, Arc::clone(&snapshot), kept)?;
+        some::prove(context, &*snapshot, &self.prove(context, place, kept)?)
+    }
+}
+
 impl DataSet for S3Store {
     fn name(&self) -> DataSetName {
         self.name
@@ -144,7 +155,7 @@ impl DataSet for S3Store {
         if found.holds() == Holds::Mark && found.swap.is_none() { self.swapping(context, &run).remove(false) } else { Ok(()) }
     }
 
-    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _kept: &KeptDataSet) -> Result<()> {
+    fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         let (run, stop) = (self.run(place)?, &context.stop);
         run::refuse_half(&run::all(&self.client, stop)?, &run.run)?;
         let found = run.find(stop)?;
@@ -161,7 +172,7 @@ impl DataSet for S3Store {
         swapping.remove_new()?;
         swapping.remove(found.has_since)?;
         run.claim(context, self.name)?;
-        stage::stage(context, &run, &snapshot, self.options)
+        stage::stage(context, &run, &snapshot, (self.options, kept.evidence.facts.contains_key(SOME_FILES)))
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
@@ -196,6 +207,10 @@ impl DataSet for S3Store {
     }
 
     fn live_files(&self) -> Option<&dyn LiveFiles> {
+        Some(self)
+    }
+
+    fn puts_files(&self) -> Option<&dyn PutsFiles> {
         Some(self)
     }
 

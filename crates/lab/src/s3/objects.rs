@@ -73,7 +73,17 @@ impl Default for Bucket {
     fn default() -> Self {
         let (objects, uploads) = (BTreeMap::new(), BTreeMap::new());
         let largest_bytes = 5 << 30;
-        Self { objects, uploads, page: 1000, largest_bytes, goes_round: false, says_versions: false, says_locks: false, begun: 0, clock: Clock::default() }
+        Self {
+            objects,
+            uploads,
+            page: 1000,
+            largest_bytes,
+            goes_round: false,
+            says_versions: false,
+            says_locks: false,
+            begun: 0,
+            clock: Clock::default(),
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ChangesRows, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Part, Silent, Snapshot, StopFlag,
-    StoreKind, Watch,
+    ChangesRows, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Part, PutsFiles, Silent, Snapshot,
+    StopFlag, StoreKind, Watch,
 };
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
@@ -410,6 +410,11 @@ pub trait DataSet: Send + Sync {
 
     /// Its live files, when it has files.
     fn live_files(&self) -> Option<&dyn LiveFiles> {
+        None
+    }
+
+    /// Puts some files of a set into the live ones, when it has files.
+    fn puts_files(&self) -> Option<&dyn PutsFiles> {
         None
     }
 

@@ -36,6 +36,15 @@ pub enum Fate {
     Changed,
 }
 
+/// Tells what keys have.
+pub trait LooksAtKeys {
+    /// What these keys have, in this order.
+    ///
+    /// # Errors
+    /// When the store cannot be asked.
+    fn values(&mut self, keys: &[&[u8]]) -> Result<Vec<Option<KeyValue>>>;
+}
+
 /// Sets keys right, each only if it still is what was looked at. No call reads or changes another key than those that it names.
 pub trait KeyRepairs: Send + Sync {
     /// What the user lacks for it. Changes nothing.
@@ -44,11 +53,11 @@ pub trait KeyRepairs: Send + Sync {
     /// When the store cannot be asked.
     fn lacks(&self, context: &Context) -> Result<Option<Problem>>;
 
-    /// What these keys of a logical database have, in this order.
+    /// Somebody who tells what keys of a logical database have, as often as he is asked.
     ///
     /// # Errors
     /// When the store cannot be asked.
-    fn values(&self, context: &Context, database: &str, keys: &[&[u8]]) -> Result<Vec<Option<KeyValue>>>;
+    fn looks_at(&self, context: &Context, database: &str) -> Result<Box<dyn LooksAtKeys>>;
 
     /// Makes the changes, key by key, and waits until the store has written down what it did.
     ///

@@ -465,6 +465,7 @@ impl World {
             rewriter: Some(live::rewriter()),
             repairer: None,
             row_worker: None,
+            file_finder: None,
         }
     }
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 use super::{Id, id};
 
 /// The columns of `accounts` that are read for it, in this order.
-pub const ACCOUNT_COLUMNS: &[&str] = &["id", "master", "provider", "provider_account_id", "org_name", "domain", "self_domain"];
+pub const ACCOUNT_COLUMNS: &[&str] =
+    &["id", "master", "provider", "provider_account_id", "org_name", "domain", "self_domain", "service_preffix"];
 /// So many are named when none is meant.
 const NAMED_MAX: usize = 20;
 
@@ -21,6 +22,9 @@ pub struct Account {
     pub domain: String,
     /// The domain of its admin portal.
     pub self_domain: String,
+    /// What Backend's names of its products begin with; mostly nothing.
+    #[serde(skip)]
+    pub prefix: String,
 }
 
 impl Account {
@@ -83,7 +87,7 @@ impl Tenants {
         // MySQL writes 1, PostgreSQL t.
         let is = |at: usize| matches!(cell(at), Some(b"1" | b"t"));
         let Some(number) = id(cell(0)) else { return };
-        let account = Account { id: number, org_name: text(4), domain: text(5), self_domain: text(6) };
+        let account = Account { id: number, org_name: text(4), domain: text(5), self_domain: text(6), prefix: text(7) };
         let is_by_id = self.wanted.0 == number.to_string();
         if is(1) {
             self.master = Some(number);

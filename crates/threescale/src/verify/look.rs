@@ -6,7 +6,7 @@ use super::atom::{put, take};
 use super::finding::{Finding, Kind, Report};
 use super::sort::{Merge, Room, Sorter};
 use super::zync::ZyncCounts;
-use super::{Atoms, Products};
+use super::{Atoms, Only};
 use crate::census::printable;
 
 /// The differences that a look found, sorted outside of memory: there may be as many as there are keys.
@@ -14,8 +14,8 @@ pub struct Look<'a> {
     found: Sorter<'a>,
     /// The kinds of what was found, by what it is about.
     by_fact: Option<Sorter<'a>>,
-    /// Of these products alone what is found is told.
-    only: Option<Products>,
+    /// Of these alone what is found is told.
+    only: Option<Only>,
     differences: u64,
     pub(super) services: u64,
     pub(super) applications: u64,
@@ -59,9 +59,9 @@ impl<'a> Look<'a> {
         Self { by_fact: Some(Sorter::new(room, held_max_bytes)), ..Self::new(room, held_max_bytes) }
     }
 
-    /// What is told is of the products that are looked at.
+    /// What is told is of what is looked at.
     pub(crate) fn only(self, atoms: &Atoms<'_>) -> Self {
-        Self { only: atoms.only.clone(), ..self }
+        Self { only: atoms.narrowed().cloned(), ..self }
     }
 
     /// Records of service, application, topic with item, and the kind.
@@ -70,7 +70,7 @@ impl<'a> Look<'a> {
     }
 
     pub(super) fn add(&mut self, difference: &Difference<'_>) -> Result<()> {
-        if self.only.as_ref().is_some_and(|only| !only.contains(difference.service)) {
+        if self.only.as_ref().is_some_and(|only| !only.tells(difference.service, difference.application)) {
             return Ok(());
         }
         self.differences += 1;

@@ -67,6 +67,7 @@ struct Service {
 }
 
 struct Provider {
+    is_master: bool,
     is_idle: bool,
     prefix: Vec<u8>,
     default_service: Option<u64>,
@@ -167,7 +168,8 @@ impl<'a> System<'a> {
                 if let (Some(account), true) = (id(0), is_true(cell(1)) || is_true(cell(2))) {
                     let is_idle = matches!(cell(3), Some(b"suspended" | b"scheduled_for_deletion"));
                     let prefix = cell(4).unwrap_or_default().to_vec();
-                    self.providers.insert(account, Provider { is_idle, prefix, default_service: id(5) });
+                    let is_master = is_true(cell(2));
+                    self.providers.insert(account, Provider { is_master, is_idle, prefix, default_service: id(5) });
                 }
             }
             "services" => {
@@ -292,6 +294,11 @@ impl<'a> System<'a> {
                 (*id, [prefix, id.to_string().as_bytes()].concat())
             })
             .collect();
+        for (id, service) in &services {
+            if let (Some(name), true) = (names.get(id), providers.get(&service.account).is_some_and(|provider| provider.is_master)) {
+                atoms.of_master(name);
+            }
+        }
         let mut keys: HashMap<u64, ProviderKey> = HashMap::new();
         let mut rows = rows.sorted()?;
         let mut application: Option<Application> = None;
@@ -348,7 +355,7 @@ impl<'a> System<'a> {
                     say(atoms, name, Topic::ServiceAttribute, b"backend_version", version)?;
                 }
                 say(atoms, name, Topic::ServiceState, b"", b"active")?;
-                if veil.tells_all() && atoms.wants(name) {
+                if veil.tells_all() && atoms.tells(name, b"") {
                     say(atoms, b"", Topic::InProviders, &key.plain, b"")?;
                 }
                 if providers.get(&service.account).and_then(|provider| provider.default_service) == Some(*id) {

@@ -1,11 +1,10 @@
 //! Writes what only Backend has of some services, each key as a line of JSON: counters of usage, and errors of integration.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use plan::Result;
 use plan::ports::{KeyReader, ReadKey};
 use threescale::keys::{Class, Keys, Store};
-use threescale::tenant::Id;
 
 use super::archive::Archive;
 use super::rows::text;
@@ -14,7 +13,7 @@ use super::rows::text;
 const FOLDER: &str = "usage";
 
 pub(super) struct Usage<'a> {
-    services: HashSet<Id>,
+    services: BTreeSet<String>,
     knows: Keys,
     archive: &'a mut Archive,
     /// Of the key that is being read, when it is wanted.
@@ -23,9 +22,9 @@ pub(super) struct Usage<'a> {
 }
 
 impl<'a> Usage<'a> {
-    pub(super) fn new(services: Vec<Id>, archive: &'a mut Archive) -> Self {
+    pub(super) fn new(services: BTreeSet<String>, archive: &'a mut Archive) -> Self {
         let knows = Keys::of(Store::BackendStorage, None);
-        Self { services: services.into_iter().collect(), knows, archive, pieces: Vec::new(), keys: 0 }
+        Self { services, knows, archive, pieces: Vec::new(), keys: 0 }
     }
 
     /// How many keys there were.
@@ -38,8 +37,8 @@ impl<'a> Usage<'a> {
 impl KeyReader for Usage<'_> {
     fn wants(&self, key: &[u8]) -> bool {
         let Some(known) = self.knows.know(key) else { return false };
-        let service = || std::str::from_utf8(known.part("service")?).ok()?.parse().ok();
-        matches!(known.kind.class, Class::Usage | Class::Errors) && service().is_some_and(|service: Id| self.services.contains(&service))
+        let service = || std::str::from_utf8(known.part("service")?).ok();
+        matches!(known.kind.class, Class::Usage | Class::Errors) && service().is_some_and(|service| self.services.contains(service))
     }
 
     fn begin(&mut self, _key: &[u8]) {

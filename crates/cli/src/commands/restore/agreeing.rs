@@ -8,7 +8,7 @@ use plan::manifest::Manifest;
 use plan::ports::{Context, Problem, Repository, Severity};
 use plan::{Class, Result};
 use runner::Journal;
-use threescale::verify::Products;
+use threescale::verify::Only;
 
 use crate::agreement::{self, Agreement, Side, Sides};
 use crate::app::App;
@@ -47,12 +47,12 @@ pub(super) fn before(
 }
 
 /// Says how the live stores agree when all is done, and notes it in the run's journal. `journal`: opened when that is known, under the locks of whoever writes to it.
-/// `only`: about these products.
+/// `only`: about these products and applications.
 pub(crate) fn after(
     app: &App,
     config: &Config,
     context: &Context,
-    only: Option<&Products>,
+    only: Option<&Only>,
     journal: impl FnOnce() -> Result<Journal>,
 ) -> Result<()> {
     let live = || {
@@ -72,7 +72,7 @@ pub(crate) fn after(
             return Ok(());
         }
     };
-    let about = if only.is_some() { " about its products" } else { "" };
+    let about = if only.is_some() { " about it" } else { "" };
     app.output.note(&match agreement::differences(&agreement.report, NAMED) {
         Some(text) => format!("the live stores differ{about}: {text}; `verify` names all, and each way out"),
         None => format!("the live stores agree{about} (`verify` looks again at any time)"),

@@ -11,12 +11,12 @@ use plan::choice::{Owner, Whose};
 use plan::ids::{DataSetName, RunId};
 use plan::manifest::Manifest;
 use plan::ports::{Context, DataSet, MergedClass, Repository, Road};
-use plan::step::{Action, RowsOwner};
+use plan::step::{Action, LeftOut, RowsOwner};
 use plan::{Error, Plan, Policies, Result, Target, plan_tenant};
 use runner::State;
 use serde::Serialize;
 use threescale::tenant::{Account, Compared, Id, Product};
-use threescale::verify::Products;
+use threescale::verify::Only;
 
 use super::{Prepared, classes, origin};
 use crate::agreement::{self, read_rows};
@@ -30,7 +30,7 @@ use crate::queues::Jobs;
 use crate::tenant_rows::{Between, Looked, look};
 use crate::whose::Wanted;
 use backend::{Before, Configuration, InBackend};
-use files::Files;
+use files::{Files, Going};
 
 const SYSTEM: DataSetName = DataSetName::SystemDatabase;
 
@@ -38,9 +38,13 @@ const SYSTEM: DataSetName = DataSetName::SystemDatabase;
 pub(super) struct OneTenant {
     tenant: Account,
     product: Option<Product>,
+    /// What Backend's names of its products begin with, here and in the set.
+    prefixes: Vec<String>,
     looked: Looked,
     files: Option<Files>,
     backend: InBackend,
+    /// What stays as it is.
+    left_out: Vec<LeftOut>,
     /// Whether nothing changes anywhere.
     is_there: bool,
 }
@@ -157,6 +161,8 @@ pub(super) fn prepare(
         product: meant.product.as_ref().map(|product| product.id),
         with: asked.with.clone(),
         products: Vec::new(),
+        prefixes: prefixes(store.as_ref(), &context, &meant.tenant)?,
+        applications: Vec::new(),
         left_out: Vec::new(),
         shown: String::new(),
     };
@@ -164,10 +170,11 @@ pub(super) fn prepare(
     let mut looked = look(&between, &whose, true)?;
     whose.shown.clone_from(&looked.digest);
     whose.products.clone_from(&looked.products);
-    let files = match whose.product {
+    whose.applications.clone_from(&looked.applications);
+    let (files, going) = match whose.product {
         // A product has no files: those of the developer portal are the tenant's.
-        Some(_) => None,
-        None => files::look(app, installation, (&manifest, repository.as_ref()), &context, &mut looked.named)?,
+        Some(_) => (None, None),
+        None => files::look(app, installation, (&manifest, repository.as_ref()), &context, (&mut looked, !asked.rows_only))?,
     };
     let problems = fits::problems(store.as_ref(), &context, &looked)?;
     let place = backend::Place {
@@ -180,10 +187,27 @@ pub(super) fn prepare(
     };
     let mut backend = backend::look(&place, args, &whose, &looked.services)?;
     whose.left_out.clone_from(&backend.left_out);
+    if whose.product.is_none() && (asked.rows_only || files.is_none()) {
+        whose.left_out.push(LeftOut::Files);
+    }
+    let left_out = whose.left_out.clone();
     let target = Target { findings: findings.clone(), kept, road: Road::SideCopy, fits: problems, rest: None };
-    let beside = backend.beside_rows(&whose);
-    let mut one = OneTenant { tenant: meant.tenant, product: meant.product, looked, files, backend, is_there: false };
-    one.is_there = one.rows_are_equal() && beside.merge.is_none() && beside.keys.is_none();
+    let mut beside = backend.beside_rows(&whose);
+    if let Some(Going { store, beside: files }) = going {
+        data_sets.insert(DataSetName::SystemStorage, store);
+        beside.files = Some(files);
+    }
+    let mut one = OneTenant {
+        tenant: meant.tenant,
+        product: meant.product,
+        prefixes: whose.prefixes.clone(),
+        looked,
+        files,
+        backend,
+        left_out,
+        is_there: false,
+    };
+    one.is_there = one.rows_are_equal() && beside.files.is_none() && beside.merge.is_none() && beside.keys.is_none();
     let reason = (!one.is_there).then(|| told::reason(&one.looked));
     let mut plan = plan_tenant(run, manifest.set.clone(), target, whose, reason, beside);
     plan.problems.append(&mut one.backend.problems);
@@ -194,6 +218,17 @@ pub(super) fn prepare(
     plan.problems.extend(plan.from.is_some().then(fits::of_another_installation));
     plan.problems.extend(join::twice(installation, &context, &found));
     Ok(Prepared { repository, data_sets, manifest, plan, jobs: Jobs::default(), objects: Vec::new(), merged: None, tenant: Some(one) })
+}
+
+/// What Backend's names of its products begin with, in the set and here.
+fn prefixes(store: &dyn DataSet, context: &Context, tenant: &Account) -> Result<Vec<String>> {
+    let live = store.live_rows().ok_or_else(|| Error::failed("rows of this store cannot be read"))?;
+    let mut all = live.texts(context, &format!("SELECT COALESCE(service_preffix, '') FROM accounts WHERE id = {}", tenant.id))?;
+    all.push(tenant.prefix.clone());
+    all.retain(|prefix| !prefix.is_empty());
+    all.sort();
+    all.dedup();
+    Ok(all)
 }
 
 /// The options, as they are written after a set in a command.
@@ -208,8 +243,8 @@ fn as_written(args: &args::PlanArgs) -> String {
     text
 }
 
-/// Says how the live rows are when the run is done, and what is left to do. Gives the products about which the live stores are compared.
-pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> Result<Option<Products>> {
+/// Says how the live rows are when the run is done, and what is left to do. Gives what of it the live stores are compared about.
+pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> Result<Option<Only>> {
     let installation = app.installation(config)?;
     let plan = runner::report(state, run)?.run.plan;
     let whose = plan.steps.iter().find_map(|step| match &step.action {
@@ -230,7 +265,8 @@ pub(crate) fn after(app: &App, config: &Config, state: &State, run: &RunId) -> R
         }
     })?;
     told::to_do(&plan.set, whose, &looked.services, None).iter().try_for_each(|line| app.output.line(line))?;
-    Ok((!whose.products.is_empty()).then(|| agreement::named(&whose.products)))
+    let is_in_backend = !whose.products.is_empty() || !whose.applications.is_empty();
+    Ok(is_in_backend.then(|| agreement::of_tenant(whose)))
 }
 
 fn read_again(app: &App, config: &Config, store: &dyn DataSet, kept: &plan::manifest::KeptDataSet, whose: &RowsOwner) -> Result<Looked> {

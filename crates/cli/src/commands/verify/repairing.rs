@@ -207,7 +207,7 @@ impl Prepared {
         let keys = plan::Keys {
             data_set: DataSetName::BackendRedis,
             database: STORAGE.to_owned(),
-            wanted: WantedRepairs { rank: self.rank.as_str().to_owned(), products: None },
+            wanted: WantedRepairs { rank: self.rank.as_str().to_owned(), products: None, prefixes: Vec::new(), applications: Vec::new() },
             reason,
         };
         Repair { keys: (!self.counts.is_empty()).then_some(keys), ids: self.ids.clone() }

@@ -7,7 +7,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    Context, DataSet, Discard, Dump, Findings, Leftover, LiveFiles, Objects as _, Place, Problem, Road, Snapshot, StoreKind, Undone,
+    Context, DataSet, Discard, Dump, FilesCompared, Findings, Leftover, LiveFiles, Objects as _, Place, Problem, PutsFiles, Road, Snapshot,
+    StoreKind, Undone,
 };
 use plan::{Error, Result};
 use platforms::kubernetes::Cluster;
@@ -38,6 +39,16 @@ pub(super) fn volume(cluster: &Cluster, found: &Found) -> Result<Arc<dyn DataSet
     let store = |remote| RemoteFilesStore::new(name, Arc::new(remote), path.clone(), options.clone());
     let claim = claim.as_deref().map_or_else(|| "a volume without a claim".to_owned(), |claim| format!("PersistentVolumeClaim {claim}"));
     Ok(Arc::new(VolumeFiles { serving: store(serving), own: store(own), address: format!("{claim}, through {workload}") }))
+}
+
+impl PutsFiles for VolumeFiles {
+    fn compare_files(&self, context: &Context, snapshot: &dyn Snapshot) -> Result<FilesCompared> {
+        self.serving.compare_files(context, snapshot)
+    }
+
+    fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
+        self.own.stage_files(context, place, snapshot, kept)
+    }
 }
 
 impl DataSet for VolumeFiles {
@@ -105,6 +116,10 @@ impl DataSet for VolumeFiles {
 
     fn live_files(&self) -> Option<&dyn LiveFiles> {
         self.serving.live_files()
+    }
+
+    fn puts_files(&self) -> Option<&dyn PutsFiles> {
+        Some(self)
     }
 
     fn leftovers(&self, context: &Context) -> Result<Vec<Leftover>> {

@@ -23,7 +23,7 @@ for name in *; do
     done
     stat -c %.9Y -- "./$name/swap.json" 2>/dev/null || stat -c %.9Y -- "./$name/staged.json" 2>/dev/null
     printf '\0'
-    for part in staged.json stage before late since since-is-in-stage; do
+    for part in staged.json stage before late since since-is-in-stage some; do
         if [ -e "./$name/$part" ]; then
             printf '%s ' "$part"
         fi

@@ -22,7 +22,7 @@ use crate::notices::Notices;
 use crate::root::RootMeta;
 use crate::run_folder::Spot;
 use crate::runs::{MARK, Mark};
-use crate::stage::{NOT_KEPT, STAGE, STAGED, Staged, check_all, check_entry, is_put_back};
+use crate::stage::{NOT_KEPT, STAGE, STAGED, Staged, are_some, check_all, check_entry, is_put_back};
 use crate::times::Span;
 
 const EXTRACT: &str = concat!(include_str!("enter.sh"), include_str!("extract.sh"));
@@ -84,10 +84,11 @@ pub(super) fn stage(
     staging.progress.end(&*context.watch);
     let count = || owners(&there.ask(context, &what, OWNERS, &[&there.root, &target])?);
     let found = lend::while_lent(there, context, spot, (&target, Of::Folders), |_| count())?;
-    let staged = Staged { is_put_back: is_put_back(kept, spot), ..staging.finish(kept, &found) };
+    let staged = Staged { is_put_back: is_put_back(kept, spot), are_some: are_some(kept), ..staging.finish(kept, &found) };
     staged.warnings.iter().for_each(|text| context.watch.see(Event::Warning(text)));
     let steps = Words::new(there, spot);
     let steps = if in_place { steps.then(&["door"]).root(staged.root.as_ref()).then(&["tick"]) } else { steps };
+    let steps = if staged.are_some { steps.then(&["some"]) } else { steps };
     steps.write(STAGED, &staged)?.run(context, "finish the staged files in")
 }
 

@@ -132,6 +132,8 @@ impl<'a> Words<'a> {
             Step::Unfixed => self.then(&["unfixed"]),
             Step::Take(to) => self.then(&["take", to]),
             Step::TakeOwn(to) => self.then(&["take-own", to]),
+            Step::Exchange => self.then(&["exchange", "forth"]),
+            Step::ExchangeBack => self.then(&["exchange", "back"]),
             Step::Count => self.then(&["count"]),
             Step::Counted => self.then(&["counted"]),
             Step::Put(from) => self.then(&["put", from]),

@@ -11,6 +11,8 @@
 #   take-own FOLDER      the same, but for what another user has made there and this one may not move: "stays NAME" is written
 #   removable            fails when something of another user's, that the run left, cannot be removed
 #   replaceable          fails when something of another user's cannot be replaced (in place)
+#   some                 notes the files that are staged, where they alone are put in
+#   exchange forth|back  each of them takes the place of the live one, which goes to before/; or back, and what is another one by now goes to since/
 #   count                notes how many entries were taken out
 #   counted              fails when not all of these are there any more
 #   put FOLDER           all that is in a folder of the run goes to the root
@@ -321,6 +323,88 @@ newer() {
     fi
 }
 
+# Some files alone: WAY RUN ROOT, then for each "INODE SIZE TIME ./PATH". Where it is tells how far it came: in stage/ it was not put in. Nothing goes over something.
+exchange='
+    way=$1 run=$2 here=$3
+    shift 3
+    there() { [ -e "$1" ] || [ -L "$1" ]; }
+    # enter LIKE: the folder of the live file; made as it is in LIKE, where one is named. Follows no link.
+    enter() {
+        cd -P -- "$here/" || exit 1
+        at= left=$folder
+        while [ -n "$left" ]; do
+            part=${left%%/*}
+            at=$at/$part
+            case $left in */*) left=${left#*/} ;; *) left= ;; esac
+            if ! there "./$part"; then
+                [ -n "$1" ] || return 1
+                mkdir -m 700 -- "./$part" || exit 1
+                chown --reference="$1$at" -- "./$part" 2>/dev/null
+                chmod --reference="$1$at" -- "./$part" || exit 1
+            fi
+            [ -d "./$part" ] && [ ! -L "./$part" ] && cd -P -- "./$part" || exit 1
+        done
+        [ "$(pwd -P; echo .)" = "$here$at
+." ] || [ "$(pwd -P; echo .)" = "${here:-/}$at
+." ]
+    }
+    move() {
+        mv -nT -- "$1" "$2" && ! there "$1" || exit 1
+    }
+    # kept FOLDER: its folder in one of the run.
+    kept() {
+        mkdir -p -m 700 -- "$run/$1/$folder" || exit 1
+    }
+    # aside FOLDER: what somebody made.
+    aside() {
+        kept "$1"
+        number=0 as=$name
+        while there "$run/$1/$folder/$as"; do
+            number=$((number + 1))
+            as=$1-$number
+            [ "$number" -lt 1000 ] || exit 1
+        done
+        move "./$name" "$run/$1/$folder/$as"
+    }
+    for words; do
+        path=${words#* } && path=${path#* } && path=${path#* ./}
+        told=${words%" ./$path"}
+        name=${path##*/} folder=
+        case $path in */*) folder=${path%/*} ;; esac
+        stage=$run/stage/$path before=$run/before/$path
+        if [ "$way" = forth ]; then
+            there "$stage" || continue
+            enter "$run/stage" || exit 1
+            if there "./$name"; then
+                if there "$before"; then
+                    aside late
+                    printf "late %s\0" "$path"
+                else
+                    kept before
+                    move "./$name" "$before"
+                fi
+            fi
+            move "$stage" "./$name"
+        else
+            put=yes
+            if there "$stage"; then put=; fi
+            if { [ -n "$put" ] || there "$before"; } && enter "" && there "./$name"; then
+                if [ -n "$put" ] && [ "$(stat -c "%i %s %.9Y" -- "./$name")" = "$told" ]; then
+                    kept stage
+                    move "./$name" "$stage"
+                else
+                    aside since
+                    printf "since 1 /%s\0" "$path"
+                fi
+            fi
+            if there "$before"; then
+                enter "$run/before" || exit 1
+                move "$before" "./$name"
+            fi
+        fi
+    done
+'
+
 # unfixed: nothing is mounted below the root, and nothing at it is fixed.
 unfixed() {
     point=$(mounts)
@@ -375,6 +459,20 @@ while [ $# -gt 0 ]; do
     removable)
         bound=$(first_bound before stage late since)
         [ -z "$bound" ] || fail "$bound" 27
+        ;;
+    some)
+        rm -f -- "$run/some" "$run/some.new"
+        # In the order of the names: who looks at it finds it so.
+        (cd -P -- "$run/stage" && find . -type f -print0 | sort -z | xargs -0 -r stat --printf '%i %s %.9Y %n\0' --) >"$run/some.new" || fail "write some"
+        stable "$run/some.new"
+        mv -f -- "$run/some.new" "$run/some" || fail "write some"
+        stable "$run"
+        ;;
+    exchange)
+        [ -f "$run/some" ] && [ ! -L "$run/some" ] || fail "$name/some is gone, which tells which files are put in"
+        xargs -0 -r -a "$run/some" sh -c "$exchange" exchange "$1" "$run" "$here" || fail "move files in $here"
+        stable .
+        shift
         ;;
     count) write before-count "$(data "$run/before" -printf x | wc -c)" ;;
     counted)

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use beneath::{Unset, Writer, fill, is_as_wanted, mtime_ns, timestamps, write_time};
-use plan::ports::{Entry, EntryKind};
+use plan::ports::{Entry, EntryKind, Snapshot, StopFlag};
 use plan::{Error, Result};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fchmod, fstat, futimens, openat, unlinkat};
 use rustix::io::Errno;
@@ -71,19 +71,22 @@ fn is_same(staging: &Staging<'_>, file: &OwnedFd, entry: &Entry) -> Result<bool>
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         is_file && stat.st_nlink == 1 && u64::try_from(stat.st_size) == Ok(entry.size_bytes)
     });
-    Ok(is_candidate && is_as_wanted(file, &entry.meta).unwrap_or(false) && same_content(staging, file, entry)?)
+    Ok(is_candidate
+        && is_as_wanted(file, &entry.meta).unwrap_or(false)
+        && same_content((&staging.context.stop, staging.snapshot), file, entry)?)
 }
 
-fn same_content(staging: &Staging<'_>, file: &OwnedFd, entry: &Entry) -> Result<bool> {
+/// Whether a file has the content of an entry of the same size.
+pub(crate) fn same_content((stop, snapshot): (&StopFlag, &dyn Snapshot), file: &OwnedFd, entry: &Entry) -> Result<bool> {
     if entry.size_bytes == 0 {
         return Ok(true);
     }
-    let mut kept = staging.snapshot.read(entry)?;
+    let mut kept = snapshot.read(entry)?;
     let mut wanted = vec![0; PIECE_BYTES];
     let mut live = vec![0; PIECE_BYTES];
     let mut offset = 0;
     while offset < entry.size_bytes {
-        staging.context.stop.check()?;
+        stop.check()?;
         let length = fill(&mut kept, &mut wanted).map_err(|error| unreadable(entry, error))?;
         let (Some(want), Some(have)) = (wanted.get(..length), live.get_mut(..length)) else { return Ok(false) };
         let read = rustix::io::pread(file, &mut *have, offset).unwrap_or(0);

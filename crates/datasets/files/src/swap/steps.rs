@@ -92,6 +92,10 @@ pub(crate) enum Step {
     Take(&'static str),
     /// The same, but for what this user may not move, which is told.
     TakeOwn(&'static str),
+    /// Each file that is staged takes the place of the live one, which goes to [`BEFORE`].
+    Exchange,
+    /// What took a place goes back to [`STAGE`], or to `since/` where it is not any more what was put in; what was there goes back.
+    ExchangeBack,
     /// Notes how many entries were taken out.
     Count,
     /// Refuses when not all of these are there any more.
@@ -157,6 +161,9 @@ impl Seen {
             return Ok(Vec::new());
         }
         let found = self.found()?.ok_or_else(gone)?;
+        if found.are_some {
+            return self.put_some(found);
+        }
         let new = || Swap { phase: Phase::Undone, root_before: self.root.clone(), order: 0, swapped_at: None };
         let swap = found.swap.clone().unwrap_or_else(new);
         let mut steps = Vec::new();
@@ -200,6 +207,9 @@ impl Seen {
         }
         let Some(swap) = &found.swap else { return Ok(Err(Undone::NothingThere)) };
         let mut swap = swap.clone();
+        if found.are_some {
+            return self.take_some_back(swap).map(Ok);
+        }
         let mut steps = Vec::new();
         match swap.phase {
             Phase::Swapped => {
@@ -220,6 +230,44 @@ impl Seen {
         steps.extend((!before.is_empty()).then_some(Step::NotReplaced(before)));
         steps.extend(put_back(&swap));
         Ok(Ok(steps))
+    }
+
+    /// What a cut-over of some files alone does.
+    fn put_some(&self, found: &Found) -> Result<Vec<Step>> {
+        let gone = || runs::gone(&self.place, &self.spot);
+        let new = || Swap { phase: Phase::Undone, root_before: self.root.clone(), order: 0, swapped_at: None };
+        let swap = found.swap.clone().unwrap_or_else(new);
+        let mut steps = Vec::new();
+        match swap.phase {
+            Phase::Swapped => return Ok(steps),
+            Phase::Undone => {
+                self.staged.as_ref().filter(|staged| staged.are_some).ok_or_else(gone)?;
+                runs::refuse_half(&self.all, &self.spot)?;
+                let order = runs::next_order(&self.all, &self.spot);
+                steps.extend([Step::Unfixed, Step::Enter(Swap { phase: Phase::PuttingIn, order, swapped_at: None, ..swap.clone() })]);
+                steps.extend([Step::Exchange, Step::Tick, Step::Enter(Swap { phase: Phase::Swapped, order, swapped_at: None, ..swap })]);
+            }
+            Phase::PuttingIn => steps.extend([Step::Exchange, Step::Tick, Step::Enter(Swap { phase: Phase::Swapped, ..swap })]),
+            Phase::UndoTakingOut | Phase::UndoPuttingBack => {
+                return Err(Error::failed("an undo of the files has begun and is not finished").hint("Run undo again."));
+            }
+            Phase::TakingOut | Phase::Discarding | Phase::DroppingStaged => return Err(gone()),
+        }
+        Ok(steps)
+    }
+
+    /// What its undo does.
+    fn take_some_back(&self, swap: Swap) -> Result<Vec<Step>> {
+        let mut steps = Vec::new();
+        if swap.phase == Phase::Swapped {
+            runs::check_newest(&self.all, &self.spot, swap.order)?;
+            steps.push(Step::Unfixed);
+        }
+        if swap.phase != Phase::UndoPuttingBack {
+            steps.push(Step::Enter(Swap { phase: Phase::UndoPuttingBack, ..swap.clone() }));
+        }
+        steps.extend([Step::ExchangeBack, Step::Enter(Swap { phase: Phase::Undone, swapped_at: None, ..swap })]);
+        Ok(steps)
     }
 
     /// After a cut-over that failed while it took out: puts back what was taken, so that the error means that nothing changed. `None` when it came further.

@@ -18,7 +18,7 @@ case "$*" in
 esac
 "#;
 
-fn breaking(folder: &Path, target: &Path, at: u32) -> RemoteFilesStore {
+pub(super) fn breaking(folder: &Path, target: &Path, at: u32) -> RemoteFilesStore {
     let shims = folder.join("shims");
     std::fs::create_dir_all(&shims).unwrap();
     write(folder.join("count"), "0");

@@ -3,7 +3,7 @@
 
 mod content;
 
-use plan::ports::{Context, Fate, KeyRepair, KeyRepairs, KeyValue, Problem, Severity};
+use plan::ports::{Context, Fate, KeyRepair, KeyRepairs, KeyValue, LooksAtKeys, Problem, Severity};
 use plan::{Error, Result};
 
 use super::RedisStore;
@@ -80,7 +80,7 @@ fn together(repairs: &[KeyRepair]) -> usize {
     fit.count().max(1)
 }
 
-impl Keys {
+impl LooksAtKeys for Keys {
     fn values(&mut self, keys: &[&[u8]]) -> Result<Vec<Option<KeyValue>>> {
         let told = match self.is_7 {
             true => Vec::new(),
@@ -106,7 +106,9 @@ impl Keys {
         }
         Ok(values)
     }
+}
 
+impl Keys {
     /// Changes some together; where somebody was faster with one of them, one by one.
     fn change(&mut self, repairs: &[KeyRepair], wanted: &impl Fn(&KeyRepair, Option<&KeyValue>) -> Result<Wanted>) -> Result<Vec<Fate>> {
         let keys: Vec<&[u8]> = repairs.iter().map(|repair| repair.key.as_slice()).collect();
@@ -183,8 +185,8 @@ impl KeyRepairs for RedisStore {
         Ok(None)
     }
 
-    fn values(&self, context: &Context, database: &str, keys: &[&[u8]]) -> Result<Vec<Option<KeyValue>>> {
-        self.keys_of(context, database)?.values(keys)
+    fn looks_at(&self, context: &Context, database: &str) -> Result<Box<dyn LooksAtKeys>> {
+        Ok(Box::new(self.keys_of(context, database)?))
     }
 
     fn make(&self, context: &Context, database: &str, repairs: &[KeyRepair]) -> Result<Vec<Fate>> {

@@ -57,7 +57,7 @@ fn seed(server: &Redis) {
 fn repairs(store: &RedisStore) -> Vec<KeyRepair> {
     let all = changes();
     let keys: Vec<_> = all.iter().map(|changes| changes[0].key().to_vec()).collect();
-    let values = store.values(&context("r"), "storage", &keys.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
+    let values = store.looks_at(&context("r"), "storage").unwrap().values(&keys.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
     let repairs = keys.into_iter().zip(all).zip(values);
     repairs.map(|((key, changes), was)| KeyRepair { about: String::from_utf8(key.clone()).unwrap(), key, changes, was }).collect()
 }

@@ -10,4 +10,5 @@ mod restoring;
 mod role;
 mod scene;
 mod services;
+mod some;
 mod speed;

@@ -1,4 +1,4 @@
-//! What of a tenant is in Backend: usage of its products that goes back, the configuration that its rows want there, and how the live stores agree about its products now.
+//! What of a tenant is in Backend: usage of its products that goes back, the configuration that its rows want there, and how the live stores agree about it now.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use plan::{BesideRows, Class, Error, MergeBeside, Result, Target, release};
 use serde::Serialize;
 use threescale::rewrite::{Counts, known_releases, knows};
 use threescale::tenant::Id;
-use threescale::verify::Rank;
+use threescale::verify::{Rank, names};
 
 use crate::agreement::{self, Side, Sides};
 use crate::args;
@@ -53,7 +53,7 @@ pub(super) struct Configuration {
     removed: u64,
 }
 
-/// How the live stores agree about its products.
+/// How the live stores agree about its products and applications.
 #[derive(Debug, Serialize)]
 pub(super) struct Before {
     /// Differences by rank.
@@ -87,7 +87,7 @@ pub(super) struct Place<'a> {
 /// Looks at it. `services`: its products in the set.
 pub(super) fn look(at: &Place<'_>, args: &args::PlanArgs, whose: &RowsOwner, services: &[Id]) -> Result<InBackend> {
     let mut found = InBackend::default();
-    if !at.installation.names().contains(&BACKEND) || whose.products.is_empty() {
+    if !at.installation.names().contains(&BACKEND) || whose.products.is_empty() && whose.applications.is_empty() {
         return Ok(found);
     }
     if !args.no_verify {
@@ -104,10 +104,10 @@ pub(super) fn look(at: &Place<'_>, args: &args::PlanArgs, whose: &RowsOwner, ser
     Ok(found)
 }
 
-/// How the live stores agree about its products now.
+/// How the live stores agree about it now.
 fn before(at: &Place<'_>, whose: &RowsOwner) -> Result<Option<Before>> {
     let compared = || {
-        let sides = agreement::sides_of(at.installation, agreement::named(&whose.products))?;
+        let sides = agreement::sides_of(at.installation, agreement::of_tenant(whose))?;
         sides.map(|sides| agreeing::compared(at.app, &sides, at.context)).transpose()
     };
     match compared() {
@@ -117,7 +117,7 @@ fn before(at: &Place<'_>, whose: &RowsOwner) -> Result<Option<Before>> {
         })),
         Err(error) if error.class() == Class::Interrupted => Err(error),
         Err(error) => {
-            at.app.output.note(&format!("how the live stores agree about its products now is not known: {}", error.chain()));
+            at.app.output.note(&format!("how the live stores agree about it now is not known: {}", error.chain()));
             Ok(None)
         }
     }
@@ -130,7 +130,7 @@ impl InBackend {
         let (Some(store), Some(findings)) = (data_sets.into_values().next(), findings) else {
             return Err(Error::failed(format!("{BACKEND} was not looked at")));
         };
-        self.usage(at, args, (store.as_ref(), &findings), services)?;
+        self.usage(at, args, (store.as_ref(), &findings), (whose, services))?;
         self.configuration(at, &store, whose)?;
         self.store = Some(store);
         Ok(())
@@ -141,13 +141,13 @@ impl InBackend {
         at: &Place<'_>,
         args: &args::PlanArgs,
         (store, findings): (&dyn DataSet, &Findings),
-        services: &[Id],
+        (whose, services): (&RowsOwner, &[Id]),
     ) -> Result<()> {
         let Some(kept) = at.manifest.data_sets.get(&BACKEND).filter(|_| !services.is_empty()) else { return Ok(()) };
         let keys = store.merges_keys().ok_or_else(|| Error::failed(format!("no keys of {BACKEND} can go back alone")))?;
         let merging = Merging {
             classes: vec!["errors".to_owned(), "usage".to_owned()],
-            services: services.iter().map(u64::to_string).collect(),
+            services: names(services, &whose.prefixes).into_iter().collect(),
             counts: classes::counts(args.classes.usage),
         };
         let snapshot = Arc::from(at.repository.open(&kept.snapshot)?);
@@ -180,10 +180,8 @@ impl InBackend {
         }
         let kept = at.manifest.data_sets.get(&DataSetName::SystemDatabase);
         let kept = kept.ok_or_else(|| Error::failed("the set has no rows"))?;
-        let sides = Sides {
-            only: Some(agreement::named(&whose.products)),
-            ..Sides::of(Side::Set(kept, at.repository), Side::Live(Arc::clone(store)))
-        };
+        let sides =
+            Sides { only: Some(agreement::of_tenant(whose)), ..Sides::of(Side::Set(kept, at.repository), Side::Live(Arc::clone(store))) };
         let mut all = Configuration::default();
         for Counts { written, changed, removed } in repair::look(&sides, at.context, RANK)?.counted()?.into_values() {
             all.written += written;
@@ -209,10 +207,15 @@ impl InBackend {
         let keys = self.configuration.filter(|of| !of.is_nothing()).map(|of| plan::Keys {
             data_set: BACKEND,
             database: STORAGE.to_owned(),
-            wanted: WantedRepairs { rank: RANK.as_str().to_owned(), products: Some(whose.products.clone()) },
+            wanted: WantedRepairs {
+                rank: RANK.as_str().to_owned(),
+                products: Some(whose.products.clone()),
+                prefixes: whose.prefixes.clone(),
+                applications: whose.applications.clone(),
+            },
             reason: format!("as the rows want it: {}; a key that somebody changes meanwhile stays", of.told()),
         });
-        BesideRows { merge, keys }
+        BesideRows { files: None, merge, keys }
     }
 }
 

@@ -1,18 +1,24 @@
-//! Files that the rows of a tenant name: which of those that the set has are not there, or of another size. They are not put back by this run; the plan says by which commands they are.
+//! Files that the rows of a tenant name: those that are not live as the set has them go back, those that only rows here name stay, and are listed.
 
-use std::collections::BTreeMap;
-use std::os::unix::ffi::OsStrExt as _;
+use std::collections::BTreeSet;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use plan::ids::DataSetName;
 use plan::manifest::Manifest;
-use plan::ports::{Context, Repository};
-use plan::{Policies, Result};
+use plan::ports::{Context, DataSet, Repository, Road, Snapshot, SomeFiles};
+use plan::{Class, Error, FilesBeside, Policies, Result, Target};
 use serde::Serialize;
-use threescale::tenant::Named;
 
 use crate::app::App;
+use crate::commands::backup::look_at_all;
 use crate::join::{self, Installation};
+use crate::output::count;
+use crate::tenant_files::of_snapshot;
+use crate::tenant_rows::Looked;
 
+const FILES: DataSetName = DataSetName::SystemStorage;
 /// So many are named.
 const NAMED_MAX: usize = 10;
 
@@ -23,54 +29,83 @@ pub(crate) struct Files {
     pub(super) in_the_set: usize,
     /// Of these, that are not there.
     pub(super) missing: usize,
-    /// Of these, that have another size there.
-    pub(super) other_size: usize,
+    /// Of these, in whose place there is something else.
+    pub(super) other: usize,
     /// The paths of the first of both.
     pub(super) first: Vec<String>,
+    /// That rows here name and the set does not have: they stay.
+    pub(super) surplus: usize,
+    /// The paths of the first of these.
+    pub(super) first_surplus: Vec<String>,
 }
 
-/// Looks for them; `None` where the set or the installation has no files, or they cannot be listed, which is told.
+/// Where they go.
+pub(super) struct Going {
+    pub(super) store: Arc<dyn DataSet>,
+    pub(super) beside: FilesBeside,
+}
+
+/// Looks for them; nothing where the set or the installation has no files, or they cannot be read, which is told. What goes back is given where `goes` says so.
 pub(super) fn look(
     app: &App,
     installation: &dyn Installation,
     (manifest, repository): (&Manifest, &dyn Repository),
     context: &Context,
-    named: &mut Named,
-) -> Result<Option<Files>> {
-    let name = DataSetName::SystemStorage;
-    let Some(kept) = manifest.data_sets.get(&name).filter(|_| installation.names().contains(&name)) else { return Ok(None) };
-    // What is held are the tenant's own.
-    let mut wanted: BTreeMap<Vec<u8>, u64> = BTreeMap::new();
-    for entry in repository.open(&kept.snapshot)?.entries()? {
-        context.stop.check()?;
-        let entry = entry?;
-        let path = entry.path.as_os_str().as_bytes();
-        if entry.is_file() && named.has(path) {
-            wanted.insert(path.to_vec(), entry.size_bytes);
-        }
-    }
-    let in_the_set = wanted.len();
-    let mut other_size = Vec::new();
-    let listed = join::data_set(installation, name, Policies::default()).and_then(|store| {
-        let Some(files) = store.live_files() else { return Ok(false) };
-        files.each_file(context, &mut |path, size_bytes| {
-            if wanted.remove(path).is_some_and(|size| size != size_bytes) {
-                other_size.push(String::from_utf8_lossy(path).into_owned());
-            }
-            Ok(())
-        })?;
-        Ok(true)
-    });
-    match listed {
-        Ok(true) => {}
-        Ok(false) => return Ok(None),
+    (looked, goes): (&mut Looked, bool),
+) -> Result<(Option<Files>, Option<Going>)> {
+    match found(installation, (manifest, repository), context, (looked, goes)) {
+        Ok(found) => Ok(found),
+        Err(error) if error.class() == Class::Interrupted => Err(error),
+        Err(error) if goes => Err(error.hint("`--rows-only` puts the rows back and leaves files and Backend as they are.")),
         Err(error) => {
-            context.stop.check()?;
             app.output.note(&format!("warning: nobody knows which files of the tenant are missing: {}", error.chain()));
-            return Ok(None);
+            Ok((None, None))
         }
     }
-    let (missing, others) = (wanted.len(), other_size.len());
-    let paths = wanted.into_keys().map(|path| String::from_utf8_lossy(&path).into_owned());
-    Ok(Some(Files { in_the_set, missing, other_size: others, first: paths.chain(other_size).take(NAMED_MAX).collect() }))
+}
+
+fn found(
+    installation: &dyn Installation,
+    (manifest, repository): (&Manifest, &dyn Repository),
+    context: &Context,
+    (looked, goes): (&mut Looked, bool),
+) -> Result<(Option<Files>, Option<Going>)> {
+    let Some(kept) = manifest.data_sets.get(&FILES).filter(|_| installation.names().contains(&FILES)) else { return Ok((None, None)) };
+    let store = join::data_set(installation, FILES, Policies::default())?;
+    let (Some(live), Some(puts)) = (store.live_files(), store.puts_files()) else { return Ok((None, None)) };
+    let snapshot: Arc<dyn Snapshot> = Arc::from(repository.open(&kept.snapshot)?);
+    // What is held are the tenant's own.
+    let files = of_snapshot(&mut looked.named, snapshot.as_ref(), context)?;
+    let mut surplus = BTreeSet::new();
+    live.each_file(context, &mut |path, _| {
+        if looked.named_here.has(path) {
+            surplus.insert(PathBuf::from(std::ffi::OsString::from_vec(path.to_vec())));
+        }
+        Ok(())
+    })?;
+    surplus.retain(|path| !files.contains(path));
+    let in_the_set = files.len();
+    let compared = puts.compare_files(context, &SomeFiles::new(snapshot, files))?;
+    let shown = |path: &PathBuf| String::from_utf8_lossy(path.as_os_str().as_bytes()).into_owned();
+    let found = Files {
+        in_the_set,
+        missing: compared.missing.len(),
+        other: compared.other.len(),
+        first: compared.missing.iter().chain(&compared.other).take(NAMED_MAX).map(shown).collect(),
+        surplus: surplus.len(),
+        first_surplus: surplus.iter().take(NAMED_MAX).map(shown).collect(),
+    };
+    if !goes || found.missing + found.other == 0 {
+        return Ok((Some(found), None));
+    }
+    let findings = look_at_all(&[(FILES, Arc::clone(&store))].into(), context)?.remove(&FILES);
+    let findings = findings.ok_or_else(|| Error::failed(format!("{FILES} was not looked at")))?;
+    let reason = format!(
+        "{} are new, {} take the place of others, which are kept; all other files stay",
+        count(found.missing as u64),
+        count(found.other as u64)
+    );
+    let target = Target { findings, kept: kept.clone(), road: Road::SideCopy, fits: Vec::new(), rest: None };
+    let going = Going { beside: FilesBeside { target, reason }, store: Arc::clone(&store) };
+    Ok((Some(found), Some(going)))
 }

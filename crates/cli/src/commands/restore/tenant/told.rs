@@ -67,6 +67,13 @@ pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<Str
     if !one.looked.unknown.is_empty() {
         lines.push(format!("Not known, and taken by tenant_id where they have it: {}.", names(&one.looked.unknown)));
     }
+    if let Some(files) = &one.files {
+        lines.push(format!("Its files: {}.", of_files(files)));
+        if files.surplus > 0 {
+            let list = listed(&files.first_surplus, files.surplus);
+            lines.push(format!("{} files that its rows here name are not in the set, and stay: {list}.", count(files.surplus as u64)));
+        }
+    }
     lines.extend(in_backend(one));
     if !plan.steps.is_empty() {
         lines.push(String::new());
@@ -81,7 +88,9 @@ pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<Str
         product: one.product.as_ref().map(|product| product.id),
         with: Vec::new(),
         products: Vec::new(),
-        left_out: one.backend.left_out.clone(),
+        prefixes: one.prefixes.clone(),
+        applications: Vec::new(),
+        left_out: one.left_out.clone(),
         shown: String::new(),
     };
     lines.extend(to_do(set, &whose, &one.looked.services, one.files.as_ref()));
@@ -96,35 +105,45 @@ pub(super) fn to_do(set: &SetId, whose: &RowsOwner, services: &[Id], files: Opti
         lines.push("  Backend's configuration: threescale-backup verify --repair".to_owned());
     }
     if whose.left_out.contains(&LeftOut::Usage) && !services.is_empty() {
-        let list = services.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let prefix = |service: &Id| match whose.prefixes.as_slice() {
+            [] => vec![service.to_string()],
+            prefixes => prefixes.iter().map(|prefix| format!("{prefix}{service}")).collect(),
+        };
+        let list = services.iter().flat_map(prefix).collect::<Vec<_>>().join(",");
         lines.push(format!("  counters of usage: threescale-backup restore {set} --classes usage --service {list}"));
     }
-    if whose.product.is_none() {
-        let found = match files {
-            Some(Files { in_the_set, missing: 0, other_size: 0, .. }) => format!("all {} are there", count(*in_the_set as u64)),
-            Some(Files { in_the_set, missing, other_size, first }) => format!(
-                "of {} in the set, {} are missing and {} have another size ({}{}): ",
-                count(*in_the_set as u64),
-                count(*missing as u64),
-                count(*other_size as u64),
-                first.iter().map(|path| in_one_line(path)).collect::<Vec<_>>().join(", "),
-                if first.len() < missing + other_size { ", …" } else { "" }
-            ),
-            None => String::new(),
-        };
+    let is_whole = files.is_some_and(|files| files.missing + files.other == 0);
+    if whose.left_out.contains(&LeftOut::Files) && !is_whole {
+        let found = files.map(|files| format!("{}: ", of_files(files))).unwrap_or_default();
         let command = format!("threescale-backup extract {set} --tenant {} --to tenant.tar && tar -xf tenant.tar files", whose.tenant);
-        let is_whole = files.is_some_and(|files| files.missing + files.other_size == 0);
-        lines.push(if is_whole {
-            format!("  files: {found}")
-        } else {
-            format!("  files: {found}{command}, and copy them to the same paths of System's files")
-        });
+        lines.push(format!("  files: {found}{command}, and copy them to the same paths of System's files"));
+    }
+    if whose.product.is_none() {
         lines.push("  routes of its domains: bundle exec rake zync:resync:domains, in system-app".to_owned());
     }
     if !lines.is_empty() {
         lines.insert(0, "Not done by this run; do it afterwards where it is needed:".to_owned());
     }
     lines
+}
+
+/// Which of its files are not there as the set has them.
+fn of_files(Files { in_the_set, missing, other, first, .. }: &Files) -> String {
+    if missing + other == 0 {
+        return format!("all {} in the set are there", count(*in_the_set as u64));
+    }
+    format!(
+        "of {} in the set {} are missing here and {} are others ({})",
+        count(*in_the_set as u64),
+        count(*missing as u64),
+        count(*other as u64),
+        listed(first, missing + other)
+    )
+}
+
+fn listed(first: &[String], all: usize) -> String {
+    let more = if first.len() < all { ", …" } else { "" };
+    format!("{}{more}", first.iter().map(|path| in_one_line(path)).collect::<Vec<_>>().join(", "))
 }
 
 /// What becomes of what Backend has of it, and how the live stores agree.
@@ -144,8 +163,8 @@ fn in_backend(one: &OneTenant) -> Vec<String> {
     }
     if let Some(Before { agreement, first }) = &one.backend.before {
         lines.push(match agreement.differences() {
-            Some(counts) => format!("The live stores differ about its products now: {counts}: {}.", first.join("; ")),
-            None => "The live stores agree about its products now.".to_owned(),
+            Some(counts) => format!("The live stores differ about it now: {counts}: {}.", first.join("; ")),
+            None => "The live stores agree about it now.".to_owned(),
         });
     }
     lines

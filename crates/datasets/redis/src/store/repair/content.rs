@@ -12,6 +12,8 @@ use crate::reading::tell;
 
 /// Version and checksum after a dumped value.
 const FOOTER_BYTES: usize = 10;
+/// Most values are short, and there are many of them.
+const BUFFER_BYTES: usize = 128 << 10;
 
 /// The content of a key and when it expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +54,12 @@ fn content(payload: &[u8]) -> Result<Content> {
     let format = Format::of_version(u16::from_le_bytes(*footer.first_chunk::<2>().ok_or_else(too_short)?));
     let (kind, value) = raw.split_first().ok_or_else(too_short)?;
     let mut pieces = Pieces::default();
-    tell(&mut Source::new(value, NoTap), format, &KeyHead { kind: *kind, ..KeyHead::default() }, &mut pieces)?;
+    tell(
+        &mut Source::with_buffer(value, NoTap, vec![0; value.len().clamp(64, BUFFER_BYTES)]),
+        format,
+        &KeyHead { kind: *kind, ..KeyHead::default() },
+        &mut pieces,
+    )?;
     let Pieces { kind, pieces } = pieces;
     Ok(match kind {
         "string" => Content::Text(pieces.into_iter().next().unwrap_or_default()),
