@@ -7,7 +7,6 @@
 
 mod client;
 mod config;
-mod connection;
 mod empty;
 mod error;
 mod exec;

@@ -9,7 +9,6 @@ use plan::{Class, Error, Result};
 use tokio::runtime::{Handle, Runtime};
 
 use super::config::{self, Options};
-use super::connection;
 use super::error::ApiError;
 use super::request::Line;
 
@@ -64,7 +63,7 @@ impl Cluster {
         runtime.spawn(async move {
             let made = match config::find(&asked).await {
                 // A client must be made inside of its runtime.
-                Ok(found) => connection::client(found.config.clone()).map_err(|error| unusable(&error)).map(|client| (client, found)),
+                Ok(found) => kube::Client::try_from(found.config.clone()).map_err(|error| unusable(&error)).map(|client| (client, found)),
                 Err(error) => Err(error),
             };
             sender.send(made).ok();
