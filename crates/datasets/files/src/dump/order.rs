@@ -39,8 +39,11 @@ impl Batch {
     }
 }
 
+/// The slots as they come, and the threads.
+pub(super) type Started = (Receiver<Vec<Slot>>, Vec<JoinHandle<()>>);
+
 /// Starts the threads. They end when the slots are dropped and the window is closed.
-pub(super) fn start(shared: &Arc<Shared>, stop: &StopFlag, readers: usize) -> Result<(Receiver<Vec<Slot>>, Vec<JoinHandle<()>>)> {
+pub(super) fn start(shared: &Arc<Shared>, stop: &StopFlag, readers: usize) -> Result<Started> {
     let (slots_in, slots_out) = bounded(BATCHES_WAITING);
     let (jobs_in, jobs_out) = bounded(BATCHES_WAITING);
     let mut threads = Vec::new();
