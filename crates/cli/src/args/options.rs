@@ -37,7 +37,7 @@ pub(crate) struct Backup {
     /// `direct` it needs [writers] stop-makers
     #[arg(long, value_name = "SECONDS", default_value_t = 120, env = "THREESCALE_BACKUP_DRAIN_SECONDS")]
     pub drain_seconds: u64,
-    /// Read every file and every object, also those that seem not to have changed since the set before, and tell those whose content did nevertheless
+    /// Read every file and every object, also those that seem not to have changed since the set before; a file whose content did nevertheless is told
     #[arg(long, env = "THREESCALE_BACKUP_READ_ALL")]
     pub read_all: bool,
     /// Exit with 0, not with 4, when the set was taken and will not go back, or not wholly: for schedules that take another code for "no set"

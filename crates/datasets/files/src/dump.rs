@@ -95,7 +95,9 @@ pub(crate) enum Reading {
 pub(crate) struct FilesDump {
     context: Context,
     shared: Arc<Shared>,
-    slots: Option<Receiver<Slot>>,
+    slots: Option<Receiver<Vec<Slot>>>,
+    /// Of the batch that is being emptied.
+    ready: std::vec::IntoIter<Slot>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
     first_names: FirstNames,
@@ -141,6 +143,7 @@ impl FilesDump {
             context: context.clone(),
             shared,
             slots: Some(slots),
+            ready: Vec::new().into_iter(),
             threads,
             next: 0,
             first_names: FirstNames::default(),
@@ -157,15 +160,21 @@ impl FilesDump {
         loop {
             self.context.stop.check()?;
             self.shared.window.wait_for(self.next);
-            let Some(slot) = self.slots.as_ref().and_then(|slots| slots.recv().ok()) else {
+            let Some(slot) = self.ready.next() else {
+                if let Some(batch) = self.slots.as_ref().and_then(|slots| slots.recv().ok()) {
+                    self.ready = batch.into_iter();
+                    continue;
+                }
                 if self.shared.walk_ended.load(Ordering::SeqCst) {
                     return Ok(None);
                 }
                 return Err(Error::failed(format!("the walk of {} broke off", self.shared.tree.place_of(Path::new("")).display())));
             };
             self.next += 1;
-            let item = slot.recv().map_err(|_| Error::failed("a reader of files broke off"))??;
-            if let Some(item) = item {
+            let item = slot.recv().map_err(|_| Error::failed("a reader of files broke off"))?;
+            // A reader of a large file that was stopped says that it could not read it.
+            self.context.stop.check()?;
+            if let Some(item) = item? {
                 self.shared.window.leave(item.held_bytes);
                 return Ok(Some(item));
             }
