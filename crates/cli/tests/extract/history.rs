@@ -94,7 +94,7 @@ impl World {
         let tenant = *self.random.choice(&TENANTS).unwrap();
         let (table, cells, column) = *self.random.choice(&TABLES).unwrap();
         let numbers = self.numbers(table, tenant);
-        let row = self.random.choice(numbers).unwrap();
+        let Some(row) = self.random.choice(numbers) else { return };
         let service = tenant + 1 + self.random.u64(..2);
         match self.random.u8(..7) {
             0 | 1 => {
