@@ -82,10 +82,12 @@ impl<'a> Parts<'a> {
     fn each(&self, mut work: impl FnMut(&RowsOf, &[RowChange]) -> Result<()>) -> Result<()> {
         (0..self.count).try_for_each(|number| {
             self.with(number, |part| {
-                part.iter().flat_map(|piece| piece.changes.chunks(TOGETHER).map(|some| (&piece.of, some))).try_for_each(|(of, some)| {
-                    self.hands.context.stop.check()?;
-                    work(of, some)
-                })
+                part.iter().flat_map(|piece| piece.changes.chunks(TOGETHER).map(move |some| (&piece.of, some))).try_for_each(
+                    |(of, some)| {
+                        self.hands.context.stop.check()?;
+                        work(of, some)
+                    },
+                )
             })
         })
     }
@@ -94,7 +96,7 @@ impl<'a> Parts<'a> {
         (0..self.count).rev().try_for_each(|number| {
             self.with(number, |part| {
                 let pieces = part.iter().rev();
-                pieces.flat_map(|piece| piece.changes.rchunks(TOGETHER).map(|some| (&piece.of, some))).try_for_each(|(of, some)| {
+                pieces.flat_map(|piece| piece.changes.rchunks(TOGETHER).map(move |some| (&piece.of, some))).try_for_each(|(of, some)| {
                     self.hands.context.stop.check()?;
                     work(of, some)
                 })

@@ -51,7 +51,7 @@ fn staged(store: &(impl DataSet + PutsFiles), source: &Path) -> Place {
 }
 
 fn expected() -> String {
-    let mut lines = vec![
+    let mut lines = [
         "./a/b/changed|644|1000000.5000000000|new",
         "./a/lost|644|1000000.5000000000|lost",
         "./a/mine|644|2000000.2500000000|mine",
