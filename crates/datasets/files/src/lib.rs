@@ -45,7 +45,7 @@ use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
     Context, DataSet, Discard, Dump, Earlier, FileReader, FilesCompared, Findings, Leftover, LiveFiles, Place, Problem, PutsFiles, Road,
-    Snapshot, StoreKind, Undone, Verb, WholeDump,
+    Snapshot, StoreKind, Undone, WholeDump,
 };
 use plan::{Error, Result};
 
