@@ -30,7 +30,7 @@ pub(crate) use standard_error::LogLines;
 pub(crate) use table::Table;
 
 use crate::args::Global;
-use commands_in_text::with_program;
+pub(crate) use commands_in_text::{commands_in, with_program};
 use events::{Events, Told};
 use said::{Listening, Said};
 use standard_error::{Weight, tell};
