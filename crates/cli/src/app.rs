@@ -18,6 +18,7 @@ use crate::away::Away;
 use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::journals;
+use crate::onlook;
 use crate::output::Output;
 use crate::repair;
 use crate::rewrite;
@@ -326,6 +327,7 @@ impl App {
             rewriter: Some(rewrite::rewriter()),
             repairer: Some(repair::repairer(None)),
             row_worker: Some(tenant_rows::row_worker()),
+            onlooker: Some(onlook::onlooker(self.output.json)),
         })
     }
 }

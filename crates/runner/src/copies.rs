@@ -34,6 +34,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::KeepKeys { .. }
         | Action::KeepRows { .. }
         | Action::LoadRest { .. }
+        | Action::LookFirst { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::NoteIds { .. }

@@ -80,6 +80,7 @@ impl Report {
             | Action::ChangeRows { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
+            | Action::LookFirst { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }
             | Action::RestartReaders { .. }

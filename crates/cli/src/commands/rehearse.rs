@@ -70,6 +70,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         rewriter: None,
         repairer: None,
         row_worker: None,
+        onlooker: None,
     };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;

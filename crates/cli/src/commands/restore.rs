@@ -274,7 +274,7 @@ fn prepare(
     let rewriting = rewrite::decide(args.rewrite, &manifest, &data_sets, &context, &mut offers)?;
     set_right.care.rewrites_configuration = rewriting.is_own;
     set_right.problems.extend(rewriting.problem);
-    let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care };
+    let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care, look_first: args.then.clone() };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
