@@ -21,6 +21,7 @@ mod notify;
 mod onlook;
 mod output;
 mod queues;
+mod rates;
 mod repair;
 mod rewrite;
 mod sealed;

@@ -193,7 +193,17 @@ pub(super) fn prepare(
     plan.installation = Some(join::identified(installation, &context, &found));
     plan.problems.extend(plan.from.is_some().then(fits::of_another_installation));
     plan.problems.extend(join::twice(installation, &context, &found));
-    Ok(Prepared { repository, data_sets, manifest, plan, jobs: Jobs::default(), objects: Vec::new(), merged: None, tenant: Some(one) })
+    Ok(Prepared {
+        repository,
+        data_sets,
+        manifest,
+        plan,
+        jobs: Jobs::default(),
+        objects: Vec::new(),
+        estimate: None,
+        merged: None,
+        tenant: Some(one),
+    })
 }
 
 /// The options, as they are written after a set in a command.
