@@ -18,7 +18,9 @@ use crate::away::Away;
 use crate::config::{Config, Platform, Sources};
 use crate::join::{self, Installation};
 use crate::journals;
+use crate::onlook;
 use crate::output::Output;
+use crate::rates::{Of, Rates};
 use crate::repair;
 use crate::rewrite;
 use crate::writers::Consent;
@@ -299,6 +301,20 @@ impl App {
         Ok(Context { run, installation, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
     }
 
+    /// How fast the verbs were here before. In a pod there is no folder that stays.
+    pub(crate) fn rates(&self, config: &Config, of: Of) -> Option<Rates> {
+        let is_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+        self.state_folder(config).ok().filter(|_| !is_pod).map(|folder| Rates::new(folder, of))
+    }
+
+    /// What is done is noted, so that the next plan knows how long it takes.
+    pub(crate) fn noting_rates(&self, config: &Config, of: Of, context: Context) -> Context {
+        match self.rates(config, of) {
+            Some(rates) => Context { watch: rates.watching(Arc::clone(&context.watch)), ..context },
+            None => context,
+        }
+    }
+
     /// Everything that a run calls, for these data sets.
     pub(crate) fn hands(
         &self,
@@ -310,7 +326,7 @@ impl App {
         consent: Consent,
     ) -> Result<Hands> {
         let (writers, synchronise) = (installation.writers(&self.output, consent)?, installation.synchronise()?);
-        let context = self.context(config, run, installation.id())?;
+        let context = self.noting_rates(config, Of::Installation, self.context(config, run, installation.id())?);
         let copies_journal = !self.keeps_journals_in_cluster(installation);
         let (rests, examine) = (installation.rests(), Some(agreement::examine()));
         Ok(Hands {
@@ -328,6 +344,7 @@ impl App {
             repairer: Some(repair::repairer(None)),
             row_worker: Some(tenant_rows::row_worker()),
             file_finder: Some(tenant_files::file_finder()),
+            onlooker: Some(onlook::onlooker(self.output.json)),
         })
     }
 }

@@ -202,7 +202,7 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Write all that shows that a set is whole and goes back into one document: a page, or JSON
     Evidence(Evidence),
-    /// Say what differs between two sets by what each knows of itself: rows of tables, keys, files, objects; no data is read
+    /// Say what differs between two sets by what each knows of itself: rows of tables, keys, files, objects. No data is read, except with --deep
     Diff(Diff),
     /// Say whether System, Backend, the files and zync agree, live or in a set, and live whether Routes and the search index do: what only one side knows, lacks or has otherwise
     Verify(Verify),

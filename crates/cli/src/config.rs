@@ -266,14 +266,20 @@ impl Config {
         self.has("writers").then(|| self.read("writers")).transpose()
     }
 
-    /// A key of `[notify]` as it was written.
-    pub(crate) fn notify_text(&self, key: &str) -> Option<&str> {
-        self.values.text("notify", key)
+    /// A key of `[notify]` or `[notify.email]` as it was written.
+    pub(crate) fn notify_text(&self, header: &str, key: &str) -> Option<&str> {
+        self.values.text(header, key)
     }
 
-    /// A key of `[notify]`, from its file or command; each by itself, and within some seconds: it is in nobody's way that somebody cannot be told.
-    pub(crate) fn notify_value(&self, key: &str) -> Option<Result<SecretString>> {
-        let given = self.values.of("notify").find(|given| given.place.key.name == key)?.clone();
+    /// Whether anything of `[notify.email]` was given.
+    pub(crate) fn names_email(&self) -> bool {
+        self.values.of("notify").any(|given| given.place.table.is_some())
+    }
+
+    /// A key of `[notify]` or `[notify.email]`, from its file or command; each by itself, and within some seconds: it is in nobody's way that somebody cannot be
+    /// told.
+    pub(crate) fn notify_value(&self, header: &str, key: &str) -> Option<Result<SecretString>> {
+        let given = self.values.of("notify").find(|given| given.place.header() == header && given.place.key.name == key)?.clone();
         let place = format!("{}: {}", given.origin, given.place);
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || drop(sender.send(secret::fetch(&given))));

@@ -18,8 +18,10 @@ mod journals;
 mod locks;
 mod logging;
 mod notify;
+mod onlook;
 mod output;
 mod queues;
+mod rates;
 mod repair;
 mod rewrite;
 mod sealed;
@@ -42,6 +44,9 @@ use output::Output;
 
 fn main() -> ExitCode {
     completing::answer_the_shell();
+    if let Some(code) = onlook::asked() {
+        return code;
+    }
     let cli = Cli::of_this_program();
     let (json, stop) = (cli.global.json, StopFlag::default());
     let output = match log(&cli.global).and_then(|()| Output::new(&cli.global, &stop)) {

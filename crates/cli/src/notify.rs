@@ -1,6 +1,7 @@
-//! Tells somebody how a command ended: a command, a webhook, a service that expects to hear of every backup. Whatever becomes of that harms nothing, and is told.
+//! Tells somebody how a command ended: a command, a webhook, mailboxes, a service that expects to hear of every backup. Whatever becomes of that harms nothing, and is told.
 
 mod before;
+mod email;
 mod message;
 
 use std::io::Write;
@@ -64,15 +65,18 @@ impl<'a> Notify<'a> {
         if result.as_ref().err().map(Error::class) != Some(Class::Locked) {
             self.ping((event == Event::Failed).then_some("fail"));
         }
-        if event != Event::Succeeded || self.config.notify_text("on") == Some("everything") {
+        if event != Event::Succeeded || self.config.notify_text(SECTION, "on") == Some("everything") {
             let host = self.app.host();
             let message = Message::new(event, self.command, &self.installation, &host, self.started_at, result.as_ref().err());
-            if let Some(command) = self.config.notify_text(COMMAND) {
+            if let Some(command) = self.config.notify_text(SECTION, COMMAND) {
                 self.told(COMMAND, by_command(command, &message));
             }
             if let Some(address) = address(&self.config, WEBHOOK) {
-                let body = message.body(self.config.notify_text("webhook-format").unwrap_or("json"));
+                let body = message.body(self.config.notify_text(SECTION, "webhook-format").unwrap_or("json"));
                 self.told(WEBHOOK, address.and_then(|address| address.post("application/json", body?)));
+            }
+            if let Some(mail) = email::mail(&self.config) {
+                self.told(email::NAME, mail.and_then(|mail| mail.send(&message.subject(), &message.letter())));
             }
         }
         self.before.keep(event == Event::Failed);
@@ -92,6 +96,7 @@ impl<'a> Notify<'a> {
     }
 }
 
+const SECTION: &str = "notify";
 const COMMAND: &str = "command";
 const WEBHOOK: &str = "webhook-url";
 const PING: &str = "ping-url";
@@ -99,8 +104,8 @@ const CA_FILE: &str = "ca-file";
 
 /// The address that a key names.
 fn address(config: &Config, key: &str) -> Option<Result<Address>> {
-    let url = config.notify_value(key)?;
-    let ca_file = config.notify_value(CA_FILE).transpose();
+    let url = config.notify_value(SECTION, key)?;
+    let ca_file = config.notify_value(SECTION, CA_FILE).transpose();
     Some(url.and_then(|url| Address::parse(&url, ca_file?.map(|path| PathBuf::from(path.expose_secret())))))
 }
 
@@ -110,7 +115,9 @@ pub(crate) fn unusable(config: &Config) -> Vec<Error> {
         let checked = address(config, key)?.and_then(|address| address.check());
         checked.err().map(|error| error.during(format!("[notify] {key} cannot be used")))
     };
-    [WEBHOOK, PING].into_iter().filter_map(check).collect()
+    let of_email = email::mail(config).and_then(|mail| mail.and_then(|mail| mail.check()).err());
+    let of_email = of_email.map(|error| error.during(format!("[notify] {} cannot be used", email::NAME)));
+    [WEBHOOK, PING].into_iter().filter_map(check).chain(of_email).collect()
 }
 
 fn not_told(app: &App, target: &str, error: &Error) {

@@ -15,7 +15,7 @@ mod table;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use plan::ports::{StopFlag, Watch};
 use plan::words::printable;
@@ -25,12 +25,13 @@ use serde::Serialize;
 
 pub(crate) use errors::{error_json, error_text, print_error};
 pub(crate) use format::{age, age_at, bytes, count, duration_ms, length, local_time, parse_bytes, rate};
+pub(crate) use progress::Expected;
 pub(crate) use said::TOLD;
 pub(crate) use standard_error::LogLines;
 pub(crate) use table::Table;
 
 use crate::args::Global;
-use commands_in_text::with_program;
+pub(crate) use commands_in_text::{commands_in, with_program};
 use events::{Events, Told};
 use said::{Listening, Said};
 use standard_error::{Weight, tell};
@@ -50,6 +51,8 @@ pub(crate) struct Output {
     /// For a command that is part of another.
     is_part: bool,
     said: Arc<Said>,
+    /// How long the works take that are still to come, where there is a past.
+    expected: Arc<Mutex<Expected>>,
     /// Raised by a signal: it ends a question.
     stop: StopFlag,
 }
@@ -77,7 +80,16 @@ impl Output {
         let events = global.events.as_deref().map(Events::open).transpose()?;
         let results = events.as_ref().is_none_or(|events| !events.is_standard_output);
         let said = Arc::new(Said::with(events));
-        Ok(Self { json: global.json, quiet: global.quiet, is_mute: global.json, results, is_part: false, said, stop: stop.clone() })
+        Ok(Self {
+            json: global.json,
+            quiet: global.quiet,
+            is_mute: global.json,
+            results,
+            is_part: false,
+            said,
+            expected: Arc::default(),
+            stop: stop.clone(),
+        })
     }
 
     /// The same for commands that are part of another: their results are notes of that one, and only it prints a document.
@@ -199,10 +211,15 @@ impl Output {
         let shown: Option<Arc<dyn Watch>> = match (self.is_mute, self.quiet, can_draw) {
             (true, ..) => None,
             (_, true, _) => Some(Arc::new(progress::Quiet)),
-            (_, _, true) => Some(Arc::new(progress::Bars::default())),
-            _ => Some(Arc::new(progress::Lines::default())),
+            (_, _, true) => Some(Arc::new(progress::Bars::expecting(&self.expected))),
+            _ => Some(Arc::new(progress::Lines::expecting(&self.expected))),
         };
         Arc::new(Listening { said: Arc::clone(&self.said), shown })
+    }
+
+    /// Says how long the works take that are to come, for who watches them.
+    pub(crate) fn expect(&self, expected: Expected) {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = expected;
     }
 
     /// Asks for a secret, which is not shown while it is typed. `None` when nobody can be asked.

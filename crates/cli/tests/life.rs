@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use lab::{InstallationOptions, MysqlKind};
@@ -187,4 +188,193 @@ fn looked_into(world: &World, set: &str) {
     world.ok(&["rehearse", set, "--then", &command]);
     assert_eq!(std::fs::read_to_string(out).unwrap(), wanted.concat());
     assert!(world.refused(1, &["rehearse", set, "--only", "system-redis", "--then", "exit 7"]).contains("exit status: 7"));
+}
+
+/// Looks at what is staged: what it reads of each store, of the live database by that one's own client, and what it is given.
+const LOOKS: &str = "set -e
+cd \"$1\"
+cat > document
+env > environment
+ps -eo args | grep threescale > processes
+{
+  system-database -N -e 'SELECT COUNT(*), MAX(id) FROM accounts'
+  zync-database -Atc 'SELECT count(*) FROM tenants'
+  backend-redis SCARD services_set
+  ls -A \"$THREESCALE_STAGED/system-storage/\" | wc -l
+} > staged
+system-database -e 'SELECT id, org_name FROM accounts ORDER BY id LIMIT 1' > names
+for statement in 'DELETE FROM accounts' 'SELECT 1; DELETE FROM accounts' 'WITH x AS (SELECT 1) DELETE FROM accounts'; do
+  ! system-database -e \"$statement\" 2>> refused
+  ! zync-database -c \"$(echo \"$statement\" | sed s/accounts/tenants/)\" 2>> refused
+done
+! zync-database -c 'WITH gone AS (DELETE FROM tenants RETURNING 1) SELECT * FROM gone' 2>> refused
+! backend-redis DEL services_set 2>> refused
+! system-redis EVAL 'return 1' 0 2>> refused
+";
+
+/// What `diff --deep` says of changes that are made here, by the stores' own clients.
+fn differs_by_what_was_changed(world: &World) {
+    let one = &world.installation;
+    let first = world.json(&["backup"])["set"].as_str().unwrap().to_owned();
+    let run = |mut client: std::process::Command, arguments: &[&str]| {
+        let output = client.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let sql = "INSERT INTO accounts (id, org_name) VALUES (900001, 'new'), (900002, 'new'); UPDATE accounts SET org_name = 'other', state = CONCAT(state, 'x') WHERE id = 1;
+        INSERT INTO accounts (id, org_name) VALUES (900003, 'gone'); DELETE FROM accounts WHERE id = 900003;
+        DELETE FROM settings ORDER BY id LIMIT 1; INSERT INTO categories_services VALUES (7, 900001, 1, 1); INSERT INTO features_plans VALUES (1, 900001, 'x', NULL)";
+    run(one.mysql.client(), &["-e", sql, "system"]);
+    run(
+        one.postgres.client(),
+        &["-d", "zync_production", "-c", "UPDATE tenants SET endpoint = 'https://other' WHERE id = (SELECT min(id) FROM tenants)"],
+    );
+    run(one.backend_redis.client(), &["-n", "0", "SADD", "services_set", "900001"]);
+    run(one.backend_redis.client(), &["-n", "0", "ZADD", "nobody/knows", "1", "member"]);
+    std::fs::write(one.storage().join("new \u{e4}"), "new").unwrap();
+    let second = world.json(&["backup"])["set"].as_str().unwrap().to_owned();
+    run(one.backend_redis.client(), &["-n", "0", "ZADD", "nobody/knows", "2", "member"]);
+    let path = one.storage().join("new \u{e4}");
+    let modified = std::fs::metadata(&path).unwrap().modified().unwrap();
+    std::fs::write(&path, "NEW").unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_modified(modified).unwrap();
+    let third = world.json(&["backup"])["set"].as_str().unwrap().to_owned();
+
+    let groups = |from: &str, to: &str, more: &[&str]| {
+        let document = world.json(&[&["diff", from, to, "--deep"], more].concat());
+        let deep = document["deep"].as_array().unwrap().clone();
+        deep.iter()
+            .flat_map(|it| it["groups"].as_array().unwrap().clone())
+            .map(|it| (it["name"].as_str().unwrap().to_owned(), it))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let numbers = |group: &serde_json::Value| ["added", "removed", "changed"].map(|name| group[name].as_u64().unwrap());
+    let found = groups(&first, &second, &[]);
+    assert_eq!(numbers(&found["accounts"]), [2, 0, 1], "{found:?}");
+    assert_eq!(found["accounts"]["named"], serde_json::json!({"added": ["id 900001", "id 900002"], "removed": [], "changed": ["id 1"]}));
+    assert_eq!(found["accounts"]["columns"], serde_json::json!({"org_name": 1, "state": 1}));
+    assert_eq!(numbers(&found["settings"]), [0, 1, 0]);
+    assert_eq!(found["categories_services"]["named"]["added"][0], "category_id 7, service_id 900001");
+    // Without a primary key a row is told by all of it, and has no name.
+    assert_eq!((numbers(&found["features_plans"]), &found["features_plans"]["named"]["added"]), ([1, 0, 0], &serde_json::json!([])));
+    assert_eq!((numbers(&found["tenants"]), &found["tenants"]["columns"]), ([0, 0, 1], &serde_json::json!({"endpoint": 1})));
+    assert!(!found.contains_key("users"));
+    assert_eq!((numbers(&found["storage/configuration"]), numbers(&found["storage/unknown"])), ([0, 0, 1], [1, 0, 0]));
+    assert_eq!(found["files"]["named"]["added"], serde_json::json!(["new \u{e4}"]));
+    // The other way round, and no more names than are wanted.
+    let back = groups(&second, &first, &["--limit", "1"]);
+    assert_eq!((numbers(&back["accounts"]), back["accounts"]["named"]["removed"].as_array().unwrap().len()), ([0, 2, 1], 1));
+    let text = world.ok(&["diff", &first, &second, "--deep", "--limit", "1"]);
+    assert!(
+        text.contains(
+            "  accounts: 2 rows added, 1 row changed (org_name 1, state 1)\n    added: id 900001; and 1 more: --limit 2 names all\n"
+        ),
+        "{text}"
+    );
+    // A score, and a content of the same length and time.
+    let found = groups(&second, &third, &[]);
+    assert_eq!((numbers(&found["storage/unknown"]), numbers(&found["files"])), ([0, 0, 1], [0, 0, 1]), "{found:?}");
+    assert!(!found.contains_key("accounts") && !found.contains_key("tenants"), "{found:?}");
+}
+
+#[test]
+fn a_command_looks_at_what_is_staged_before_anything_live_is_touched() {
+    let world = World::start(1 << 20);
+    differs_by_what_was_changed(&world);
+    let one = &world.installation;
+    let live = |mut client: std::process::Command, arguments: &[&str]| {
+        let output = client.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let rows = || live(one.mysql.client(), &["-N", "-e", "SELECT COUNT(*), MAX(id) FROM accounts", "system"]);
+    let files = std::fs::read_dir(one.storage()).unwrap().count();
+    let wanted = [
+        rows(),
+        live(one.postgres.client(), &["-Atd", "zync_production", "-c", "SELECT count(*) FROM tenants"]),
+        live(one.backend_redis.client(), &["-n", "0", "SCARD", "services_set"]),
+        format!("{files}\n"),
+    ];
+    let names = live(one.mysql.client(), &["-B", "-e", "SELECT id, org_name FROM accounts ORDER BY id LIMIT 1", "system"]);
+    let good = world.fingerprint();
+    let set = world.json(&["backup"])["set"].as_str().unwrap().to_owned();
+    world.damage_all();
+    let beside = |mut all: lab::Fingerprint| {
+        all.retain(|name, _| !name.contains(".threescale-backup"));
+        all
+    };
+    let damaged = beside(world.fingerprint());
+    let untouched = |when: &str| assert_equal(&beside(world.fingerprint()), &damaged, when);
+
+    // One that fails: nothing live was touched, and the way out is told.
+    let script = world.path("look");
+    let command = format!("sh {} {}", script.display(), world.home.path().display());
+    std::fs::write(&script, "exit 7").unwrap();
+    let told = world.refused(3, &["restore", &set, "--yes", "--then", &command]);
+    let run = world.newest_run();
+    assert!(
+        told.contains("ended with exit status: 7") && told.contains(&format!("resume {run}")) && told.contains(&format!("undo {run}")),
+        "{told}"
+    );
+    untouched("after a command that failed");
+
+    // One that hangs, and is interrupted with what it started.
+    let (begun, child) = (world.path("begun"), world.path("child"));
+    std::fs::write(&script, format!("sleep 1000 & echo $! > {}; mv {0} {}; wait", child.display(), begun.display())).unwrap();
+    let mut resumed = world.command(&["resume", &run, "--yes"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let limit = std::time::Instant::now() + LIMIT;
+    while !begun.exists() {
+        assert!(std::time::Instant::now() < limit && resumed.try_wait().unwrap().is_none(), "the command was not run again");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let ours = rustix::process::Pid::from_raw(resumed.id().try_into().unwrap()).unwrap();
+    rustix::process::kill_process(ours, rustix::process::Signal::INT).unwrap();
+    let output = resumed.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    let sleeper = std::fs::read_to_string(&begun).unwrap();
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", sleeper.trim())).unwrap_or_default();
+    assert!(state.is_empty() || state.contains(") Z "), "what the command started goes on: {state}");
+    untouched("after a command that was interrupted");
+
+    // One that looks: it sees what is staged, and what is live as it was; then all goes live.
+    let asks = one.mysql.client();
+    let asks: Vec<_> =
+        std::iter::once(asks.get_program()).chain(asks.get_args()).map(|word| format!("'{}'", word.to_str().unwrap())).collect();
+    let environment: Vec<_> = one
+        .mysql
+        .client()
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("export {}='{}'\n", name.to_str()?, value?.to_str()?)))
+        .collect();
+    let of_live = format!("{}{} -N -e 'SELECT COUNT(*), MAX(id) FROM accounts' system > live\n", environment.concat(), asks.join(" "));
+    std::fs::write(&script, format!("{LOOKS}{of_live}")).unwrap();
+    let damaged_rows = rows();
+    assert_ne!(damaged_rows, wanted[0]);
+    world.ok(&["resume", &run, "--yes"]);
+    let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
+    assert_eq!((read("staged"), read("live"), read("names")), (wanted.concat(), damaged_rows, names));
+    assert_eq!(read("refused").lines().filter(|line| line.starts_with("error: ")).count(), 9, "{}", read("refused"));
+    let document: serde_json::Value = serde_json::from_str(&read("document")).unwrap();
+    assert_eq!((document["run"].as_str(), document["set"].as_str()), (Some(run.as_str()), Some(set.as_str())));
+    assert_eq!(document["data_sets"]["system-database"]["kind"], "mysql");
+    assert!(document["data_sets"]["zync-database"]["program"].as_str().unwrap().ends_with("/zync-database"), "{document}");
+    for secret in [one.mysql.password(), one.postgres.password(), one.backend_redis.password()] {
+        for name in ["document", "environment", "processes"] {
+            assert!(!secret.is_empty() && !read(name).contains(secret), "{name} has a password");
+        }
+    }
+    assert!(!std::path::Path::new(document["folder"].as_str().unwrap()).exists());
+    assert_equal(&world.fingerprint(), &good, "after the restore");
+    let looks: Vec<_> =
+        world.journal().iter().filter(|line| line["record"] == "opened").map(|line| line["plan"]["steps"].to_string()).collect();
+    assert!(looks[0].contains("\"look-first\""));
+    world.ok(&["undo", "--yes"]);
+    untouched("after the undo");
+
+    // What cannot be looked at is said before.
+    assert!(
+        world
+            .refused(2, &["restore", &set, "--in-place", "--yes", "--then", "true"])
+            .contains("and nothing is: all of it goes back in place")
+    );
+    assert!(world.refused(2, &["restore", &set, "--classes", "usage", "--then", "true"]).contains("cannot be used with"));
 }

@@ -1,4 +1,6 @@
-//! TELLS: brings one short document to an HTTP address, within seconds. What stands in the address may be a secret, and is in no error.
+//! TELLS: brings one short document to an HTTP address, or a text to mailboxes, within seconds. What stands in the address may be a secret, and is in no error.
+
+mod mail;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret, SecretString};
 use tls::{Tls, TlsMode};
+
+pub use mail::{MAIL_SECONDS_MAX, Mail};
 
 /// How long all of it may take: nobody waits longer for being told.
 pub const SECONDS_MAX: u64 = 10;

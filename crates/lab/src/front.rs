@@ -27,17 +27,7 @@ impl TlsFront {
     /// # Errors
     /// When the certificate cannot be used, or there is no port.
     pub fn before(server: u16, files: &Tls) -> Result<Self> {
-        let (certificate, key) = files.server();
-        let during = |error| Error::failed("failed to read a certificate of the lab").because(error);
-        let chain = CertificateDer::pem_file_iter(certificate).map_err(during)?.collect::<std::result::Result<_, _>>().map_err(during)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(during)?;
-        let unusable = |error| Error::failed("a certificate of the lab cannot be used").because(error);
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(unusable)?
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .map_err(unusable)?;
+        let config = server_config(files)?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).during(|| "listen on loopback".to_owned())?;
         let port = listener.local_addr().during(|| "look at a port".to_owned())?.port();
         let (config, connections, is_over) = (Arc::new(config), Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
@@ -74,6 +64,21 @@ impl Drop for TlsFront {
         // Wakes the thread that listens.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
     }
+}
+
+/// A server's configuration with the certificate that the files show.
+pub(crate) fn server_config(files: &Tls) -> Result<ServerConfig> {
+    let (certificate, key) = files.server();
+    let during = |error| Error::failed("failed to read a certificate of the lab").because(error);
+    let chain = CertificateDer::pem_file_iter(certificate).map_err(during)?.collect::<std::result::Result<_, _>>().map_err(during)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(during)?;
+    let unusable = |error| Error::failed("a certificate of the lab cannot be used").because(error);
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)
 }
 
 /// Turns about: what is there to read goes to the other side.

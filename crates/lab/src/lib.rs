@@ -1,4 +1,4 @@
-//! STAGES: throw-away servers (MySQL, MariaDB, PostgreSQL, Redis, Sentinel, memcached, Prometheus) on loopback, and 3scale-like data for them.
+//! STAGES: throw-away servers (MySQL, MariaDB, PostgreSQL, Redis, Sentinel, memcached, Prometheus, SMTP) on loopback, and 3scale-like data for them.
 //!
 //! For `demo`, `rehearse`, tests and benchmarks. Every server lives in a temporary folder of its own, on a port of
 //! its own, with a password of its own, and ends with the value that stands for it, or with the process, however that ends. Must never touch a
@@ -24,6 +24,7 @@ mod redis;
 mod s3;
 mod sentinel;
 mod server;
+mod smtp;
 mod template;
 mod tls;
 mod writers;
@@ -43,5 +44,6 @@ pub use redis::{Redis, RedisKind};
 pub use s3::{S3, S3Fault, S3Object};
 pub use sentinel::{Sentinel, SentinelLogin, SentinelOptions};
 pub use server::Server;
+pub use smtp::{Smtp, SmtpMail, SmtpMode, SmtpWants};
 pub use tls::{CASES, Case, Shown, Tls};
 pub use writers::{Control, Writers, Written};

@@ -5,6 +5,12 @@ use std::ops::AddAssign;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+/// XXH3-128 of bytes, with which elements are counted.
+#[must_use]
+pub fn hash(bytes: &[u8]) -> u128 {
+    xxhash_rust::xxh3::xxh3_128(bytes)
+}
+
 /// Digest of a multiset: the sum, modulo 2^128, of the XXH3-128 of every element.
 ///
 /// The order in which elements are added does not matter, and repeated elements count (a sum, not an exclusive or), so parallel

@@ -13,7 +13,7 @@ use crate::step::{Action, IdCounter, Output, Step, StepId};
 use crate::{Class, Error, Result};
 
 /// The journal format that this program writes: `major.minor`.
-pub const FORMAT: &str = "3.4";
+pub const FORMAT: &str = "3.5";
 /// The oldest major format that this program reads and goes on with.
 const MAJOR_MIN: u32 = 2;
 
@@ -332,6 +332,7 @@ impl Run {
             | Action::StageFiles { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
+            | Action::LookFirst { .. }
             | Action::NoteWriters { .. }
             | Action::StopWriters { .. }
             | Action::SafetyCopy { .. }
@@ -414,6 +415,7 @@ impl Run {
             | Action::KeepKeys { .. }
             | Action::KeepRows { .. }
             | Action::LoadRest { .. }
+            | Action::LookFirst { .. }
             | Action::NoteWriters { .. }
             | Action::SafetyCopy { .. }
             | Action::NoteIds { .. }

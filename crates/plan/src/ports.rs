@@ -17,6 +17,7 @@ mod repository;
 mod rows;
 mod shelf;
 mod some_files;
+mod staged;
 mod synchronise;
 mod watch;
 mod whole_dump;
@@ -39,6 +40,7 @@ pub use repository::{Damaged, Entry, EntryHandle, EntryKind, Keep, Kept, Record,
 pub use rows::{Cell, ChangesRows, ChangingRows, FindsRows, Reference, RowChange, RowsOf, TableShape, read_cells, write_cells};
 pub use shelf::{Append, Shelf};
 pub use some_files::{FilesCompared, PutsFiles, SOME_FILES, SomeFiles};
+pub use staged::{Question, Staged};
 pub use synchronise::{NothingToSynchronise, SyncTask, Synchronise};
 pub use watch::{Event, Silent, StopFlag, Verb, Watch};
 pub use whole_dump::WholeDump;

@@ -50,6 +50,8 @@ pub struct Around {
     pub readers: Vec<String>,
     /// What a restore sets right beside what it loads.
     pub care: Care,
+    /// The command that looks at what is staged before anything live is touched.
+    pub look_first: Option<String>,
 }
 
 /// What a restore sets right beside what it loads. Nothing by default.
@@ -99,7 +101,7 @@ impl Around {
     /// Nothing can be made anew, and the operator chose nothing.
     #[must_use]
     pub fn just(writers: WritersAre) -> Self {
-        Self { writers, offers: Vec::new(), policies: Policies::default(), readers: Vec::new(), care: Care::default() }
+        Self { writers, offers: Vec::new(), policies: Policies::default(), readers: Vec::new(), care: Care::default(), look_first: None }
     }
 }
 
@@ -134,6 +136,12 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
             ready.clone(),
             "from System's rows of the set, before anybody reads it: only what differs is written",
         ));
+    }
+    if let Some(command) = around.look_first.clone().filter(|_| !reserved.is_empty()) {
+        let staged = reserved.iter().map(|(name, place)| (*name, *place)).collect();
+        let reason =
+            "everything that is staged is proven, and the installation serves as before: what follows waits until the command ends with 0";
+        ready = vec![steps.add(Action::LookFirst { command, staged }, ready, reason)];
     }
     let mut last = ready;
     let written = writers::written(targets.keys());
@@ -187,6 +195,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         last = vec![steps.add(Action::HoldClock { data_set, ticks, counts }, last, reason)];
     }
     let mut problems = writers_problems(writers);
+    problems.extend(unseen_problem(around, targets.iter().map(|(name, target)| (*name, target.road))));
     problems.extend(large_values_problem(around, targets.keys(), loads_rest));
     if let Some(noted) = noted {
         let is_made_anew = |task: &SyncTask| *task == SyncTask::BackendConfiguration && rewritten.is_some();
@@ -287,6 +296,22 @@ fn cut_over(steps: &mut Steps, name: DataSetName, road: Road, reserved: Option<S
             (steps.add(proven, vec![staged], "read back and compared with the set's evidence"), place)
         }
     }
+}
+
+/// What `--then` cannot look at before it is live.
+fn unseen_problem(around: &Around, roads: impl Iterator<Item = (DataSetName, Road)>) -> Option<Problem> {
+    around.look_first.as_ref()?;
+    let (in_place, staged): (Vec<_>, Vec<_>) = roads.partition(|(_, road)| *road == Road::InPlace);
+    if staged.is_empty() {
+        let text = "--then looks at what is staged beside the live data, and nothing is: all of it goes back in place";
+        return Some(
+            Problem::new(Severity::Blocks, text).way_out("Leave --then out, or make room beside the live data (`doctor` says what lacks)."),
+        );
+    }
+    let names: Vec<_> = in_place.iter().map(|(name, _)| name.as_str()).collect();
+    (!names.is_empty()).then(|| {
+        Problem::new(Severity::Degrades, format!("--then does not see {}: what goes back in place is loaded after it", names.join(", ")))
+    })
 }
 
 /// Where `--large-values during-stop` has nothing to work on, or no stop.

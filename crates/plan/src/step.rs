@@ -115,6 +115,13 @@ pub enum Action {
         /// The step that reserved the place.
         reserved: StepId,
     },
+    /// Let a command of the operator's look at what is staged, before anything live is touched. What follows waits until it ends with 0. Changes nothing. Taken up: run again.
+    LookFirst {
+        /// For `sh -c`.
+        command: String,
+        /// What is staged: the data set, and the step that reserved its place.
+        staged: Vec<(DataSetName, StepId)>,
+    },
     /// Note how many writers there are and who holds them to that number. Changes nothing. A step of its own: what stopping destroys is journaled before.
     NoteWriters {
         /// The data sets whose writers will be stopped.
@@ -238,6 +245,7 @@ impl Action {
             | Self::KeepIdsAhead { data_set, .. }
             | Self::HoldClock { data_set, .. } => Some(*data_set),
             Self::WriteManifest
+            | Self::LookFirst { .. }
             | Self::NoteWriters { .. }
             | Self::StopWriters { .. }
             | Self::SafetyCopy { .. }
@@ -265,6 +273,7 @@ impl fmt::Display for Action {
             Self::StageFiles { data_set, .. } => write!(f, "stage files of the tenant beside {data_set}"),
             Self::PutFiles { data_set, .. } => write!(f, "put files into {data_set}"),
             Self::LoadRest { data_set, .. } => write!(f, "load the rest of {data_set}"),
+            Self::LookFirst { .. } => f.write_str("look at what is staged"),
             Self::NoteWriters { .. } => f.write_str("note the writers"),
             Self::StopWriters { .. } => f.write_str("stop the writers"),
             Self::SafetyCopy { data_sets } => {

@@ -280,6 +280,7 @@ fn copies_are_made_anew_when_those_are_up_that_they_need() {
         policies: policies.clone(),
         readers: Vec::new(),
         care: plan::Care::default(),
+        look_first: None,
     };
     let plan_of = |names: &[DataSetName]| plan_restore(RunId("r".into()), SetId("s".into()), targets(names), &around);
     let after_cut = |plan: &Plan| -> Vec<String> {
@@ -342,6 +343,7 @@ fn who_reads_what_is_overwritten_starts_again_when_all_serve() {
         policies,
         readers: readers.clone(),
         care: plan::Care::default(),
+        look_first: None,
     };
     let restart = |plan: &Plan| plan.steps.iter().position(|step| step.action == Action::RestartReaders { readers: readers.clone() });
     let of = |names: &[DataSetName]| {
@@ -355,4 +357,49 @@ fn who_reads_what_is_overwritten_starts_again_when_all_serve() {
     let alone = of(&[DataSetName::KubernetesObjects]);
     alone.check().unwrap();
     assert_eq!(restart(&alone), Some(alone.steps.len() - 1), "also where no writer stops");
+}
+
+#[test]
+fn a_command_looks_when_all_is_proven_and_before_anything_live_is_touched() {
+    let look = || Around {
+        look_first: Some("true".to_owned()),
+        care: plan::Care { rewrites_configuration: true, ..plan::Care::default() },
+        ..Around::just(WritersAre::Ours)
+    };
+    let plan_of = |targets| plan_restore(RunId("r".into()), SetId("s".into()), targets, &look());
+    let mut targets: BTreeMap<_, _> = DataSetName::ALL.into_iter().map(|name| (name, target(Road::SideCopy))).collect();
+    targets.get_mut(&DataSetName::SystemStorage).unwrap().road = Road::InPlace;
+    let plan = plan_of(targets.clone());
+    plan.check().unwrap();
+    let at = plan.steps.iter().position(|step| matches!(step.action, Action::LookFirst { .. })).unwrap();
+    let step = &plan.steps[at];
+    let ready: Vec<_> = plan
+        .steps
+        .iter()
+        .filter(|step| match &step.action {
+            Action::Prove { reserved, .. } => matches!(plan.step(*reserved).unwrap().action, Action::Reserve { road: Road::SideCopy, .. }),
+            Action::RewriteConfiguration { .. } => true,
+            _ => false,
+        })
+        .map(|step| step.id)
+        .collect();
+    assert!(ready.len() > 3 && ready.iter().all(|id| step.needs.contains(id)), "{ready:?} {step:?}");
+    let Action::LookFirst { staged, .. } = &step.action else { unreachable!() };
+    assert!(staged.iter().all(|(name, _)| *name != DataSetName::SystemStorage), "it is not there yet");
+    let is_before = |step: &plan::step::Step| {
+        matches!(step.action, Action::Reserve { .. } | Action::Stage { .. } | Action::Prove { .. } | Action::RewriteConfiguration { .. })
+    };
+    assert!(plan.steps[..at].iter().all(is_before), "{:?}", plan.steps);
+    let reaches = |from: &plan::step::Step| {
+        let (mut wanted, mut seen) = (from.needs.clone(), Vec::new());
+        while let Some(id) = wanted.pop() {
+            seen.push(id);
+            wanted.extend(plan.step(id).unwrap().needs.clone());
+        }
+        seen.contains(&step.id)
+    };
+    assert!(plan.steps[at + 1..].iter().all(reaches), "nothing goes on without it: {:?}", plan.steps);
+    assert!(plan.problems.iter().any(|problem| problem.text.contains("--then does not see system-storage")), "{:?}", plan.problems);
+    targets.values_mut().for_each(|target| target.road = Road::InPlace);
+    assert!(plan_of(targets).check().is_err(), "there is nothing to look at");
 }

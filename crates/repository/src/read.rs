@@ -77,6 +77,12 @@ impl Snapshot for OpenSnapshot {
         entry_of(path.to_owned(), found.ok_or_else(absent)?)
     }
 
+    fn content_id(&self, entry: &Entry) -> Option<u128> {
+        let chunks = entry.handle.0.downcast_ref::<Chunks>().filter(|_| entry.is_file())?;
+        let names: String = chunks.0.iter().map(|id| id.to_hex().as_str().to_owned()).collect();
+        Some(plan::digest::hash(names.as_bytes()))
+    }
+
     fn reuse(&self, entry: Entry) -> Option<Reused> {
         let chunks = entry.handle.0.downcast_ref::<Chunks>().filter(|_| entry.is_file() && entry.meta.read_at_ns.is_some())?;
         let is_whole = |id: &DataId| matches!(self.index.best(BlobType::Data, id), Some((_, State::Whole)));

@@ -56,6 +56,23 @@ pub struct Hands {
     pub row_worker: Option<RowWorker>,
     /// Finds the files of a tenant in a set.
     pub file_finder: Option<FileFinder>,
+    /// Runs a command that looks at what is staged.
+    pub onlooker: Option<Onlooker>,
+}
+
+/// Runs a command that looks at what is staged, to its end; an error when that is not 0.
+pub type Onlooker = Arc<dyn Fn(&Looking<'_>) -> Result<()> + Send + Sync>;
+
+/// What an [`Onlooker`] is given.
+pub struct Looking<'a> {
+    /// For `sh -c`.
+    pub command: &'a str,
+    /// The set that is staged.
+    pub set: &'a SetId,
+    /// What is staged, and where.
+    pub staged: Vec<(DataSetName, &'a dyn DataSet, &'a Place)>,
+    /// Who watches, and who stops.
+    pub context: &'a Context,
 }
 
 /// Works out from what was kept of System and of Backend what has to change in Backend, and gives it to whom makes the changes.
@@ -139,6 +156,13 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
             (kept_of(run, *data_set)?, kept_of(run, DataSetName::SystemDatabase)?),
         ),
         Action::PutFiles { data_set, reserved } => files::put(hands, *data_set, place_of(run, *reserved)?),
+        Action::LookFirst { command, staged } => {
+            let onlooker = hands.onlooker.as_ref().ok_or_else(|| Error::failed("there is nobody here to run the command of --then"))?;
+            let staged = staged.iter().map(|(name, reserved)| Ok((*name, hands.data_set(*name)?.as_ref(), place_of(run, *reserved)?)));
+            let staged = staged.collect::<Result<Vec<_>>>()?;
+            onlooker(&Looking { command, set: &run.plan.set, staged, context: &hands.context })?;
+            Ok(Output::Done)
+        }
         Action::LoadRest { data_set, reserved } => {
             let (place, kept) = (place_of(run, *reserved)?, kept_of(run, *data_set)?);
             let (store, snapshot) = (hands.data_set(*data_set)?, Arc::from(hands.repository.open(&kept.snapshot)?));

@@ -39,6 +39,7 @@ pub(crate) fn is_worth_a_copy(run: &Run, step: &Step) -> bool {
         | Action::KeepRows { .. }
         | Action::StageFiles { .. }
         | Action::LoadRest { .. }
+        | Action::LookFirst { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::NoteIds { .. }

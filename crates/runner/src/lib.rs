@@ -24,7 +24,7 @@ mod taking_back;
 mod views;
 
 pub use abandoning::{abandon, close_dead_backup};
-pub use act::{Examine, Hands, Make, Rewriter, Rewriting};
+pub use act::{Examine, Hands, Looking, Make, Onlooker, Rewriter, Rewriting};
 pub use copies::{Beside, JournalCopy, beside, copies, take_over, tidy_copies};
 pub use files::FileFinder;
 pub use folder::FolderShelf;

@@ -82,6 +82,7 @@ impl Report {
             | Action::PutFiles { .. }
             | Action::MergeKeys { .. }
             | Action::LoadRest { .. }
+            | Action::LookFirst { .. }
             | Action::NoteWriters { .. }
             | Action::Synchronise { .. }
             | Action::RestartReaders { .. }

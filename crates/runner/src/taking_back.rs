@@ -72,6 +72,7 @@ fn way_back(run: &Run, step: &Step) -> Option<WayBack> {
         | Action::KeepKeys { .. }
         | Action::KeepRows { .. }
         | Action::LoadRest { .. }
+        | Action::LookFirst { .. }
         | Action::NoteWriters { .. }
         | Action::SafetyCopy { .. }
         | Action::Synchronise { .. }

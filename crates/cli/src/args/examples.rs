@@ -95,7 +95,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("extract", &[("extract latest --tenant example.com --to tenant.tar", "Write what a set holds of one tenant.")]),
     ("inspect", &[("inspect latest backend-redis", "Count the keys of a set by class.")]),
     ("evidence", &[("evidence latest --to evidence.html", "Write the page for the auditor.")]),
-    ("diff", &[("diff 01m8jpat latest", "What changed between two sets.")]),
+    (
+        "diff",
+        &[
+            ("diff 01m8jpat latest", "What changed between two sets."),
+            ("diff 01m8jpat latest --deep --limit 100", "Which rows, keys and files that is, by their contents."),
+        ],
+    ),
     (
         "verify",
         &[

@@ -156,7 +156,10 @@ pub(crate) struct Diff {
     pub to: String,
     #[command(flatten)]
     pub partial: Partial,
-    /// How many differences of each data set are named
+    /// Read both sets and compare their contents: which rows by their primary keys, and in which columns they differ; how many keys of each class; which files and objects
+    #[arg(long, env = "THREESCALE_BACKUP_DEEP")]
+    pub deep: bool,
+    /// How many differences of each data set are named; with --deep also of each table
     #[arg(long, value_name = "N", default_value_t = 20, env = "THREESCALE_BACKUP_LIMIT")]
     pub limit: usize,
 }

@@ -104,6 +104,12 @@ pub(crate) struct PlanArgs {
     /// or leave them out there and load them when the writers are stopped, before the cut-over
     #[arg(long, value_enum, default_value_t = LargeValuesChoice::Beside, env = "THREESCALE_BACKUP_LARGE_VALUES")]
     pub large_values: LargeValuesChoice,
+    /// Run this (by `sh`) when all is staged and proven, before the writers are stopped and anything live is touched, and go on only when it ends with 0; else the run stops
+    /// with exit code 3: `resume` runs it again, `undo` drops what was staged. Each staged store is a program on its PATH that reads and cannot write: `system-database -e
+    /// 'SELECT …'` (PostgreSQL: `-c`), `backend-redis -n 1 GET …`; the files of a folder are in `$THREESCALE_STAGED/system-storage`. The command stands in the journal:
+    /// write no secret into it
+    #[arg(long, value_name = "COMMAND", env = "THREESCALE_BACKUP_RESTORE_THEN", conflicts_with_all = ["classes", "tenant"])]
+    pub then: Option<String>,
     #[command(flatten)]
     pub classes: Classes,
     #[command(flatten)]
@@ -202,7 +208,7 @@ pub(crate) struct Restore {
     pub dry_run: bool,
     /// Kubernetes: a lost installation comes back in a namespace that has none. Objects first, then the operator makes the rest, then the data; the same call again
     /// goes on where it was interrupted
-    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes", "tenant"])]
+    #[arg(long, env = "THREESCALE_BACKUP_INTO_EMPTY", conflicts_with_all = ["objects", "only", "in_place", "classes", "tenant", "then"])]
     pub into_empty: bool,
     /// With --into-empty: the domain of the installation, where it is not to be the set's
     #[arg(long, value_name = "DOMAIN", env = "THREESCALE_BACKUP_DOMAIN")]

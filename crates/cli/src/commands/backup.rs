@@ -23,6 +23,7 @@ use crate::join;
 use crate::journals::{self, Known};
 use crate::locks;
 use crate::output::{bytes, duration_ms};
+use crate::rates::Of;
 use crate::writers::Consent;
 
 /// Journals of runs that are over and keep nothing: enough to look back on, few enough to read each time.
@@ -113,6 +114,12 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
     }
     plan.check()?;
     let set = plan.set.clone();
+    if let Some(estimate) = app.rates(&config, Of::Installation).map(|rates| rates.of_backup(&plan)) {
+        if let Some(ms) = estimate.ms() {
+            app.output.note(&format!("about {} to take it, as fast as before", duration_ms(ms)));
+        }
+        app.output.expect(estimate.whole());
+    }
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
 

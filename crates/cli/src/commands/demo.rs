@@ -124,6 +124,7 @@ impl<'a> Demo<'a> {
             remove_extra: false,
             no_verify: true,
             large_values: args::LargeValuesChoice::Beside,
+            then: None,
             classes: args::Classes::default(),
             tenant: args::OneTenant::default(),
             objects: args::ObjectsChoice::None,

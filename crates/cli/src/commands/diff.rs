@@ -1,4 +1,10 @@
-//! `diff`: what differs between two sets, by what each knows of itself; no data is read.
+//! `diff`: what differs between two sets, by what each knows of itself; no data is read, except with `--deep`.
+
+mod deep;
+mod files;
+mod keys;
+mod records;
+mod rows;
 
 use plan::Result;
 use plan::difference::{self, CollectionDifference, DataSetDifference, Sides};
@@ -6,6 +12,8 @@ use plan::ids::SetId;
 use plan::manifest::Manifest;
 use plan::words::{counted, in_one_line};
 use serde::Serialize;
+
+use deep::{DeepDifference, Sets};
 
 use crate::app::App;
 use crate::args;
@@ -17,6 +25,8 @@ struct DiffDocument<'a> {
     from: &'a SetId,
     to: &'a SetId,
     data_sets: &'a [DataSetDifference],
+    /// By contents; `null` without `--deep`.
+    deep: Option<&'a [DeepDifference]>,
 }
 
 pub(crate) fn diff(app: &App, args: &args::Diff) -> Result<()> {
@@ -37,11 +47,19 @@ pub(crate) fn diff(app: &App, args: &args::Diff) -> Result<()> {
     };
     let (from, to) = (find(&args.from)?, find(&args.to)?);
     let differences = difference::between(&from, &to);
-    app.output.line(&shown(&from, &to, &differences, args.limit))?;
-    app.output.document(&DiffDocument { from: &from.set, to: &to.set, data_sets: &differences })
+    let deep = match args.deep {
+        false => None,
+        true => {
+            let context = app.context_alone(&config)?;
+            let sets = Sets { repository: repository.as_ref(), context: &context, limit: args.limit };
+            Some(sets.compare(&from, &to, &differences)?)
+        }
+    };
+    app.output.line(&shown(&from, &to, &differences, (deep.as_deref().unwrap_or_default(), args.limit)))?;
+    app.output.document(&DiffDocument { from: &from.set, to: &to.set, data_sets: &differences, deep: deep.as_deref() })
 }
 
-fn shown(from: &Manifest, to: &Manifest, differences: &[DataSetDifference], limit: usize) -> String {
+fn shown(from: &Manifest, to: &Manifest, differences: &[DataSetDifference], (deep, limit): (&[DeepDifference], usize)) -> String {
     let of = |manifest: &Manifest| format!("{} of {}", manifest.set, local_time(manifest.started_at));
     let mut lines = vec![format!("from set {}", of(from)), format!("  to set {}", of(to))];
     for difference in differences {
@@ -56,6 +74,9 @@ fn shown(from: &Manifest, to: &Manifest, differences: &[DataSetDifference], limi
         lines.extend(all.iter().take(limit).map(|line| format!("  {line}")));
         if all.len() > limit {
             lines.push(format!("  and {} more: --limit {} names all", all.len() - limit, all.len()));
+        }
+        if let Some(deep) = deep.iter().find(|deep| deep.data_set == difference.data_set) {
+            lines.extend(deep::lines(deep, limit));
         }
     }
     lines.join("\n")

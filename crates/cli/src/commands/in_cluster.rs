@@ -85,6 +85,9 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Unprotect(_)
         | Command::Runs
         | Command::Doctor => Ok(FOR_BACKUP),
+        Command::Restore(args) if args.plan.then.is_some() => Err(Error::refused("the image has no shell for the command of --then").hint(
+            "Leave --then out, or leave --in-cluster out: then the command runs here, and the stores are reached through forwarded ports.",
+        )),
         Command::Plan(_) | Command::Restore(_) | Command::Resume(_) | Command::Undo(_) | Command::Settle(_) | Command::Abandon(_) => {
             Ok(FOR_RESTORE)
         }

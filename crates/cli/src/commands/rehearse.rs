@@ -23,6 +23,7 @@ use crate::commands::backup::with_way_out;
 use crate::commands::restore::{print_plan, targets};
 use crate::commands::runs::print_report;
 use crate::output::duration_ms;
+use crate::rates::{Estimate, Of};
 use crate::whose::Wanted;
 use nobody::NoWriters;
 use servers::Servers;
@@ -42,7 +43,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     let state = app.state(&config, installation.as_deref())?;
 
     let run = runner::new_run_id();
-    let context = app.context(&config, run.clone(), InstallationId::default())?;
+    let context = app.noting_rates(&config, Of::Rehearsal, app.context(&config, run.clone(), InstallationId::default())?);
     let mut servers = Servers::new(app, &config, &context, args.pods)?;
     let mut data_sets = BTreeMap::new();
     for (name, kept) in names {
@@ -52,9 +53,11 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
     }
     let mut plan = plan_rehearsal(run.clone(), manifest.set.clone(), targets(&data_sets, &context, &manifest, false)?);
     plan.from = manifest.installation.clone().filter(|_| matches!(whose, Whose::Named(_)));
+    let estimate = app.rates(&config, Of::Rehearsal).map(|rates| rates.of_plan(&plan));
     if !app.output.json {
-        app.output.note(&print_plan(&plan, &manifest));
+        app.output.note(&print_plan(&plan, &manifest, estimate.as_ref()));
     }
+    app.output.expect(estimate.map(Estimate::whole).unwrap_or_default());
     plan.check()?;
     let (writers, synchronise) = (Arc::new(NoWriters), Arc::new(NothingToSynchronise));
     let hands = Hands {
@@ -72,6 +75,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         repairer: None,
         row_worker: None,
         file_finder: None,
+        onlooker: None,
     };
     let journal = state.begin(plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;

@@ -32,11 +32,12 @@ use crate::join::{self, Installation};
 use crate::journals;
 use crate::locks;
 use crate::queues::{self, LeftOutQueue};
+use crate::rates::{Estimate, Of};
 use crate::rewrite;
 use crate::whose::Wanted;
 use crate::writers::Consent;
+use printed::estimated_space_bytes;
 pub(crate) use printed::print_plan;
-use printed::{estimated_space_bytes, estimated_stage_ms};
 use together::Together;
 
 /// What `plan --json` says.
@@ -45,7 +46,8 @@ struct PlanDocument<'a> {
     plan: &'a Plan,
     /// Whose set goes back; `null` for a set of release 0.1.0, which wrote no name. `plan.from` is there when it is another's.
     set_installation: Option<&'a InstallationId>,
-    estimated_stage_ms: i64,
+    /// As fast as before on this machine; `null` where it has no past.
+    estimated_stage_ms: Option<i64>,
     estimated_space_bytes: u64,
     /// Job queues of the set that are not loaded, or not wholly: database, queue, jobs that are left out.
     queues_left_out: Vec<LeftOutQueue>,
@@ -174,6 +176,7 @@ fn carry_out_prepared(
     // Not before the answer: a person may think for long. Then all is looked at again.
     let _locks = locks::take(app, state, installation, &hands.context)?;
     refuse_what_is_in_the_way(app, state, &hands)?;
+    app.output.expect(prepared.estimate.map(Estimate::whole).unwrap_or_default());
     let journal = state.begin(prepared.plan)?;
     runner::run(&journal, &hands).map_err(|error| with_way_out(error, &journal.run()))?;
     Ok(run)
@@ -194,6 +197,8 @@ struct Prepared {
     plan: Plan,
     jobs: queues::Jobs,
     objects: Vec<String>,
+    /// How long it takes to stage and prove, as far as there is a past.
+    estimate: Option<Estimate>,
     /// Where keys of some classes go back alone.
     merged: Option<classes::Merged>,
     /// Where the rows of one tenant go back alone.
@@ -214,7 +219,7 @@ impl Prepared {
         if let Some(tenant) = &self.tenant {
             return tenant.text(&self.plan, &self.manifest);
         }
-        let mut lines = vec![print_plan(&self.plan, &self.manifest)];
+        let mut lines = vec![print_plan(&self.plan, &self.manifest, self.estimate.as_ref())];
         lines.extend(self.jobs.lines());
         if !self.objects.is_empty() {
             lines.push("Kubernetes objects of the set that are not the same here:".to_owned());
@@ -274,7 +279,7 @@ fn prepare(
     let rewriting = rewrite::decide(args.rewrite, &manifest, &data_sets, &context, &mut offers)?;
     set_right.care.rewrites_configuration = rewriting.is_own;
     set_right.problems.extend(rewriting.problem);
-    let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care };
+    let around = Around { writers, offers, policies: policies.clone(), readers, care: set_right.care, look_first: args.then.clone() };
     let mut plan = plan_restore(run, manifest.set.clone(), targets, &around);
     let here = Whose::Ours { id: installation.id(), store: join::first_identity(installation, &context, &found) };
     plan.from = manifest.installation.clone().filter(|_| here.owner(&manifest) == Owner::Other);
@@ -304,7 +309,8 @@ fn prepare(
     data_sets.extend(set_right.beside);
     let jobs = queues::of_plan(&plan, repository.as_ref(), &context)?;
     plan.problems.extend(jobs.problems());
-    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects, merged: None, tenant: None })
+    let estimate = app.rates(config, Of::Installation).map(|rates| rates.of_plan(&plan));
+    Ok(Prepared { repository, data_sets, manifest, plan, jobs, objects, estimate, merged: None, tenant: None })
 }
 
 /// The data sets to put back: those asked for, or all of the set; each must be in the set and in the installation. Objects that are not asked for by name are
@@ -369,7 +375,7 @@ fn show_plan(app: &App, prepared: &Prepared) -> Result<()> {
     app.output.document(&PlanDocument {
         plan: &prepared.plan,
         set_installation: prepared.manifest.installation.as_ref(),
-        estimated_stage_ms: estimated_stage_ms(&prepared.plan),
+        estimated_stage_ms: prepared.estimate.as_ref().and_then(Estimate::ms),
         estimated_space_bytes: if prepared.merged.is_some() || prepared.tenant.is_some() {
             0
         } else {

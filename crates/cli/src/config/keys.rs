@@ -51,6 +51,25 @@ const S3: SubTable = SubTable {
     ],
 };
 
+const EMAIL: SubTable = SubTable {
+    name: "email",
+    help: "Mail to people, by SMTP.",
+    keys: &[
+        Key::new("to", Kind::Text, "\"ops@example.com, Boss <boss@example.com>\"", "Mailboxes, separated by commas."),
+        Key::new("from", Kind::Text, "\"3scale backup <backup@example.com>\"", "Who it comes from."),
+        Key::new(
+            "url",
+            Kind::SecretAddress,
+            "\"smtp://backup@mail.example.com:587\"",
+            "The mail server, with the user in the address where it wants a login. smtp:// is STARTTLS, without which nothing is sent; smtps:// is TLS from the beginning; \
+             smtp+plain:// is without TLS and login, for a server on this machine only.",
+        ),
+        PASSWORD,
+        Key::new("ca-file", Kind::Path, "\"/etc/threescale/mail-ca.pem\"", "PEM file with the only CAs of that server.")
+            .or("the public web's CAs"),
+    ],
+};
+
 const ABSENT: Key =
     Key::new("absent", Kind::Truth, "false", "true: this installation has no such data set, and nothing else stands in the section.")
         .or("false");
@@ -186,10 +205,10 @@ pub(crate) static SECTIONS: &[Section] = &[
                 "\"https://hc-ping.com/…\"",
                 "Of backups only: POST to URL/start, then to URL or URL/fail, as Healthchecks takes it. It tells when no backup begins at all.",
             ),
-            Key::new("ca-file", Kind::Path, "\"/etc/threescale/ca.pem\"", "PEM file with the only CAs of these addresses.")
+            Key::new("ca-file", Kind::Path, "\"/etc/threescale/ca.pem\"", "PEM file with the only CAs of webhook-url and ping-url.")
                 .or("the public web's CAs"),
         ],
-        tables: &[],
+        tables: &[EMAIL],
     },
     Section {
         name: "rehearse",

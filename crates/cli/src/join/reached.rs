@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
     ChangesRows, Context, DataSet, Discard, Dump, Earlier, Findings, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows,
-    MergesKeys, Place, Problem, PutsFiles, Road, Share, Snapshot, StoreKind, Undone,
+    MergesKeys, Place, Problem, PutsFiles, Road, Share, Snapshot, Staged, StoreKind, Undone,
 };
 use plan::{Class, Error, Result};
 
@@ -177,6 +178,14 @@ impl DataSet for Reached {
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         self.explained(|| self.inner.prove(context, place, kept))
+    }
+
+    fn staged(&self, place: &Place) -> Result<Option<Staged>> {
+        self.inner.staged(place)
+    }
+
+    fn ask_staged(&self, context: &Context, place: &Place, words: &[String], answer: &mut dyn Write) -> Result<()> {
+        self.explained(|| self.inner.ask_staged(context, place, words, answer))
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {

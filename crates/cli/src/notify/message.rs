@@ -6,7 +6,7 @@ use plan::{Class, Error, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::output::{SCHEMA_VERSION, duration_ms};
+use crate::output::{SCHEMA_VERSION, commands_in, duration_ms, with_program};
 
 /// How it ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,6 +39,22 @@ pub(super) struct Message<'a> {
     exit_code: u8,
     /// All of it in a few lines.
     text: String,
+    #[serde(skip)]
+    took_ms: i64,
+    /// How it ended, in a few words.
+    #[serde(skip)]
+    word: &'static str,
+}
+
+/// How it ended, in a few words.
+fn short(event: Event, failure: Option<&Error>) -> &'static str {
+    match (event, failure.map(Error::class)) {
+        (_, Some(Class::Interrupted)) => "was interrupted",
+        (Event::Failed, _) => "FAILED",
+        (Event::Warned, _) => "is done, with warnings",
+        (Event::Recovered, _) => "succeeded again",
+        (Event::Succeeded, _) => "succeeded",
+    }
 }
 
 impl<'a> Message<'a> {
@@ -54,7 +70,8 @@ impl<'a> Message<'a> {
         let exit_code = failure.map_or(if event == Event::Warned { 4 } else { 0 }, |error| error.class().exit_code());
         let hints = failure.map(|error| error.hints().to_vec()).unwrap_or_default();
         let error = failure.map(Error::chain);
-        let took = duration_ms(finished_at.as_millisecond() - started_at.as_millisecond());
+        let took_ms = finished_at.as_millisecond() - started_at.as_millisecond();
+        let took = duration_ms(took_ms);
         let of = if installation.is_empty() { String::new() } else { format!(" of {installation}") };
         let word = match (event, failure.map(Error::class)) {
             (_, Some(Class::Interrupted)) => "was interrupted",
@@ -81,7 +98,44 @@ impl<'a> Message<'a> {
             hints,
             exit_code,
             text,
+            took_ms,
+            word: short(event, failure),
         }
+    }
+
+    /// Of a mail: what, of whom, how it ended.
+    pub(super) fn subject(&self) -> String {
+        let of = if self.installation.is_empty() { String::new() } else { format!(" of {}", self.installation) };
+        printable(&format!("threescale-backup: {}{of} {} ({})", self.command, self.word, self.host)).into_owned()
+    }
+
+    /// A mail: what happened, what to do, the commands for it.
+    pub(super) fn letter(&self) -> String {
+        let of = if self.installation.is_empty() { String::new() } else { format!(" of {}", self.installation) };
+        let took = duration_ms(self.took_ms);
+        let mut lines = vec![format!("{}{of} {} after {took} on {}.", self.command, self.word, self.host), String::new()];
+        if let Some(error) = &self.error {
+            lines.extend(["What failed:".to_owned(), String::new(), format!("    {}", error.replace('\n', "\n    ")), String::new()]);
+        }
+        if self.event == Event::Warned {
+            lines.push("The set is there, and would not go back wholly: `show latest` says what of it.".to_owned());
+            lines.push(String::new());
+        }
+        for hint in &self.hints {
+            lines.extend([with_program(hint), String::new()]);
+        }
+        let commands = commands_in(&lines.join("\n"));
+        if !commands.is_empty() {
+            lines.extend(["To copy:".to_owned(), String::new()]);
+            lines.extend(commands.iter().map(|command| format!("    {command}")));
+            lines.push(String::new());
+        }
+        lines.push(format!("Begun {}, ended {}, exit code {}.", self.started_at, self.finished_at, self.exit_code));
+        lines.push(format!(
+            "threescale-backup {} on {}. [notify.email] of its configuration says who gets this.",
+            self.program_version, self.host
+        ));
+        lines.iter().map(|line| format!("{}\n", line.split('\n').map(printable).collect::<Vec<_>>().join("\n"))).collect()
     }
 
     /// As a service takes it: `json`, `slack` (incoming webhook), `teams` (a card in a message of the type "Workflows" take).

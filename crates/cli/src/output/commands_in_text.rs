@@ -11,7 +11,7 @@ fn commands() -> &'static [String] {
 }
 
 /// The text with every command that has a word behind its name as it is called. A name alone (`undo`) stays a name, as does all else between backticks.
-pub(super) fn with_program(text: &str) -> String {
+pub(crate) fn with_program(text: &str) -> String {
     let mut written = String::with_capacity(text.len());
     for (index, piece) in text.split('`').enumerate() {
         if index > 0 {
@@ -28,9 +28,16 @@ pub(super) fn with_program(text: &str) -> String {
     written
 }
 
+/// The commands of this program that a text names, as they can be copied.
+pub(crate) fn commands_in(text: &str) -> Vec<String> {
+    let (text, program) = (with_program(text), format!("{} ", called()));
+    let inside = text.split('`').enumerate().filter(|(index, _)| index % 2 == 1).map(|(_, piece)| piece);
+    inside.filter(|piece| piece.starts_with(&program)).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::with_program;
+    use super::{commands_in, with_program};
 
     #[test]
     fn a_command_can_be_copied_and_a_name_stays_one() {
@@ -43,5 +50,8 @@ mod tests {
         for (text, wanted) in cases {
             assert_eq!(with_program(text), wanted);
         }
+        let named =
+            commands_in("`settle 01m8` drops it, `undo` puts it back, `threescale-backup plan latest` shows it; `ls -l` is another's.");
+        assert_eq!(named, ["threescale-backup settle 01m8", "threescale-backup plan latest"]);
     }
 }

@@ -1,5 +1,6 @@
 //! `[notify]`: who is told how a command ended; what becomes of that harms nothing.
 
+use lab::{Shown, Smtp, SmtpMode, SmtpWants, Tls};
 use serde_json::Value;
 
 use crate::sink::{Answer, Sink};
@@ -153,4 +154,112 @@ fn an_address_that_cannot_be_had_stops_nothing_and_silences_no_other() {
         let told = text(&output.stdout) + &text(&output.stderr);
         assert!(output.status.code() == Some(2) && told.contains("cannot be used") && !told.contains("wabash"), "{told}");
     }
+}
+
+/// A mail as Python's library reads it: headers that count, and the text.
+fn read(mail: &lab::SmtpMail) -> Value {
+    const READ: &str = "import email.policy, email.utils, json, sys
+m = email.message_from_binary_file(sys.stdin.buffer, policy=email.policy.default)
+to = [str(a.addr_spec) for a in m['to'].addresses]
+print(json.dumps(dict(subject=m['subject'], to=to, sender=m['from'].addresses[0].addr_spec, id=m['message-id'], auto=m['auto-submitted'], type=m.get_content_type(), date=m['date'].datetime.timestamp(), text=m.get_content())))";
+    let mut python = std::process::Command::new("python3");
+    let python = python.args(["-c", READ]).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn();
+    let mut python = python.unwrap();
+    std::io::Write::write_all(&mut python.stdin.take().unwrap(), (mail.lines.join("\r\n") + "\r\n").as_bytes()).unwrap();
+    serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap()
+}
+
+#[test]
+fn mail_goes_to_several_people_over_tls_by_a_login_that_nobody_else_hears_of() {
+    // user and wabash, as PLAIN has them (RFC 4616).
+    const LOGIN: &str = "AHVzZXIAd2FiYXNo";
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    std::fs::create_dir(home.path("tls")).unwrap();
+    let tls = Tls::make(&home.path("tls")).unwrap();
+    std::fs::write(home.path("password"), "wabash\n").unwrap();
+    std::fs::write(home.path("wrong"), "other\n").unwrap();
+    let people = "on = \"everything\"\n[notify.email]\nto = \"ops@example.com, Boss <boss@example.com>\"\nfrom = \"backup@example.com\"\n";
+    let keys = |address: &str, server: &Smtp, more: &str| format!("{people}url = \"{address}127.0.0.1:{}\"\n{more}", server.port());
+    let login = |file: &str| format!("password-file = {:?}\nca-file = {:?}\n", home.path(file), tls.ca());
+    let wants = SmtpWants { login: Some(LOGIN), unknown: Some("boss@example.com"), ..SmtpWants::default() };
+    let mut ids = std::collections::BTreeSet::new();
+    for (scheme, mode) in [("smtps://user@", SmtpMode::Implicit), ("smtp://user@", SmtpMode::StartTls)] {
+        let server = Smtp::start(mode, SmtpWants { unknown: None, ..wants }, &tls).unwrap();
+        configure(&a, &keys(scheme, &server, &login("password")));
+        assert_eq!(run(&a, &["config", "check"]).0, 0);
+        let before = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64().floor();
+        let (code, told) = run(&a, &["rehearse", "nothing"]);
+        assert!(code == 2 && !told.contains("was not told"), "{told}");
+        let taken = server.taken();
+        assert_eq!(taken.len(), 1, "{taken:?}");
+        let commands = &taken[0].commands;
+        let at = |start: &str| commands.iter().position(|command| command.starts_with(start));
+        assert!(at("MAIL FROM:<backup@example.com>") < at("RCPT TO:<ops@example.com>") && at("RCPT TO:<boss@example.com>").is_some());
+        assert_eq!(at("STARTTLS").is_some(), mode == SmtpMode::StartTls);
+        assert!(at("AUTH") > at("STARTTLS"), "not before the connection is secured: {commands:?}");
+        let mail = read(&taken[0]);
+        let subject = mail["subject"].as_str().unwrap();
+        assert!(subject.starts_with("threescale-backup: rehearse of a FAILED ("), "{mail}");
+        assert_eq!(mail["to"], serde_json::json!(["ops@example.com", "boss@example.com"]));
+        assert_eq!(
+            (&mail["sender"], &mail["type"], &mail["auto"]),
+            (&"backup@example.com".into(), &"text/plain".into(), &"auto-generated".into())
+        );
+        assert!((before..before + 60.0).contains(&mail["date"].as_f64().unwrap()), "{mail}");
+        assert!(ids.insert(mail["id"].as_str().unwrap().to_owned()) && mail["id"].as_str().unwrap().ends_with("@example.com>"));
+        let letter = mail["text"].as_str().unwrap();
+        assert!(letter.starts_with("rehearse of a FAILED after ") && letter.contains("\n    threescale-backup list\n"), "{letter}");
+        assert!(
+            letter.contains("exit code 2.") && told.lines().any(|line| line.contains("nothing") && letter.contains("nothing")),
+            "{letter}"
+        );
+        // Other people get it, when one is not known there.
+        let picky = Smtp::start(mode, wants, &tls).unwrap();
+        configure(&a, &keys(scheme, &picky, &login("password")));
+        let (code, told) = run(&a, &["check"]);
+        assert!(code == 0 && told.contains("did not take the mail for some: boss@example.com: permanent error (550)"), "{told}");
+        let taken = picky.taken();
+        assert!(taken.len() == 1 && taken[0].commands.iter().any(|command| command == "RCPT TO:<ops@example.com>"), "{taken:?}");
+        assert!(read(&taken[0])["subject"].as_str().unwrap().starts_with("threescale-backup: check of a "));
+        // Who does not log in rightly is told so, once.
+        configure(&a, &keys(scheme, &picky, &login("wrong")));
+        let (code, told) = run(&a, &["check"]);
+        assert!(code == 0 && told.contains("[notify] email was not told: 127.0.0.1:") && told.contains("(535)"), "{told}");
+        assert!(picky.taken().is_empty() && !told.contains("other"), "{told}");
+    }
+    // Who is not who he should be, or does not secure the connection, hears neither login nor mail.
+    let stranger = Smtp::start(SmtpMode::StartTls, wants, &tls.showing(Shown::OtherCa)).unwrap();
+    let open = Smtp::start(SmtpMode::Plain, SmtpWants::default(), &tls).unwrap();
+    for server in [&stranger, &open] {
+        configure(&a, &keys("smtp://user@", server, &login("password")));
+        let (code, told) = run(&a, &["check"]);
+        assert!(code == 0 && told.contains("[notify] email was not told: 127.0.0.1:") && !told.contains("wabash"), "{told}");
+        let heard = server.heard();
+        assert!(
+            !heard.is_empty() && !heard.iter().any(|line| ["AUTH", "MAIL", "DATA"].iter().any(|verb| line.starts_with(verb))),
+            "{heard:?}"
+        );
+    }
+    configure(&a, &keys("smtp+plain://", &open, ""));
+    assert_eq!(run(&a, &["check"]).0, 0);
+    assert_eq!(open.taken().len(), 1);
+    let wrong = [
+        keys("smtp+plain://user@", &open, &login("password")),
+        keys("smtps://user:wabash@", &open, "ca-file = \"/nowhere\"\n"),
+        format!("{people}url = \"smtp+plain://user:wabash@mail.example.com\"\n"),
+        people.to_owned(),
+        "[notify.email]\nurl = \"smtp://u:wabash@h\"\n".to_owned(),
+    ];
+    for wrong in wrong {
+        configure(&a, &wrong);
+        let output = a.run(&["config", "check"]);
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert!(
+            output.status.code() == Some(2) && told.contains("[notify] email cannot be used") && !told.contains("wabash"),
+            "{wrong} {told}"
+        );
+    }
+    let shown = a.ok(&["config", "show"]);
+    assert!(shown.contains("smtp://u:(hidden)@h") && !shown.contains("wabash"), "{shown}");
 }

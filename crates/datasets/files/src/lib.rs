@@ -191,6 +191,11 @@ impl DataSet for FilesStore {
         stage::stage(context, &run, &Mark::new(context, self.name, &spot), &snapshot, kept)
     }
 
+    fn staged(&self, place: &Place) -> Result<Option<plan::ports::Staged>> {
+        let (root, spot) = (self.root()?, Spot::from_place(place)?);
+        Ok((spot.road == Road::SideCopy).then(|| plan::ports::Staged::Folder(root.place_of(&spot.inside(STAGE)))))
+    }
+
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         let (root, spot) = (self.root()?, Spot::from_place(place)?);
         let nothing = || {

@@ -1,5 +1,6 @@
 //! The verbs of the data set, each in a file of its own.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use plan::Result;
@@ -7,14 +8,15 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone,
+    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, Staged, StoreKind,
+    Undone,
 };
 
 use crate::place::Schemas;
 use crate::server::Server;
 use crate::session::Talk;
 use crate::store::MysqlStore;
-use crate::{cut_over, discard, dump, fits, identity, leftovers, lock, look, prove, reserve, stage};
+use crate::{cut_over, discard, dump, fits, identity, leftovers, lock, look, prove, reserve, stage, staged};
 
 impl MysqlStore {
     fn schemas(&self, place: &Place) -> Result<Schemas> {
@@ -52,6 +54,14 @@ impl DataSet for MysqlStore {
 
     fn reserve(&self, context: &Context, _kept: &KeptDataSet, road: Road) -> Result<Place> {
         reserve::reserve(self, context, road)?.to_place()
+    }
+
+    fn staged(&self, place: &Place) -> Result<Option<Staged>> {
+        staged::staged(self, place)
+    }
+
+    fn ask_staged(&self, context: &Context, place: &Place, words: &[String], answer: &mut dyn Write) -> Result<()> {
+        staged::answer(self, context, place, words, answer)
     }
 
     fn stage(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, _kept: &KeptDataSet) -> Result<()> {

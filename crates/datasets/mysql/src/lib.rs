@@ -64,6 +64,7 @@ mod secure;
 mod server;
 mod session;
 mod stage;
+mod staged;
 mod store;
 
 pub use address::Address;

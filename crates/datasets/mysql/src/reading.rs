@@ -44,6 +44,10 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
             columns.iter().map(place).collect()
         };
         reader.table(&table.name);
+        let key = table.keys.iter().find(|key| key.name == "PRIMARY");
+        if let Some(key) = key.and_then(|key| key.parts.iter().map(|part| part.column.as_deref()).collect::<Option<Vec<_>>>()) {
+            reader.primary_key(&table.name, &key);
+        }
         if let Some(next) = next_id(&table.create) {
             reader.next_id(&table.name, next);
         }

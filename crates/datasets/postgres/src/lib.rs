@@ -49,6 +49,7 @@ mod session;
 mod settings;
 mod sql;
 mod stage;
+mod staged;
 mod statements;
 mod store;
 mod superuser;

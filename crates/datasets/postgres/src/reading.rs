@@ -32,6 +32,7 @@ struct Table {
 pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowReader) -> Result<()> {
     let (mut contents, mut wanted, mut blocks) = (Contents::new(), HashMap::new(), None);
     let (mut public, mut twins) = (HashSet::new(), Vec::new());
+    let mut keys: Vec<(bool, String, Vec<String>)> = Vec::new();
     for entry in snapshot.entries()? {
         stop.check()?;
         let entry = entry?;
@@ -46,6 +47,9 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
                 entries += 1;
                 if let Some((table, next)) = next_id(entry) {
                     reader.next_id(&table, next);
+                }
+                if let Some((table, columns)) = primary_key(entry) {
+                    keys.push((Entry::text(&entry.namespace) == Some("public"), table, columns));
                 }
                 match Found::of(entry) {
                     Some(found) if Entry::text(&entry.namespace) == Some("public") => {
@@ -64,6 +68,9 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
             }
             twins.retain(|found: &Found| !public.contains(&found.name));
             twins.iter().for_each(|found| want(&mut wanted, found, reader));
+            for (_, table, columns) in keys.iter().filter(|(is_public, table, _)| *is_public || !public.contains(table)) {
+                reader.primary_key(table, &columns.iter().map(String::as_str).collect::<Vec<_>>());
+            }
             let mut begun = Blocks::new(contents.layout());
             let data = passed.get(passed.len() - contents.data_bytes()..).unwrap_or_default();
             begun.pass(data, |number, piece| rows(&mut wanted, number, piece, reader))?;
@@ -115,14 +122,24 @@ fn next_id(entry: &Entry) -> Option<(String, u64)> {
     Some((table, if is_called.starts_with("true") { last.saturating_add(1) } else { last }))
 }
 
+/// Of `ALTER TABLE ONLY public.accounts ADD CONSTRAINT accounts_pkey PRIMARY KEY (id);`, whose name is `accounts accounts_pkey`: the table, and the columns.
+fn primary_key(entry: &Entry) -> Option<(String, Vec<String>)> {
+    let (_, columns) = (entry.kind() == "CONSTRAINT").then(|| entry.statements().split_once(" PRIMARY KEY (")).flatten()?;
+    let table = entry.name().split(' ').next()?.to_owned();
+    Some((table, columns.split_once(')')?.0.split(", ").map(unquoted).collect()))
+}
+
+fn unquoted(name: &str) -> String {
+    match name.trim().strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\"\"", "\""),
+        None => name.trim().to_owned(),
+    }
+}
+
 /// The columns of `COPY schema.table (a, "b c") FROM stdin;`.
 fn copied(statement: &str) -> Vec<String> {
     let list = statement.split_once(" (").and_then(|(_, rest)| rest.rsplit_once(") FROM ")).map(|(list, _)| list).unwrap_or_default();
-    let name = |name: &str| match name.trim().strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
-        Some(quoted) => quoted.replace("\"\"", "\""),
-        None => name.trim().to_owned(),
-    };
-    list.split(", ").map(name).collect()
+    list.split(", ").map(unquoted).collect()
 }
 
 fn rows(wanted: &mut HashMap<i64, Table>, number: i64, piece: &[u8], reader: &mut dyn RowReader) -> Result<()> {

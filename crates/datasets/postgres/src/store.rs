@@ -1,5 +1,6 @@
 //! The data set: which verb is done by which file.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +9,8 @@ use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
-    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, StoreKind, Undone,
-    Verb,
+    ChangesRows, Context, DataSet, Discard, Dump, Findings, Held, Leftover, LiveRows, Place, Problem, Road, Snapshot, Staged, StoreKind,
+    Undone, Verb,
 };
 use plan::{Class, Result};
 
@@ -30,7 +31,7 @@ use crate::session::Session;
 use crate::stage::Loading;
 use crate::superuser::Loan;
 use crate::swap::{Hook, Swap};
-use crate::{census, digest, fits, identity, leftovers, limits, lock, look, sequences};
+use crate::{census, digest, fits, identity, leftovers, limits, lock, look, sequences, staged};
 
 /// What an operator may choose.
 #[derive(Debug, Clone)]
@@ -177,6 +178,14 @@ impl DataSet for PostgresStore {
             Road::SideCopy => loading.beside(&databases),
             Road::InPlace => loading.in_place(),
         }
+    }
+
+    fn staged(&self, place: &Place) -> Result<Option<Staged>> {
+        staged::staged(place)
+    }
+
+    fn ask_staged(&self, context: &Context, place: &Place, words: &[String], answer: &mut dyn Write) -> Result<()> {
+        staged::answer(&self.side(context)?.address, context, place, words, answer)
     }
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {

@@ -1,6 +1,7 @@
 //! The verbs of the data set: each leads into the part of the store that knows it.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use plan::Result;
@@ -9,7 +10,7 @@ use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{
     Context, DataSet, Discard, Dump, Findings, KeyChanges, KeyRepairs, Leftover, LiveKeys, MergesKeys, Place, Problem, Road, Share,
-    Snapshot, StoreKind, Undone,
+    Snapshot, Staged, StoreKind, Undone,
 };
 
 use crate::dump::RedisDump;
@@ -75,6 +76,14 @@ impl DataSet for RedisStore {
 
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence> {
         self.prove_at(context, &self.placed(place)?.for_set(kept), kept)
+    }
+
+    fn staged(&self, place: &Place) -> Result<Option<Staged>> {
+        Ok(Self::staged_at(&self.placed(place)?))
+    }
+
+    fn ask_staged(&self, context: &Context, place: &Place, words: &[String], answer: &mut dyn Write) -> Result<()> {
+        self.answer(context, &self.placed(place)?, words, answer)
     }
 
     fn cut_over(&self, context: &Context, place: &Place) -> Result<()> {

@@ -25,7 +25,7 @@ mod tally;
 pub use address::{Address, Dial, Endpoint, SentinelAt, Sentinels};
 pub use dump::is_stream;
 pub use queues::{labels_of, namespace_of, queues_of, usage_in_flight};
-pub use reading::read_keys;
+pub use reading::{read_digests, read_keys};
 pub use server::loads;
 pub use store::{FileRoad, Options, RedisStore, Restart};
 

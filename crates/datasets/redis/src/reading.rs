@@ -14,6 +14,7 @@ use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
 use crate::store::Stored;
+use crate::tally::DatabaseTally;
 
 /// Of a piece no more than this is told.
 const PIECE_MAX_BYTES: usize = 8 << 20;
@@ -29,6 +30,40 @@ pub fn read_keys(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, s
     loop {
         match walk.next()? {
             Item::Key(head) => tell(&mut walk.source, format, &head, reader)?,
+            Item::End { .. } => break,
+            _ => {}
+        }
+        if walk.source.offset() - told > 4 << 20 {
+            told = walk.source.offset();
+            stop.check()?;
+        }
+    }
+    walk.source.at_end().map_err(|error| Error::during(error, format!("read the database {label} of the set")))
+}
+
+/// Tells each key of the database of a label, with a digest of its type, expiry and value that does not depend on how or in which order they are kept.
+///
+/// # Errors
+/// As [`read_keys`].
+pub fn read_digests(
+    snapshot: Arc<dyn Snapshot>,
+    kept: &KeptDataSet,
+    label: &str,
+    stop: &StopFlag,
+    tell: &mut dyn FnMut(&[u8], u128) -> Result<()>,
+) -> Result<()> {
+    let mut walk = Walk::begin(Source::new(Stored::of(snapshot, kept, label)?.read()?, NoTap))?;
+    let (format, mut told) = (walk.format, 0);
+    loop {
+        match walk.next()? {
+            Item::Key(head) => {
+                let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
+                let mut tally = DatabaseTally::new(0);
+                tally.begin_key(&head.key, shape, head.expires_ms);
+                value(&mut walk.source, head.kind, format, &mut tally)?;
+                tally.end_key();
+                tell(&head.key, tally.digest())?;
+            }
             Item::End { .. } => break,
             _ => {}
         }

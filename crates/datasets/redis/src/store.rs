@@ -30,6 +30,7 @@ mod rewrite;
 mod room;
 mod sieve;
 mod stage;
+mod staged;
 pub(crate) mod standstill;
 mod stored;
 mod swap;

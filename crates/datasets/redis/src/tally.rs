@@ -155,6 +155,13 @@ impl DatabaseTally {
         self.counted.count()
     }
 
+    /// Of all that was counted.
+    pub(crate) fn digest(&self) -> u128 {
+        let Buckets { persistent, volatile, fields } = &self.buckets;
+        let all = std::iter::once(persistent).chain(volatile.values()).chain(fields.values());
+        all.fold(0, |sum: u128, tally| sum.wrapping_add(tally.digest.value()))
+    }
+
     /// The key ends.
     pub(crate) fn end_key(&mut self) {
         if self.unordered {

@@ -1,6 +1,7 @@
 //! A data set and its verbs: dump → keep → stage → prove → cut over → settle | undo.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ChangesRows, Held, KeyChanges, KeyRepairs, Leftover, LiveFiles, LiveKeys, LiveRows, MergesKeys, Part, PutsFiles, Silent, Snapshot,
-    StopFlag, StoreKind, Watch,
+    Staged, StopFlag, StoreKind, Watch,
 };
 use crate::evidence::Evidence;
 use crate::ids::{DataSetName, RunId};
 use crate::manifest::KeptDataSet;
-use crate::{InstallationId, Result};
+use crate::{Error, InstallationId, Result};
 
 /// What every verb is given.
 #[derive(Clone)]
@@ -309,6 +310,22 @@ pub trait DataSet: Send + Sync {
     /// # Errors
     /// When it cannot be read.
     fn prove(&self, context: &Context, place: &Place, kept: &KeptDataSet) -> Result<Evidence>;
+
+    /// How somebody looks at the staged copy before it is swapped in; `None` where nobody can.
+    ///
+    /// # Errors
+    /// When the place is not one of this data set.
+    fn staged(&self, _place: &Place) -> Result<Option<Staged>> {
+        Ok(None)
+    }
+
+    /// Answers a question about the staged copy, in the words of the store's own client program. Changes nothing, whatever the question is.
+    ///
+    /// # Errors
+    /// [`crate::Class::Refused`] when the question does not only read; the store's own.
+    fn ask_staged(&self, _context: &Context, _place: &Place, _words: &[String], _answer: &mut dyn Write) -> Result<()> {
+        Err(Error::refused(format!("the staged copy of {} answers no questions", self.name())))
+    }
 
     /// Swaps the staged copy and the live data, in seconds; the previous data is kept at the place. Called again after a crash it goes on; when it is
     /// already done it changes nothing. Nothing to do for a place of [`Road::InPlace`].

@@ -30,6 +30,9 @@ pub trait RowReader {
     /// A table that is wanted is there, with rows or without.
     fn table(&mut self, _table: &str) {}
 
+    /// The columns that tell a row of a table from all others, where the set says so. Before the first row.
+    fn primary_key(&mut self, _table: &str, _columns: &[&str]) {}
+
     /// The number that a table's id column gives next, where that is known.
     fn next_id(&mut self, _table: &str, _next: u64) {}
 

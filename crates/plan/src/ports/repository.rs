@@ -141,6 +141,12 @@ pub trait Snapshot: Send + Sync {
     /// When it cannot be read; also from the reader.
     fn read(&self, entry: &Entry) -> Result<Box<dyn Read + Send>>;
 
+    /// What two file entries of one repository have in common when they have the same content; two that do not may have the same all the same. `None` where that
+    /// cannot be told without reading.
+    fn content_id(&self, _entry: &Entry) -> Option<u128> {
+        None
+    }
+
     /// The content of a file entry, for a dump that finds it unchanged; `None` when it is not whole in the repository, and must be read again.
     fn reuse(&self, _entry: Entry) -> Option<Reused> {
         None

@@ -466,6 +466,10 @@ impl World {
             repairer: None,
             row_worker: None,
             file_finder: None,
+            onlooker: Some(Arc::new(|looking| {
+                assert!(looking.command == "look" && !looking.staged.is_empty());
+                Ok(())
+            })),
         }
     }
 
@@ -512,7 +516,9 @@ pub fn restore_with(names: &[DataSetName], manifest: &Manifest, in_place: &[Data
             },
         )
     };
-    let around = Around { writers, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new(), care };
+    // What is staged is looked at, wherever something is.
+    let look_first = names.iter().any(|name| manifest.data_sets.contains_key(name) && !in_place.contains(name)).then(|| "look".to_owned());
+    let around = Around { writers, offers: SyncTask::ALL.to_vec(), policies: Policies::default(), readers: Vec::new(), care, look_first };
     let targets = manifest.data_sets.iter().filter(|(name, _)| names.contains(name)).map(|(name, kept)| target(name, kept)).collect();
     let plan = plan_restore(RunId("run".into()), manifest.set.clone(), targets, &around);
     plan.check().unwrap();

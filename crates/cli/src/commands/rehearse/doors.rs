@@ -21,6 +21,8 @@ pub(super) use pods::of_pods;
 const READER: &str = "reader";
 /// Tells the command in which folder the programs are; they are on its `PATH`, too.
 const FOLDER: &str = "THREESCALE_REHEARSAL";
+/// The same before a restore goes live: one command serves both.
+const FOLDER_OF_RESTORES: &str = "THREESCALE_STAGED";
 
 /// Runs the command while the throw-away servers are there.
 ///
@@ -38,7 +40,7 @@ pub(super) fn then(app: &App, context: &Context, open: impl FnOnce(&Path) -> Res
     let path = std::env::join_paths(std::iter::once(at.to_owned()).chain(std::env::split_paths(&path)));
     let path = path.map_err(|error| Error::failed("the PATH cannot be added to").because(error))?;
     let mut shell = children::command("sh");
-    shell.args(["-c", command]).env(FOLDER, at).env("PATH", path).stdin(Stdio::null());
+    shell.args(["-c", command]).env(FOLDER, at).env(FOLDER_OF_RESTORES, at).env("PATH", path).stdin(Stdio::null());
     // With --json standard output is the document's alone.
     if app.output.json {
         shell.stdout(Stdio::from(std::io::stderr()));

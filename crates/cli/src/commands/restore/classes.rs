@@ -202,7 +202,7 @@ pub(super) fn prepare(
     plan.problems.extend(problems);
     data_sets.extend(beside);
     let merged = Some(Merged { merging, classes: foreseen });
-    Ok(Prepared { repository, data_sets, manifest, plan, jobs: Jobs::default(), objects: Vec::new(), merged, tenant: None })
+    Ok(Prepared { repository, data_sets, manifest, plan, jobs: Jobs::default(), objects: Vec::new(), estimate: None, merged, tenant: None })
 }
 
 /// The data sets that have keys of these classes, of those that the set and the installation both have.

@@ -2,14 +2,15 @@
 
 use plan::Plan;
 use plan::manifest::Manifest;
-use plan::ports::{Road, Severity, StoreKind};
+use plan::ports::{Road, Severity};
 use plan::step::Action;
 
 use super::origin;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
+use crate::rates::Estimate;
 
 /// The plan as people read it.
-pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
+pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest, estimate: Option<&Estimate>) -> String {
     let mut lines: Vec<_> = origin::origin(plan, manifest).into_iter().collect();
     lines.push(format!("Restore of set {} of {}: {} (run {})", plan.set, local_time(manifest.started_at), manifest.extent(), plan.run));
     lines.push(String::new());
@@ -47,10 +48,20 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest) -> String {
         lines.push(format!("The installation serves until step {}.", cut.id));
     }
     lines.push(format!(
-        "Estimated: about {} to stage and prove, {} of space beside the live data; the cut-over takes seconds.",
-        duration_ms(estimated_stage_ms(plan)),
+        "Estimated: {}{} of space beside the live data; the cut-over takes seconds.",
+        estimate
+            .and_then(Estimate::ms)
+            .map(|ms| format!("about {} to stage and prove, as fast as before; ", duration_ms(ms)))
+            .unwrap_or_default(),
         bytes(estimated_space_bytes(plan))
     ));
+    if let Some(unknown) = estimate.map(|estimate| &estimate.unknown).filter(|unknown| !unknown.is_empty()) {
+        let names: Vec<_> = unknown.iter().map(|name| name.as_str()).collect();
+        lines.push(format!(
+            "How long it takes to stage and prove is not known: this machine has not yet done it with {}.",
+            names.join(", ")
+        ));
+    }
     lines.extend(problem_lines(plan));
     lines.join("\n")
 }
@@ -73,21 +84,6 @@ pub(super) fn problem_lines(plan: &Plan) -> impl Iterator<Item = String> {
 pub(super) fn step_lines(plan: &Plan) -> impl Iterator<Item = String> {
     let width = plan.steps.iter().map(|step| step.action.to_string().len()).max().unwrap_or(0);
     plan.steps.iter().map(move |step| format!("  {:>2}. {:<width$} {}", step.id, step.action.to_string(), step.reason))
-}
-
-/// Bytes a second that staging and proving a kind of store reached on a small machine (2 cores): a cautious guess, not a promise.
-const fn staged_bytes_per_second(kind: &StoreKind) -> u64 {
-    match kind {
-        StoreKind::Files | StoreKind::Bucket => 60_000_000,
-        StoreKind::Redis => 20_000_000,
-        _ => 12_000_000,
-    }
-}
-
-pub(super) fn estimated_stage_ms(plan: &Plan) -> i64 {
-    let kept = plan.data_sets.values().filter_map(|planned| planned.kept.as_ref());
-    let milliseconds: u64 = kept.map(|kept| 500 + kept.bytes * 1000 / staged_bytes_per_second(&kept.kind)).sum();
-    i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }
 
 pub(super) fn estimated_space_bytes(plan: &Plan) -> u64 {

@@ -217,7 +217,17 @@ pub(super) fn prepare(
     plan.installation = Some(join::identified(installation, &context, &found));
     plan.problems.extend(plan.from.is_some().then(fits::of_another_installation));
     plan.problems.extend(join::twice(installation, &context, &found));
-    Ok(Prepared { repository, data_sets, manifest, plan, jobs: Jobs::default(), objects: Vec::new(), merged: None, tenant: Some(one) })
+    Ok(Prepared {
+        repository,
+        data_sets,
+        manifest,
+        plan,
+        jobs: Jobs::default(),
+        objects: Vec::new(),
+        estimate: None,
+        merged: None,
+        tenant: Some(one),
+    })
 }
 
 /// What Backend's names of its products begin with, in the set and here.

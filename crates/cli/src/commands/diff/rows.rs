@@ -1,0 +1,157 @@
+//! Rows of the tables that differ: by their primary keys, cell by cell.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use plan::Result;
+use plan::difference::DataSetDifference;
+use plan::digest::hash;
+use plan::manifest::KeptDataSet;
+use plan::ports::{RowReader, StoreKind};
+use plan::words::printable;
+
+use super::deep::{Group, Sets};
+use super::records::{Side, put, take};
+use crate::agreement::read_rows;
+
+/// Bytes of a cell's hash.
+const HASH_BYTES: usize = 8;
+/// Of a cell of a key so much is told.
+const SHOWN_MAX_CHARS: usize = 100;
+
+pub(super) fn compared(sets: &Sets<'_>, known: &DataSetDifference, from: &KeptDataSet, to: &KeptDataSet) -> Result<Vec<Group>> {
+    let in_both = known.collections.iter().filter(|it| it.elements.from.is_some() && it.elements.to.is_some());
+    let wanted: BTreeSet<String> = in_both.filter_map(|it| table_of(&it.name, &from.kind)).collect();
+    let read = |kept: &KeptDataSet| -> Result<_> {
+        let mut reader = Reader { wanted: &wanted, side: Side::new(), tables: BTreeMap::new() };
+        read_rows(kept, sets.repository, sets.context, &mut reader)?;
+        Ok((reader.side, reader.tables))
+    };
+    let (one, before) = read(from)?;
+    let (other, after) = read(to)?;
+    let name = |table: &[u8], key: &[u8]| {
+        let table = before.get(table).or_else(|| after.get(table))?;
+        (!table.key.is_empty()).then(|| table.named(key))
+    };
+    let mut groups = sets.groups((one, other), "rows", &name, &mut |group, _, was, is| {
+        let (Some(before), Some(after)) = (before.get(group.name.as_bytes()), after.get(group.name.as_bytes())) else { return Ok(true) };
+        let mut differs = false;
+        for (at, column) in before.columns.iter().enumerate() {
+            let Some(there) = after.columns.iter().position(|other| other == column) else { continue };
+            if cell(was, at) != cell(is, there) {
+                differs = true;
+                *group.columns.entry(column.clone()).or_default() += 1;
+            }
+        }
+        Ok(differs)
+    })?;
+    for group in &mut groups {
+        if let (Some(before), Some(after)) = (before.get(group.name.as_bytes()), after.get(group.name.as_bytes())) {
+            let of_one =
+                |one: &Table, other: &Table| one.columns.iter().filter(|name| !other.columns.contains(name)).cloned().collect::<Vec<_>>();
+            group.columns_of_one = [of_one(before, after), of_one(after, before)].concat();
+        }
+    }
+    Ok(groups)
+}
+
+/// The table that a collection is of, as readers of rows are told it; `None` for what has no rows.
+fn table_of(collection: &str, kind: &StoreKind) -> Option<String> {
+    if *kind != StoreKind::PostgreSql {
+        return (collection != "(definitions)").then(|| collection.to_owned());
+    }
+    if collection.starts_with("sequence ") || collection == "large objects" {
+        return None;
+    }
+    // `schema.table`, both quoted when not plain.
+    let table = if collection.ends_with('"') {
+        collection.trim_end_matches('"').rsplit_once(".\"")?.1.replace("\"\"", "\"")
+    } else {
+        collection.rsplit_once('.')?.1.to_owned()
+    };
+    Some(table)
+}
+
+fn cell(value: &[u8], at: usize) -> Option<&[u8]> {
+    value.get(at * HASH_BYTES..(at + 1) * HASH_BYTES)
+}
+
+struct Table {
+    columns: Vec<String>,
+    /// Names of the columns of the primary key; none where there is none: then a row is told from others by all of it.
+    key: Vec<String>,
+    places: Vec<usize>,
+}
+
+impl Table {
+    /// `id 7`, `account 3, user 9`.
+    fn named(&self, key: &[u8]) -> String {
+        let (mut at, mut parts) = (0, Vec::new());
+        for column in &self.key {
+            let Some((cell, next)) = take(key, at) else { break };
+            let text = String::from_utf8_lossy(&cell).chars().take(SHOWN_MAX_CHARS).collect::<String>();
+            parts.push(format!("{column} {}", printable(&text)));
+            at = next;
+        }
+        parts.join(", ")
+    }
+}
+
+struct Reader<'w> {
+    wanted: &'w BTreeSet<String>,
+    side: Side,
+    tables: BTreeMap<Vec<u8>, Table>,
+}
+
+impl RowReader for Reader<'_> {
+    fn wants_all(&mut self, table: &str, columns: &[&str]) -> bool {
+        if !self.wanted.contains(table) {
+            return false;
+        }
+        let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+        self.tables.insert(table.as_bytes().to_vec(), Table { columns, key: Vec::new(), places: Vec::new() });
+        true
+    }
+
+    fn primary_key(&mut self, table: &str, columns: &[&str]) {
+        let Some(table) = self.tables.get_mut(table.as_bytes()) else { return };
+        let places: Option<Vec<_>> = columns.iter().map(|name| table.columns.iter().position(|column| column == name)).collect();
+        // A key of a column whose values are not kept tells nobody apart here.
+        if let Some(places) = places {
+            (table.key, table.places) = (columns.iter().map(|name| (*name).to_owned()).collect(), places);
+        }
+    }
+
+    fn row(&mut self, name: &str, cells: &[Option<&[u8]>]) -> Result<()> {
+        let Some(table) = self.tables.get(name.as_bytes()) else { return Ok(()) };
+        let mut value = Vec::with_capacity(cells.len() * HASH_BYTES);
+        for cell in cells {
+            // No text has the hash of NULL but by a chance of 2^-64.
+            let of_cell = cell.map_or(0, |bytes| hash(bytes) | 1);
+            value.extend_from_slice(of_cell.to_be_bytes().get(HASH_BYTES..).unwrap_or_default());
+        }
+        let mut key = Vec::new();
+        if table.key.is_empty() {
+            key.extend_from_slice(&hash(&value).to_be_bytes());
+        } else {
+            table.places.iter().for_each(|place| put(&mut key, cells.get(*place).copied().flatten().unwrap_or_default()));
+        }
+        self.side.push(name.as_bytes(), &key, &value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collection_is_of_a_table_or_of_none() {
+        let of = |name: &str, kind: StoreKind| table_of(name, &kind);
+        assert_eq!(of("accounts", StoreKind::MySql).as_deref(), Some("accounts"));
+        assert_eq!(of("a.b", StoreKind::MariaDb).as_deref(), Some("a.b"));
+        assert_eq!(of("(definitions)", StoreKind::MySql), None);
+        assert_eq!(of("public.tenants", StoreKind::PostgreSql).as_deref(), Some("tenants"));
+        assert_eq!(of("public.\"a.\"\"b\"", StoreKind::PostgreSql).as_deref(), Some("a.\"b"));
+        assert_eq!(of("sequence public.tenants_id_seq", StoreKind::PostgreSql), None);
+        assert_eq!(of("large objects", StoreKind::PostgreSql), None);
+    }
+}
