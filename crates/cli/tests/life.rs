@@ -173,14 +173,14 @@ fn looked_into(world: &World, set: &str) {
         .unwrap()
         .filter(|entry| !entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(".threescale"));
     let wanted = [
-        live(one.mysql.client(), &["-N", "-e", "SELECT COUNT(*), MAX(id) FROM accounts", "system"]),
+        live(one.mysql.client(), &["-N", "-e", "SELECT COUNT(*), MAX(id) FROM cinstances", "system"]),
         live(one.postgres.client(), &["-Atd", "zync_production", "-c", "SELECT count(*) FROM tenants"]),
         live(one.backend_redis.client(), &["-n", "0", "SCARD", "services_set"]),
         format!("{}\n", files.count()),
     ];
     let out = world.path("looked");
     let command = format!(
-        "set -e; exec > {}; system-database -N -e 'SELECT COUNT(*), MAX(id) FROM accounts'; zync-database -Atc 'SELECT count(*) FROM tenants';
+        "set -e; exec > {}; system-database -N -e 'SELECT COUNT(*), MAX(id) FROM cinstances'; zync-database -Atc 'SELECT count(*) FROM tenants';
          backend-redis SCARD services_set; ls -A $THREESCALE_REHEARSAL/system-storage/ | grep -v ^.threescale | wc -l;
          ! system-database -e 'DELETE FROM accounts'; ! zync-database -c 'DELETE FROM tenants'; backend-redis DEL services_set 2>&1 | grep -q NOPERM; test -z \"$(env | grep -i password)\"",
         out.display()
@@ -197,7 +197,7 @@ cat > document
 env > environment
 ps -eo args | grep threescale > processes
 {
-  system-database -N -e 'SELECT COUNT(*), MAX(id) FROM accounts'
+  system-database -N -e 'SELECT COUNT(*), MAX(id) FROM cinstances'
   zync-database -Atc 'SELECT count(*) FROM tenants'
   backend-redis SCARD services_set
   ls -A \"$THREESCALE_STAGED/system-storage/\" | wc -l
@@ -286,7 +286,7 @@ fn a_command_looks_at_what_is_staged_before_anything_live_is_touched() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
-    let rows = || live(one.mysql.client(), &["-N", "-e", "SELECT COUNT(*), MAX(id) FROM accounts", "system"]);
+    let rows = || live(one.mysql.client(), &["-N", "-e", "SELECT COUNT(*), MAX(id) FROM cinstances", "system"]);
     let files = std::fs::read_dir(one.storage()).unwrap().count();
     let wanted = [
         rows(),
@@ -345,7 +345,7 @@ fn a_command_looks_at_what_is_staged_before_anything_live_is_touched() {
         .get_envs()
         .filter_map(|(name, value)| Some(format!("export {}='{}'\n", name.to_str()?, value?.to_str()?)))
         .collect();
-    let of_live = format!("{}{} -N -e 'SELECT COUNT(*), MAX(id) FROM accounts' system > live\n", environment.concat(), asks.join(" "));
+    let of_live = format!("{}{} -N -e 'SELECT COUNT(*), MAX(id) FROM cinstances' system > live\n", environment.concat(), asks.join(" "));
     std::fs::write(&script, format!("{LOOKS}{of_live}")).unwrap();
     let damaged_rows = rows();
     assert_ne!(damaged_rows, wanted[0]);

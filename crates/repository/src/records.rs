@@ -18,9 +18,10 @@ use crate::document;
 use crate::engine::Open;
 use crate::fault::EngineResult as _;
 use crate::index::Index;
+use crate::parallel;
 use crate::sink::Label;
-use crate::small::{is_passing, path_of};
-use crate::snapshots::{Held, PROGRAM, Snapshots};
+use crate::small::{path_of, unless_passing};
+use crate::snapshots::{Held, PROGRAM, READERS, Snapshots};
 
 /// Tag of every record.
 pub const RECORD: &str = "record";
@@ -120,24 +121,30 @@ fn newest_first(mut records: Vec<Held>, kind_tag: &str) -> Vec<Held> {
 
 /// Reads records that come newest first: of each name the first that can be read counts.
 fn read_newest(index: &Arc<Index>, kind: &str, records: &[Held], found: &mut Records) -> Result<()> {
-    let mut newest = BTreeMap::new();
+    let mut by_name = BTreeMap::<_, Vec<_>>::new();
     for held in records {
-        let Some(name) = name_of(&held.file) else { continue };
-        if newest.contains_key(name) {
-            continue;
-        }
-        match document::read(index, &held.file, FILE) {
-            Ok(bytes) => {
-                newest.insert(name.to_owned(), Record { name: name.to_owned(), at: held.file.time.timestamp(), bytes });
-            }
-            Err(error) if is_passing(&error) => return Err(error),
-            Err(error) => {
-                let file = path_of(FileType::Snapshot, &held.id);
-                found.damaged.push(error.during(format!("failed to read record {kind}/{name} in {file}")));
-            }
+        if let Some(name) = name_of(&held.file) {
+            by_name.entry(name).or_default().push(held);
         }
     }
-    found.records = newest.into_values().collect();
+    let by_name: Vec<_> = by_name.into_iter().collect();
+    let read = parallel::try_map(&by_name, READERS, |(name, all)| {
+        let mut damaged = Vec::new();
+        for held in all {
+            match unless_passing(document::read(index, &held.file, FILE))? {
+                Ok(bytes) => return Ok((Some(Record { name: (*name).to_owned(), at: held.file.time.timestamp(), bytes }), damaged)),
+                Err(error) => {
+                    let file = path_of(FileType::Snapshot, &held.id);
+                    damaged.push(error.during(format!("failed to read record {kind}/{name} in {file}")));
+                }
+            }
+        }
+        Ok((None, damaged))
+    })?;
+    for (record, damaged) in read {
+        found.records.extend(record);
+        found.damaged.extend(damaged);
+    }
     found.records.sort_by(|a, b| (a.at, &a.name).cmp(&(b.at, &b.name)));
     Ok(())
 }

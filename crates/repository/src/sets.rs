@@ -21,8 +21,10 @@ use serde::Deserialize;
 use crate::document;
 use crate::engine::Open;
 use crate::index::Index;
+use crate::parallel;
 use crate::records::damage;
-use crate::small::{is_passing, path_of};
+use crate::small::{is_passing, path_of, unless_passing};
+use crate::snapshots::READERS;
 pub use crate::snapshots::{Held, MANIFEST, PROGRAM, Snapshots, snapshot_ids};
 use members::Members;
 pub use write::{renew_manifest, write_manifest};
@@ -120,10 +122,10 @@ impl Listing {
         if !snapshots.manifests.is_empty() || !snapshots.retagged.is_empty() {
             // After the snapshots were listed, so that it holds what they need.
             let index = open.index()?;
-            for held in &snapshots.manifests {
-                match read_manifest(&index, &held.file) {
+            let read = parallel::try_map(&snapshots.manifests, READERS, |held| unless_passing(read_manifest(&index, &held.file)))?;
+            for (held, read) in snapshots.manifests.iter().zip(read) {
+                match read {
                     Ok(read) => manifests.push((held.id, read)),
-                    Err(error) if is_passing(&error) => return Err(error),
                     Err(error) => {
                         let (id, set) = (held.id, set_of(&held.file));
                         unreadable.push(Unreadable { id, set, error: during_manifest(error, &id) });

@@ -40,6 +40,17 @@ pub fn is_passing(error: &Error) -> bool {
     matches!(error.class(), Class::Transient | Class::Interrupted)
 }
 
+/// What was read, or why it is damaged.
+///
+/// # Errors
+/// Those that say that something cannot be reached now: they are nobody's damage, and end what was begun.
+pub fn unless_passing<T>(read: Result<T>) -> Result<Result<T>> {
+    match read {
+        Err(error) if is_passing(&error) => Err(error),
+        read => Ok(read),
+    }
+}
+
 /// The bytes of a file that are what its name says.
 ///
 /// # Errors

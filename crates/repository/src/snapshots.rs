@@ -1,7 +1,7 @@
 //! The snapshots in the repository, by what they are to this program. One that is damaged is told and harms no other.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use plan::{Error, Result};
 use rustic_core::repofile::SnapshotFile;
@@ -11,14 +11,14 @@ use crate::engine::Open;
 use crate::fault::{EngineResult as _, lock};
 use crate::parallel;
 use crate::records::RECORD;
-use crate::small::{self, is_passing};
+use crate::small::{self, unless_passing};
 
 /// Tag of every snapshot of this program.
 pub const PROGRAM: &str = "threescale-backup";
 /// Tag of a manifest.
 pub const MANIFEST: &str = "manifest";
 /// Reads under way at a time: each is small and costs a round trip.
-const READERS: usize = 8;
+pub const READERS: usize = 8;
 
 /// A snapshot that was read and is what its name says.
 #[derive(Debug, Clone)]
@@ -81,17 +81,10 @@ impl Snapshots {
     pub fn read(open: &Open) -> Result<Self> {
         let mut found = Self { all: snapshot_ids(open)?, ..Self::default() };
         lock(&open.snapshots.0).retain(|id, _| found.all.binary_search(id).is_ok());
-        let read = Mutex::new(Vec::with_capacity(found.all.len()));
-        parallel::each(&found.all, READERS, |id| {
-            let held = read_one(open, id);
-            lock(&read).push((*id, held));
-        });
-        let mut read = read.into_inner().unwrap_or_else(PoisonError::into_inner);
-        read.sort_unstable_by_key(|(id, _)| *id);
-        for (id, held) in read {
+        let read = parallel::try_map(&found.all, READERS, |id| unless_passing(read_one(open, id)))?;
+        for (id, held) in found.all.clone().into_iter().zip(read) {
             match held {
                 Ok(held) => found.sort_in(held),
-                Err(error) if is_passing(&error) => return Err(error),
                 // Removed by a `forget` elsewhere between the listing and the reading: it is not there. Looked at again, not guessed.
                 Err(_) if !snapshot_ids(open)?.contains(&id) => {}
                 Err(error) => found.damaged.push((id, error)),

@@ -51,7 +51,7 @@ mod tests {
             assert_eq!(with_program(text), wanted);
         }
         let named =
-            commands_in("`settle 01m8` drops it, `undo` puts it back, `threescale-backup plan latest` shows it; `ls -l` is another's.");
+            commands_in("`settle 01m8` drops it, `undo` puts it back, `threescale-backup plan latest` shows it; `cat -n` is another's.");
         assert_eq!(named, ["threescale-backup settle 01m8", "threescale-backup plan latest"]);
     }
 }

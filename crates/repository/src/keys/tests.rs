@@ -1,3 +1,5 @@
+//! Tests of keys.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::process::Command;

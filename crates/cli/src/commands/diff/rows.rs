@@ -62,13 +62,25 @@ fn table_of(collection: &str, kind: &StoreKind) -> Option<String> {
     if collection.starts_with("sequence ") || collection == "large objects" {
         return None;
     }
-    // `schema.table`, both quoted when not plain.
-    let table = if collection.ends_with('"') {
-        collection.trim_end_matches('"').rsplit_once(".\"")?.1.replace("\"\"", "\"")
-    } else {
-        collection.rsplit_once('.')?.1.to_owned()
-    };
+    let (_schema, rest) = identifier(collection)?;
+    let (table, _) = identifier(rest.strip_prefix('.')?)?;
     Some(table)
+}
+
+/// The name at the begin of a text, and what comes after. A quoted one may have dots, and quotes as two (PostgreSQL manual, "Identifiers and Key Words").
+fn identifier(text: &str) -> Option<(String, &str)> {
+    let Some(quoted) = text.strip_prefix('"') else {
+        let end = text.find('.').unwrap_or(text.len());
+        return Some((text.get(..end)?.to_owned(), text.get(end..)?));
+    };
+    let (mut name, mut rest) = (String::new(), quoted);
+    loop {
+        let (part, after) = rest.split_once('"')?;
+        name.push_str(part);
+        let Some(more) = after.strip_prefix('"') else { return Some((name, after)) };
+        name.push('"');
+        rest = more;
+    }
 }
 
 fn cell(value: &[u8], at: usize) -> Option<&[u8]> {
@@ -151,6 +163,7 @@ mod tests {
         assert_eq!(of("(definitions)", StoreKind::MySql), None);
         assert_eq!(of("public.tenants", StoreKind::PostgreSql).as_deref(), Some("tenants"));
         assert_eq!(of("public.\"a.\"\"b\"", StoreKind::PostgreSql).as_deref(), Some("a.\"b"));
+        assert_eq!(of("\"a.\"\".b\".c", StoreKind::PostgreSql).as_deref(), Some("c"));
         assert_eq!(of("sequence public.tenants_id_seq", StoreKind::PostgreSql), None);
         assert_eq!(of("large objects", StoreKind::PostgreSql), None);
     }

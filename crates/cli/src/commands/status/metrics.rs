@@ -65,7 +65,7 @@ pub(in crate::commands) fn metrics(seen: &Seen, good: bool, limits: &args::Limit
             "Runs that are on their way, or stopped there: resume or undo ends them.",
             one(seen.runs.iter().filter(|run| is_unfinished(run)).count()),
         ),
-        metric("stored_bytes_last_7_days", "Bytes that the sets of the last 7 days added.", one(seen.growth().0)),
+        metric("last_week_stored_bytes", "Bytes that the sets of the last 7 days added.", one(seen.growth().0)),
         metric("repository_free_bytes", "Bytes that are free where the repository is.", number(seen.space.map(|space| space.free_bytes))),
         metric("repository_size_bytes", "Bytes that there are where the repository is.", number(seen.space.map(|space| space.total_bytes))),
         metric("clock_held_until_timestamp_seconds", "Until when jobs of 3scale's clock are held.", time(seen.held_until)),
