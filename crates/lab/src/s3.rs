@@ -183,6 +183,12 @@ impl S3 {
         (bucket.says_versions, bucket.says_locks) = (versions, locks);
     }
 
+    /// Gives the bucket a default retention: what is written without a digest is refused (API reference, PutObject).
+    pub fn lock_what_is_written(&self) {
+        self.say(true, true);
+        lock(&self.shared.bucket).locks_what_is_written = true;
+    }
+
     /// Makes requests fail.
     pub fn fail(&self, fault: S3Fault) {
         lock(&self.shared.faults).push(fault);

@@ -1,5 +1,8 @@
 //! The answers of S3 (API reference).
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use md5::{Digest as _, Md5};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -188,6 +191,13 @@ fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Respons
     };
     if request.body.len() > bucket.largest_bytes {
         return error(400, "EntityTooLarge");
+    }
+    if source.is_none() {
+        match request.header("content-md5") {
+            None if bucket.locks_what_is_written => return error(400, "InvalidRequest"),
+            Some(digest) if digest != BASE64_STANDARD.encode(Md5::digest(&request.body)) => return error(400, "BadDigest"),
+            _ => {}
+        }
     }
     let part = request.query("partNumber").and_then(|number| number.parse().ok()).zip(request.query("uploadId"));
     let Some((number, upload)) = part else {

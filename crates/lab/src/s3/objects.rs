@@ -37,6 +37,7 @@ pub(super) struct Bucket {
     pub(super) goes_round: bool,
     pub(super) says_versions: bool,
     pub(super) says_locks: bool,
+    pub(super) locks_what_is_written: bool,
     pub(super) begun: u64,
     pub(super) clock: Clock,
 }
@@ -81,6 +82,7 @@ impl Default for Bucket {
             goes_round: false,
             says_versions: false,
             says_locks: false,
+            locks_what_is_written: false,
             begun: 0,
             clock: Clock::default(),
         }

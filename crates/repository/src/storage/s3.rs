@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsCredentialProvider, Checksum};
 use object_store::path::Path;
 use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig};
 use plan::error::During as _;
@@ -50,6 +50,8 @@ impl Bucket {
             .with_virtual_hosted_style_request(true)
             .with_client_options(service.options()?.with_timeout(Duration::from_secs(120)))
             .with_retry(retry)
+            // A bucket that locks what is written takes nothing without a digest (S3 API reference, PutObject); it is the one that the signature has.
+            .with_checksum_algorithm(Checksum::SHA256)
             .with_credentials(keys_of_client)
             .build()
             .map_err(|error| service.unusable(error))?;

@@ -1,7 +1,7 @@
 //! The same over S3, with a service in this process whose answers can be made to fail.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bucket::{Credentials, Origin};
@@ -30,6 +30,8 @@ struct Faults {
     armed: Mutex<Option<Fault>>,
     /// What the policy of the bucket does not allow: a method and a part of the URL.
     denied: Mutex<Vec<(&'static str, &'static str)>>,
+    /// Whether the bucket has a default retention: what is written without a digest is refused (S3 API reference, PutObject).
+    locks_what_is_written: AtomicBool,
     hit: AtomicU64,
     requests: AtomicU64,
 }
@@ -101,7 +103,13 @@ impl Service {
                     let (method, url) = (request.method().as_str().to_owned(), request.uri().to_string());
                     let (service, fails, denied) = (service.clone(), faults.strikes(&method, &url), faults.denies(&method, &url));
                     let (one_at_a_time, policy) = (Arc::clone(&conditional), Arc::clone(&faults));
+                    let has_digest = ["content-md5", "x-amz-checksum-sha256"].iter().any(|name| request.headers().contains_key(*name));
+                    let lacks_digest = faults.locks_what_is_written.load(Ordering::SeqCst) && method == "PUT" && !has_digest;
                     async move {
+                        if lacks_digest {
+                            let body = s3s::Body::from("<Error><Code>InvalidRequest</Code></Error>".to_owned());
+                            return Ok::<_, Infallible>(Response::builder().status(400).body(body).unwrap());
+                        }
                         // A service looks and writes in one; this one's library does not.
                         let _turn = if request.headers().contains_key("if-none-match") { Some(one_at_a_time.lock().await) } else { None };
                         if denied {
@@ -213,6 +221,17 @@ fn a_set_is_kept_and_read_over_s3() {
     // What lies in the bucket is a repository as any other.
     let output = restic(&service.folder.path().join("bucket/some/prefix"), &["check", "--read-data"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_bucket_that_locks_what_is_written_takes_sets() {
+    let service = Service::start();
+    service.faults.locks_what_is_written.store(true, Ordering::SeqCst);
+    let repository = service.init();
+    let kept = take(&repository, "one", parts(1, 30, 1 << 20));
+    assert!(contents(&service.open(), &kept).unwrap() == expected(parts(1, 30, 1 << 20)));
+    let report = check(&repository);
+    assert!(report.is_whole() && report.sets.len() == 1, "{report:?}");
 }
 
 #[test]

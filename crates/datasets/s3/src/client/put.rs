@@ -3,8 +3,11 @@
 
 use std::io::{self, Read};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method};
+use md5::{Digest as _, Md5};
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 
@@ -29,6 +32,14 @@ impl Default for Limits {
 /// S3 allows 10,000.
 const PARTS_MAX: u64 = 9_000;
 
+/// A bucket that locks what is written takes nothing without a digest (S3 API reference, PutObject and UploadPart: `Content-MD5`); the others compare it.
+fn with_digest<'a>(ask: Ask<'a>, body: Bytes) -> Result<Ask<'a>> {
+    let digest = BASE64_STANDARD.encode(Md5::digest(&body));
+    let digest =
+        HeaderValue::try_from(digest).map_err(|error| Error::failed("the digest of an object could not be written").because(error))?;
+    Ok(ask.header("content-md5", digest).body(body))
+}
+
 impl Client {
     /// Writes an object of a size that is known; gives its ETag.
     pub(crate) fn put(
@@ -51,8 +62,8 @@ impl Client {
                 let bytes = part_bytes.min(left);
                 let body = exactly(content, bytes)?;
                 let number = parts.len() + 1;
-                let ask =
-                    Ask::new(Method::PUT, key, "s3:PutObject").with("partNumber", number.to_string()).with("uploadId", upload).body(body);
+                let ask = Ask::new(Method::PUT, key, "s3:PutObject").with("partNumber", number.to_string()).with("uploadId", upload);
+                let ask = with_digest(ask, body)?;
                 let answer = self.ask(stop, &ask).map_err(super::Fault::into_error)?;
                 parts.push(e_tag_of(&answer.headers, key)?);
                 left -= bytes;
@@ -63,7 +74,7 @@ impl Client {
 
     /// Writes a small object; gives its ETag.
     pub(crate) fn put_bytes(&self, stop: &StopFlag, key: &str, body: Bytes, properties: &Properties) -> Result<String> {
-        let ask = properties.on(Ask::new(Method::PUT, key, "s3:PutObject").body(body))?;
+        let ask = properties.on(with_digest(Ask::new(Method::PUT, key, "s3:PutObject"), body)?)?;
         let answer = self.ask(stop, &ask).map_err(super::Fault::into_error)?;
         e_tag_of(&answer.headers, key)
     }

@@ -129,6 +129,7 @@ fn large_objects_pass_in_parts_and_are_copied_in_parts() {
     let store = scene.store_in_parts();
     // As Amazon's refuses more than 5 GiB in one request.
     scene.s3.allow(2 << 20);
+    scene.s3.lock_what_is_written();
     let mut random = fastrand::Rng::with_seed(7);
     let large: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(11 << 20).collect();
     scene.s3.put("large.bin", large.clone(), &[("content-type", "application/zip"), ("x-amz-meta-a", "b")]);

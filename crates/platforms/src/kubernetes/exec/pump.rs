@@ -116,7 +116,7 @@ struct Coming {
     phase: watch::Sender<Phase>,
     said: Vec<u8>,
     /// What the API server said about the end.
-    status: Option<Result<(), String>>,
+    status: Option<Result<(), Broken>>,
     /// The program's exit status, from the trailer.
     came: Option<(i32, Instant)>,
     stop: StopFlag,
@@ -182,7 +182,7 @@ impl Coming {
             (Some(Ok(())), None, _) => {
                 Half::Broken(Broken::new(Class::Transient, "its output was truncated, though the API server said that it ended well"))
             }
-            (Some(Err(why)), ..) => Half::Broken(Broken::new(Class::Failed, why.clone())),
+            (Some(Err(broken)), ..) => Half::Broken(broken.clone()),
             (None, _, Some(why)) => Half::Broken(Broken::new(Class::Transient, format!("{why}, and nobody said how it ended"))),
             (None, _, None) => return None,
         })
@@ -250,7 +250,7 @@ async fn send_all(sender: &mut Sender, messages: Vec<Bytes>, alive: &Alive) -> R
 }
 
 /// The API server's word about the end of the script, as a `Status`.
-fn verdict(bytes: &[u8]) -> Result<(), String> {
+fn verdict(bytes: &[u8]) -> Result<(), Broken> {
     let status: Value = serde_json::from_slice(bytes).unwrap_or(Value::Null);
     if status["status"] == "Success" {
         return Ok(());
@@ -259,10 +259,14 @@ fn verdict(bytes: &[u8]) -> Result<(), String> {
         .as_array()
         .and_then(|causes| causes.iter().find(|cause| cause["reason"] == "ExitCode"))
         .and_then(|cause| cause["message"].as_str());
+    let failed = |why: &str| Broken::new(Class::Failed, why);
     Err(match code {
-        Some("137") => "it was killed: its input broke off, or the container has too little memory".to_owned(),
-        Some("126" | "127") => "the container has no usable shell (sh, head, tee, sha256sum, wc are needed)".to_owned(),
-        Some(code) => format!("its script ended with exit status {code}"),
-        None => status["message"].as_str().unwrap_or("the API server's last word cannot be read").to_owned(),
+        // A pod that is deleted or evicted ends so, too (128 and SIGKILL): another one takes its place.
+        Some("137") => {
+            Broken::new(Class::Transient, "it was killed: its pod was ended, its input broke off, or the container has too little memory")
+        }
+        Some("126" | "127") => failed("the container has no usable shell (sh, head, tee, sha256sum, wc are needed)"),
+        Some(code) => failed(&format!("its script ended with exit status {code}")),
+        None => failed(status["message"].as_str().unwrap_or("the API server's last word cannot be read")),
     })
 }

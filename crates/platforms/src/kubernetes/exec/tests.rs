@@ -161,6 +161,21 @@ fn what_the_api_server_says_about_the_end_is_told() {
     assert!(error.hints().iter().any(|hint| hint.contains("sha256sum: not found")), "{error:?}");
 }
 
+/// Pods that are deleted end so, and others come: what was begun may be tried again. An exit status of the script's own says that it will not help.
+#[test]
+fn a_program_that_was_killed_may_be_tried_again() {
+    for (code, class) in [("137", Class::Transient), ("3", Class::Failed)] {
+        let (_, ended) = run(V4, move |mut far| async move {
+            mark(&mut far).await;
+            let causes = format!(r#"{{"status":"Failure","details":{{"causes":[{{"reason":"ExitCode","message":"{code}"}}]}}}}"#);
+            say(&mut far, 3, causes).await;
+            far.close(None).await.ok();
+        });
+        let error = ended.unwrap_err();
+        assert_eq!(error.class(), class, "{error:?}");
+    }
+}
+
 #[test]
 fn a_writer_is_told_when_nobody_reads_any_more() {
     let cluster = cluster(move |_, _, _| {
