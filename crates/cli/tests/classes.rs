@@ -281,6 +281,9 @@ fn what_makes_no_sense_is_refused_with_the_other_road() {
         (&["--classes", "usage", "--into-empty"], "--into-empty"),
         (&["--classes", ""], "class"),
     ];
+    // Behind the prefix of an account it is one, of which there is nothing.
+    let said = world.ok(&["plan", "latest", "--classes", "usage", "--service", "acme-2,3"]);
+    assert!(said.contains("Only of services: 3, acme-2"), "{said}");
     for (arguments, wanted) in cases {
         let said = world.refused(&[&["restore", "latest", "--yes"], *arguments].concat());
         assert!(said.contains(wanted), "{arguments:?}: {said}");

@@ -241,26 +241,51 @@ CREATE TABLE cinstances (id bigint PRIMARY KEY, plan_id bigint, user_account_id 
 CREATE TABLE application_keys (application_id bigint, value text);
 CREATE TABLE referrer_filters (application_id bigint, value text);
 INSERT INTO accounts VALUES (1, true, true, 'approved', NULL, 'a	tab, a \ and
-a line'), (2, true, NULL, 'approved', '', NULL), (3, true, NULL, 'suspended', NULL, NULL), (10, false, NULL, 'approved', NULL, NULL);
+a line'), (2, true, NULL, 'approved', '', NULL), (3, true, NULL, 'suspended', NULL, NULL), (10, false, NULL, 'approved', NULL, NULL),
+  (7, true, NULL, 'approved', 'acme-', NULL);
 INSERT INTO services VALUES (NULL, 1, 1, 'incomplete', '1', false, NULL), (NULL, 4, 2, 'published', '2', true, E'---\n:web_provider:\n- 50\n- 100\n'),
-  (NULL, 5, 3, 'published', 'oauth', false, NULL), (NULL, 6, 2, 'deleted', '1', false, NULL);
-INSERT INTO plans VALUES (1, 'Master', 1, 'Service'), (7, E'Größe\tL', 4, 'Service'), (8, NULL, 4, 'Service'), (9, 'account', 2, 'Account');
+  (NULL, 5, 3, 'published', 'oauth', false, NULL), (NULL, 6, 2, 'deleted', '1', false, NULL),
+  (NULL, 8, 7, 'incomplete', '1', false, NULL);
+INSERT INTO plans VALUES (1, 'Master', 1, 'Service'), (7, E'Größe\tL', 4, 'Service'), (8, NULL, 4, 'Service'), (9, 'account', 2, 'Account'), (11, 'Prefixed', 8, 'Service');
 INSERT INTO metrics VALUES (1, 'hits', NULL, 'Service', 1, 1), (20, 'hits', NULL, 'Service', 4, 4), (21, 'method one', 20, 'Service', 4, 4),
-  (30, 'hits.70', NULL, 'BackendApi', 70, NULL), (31, 'reads.70', 30, 'BackendApi', 70, NULL), (32, 'hits.71', NULL, 'BackendApi', 71, NULL);
+  (30, 'hits.70', NULL, 'BackendApi', 70, NULL), (31, 'reads.70', 30, 'BackendApi', 70, NULL), (32, 'hits.71', NULL, 'BackendApi', 71, NULL),
+  (40, 'hits', NULL, 'Service', 8, 8);
 INSERT INTO backend_api_configs VALUES (4, 70);
-INSERT INTO usage_limits VALUES (20, 7, 'minute', 0), (31, 8, 'eternity', 5), (1, 9, 'day', 5);
-INSERT INTO service_tokens VALUES (4, 'tok/en:1'), (4, NULL);
+INSERT INTO usage_limits VALUES (20, 7, 'minute', 0), (31, 8, 'eternity', 5), (1, 9, 'day', 5), (40, 11, 'hour', 6);
+INSERT INTO service_tokens VALUES (4, 'tok/en:1'), (4, NULL), (8, 'token of 8');
 INSERT INTO cinstances VALUES (6, 1, 1, 1, 'master key', 'master', 'live', 'Cinstance', NULL), (1, 1, 2, 1, 'provider key', 'own', 'live', 'Cinstance', NULL), (2, 1, 3, 1, 'second', 'own2', 'live', 'Cinstance', NULL),
   (3, 7, 10, 4, 'a/b:c d', 'app one', 'live', 'Cinstance', 'https://x/'), (4, 8, 10, 4, '', 'two', 'pending', 'Cinstance', NULL),
-  (5, 9, 10, NULL, NULL, NULL, 'live', 'AccountContract', NULL);
+  (5, 9, 10, NULL, NULL, NULL, 'live', 'AccountContract', NULL), (7, 1, 7, 1, 'third', 'own3', 'live', 'Cinstance', NULL),
+  (8, 11, 10, 8, 'a user', 'eight', 'live', 'Cinstance', NULL);
 SELECT setval('services_id_seq', 500);
 INSERT INTO application_keys VALUES (4, 'key with spaces'), (4, 'k:/2'), (5, 'nobody');
 INSERT INTO referrer_filters VALUES (3, '*.example.com');
 "#;
 
 const BACKEND: &str = r#"
-SADD services_set 1 4
-SADD provider_keys_set "provider key"
+SADD services_set 1 4 acme-8
+SADD provider_keys_set "provider key" third
+SADD service/provider_key:third/ids acme-8
+SET service/provider_key:third/id acme-8
+SET service/id:acme-8/state active
+SET service/id:acme-8/provider_key third
+SET service/id:acme-8/backend_version 1
+SET service/id:acme-8/referrer_filters_required 0
+SADD metrics/service_id:acme-8/ids 40
+SET metric/service_id:acme-8/id:40/name hits
+SET metric/service_id:acme-8/name:hits/id 40
+SET usage_limit/service_id:acme-8/plan_id:11/metric_id:40/hour 6
+HSET service_token/token:token+of+8/service_id:acme-8 permissions ""
+SADD service_id:acme-8/applications eight
+SET application/service_id:acme-8/id:eight/state active
+SET application/service_id:acme-8/id:eight/plan_id 11
+SET application/service_id:acme-8/id:eight/plan_name Prefixed
+SET application/service_id:acme-8/key:a+user/id eight
+SET application/service_id:1/id:own3/state active
+SET application/service_id:1/id:own3/plan_id 1
+SET application/service_id:1/id:own3/plan_name Master
+SET application/service_id:1/key:third/id own3
+SET stats/{service:acme-8}/metric:40/eternity 3
 SADD service/provider_key:provider+key/ids 4
 SET service/provider_key:provider+key/id 4
 SADD service/provider_key:master+key/ids 1
@@ -270,7 +295,7 @@ SET service/id:1/referrer_filters_required 0
 SADD metrics/service_id:1/ids 1
 SET metric/service_id:1/id:1/name hits
 SET metric/service_id:1/name:hits/id 1
-SADD service_id:1/applications own own2 master
+SADD service_id:1/applications own own2 own3 master
 SET application/service_id:1/id:own/state active
 SET application/service_id:1/id:own/plan_id 1
 SET application/service_id:1/id:own/plan_name Master
@@ -369,7 +394,12 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
     let agreed = verify(0);
     // Of the suspended tenant's service nothing is there; of the one that is deleted it does not matter.
     assert_eq!(kinds(&agreed), told(&[("idle-missing", 2)]), "{agreed:#}");
-    assert_eq!((&agreed["services"], &agreed["files"]), (&Value::from(4), &Value::Null));
+    assert_eq!((&agreed["services"], &agreed["files"]), (&Value::from(5), &Value::Null));
+    let inspected = run(&["inspect", "latest", "backend-redis", "--json"]);
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    let storage = inspected["databases"].as_array().unwrap().iter().find(|database| database["database"] == "storage").unwrap();
+    assert_eq!(storage["services"]["acme-8"]["keys"], 15, "behind the prefix of its account: {storage:#}");
+    assert_eq!(storage["unknown"], json!([]));
 
     keys(
         "DEL metric/service_id:4/id:30/parent_id\nSADD application/service_id:4/id:two/keys revoked\nSET application/service_id:4/key:old/id two\n",
@@ -386,11 +416,17 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
         "SET usage_limit/service_id:4/plan_id:99/metric_id:20/day 1\nSET metric/service_id:4/id:33/name own\nSET metric/service_id:4/name:own/id 33\n",
     );
     keys("SET service/id:4/provider_key old\nSET service_token/token:gone/service_id:4 x\n");
+    // Behind a prefix: a key that lets in, a limit that is another, and counters of what is gone, of what is to come, and of what no account will make.
+    keys("SET application/service_id:acme-8/key:stolen/id eight\nSET usage_limit/service_id:acme-8/plan_id:11/metric_id:40/hour 7\n");
+    for name in ["acme-7", "acme-501", "other-501"] {
+        keys(&format!("SET stats/{{service:{name}}}/metric:1/eternity 1\n"));
+    }
     let found = verify(1);
     let wanted = told(&[
         ("other-provider-key", 1),
         ("unknown-application-key", 1),
-        ("unknown-user-key", 1),
+        ("unknown-user-key", 2),
+        ("limit-differs", 1),
         ("unknown-token", 1),
         ("metric-differs", 1),
         ("alert-level-missing", 1),
@@ -400,8 +436,8 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
         ("no-referrer-left", 1),
         ("unknown-metric", 1),
         ("unknown-limit", 1),
-        ("usage-of-gone-service", 1),
-        ("usage-of-coming-service", 1),
+        ("usage-of-gone-service", 3),
+        ("usage-of-coming-service", 2),
         ("leftover", 2),
         ("idle-missing", 2),
     ]);
@@ -410,6 +446,7 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
     // What opens doors without a credential of its own, credentials of what is yet to come, keys that were changed for each other, and what nothing takes off.
     keys("DEL application/service_id:4/id:two/keys\nSET service/id:4/backend_version 1\nSET service/id:4/state suspended\n");
     keys("SET service_token/token:future/service_id:900 x\nSET application/service_id:900/key:f/id f\nSADD services_set 900\n");
+    keys("SET service_token/token:coming/service_id:acme-901 x\n");
     keys(
         "SADD metrics/service_id:4/ids 77\nSET application/service_id:4/id:two/redirect_url http://old\nSET metric/service_id:4/id:20/parent_id 21\n",
     );
@@ -421,7 +458,7 @@ fn an_installation_on_postgresql_is_compared_by_rules_written_down_by_hand() {
         ("no-key-left", 1),
         ("checks-less", 1),
         ("service-not-active", 1),
-        ("credential-of-coming-service", 2),
+        ("credential-of-coming-service", 3),
         ("keys-of-coming-service", 1),
         ("user-key-elsewhere", 2),
         ("list-has-more", 1),

@@ -106,7 +106,7 @@ impl Census {
                 if known.kind.pattern == "dead" {
                     self.dead += seen.elements;
                 }
-                if let Some(service) = known.part("service").map(|service| String::from_utf8_lossy(service).into_owned()) {
+                if let Some(service) = known.part("service").map(printable) {
                     let is_told = self.services.len() < NAMES_MAX || self.services.contains_key(&service);
                     self.services.entry(if is_told { service } else { OTHERS.to_owned() }).or_default().add(seen);
                 }
@@ -149,6 +149,7 @@ mod tests {
             ("stats/{service:2}/metric:1/eternity", 10),
             ("stats/{service:2}/metric:1/day:20260105", 30),
             ("service/id:2/state", 5),
+            ("service/id:acme-7/state", 9),
             ("odd\n1", 7),
             ("odd2", 8),
         ] {
@@ -156,12 +157,13 @@ mod tests {
         }
         let sum = |class| census.classes.get(&class).map(|sum| (sum.keys, sum.bytes));
         assert_eq!(sum(Some(Class::Usage)), Some((2, 40)));
-        assert_eq!(sum(Some(Class::Configuration)), Some((1, 5)));
+        assert_eq!(sum(Some(Class::Configuration)), Some((2, 14)));
         assert_eq!(sum(None), Some((2, 15)), "all are counted");
         assert_eq!(census.unknown, [("odd\u{fffd}1".to_owned(), 7)], "and the first are named");
         assert_eq!(census.services.get("2").map(|sum| sum.keys), Some(3));
+        assert_eq!(census.services.get("acme-7").map(|sum| sum.bytes), Some(9), "behind the prefix of its account");
         assert_eq!(census.all.largest, Some(("stats/{service:2}/metric:1/day:20260105".to_owned(), 30)));
-        assert_eq!((census.all.keys, census.all.bytes), (5, 60));
+        assert_eq!((census.all.keys, census.all.bytes), (6, 69));
     }
 
     #[test]

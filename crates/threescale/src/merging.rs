@@ -3,6 +3,7 @@
 use plan::ids::DataSetName;
 
 use crate::keys::{Class, KINDS, Keys, Store};
+use crate::pattern;
 
 /// How a key goes into live data that stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +109,12 @@ pub fn has_services(class: Class) -> bool {
     KINDS.iter().any(|kind| kind.class == class && kind.merge.is_some() && kind.pattern.contains("{service}"))
 }
 
+/// Whether Backend may call a service so: by its id, behind the prefix of its account where it has one.
+#[must_use]
+pub fn is_service(name: &str) -> bool {
+    pattern::is_service(name.as_bytes())
+}
+
 /// Which keys of a logical database are wanted.
 #[derive(Debug, Clone)]
 pub struct Chosen {
@@ -187,6 +194,9 @@ mod tests {
         assert_eq!(chosen(&["usage"], &["7"]).of(odd), Some((Class::Usage, Some(Merge::Count))));
         assert_eq!(chosen(&["usage"], &["70"]).of(odd), None);
         assert_eq!(chosen(&["errors"], &[]).of(odd), None);
+        let of_account = b"stats/{service:acme-7}/metric:1/hour:201601021";
+        assert_eq!(chosen(&["usage"], &["acme-7"]).of(of_account), Some((Class::Usage, Some(Merge::Count))));
+        assert_eq!(chosen(&["usage"], &["7"]).of(of_account), None, "another service");
         assert_eq!(chosen(&["events"], &["7"]).of(b"events/queue"), None, "which names no service");
         assert_eq!(chosen(&["events"], &[]).of(b"events/queue"), Some((Class::Events, Some(Merge::Events))));
         assert_eq!(chosen(&["usage"], &[]).of(b"service/id:7/state"), None);

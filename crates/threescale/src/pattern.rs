@@ -12,6 +12,9 @@ enum Holds {
     Anything,
     /// An id of the database, a time, a number.
     Digits,
+    /// What Backend calls a service: its id, behind the `service_preffix` of its account where it has one (porta `app/models/service.rb`, `preffix_key`). Backend itself takes any text,
+    /// so what ends a service's name in a key, and braces, are in no prefix.
+    Service,
     /// Twelve hexadecimal digits.
     Nonce,
 }
@@ -19,7 +22,8 @@ enum Holds {
 impl Holds {
     fn of(name: &str) -> Self {
         match name {
-            "service" | "metric" | "plan" | "pid" | "n" | "day" | "hour" | "T" => Self::Digits,
+            "service" => Self::Service,
+            "metric" | "plan" | "pid" | "n" | "day" | "hour" | "T" => Self::Digits,
             "nonce" => Self::Nonce,
             _ => Self::Anything,
         }
@@ -29,9 +33,15 @@ impl Holds {
         match self {
             Self::Anything => !text.is_empty(),
             Self::Digits => !text.is_empty() && text.iter().all(u8::is_ascii_digit),
+            Self::Service => text.last().is_some_and(u8::is_ascii_digit) && !text.iter().any(|byte| b"/:{}".contains(byte)),
             Self::Nonce => text.len() == 12 && text.iter().all(u8::is_ascii_hexdigit),
         }
     }
+}
+
+/// Whether Backend may call a service so.
+pub(crate) fn is_service(name: &[u8]) -> bool {
+    Holds::Service.fits(name)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,6 +176,26 @@ mod tests {
     }
 
     #[test]
+    fn a_service_has_a_number_behind_what_its_account_puts_before_it() {
+        let key = "application/service_id:{service}/key:{user_key}/id";
+        for name in ["7", "acme7", "acme-7", "a.7_b 2", "2-7", "é7"] {
+            let text = format!("application/service_id:{name}/key:a/id/key:b:c/id");
+            assert_eq!(parts(key, &text), named(&[("service", name), ("user_key", "a/id/key:b:c")]), "{name}");
+        }
+        for name in ["", "acme", "7acme", "a/7", "a:7", "{7", "a}7", "a\u{660}"] {
+            assert_eq!(parts(key, &format!("application/service_id:{name}/key:a/id")), None, "{name}");
+        }
+        let token = "service_token/token:{token}/service_id:{service}";
+        assert_eq!(
+            parts(token, "service_token/token:x/service_id:a1/service_id:b2"),
+            named(&[("token", "x/service_id:a1"), ("service", "b2")])
+        );
+        let stats = "stats/\\{service:{service}\\}/metric:{metric}/{eternity|hour:T}";
+        assert_eq!(parts(stats, "stats/{service:acme-2}/metric:3/eternity"), named(&[("service", "acme-2"), ("metric", "3")]));
+        assert_eq!(parts(stats, "stats/{service:2}/metric:acme-3/eternity"), None, "nothing else has a prefix");
+    }
+
+    #[test]
     fn alternatives_times_braces_and_what_may_be_left_out() {
         let stats = "stats/\\{service:{service}\\}/metric:{metric}/{eternity|hour:T}";
         assert_eq!(parts(stats, "stats/{service:2}/metric:3/eternity"), named(&[("service", "2"), ("metric", "3")]));
@@ -184,12 +214,23 @@ mod tests {
     proptest! {
         /// Whatever a part holds, it is found again.
         #[test]
-        fn what_is_put_in_is_found(service in 1u64..u64::MAX, key in "[ -~]{1,40}") {
+        fn what_is_put_in_is_found(prefix in "[ -.0-9;-z|~é]{0,20}", service in 1u64..u64::MAX, key in "[ -~]{1,40}") {
+            let service = format!("{prefix}{service}");
             let text = format!("application/service_id:{service}/key:{key}/id");
-            let service = service.to_string();
+            prop_assert!(is_service(service.as_bytes()));
             prop_assert_eq!(
                 parts("application/service_id:{service}/key:{user_key}/id", &text),
                 named(&[("service", &service), ("user_key", &key)])
+            );
+        }
+
+        /// What a service is called and what stands before it in a key are never mixed up.
+        #[test]
+        fn a_service_is_told_from_what_stands_before_it(token in "[ -~]{1,40}", prefix in "[a-z0-9._-]{0,8}", service in 1u64..1000) {
+            let service = format!("{prefix}{service}");
+            prop_assert_eq!(
+                parts("service_token/token:{token}/service_id:{service}", &format!("service_token/token:{token}/service_id:{service}")),
+                named(&[("token", &token), ("service", &service)])
             );
         }
 

@@ -9,6 +9,7 @@ use lab::MysqlKind;
 use serde_json::Value;
 
 use crate::installation::Installation;
+use crate::opened::Opened;
 use crate::support::text;
 
 /// Every key with what it has.
@@ -85,8 +86,8 @@ const OWN_KEYS: [&str; 2] = ["application/service_id:1001/key:provider-key-2000/
 const OF_ANOTHER: [&str; 2] = ["service/id:3001/provider_key", "application/service_id:3001/id:app-3001/state"];
 const COUNTER: &str = "stats/{service:@2001}/metric:2001/eternity";
 const COUNTED_SINCE: &str = "stats/{service:@2001}/metric:2001/day:20260202";
-/// What Backend's names of the tenant's products begin with: nothing, because keys are known by numbers of services alone (`threescale/src/pattern.rs`).
-const PREFIX: &str = "";
+/// What Backend's names of the tenant's products begin with.
+const PREFIX: &str = "acme-";
 
 /// A key as Backend has it.
 fn called(key: &str, prefix: &str) -> String {
@@ -162,6 +163,15 @@ fn newest_run(it: &Installation) -> Value {
 #[test]
 fn tn_usage_and_configuration_go_back_with_the_rows() {
     let (it, before) = spoilt(Some(MysqlKind::Mariadb), PREFIX);
+    let inspected = json(&it, &["inspect", "latest", "backend-redis"]);
+    let storage = inspected["databases"].as_array().unwrap().iter().find(|database| database["database"] == "storage").unwrap();
+    assert!(storage["services"]["acme-2001"]["keys"].as_u64().is_some_and(|keys| keys > 10), "{storage:#}");
+    let unknown = storage["unknown"].as_array().unwrap();
+    assert!(!unknown.iter().any(|key| key["key"].as_str().unwrap().contains(PREFIX)), "{storage:#}");
+    let archive = it.path("tenant.tar");
+    ok(&it, &["extract", "latest", "--tenant", "2000", "--to", archive.to_str().unwrap()]);
+    let usage: Vec<String> = Opened::of(&archive).lines("usage").iter().map(|line| line["key"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(usage.iter().filter(|key| key.contains(":acme-2001")).count(), 4, "{usage:?}");
     let whole = files(&it);
     spoil_files(&it);
     let (rows, spoilt, spoilt_files) = (it.database.all(), keys(&it), files(&it));
@@ -193,7 +203,7 @@ fn tn_usage_and_configuration_go_back_with_the_rows() {
     assert_eq!(files(&it), whole, "its files, too");
     assert!(it.database.all()["services"].len() > rows["services"].len());
     // In these rows two metrics of a product have one name, which nothing sets right.
-    let told = "the live stores differ about it: 2 drift: metric-differs (service 2001, metric named hits); metric-differs (service 2001, metric named hits.2001); `verify` names all";
+    let told = "the live stores differ about it: 2 drift: metric-differs (service acme-2001, metric named hits); metric-differs (service acme-2001, metric named hits.2001); `verify` names all";
     assert!(said.contains(told), "{said}");
     assert!(!said.contains("verify --repair"), "{said}");
     let run = newest_run(&it);

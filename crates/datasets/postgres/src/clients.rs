@@ -10,6 +10,7 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::beside::RemotePrograms;
 use crate::child::{self, Call, Running};
+use crate::session::Session;
 use crate::settings;
 use crate::superuser::{self, AtHand};
 
@@ -151,10 +152,10 @@ impl Finder<'_> {
     /// When the operator wants to stop.
     pub(crate) fn superuser(self, address: &Address) -> Result<AtHand> {
         let Some(programs) = self.programs.superuser() else { return Ok(AtHand::Nobody) };
-        let found = superuser::find(self.context, programs, address);
+        let found = Session::open_maintenance(address).and_then(|mut session| superuser::find(self.context, programs, &mut session));
         self.context.stop.check()?;
         Ok(match found {
-            Ok(Some((name, _))) => AtHand::Named(name),
+            Ok(Some(found)) => AtHand::Named(found.into_name()),
             Ok(None) => AtHand::Nobody,
             Err(error) => AtHand::Unknown(error),
         })

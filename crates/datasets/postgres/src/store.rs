@@ -84,21 +84,37 @@ impl PostgresStore {
 
     /// Who makes and swaps the side database: our own role where it may, else the superuser of the server's pod.
     fn side(&self, context: &Context) -> Result<Side> {
-        if let Some(programs) = self.programs.superuser() {
-            let mut session = Session::open_maintenance(&self.address)?;
-            if !look::may_swap(&mut session, &self.address.database)?
-                && let Some(loan) = Loan::take(context, programs, &self.address)?
-            {
-                return Ok(Side { address: loan.address.clone(), loan: Some(loan) });
-            }
+        let Some(programs) = self.programs.superuser() else { return Ok(self.own_side()) };
+        let mut session = Session::open_maintenance(&self.address)?;
+        Ok(self.lent(context, programs, &mut session)?.unwrap_or_else(|| self.own_side()))
+    }
+
+    fn own_side(&self) -> Side {
+        Side { address: self.address.clone(), loan: None }
+    }
+
+    /// The superuser's; `None` where our own role may swap, or no superuser is at hand.
+    fn lent(&self, context: &Context, programs: &RemotePrograms, session: &mut Session) -> Result<Option<Side>> {
+        if look::may_swap(session, &self.address.database)? {
+            return Ok(None);
         }
-        Ok(Side { address: self.address.clone(), loan: None })
+        let loan = Loan::take(context, programs, &self.address, session)?;
+        Ok(loan.map(|loan| Side { address: loan.address.clone(), loan: Some(loan) }))
+    }
+
+    /// The same, with a session in the maintenance database.
+    fn side_and_session(&self, context: &Context) -> Result<(Side, Session)> {
+        let mut session = Session::open_maintenance(&self.address)?;
+        let lent = self.programs.superuser().map_or(Ok(None), |programs| self.lent(context, programs, &mut session))?;
+        let Some(side) = lent else { return Ok((self.own_side(), session)) };
+        drop(session);
+        let session = Session::open_maintenance(&side.address)?;
+        Ok((side, session))
     }
 
     fn swap<T>(&self, context: &Context, place: &Place, verb: impl FnOnce(&mut Swap<'_>) -> Result<T>) -> Result<T> {
         let databases = Databases::read(place)?;
-        let side = self.side(context)?;
-        let session = Session::open_maintenance(&side.address)?;
+        let (side, session) = self.side_and_session(context)?;
         let (wait, address, data_set) = (self.cut_over_wait, &side.address, self.name);
         verb(&mut Swap { session, context, data_set, address, databases: &databases, wait, hook: &*self.hook })
     }

@@ -5,9 +5,9 @@
 //! the next loan of the same run; after a day it can no longer log in, and any loan drops it.
 //! Its password is drawn for each loan, is in no argument, and leaves this process only as the verifier that the server stores.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 
-use plan::ports::{Context, Event, Program, StopFlag};
+use plan::ports::{Context, Event, Input, Process, Program, StopFlag};
 use plan::{Error, InstallationId, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -21,11 +21,20 @@ use crate::sql::{identifier, literal};
 /// How long a role can log in, when nobody takes it back.
 const HOURS_MAX: u32 = 24;
 /// What an answer has to say, at most.
-const ANSWER_MAX_BYTES: u64 = 4096;
+const ANSWER_MAX_BYTES: usize = 4096;
+/// What follows the last answer, at most.
+const REST_MAX_BYTES: u64 = 4096;
+/// The end of an answer, in SQL. No line end: a way into a pod may keep that back until more follows.
+const END: &str = "chr(3)";
+const END_BYTE: [u8; 1] = [3];
+/// What is being done.
+const ASKING: &str = "ask the superuser in the pod";
 
-/// Nothing of what the image sets for its clients but where the socket is.
-const PSQL: &str = "unset PGUSER PGPASSWORD PGHOSTADDR PGOPTIONS PGDATABASE PGSERVICE PGSSLMODE; export PGPORT=\"$1\"; [ -z \"$2\" ] || export PGUSER=\"$2\"; \
-     exec psql -X -q -A -t -w -v ON_ERROR_STOP=1 -d postgres";
+/// Nothing of what the image sets for its clients but where the socket is. As the system user where that is a superuser, else as `postgres`.
+const PSQL: &str = "unset PGUSER PGPASSWORD PGHOSTADDR PGOPTIONS PGDATABASE PGSERVICE PGSSLMODE; export PGPORT=\"$1\"; \
+     set -- psql -X -q -A -t -w -v ON_ERROR_STOP=1 -d postgres; \
+     is_super=$(\"$@\" -c 'SELECT rolsuper FROM pg_roles WHERE rolname = current_user' 2>/dev/null </dev/null); \
+     [ \"$is_super\" = t ] || export PGUSER=postgres; exec \"$@\"";
 
 /// What tells a running server from all others: a copy of a data folder has the same identifier, and not the same moment of its start.
 const SERVER: &str = "SELECT system_identifier || to_char(pg_postmaster_start_time() AT TIME ZONE 'UTC', ' YYYY-MM-DD HH24:MI:SS.US') FROM pg_control_system()";
@@ -95,48 +104,58 @@ pub(crate) struct Loan {
     /// Where to log in, and as whom.
     pub(crate) address: Address,
     role: String,
-    /// The name to log in by on the socket, when it is not the system user's.
-    user: &'static str,
     programs: RemotePrograms,
+    /// The `psql` that lent it, and takes it back: each start of a program in a pod takes a good part of a second, and writers wait for a cut-over.
+    talk: Option<Talk>,
     context: Context,
 }
 
-/// The superuser's name, and as whom to log in for it; `None` when no superuser of the server at the address is at hand.
+/// A superuser that is at hand.
+pub(crate) struct Found {
+    name: String,
+    talk: Talk,
+}
+
+impl Found {
+    /// Its name, where nothing more is wanted of it.
+    pub(crate) fn into_name(self) -> String {
+        // It was asked, and changed nothing: how it ends is no matter.
+        drop(self.talk.end(""));
+        self.name
+    }
+}
+
+/// The superuser of the server that a session of ours is on; `None` when it is not at hand.
 ///
 /// # Errors
 /// When that cannot be asked: the pod cannot be reached, or lets nobody in without a password.
-pub(crate) fn find(context: &Context, programs: &RemotePrograms, address: &Address) -> Result<Option<(String, &'static str)>> {
+pub(crate) fn find(context: &Context, programs: &RemotePrograms, session: &mut Session) -> Result<Option<Found>> {
     if !programs.superuser {
         return Ok(None);
     }
-    let ask = format!("SELECT ({SERVER}), current_user FROM pg_roles WHERE rolname = current_user AND rolsuper;\n");
-    let mut failed = None;
-    for user in ["", "postgres"] {
-        let said = match run(context, programs, user, &ask) {
-            Ok(said) => said,
-            Err(error) => {
-                context.stop.check()?;
-                failed = Some(error);
-                continue;
-            }
-        };
-        if let Some((identifier, name)) = said.trim_end().split_once('|') {
-            // The pod may be another server's: several behind one name.
-            let mut session = Session::open_maintenance(address)?;
-            let row = session.row(SERVER, "ask for the cluster's identifier")?;
-            return Ok((row.get::<_, &str>(0) == identifier).then(|| (name.to_owned(), user)));
-        }
+    let ask = format!("SELECT ({SERVER}) || '|' || current_user FROM pg_roles WHERE rolname = current_user AND rolsuper");
+    let ask = format!("SELECT coalesce(({ask}), '') || {END};\n");
+    let (said, talk) = Talk::start(context, programs).and_then(|talk| talk.ask(&ask))?;
+    let Some((server, name)) = said.split_once('|') else {
+        drop(talk.end(""));
+        return Ok(None);
+    };
+    let found = Found { name: name.to_owned(), talk };
+    // The pod may be another server's: several behind one name.
+    if session.row(SERVER, "ask for the cluster's identifier")?.get::<_, &str>(0) == server {
+        return Ok(Some(found));
     }
-    failed.map_or(Ok(None), Err)
+    drop(found.into_name());
+    Ok(None)
 }
 
 impl Loan {
-    /// Lends the role; `None` where no superuser is at hand.
+    /// Lends the role; `None` where no superuser is at hand. `session` is one of ours on that server.
     ///
     /// # Errors
     /// When the pod cannot be reached, or the server refuses.
-    pub(crate) fn take(context: &Context, programs: &RemotePrograms, address: &Address) -> Result<Option<Self>> {
-        let Some((superuser, user)) = find(context, programs, address)? else { return Ok(None) };
+    pub(crate) fn take(context: &Context, programs: &RemotePrograms, address: &Address, session: &mut Session) -> Result<Option<Self>> {
+        let Some(Found { name: superuser, talk }) = find(context, programs, session)? else { return Ok(None) };
         let (role, password) = (format!("threescale_backup_{}", drawn(8)?), SecretString::from(drawn(24)?));
         let verifier = postgres_protocol::password::scram_sha_256(password.expose_secret().as_bytes());
         let live = address.database.clone();
@@ -150,23 +169,28 @@ impl Loan {
              BEGIN;\n\
              SELECT format('CREATE ROLE %I LOGIN NOINHERIT PASSWORD %L VALID UNTIL %L IN ROLE %I', {role}, {verifier}, now() + interval '{HOURS_MAX} hours', {superuser}) \\gexec\n\
              SELECT format('COMMENT ON ROLE %I IS %L', {role}, {whose}) \\gexec\n\
-             COMMIT;\n",
+             COMMIT;\n\
+             SELECT {END};\n",
             whose = literal(&whose),
             role = literal(&role),
             verifier = literal(&verifier),
             superuser = literal(&superuser),
         );
-        run(context, programs, user, &statements).map_err(|error| error.during("the superuser in the pod lends no role"))?;
+        let (_, talk) = talk.ask(&statements).map_err(|error| error.during("the superuser in the pod lends no role"))?;
         let address = Address { user: role.clone(), password: Some(password), acts_as: Some(superuser), ..address.clone() };
-        Ok(Some(Self { address, role, user, programs: programs.clone(), context: context.clone() }))
+        Ok(Some(Self { address, role, programs: programs.clone(), talk: Some(talk), context: context.clone() }))
     }
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // Also after a signal. What cannot be dropped now can log in for some hours, and is dropped by the next loan.
+        let statement = format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role));
+        if self.talk.take().is_some_and(|talk| talk.end(&statement).is_ok()) {
+            return;
+        }
+        // A signal ended it, or its way was cut meanwhile. What cannot be dropped now can log in for some hours, and is dropped by the next loan.
         let context = Context { stop: StopFlag::default(), ..self.context.clone() };
-        if let Err(error) = run(&context, &self.programs, self.user, &format!("DROP ROLE IF EXISTS {};\n", identifier(&self.role))) {
+        if let Err(error) = Talk::start(&context, &self.programs).and_then(|talk| talk.end(&statement)) {
             let text =
                 format!("the role {} could not be dropped: {}; it can log in for {HOURS_MAX} hours at most", self.role, error.chain());
             context.watch.see(Event::Warning(&text));
@@ -174,22 +198,59 @@ impl Drop for Loan {
     }
 }
 
-/// What `psql` in the pod says, logged in over the socket.
-fn run(context: &Context, programs: &RemotePrograms, user: &str, statements: &str) -> Result<String> {
-    let port = programs.port.to_string();
-    let program = Program::script(&format!("{FIND}{PSQL}"), &[&port, user]).with_input();
-    let mut process = programs.remote.start(context, &program)?;
-    let what = "ask the superuser in the pod";
-    let mut input = process.input().ok_or_else(|| Error::failed(format!("{what}: psql has no standard input")))?;
-    let written = input.write_all(statements.as_bytes());
-    let written = written.map_err(|error| of_stream(error, what)).and_then(|()| input.end());
-    let mut said = String::new();
-    if let Some(output) = process.output() {
-        output.take(ANSWER_MAX_BYTES).read_to_string(&mut said).map_err(|error| of_stream(error, what))?;
+/// A `psql` of the superuser's in the pod, logged in over the socket, that is asked one thing after the other.
+struct Talk {
+    input: Box<dyn Input>,
+    output: Box<dyn Read + Send>,
+    process: Box<dyn Process>,
+}
+
+impl Talk {
+    fn start(context: &Context, programs: &RemotePrograms) -> Result<Self> {
+        let port = programs.port.to_string();
+        let program = Program::script(&format!("{FIND}{PSQL}"), &[&port]).with_input();
+        let mut process = programs.remote.start(context, &program)?;
+        let lacks = |what: &str| Error::failed(format!("{ASKING}: psql has no standard {what}"));
+        let input = process.input().ok_or_else(|| lacks("input"))?;
+        let output = process.output().ok_or_else(|| lacks("output"))?;
+        Ok(Self { input, output, process })
     }
-    process.finish()?.success(what)?;
-    written?;
-    Ok(said)
+
+    /// What it says to statements whose last one says [`END`].
+    ///
+    /// # Errors
+    /// When it ended before, or never began, with its own words.
+    fn ask(mut self, statements: &str) -> Result<(String, Self)> {
+        let written = self.input.write_all(statements.as_bytes()).and_then(|()| self.input.flush());
+        let (mut said, mut byte) = (Vec::new(), [0]);
+        loop {
+            match self.output.read(&mut byte) {
+                Ok(0) => {
+                    self.end("")?;
+                    written.map_err(|error| of_stream(error, ASKING))?;
+                    return Err(Error::failed(format!("{ASKING}: psql ended before it answered")));
+                }
+                Ok(_) if byte == END_BYTE => break,
+                Ok(_) if said.len() >= ANSWER_MAX_BYTES => return Err(Error::failed(format!("{ASKING}: its answer has no end"))),
+                Ok(_) => said.extend(byte),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(of_stream(error, ASKING)),
+            }
+        }
+        Ok((String::from_utf8_lossy(&said).trim().to_owned(), self))
+    }
+
+    /// The last statements.
+    ///
+    /// # Errors
+    /// When it did not do them, as far as is known.
+    fn end(self, statements: &str) -> Result<()> {
+        let Self { mut input, output, process } = self;
+        let written = input.write_all(statements.as_bytes()).map_err(|error| of_stream(error, ASKING)).and_then(|()| input.end());
+        io::copy(&mut output.take(REST_MAX_BYTES), &mut io::sink()).map_err(|error| of_stream(error, ASKING))?;
+        process.finish()?.success(ASKING)?;
+        written
+    }
 }
 
 fn drawn(bytes: usize) -> Result<String> {

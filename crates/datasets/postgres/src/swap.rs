@@ -102,8 +102,8 @@ impl<'a> Swap<'a> {
                         .unknown(&text)
                         .hint(format!("`undo {}` drops the staged copy; then restore again.", self.context.run)));
                 }
-                self.refuse_half_loaded(live)?;
-                let next_ids = self.keep_ids_ahead()?;
+                let looked = self.refuse_half_loaded(live)?;
+                let next_ids = self.keep_ids_ahead(looked)?;
                 self.exchange(&[self.out(live, stage, next_ids)?, self.moving_in(stage)])
             }
             (None, Some(_), None) if live_oid.is_none() => self.exchange(&[Move { from: Side::Stage, to: Side::Live, comment: None }]),
@@ -131,8 +131,8 @@ impl<'a> Swap<'a> {
         match (&sides.live, &sides.stage, &sides.before) {
             (Some(live), None, Some(before)) => {
                 sides.check_swapped(live, before)?;
-                self.refuse_half_loaded(live)?;
-                self.carry_ids_back(before);
+                let looked = self.refuse_half_loaded(live)?;
+                self.carry_ids_back(before, looked);
                 self.exchange(&[self.out_again(live)?, self.back(before)])?;
             }
             (None, _, Some(before)) => {
@@ -228,20 +228,25 @@ impl<'a> Swap<'a> {
         Session::open(&self.address.with_database(self.name(side)))
     }
 
+    /// The session in the live database that has looked into it, else one that is opened.
+    fn in_live(&self, looked: Option<Session>) -> Result<Session> {
+        looked.map_or_else(|| self.session_in(Side::Live), Ok)
+    }
+
     /// The staged sequences go on where the live ones do. Gives where that is.
-    fn keep_ids_ahead(&mut self) -> Result<BTreeMap<String, i128>> {
+    fn keep_ids_ahead(&mut self, looked: Option<Session>) -> Result<BTreeMap<String, i128>> {
         // An earlier call may have closed them.
         self.open()?;
-        let live = self.keeping().standing(&mut self.session_in(Side::Live)?, Of::Live)?;
+        let live = self.keeping().standing(&mut self.in_live(looked)?, Of::Live)?;
         self.keeping().ahead(&mut self.session_in(Side::Stage)?, &live)
     }
 
     /// The previous sequences give no id that the restored ones gave. What cannot be done of it is told, and stops no undo.
-    fn carry_ids_back(&mut self, before: &Found) {
+    fn carry_ids_back(&mut self, before: &Found, looked: Option<Session>) {
         let Some(then) = before.tag().map(|tag| tag.next_ids).filter(|then| !then.is_empty()) else { return };
-        let mut carry = || {
+        let carry = || {
             self.open()?;
-            let restored = self.keeping().standing(&mut self.session_in(Side::Live)?, Of::Live)?;
+            let restored = self.keeping().standing(&mut self.in_live(looked)?, Of::Live)?;
             let name = identifier(&self.databases.before);
             self.send(&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true"), "open a database to sessions")?;
             self.keeping().carry_back(&mut self.session_in(Side::Before)?, Of::Live, &restored, &then)
@@ -276,13 +281,16 @@ impl<'a> Swap<'a> {
         Move { from: Side::Before, to: Side::Live, comment }
     }
 
-    /// Nobody swaps what is being replaced in place. What takes no sessions cannot be looked into: an earlier call of ours closed it.
-    fn refuse_half_loaded(&self, live: &Found) -> Result<()> {
+    /// Nobody swaps what is being replaced in place. What takes no sessions cannot be looked into: an earlier call of ours closed it. Gives the session that looked.
+    fn refuse_half_loaded(&self, live: &Found) -> Result<Option<Session>> {
         if !live.open {
-            return Ok(());
+            return Ok(None);
         }
-        let mut session = Session::open(&self.address.with_database(&self.databases.live))?;
-        InPlace::find(&mut session)?.map_or(Ok(()), |found| Err(found.refusal(&self.databases.live)))
+        let mut session = self.session_in(Side::Live)?;
+        match InPlace::find(&mut session)? {
+            Some(found) => Err(found.refusal(&self.databases.live)),
+            None => Ok(Some(session)),
+        }
     }
 
     const fn name(&self, side: Side) -> &'a String {

@@ -179,6 +179,11 @@ pub(crate) fn prove(store: &PostgresStore, context: &Context, place: &Place, kep
     assert!(differences.is_empty(), "{differences:?} {:?}", evidence.warnings);
 }
 
+/// How many connections a server that logs them has let in.
+pub(crate) fn opened(server: &lab::Postgres) -> usize {
+    std::fs::read_to_string(server.folder().join("server.log")).unwrap().matches("connection authorized: ").count()
+}
+
 /// Waits for a condition, with a limit.
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);

@@ -183,8 +183,7 @@ impl<'k, 'r> Judge<'k, 'r> {
 
     /// Whether the service has an id that System gives to one that is yet to be made.
     fn is_of_coming_service(&self, fact: &Fact<'_>) -> bool {
-        let id = std::str::from_utf8(fact.service).ok().and_then(|text| text.parse::<u64>().ok());
-        self.service.system.is_none() && !self.service.backend && id.is_some_and(|id| id >= self.known.next_service)
+        self.service.system.is_none() && !self.service.backend && self.known.is_of_coming_service(fact.service)
     }
 
     /// All keys and referrers of an application are seen.
@@ -395,8 +394,7 @@ impl<'k, 'r> Judge<'k, 'r> {
         }
         backend.pending.iter().for_each(|service| self.found(&of(Kind::MarkedForDeletion, service, b"")));
         for (service, keys) in &backend.usage {
-            let id: u64 = std::str::from_utf8(service).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
-            let kind = if id >= known.next_service { Kind::UsageOfComingService } else { Kind::UsageOfGoneService };
+            let kind = if known.is_of_coming_service(service) { Kind::UsageOfComingService } else { Kind::UsageOfGoneService };
             self.found(&of(kind, service, format!("{keys} counters").as_bytes()));
         }
     }

@@ -119,10 +119,20 @@ pub struct Known {
     pub(super) services: BTreeSet<Vec<u8>>,
     /// Plans that there are.
     pub(crate) plans: BTreeSet<u64>,
+    /// What accounts have put before ids of their services; the empty one is always among them.
+    prefixes: BTreeSet<Vec<u8>>,
     /// The id that System gives to the next service, at least.
-    pub(super) next_service: u64,
+    next_service: u64,
     pub(super) newest_event: Option<u64>,
     pub(super) newest_alert: Option<u64>,
+}
+
+impl Known {
+    /// Whether a service that is yet to be made may be called so.
+    pub(super) fn is_of_coming_service(&self, name: &[u8]) -> bool {
+        let ids = self.prefixes.iter().filter_map(|prefix| number(name.strip_prefix(prefix.as_slice())?));
+        ids.into_iter().any(|id| id >= self.next_service)
+    }
 }
 
 impl<'a> System<'a> {
@@ -372,6 +382,7 @@ impl<'a> System<'a> {
         Ok(Known {
             next_service: services.keys().next_back().map_or(0, |largest| largest + 1).max(next_service),
             services: names.into_values().collect(),
+            prefixes: providers.into_values().map(|provider| provider.prefix).chain([Vec::new()]).collect(),
             plans: plans.into_keys().collect(),
             newest_event,
             newest_alert,

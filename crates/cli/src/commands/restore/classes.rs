@@ -128,21 +128,22 @@ fn asked(args: &args::Classes) -> Result<(Vec<Class>, Merging)> {
     classes.sort();
     classes.dedup();
     let counts = counts(args.usage);
-    let id = |service: &String| {
-        service.parse::<u64>().map_err(|_| {
-            Error::refused(format!("{service:?} is no id of a service"))
-                .hint("Keys are told apart by ids: --service takes numbers with --classes.")
-        })
-    };
-    let mut services = args.service.iter().map(id).collect::<Result<Vec<_>>>()?;
-    services.sort_unstable();
+    let mut services = args.service.iter().map(|service| called(service)).collect::<Result<Vec<_>>>()?;
+    services.sort_by(|one, other| (one.len(), one).cmp(&(other.len(), other)));
     services.dedup();
-    let merging = Merging {
-        classes: classes.iter().map(|class| class.as_str().to_owned()).collect(),
-        services: services.iter().map(u64::to_string).collect(),
-        counts,
-    };
+    let merging = Merging { classes: classes.iter().map(|class| class.as_str().to_owned()).collect(), services, counts };
     Ok((classes, merging))
+}
+
+/// What Backend calls a service.
+fn called(service: &str) -> Result<String> {
+    match service.parse::<u64>() {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) if merging::is_service(service) => Ok(service.to_owned()),
+        Err(_) => Err(Error::refused(format!("{service:?} is no id of a service")).hint(
+            "Keys are told apart by ids: with --classes, --service takes numbers, behind the prefix of the account where it has one; `inspect` lists them.",
+        )),
+    }
 }
 
 /// The same, as it is written after a set in a command.

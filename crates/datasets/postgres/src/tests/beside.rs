@@ -27,6 +27,11 @@ impl LocalRemote {
     pub(super) fn with(environment: Vec<(std::ffi::OsString, std::ffi::OsString)>) -> Self {
         Self { environment, ..Self::default() }
     }
+
+    /// How many programs were started.
+    pub(super) fn starts(&self) -> usize {
+        self.started.lock().unwrap().len()
+    }
 }
 
 impl Remote for LocalRemote {

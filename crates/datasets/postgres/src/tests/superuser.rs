@@ -8,7 +8,7 @@ use super::*;
 use crate::RemotePrograms;
 
 /// The pod of a server, in which its superuser logs in over the socket without being asked for a password.
-pub(super) fn pod(server: &lab::Postgres) -> Arc<dyn Remote> {
+pub(super) fn pod(server: &lab::Postgres) -> Arc<LocalRemote> {
     let own = server.program("psql");
     let of_the_pod = |name: &std::ffi::OsStr| name == "PGHOST" || name == "PGPASSFILE";
     let environment =
@@ -70,6 +70,48 @@ fn in_3scales_own_pod_the_side_copy_is_the_road_and_the_superusers_objects_come_
     assert!(log.contains("threescale_backup_") && !log.contains("CREATE ROLE threescale_backup_"), "{log}");
 }
 
+/// Writers wait for a cut-over: through an API server each program and each connection costs a good part of a second.
+#[test]
+fn a_cut_over_by_the_superuser_starts_one_program_and_opens_few_connections() {
+    let server = lab::Postgres::start(&["-c", "log_connections=on"]).unwrap();
+    psql(&server, "postgres", "CREATE ROLE zync LOGIN PASSWORD 'zync'; CREATE DATABASE zync OWNER zync");
+    psql(&server, "zync", "SET ROLE zync; CREATE TABLE t (id serial PRIMARY KEY, v text); INSERT INTO t (v) VALUES ('one')");
+    let pod = pod(&server);
+    let store = store_in(&server, Arc::<LocalRemote>::clone(&pod), true);
+    let (context, ear) = context("01jd0000000000000001");
+    let set = take(&store);
+    let place = staged(&store, &context, &set, Road::SideCopy);
+    for verb in ["cut over", "undo", "cut over again"] {
+        let (starts, connections) = (pod.starts(), opened(&server));
+        match verb {
+            "undo" => assert_eq!(store.undo(&context, &place).unwrap(), Undone::PreviousIsLive),
+            _ => store.cut_over(&context, &place).unwrap(),
+        }
+        // Our own role, the superuser on the socket, and the role that it lent: in the maintenance database, the live and the staged one.
+        let counted = (pod.starts() - starts, opened(&server) - connections);
+        assert!(counted.0 == 1 && counted.1 <= 5, "{verb}: {counted:?}");
+        assert_eq!(lent(&server), "0");
+    }
+    assert_eq!(*ear.0.lock().unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn a_lent_role_goes_though_the_psql_that_lent_it_is_gone() {
+    let server = zync();
+    let (context, ear) = context("01jd0000000000000001");
+    let programs = RemotePrograms { remote: pod(&server), host: server.host().to_owned(), port: server.port(), superuser: true };
+    let address = Address::parse(&server.url_as("zync", "zync", "zync")).unwrap();
+    let mut session = crate::session::Session::open_maintenance(&address).unwrap();
+    let loan = crate::superuser::Loan::take(&context, &programs, &address, &mut session).unwrap().unwrap();
+    assert_eq!(lent(&server), "1");
+    let ended =
+        "SELECT count(pg_terminate_backend(pid, 10000)) FROM pg_stat_activity WHERE application_name = 'psql' AND pid <> pg_backend_pid()";
+    assert_eq!(psql(&server, "postgres", ended), "1");
+    drop(loan);
+    assert_eq!(lent(&server), "0");
+    assert_eq!(*ear.0.lock().unwrap(), Vec::<String>::new());
+}
+
 #[test]
 fn what_needs_no_superuser_is_loaded_by_the_role_itself() {
     let server = lab::Postgres::start(&[]).unwrap();
@@ -117,7 +159,8 @@ fn zync() -> lab::Postgres {
 fn killed_with_a_loan(server: &lab::Postgres, context: &Context) {
     let programs = RemotePrograms { remote: pod(server), host: server.host().to_owned(), port: server.port(), superuser: true };
     let address = Address::parse(&server.url_as("zync", "zync", "zync")).unwrap();
-    std::mem::forget(crate::superuser::Loan::take(context, &programs, &address).unwrap().unwrap());
+    let mut session = crate::session::Session::open_maintenance(&address).unwrap();
+    std::mem::forget(crate::superuser::Loan::take(context, &programs, &address, &mut session).unwrap().unwrap());
 }
 
 fn lent(server: &lab::Postgres) -> String {

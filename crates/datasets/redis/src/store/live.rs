@@ -113,8 +113,8 @@ impl LiveKeys for RedisStore {
     }
 
     fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()> {
-        let more = to.saturating_sub(self.counter(context, of)?);
         let (mut connection, key) = self.at_key(context, of)?;
+        let more = to.saturating_sub(number_at(&mut connection, &key)?);
         // Whoever counts on meanwhile is only brought further.
         if more > 0 { connection.call(&[b"INCRBY", &key, more.to_string().as_bytes()]).map(drop) } else { Ok(()) }
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lab::{Redis, RedisKind};
-use plan::ports::{DataSet, KeyReader, ReadKey};
+use plan::ports::{DataSet, KeyReader, LiveKey, ReadKey};
 
 use super::scene::*;
 use crate::rights::{For, rights_of};
@@ -98,5 +98,24 @@ fn live_keys_are_read_by_scan_or_by_replication_as_a_set_has_them() {
         assert_eq!(live(&as_user(&server, kind, For::View, "~threescale-backup:*")).unwrap(), wanted, "{kind:?}");
         let refused = live(&as_user(&server, kind, For::All, "~*")).unwrap_err();
         assert!(refused.hints().iter().any(|hint| hint.contains("ACL SETUSER exact") && hint.contains("+scan")), "{refused:?}");
+    }
+}
+
+/// Writers wait for it: through an API server each connection costs a good part of a second.
+#[test]
+fn a_counter_is_raised_over_one_connection() {
+    let server = Redis::start(&[]).unwrap();
+    let mut watching = connect(&server, 0);
+    let mut opened = || {
+        let stats = say(&mut watching, "INFO stats").text();
+        let told = stats.lines().find_map(|line| line.trim_end().strip_prefix("total_connections_received:"));
+        told.unwrap().parse::<u64>().unwrap()
+    };
+    let (store, of) = (store(&server), LiveKey { database: "storage".to_owned(), key: "events/id".to_owned() });
+    for (to, wanted) in [(7, 7), (5, 7)] {
+        let before = opened();
+        store.live_keys().unwrap().raise(&context("run"), &of, to).unwrap();
+        assert_eq!(opened() - before, 1);
+        assert_eq!(say(&mut connect(&server, 0), "GET events/id").text(), wanted.to_string());
     }
 }
