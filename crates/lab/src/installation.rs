@@ -17,7 +17,7 @@ use plan::{Error, Result};
 
 use crate::data::{Shape, backend_redis, storage, system, system_redis, zync};
 use crate::folder::Folder;
-use crate::writers::{Control, Writers};
+use crate::traffic::{Control, Writers};
 use crate::{Mysql, MysqlKind, Postgres, Redis};
 
 /// Name of the system database.

@@ -27,7 +27,7 @@ mod server;
 mod smtp;
 mod template;
 mod tls;
-mod writers;
+mod traffic;
 
 pub use data::Shape;
 pub use front::TlsFront;
@@ -46,4 +46,4 @@ pub use sentinel::{Sentinel, SentinelLogin, SentinelOptions};
 pub use server::Server;
 pub use smtp::{Smtp, SmtpMail, SmtpMode, SmtpWants};
 pub use tls::{CASES, Case, Shown, Tls};
-pub use writers::{Control, Writers, Written};
+pub use traffic::{Control, Writers, Written};

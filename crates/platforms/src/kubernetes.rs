@@ -38,6 +38,6 @@ pub use exec::Container;
 pub use forward::{Forward, Trouble};
 pub use job::{RESULT_MARK, Said, SubmittedJob, Wanted};
 pub use log::LogOptions;
-pub use rules::{Purpose, needed};
+pub use rules::{Permissions, needed};
 pub use target::{FoundPod, Target};
 pub use token::AccountToken;

@@ -291,9 +291,9 @@ fn on_a_cluster_the_installation_is_found_whole() {
 #[test]
 fn on_a_cluster_missing_permissions_are_listed_as_rules() {
     let Some(cluster) = cluster() else { return };
-    assert_eq!(cluster.missing_rules(platforms::kubernetes::Purpose::Restore).unwrap(), []);
+    assert_eq!(cluster.missing_rules(platforms::kubernetes::Permissions::Restore).unwrap(), []);
     let nobody = Options { namespace: Some(namespace()), impersonate: Some("nobody".to_owned()), ..Options::default() };
-    let missing = Cluster::connect(&nobody).unwrap().missing_rules(platforms::kubernetes::Purpose::Backup).unwrap();
+    let missing = Cluster::connect(&nobody).unwrap().missing_rules(platforms::kubernetes::Permissions::Backup).unwrap();
     let lines: Vec<_> = missing.iter().map(ToString::to_string).collect();
     assert!(lines.contains(&r#"- {apiGroups: [""], resources: ["pods/exec"], verbs: ["create"]}"#.to_owned()), "{lines:?}");
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use platforms::kubernetes::{Purpose, needed};
+use platforms::kubernetes::{Permissions, needed};
 use serde_json::Value;
 
 fn deploy() -> PathBuf {
@@ -45,9 +45,11 @@ const CUSTOM: [&str; 2] = ["apps.3scale.net", "capabilities.3scale.net"];
 #[test]
 fn the_roles_grant_what_the_program_needs_and_no_more() {
     let rehearse = "chart/files/rules-rehearse.yaml";
-    for (purpose, path) in
-        [(Purpose::Backup, "manifests/rbac-backup.yaml"), (Purpose::Restore, "manifests/rbac-restore.yaml"), (Purpose::Rehearse, rehearse)]
-    {
+    for (purpose, path) in [
+        (Permissions::Backup, "manifests/rbac-backup.yaml"),
+        (Permissions::Restore, "manifests/rbac-restore.yaml"),
+        (Permissions::Rehearse, rehearse),
+    ] {
         // The manifests have no rehearsal: it is off by default.
         let granted = granted(&if path == rehearse { documents(path).remove(0) } else { manifest(path, "Role")["rules"].clone() });
         let of_custom = |(group, ..): &(String, String, String)| CUSTOM.contains(&group.as_str());

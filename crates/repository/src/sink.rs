@@ -15,7 +15,7 @@ use plan::ports::{Context, Dump, Verdict};
 use plan::{Error, Result};
 use rustic_core::repofile::SnapshotFile;
 use rustic_core::{BackupOptions, Id, IndexedIdsStatus, ParentOptions, Repository as Engine, StringList};
-use source::{Counted, Run, Source};
+use source::{Counted, Intake, Source};
 
 use crate::engine::{Ground, Open, host};
 use crate::fault::{EngineResult as _, guarded};
@@ -62,14 +62,14 @@ pub fn keep(
         open.index_orphans()?;
     }
     let archiver = open.archiver(ground)?;
-    let run = Arc::new(Run::new(context, dump, Arc::clone(&open.gate)));
-    let archived = archive(&archiver, &run, label, earlier);
+    let intake = Arc::new(Intake::new(context, dump, Arc::clone(&open.gate)));
+    let archived = archive(&archiver, &intake, label, earlier);
     drop(archiver);
     let (archived, counted, verdict) =
-        match archived.and_then(|archived| run.finish().map(|(counted, verdict)| (archived, counted, verdict))) {
+        match archived.and_then(|archived| intake.finish().map(|(counted, verdict)| (archived, counted, verdict))) {
             Ok(done) => done,
             // Whatever the engine says, the first thing that went wrong is what matters.
-            Err(error) => return Err(run.failure().unwrap_or(error)),
+            Err(error) => return Err(intake.failure().unwrap_or(error)),
         };
     context.stop.check()?;
     let stored_bytes = archived.summary.as_ref().map_or(0, |summary| summary.data_added_packed);
@@ -77,7 +77,7 @@ pub fn keep(
     Ok(Stored { id, files: counted.files, bytes: counted.bytes, stored_bytes, verdict })
 }
 
-fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label, earlier: Option<&Id>) -> Result<SnapshotFile> {
+fn archive(archiver: &Engine<IndexedIdsStatus>, intake: &Arc<Intake>, label: &Label, earlier: Option<&Id>) -> Result<SnapshotFile> {
     let mut tags = StringList::default();
     label.tags.iter().for_each(|tag| tags.add(tag.clone()));
     let snapshot = SnapshotFile {
@@ -96,7 +96,7 @@ fn archive(archiver: &Engine<IndexedIdsStatus>, run: &Arc<Run>, label: &Label, e
         Some(id) => ParentOptions::default().parents(vec![id.to_hex().as_str().to_owned()]).ignore_inode(true),
     };
     guarded("store the dump", || {
-        archiver.archive(&options, &Source(Arc::clone(run)), snapshot, &[PathBuf::from("/")]).during(|| "store the dump".to_owned())
+        archiver.archive(&options, &Source(Arc::clone(intake)), snapshot, &[PathBuf::from("/")]).during(|| "store the dump".to_owned())
     })
 }
 

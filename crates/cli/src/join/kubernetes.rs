@@ -24,7 +24,7 @@ use platforms::kubernetes::find::{DatabaseAt, FilesAt, Installation as Found, Re
 use platforms::kubernetes::shelf::ConfigMapShelf;
 use platforms::kubernetes::sync::{KubernetesTasks, QueueProbe, TasksOptions};
 use platforms::kubernetes::writers::{Changed, KubernetesWriters, WritersOptions, hold_until_restored};
-use platforms::kubernetes::{Cluster, Options, Purpose};
+use platforms::kubernetes::{Cluster, Options, Permissions};
 
 pub(crate) use self::rehearsal::{RehearsalPods, SYSTEM as REHEARSED_SYSTEM};
 
@@ -357,11 +357,11 @@ impl Installation for Kubernetes {
             Err(problem) => problems.push(problem.clone()),
         }
         for (purpose, severity, what) in
-            [(Purpose::Backup, Severity::Blocks, "a backup"), (Purpose::Restore, Severity::Degrades, "a restore")]
+            [(Permissions::Backup, Severity::Blocks, "a backup"), (Permissions::Restore, Severity::Degrades, "a restore")]
         {
             match self.cluster.missing_rules(purpose) {
                 // Whoever takes backups in the cluster is not who restores: one line is enough.
-                Ok(rules) if purpose == Purpose::Restore && self.cluster.is_inside() && !rules.is_empty() => problems.push(
+                Ok(rules) if purpose == Permissions::Restore && self.cluster.is_inside() && !rules.is_empty() => problems.push(
                     Problem::new(Severity::Note, "this account takes backups and may not restore")
                         .way_out("`doctor --in-cluster=threescale-backup-restore` asks for the account that restores."),
                 ),

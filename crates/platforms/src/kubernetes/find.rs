@@ -55,8 +55,8 @@ pub struct ApiManager {
     pub replicas: Vec<(String, u64)>,
 }
 
-/// A data set's place, or why it is not known.
-pub type Place<T> = Result<T, Problem>;
+/// What was looked for, or why it is not known.
+pub type Sought<T> = Result<T, Problem>;
 
 /// An installation, as found. Debug output shows no secrets.
 #[derive(Debug)]
@@ -74,17 +74,17 @@ pub struct Installation {
     /// Deployments and DeploymentConfigs of 3scale.
     pub workloads: Vec<FoundWorkload>,
     /// The system database.
-    pub system_database: Place<DatabaseAt>,
+    pub system_database: Sought<DatabaseAt>,
     /// Files of System.
-    pub system_storage: Place<FilesAt>,
+    pub system_storage: Sought<FilesAt>,
     /// The zync database.
-    pub zync_database: Place<DatabaseAt>,
+    pub zync_database: Sought<DatabaseAt>,
     /// Redis of Backend.
-    pub backend_redis: Place<BackendRedisAt>,
+    pub backend_redis: Sought<BackendRedisAt>,
     /// Redis of System.
-    pub system_redis: Place<RedisAt>,
+    pub system_redis: Sought<RedisAt>,
     /// System's caches that are not this installation's own workload.
-    pub caches: Place<Vec<Reach>>,
+    pub caches: Sought<Vec<Reach>>,
     /// What is worth telling beyond the data sets.
     pub problems: Vec<Problem>,
 }

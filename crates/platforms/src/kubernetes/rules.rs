@@ -7,9 +7,9 @@ use super::client::Cluster;
 use super::error::Rule;
 use super::writers::WorkloadKind;
 
-/// What for.
+/// Which permissions: those of which work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum Permissions {
     /// Nothing in the installation is changed.
     Backup,
     /// Workloads are stopped and started, objects are put back.
@@ -54,12 +54,16 @@ const OPENSHIFT_RESTORE: &[Row] =
     &[("apps.openshift.io", "deploymentconfigs", &["patch"]), ("apps.openshift.io", "deploymentconfigs/instantiate", &["create"])];
 
 /// Group, resource and verb of all permissions that a purpose needs.
-pub fn needed(purpose: Purpose, is_openshift: bool, is_inside: bool) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let is_restore = purpose == Purpose::Restore;
+pub fn needed(
+    purpose: Permissions,
+    is_openshift: bool,
+    is_inside: bool,
+) -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let is_restore = purpose == Permissions::Restore;
     let tables = [
         (true, BACKUP),
         (is_restore, RESTORE),
-        (purpose == Purpose::Rehearse, REHEARSE),
+        (purpose == Permissions::Rehearse, REHEARSE),
         (is_inside, JOURNALS),
         (is_openshift, OPENSHIFT_BACKUP),
         (is_openshift && is_restore, OPENSHIFT_RESTORE),
@@ -73,7 +77,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the server cannot be asked.
-    pub fn missing_rules(&self, purpose: Purpose) -> Result<Vec<Rule>> {
+    pub fn missing_rules(&self, purpose: Permissions) -> Result<Vec<Rule>> {
         let mut missing = Vec::new();
         for rule in self.rules(purpose)? {
             if !self.is_allowed(&rule)? {
@@ -100,7 +104,7 @@ impl Cluster {
             }
         };
         let mut missing = Vec::new();
-        for rule in self.rules(Purpose::Rehearse)?.into_iter().filter(is_needed) {
+        for rule in self.rules(Permissions::Rehearse)?.into_iter().filter(is_needed) {
             if !self.is_allowed(&rule)? {
                 missing.push(rule);
             }
@@ -127,7 +131,7 @@ impl Cluster {
                 .way_out(format!("Add to a Role in namespace {namespace}, and bind it to this user: {rule}"))
         };
         let in_pods = ["pods", "pods/exec", "pods/log"];
-        for rule in self.rules(Purpose::Restore)?.iter().filter(|rule| in_pods.contains(&rule.resource.as_str())) {
+        for rule in self.rules(Permissions::Restore)?.iter().filter(|rule| in_pods.contains(&rule.resource.as_str())) {
             if !self.is_allowed(rule)? {
                 problems.push(blocks(rule, &rule.resource));
             }
@@ -180,7 +184,7 @@ impl Cluster {
     ///
     /// # Errors
     /// When the server cannot be asked what it is.
-    pub fn rules(&self, purpose: Purpose) -> Result<Vec<Rule>> {
+    pub fn rules(&self, purpose: Permissions) -> Result<Vec<Rule>> {
         let is_openshift = self.get_if_there("/apis/apps.openshift.io")?.is_some();
         let rule = |group: &str, resource: &str, verb: &str| Rule {
             verb: verb.to_owned(),

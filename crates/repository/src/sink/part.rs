@@ -1,4 +1,4 @@
-//! Reads one part for the archiver: fills every buffer, counts, and makes a short, long or broken stream an error of the whole run.
+//! Reads one part for the archiver: fills every buffer, counts, and makes a short, long or broken stream an error of the whole intake.
 
 use std::io::{self, Cursor, Read};
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plan::Error;
 
-use super::source::{Permit, Run};
+use super::source::{Intake, Permit};
 use crate::fault::guarded;
 
 /// The content of a part.
@@ -23,7 +23,7 @@ pub struct PartReader {
     pub size_bytes: u64,
     pub left: u64,
     pub bytes: Bytes,
-    pub run: Arc<Run>,
+    pub intake: Arc<Intake>,
     pub done: bool,
     pub permit: Option<Permit>,
 }
@@ -70,7 +70,7 @@ impl Read for PartReader {
         if self.done || buffer.is_empty() {
             return Ok(0);
         }
-        if self.run.is_over() {
+        if self.intake.is_over() {
             return Err(io::Error::other("the run is over"));
         }
         let what = format!("read part {}", self.path.display());
@@ -81,12 +81,12 @@ impl Read for PartReader {
                     self.done = true;
                     self.permit = None;
                     self.bytes = Bytes::Whole(Cursor::default());
-                    self.run.part_read(self.size_bytes);
+                    self.intake.part_read(self.size_bytes);
                 }
                 Ok(filled)
             }
             Err(error) => {
-                self.run.fail(error);
+                self.intake.fail(error);
                 Err(io::Error::other("the run is over"))
             }
         }

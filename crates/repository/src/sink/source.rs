@@ -1,6 +1,6 @@
 //! What the archiver reads from: pulls parts one by one, checks their order, bounds what is in memory, and keeps the verdict.
 //!
-//! The archiver swallows errors of entries and files, so none is given to it to keep: the first failure is noted here and ends the run.
+//! The archiver swallows errors of entries and files, so none is given to it to keep: the first failure is noted here and ends the intake.
 
 use std::collections::VecDeque;
 use std::io::Cursor;
@@ -60,7 +60,7 @@ struct State {
 }
 
 /// One dump on its way into the repository.
-pub struct Run {
+pub struct Intake {
     dump: Mutex<Option<Box<dyn Dump>>>,
     state: Mutex<State>,
     over: AtomicBool,
@@ -70,8 +70,8 @@ pub struct Run {
     in_flight: Arc<InFlight>,
 }
 
-impl Run {
-    /// A run that has not begun.
+impl Intake {
+    /// An intake that has not begun.
     pub fn new(context: &Context, dump: Box<dyn Dump>, gate: Arc<Gate>) -> Self {
         let failures_before = gate.failures();
         Self {
@@ -85,7 +85,7 @@ impl Run {
         }
     }
 
-    /// Notes the first failure and ends the run.
+    /// Notes the first failure and ends the intake.
     pub fn fail(&self, error: Error) {
         lock(&self.state).failure.get_or_insert(error);
         self.over.store(true, Ordering::SeqCst);
@@ -195,7 +195,7 @@ impl Run {
             size_bytes,
             left: size_bytes,
             bytes,
-            run: Arc::clone(self),
+            intake: Arc::clone(self),
             done: false,
             permit: Some(self.in_flight.acquire(held, || self.is_over())),
         });
@@ -253,12 +253,12 @@ impl Drop for Permit {
     }
 }
 
-/// The engine's view of a run.
-pub struct Source(pub Arc<Run>);
+/// The engine's view of an intake.
+pub struct Source(pub Arc<Intake>);
 
 /// Parts as the archiver pulls them, one thread at a time.
 pub struct Parts {
-    run: Arc<Run>,
+    intake: Arc<Intake>,
     ready: VecDeque<ReadSourceEntry<PartReader>>,
 }
 
@@ -271,7 +271,7 @@ impl ReadSource for Source {
     }
 
     fn entries(&self) -> Parts {
-        Parts { run: Arc::clone(&self.0), ready: VecDeque::new() }
+        Parts { intake: Arc::clone(&self.0), ready: VecDeque::new() }
     }
 }
 
@@ -280,10 +280,10 @@ impl Iterator for Parts {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ready.is_empty() {
-            let part = self.run.next_part()?;
-            match self.run.entries_of(part) {
+            let part = self.intake.next_part()?;
+            match self.intake.entries_of(part) {
                 Ok(entries) => self.ready.extend(entries),
-                Err(error) => self.run.fail(error),
+                Err(error) => self.intake.fail(error),
             }
         }
         self.ready.pop_front().map(Ok)

@@ -4,7 +4,7 @@ use plan::ports::{Problem, Severity};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::Place;
+use super::Sought;
 use super::address::{Address, Reach};
 use super::secrets::Secrets;
 
@@ -147,11 +147,11 @@ impl TlsFlags {
     }
 }
 
-pub(super) fn system(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<DatabaseAt> {
+pub(super) fn system(secrets: &Secrets<'_>, flags: TlsFlags) -> Sought<DatabaseAt> {
     database(secrets, "system-database", "URL", flags.system_database)
 }
 
-pub(super) fn zync(secrets: &Secrets<'_>, flags: TlsFlags, objects: &[Value]) -> Place<DatabaseAt> {
+pub(super) fn zync(secrets: &Secrets<'_>, flags: TlsFlags, objects: &[Value]) -> Sought<DatabaseAt> {
     let mut found = database(secrets, "zync", "DATABASE_URL", flags.zync_database)?;
     if let Reach::Service { name, .. } = &found.reach {
         let workload = objects.iter().find(|object| object["metadata"]["name"] == name.as_str());
@@ -160,7 +160,7 @@ pub(super) fn zync(secrets: &Secrets<'_>, flags: TlsFlags, objects: &[Value]) ->
     Ok(found)
 }
 
-pub(super) fn backend_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<BackendRedisAt> {
+pub(super) fn backend_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Sought<BackendRedisAt> {
     let redis =
         |url, sentinels, tls, flag| redis(secrets, "backend-redis", &RedisKeys { url, sentinels, sentinel_logins: sentinels, tls, flag });
     Ok(BackendRedisAt {
@@ -169,12 +169,12 @@ pub(super) fn backend_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<Bac
     })
 }
 
-pub(super) fn system_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Place<RedisAt> {
+pub(super) fn system_redis(secrets: &Secrets<'_>, flags: TlsFlags) -> Sought<RedisAt> {
     let (tls, flag) = ("REDIS_SSL", flags.system_redis);
     redis(secrets, "system-redis", &RedisKeys { url: "URL", sentinels: "SENTINEL", sentinel_logins: "REDIS_SENTINEL", tls, flag })
 }
 
-fn database(secrets: &Secrets<'_>, secret: &str, key: &str, flag: bool) -> Place<DatabaseAt> {
+fn database(secrets: &Secrets<'_>, secret: &str, key: &str, flag: bool) -> Sought<DatabaseAt> {
     let value = |key| secrets.value(secret, key);
     let origin = format!("Secret {secret}, key {key}");
     let address = address(secrets, secret, key)?;
@@ -207,7 +207,7 @@ fn database(secrets: &Secrets<'_>, secret: &str, key: &str, flag: bool) -> Place
     })
 }
 
-fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt> {
+fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Sought<RedisAt> {
     let origin = format!("Secret {secret}, key {}", keys.url);
     let address = address(secrets, secret, keys.url)?;
     let sentinels = sentinels(secrets, secret, keys)?;
@@ -245,7 +245,7 @@ fn redis(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<RedisAt
     })
 }
 
-fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<Option<Sentinels>> {
+fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Sought<Option<Sentinels>> {
     let value = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinels));
     let Some(hosts) = value("HOSTS")? else { return Ok(None) };
     let login = |part: &str| secrets.value(secret, &format!("{}_{part}", keys.sentinel_logins));
@@ -253,7 +253,7 @@ fn sentinels(secrets: &Secrets<'_>, secret: &str, keys: &RedisKeys) -> Place<Opt
     Ok(Some(Sentinels { hosts, role, user: login("USERNAME")?, password: login("PASSWORD")? }))
 }
 
-fn address(secrets: &Secrets<'_>, secret: &str, key: &str) -> Place<Address> {
+fn address(secrets: &Secrets<'_>, secret: &str, key: &str) -> Sought<Address> {
     let text = secrets.needed(secret, key)?;
     Address::parse(&text).ok_or_else(|| {
         Problem::new(Severity::Blocks, format!("key {key} of Secret {secret} is not an address"))

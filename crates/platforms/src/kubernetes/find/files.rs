@@ -4,7 +4,7 @@ use plan::ports::{Problem, Severity};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
-use super::Place;
+use super::Sought;
 use super::address::Reach;
 use super::secrets::Secrets;
 use super::workloads::FoundWorkload;
@@ -82,7 +82,7 @@ const TOKEN_FILE: &str = "/var/run/secrets/openshift/serviceaccount/token";
 const AUDIENCE: &str = "openshift";
 
 /// The bucket of a Secret.
-fn bucket(secrets: &Secrets<'_>, secret: &str, spec: &Value) -> Place<BucketAt> {
+fn bucket(secrets: &Secrets<'_>, secret: &str, spec: &Value) -> Sought<BucketAt> {
     let text = |key: &str| Ok(secrets.value(secret, key)?.map(|value| value.expose_secret().to_owned()));
     let right = match (secrets.value(secret, "AWS_ACCESS_KEY_ID")?, secrets.value(secret, "AWS_SECRET_ACCESS_KEY")?) {
         (Some(id), Some(key)) => BucketRight::Keys { id, secret: key },
@@ -135,7 +135,7 @@ pub(super) fn system(
     objects: &[Value],
     upload_storage: Option<&str>,
     spec: Option<&Value>,
-) -> Place<FilesAt> {
+) -> Sought<FilesAt> {
     let s3 = spec.map_or(&Value::Null, |spec| &spec["simpleStorageService"]);
     // The older name of the same.
     let old_s3 = spec.map_or(&Value::Null, |spec| &spec["amazonSimpleStorageService"]);

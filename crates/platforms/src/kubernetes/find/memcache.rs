@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use super::address::{Address, Reach};
 use super::secrets::Secrets;
 use super::workloads::FoundWorkload;
-use super::{Place, workloads};
+use super::{Sought, workloads};
 use crate::kubernetes::client::Cluster;
 
 const SECRET: &str = "system-memcache";
@@ -17,7 +17,7 @@ const OWN: &str = "system-memcache";
 const PORT: u16 = 11211;
 
 /// Those that are not the installation's own workload.
-pub(super) fn system(secrets: &Secrets<'_>, found: &[FoundWorkload]) -> Place<Vec<Reach>> {
+pub(super) fn system(secrets: &Secrets<'_>, found: &[FoundWorkload]) -> Sought<Vec<Reach>> {
     // Without the Secret, System asks its own Service.
     let Ok(Some(list)) = secrets.value(SECRET, KEY) else { return Ok(Vec::new()) };
     let mut servers = Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn system(secrets: &Secrets<'_>, found: &[FoundWorkload]) -> Place<Ve
 }
 
 /// The same, for who has nothing but the cluster.
-pub(in crate::kubernetes) fn outside(cluster: &Cluster) -> plan::Result<Place<Vec<Reach>>> {
+pub(in crate::kubernetes) fn outside(cluster: &Cluster) -> plan::Result<Sought<Vec<Reach>>> {
     let found = workloads::of_threescale(&workloads::look(cluster)?, &[]);
     Ok(system(&Secrets::new(cluster), &found))
 }

@@ -1,4 +1,4 @@
-//! Writers: threads that write to all five stores all the time, as the processes of 3scale do.
+//! Traffic: threads that write to all five stores all the time, as the processes of 3scale do.
 //!
 //! Each goes on after any error with a new connection, so a store may come and go. They can be stopped from another
 //! process, by a file: what `[writers]` of the configuration does with commands, see [`Control`].
