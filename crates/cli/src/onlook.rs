@@ -4,15 +4,16 @@
 mod door;
 mod talk;
 
+use std::collections::BTreeMap;
 use std::fs::Permissions;
 use std::io::Write as _;
+use std::net::Shutdown;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plan::error::During as _;
@@ -53,23 +54,23 @@ fn look(looking: &Looking<'_>, json: bool) -> Result<()> {
     let document = json!({ "run": context.run, "set": looking.set, "folder": folder.path(), "data_sets": stores });
     let socket = folder.path().join(SOCKET);
     let listener = UnixListener::bind(&socket).during(|| format!("listen at {}", socket.display()))?;
-    // Questions that are not answered when the command has ended are in nobody's interest.
-    let (ends, asking) = (AtomicBool::new(false), Context { stop: context.stop.child(), ..context.clone() });
-    let asking = &asking;
+    // Questions that are not answered when the command has ended are in nobody's interest, whoever still waits for them.
+    let (clients, asking) = (&Clients::default(), &Context { stop: context.stop.child(), ..context.clone() });
     let status = std::thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             for client in listener.incoming() {
-                if ends.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(client) = client else { continue };
-                // Who goes away in the middle of an answer wants no more of it.
-                scope.spawn(move || talk::answer(client, looking, asking).ok());
+                let Ok((client, kept)) = client.and_then(|client| Ok((client.try_clone()?, client))) else { continue };
+                let Some(number) = clients.enter(kept) else { return };
+                scope.spawn(move || {
+                    // Who goes away in the middle of an answer wants no more of it.
+                    talk::answer(client, looking, asking).ok();
+                    clients.leave(number);
+                });
             }
         });
         let status = run(looking.command, folder.path(), &document, json, &context.stop);
-        ends.store(true, Ordering::SeqCst);
         asking.stop.raise();
+        clients.end();
         // Wakes the thread that listens.
         drop(UnixStream::connect(&socket));
         status
@@ -79,6 +80,45 @@ fn look(looking: &Looking<'_>, json: bool) -> Result<()> {
         return Ok(());
     }
     Err(Error::needs_person(format!("the command of --then ended with {status}")).hint("What is staged was proven, and stays as it is."))
+}
+
+/// Who asks at the moment.
+#[derive(Default)]
+struct Clients(Mutex<Asking>);
+
+#[derive(Default)]
+struct Asking {
+    is_over: bool,
+    last: u64,
+    by_number: BTreeMap<u64, UnixStream>,
+}
+
+impl Clients {
+    /// One more, with the number by which it goes again; `None` when it is over.
+    fn enter(&self, client: UnixStream) -> Option<u64> {
+        let mut asking = self.lock();
+        asking.last += 1;
+        let number = asking.last;
+        (!asking.is_over).then(|| drop(asking.by_number.insert(number, client)))?;
+        Some(number)
+    }
+
+    fn leave(&self, number: u64) {
+        self.lock().by_number.remove(&number);
+    }
+
+    /// Ends each connection, so that nothing here waits for who is silent or does not read.
+    fn end(&self) {
+        let mut asking = self.lock();
+        asking.is_over = true;
+        for client in asking.by_number.values() {
+            drop(client.shutdown(Shutdown::Both));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Asking> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Makes what leads to each store, and gives a document of them, with the names of those to which nothing leads.

@@ -203,13 +203,19 @@ ps -eo args | grep threescale > processes
   ls -A \"$THREESCALE_STAGED/system-storage/\" | wc -l
 } > staged
 system-database -e 'SELECT id, org_name FROM accounts ORDER BY id LIMIT 1' > names
-for statement in 'DELETE FROM accounts' 'SELECT 1; DELETE FROM accounts' 'WITH x AS (SELECT 1) DELETE FROM accounts'; do
+for statement in 'DELETE FROM accounts' 'SELECT 1; DELETE FROM accounts' 'SELECT 1; COMMIT; DELETE FROM accounts' 'WITH x AS (SELECT 1) DELETE FROM accounts'; do
   ! system-database -e \"$statement\" 2>> refused
   ! zync-database -c \"$(echo \"$statement\" | sed s/accounts/tenants/)\" 2>> refused
 done
 ! zync-database -c 'WITH gone AS (DELETE FROM tenants RETURNING 1) SELECT * FROM gone' 2>> refused
 ! backend-redis DEL services_set 2>> refused
 ! system-redis EVAL 'return 1' 0 2>> refused
+! system-database -e \"SELECT 1 INTO OUTFILE '$1/written'\" 2>> refused
+# Whoever asks still when the command has ended, or is silent, is not waited for.
+setsid system-database -e 'SELECT SLEEP(1000)' > /dev/null 2>&1 &
+setsid zync-database -c 'SELECT pg_sleep(1000)' > /dev/null 2>&1 &
+setsid python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect(os.environ[\"THREESCALE_STAGED\"] + \"/socket\"); s.recv(1)' &
+sleep 1
 ";
 
 /// What `diff --deep` says of changes that are made here, by the stores' own clients.
@@ -352,7 +358,7 @@ fn a_command_looks_at_what_is_staged_before_anything_live_is_touched() {
     world.ok(&["resume", &run, "--yes"]);
     let read = |name: &str| std::fs::read_to_string(world.path(name)).unwrap();
     assert_eq!((read("staged"), read("live"), read("names")), (wanted.concat(), damaged_rows, names));
-    assert_eq!(read("refused").lines().filter(|line| line.starts_with("error: ")).count(), 9, "{}", read("refused"));
+    assert_eq!(read("refused").lines().filter(|line| line.starts_with("error: ")).count(), 12, "{}", read("refused"));
     let document: serde_json::Value = serde_json::from_str(&read("document")).unwrap();
     assert_eq!((document["run"].as_str(), document["set"].as_str()), (Some(run.as_str()), Some(set.as_str())));
     assert_eq!(document["data_sets"]["system-database"]["kind"], "mysql");

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Security, TlsParameters};
-use lettre::transport::smtp::response::Category;
+use lettre::transport::smtp::response::{Category, Detail};
 use lettre::{Address, SmtpTransport, Transport as _};
 use percent_encoding::percent_decode_str;
 use plan::error::During as _;
@@ -90,7 +92,14 @@ impl Mail {
         }
         let mailbox = |text: &str| {
             let wrong = || Error::refused(format!("{:?} is no mailbox", printable(text.trim())));
-            text.trim().parse::<Mailbox>().map_err(|_| wrong().hint("Write ops@example.com, or Operations <ops@example.com>."))
+            let mailbox =
+                text.trim().parse::<Mailbox>().map_err(|_| wrong().hint("Write ops@example.com, or Operations <ops@example.com>."))?;
+            // Not every server takes others (RFC 6531), and one that does not takes the mail for nobody.
+            let is_plain = mailbox.email.to_string().is_ascii();
+            is_plain.then_some(mailbox).ok_or_else(|| {
+                Error::refused(format!("{:?} has letters that not every mail server takes", printable(text.trim())))
+                    .hint("Write the domain as servers know it (xn--…), and a mailbox of plain letters.")
+            })
         };
         let to = to.split(',').map(mailbox).collect::<Result<Vec<_>>>()?;
         Ok(Self { scheme, host, port: url.port().unwrap_or(port), login, ca_file, from: mailbox(from)?, to })
@@ -194,17 +203,22 @@ impl Mail {
         }
     }
 
-    /// What went wrong, in the server's words; a server that says the password again is not quoted.
+    /// What went wrong, in the server's words; a server that says the password again is not quoted, nor one that says what AUTH sent (RFC 4616, LOGIN).
     fn told(&self, error: &SmtpError) -> String {
         let told = printable(&error.to_string()).into_owned();
-        let is_secret = |(_, password): &(String, SecretString)| told.contains(password.expose_secret());
+        let is_secret = |(user, password): &(String, SecretString)| {
+            let password = password.expose_secret();
+            let sent = [format!("\0{user}\0{password}"), password.to_owned()].map(|text| BASE64_STANDARD.encode(text));
+            told.contains(password) || sent.iter().any(|sent| told.contains(sent.trim_end_matches('=')))
+        };
         if self.login.as_ref().is_some_and(is_secret) { "its answer has the password in it".to_owned() } else { told }
     }
 }
 
-/// Of the class "mail system" (RFC 5321, section 4.2.1): not of the login, nor of the connection.
+/// Of the class "mail system" (RFC 5321, section 4.2.1), but not of a login (454: RFC 4954, section 6).
 fn is_about_a_mailbox(error: &SmtpError) -> bool {
-    error.status().is_some_and(|code| code.category == Category::MailSystem)
+    let is_of_login = error.is_transient() && error.status().is_some_and(|code| code.detail == Detail::Four);
+    !is_of_login && error.status().is_some_and(|code| code.category == Category::MailSystem)
 }
 
 fn is_of_this_machine(host: &str) -> bool {
@@ -254,6 +268,7 @@ mod tests {
         }
         assert!(!format!("{:?}", mail("smtp://u:wabash@h", None).unwrap()).contains("wabash"));
         let of = |to: &str| Mail::parse(&SecretString::from("smtp://h"), None, "a@example.com", to, None);
+        assert!(of("ä@example.com").is_err() && of("a@exämple.com").is_err() && of("Jürgen <a@xn--exmple-cua.com>").is_ok());
         assert!(of("ops").is_err() && of("").is_err() && of("a@example.com\nBcc: b@example.com").is_err());
     }
 

@@ -17,6 +17,9 @@ const NAMED_MAX: usize = 20;
 /// What may be in memory.
 const HELD_MAX_BYTES: usize = 4 << 20;
 
+/// Values that no two rows share by porta's rules, which no index of the database holds (`app/models/cinstance.rs`): Backend finds an application by them.
+const ONE_OF_A_PRODUCT: [[&str; 2]; 2] = [["service_id", "user_key"], ["service_id", "application_id"]];
+
 const DELETED: u8 = 1;
 const UPDATED: u8 = 2;
 const INSERTED: u8 = 3;
@@ -99,6 +102,11 @@ impl<'a> Conflicts<'a> {
         }
         for unique in &shape.unique {
             self.unique(&of, unique, &some)?;
+        }
+        if of.table == "cinstances" {
+            for unique in ONE_OF_A_PRODUCT {
+                self.unique(&of, &unique.map(str::to_owned), &some)?;
+            }
         }
         for reference in &shape.refers {
             self.wanted(&of, reference, &some)?;

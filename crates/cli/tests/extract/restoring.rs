@@ -214,6 +214,12 @@ fn conflicts_refuse_the_plan(kind: Option<MysqlKind>) {
         &["row 3000 of accounts has the same domain as a row that goes back"],
     );
     refused(
+        "UPDATE cinstances SET user_key = 'provider-key-2000' WHERE id = 3090",
+        "UPDATE cinstances SET user_key = 'provider-key-3000' WHERE id = 3090",
+        &[],
+        &["row 3090 of cinstances has the same service_id, user_key as a row that goes back"],
+    );
+    refused(
         "INSERT INTO web_hooks (id, account_id, tenant_id) VALUES (2001, 3000, 3000)",
         "DELETE FROM web_hooks WHERE id = 2001",
         &[],

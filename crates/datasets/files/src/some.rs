@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use beneath::{Tree, is_vanished, mtime_ns, stat_entry};
 use plan::evidence::Evidence;
 use plan::ports::{Context, Entry, FilesCompared, Snapshot};
 use plan::{Error, Result};
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, Stat, accessat, fstat, openat};
 use rustix::io::Errno;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -57,12 +58,50 @@ pub(crate) fn compare(context: &Context, root: &Tree, snapshot: &dyn Snapshot) -
             continue;
         }
         match is_same(context, root, snapshot, &entry)? {
-            None => compared.missing.push(entry.path),
-            Some(false) => compared.other.push(entry.path),
             Some(true) => compared.equal += 1,
+            differs => {
+                let is_there = differs.is_some();
+                refuse_closed(root, &entry.path)?;
+                if is_there { compared.other.push(entry.path) } else { compared.missing.push(entry.path) }
+            }
         }
     }
     Ok(compared)
+}
+
+/// Refuses a file that could not be put in, before anything else is done: the folder in which it, or what leads to it, would be made is not ours to write.
+fn refuse_closed(root: &Tree, path: &Path) -> Result<()> {
+    let folders = path.ancestors().map(|at| root.parent(at));
+    for folder in folders.take(path.components().count()) {
+        let folder = match folder {
+            Ok((folder, _)) => folder,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(on_the_way(root, path, error)),
+        };
+        return match accessat(&folder, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+            Err(error @ (Errno::ACCESS | Errno::PERM | Errno::ROFS)) => {
+                Err(Error::refused(format!("{} could not be put in: its folder cannot be written", root.place_of(path).display()))
+                    .because(std::io::Error::from(error))
+                    .hint("Run it as the owner of the files, or as root; a volume that was mounted to be read only is mounted anew."))
+            }
+            // Older kernels do not say it (faccessat2, Linux 5.8).
+            _ => Ok(()),
+        };
+    }
+    Ok(())
+}
+
+/// What is wrong with the folders that lead to a file.
+fn on_the_way(root: &Tree, path: &Path, error: std::io::Error) -> Error {
+    let place = root.place_of(path);
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOTDIR | Errno::LOOP) => {
+            Error::refused(format!("what leads to {} is no folder: a file or a link is in the way", place.display()))
+                .because(error)
+                .hint("Look with `namei -l`, and move away what is no folder.")
+        }
+        _ => failed(&place, "look at", error),
+    }
 }
 
 /// `None`: there is no such file.
@@ -71,7 +110,7 @@ fn is_same(context: &Context, root: &Tree, snapshot: &dyn Snapshot, entry: &Entr
     let (folder, name) = match root.parent(&entry.path) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(on_the_way(root, &entry.path, error)),
     };
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let file = match openat(&folder, name, flags, Mode::empty()) {

@@ -85,7 +85,7 @@ impl Need {
         let lacking = self.lacking(volume);
         lacking.map_or(Ok(()), |text| {
             Err(Error::refused(format!("the volume of {} is too small for a second copy: {text}", place.display()))
-                .hint("Free space on the volume or enlarge it; or restore with --in-place, which replaces the live files."))
+                .hint("Free space on the volume or enlarge it. A restore of the whole data set can do without a second copy: --in-place."))
         })
     }
 

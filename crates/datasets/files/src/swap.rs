@@ -15,7 +15,7 @@ use std::sync::Arc;
 use plan::ids::{DataSetName, RunId};
 use plan::ports::{Context, Event, Road};
 use plan::{Class, Error, Result};
-use rustix::fs::{RenameFlags, fsync, renameat, renameat_with};
+use rustix::fs::{AtFlags, RenameFlags, fsync, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
 use self::steps::{BEFORE, COUNT, Hands, KEPT, LATE, Leaves, SINCE, SWAP, Seen, Step, WHOLE};
@@ -332,8 +332,10 @@ fn rename_new(from: impl AsFd, to: impl AsFd, name: &OsStr, new_name: &OsStr) ->
 
 /// Removes `.threescale-backup/` when nothing is left in it.
 fn remove_own_folder(root: &Tree) -> Result<()> {
-    match rustix::fs::unlinkat(root, OWN_FOLDER, rustix::fs::AtFlags::REMOVEDIR) {
+    match unlinkat(root, OWN_FOLDER, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+        // A volume that can only be read says so before it looks whether there is anything.
+        Err(Errno::ROFS) if matches!(statat(root, OWN_FOLDER, AtFlags::SYMLINK_NOFOLLOW), Err(Errno::NOENT)) => Ok(()),
         Err(error) => Err(failed(&root.place_of(OWN_FOLDER.as_ref()), "remove", error.into())),
     }
 }

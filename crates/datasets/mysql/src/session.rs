@@ -361,6 +361,12 @@ impl Session {
         Ok(())
     }
 
+    /// Lets the server read a statement without running it. More than one are none.
+    pub(crate) fn prepare(&mut self, what: &str, sql: &str) -> Result<()> {
+        let statement = self.conn.prep(sql).map_err(|error| query_error(what, error))?;
+        self.conn.close(statement).map_err(|error| query_error(what, error))
+    }
+
     /// Number of this connection on the server.
     pub(crate) fn id(&self) -> u32 {
         self.conn.connection_id()

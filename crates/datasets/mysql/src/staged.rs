@@ -1,6 +1,8 @@
 //! Answers questions about the staged copy: one statement, in a transaction in which nothing can be written.
 
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use mysql::{Row, Value};
 use plan::error::During;
@@ -15,6 +17,8 @@ use crate::store::MysqlStore;
 const READS: [&str; 8] = ["SELECT", "SHOW", "WITH", "TABLE", "VALUES", "EXPLAIN", "DESCRIBE", "DESC"];
 /// Options of the client `mysql` that mean something here, or change nothing.
 const FLAGS: &str = "NBs";
+/// How often it is looked whether the answer is still wanted.
+const GLANCE: Duration = Duration::from_millis(20);
 
 /// How it is looked at.
 pub(crate) fn staged(store: &MysqlStore, place: &Place) -> Result<Option<Staged>> {
@@ -29,19 +33,40 @@ pub(crate) fn answer(store: &MysqlStore, context: &Context, place: &Place, words
     if schemas.road != Road::SideCopy {
         return Err(Error::refused("there is no staged copy beside the live data"));
     }
+    // SQL may write files where the server runs (MySQL manual, "SELECT ... INTO"), a transaction in which nothing can be written or not.
+    let writes_files = |word: &str| ["OUTFILE", "DUMPFILE"].contains(&word.to_uppercase().as_str());
+    if question.statement.split(|sign: char| !sign.is_alphanumeric()).any(writes_files) {
+        return Err(Error::refused("a question has no OUTFILE and no DUMPFILE in it: the server would write a file"));
+    }
     let mut session = store.session(Talk::Text, Some(&schemas.stage))?;
+    // Of several statements the second could end the transaction: the server says what is one, without running it.
+    session.prepare("take the question as one statement", &question.statement)?;
     session.run("begin to read", "START TRANSACTION READ ONLY")?;
-    let mut shows_names = !question.has('N');
-    session.stream("answer the question", &question.statement, |row, _| {
-        context.stop.check()?;
-        let mut line = Vec::new();
-        if std::mem::take(&mut shows_names) {
-            let names: Vec<_> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
-            line.extend_from_slice(names.join("\t").as_bytes());
-            line.push(b'\n');
-        }
-        written(&row, &mut line);
-        to.write_all(&line).during(|| "write the answer".to_owned())
+    let (id, mut shows_names, is_over) = (session.id(), !question.has('N'), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                if context.stop.is_raised() {
+                    // What nobody waits for any more is not gone on with.
+                    drop(store.session(Talk::Text, None).and_then(|mut other| other.run("end a question", &format!("KILL QUERY {id}"))));
+                    return;
+                }
+                std::thread::sleep(GLANCE);
+            }
+        });
+        let answered = session.stream("answer the question", &question.statement, |row, _| {
+            context.stop.check()?;
+            let mut line = Vec::new();
+            if std::mem::take(&mut shows_names) {
+                let names: Vec<_> = row.columns_ref().iter().map(|column| column.name_str().into_owned()).collect();
+                line.extend_from_slice(names.join("\t").as_bytes());
+                line.push(b'\n');
+            }
+            written(&row, &mut line);
+            to.write_all(&line).during(|| "write the answer".to_owned())
+        });
+        is_over.store(true, Ordering::SeqCst);
+        answered
     })
 }
 

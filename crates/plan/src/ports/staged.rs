@@ -49,7 +49,7 @@ impl Question {
         }
         let text = text.ok_or_else(|| Error::refused("there is no statement").hint(form()))?;
         let trimmed = text.trim().trim_end_matches(';').trim_end();
-        let first = trimmed.split(|sign: char| sign.is_whitespace() || sign == '(').next().unwrap_or_default().to_uppercase();
+        let first = trimmed.split(|sign: char| !sign.is_ascii_alphabetic()).next().unwrap_or_default().to_uppercase();
         let is_within = trimmed.starts_with('(') && reads.contains(&"SELECT");
         if !is_within && !reads.contains(&first.as_str()) {
             return Err(Error::refused("the statement does not only read").hint(format!("It begins with one of {}.", reads.join(", "))));
@@ -80,6 +80,7 @@ mod tests {
 
     #[test]
     fn the_words_of_a_client_are_read() {
+        assert_eq!(question(&["-e", "SELECT*FROM t"]).unwrap().statement, "SELECT*FROM t");
         for words in [&["-N", "-e", "SELECT 1;"][..], &["-Ne", "SELECT 1"], &["-BNeSELECT 1"]] {
             let question = question(words).unwrap();
             assert_eq!((question.statement.as_str(), question.has('N')), ("SELECT 1", true), "{words:?}");

@@ -7,7 +7,7 @@ use plan::difference::DataSetDifference;
 use plan::ids::DataSetName;
 use plan::manifest::{KeptDataSet, Manifest};
 use plan::ports::{Context, Repository, StoreKind};
-use plan::words::{counted, in_one_line};
+use plan::words::in_one_line;
 use plan::{Error, Result};
 use serde::Serialize;
 
@@ -40,6 +40,8 @@ pub(super) struct Group {
     pub(super) columns: BTreeMap<String, u64>,
     /// Columns that only one of the sets has; rows are compared in the others.
     pub(super) columns_of_one: Vec<String>,
+    /// Why nothing of it was compared; `null` where it was.
+    pub(super) not_compared: Option<String>,
     /// The first of them, by their primary keys or paths.
     pub(super) named: Named,
 }
@@ -144,6 +146,10 @@ pub(super) fn lines(difference: &DeepDifference, limit: usize) -> Vec<String> {
             "objects" => ("object", "objects"),
             _ => ("file", "files"),
         };
+        if let Some(why) = &group.not_compared {
+            lines.push(format!("  {}: not compared: {}", in_one_line(&group.name), in_one_line(why)));
+            continue;
+        }
         let number = |number: u64, what: &str| (number > 0).then(|| format!("{} {what}", told(number, one, many)));
         let all = [
             number(group.added, "added"),
@@ -190,5 +196,5 @@ pub(super) fn lines(difference: &DeepDifference, limit: usize) -> Vec<String> {
 }
 
 fn told(number: u64, one: &str, many: &str) -> String {
-    usize::try_from(number).map_or_else(|_| format!("{} {many}", count(number)), |number| counted(number, one, many))
+    format!("{} {}", count(number), if number == 1 { one } else { many })
 }

@@ -20,7 +20,19 @@ const SHOWN_MAX_CHARS: usize = 100;
 
 pub(super) fn compared(sets: &Sets<'_>, known: &DataSetDifference, from: &KeptDataSet, to: &KeptDataSet) -> Result<Vec<Group>> {
     let in_both = known.collections.iter().filter(|it| it.elements.from.is_some() && it.elements.to.is_some());
-    let wanted: BTreeSet<String> = in_both.filter_map(|it| table_of(&it.name, &from.kind)).collect();
+    // Rows are told apart by the names of tables alone, and of two schemas' those in `public` are read.
+    let is_twin = |collection: &str, table: &str| {
+        let named = from.evidence.collections.keys().filter(|name| table_of(name, &from.kind).as_deref() == Some(table)).count();
+        named > 1 && !collection.starts_with("public.")
+    };
+    let (mut wanted, mut twins) = (BTreeSet::new(), Vec::new());
+    for (collection, table) in in_both.filter_map(|it| Some((&it.name, table_of(&it.name, &from.kind)?))) {
+        if is_twin(collection, &table) {
+            twins.push(collection.clone());
+        } else {
+            wanted.insert(table);
+        }
+    }
     let read = |kept: &KeptDataSet| -> Result<_> {
         let mut reader = Reader { wanted: &wanted, side: Side::new(), tables: BTreeMap::new() };
         read_rows(kept, sets.repository, sets.context, &mut reader)?;
@@ -46,11 +58,17 @@ pub(super) fn compared(sets: &Sets<'_>, known: &DataSetDifference, from: &KeptDa
     })?;
     for group in &mut groups {
         if let (Some(before), Some(after)) = (before.get(group.name.as_bytes()), after.get(group.name.as_bytes())) {
+            if let Some(why) = before.cannot_be_compared_with(after) {
+                *group = Group { name: std::mem::take(&mut group.name), kind: group.kind, not_compared: Some(why), ..Group::default() };
+                continue;
+            }
             let of_one =
                 |one: &Table, other: &Table| one.columns.iter().filter(|name| !other.columns.contains(name)).cloned().collect::<Vec<_>>();
             group.columns_of_one = [of_one(before, after), of_one(after, before)].concat();
         }
     }
+    let why = "another schema has a table of this name, from whose rows its own are not told here";
+    groups.extend(twins.into_iter().map(|name| Group { name, kind: "rows", not_compared: Some(why.to_owned()), ..Group::default() }));
     Ok(groups)
 }
 
@@ -95,6 +113,15 @@ struct Table {
 }
 
 impl Table {
+    /// Why nobody can say which row of one set is which of the other.
+    fn cannot_be_compared_with(&self, other: &Self) -> Option<String> {
+        let shown = |table: &Self| if table.key.is_empty() { "none".to_owned() } else { table.key.join(", ") };
+        if self.key != other.key {
+            return Some(format!("its primary key was {}, and is {}", shown(self), shown(other)));
+        }
+        (self.key.is_empty() && self.columns != other.columns).then(|| "it has no primary key, and other columns than before".to_owned())
+    }
+
     /// `id 7`, `account 3, user 9`.
     fn named(&self, key: &[u8]) -> String {
         let (mut at, mut parts) = (0, Vec::new());
@@ -166,5 +193,18 @@ mod tests {
         assert_eq!(of("\"a.\"\".b\".c", StoreKind::PostgreSql).as_deref(), Some("c"));
         assert_eq!(of("sequence public.tenants_id_seq", StoreKind::PostgreSql), None);
         assert_eq!(of("large objects", StoreKind::PostgreSql), None);
+    }
+
+    #[test]
+    fn rows_that_nobody_can_tell_apart_in_both_sets_are_not_compared() {
+        let table = |columns: &[&str], key: &[&str]| {
+            let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+            Table { columns: owned(columns), key: owned(key), places: Vec::new() }
+        };
+        let why = |one: &Table, other: &Table| one.cannot_be_compared_with(other);
+        assert_eq!(why(&table(&["id", "a"], &["id"]), &table(&["id", "b"], &["id"])), None);
+        assert_eq!(why(&table(&["a"], &[]), &table(&["a"], &[])), None);
+        assert!(why(&table(&["a"], &[]), &table(&["a", "b"], &[])).is_some_and(|why| why.contains("no primary key")));
+        assert!(why(&table(&["a"], &[]), &table(&["a"], &["a"])).is_some_and(|why| why == "its primary key was none, and is a"));
     }
 }

@@ -173,3 +173,15 @@ fn what_somebody_made_since_is_kept_and_settling_drops_what_was_replaced() {
         assert_eq!(files(&target), expected());
     }
 }
+
+#[test]
+fn what_leads_to_a_file_and_is_no_folder_is_told_before_anything_is_done() {
+    for in_the_way in ["rm -r a/b; echo x > a/b", "mv a/b elsewhere; ln -s ../elsewhere a/b"] {
+        let (_guard, source, target) = trees();
+        shell(&target, in_the_way);
+        let (memory, _) = backup(&source);
+        let error = store(&target).compare_files(&context(), &*some(&memory, &WANTED)).unwrap_err();
+        assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
+        assert!(error.chain().contains("a/b/changed is no folder"), "{error:?}");
+    }
+}
