@@ -19,7 +19,7 @@ pub(crate) struct Classes {
         conflicts_with_all = ["only", "in_place", "queues", "hold_for", "no_hold", "rewrite", "objects", "remove_extra", "large_values"]
     )]
     pub classes: Vec<Class>,
-    /// With --classes: only keys of these services, by their ids, as `inspect` lists them. With --tenant: only this product, by its id or system name
+    /// Only keys of these services (of --classes), by their ids as `inspect` lists them; or only this product (of --tenant), by its id or system name
     #[arg(long, value_name = "ID", value_delimiter = ',', env = "THREESCALE_BACKUP_SERVICE", value_parser = NonEmptyStringValueParser::new())]
     pub service: Vec<String>,
     /// With --classes usage, or --tenant: what a counter of usage becomes, the larger one of the set's and the live one (max), the set's (set), or both together (add) [default: max]

@@ -139,7 +139,9 @@ impl Database {
         for cell in cells {
             let (name, value) = cell.split_once('=').unwrap();
             let kind = known.iter().find(|(known, _)| *known == name).unwrap_or_else(|| panic!("{table}.{name}")).1;
-            let shift = if is_copy && name == "id" { 500 } else { 0 };
+            // No two applications of a product share these (porta's rule).
+            let is_of_one = name == "id" || table == "cinstances" && ["user_key", "application_id"].contains(&name);
+            let shift = if is_copy && is_of_one { 500 } else { 0 };
             let mut value = self.value(value, base + shift, master_tenant);
             if is_copy && name == "tenant_id" {
                 value = "NULL".to_owned();
