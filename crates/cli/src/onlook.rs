@@ -97,9 +97,12 @@ impl Clients {
     /// One more, with the number by which it goes again; `None` when it is over.
     fn enter(&self, client: UnixStream) -> Option<u64> {
         let mut asking = self.lock();
+        if asking.is_over {
+            return None;
+        }
         asking.last += 1;
         let number = asking.last;
-        (!asking.is_over).then(|| drop(asking.by_number.insert(number, client)))?;
+        asking.by_number.insert(number, client);
         Some(number)
     }
 

@@ -215,7 +215,12 @@ done
 setsid system-database -e 'SELECT SLEEP(1000)' > /dev/null 2>&1 &
 setsid zync-database -c 'SELECT pg_sleep(1000)' > /dev/null 2>&1 &
 setsid python3 -c 'import os, socket; s = socket.socket(socket.AF_UNIX); s.connect(os.environ[\"THREESCALE_STAGED\"] + \"/socket\"); s.recv(1)' &
-sleep 1
+for _ in $(seq 200); do
+  asking=$(system-database -Ne \"SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(1000)%'\")
+  also=$(zync-database -Atc \"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(1000)%' AND pid <> pg_backend_pid()\")
+  [ \"$asking $also\" = '1 1' ] && break
+done
+[ \"$asking $also\" = '1 1' ]
 ";
 
 /// What `diff --deep` says of changes that are made here, by the stores' own clients.

@@ -105,7 +105,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_enum, default_value_t = LargeValuesChoice::Beside, env = "THREESCALE_BACKUP_LARGE_VALUES")]
     pub large_values: LargeValuesChoice,
     /// Run this (by `sh`) when all is staged and proven, before the writers are stopped and anything live is touched, and go on only when it ends with 0; else the run stops
-    /// with exit code 3: `resume` runs it again, `undo` drops what was staged. Each staged store is a program on its PATH that reads and cannot write: `system-database -e
+    /// with exit code 3: `resume` runs it again, `undo` drops what was staged. Each staged store is a program on its PATH that answers what only reads: `system-database -e
     /// 'SELECT …'` (PostgreSQL: `-c`), `backend-redis -n 1 GET …`; the files of a folder are in `$THREESCALE_STAGED/system-storage`. The command stands in the journal:
     /// write no secret into it
     #[arg(long, value_name = "COMMAND", env = "THREESCALE_BACKUP_RESTORE_THEN", conflicts_with_all = ["classes", "tenant"])]

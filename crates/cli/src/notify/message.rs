@@ -46,6 +46,11 @@ pub(super) struct Message<'a> {
     word: &'static str,
 }
 
+/// Whose the sets are, behind the name of a command; nothing where that is not known.
+fn of_whom(installation: &str) -> String {
+    if installation.is_empty() { String::new() } else { format!(" of {installation}") }
+}
+
 /// How it ended, in a few words.
 fn short(event: Event, failure: Option<&Error>) -> &'static str {
     match (event, failure.map(Error::class)) {
@@ -72,7 +77,7 @@ impl<'a> Message<'a> {
         let error = failure.map(Error::chain);
         let took_ms = finished_at.as_millisecond() - started_at.as_millisecond();
         let took = duration_ms(took_ms);
-        let of = if installation.is_empty() { String::new() } else { format!(" of {installation}") };
+        let of = of_whom(installation);
         let word = match (event, failure.map(Error::class)) {
             (_, Some(Class::Interrupted)) => "was interrupted",
             (Event::Failed, _) => "FAILED",
@@ -105,13 +110,13 @@ impl<'a> Message<'a> {
 
     /// Of a mail: what, of whom, how it ended.
     pub(super) fn subject(&self) -> String {
-        let of = if self.installation.is_empty() { String::new() } else { format!(" of {}", self.installation) };
+        let of = of_whom(self.installation);
         printable(&format!("threescale-backup: {}{of} {} ({})", self.command, self.word, self.host)).into_owned()
     }
 
     /// A mail: what happened, what to do, the commands for it.
     pub(super) fn letter(&self) -> String {
-        let of = if self.installation.is_empty() { String::new() } else { format!(" of {}", self.installation) };
+        let of = of_whom(self.installation);
         let took = duration_ms(self.took_ms);
         let mut lines = vec![format!("{}{of} {} after {took} on {}.", self.command, self.word, self.host), String::new()];
         if let Some(error) = &self.error {

@@ -57,14 +57,16 @@ pub(crate) fn compare(context: &Context, root: &Tree, snapshot: &dyn Snapshot) -
         if !entry.is_file() {
             continue;
         }
-        match is_same(context, root, snapshot, &entry)? {
-            Some(true) => compared.equal += 1,
-            differs => {
-                let is_there = differs.is_some();
-                refuse_closed(root, &entry.path)?;
-                if is_there { compared.other.push(entry.path) } else { compared.missing.push(entry.path) }
+        let to_be_put_in = match is_same(context, root, snapshot, &entry)? {
+            Some(true) => {
+                compared.equal += 1;
+                continue;
             }
-        }
+            Some(false) => &mut compared.other,
+            None => &mut compared.missing,
+        };
+        refuse_closed(root, &entry.path)?;
+        to_be_put_in.push(entry.path);
     }
     Ok(compared)
 }

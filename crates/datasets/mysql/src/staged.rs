@@ -1,9 +1,9 @@
 //! Answers questions about the staged copy: one statement, in a transaction in which nothing can be written.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crossbeam_channel::{RecvTimeoutError, bounded};
 use mysql::{Row, Value};
 use plan::error::During;
 use plan::ports::{Context, Place, Question, Road, Staged};
@@ -42,16 +42,16 @@ pub(crate) fn answer(store: &MysqlStore, context: &Context, place: &Place, words
     // Of several statements the second could end the transaction: the server says what is one, without running it.
     session.prepare("take the question as one statement", &question.statement)?;
     session.run("begin to read", "START TRANSACTION READ ONLY")?;
-    let (id, mut shows_names, is_over) = (session.id(), !question.has('N'), AtomicBool::new(false));
+    let (id, mut shows_names) = (session.id(), !question.has('N'));
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::SeqCst) {
+        let (done, over) = bounded::<()>(0);
+        scope.spawn(move || {
+            while over.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
                 if context.stop.is_raised() {
                     // What nobody waits for any more is not gone on with.
                     drop(store.session(Talk::Text, None).and_then(|mut other| other.run("end a question", &format!("KILL QUERY {id}"))));
                     return;
                 }
-                std::thread::sleep(GLANCE);
             }
         });
         let answered = session.stream("answer the question", &question.statement, |row, _| {
@@ -65,7 +65,7 @@ pub(crate) fn answer(store: &MysqlStore, context: &Context, place: &Place, words
             written(&row, &mut line);
             to.write_all(&line).during(|| "write the answer".to_owned())
         });
-        is_over.store(true, Ordering::SeqCst);
+        drop(done);
         answered
     })
 }

@@ -13,7 +13,7 @@ use crate::rdb::elements::Elements;
 use crate::rdb::source::{NoTap, Source, Tap};
 use crate::rdb::value::{Shape, unknown, value};
 use crate::rdb::walk::{Item, KeyHead, Walk};
-use crate::store::Stored;
+use crate::store::{Parts, Stored};
 use crate::tally::DatabaseTally;
 
 /// Of a piece no more than this is told.
@@ -24,21 +24,7 @@ const PIECE_MAX_BYTES: usize = 8 << 20;
 /// # Errors
 /// When the set has no such database, or it cannot be read; what the reader says.
 pub fn read_keys(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, stop: &StopFlag, reader: &mut dyn KeyReader) -> Result<()> {
-    let mut walk = Walk::begin(Source::new(Stored::of(snapshot, kept, label)?.read()?, NoTap))?;
-    let format = walk.format;
-    let mut told = 0;
-    loop {
-        match walk.next()? {
-            Item::Key(head) => tell(&mut walk.source, format, &head, reader)?,
-            Item::End { .. } => break,
-            _ => {}
-        }
-        if walk.source.offset() - told > 4 << 20 {
-            told = walk.source.offset();
-            stop.check()?;
-        }
-    }
-    walk.source.at_end().map_err(|error| Error::during(error, format!("read the database {label} of the set")))
+    each_key(snapshot, kept, label, stop, &mut |source, format, head| tell(source, format, head, reader))
 }
 
 /// Tells each key of the database of a label, with a digest of its type, expiry and value that does not depend on how or in which order they are kept.
@@ -52,18 +38,26 @@ pub fn read_digests(
     stop: &StopFlag,
     tell: &mut dyn FnMut(&[u8], u128) -> Result<()>,
 ) -> Result<()> {
+    each_key(snapshot, kept, label, stop, &mut |source, format, head| {
+        let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
+        let mut tally = DatabaseTally::new(0);
+        tally.begin_key(&head.key, shape, head.expires_ms);
+        value(source, head.kind, format, &mut tally)?;
+        tally.end_key();
+        tell(&head.key, tally.digest())
+    })
+}
+
+/// What is done with a key whose value is next in the source: it reads that.
+type Take<'a> = &'a mut dyn FnMut(&mut Source<Parts, NoTap>, Format, &KeyHead) -> Result<()>;
+
+/// Walks over the keys of the database of a label.
+fn each_key(snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet, label: &str, stop: &StopFlag, take: Take<'_>) -> Result<()> {
     let mut walk = Walk::begin(Source::new(Stored::of(snapshot, kept, label)?.read()?, NoTap))?;
     let (format, mut told) = (walk.format, 0);
     loop {
         match walk.next()? {
-            Item::Key(head) => {
-                let shape = Shape::of(head.kind, format).ok_or_else(|| unknown(head.kind, format))?;
-                let mut tally = DatabaseTally::new(0);
-                tally.begin_key(&head.key, shape, head.expires_ms);
-                value(&mut walk.source, head.kind, format, &mut tally)?;
-                tally.end_key();
-                tell(&head.key, tally.digest())?;
-            }
+            Item::Key(head) => take(&mut walk.source, format, &head)?,
             Item::End { .. } => break,
             _ => {}
         }

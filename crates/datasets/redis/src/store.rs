@@ -47,7 +47,7 @@ use plan::ports::Context;
 use plan::{Error, LargeValues, Queues, Result};
 
 pub use file_road::{FileRoad, Restart};
-pub(crate) use stored::Stored;
+pub(crate) use stored::{Parts, Stored};
 
 use crate::address::Address;
 use crate::connection::{Connection, Crash, Limits};

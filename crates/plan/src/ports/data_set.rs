@@ -319,7 +319,7 @@ pub trait DataSet: Send + Sync {
         Ok(None)
     }
 
-    /// Answers a question about the staged copy, in the words of the store's own client program. Changes nothing, whatever the question is.
+    /// Answers a question about the staged copy, in the words of the store's own client program. One statement or command that reads, in a transaction in which no row can be written; what functions of a server do besides is not held back.
     ///
     /// # Errors
     /// [`crate::Class::Refused`] when the question does not only read; the store's own.

@@ -11,7 +11,7 @@ use super::{Copies, Index, Late, PackEntry, State, header};
 use crate::fault::{EngineResult as _, lock};
 use crate::parallel;
 use crate::seal::Key;
-use crate::small::{self, is_passing};
+use crate::small::{self, unless_passing};
 
 /// Reads under way at a time: each is small and costs a round trip.
 const READERS: usize = 8;
@@ -47,20 +47,15 @@ type Files = (Vec<(Id, IndexFile)>, Vec<(Id, Error)>);
 /// # Errors
 /// When the storage does not answer. Damage is no error.
 pub fn files(storage: &dyn WriteBackend, key: &Key, ids: &[Id]) -> Result<Files> {
-    let read = Mutex::new(Vec::with_capacity(ids.len()));
-    parallel::each(ids, READERS, |id| {
-        let file = small::read::<IndexFile>(storage, key, FileType::Index, id);
-        lock(&read).push((*id, file));
-    });
+    let read = parallel::try_map(ids, READERS, |id| unless_passing(small::read::<IndexFile>(storage, key, FileType::Index, id)))?;
     let (mut good, mut bad) = (Vec::new(), Vec::new());
-    for (id, file) in read.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for (id, file) in ids.iter().zip(read) {
         match file {
-            Ok(file) => good.push((id, file)),
-            Err(error) if is_passing(&error) => return Err(error),
-            Err(error) => bad.push((id, error)),
+            Ok(file) => good.push((*id, file)),
+            Err(error) => bad.push((*id, error)),
         }
     }
-    // The order in which they were read is chance.
+    // A listing has no order of its own.
     good.sort_unstable_by_key(|(id, _)| *id);
     bad.sort_unstable_by_key(|(id, _)| *id);
     Ok((good, bad))

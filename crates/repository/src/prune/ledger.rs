@@ -3,7 +3,6 @@
 //! Read from index files, snapshots, trees and one listing of all files. A snapshot or tree that cannot be read is an error: nobody could say what it needs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Mutex;
 
 use jiff::Timestamp;
 use plan::{Error, Result};
@@ -11,7 +10,7 @@ use rustic_core::repofile::{BlobType, Tree};
 use rustic_core::{FileType, Id, ReadBackend as _};
 
 use crate::engine::Open;
-use crate::fault::{EngineResult as _, guarded, lock};
+use crate::fault::{EngineResult as _, guarded};
 use crate::index::file::{self, Blob, IndexFile};
 use crate::parallel;
 use crate::seal::unpack_exactly;
@@ -124,7 +123,7 @@ impl Ledger {
     /// Walks the trees of all snapshots, each tree once, level by level.
     fn find_used(&mut self, open: &Open, gone: &[Id]) -> Result<()> {
         let snapshots: Vec<_> = self.snapshots.iter().filter(|id| !gone.contains(id)).copied().collect();
-        let roots = each_of(&snapshots, |id| read_snapshot(open, id))?;
+        let roots = parallel::try_map(&snapshots, READERS, |id| read_snapshot(open, id))?;
         let trees = self.trees();
         let named: HashSet<Id> =
             self.packs.values().flat_map(|pack| &pack.entry.blobs).filter(|blob| blob.kind == BlobType::Tree).map(|blob| blob.id).collect();
@@ -134,7 +133,7 @@ impl Ledger {
         while !level.is_empty() {
             // A tree that no index names any more is lost for good, if there is no pack that it may be in: a repair has said so.
             level.retain(|id| has_unnamed || named.contains(id));
-            let read = each_of(&level, |id| read_tree(open, &trees, id))?;
+            let read = parallel::try_map(&level, READERS, |id| read_tree(open, &trees, id))?;
             level.clear();
             for node in read.into_iter().flat_map(|tree| tree.nodes) {
                 used.extend(node.content.iter().flatten().map(|chunk| **chunk));
@@ -194,24 +193,6 @@ impl Ledger {
     }
 }
 
-/// Reads a few at a time, and gives all or the first error.
-fn each_of<T: Send>(ids: &[Id], read: impl Fn(&Id) -> Result<T> + Sync) -> Result<Vec<T>> {
-    let results = Mutex::new((Vec::with_capacity(ids.len()), None));
-    parallel::each(ids, READERS, |id| {
-        if lock(&results).1.is_some() {
-            return;
-        }
-        let result = read(id);
-        let mut results = lock(&results);
-        match result {
-            Ok(value) => results.0.push(value),
-            Err(error) => drop(results.1.get_or_insert(error)),
-        }
-    });
-    let (values, error) = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    error.map_or(Ok(values), Err)
-}
-
 /// The snapshot's tree; none when it was removed meanwhile.
 fn read_snapshot(open: &Open, id: &Id) -> Result<Option<Id>> {
     match read_one(open, id) {
@@ -263,7 +244,7 @@ fn read_index(open: &Open) -> Result<Index> {
 fn try_index(open: &Open) -> Result<Index> {
     let mut files = open.storage.list(FileType::Index).during(|| "list the index".to_owned())?;
     files.sort_unstable();
-    let read = each_of(&files, |id| {
+    let read = parallel::try_map(&files, READERS, |id| {
         let file = guarded("read the index", || small::read::<IndexFile>(&*open.storage, &open.key, FileType::Index, id));
         file.map(|file| (*id, file)).map_err(|error| error.hint("`threescale-backup repair` makes the index anew from the packs."))
     })?;

@@ -21,10 +21,11 @@ const SHOWN_MAX_CHARS: usize = 100;
 pub(super) fn compared(sets: &Sets<'_>, known: &DataSetDifference, from: &KeptDataSet, to: &KeptDataSet) -> Result<Vec<Group>> {
     let in_both = known.collections.iter().filter(|it| it.elements.from.is_some() && it.elements.to.is_some());
     // Rows are told apart by the names of tables alone, and of two schemas' those in `public` are read.
-    let is_twin = |collection: &str, table: &str| {
-        let named = from.evidence.collections.keys().filter(|name| table_of(name, &from.kind).as_deref() == Some(table)).count();
-        named > 1 && !collection.starts_with("public.")
-    };
+    let mut named = BTreeMap::<_, u32>::new();
+    for table in from.evidence.collections.keys().filter_map(|name| table_of(name, &from.kind)) {
+        *named.entry(table).or_default() += 1;
+    }
+    let is_twin = |collection: &str, table: &str| named.get(table).is_some_and(|count| *count > 1) && !collection.starts_with("public.");
     let (mut wanted, mut twins) = (BTreeSet::new(), Vec::new());
     for (collection, table) in in_both.filter_map(|it| Some((&it.name, table_of(&it.name, &from.kind)?))) {
         if is_twin(collection, &table) {
