@@ -88,7 +88,8 @@ fn a_copy_is_the_same_set_and_what_sets_share_is_copied_once() {
 
     let first = copied(&scene.again(), &second.open(), "one");
     assert_eq!(first.snapshots, 2);
-    assert!(first.bytes > 17 << 20 && first.chunks > 100, "{first:?}");
+    // No chunk is above 1 MiB, so each of the 12 files of 1.5 MB has two or more, by whatever polynomial.
+    assert!(first.bytes > 17 << 20 && first.chunks >= 24, "{first:?}");
     let next = copied(&scene.again(), &second.open(), "two");
     assert!(next.snapshots == 2 && next.bytes < 1 << 20 && next.bytes >= 400_000, "{next:?}");
     assert!(disk_usage(&scene.path()) <= before, "nothing is written into the source");
