@@ -111,10 +111,10 @@ impl Looking<'_> {
             self.problem(Severity::Degrades, text, lacks.way_out.unwrap_or_default());
             return Ok(());
         }
-        let counters = counters();
+        let (counters, mut session) = (counters(), keys.session(self.context));
         for counter in &counters {
             let way_out = format!("`redis-cli TYPE {}` says what it is; 3scale has a number there.", counter.of.key);
-            keys.counter(self.context, &counter.of).map_err(|error: Error| error.hint(way_out))?;
+            session.counter(&counter.of).map_err(|error: Error| error.hint(way_out))?;
         }
         let pending = match self.store(system)? {
             Some(store) if store.live_rows().is_some() => {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use plan::Result;
 use plan::ids::DataSetName;
-use plan::ports::{Context, LiveKey, LiveKeys, LiveRows, Members};
+use plan::ports::{Context, KeySession, LiveKey, LiveKeys, LiveRows, Members};
 use plan::step::Counting;
 use threescale::clock::{self, CLOCKED, Clocked, Cron};
 
@@ -29,17 +29,18 @@ fn key(key: String) -> LiveKey {
 /// All of them, or the one of a name.
 pub(crate) fn clocks(keys: &dyn LiveKeys, context: &Context, name: Option<&str>) -> Result<Vec<Clock>> {
     let wanted = CLOCKED.into_iter().filter(|job| name.is_none_or(|name| name == job.name));
-    wanted.map(|job| Clock::read(keys, context, job)).collect()
+    let mut keys = keys.session(context);
+    wanted.map(|job| Clock::read(keys.as_mut(), job)).collect()
 }
 
 impl Clock {
-    fn read(keys: &dyn LiveKeys, context: &Context, job: Clocked) -> Result<Self> {
+    fn read(keys: &mut (dyn KeySession + '_), job: Clocked) -> Result<Self> {
         let (of_job, of_ticks) = (format!("cron_job:{}", job.name), clock::ticks_key(job.name));
         let strange = |error: plan::Error| {
             error.hint(format!("sidekiq-cron keeps {of_job} as a hash and {of_ticks} as a sorted set. Where one is another type, it is not sidekiq-cron's: look at it with TYPE, and DEL it."))
         };
-        let found = keys.field(context, &key(of_job.clone()), "cron").map_err(strange)?;
-        let members = keys.members(context, &key(of_ticks.clone())).map_err(strange)?;
+        let found = keys.field(&key(of_job.clone()), "cron").map_err(strange)?;
+        let members = keys.members(&key(of_ticks.clone())).map_err(strange)?;
         let read = found.as_deref().and_then(|text| Some((text.to_owned(), Cron::parse(text)?)));
         let unread = found.filter(|_| read.is_none());
         let known = || Some((job.cron.to_owned(), Cron::parse(job.cron)?));
@@ -129,12 +130,12 @@ pub(crate) fn counts<'a>(
     clocks: impl IntoIterator<Item = &'a Clock>,
     as_held: bool,
 ) -> Result<Vec<Counted>> {
-    let (mut counts, now) = (Vec::new(), Timestamp::now());
+    let (mut counts, mut rows, now) = (Vec::new(), rows.session(context)?, Timestamp::now());
     for clock in clocks {
         let strike = clock.strikes(now).filter(|_| as_held).unwrap_or_else(|| clock::next_strike(now));
         for counting in countings_at(strike).into_iter().filter(|counting| counting.job == clock.job.name) {
-            let number = rows.count(context, &counting.count)?;
-            let names = if number.is_some_and(|number| number > 0) { rows.texts(context, &counting.names)? } else { Vec::new() };
+            let number = rows.count(&counting.count)?;
+            let names = if number.is_some_and(|number| number > 0) { rows.texts(&counting.names)? } else { Vec::new() };
             counts.push(Counted { counting, number, names });
         }
     }

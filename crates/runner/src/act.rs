@@ -191,8 +191,7 @@ pub(crate) fn act(hands: &Hands, run: &Run, step: &Step, views: &Views) -> Resul
         Action::NoteIds { data_set, counters } => setting_right::note_ids(hands, *data_set, counters),
         Action::KeepIdsAhead { data_set, noted, pending_deletion, seen } => {
             // Before what System has is taken out of one of them.
-            setting_right::give_none_that_was_seen(hands, *data_set, seen)?;
-            setting_right::keep_ids_ahead(hands, run, *data_set, *noted, pending_deletion.as_ref())
+            setting_right::keep_ids_ahead(hands, run, (*data_set, *noted), pending_deletion.as_ref(), seen)
         }
         Action::HoldClock { data_set, ticks, counts } => setting_right::hold_clock(hands, *data_set, ticks, counts),
         Action::StartWriters { noted, groups } => {

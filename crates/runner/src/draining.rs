@@ -3,12 +3,13 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use plan::ports::{Event, LiveKey, Noted};
+use plan::ports::{Event, KeySession, LiveKey, Noted};
 use plan::step::{Drain, JobQueues};
 use plan::words::counted;
 use plan::{Error, Result};
 
 use crate::act::Hands;
+use crate::setting_right::each_of_set;
 
 /// How often the queues are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -55,32 +56,35 @@ pub(crate) fn drain(hands: &Hands, noted: &Noted, drain: &Drain) -> Result<()> {
 
 /// Where jobs wait, or are at work, and how many.
 fn waiting(hands: &Hands, queues: &[JobQueues]) -> Result<Vec<(String, u64)>> {
-    let (context, mut found) = (&hands.context, Vec::new());
+    let mut found = Vec::new();
     for queue in queues {
         let store = hands.data_set(queue.data_set)?;
         let keys = store.live_keys().ok_or_else(|| Error::failed(format!("{} has no keys", queue.data_set)))?;
+        let mut keys = keys.session(&hands.context);
         let key = |key: String| LiveKey { database: queue.names.database.clone(), key };
-        let members = |of: &LiveKey| {
-            let mut all = Vec::new();
-            keys.each_of_set(context, of, &mut |some| {
-                all.extend(some);
-                Ok(())
-            })?;
-            all.sort_unstable();
-            all.dedup();
-            Ok::<_, Error>(all)
-        };
-        for name in members(&queue.names)? {
-            let length = keys.length(context, &key(format!("{}{name}", queue.prefix)))?;
+        for name in members_of_set(keys.as_mut(), &queue.names)? {
+            let length = keys.length(&key(format!("{}{name}", queue.prefix)))?;
             found.extend((length > 0).then_some((name, length)));
         }
-        let processes = queue.processes.as_ref().map_or(Ok(Vec::new()), members)?;
+        let processes = queue.processes.as_ref().map_or(Ok(Vec::new()), |of| members_of_set(keys.as_mut(), of))?;
         for process in processes {
-            let busy = keys.field(context, &key(process.clone()), "busy")?.and_then(|text| text.parse().ok()).unwrap_or(0);
+            let busy = keys.field(&key(process.clone()), "busy")?.and_then(|text| text.parse().ok()).unwrap_or(0);
             found.extend((busy > 0).then(|| (format!("at work in {process}"), busy)));
         }
     }
     Ok(found)
+}
+
+/// Each once, in order.
+fn members_of_set(keys: &mut (dyn KeySession + '_), of: &LiveKey) -> Result<Vec<String>> {
+    let mut all = Vec::new();
+    each_of_set(keys, of, |_, some| {
+        all.extend(some);
+        Ok(())
+    })?;
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
 }
 
 fn jobs(waiting: &[(String, u64)]) -> String {

@@ -20,9 +20,9 @@ fn keys_of(hands: &Hands, data_set: DataSetName) -> Result<&dyn MergesKeys> {
 /// # Errors
 /// When the database cannot be asked.
 pub fn given_ids(rows: &dyn LiveRows, context: &plan::ports::Context, counters: &[IdCounter]) -> Result<GivenIds> {
-    let mut given = GivenIds::new();
+    let (mut given, mut rows) = (GivenIds::new(), rows.session(context)?);
     for IdCounter { of, table, column } in counters {
-        let largest = rows.largest(context, table, column)?.filter(|largest| *largest <= LARGEST_ID);
+        let largest = rows.largest(table, column)?.filter(|largest| *largest <= LARGEST_ID);
         given.extend(largest.map(|largest| (of.key.clone(), largest)));
     }
     Ok(given)

@@ -2,7 +2,7 @@
 
 use plan::ids::DataSetName;
 use plan::journal::Run;
-use plan::ports::{Event, LARGEST_ID, LiveKey, LiveKeys, LiveRows, Members};
+use plan::ports::{Event, KeySession, LARGEST_ID, LiveKey, Members, RowSession};
 use plan::step::{Action, Counting, IdCounter, Output, Step, StepId};
 use plan::{Error, Result};
 
@@ -11,42 +11,68 @@ use crate::act::Hands;
 /// Ids that are named in a note.
 const SHOWN_MAX: usize = 20;
 
-fn keys_of(hands: &Hands, data_set: DataSetName) -> Result<&dyn LiveKeys> {
-    hands.data_set(data_set)?.live_keys().ok_or_else(|| Error::failed(format!("{data_set} has no keys")))
+fn keys_of(hands: &Hands, data_set: DataSetName) -> Result<Box<dyn KeySession + '_>> {
+    let keys = hands.data_set(data_set)?.live_keys().ok_or_else(|| Error::failed(format!("{data_set} has no keys")))?;
+    Ok(keys.session(&hands.context))
 }
 
-fn rows_of_system(hands: &Hands) -> Result<&dyn LiveRows> {
-    let system = DataSetName::SystemDatabase;
-    hands.data_set(system)?.live_rows().ok_or_else(|| Error::failed(format!("{system} has no rows that can be asked")))
+/// System's rows: the session of one question is that of the next, until one fails.
+struct System<'h> {
+    hands: &'h Hands,
+    session: Option<Box<dyn RowSession + 'h>>,
+}
+
+impl<'h> System<'h> {
+    fn of(hands: &'h Hands) -> Self {
+        Self { hands, session: None }
+    }
+
+    fn ask<T>(&mut self, question: impl FnOnce(&mut dyn RowSession) -> Result<T>) -> Result<T> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.open()?,
+        };
+        let answer = question(session.as_mut())?;
+        self.session = Some(session);
+        Ok(answer)
+    }
+
+    fn open(&self) -> Result<Box<dyn RowSession + 'h>> {
+        let system = DataSetName::SystemDatabase;
+        let rows = self.hands.data_set(system)?.live_rows();
+        rows.ok_or_else(|| Error::failed(format!("{system} has no rows that can be asked")))?.session(&self.hands.context)
+    }
 }
 
 /// Notes what the counters are while the data is live that will be replaced.
 pub(crate) fn note_ids(hands: &Hands, data_set: DataSetName, counters: &[IdCounter]) -> Result<Output> {
-    let keys = keys_of(hands, data_set)?;
-    let noted = counters.iter().map(|counter| Ok((counter.clone(), keys.counter(&hands.context, &counter.of)?)));
+    let mut keys = keys_of(hands, data_set)?;
+    let noted = counters.iter().map(|counter| Ok((counter.clone(), keys.counter(&counter.of)?)));
     Ok(Output::Ids { counters: noted.collect::<Result<_>>()?, was: Vec::new(), kept: 0 })
 }
 
-/// Raises each counter to the largest of what was noted, what is live now, and what System's rows have had.
+/// Raises each counter to the largest of what was noted, what is live now, and what System's rows have had. Before, System's tables are to give none of the ids that were seen.
 pub(crate) fn keep_ids_ahead(
     hands: &Hands,
     run: &Run,
-    data_set: DataSetName,
-    noted: StepId,
+    (data_set, noted): (DataSetName, StepId),
     pending_deletion: Option<&(LiveKey, String)>,
+    seen: &[(LiveKey, String)],
 ) -> Result<Output> {
+    let (mut keys, mut system) = (keys_of(hands, data_set)?, System::of(hands));
+    give_none_that_was_seen(data_set, &mut system, seen)?;
     let Some(Output::Ids { counters, .. }) = run.output(noted) else {
         return Err(Error::needs_person(format!("the journal does not say what step {noted} noted of the counters of ids")));
     };
-    let (keys, context) = (keys_of(hands, data_set)?, &hands.context);
+    let context = &hands.context;
     let (mut raised, mut was) = (Vec::new(), Vec::new());
     for (counter, before) in counters {
-        let live = keys.counter(context, &counter.of)?;
-        let rows = largest_of_rows(hands, counter, pending_deletion.is_some())?;
+        let live = keys.counter(&counter.of)?;
+        let rows = largest_of_rows(&mut system, counter, pending_deletion.is_some())?;
         let before = Some(*before).filter(|before| is_an_id(hands, *before, &counter.of.key)).unwrap_or_default();
         let to = live.max(before).max(rows.unwrap_or_default());
         if to > live {
-            keys.raise(context, &counter.of, to)?;
+            keys.raise(&counter.of, to)?;
             let rows = rows.map(|rows| format!(", {rows} is the largest of {}", counter.table)).unwrap_or_default();
             let text = format!("{} was raised from {live} to {to}: {before} was live{rows}", counter.of.key);
             context.watch.see(Event::Note(&text));
@@ -54,14 +80,14 @@ pub(crate) fn keep_ids_ahead(
         raised.push((counter.clone(), to));
         was.push(live);
     }
-    let kept = pending_deletion.map_or(Ok(0), |(of, table)| keep_from_deletion(hands, keys, of, table))?;
+    let kept = pending_deletion.map_or(Ok(0), |pending| keep_from_deletion(keys.as_mut(), &mut system, pending))?;
     Ok(Output::Ids { counters: raised, was, kept })
 }
 
 /// The largest id that System's rows have had of a counter, where they are asked.
-fn largest_of_rows(hands: &Hands, counter: &IdCounter, asks: bool) -> Result<Option<u64>> {
-    let largest = if asks { rows_of_system(hands)?.largest(&hands.context, &counter.table, &counter.column)? } else { None };
-    Ok(largest.filter(|id| is_an_id(hands, *id, &counter.table)))
+fn largest_of_rows(system: &mut System<'_>, counter: &IdCounter, asks: bool) -> Result<Option<u64>> {
+    let largest = if asks { system.ask(|rows| rows.largest(&counter.table, &counter.column))? } else { None };
+    Ok(largest.filter(|id| is_an_id(system.hands, *id, &counter.table)))
 }
 
 /// Whether it can be one; that it is none is told, and nothing goes on behind it.
@@ -74,24 +100,25 @@ fn is_an_id(hands: &Hands, id: u64, from: &str) -> bool {
 }
 
 /// Lets System's tables give none of the ids that the sets have. What cannot be done of it is told: the installation does not serve meanwhile.
-pub(crate) fn give_none_that_was_seen(hands: &Hands, data_set: DataSetName, seen: &[(LiveKey, String)]) -> Result<()> {
+fn give_none_that_was_seen(data_set: DataSetName, system: &mut System<'_>, seen: &[(LiveKey, String)]) -> Result<()> {
+    let context = &system.hands.context;
     for (of, table) in seen {
-        match give_none_of(hands, data_set, of, table) {
-            Ok(Some(text)) => hands.context.watch.see(Event::Note(&text)),
+        match give_none_of(data_set, system, of, table) {
+            Ok(Some(text)) => context.watch.see(Event::Note(&text)),
             Ok(None) => {}
             Err(error) => {
-                hands.context.stop.check()?;
+                context.stop.check()?;
                 let text = format!("{table} may give ids again that are in {} of {data_set}: {}", of.key, error.chain());
-                hands.context.watch.see(Event::Warning(&text));
+                context.watch.see(Event::Warning(&text));
             }
         }
     }
     Ok(())
 }
 
-fn give_none_of(hands: &Hands, data_set: DataSetName, of: &LiveKey, table: &str) -> Result<Option<String>> {
-    let (keys, context, mut largest) = (keys_of(hands, data_set)?, &hands.context, 0_u64);
-    keys.each_of_set(context, of, &mut |members| {
+fn give_none_of(data_set: DataSetName, system: &mut System<'_>, of: &LiveKey, table: &str) -> Result<Option<String>> {
+    let mut largest = 0_u64;
+    each_of_set(keys_of(system.hands, data_set)?.as_mut(), of, |_, members| {
         largest = members.iter().filter_map(|member| member.parse().ok()).filter(|id| *id <= LARGEST_ID).fold(largest, u64::max);
         Ok(())
     })?;
@@ -99,7 +126,7 @@ fn give_none_of(hands: &Hands, data_set: DataSetName, of: &LiveKey, table: &str)
         return Ok(None);
     }
     let to = largest.saturating_add(1);
-    let was = rows_of_system(hands)?.raise_next_id(context, table, to)?;
+    let was = system.ask(|rows| rows.raise_next_id(table, to))?;
     Ok(was.map(|was| format!("{table} go on at {to}, and not at {was}: {largest} is in {} of {data_set}", of.key)))
 }
 
@@ -110,7 +137,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
         return Ok(Vec::new());
     };
     let Some(Output::Ids { counters: noted, .. }) = run.ids(*noted) else { return Ok(Vec::new()) };
-    let (keys, context) = (keys_of(hands, *data_set)?, &hands.context);
+    let (mut keys, context) = (keys_of(hands, *data_set)?, &hands.context);
     let (goes_back, mut reached) = (is_replaced(run, *data_set), Vec::new());
     for (at, (counter, before)) in noted.iter().enumerate() {
         let raised = match run.ids(step) {
@@ -118,7 +145,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
             _ => None,
         };
         if goes_back {
-            let now = keys.counter(context, &counter.of)?;
+            let now = keys.counter(&counter.of)?;
             // With the writers stopped nobody counted before it could say what it raised.
             let is_as_it_was_left = raised.map_or(run.plan.stops_writers(), |(to, was)| now == to || now == was);
             reached.extend((!is_as_it_was_left).then(|| (counter.clone(), now)));
@@ -128,18 +155,18 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
             Some(raised) => Some(raised),
             // It died before it could say so: with the writers stopped, it was what was noted, and the rows that are still live say what it was raised to.
             None if run.plan.stops_writers() => {
-                let rows = largest_of_rows(hands, counter, pending_deletion.is_some())?;
+                let rows = largest_of_rows(&mut System::of(hands), counter, pending_deletion.is_some())?;
                 Some((rows.unwrap_or_default().max(*before), *before))
             }
             None => None,
         };
         let key = &counter.of.key;
         let text = match raised {
-            Some((from, to)) if from == to || keys.counter(context, &counter.of)? == to => continue,
-            Some((from, to)) if keys.lower(context, &counter.of, from, to)? => format!("{key} was put back from {from} to {to}"),
-            Some((from, to)) => format!("{key} stays at {}: only {from} is put back to {to}", keys.counter(context, &counter.of)?),
+            Some((from, to)) if from == to || keys.counter(&counter.of)? == to => continue,
+            Some((from, to)) if keys.lower(&counter.of, from, to)? => format!("{key} was put back from {from} to {to}"),
+            Some((from, to)) => format!("{key} stays at {}: only {from} is put back to {to}", keys.counter(&counter.of)?),
             None => {
-                format!("{key} stays at {}: what it was is not known, and nobody stopped the writers", keys.counter(context, &counter.of)?)
+                format!("{key} stays at {}: what it was is not known, and nobody stopped the writers", keys.counter(&counter.of)?)
             }
         };
         context.watch.see(Event::Note(&text));
@@ -170,10 +197,10 @@ pub(crate) fn go_on_from(hands: &Hands, run: &Run, data_set: DataSetName, reache
     };
     let context = &hands.context;
     for (counter, to) in reached.iter().filter(|(counter, _)| is_of(counter)) {
-        let (keys, key) = (keys_of(hands, data_set)?, &counter.of.key);
-        let back = keys.counter(context, &counter.of)?;
+        let (mut keys, key) = (keys_of(hands, data_set)?, &counter.of.key);
+        let back = keys.counter(&counter.of)?;
         if back < *to {
-            keys.raise(context, &counter.of, *to)?;
+            keys.raise(&counter.of, *to)?;
             context
                 .watch
                 .see(Event::Note(&format!("{key} goes on from {to}, and not from {back}: so many ids were given since the restore")));
@@ -182,14 +209,30 @@ pub(crate) fn go_on_from(hands: &Hands, run: &Run, data_set: DataSetName, reache
     Ok(())
 }
 
+/// All members of a set, some at a time.
+pub(crate) fn each_of_set<'k>(
+    keys: &mut (dyn KeySession + 'k),
+    of: &LiveKey,
+    mut each: impl FnMut(&mut (dyn KeySession + 'k), Vec<String>) -> Result<()>,
+) -> Result<()> {
+    let mut from = 0;
+    loop {
+        let (members, next) = keys.some_of_set(of, from)?;
+        each(keys, members)?;
+        if next == 0 {
+            return Ok(());
+        }
+        from = next;
+    }
+}
+
 /// What System has is taken out of what is to be deleted. Gives how many.
-fn keep_from_deletion(hands: &Hands, keys: &dyn LiveKeys, of: &LiveKey, table: &str) -> Result<u64> {
-    let (rows, context) = (rows_of_system(hands)?, &hands.context);
+fn keep_from_deletion(keys: &mut (dyn KeySession + '_), system: &mut System<'_>, (of, table): &(LiveKey, String)) -> Result<u64> {
     let (mut kept, mut first) = (0, Vec::new());
-    keys.each_of_set(context, of, &mut |members| {
+    each_of_set(keys, of, |keys, members| {
         let ids: Vec<u64> = members.iter().filter_map(|member| member.parse().ok()).collect();
-        let there: Vec<String> = rows.those_of(context, table, &ids)?.iter().map(u64::to_string).collect();
-        keys.remove_from_set(context, of, &there)?;
+        let there: Vec<String> = system.ask(|rows| rows.those_of(table, &ids))?.iter().map(u64::to_string).collect();
+        keys.remove_from_set(of, &there)?;
         kept += there.len() as u64;
         let room = SHOWN_MAX.saturating_sub(first.len());
         first.extend(there.into_iter().take(room));
@@ -197,18 +240,18 @@ fn keep_from_deletion(hands: &Hands, keys: &dyn LiveKeys, of: &LiveKey, table: &
     })?;
     if kept > 0 {
         let text = format!("{kept} of {table} are in System and are not deleted from Backend: {}", first.join(", "));
-        context.watch.see(Event::Note(&text));
+        system.hands.context.watch.see(Event::Note(&text));
     }
     Ok(kept)
 }
 
 /// Puts the ticks where they count as done, and counts what would have been done at them. What cannot be counted is told, and is held all the same.
 pub(crate) fn hold_clock(hands: &Hands, data_set: DataSetName, ticks: &[Members], counts: &[Counting]) -> Result<Output> {
-    let keys = keys_of(hands, data_set)?;
-    ticks.iter().try_for_each(|members| keys.add_members(&hands.context, members))?;
-    let (mut counted, watch) = (Vec::new(), &hands.context.watch);
+    let mut keys = keys_of(hands, data_set)?;
+    ticks.iter().try_for_each(|members| keys.add_members(members))?;
+    let (mut counted, watch, mut system) = (Vec::new(), &hands.context.watch, System::of(hands));
     for counting in counts {
-        match count(hands, counting) {
+        match system.ask(|rows| count(rows, counting)) {
             Ok(Some((0, _)) | None) => {}
             Ok(Some((number, names))) => {
                 watch.see(Event::Note(&counting.sentence(number, &names)));
@@ -223,28 +266,27 @@ pub(crate) fn hold_clock(hands: &Hands, data_set: DataSetName, ticks: &[Members]
     Ok(Output::Held { counts: counted })
 }
 
-fn count(hands: &Hands, counting: &Counting) -> Result<Option<(u64, Vec<String>)>> {
-    let (rows, context) = (rows_of_system(hands)?, &hands.context);
-    let Some(number) = rows.count(context, &counting.count)? else { return Ok(None) };
-    let names = if number > 0 { rows.texts(context, &counting.names)? } else { Vec::new() };
-    Ok(Some((number, names)))
+fn count(rows: &mut dyn RowSession, counting: &Counting) -> Result<Option<(u64, Vec<String>)>> {
+    let number = rows.count(&counting.count)?;
+    let names = if number.is_some_and(|number| number > 0) { rows.texts(&counting.names)? } else { Vec::new() };
+    Ok(number.map(|number| (number, names)))
 }
 
 /// Removes the ticks that a step put there, and those that were held after them. Ticks are texts that sort by time.
 pub(crate) fn let_clock_go(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
     let Some(Action::HoldClock { data_set, ticks, .. }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
-    let keys = keys_of(hands, *data_set)?;
+    let mut keys = keys_of(hands, *data_set)?;
     ticks.iter().try_for_each(|held| {
         let mut members: Vec<String> = held.members.iter().map(|(_, member)| member.clone()).collect();
         let Some(last) = members.iter().max().cloned() else { return Ok(()) };
         // Those after it were held for what this run restored, too: a hold has no hole.
-        let later: Vec<String> = keys.members(&hands.context, &held.of)?.into_iter().filter(|tick| *tick > last).collect();
+        let later: Vec<String> = keys.members(&held.of)?.into_iter().filter(|tick| *tick > last).collect();
         if !later.is_empty() {
             let text =
                 format!("{}: what was held since the restore is let go too, up to {}", held.of.key, later.iter().max().unwrap_or(&last));
             hands.context.watch.see(Event::Note(&text));
         }
         members.extend(later);
-        keys.remove_members(&hands.context, &held.of, &members)
+        keys.remove_members(&held.of, &members)
     })
 }

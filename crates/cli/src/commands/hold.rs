@@ -74,7 +74,7 @@ pub(crate) fn hold(app: &App, command: &HoldCommand) -> Result<()> {
             for clock in clock::clocks(keys, &context, name)? {
                 let now = Timestamp::now();
                 let ticks = clock.ticks(now, *hold_for, false);
-                keys.add_members(&context, &ticks)?;
+                keys.session(&context).add_members(&ticks)?;
                 if ticks.members.is_empty() {
                     app.output.note(&format!("{} is held that long already", clock.job.name));
                 }
@@ -147,7 +147,8 @@ impl Holding<'_> {
                 return Err(Error::refused(text).hint("Nothing was let go. Call `hold release` again: it shows what is held now."));
             }
         }
-        shown.iter().try_for_each(|(clock, members)| self.keys.remove_members(self.context, &clock.key(), members))
+        let mut keys = self.keys.session(self.context);
+        shown.iter().try_for_each(|(clock, members)| keys.remove_members(&clock.key(), members))
     }
 
     /// By the live database, where it can be asked.

@@ -27,74 +27,16 @@ pub struct Members {
     pub members: Vec<(i64, String)>,
 }
 
-/// A few keys of a live key-value store. No call reads or changes another key than the one that it names.
+/// Single keys of a live key-value store, and all of one of its databases.
 pub trait LiveKeys: Send + Sync {
-    /// What the user lacks for these calls. Changes nothing.
+    /// What the user lacks for the calls of a session. Changes nothing.
     ///
     /// # Errors
     /// When the store cannot be asked.
     fn lacks(&self, context: &Context) -> Result<Option<Problem>>;
 
-    /// The members of a sorted set, by their score; none when there is no such key.
-    ///
-    /// # Errors
-    /// When the store cannot be asked, or the key is of another type.
-    fn members(&self, context: &Context, of: &LiveKey) -> Result<Vec<String>>;
-
-    /// Adds members to a sorted set; those that are there stay.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`].
-    fn add_members(&self, context: &Context, members: &Members) -> Result<()>;
-
-    /// Removes members from a sorted set; those that are not there are none.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`].
-    fn remove_members(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()>;
-
-    /// A field of a hash.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`].
-    fn field(&self, context: &Context, of: &LiveKey, field: &str) -> Result<Option<String>>;
-
-    /// A counter; 0 when there is no such key.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`]; when it is no number.
-    fn counter(&self, context: &Context, of: &LiveKey) -> Result<u64>;
-
-    /// Sets a counter that is lower to this number.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::counter`].
-    fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()>;
-
-    /// Takes back what [`LiveKeys::raise`] did: a counter that is exactly `from` becomes `to` again (0: there is no such key). One that was counted on since, also in
-    /// this moment, stays, and the answer is `false`.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::counter`].
-    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<bool>;
-
-    /// The members of a set, so many at a time, each at least once.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`]; what `each` says.
-    fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()>;
-
-    /// The length of a list; 0 when there is no such key.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`].
-    fn length(&self, context: &Context, of: &LiveKey) -> Result<u64>;
-
-    /// Removes members from a set.
-    ///
-    /// # Errors
-    /// As [`LiveKeys::members`].
-    fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()>;
+    /// For several calls one after the other. Connects at the first one to each server, so that what waits for the calls does not wait for connections too.
+    fn session<'a>(&'a self, context: &'a Context) -> Box<dyn KeySession + 'a>;
 
     /// Reads a logical database, by its label, in any order; a key may be told twice. Changes nothing, and needs no more rights than a backup.
     ///
@@ -103,43 +45,116 @@ pub trait LiveKeys: Send + Sync {
     fn read(&self, context: &Context, database: &str, reader: &mut dyn KeyReader) -> Result<()>;
 }
 
-/// A few questions to a live database.
+/// A few keys of a live key-value store. No call reads or changes another key than the one that it names.
+pub trait KeySession {
+    /// The members of a sorted set, by their score; none when there is no such key.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, or the key is of another type.
+    fn members(&mut self, of: &LiveKey) -> Result<Vec<String>>;
+
+    /// Adds members to a sorted set; those that are there stay.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`].
+    fn add_members(&mut self, members: &Members) -> Result<()>;
+
+    /// Removes members from a sorted set; those that are not there are none.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`].
+    fn remove_members(&mut self, of: &LiveKey, members: &[String]) -> Result<()>;
+
+    /// A field of a hash.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`].
+    fn field(&mut self, of: &LiveKey, field: &str) -> Result<Option<String>>;
+
+    /// A counter; 0 when there is no such key.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`]; when it is no number.
+    fn counter(&mut self, of: &LiveKey) -> Result<u64>;
+
+    /// Sets a counter that is lower to this number.
+    ///
+    /// # Errors
+    /// As [`KeySession::counter`].
+    fn raise(&mut self, of: &LiveKey, to: u64) -> Result<()>;
+
+    /// Takes back what [`KeySession::raise`] did: a counter that is exactly `from` becomes `to` again (0: there is no such key). One that was counted on since, also in
+    /// this moment, stays, and the answer is `false`.
+    ///
+    /// # Errors
+    /// As [`KeySession::counter`].
+    fn lower(&mut self, of: &LiveKey, from: u64, to: u64) -> Result<bool>;
+
+    /// Some members of a set, and where to go on: from 0 until that is 0 again, each member comes at least once.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`].
+    fn some_of_set(&mut self, of: &LiveKey, from: u64) -> Result<(Vec<String>, u64)>;
+
+    /// The length of a list; 0 when there is no such key.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`].
+    fn length(&mut self, of: &LiveKey) -> Result<u64>;
+
+    /// Removes members from a set.
+    ///
+    /// # Errors
+    /// As [`KeySession::members`].
+    fn remove_from_set(&mut self, of: &LiveKey, members: &[String]) -> Result<()>;
+}
+
+/// Questions to a live database, and its rows.
 pub trait LiveRows: Send + Sync {
-    /// The largest number in a column; 0 when there is no row, `None` when there is no such table or column.
+    /// For several questions one after the other; connects.
     ///
     /// # Errors
-    /// When the database cannot be asked.
-    fn largest(&self, context: &Context, table: &str, column: &str) -> Result<Option<u64>>;
-
-    /// Which of these rows there are, by their `id`.
-    ///
-    /// # Errors
-    /// As [`LiveRows::largest`].
-    fn those_of(&self, context: &Context, table: &str, ids: &[u64]) -> Result<Vec<u64>>;
-
-    /// How many rows a question that counts finds (`SELECT COUNT(*) …`); `None` when the tables or columns are not as it wants them.
-    ///
-    /// # Errors
-    /// As [`LiveRows::largest`].
-    fn count(&self, context: &Context, question: &str) -> Result<Option<u64>>;
-
-    /// Lets a table give no id below `to`. Gives where it would have gone on; `None` when that was as far, or it gives no ids.
-    ///
-    /// # Errors
-    /// As [`LiveRows::largest`]; when its ids are of a type that does not go so far.
-    fn raise_next_id(&self, context: &Context, table: &str, to: u64) -> Result<Option<u64>>;
-
-    /// The texts that a question of one column finds; none when the tables or columns are not as it wants them.
-    ///
-    /// # Errors
-    /// As [`LiveRows::largest`].
-    fn texts(&self, context: &Context, question: &str) -> Result<Vec<String>>;
+    /// When the database cannot be reached.
+    fn session<'a>(&'a self, context: &'a Context) -> Result<Box<dyn RowSession + 'a>>;
 
     /// Reads the rows that are wanted, all as of one moment. Changes nothing, holds nobody up, and needs no more rights than a backup.
     ///
     /// # Errors
     /// When they cannot be read, or somebody would have waited for it; what the reader says.
     fn read(&self, context: &Context, reader: &mut dyn RowReader) -> Result<()>;
+}
+
+/// A few questions to a live database. One that cannot be answered harms no later one.
+pub trait RowSession {
+    /// The largest number in a column; 0 when there is no row, `None` when there is no such table or column.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    fn largest(&mut self, table: &str, column: &str) -> Result<Option<u64>>;
+
+    /// Which of these rows there are, by their `id`.
+    ///
+    /// # Errors
+    /// As [`RowSession::largest`].
+    fn those_of(&mut self, table: &str, ids: &[u64]) -> Result<Vec<u64>>;
+
+    /// How many rows a question that counts finds (`SELECT COUNT(*) …`); `None` when the tables or columns are not as it wants them.
+    ///
+    /// # Errors
+    /// As [`RowSession::largest`].
+    fn count(&mut self, question: &str) -> Result<Option<u64>>;
+
+    /// Lets a table give no id below `to`. Gives where it would have gone on; `None` when that was as far, or it gives no ids.
+    ///
+    /// # Errors
+    /// As [`RowSession::largest`]; when its ids are of a type that does not go so far.
+    fn raise_next_id(&mut self, table: &str, to: u64) -> Result<Option<u64>>;
+
+    /// The texts that a question of one column finds; none when the tables or columns are not as it wants them.
+    ///
+    /// # Errors
+    /// As [`RowSession::largest`].
+    fn texts(&mut self, question: &str) -> Result<Vec<String>>;
 }
 
 /// The files of a live store.

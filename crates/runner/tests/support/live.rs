@@ -108,31 +108,40 @@ impl LiveKeys for FakeDataSet {
     fn lacks(&self, _: &Context) -> Result<Option<Problem>> {
         Ok(None)
     }
-    fn members(&self, _: &Context, _: &LiveKey) -> Result<Vec<String>> {
+    fn session<'a>(&'a self, _: &'a Context) -> Box<dyn KeySession + 'a> {
+        Box::new(self)
+    }
+    fn read(&self, _: &Context, _: &str, _: &mut dyn KeyReader) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl KeySession for &FakeDataSet {
+    fn members(&mut self, _: &LiveKey) -> Result<Vec<String>> {
         Ok(self.with(|of| of.ticks.iter().cloned().collect()))
     }
-    fn add_members(&self, _: &Context, members: &Members) -> Result<()> {
+    fn add_members(&mut self, members: &Members) -> Result<()> {
         self.with(|of| of.ticks.extend(members.members.iter().map(|(_, member)| member.clone())));
         Ok(())
     }
-    fn remove_members(&self, _: &Context, _: &LiveKey, members: &[String]) -> Result<()> {
+    fn remove_members(&mut self, _: &LiveKey, members: &[String]) -> Result<()> {
         self.with(|of| of.ticks.retain(|tick| !members.contains(tick)));
         Ok(())
     }
-    fn field(&self, _: &Context, _: &LiveKey, _: &str) -> Result<Option<String>> {
+    fn field(&mut self, _: &LiveKey, _: &str) -> Result<Option<String>> {
         Ok(None)
     }
-    fn counter(&self, _: &Context, of: &LiveKey) -> Result<u64> {
+    fn counter(&mut self, of: &LiveKey) -> Result<u64> {
         Ok(self.with(|keys| keys.counters.get(&of.key).copied().unwrap_or_default()))
     }
-    fn raise(&self, _: &Context, of: &LiveKey, to: u64) -> Result<()> {
+    fn raise(&mut self, of: &LiveKey, to: u64) -> Result<()> {
         self.with(|keys| {
             let number = keys.counters.entry(of.key.clone()).or_default();
             *number = to.max(*number);
         });
         Ok(())
     }
-    fn lower(&self, _: &Context, of: &LiveKey, from: u64, to: u64) -> Result<bool> {
+    fn lower(&mut self, of: &LiveKey, from: u64, to: u64) -> Result<bool> {
         Ok(self.with(|keys| {
             let number = keys.counters.entry(of.key.clone()).or_default();
             let is_it = *number == from;
@@ -140,43 +149,45 @@ impl LiveKeys for FakeDataSet {
             is_it
         }))
     }
-    fn each_of_set(&self, _: &Context, _: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()> {
-        let members = self.with(|of| of.members.iter().cloned().collect());
-        each(members)
+    fn some_of_set(&mut self, _: &LiveKey, _: u64) -> Result<(Vec<String>, u64)> {
+        Ok((self.with(|of| of.members.iter().cloned().collect()), 0))
     }
-    fn length(&self, _: &Context, _: &LiveKey) -> Result<u64> {
+    fn length(&mut self, _: &LiveKey) -> Result<u64> {
         Ok(0)
     }
-    fn remove_from_set(&self, _: &Context, _: &LiveKey, members: &[String]) -> Result<()> {
+    fn remove_from_set(&mut self, _: &LiveKey, members: &[String]) -> Result<()> {
         self.with(|of| of.members.retain(|member| !members.contains(member)));
-        Ok(())
-    }
-    fn read(&self, _: &Context, _: &str, _: &mut dyn KeyReader) -> Result<()> {
         Ok(())
     }
 }
 
 impl LiveRows for FakeDataSet {
-    fn largest(&self, _: &Context, _: &str, _: &str) -> Result<Option<u64>> {
+    fn session<'a>(&'a self, _: &'a Context) -> Result<Box<dyn RowSession + 'a>> {
+        Ok(Box::new(self))
+    }
+    fn read(&self, _: &Context, _: &mut dyn RowReader) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl RowSession for &FakeDataSet {
+    fn largest(&mut self, _: &str, _: &str) -> Result<Option<u64>> {
         Ok(Some(self.with(|of| of.rows)))
     }
-    fn those_of(&self, _: &Context, _: &str, ids: &[u64]) -> Result<Vec<u64>> {
+    fn those_of(&mut self, _: &str, ids: &[u64]) -> Result<Vec<u64>> {
         Ok(ids.iter().copied().filter(|id| *id == 2).collect())
     }
-    fn count(&self, _: &Context, _: &str) -> Result<Option<u64>> {
+    fn count(&mut self, _: &str) -> Result<Option<u64>> {
         Ok(Some(self.with(|of| of.rows)))
     }
-    fn raise_next_id(&self, _: &Context, _: &str, to: u64) -> Result<Option<u64>> {
+    fn raise_next_id(&mut self, _: &str, to: u64) -> Result<Option<u64>> {
         Ok(self.with(|of| {
             let was = of.next_id;
             of.next_id = to.max(was);
             (to > was).then_some(was)
         }))
     }
-    fn texts(&self, _: &Context, question: &str) -> Result<Vec<String>> {
+    fn texts(&mut self, question: &str) -> Result<Vec<String>> {
         Ok(vec![question.to_owned()])
-    }
-    fn read(&self, _: &Context, _: &mut dyn RowReader) -> Result<()> {
-        Ok(())
     }
 }

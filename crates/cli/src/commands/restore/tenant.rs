@@ -233,7 +233,7 @@ pub(super) fn prepare(
 /// What Backend's names of its products begin with, in the set and here.
 fn prefixes(store: &dyn DataSet, context: &Context, tenant: &Account) -> Result<Vec<String>> {
     let live = store.live_rows().ok_or_else(|| Error::failed("rows of this store cannot be read"))?;
-    let mut all = live.texts(context, &format!("SELECT COALESCE(service_preffix, '') FROM accounts WHERE id = {}", tenant.id))?;
+    let mut all = live.session(context)?.texts(&format!("SELECT COALESCE(service_preffix, '') FROM accounts WHERE id = {}", tenant.id))?;
     all.push(tenant.prefix.clone());
     all.retain(|prefix| !prefix.is_empty());
     all.sort();

@@ -51,7 +51,7 @@ impl Kubernetes {
         let stop: StopFlag = self.patience.stop();
         Some(Box::new(move || {
             let context = Context { stop: stop.clone(), ..Context::new(runner::new_run_id().0) };
-            store.live_rows().map_or(Ok(None), |rows| rows.count(&context, DUE))
+            store.live_rows().map_or(Ok(None), |rows| rows.session(&context)?.count(DUE))
         }))
     }
 }

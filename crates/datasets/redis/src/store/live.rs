@@ -1,9 +1,10 @@
 //! Live keys by name: what a restore sets right beside what it loads, and `hold` shows.
 
 use std::fmt::Display;
+use std::ptr;
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, KeyReader, LiveKey, LiveKeys, Members, Problem, Severity};
+use plan::ports::{Context, KeyReader, KeySession, LiveKey, LiveKeys, Members, Problem, Severity};
 use plan::{Error, Result};
 
 use super::allowed::knows_commands_of_7;
@@ -26,14 +27,45 @@ impl RedisStore {
         found.ok_or_else(|| Error::refused(format!("{} has no database {label:?}", self.name)))
     }
 
-    /// A connection to the database of a key, and the key as the installation has it.
-    fn at_key(&self, context: &Context, of: &LiveKey) -> Result<(Connection, Vec<u8>)> {
-        let (at, named) = self.of_label(&of.database)?;
-        let mut connection = self.connect(context, at)?;
-        connection.select(named.database)?;
+    /// The key as the installation has it.
+    fn named(&self, of: &LiveKey) -> Vec<u8> {
         let namespace = self.options.namespace.as_deref().filter(|_| self.name == DataSetName::SystemRedis);
         let prefix = namespace.map(|name| format!("{}:", name.trim_end_matches(':'))).filter(|prefix| prefix.len() > 1);
-        Ok((connection, format!("{}{}", prefix.unwrap_or_default(), of.key).into_bytes()))
+        format!("{}{}", prefix.unwrap_or_default(), of.key).into_bytes()
+    }
+}
+
+/// One connection to each server that was asked for a key.
+struct Keys<'a> {
+    store: &'a RedisStore,
+    context: &'a Context,
+    open: Vec<Open<'a>>,
+}
+
+struct Open<'a> {
+    at: &'a ServerAt,
+    connection: Connection,
+    selected: Option<u32>,
+}
+
+impl Keys<'_> {
+    /// A connection to the database of a key, and the key as the installation has it.
+    fn at_key(&mut self, of: &LiveKey) -> Result<(&mut Connection, Vec<u8>)> {
+        self.context.stop.check()?;
+        let (at, named) = self.store.of_label(&of.database)?;
+        let place = match self.open.iter().position(|open| ptr::eq(open.at, at)) {
+            Some(place) => place,
+            None => {
+                self.open.push(Open { at, connection: self.store.connect(self.context, at)?, selected: None });
+                self.open.len() - 1
+            }
+        };
+        let Open { connection, selected, .. } = &mut self.open[place];
+        if *selected != Some(named.database) {
+            connection.select(named.database)?;
+            *selected = Some(named.database);
+        }
+        Ok((connection, self.store.named(of)))
     }
 }
 
@@ -81,86 +113,88 @@ impl LiveKeys for RedisStore {
         Ok(None)
     }
 
-    fn members(&self, context: &Context, of: &LiveKey) -> Result<Vec<String>> {
-        let (mut connection, key) = self.at_key(context, of)?;
+    fn session<'a>(&'a self, context: &'a Context) -> Box<dyn KeySession + 'a> {
+        Box::new(Keys { store: self, context, open: Vec::new() })
+    }
+
+    fn read(&self, context: &Context, database: &str, reader: &mut dyn KeyReader) -> Result<()> {
+        self.read_database(context, database, reader)
+    }
+}
+
+impl KeySession for Keys<'_> {
+    fn members(&mut self, of: &LiveKey) -> Result<Vec<String>> {
+        let (connection, key) = self.at_key(of)?;
         Ok(connection.call(&[b"ZRANGE", &key, b"0", b"-1"])?.list().iter().map(Reply::text).collect())
     }
 
-    fn add_members(&self, context: &Context, members: &Members) -> Result<()> {
-        let (mut connection, key) = self.at_key(context, &members.of)?;
+    fn add_members(&mut self, members: &Members) -> Result<()> {
+        let (connection, key) = self.at_key(&members.of)?;
         for (score, member) in &members.members {
             connection.call(&[b"ZADD", &key, b"NX", score.to_string().as_bytes(), member.as_bytes()])?;
         }
         Ok(())
     }
 
-    fn remove_members(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()> {
-        let (mut connection, key) = self.at_key(context, of)?;
+    fn remove_members(&mut self, of: &LiveKey, members: &[String]) -> Result<()> {
+        let (connection, key) = self.at_key(of)?;
         members.iter().try_for_each(|member| connection.call(&[b"ZREM", &key, member.as_bytes()]).map(drop))
     }
 
-    fn field(&self, context: &Context, of: &LiveKey, field: &str) -> Result<Option<String>> {
-        let (mut connection, key) = self.at_key(context, of)?;
+    fn field(&mut self, of: &LiveKey, field: &str) -> Result<Option<String>> {
+        let (connection, key) = self.at_key(of)?;
         match connection.call(&[b"HGET", &key, field.as_bytes()])? {
             Reply::Bytes(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
             _ => Ok(None),
         }
     }
 
-    fn counter(&self, context: &Context, of: &LiveKey) -> Result<u64> {
-        let (mut connection, key) = self.at_key(context, of)?;
-        number_at(&mut connection, &key)
+    fn counter(&mut self, of: &LiveKey) -> Result<u64> {
+        let (connection, key) = self.at_key(of)?;
+        number_at(connection, &key)
     }
 
-    fn raise(&self, context: &Context, of: &LiveKey, to: u64) -> Result<()> {
-        let (mut connection, key) = self.at_key(context, of)?;
-        let more = to.saturating_sub(number_at(&mut connection, &key)?);
+    fn raise(&mut self, of: &LiveKey, to: u64) -> Result<()> {
+        let (connection, key) = self.at_key(of)?;
+        let more = to.saturating_sub(number_at(connection, &key)?);
         // Whoever counts on meanwhile is only brought further.
         if more > 0 { connection.call(&[b"INCRBY", &key, more.to_string().as_bytes()]).map(drop) } else { Ok(()) }
     }
 
-    fn lower(&self, context: &Context, of: &LiveKey, from: u64, to: u64) -> Result<bool> {
-        let (mut connection, key) = self.at_key(context, of)?;
+    fn lower(&mut self, of: &LiveKey, from: u64, to: u64) -> Result<bool> {
+        let (connection, key) = self.at_key(of)?;
         // Whoever counts on between the look and the change keeps what he has.
         connection.call(&[b"WATCH", &key])?;
-        if from < to || number_at(&mut connection, &key)? != from {
+        if from < to || number_at(connection, &key)? != from {
             return connection.call(&[b"UNWATCH"]).map(|_| false);
         }
         let lower = match to {
             0 => vec![b"DEL".to_vec(), key],
             to => vec![b"INCRBY".to_vec(), key, format!("-{}", from - to).into_bytes()],
         };
-        unless_changed(&mut connection, &vec![lower])
+        unless_changed(connection, &vec![lower])
     }
 
-    fn each_of_set(&self, context: &Context, of: &LiveKey, each: &mut dyn FnMut(Vec<String>) -> Result<()>) -> Result<()> {
-        let (mut connection, key) = self.at_key(context, of)?;
-        let mut cursor = "0".to_owned();
-        loop {
-            context.stop.check()?;
-            let page = connection.call(&[b"SSCAN", &key, cursor.as_bytes(), b"COUNT", SCAN_COUNT])?.list();
-            cursor = page.first().map(Reply::text).unwrap_or_default();
-            each(page.into_iter().nth(1).map(Reply::list).unwrap_or_default().iter().map(Reply::text).collect())?;
-            if cursor == "0" {
-                return Ok(());
-            }
-        }
+    fn some_of_set(&mut self, of: &LiveKey, from: u64) -> Result<(Vec<String>, u64)> {
+        let (connection, key) = self.at_key(of)?;
+        let page = connection.call(&[b"SSCAN", &key, from.to_string().as_bytes(), b"COUNT", SCAN_COUNT])?.list();
+        let [cursor, members] = page.as_slice() else {
+            return Err(Error::failed(format!("{} does not answer SSCAN as Redis does", connection.peer())));
+        };
+        let next = cursor.text().parse().map_err(|_| Error::failed(format!("{}: SSCAN gives no cursor", connection.peer())))?;
+        Ok((members.clone().list().iter().map(Reply::text).collect(), next))
     }
 
-    fn length(&self, context: &Context, of: &LiveKey) -> Result<u64> {
-        let (mut connection, key) = self.at_key(context, of)?;
+    fn length(&mut self, of: &LiveKey) -> Result<u64> {
+        let (connection, key) = self.at_key(of)?;
         match connection.call(&[b"LLEN", &key])? {
             Reply::Number(length) => Ok(u64::try_from(length).unwrap_or_default()),
             _ => Ok(0),
         }
     }
 
-    fn remove_from_set(&self, context: &Context, of: &LiveKey, members: &[String]) -> Result<()> {
-        let (mut connection, key) = self.at_key(context, of)?;
+    fn remove_from_set(&mut self, of: &LiveKey, members: &[String]) -> Result<()> {
+        let (connection, key) = self.at_key(of)?;
         members.iter().try_for_each(|member| connection.call(&[b"SREM", &key, member.as_bytes()]).map(drop))
-    }
-
-    fn read(&self, context: &Context, database: &str, reader: &mut dyn KeyReader) -> Result<()> {
-        self.read_database(context, database, reader)
     }
 }

@@ -101,9 +101,9 @@ fn live_keys_are_read_by_scan_or_by_replication_as_a_set_has_them() {
     }
 }
 
-/// Writers wait for it: through an API server each connection costs a good part of a second.
+/// Writers wait for them: through an API server each connection costs a good part of a second.
 #[test]
-fn a_counter_is_raised_over_one_connection() {
+fn the_keys_of_a_session_are_read_and_changed_over_one_connection() {
     let server = Redis::start(&[]).unwrap();
     let mut watching = connect(&server, 0);
     let mut opened = || {
@@ -111,11 +111,19 @@ fn a_counter_is_raised_over_one_connection() {
         let told = stats.lines().find_map(|line| line.trim_end().strip_prefix("total_connections_received:"));
         told.unwrap().parse::<u64>().unwrap()
     };
-    let (store, of) = (store(&server), LiveKey { database: "storage".to_owned(), key: "events/id".to_owned() });
+    say(&mut connect(&server, 1), "SET events/id 3");
+    let store = store(&server);
+    let of = |database: &str| LiveKey { database: database.to_owned(), key: "events/id".to_owned() };
+    let before = opened();
+    let context = context("run");
+    let mut keys = store.live_keys().unwrap().session(&context);
     for (to, wanted) in [(7, 7), (5, 7)] {
-        let before = opened();
-        store.live_keys().unwrap().raise(&context("run"), &of, to).unwrap();
-        assert_eq!(opened() - before, 1);
-        assert_eq!(say(&mut connect(&server, 0), "GET events/id").text(), wanted.to_string());
+        keys.raise(&of("storage"), to).unwrap();
+        assert_eq!((keys.counter(&of("storage")).unwrap(), keys.counter(&of("queues")).unwrap()), (wanted, 3));
     }
+    keys.members(&of("storage")).unwrap_err();
+    assert!(keys.lower(&of("storage"), 7, 2).unwrap() && !keys.lower(&of("queues"), 7, 2).unwrap());
+    assert_eq!(opened() - before, 1);
+    assert_eq!(say(&mut connect(&server, 0), "GET events/id").text(), "2");
+    assert_eq!(say(&mut connect(&server, 1), "GET events/id").text(), "3");
 }
