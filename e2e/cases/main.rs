@@ -18,6 +18,7 @@ mod pods;
 mod refused;
 mod rehearsed;
 mod serving;
+mod tenant;
 mod two;
 mod variants;
 
@@ -68,4 +69,5 @@ cases! {
     case_23_a_set_of_2_15_is_rehearsed_in_pods_that_leave_nothing => rehearsed::in_pods("case 23: rehearsed in pods, 2.15", "2.15", &[]);
     case_23_a_set_of_2_16_is_rehearsed_in_pods_of_configured_images => rehearsed::in_pods("case 23: rehearsed in pods, 2.16", "2.16", &rehearsed::IMAGES);
     case_24_a_set_is_rehearsed_by_a_job => rehearsed::by_a_job();
+    case_25_one_tenant_goes_back_with_its_files => tenant::goes_back_alone();
 }
