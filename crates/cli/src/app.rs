@@ -16,6 +16,7 @@ use crate::agreement;
 use crate::args::{self, Global};
 use crate::away::Away;
 use crate::config::{Config, Platform, Sources};
+use crate::effort::Effort;
 use crate::join::{self, Installation};
 use crate::journals;
 use crate::onlook;
@@ -25,9 +26,6 @@ use crate::repair;
 use crate::rewrite;
 use crate::writers::Consent;
 use crate::{tenant_files, tenant_rows};
-
-/// How many connections, readers or loaders a data set uses when nobody says otherwise.
-const WORKERS: usize = 4;
 
 /// How long `--wait` waits for the end of somebody's lock of the repository: longer than any backup, copy or prune takes.
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -102,6 +100,7 @@ impl App {
     pub(crate) fn config(&self) -> Result<Config> {
         let config = self.meant(Config::load(&self.sources())?);
         self.tell(&config);
+        self.effort(&config)?.hold(&self.stop);
         Ok(config)
     }
 
@@ -295,16 +294,21 @@ impl App {
         self.context(config, runner::new_run_id(), InstallationId::default())
     }
 
+    /// How hard to work.
+    pub(crate) fn effort(&self, config: &Config) -> Result<Effort> {
+        Effort::of(&self.global, config)
+    }
+
     pub(crate) fn context(&self, config: &Config, run: RunId, installation: InstallationId) -> Result<Context> {
-        let configured = config.options()?.workers.and_then(|workers| usize::try_from(workers).ok());
-        let workers = self.global.workers.map(usize::from).or(configured).unwrap_or(WORKERS);
+        let workers = self.effort(config)?.workers;
         Ok(Context { run, installation, workers, watch: Arc::clone(&self.watch), stop: self.stop.clone() })
     }
 
     /// How fast the verbs were here before. In a pod there is no folder that stays.
     pub(crate) fn rates(&self, config: &Config, of: Of) -> Option<Rates> {
         let is_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-        self.state_folder(config).ok().filter(|_| !is_pod).map(|folder| Rates::new(folder, of))
+        let is_usual = self.effort(config).is_ok_and(|effort| effort.is_usual());
+        self.state_folder(config).ok().filter(|_| !is_pod && is_usual).map(|folder| Rates::new(folder, of))
     }
 
     /// What is done is noted, so that the next plan knows how long it takes.
@@ -338,6 +342,7 @@ impl App {
             copies_journal,
             host: host(),
             reads_all: false,
+            lanes: self.effort(config)?.jobs,
             rests,
             examine,
             rewriter: Some(rewrite::rewriter()),

@@ -11,6 +11,7 @@ mod tenant;
 mod values;
 
 use std::ffi::OsStr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use clap::builder::NonEmptyStringValueParser;
@@ -24,6 +25,7 @@ pub(crate) use keeping::*;
 pub(crate) use looking::*;
 pub(crate) use options::*;
 pub(crate) use tenant::OneTenant;
+pub(crate) use values::rate;
 
 /// Exit codes: the code, and what it means (`docs/exit-codes.md`).
 pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
@@ -134,8 +136,37 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT")]
     pub wait: bool,
     /// Connections, readers or loaders at the same time, per data set [default: 4]
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=crate::config::WORKERS_MAX), env = "THREESCALE_BACKUP_WORKERS")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=crate::config::WORKERS_MAX),
+        env = "THREESCALE_BACKUP_WORKERS",
+        help_heading = "How hard to work"
+    )]
     pub workers: Option<u16>,
+    /// Steps of a run at the same time, such as dumps of two data sets [default: 2]
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=crate::config::JOBS_MAX),
+        env = "THREESCALE_BACKUP_JOBS",
+        help_heading = "How hard to work"
+    )]
+    pub jobs: Option<u16>,
+    /// Read so many bytes a second from the stores in a backup, such as 20M, all data sets together
+    #[arg(long, global = true, value_name = "RATE", value_parser = values::rate, env = "THREESCALE_BACKUP_LIMIT_READ", help_heading = "How hard to work")]
+    pub limit_read: Option<NonZeroU64>,
+    /// Write so many bytes a second into repositories
+    #[arg(long, global = true, value_name = "RATE", value_parser = values::rate, env = "THREESCALE_BACKUP_LIMIT_UPLOAD", help_heading = "How hard to work")]
+    pub limit_upload: Option<NonZeroU64>,
+    /// Read so many bytes a second from repositories
+    #[arg(long, global = true, value_name = "RATE", value_parser = values::rate, env = "THREESCALE_BACKUP_LIMIT_DOWNLOAD", help_heading = "How hard to work")]
+    pub limit_download: Option<NonZeroU64>,
+    /// Give way to all else on this machine: the lowest priority for processor and disk
+    #[arg(long, global = true, env = "THREESCALE_BACKUP_NICE", help_heading = "How hard to work")]
+    pub nice: bool,
 }
 
 impl Global {

@@ -27,7 +27,7 @@ use secrecy::SecretString;
 use toml::Value;
 
 pub(crate) use example::{KeyDocument, document as example_document, example};
-pub(crate) use keys::WORKERS_MAX;
+pub(crate) use keys::{JOBS_MAX, WORKERS_MAX};
 pub(crate) use secret::secret_of;
 pub(crate) use sections::{
     DatabaseSection, OptionsSection, RedisSection, RehearseSection, RepositorySection, S3Section, StorageSection, WritersSection,

@@ -11,6 +11,7 @@ mod completing;
 mod config;
 mod copied;
 mod draining;
+mod effort;
 mod in_the_way;
 mod inside;
 mod join;

@@ -24,8 +24,8 @@ const KEPT: usize = 5;
 const BYTES_MIN: u64 = 1 << 20;
 /// More is no file of ours.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// How many steps run side by side.
-const LANES: i64 = 2;
+/// How many steps run side by side; where it is another number, nothing is expected.
+const LANES: i64 = runner::LANES as i64;
 
 /// Where the stores are: throw-away servers of this machine are as fast as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

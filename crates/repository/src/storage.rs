@@ -5,6 +5,7 @@
 
 mod folder;
 mod gate;
+mod paced;
 mod s3;
 mod segments;
 mod trusted;
@@ -16,12 +17,14 @@ use bytes::Bytes;
 pub use folder::Folder;
 pub use gate::Gate;
 use jiff::Timestamp;
+use paced::Paced;
 use plan::error::During as _;
 use rustic_core::{RusticResult, WriteBackend};
 pub use segments::Segments;
 pub use trusted::Trusted;
 
 use crate::location::Location;
+use crate::pace;
 
 /// A file of the repository, as the storage sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,9 +69,13 @@ pub trait Storage: WriteBackend {
 /// # Errors
 /// When the S3 client cannot be made.
 pub fn at(location: &Location) -> plan::Result<Arc<dyn Storage>> {
-    Ok(match location {
+    let storage: Arc<dyn Storage> = match location {
         Location::Folder(path) => Arc::new(Folder::new(path.clone())),
         Location::S3(s3) => Arc::new(s3::Bucket::new(s3)?),
+    };
+    Ok(match pace::paces().filter(|paces| paces.upload.is_some() || paces.download.is_some()) {
+        Some(paces) => Arc::new(Paced::new(storage, paces)),
+        None => storage,
     })
 }
 

@@ -44,6 +44,8 @@ pub struct Hands {
     pub host: String,
     /// Whether a backup reads all, also what seems not to have changed since the set before.
     pub reads_all: bool,
+    /// How many steps run at the same time.
+    pub lanes: usize,
     /// How long to rest before what failed for a while is done once more, as far as that changes nothing that is live; as often as there are rests.
     pub rests: Vec<Duration>,
     /// Says how far the stores of a set agree, before its manifest is written; `None` where it is not to be looked at.

@@ -35,7 +35,7 @@ pub use proofs::shown;
 pub use repairing::{Give, Repairer, drop_kept_keys, keeps_keys};
 pub use report::{Report, StepReport, report};
 pub use rows::{GiveRow, RowWorker};
-pub use running::run;
+pub use running::{LANES, run};
 pub use state::{Lock, State};
 pub use stores::{check_stores, lost};
 pub use taking_back::{settle, undo};

@@ -20,8 +20,8 @@ use crate::stores::check_stores;
 use crate::taking_back::tidy;
 use crate::views::Views;
 
-/// How many steps run at the same time. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
-const LANES: usize = 2;
+/// How many steps run at the same time when nobody says otherwise. Each archiver of the repository takes some 100 MiB (`building-blocks`), and two keep two cores busy.
+pub const LANES: usize = 2;
 
 /// How often a backup is taken, at most, whose dumps give way to the application.
 const BACKUPS_MAX: u32 = 3;
@@ -96,7 +96,7 @@ fn attempt(journal: &Journal, hands: &Hands) -> Result<()> {
     let (sender, receiver) = unbounded::<(StepId, Result<()>)>();
     thread::scope(|scope| {
         loop {
-            while first_error.is_none() && running.len() < LANES {
+            while first_error.is_none() && running.len() < hands.lanes {
                 if let Err(error) = hands.context.stop.check() {
                     first_error = Some(error);
                     break;

@@ -1,5 +1,7 @@
 //! Values as people write them.
 
+use std::num::NonZeroU64;
+
 use jiff::SignedDuration;
 use plan::Queues;
 
@@ -28,6 +30,15 @@ pub(super) fn hold_for(text: &str) -> std::result::Result<SignedDuration, String
 /// A size as people write it.
 pub(super) fn size(text: &str) -> std::result::Result<u64, String> {
     parse_bytes(text).map_err(|error| error.chain())
+}
+
+/// Bytes a second.
+pub(crate) fn rate(text: &str) -> std::result::Result<NonZeroU64, String> {
+    /// With less, what is at work would wait for longer than servers and locks do.
+    const LEAST: u64 = 100_000;
+    let bytes = size(text.trim_end_matches("/s"))?;
+    let rate = NonZeroU64::new(bytes).filter(|rate| rate.get() >= LEAST);
+    rate.ok_or_else(|| format!("{text:?} is too little: write 100K (bytes a second) or more, such as 20M"))
 }
 
 /// How often something is done: an hour at most, because what is older than two is taken for lost (the alerts of the chart).

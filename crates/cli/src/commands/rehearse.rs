@@ -68,6 +68,7 @@ pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
         context,
         copies_journal: false,
         host: app.host(),
+        lanes: app.effort(&config)?.jobs,
         reads_all: false,
         rests: Vec::new(),
         examine: None,

@@ -5,6 +5,8 @@ use super::table::{Key, Kind, Section, SubTable};
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// More would take a database's connections away from the application, and make nothing faster.
 pub(crate) const WORKERS_MAX: i64 = 64;
+/// There are no more data sets.
+pub(crate) const JOBS_MAX: i64 = 6;
 
 const TLS: SubTable = SubTable {
     name: "tls",
@@ -169,6 +171,13 @@ pub(crate) static SECTIONS: &[Section] = &[
         help: "How hard to work.",
         keys: &[
             Key::new("workers", Kind::Number(1, WORKERS_MAX), "4", "Connections, readers or loaders at the same time, per data set.").or("4"),
+            Key::new("jobs", Kind::Number(1, JOBS_MAX), "1", "Steps of a run at the same time, such as dumps of two data sets.").or("2"),
+            Key::new("limit-read", Kind::Text, "\"20M\"", "How many bytes a second a backup reads from the stores, all data sets together.")
+                .or("no limit"),
+            Key::new("limit-upload", Kind::Text, "\"10M\"", "How many bytes a second are written into repositories.").or("no limit"),
+            Key::new("limit-download", Kind::Text, "\"50M\"", "How many bytes a second are read from repositories.").or("no limit"),
+            Key::new("nice", Kind::Truth, "true", "Whether to give way to all else on this machine: the lowest priority for processor and disk.")
+                .or("false"),
             Key::new(
                 "io-seconds-max",
                 Kind::Number(1, DAY_SECONDS),

@@ -122,6 +122,14 @@ pub(crate) struct RehearseSection {
 pub(crate) struct OptionsSection {
     /// Connections, readers or loaders at the same time, per data set.
     pub workers: Option<u64>,
+    /// Steps of a run at the same time.
+    pub jobs: Option<u64>,
+    /// Bytes a second, as people write them.
+    pub limit_read: Option<String>,
+    pub limit_upload: Option<String>,
+    pub limit_download: Option<String>,
+    /// Whether to give way to all else on this machine.
+    pub nice: Option<bool>,
     /// How long a server may be silent, while it is waited for and at work on nothing, before the connection is given up.
     pub io_seconds_max: Option<u64>,
 }

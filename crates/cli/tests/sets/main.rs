@@ -4,6 +4,7 @@
 mod copies;
 mod differences;
 mod documents;
+mod effort;
 mod evidence;
 mod installations;
 mod journals;

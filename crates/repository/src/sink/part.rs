@@ -8,6 +8,7 @@ use plan::Error;
 
 use super::source::{Intake, Permit};
 use crate::fault::guarded;
+use crate::pace;
 
 /// The content of a part.
 pub enum Bytes {
@@ -77,6 +78,9 @@ impl Read for PartReader {
         let filled = guarded(&what, || self.fill(buffer).map_err(|error| Error::failed(what.clone()).because(error)));
         match filled {
             Ok(filled) => {
+                if let Some(pace) = pace::paces().and_then(|paces| paces.read.as_ref()) {
+                    pace.wait_for(filled as u64, || self.intake.is_over());
+                }
                 if self.left == 0 {
                     self.done = true;
                     self.permit = None;

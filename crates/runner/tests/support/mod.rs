@@ -459,6 +459,7 @@ impl World {
             context,
             copies_journal: true,
             host: "h".into(),
+            lanes: runner::LANES,
             reads_all: false,
             rests: self.rests.clone(),
             examine: None,
