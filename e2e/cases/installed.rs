@@ -20,10 +20,10 @@ impl Installed {
         )
     }
 
-    /// The same, with what the chart adds for rehearsals.
+    /// The same, with what the chart adds for rehearsals, and to be looked at.
     pub(crate) fn with_rehearsal(place: &Installation, image: &str, node: &str) -> Self {
         let files = ["rbac-backup", "rbac-restore", "repository", "backup", "check", "restore"];
-        let manifest = format!("{}---\n{}", manifest(place, image, "manifests", &files), adapted(place, image, &rehearsal()));
+        let manifest = format!("{}---\n{}", manifest(place, image, "manifests", &files), adapted(place, image, &of_the_chart()));
         Self::beside(place, node, manifest)
     }
 
@@ -67,7 +67,7 @@ impl Installed {
     /// Takes it away, with the journals.
     pub(crate) fn delete(&self, place: &Installation) {
         // What uses the volume first, or its claim would not go.
-        let kinds = "cronjobs,jobs,pods,configmaps,leases,secrets";
+        let kinds = "deployments,cronjobs,jobs,pods,configmaps,leases,secrets";
         place.kubectl.act(&["delete", kinds, "-l", "app.kubernetes.io/name=threescale-backup", "--ignore-not-found"]);
         let all = ["delete", "--ignore-not-found", "--wait=true", "-f", "-"];
         drop(place.kubectl.run(&all, self.manifest.as_bytes()));
@@ -90,13 +90,14 @@ fn manifest(place: &Installation, image: &str, folder: &str, files: &[&str]) -> 
     adapted(place, image, &manifest)
 }
 
-/// What helm makes of the chart's parts for rehearsals.
-fn rehearsal() -> String {
+/// What helm makes of the chart's parts for rehearsals, and for `serve`.
+fn of_the_chart() -> String {
     let prefix = std::env::var("THREESCALE_BACKUP_HELM_PREFIX")
         .unwrap_or_else(|_| format!("{}/.cache/threescale-backup/helm", std::env::var("HOME").unwrap()));
     let chart = format!("{}/../deploy/chart", env!("CARGO_MANIFEST_DIR"));
-    let parts = ["--show-only", "templates/rbac-rehearse.yaml", "--show-only", "templates/rehearse.yaml"];
-    let values = "rehearse.enabled=true,openshift=true,image.tag=latest";
+    let parts = ["rbac-rehearse", "rehearse", "serve"].map(|part| ["--show-only".to_owned(), format!("templates/{part}.yaml")]).concat();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let values = "rehearse.enabled=true,serve.enabled=true,serve.args={--every=10s},nodeSelector.kubernetes\\.io/os=linux,openshift=true,image.tag=latest";
     let all =
         [&["template", "threescale-backup", &chart, "--namespace", "threescale", "--kube-version", "1.30.0", "--set", values], &parts[..]]
             .concat();

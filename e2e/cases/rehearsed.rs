@@ -142,6 +142,18 @@ pub(crate) fn by_a_job() {
     assert!(words.contains("cut over in") && words.contains("the throw-away servers are removed"), "{words}");
     assert!(program.ok(&["list", "--in-cluster"]).contains("rehearsed 5/6"));
 
+    steps.step("what the chart's Deployment shows says so");
+    let service = format!("/api/v1/namespaces/{}/services/threescale-backup-serve:metrics/proxy", place.namespace);
+    let shown = |path: &str| {
+        let answer = place.kubectl.run(&["get", "--raw", &format!("{service}/{path}")], b"");
+        answer.status.success().then(|| text(&answer.stdout))
+    };
+    let page = wait_until("the page to have the rehearsal", 180, || shown("").filter(|page| page.contains("rehears")));
+    assert!(page.starts_with("<!doctype html>"), "{page}");
+    assert!(shown("metrics").unwrap().contains("\nthreescale_backup_last_success_timestamp_seconds{"));
+    let seen: Value = serde_json::from_str(&shown("status.json").unwrap()).unwrap();
+    assert!(seen["looked_at"].is_string(), "{seen}");
+
     steps.step("nothing is left of it, and the installation is as it was");
     wait_until("the pods to go", 60, || pods_now(&place).is_empty().then_some(()));
     assert_equal(&Fingerprint::of_data(&place).without_queues(), &before.without_queues(), "after the rehearsal");
