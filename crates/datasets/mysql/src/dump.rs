@@ -21,6 +21,7 @@ use plan::{Error, Result};
 
 use crate::address::MAX_PACKET_BYTES;
 use crate::chunk;
+use crate::columns;
 use crate::fits;
 use crate::objects;
 use crate::quote;
@@ -31,7 +32,7 @@ pub(crate) use lookout::Lookout;
 use pieces::{Job, Order, Piece};
 use view::View;
 
-pub(crate) use script::SCHEMA_PATH;
+pub(crate) use script::{SCHEMA_PATH, column_name, row_path_of};
 
 /// The chunk whose parts are leaving.
 struct Current {
@@ -61,6 +62,9 @@ pub(crate) struct MysqlDump {
     /// Chunks of the current table, and the script's lines for parts that left.
     last_table: Option<(usize, u32)>,
     script: script::Script,
+    /// Columns of the part that is leaving, the next last.
+    columns: Vec<Part>,
+    has_columns: bool,
     /// Parts that follow the rows, the next last.
     rest: Option<Vec<Part>>,
     longest_row_bytes: usize,
@@ -92,6 +96,8 @@ pub(crate) fn begin(store: &MysqlStore, context: &Context) -> Result<MysqlDump> 
         store: store.clone(),
         context: context.clone(),
         script: script::Script::default(),
+        columns: Vec::new(),
+        has_columns: false,
         schema,
         evidence,
         consistent_at,
@@ -163,13 +169,16 @@ fn plan_chunks(mut session: Session, schema: &Schema, chunk_bytes: u64, jobs: &S
 
 impl MysqlDump {
     fn next(&mut self) -> Result<Option<Part>> {
+        if let Some(column) = self.columns.pop() {
+            return Ok(Some(column));
+        }
         while self.orders.is_some() {
             if let Some(part) = self.next_row_part()? {
                 return Ok(Some(part));
             }
         }
         if self.rest.is_none() {
-            let mut rest = vec![script::schema_part(&self.schema)?];
+            let mut rest = vec![script::schema_part(&self.schema, self.has_columns)?];
             rest.extend(std::mem::take(&mut self.script).parts(&self.schema)?);
             rest.reverse();
             self.rest = Some(rest);
@@ -195,7 +204,10 @@ impl MysqlDump {
                     bytes: bytes.len() as u64,
                     items: rows,
                 });
-                Ok(Some(Part::bytes(path, bytes)))
+                let Some(columns) = columns::split(&bytes) else { return Ok(Some(Part::bytes(path, bytes))) };
+                self.has_columns = true;
+                self.columns = script::column_parts(&path, columns);
+                Ok(self.columns.pop())
             }
             Piece::Done(counted) => {
                 let name = table(&self.schema, current.table)?.name.clone();

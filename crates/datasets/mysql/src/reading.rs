@@ -3,13 +3,13 @@
 mod live;
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use plan::ports::{RowReader, Snapshot, StopFlag};
 use plan::{Error, Result};
 
 use crate::quote;
 use crate::row;
+use crate::row_parts;
 use crate::schema::Table;
 use crate::stage::schema_of;
 pub(crate) use live::read_live;
@@ -53,20 +53,17 @@ pub fn read_rows(snapshot: &dyn Snapshot, stop: &StopFlag, reader: &mut dyn RowR
         }
         wanted.insert(quote::file_name(&table.name), Wanted { table, places });
     }
-    for entry in snapshot.entries()? {
-        stop.check()?;
-        let entry = entry?;
-        let Some(folder) = entry.path.strip_prefix("rows").ok().filter(|_| entry.is_file()).and_then(Path::parent) else { continue };
-        let Some(wanted) = wanted.get(&*folder.to_string_lossy()) else { continue };
-        let part = snapshot.read_all(&entry)?;
-        for line in part.split_inclusive(|&byte| byte == b'\n') {
-            let line = line.strip_suffix(b"\n").ok_or_else(|| Error::failed(format!("{} ends within a row", entry.path.display())))?;
+    row_parts::each(snapshot, stop, |folder, part| {
+        let Some(wanted) = wanted.get(&*folder.to_string_lossy()) else { return Ok(()) };
+        let rows = part.read(snapshot, wanted.table)?;
+        for line in rows.split_inclusive(|&byte| byte == b'\n') {
+            let line = line.strip_suffix(b"\n").ok_or_else(|| Error::failed(format!("{} ends within a row", part.path.display())))?;
             let cells = row::some_cells(line, &wanted.places)?;
             let cells: Vec<Option<&[u8]>> = cells.iter().map(Option::as_deref).collect();
             reader.row(&wanted.table.name, &cells)?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -14,8 +14,11 @@ use serde::{Deserialize, Serialize};
 use crate::quote;
 use crate::server::Server;
 
-/// The newest format of `schema.json`: with sequences, or tables that keep their history. Without them it is written as the first one, which release 0.1.0 reads.
-pub(crate) const FORMAT: u32 = 2;
+/// The newest format of `schema.json`: with parts of rows that are kept as columns.
+pub(crate) const FORMAT: u32 = 3;
+/// With sequences, or tables that keep their history.
+const SECOND_FORMAT: u32 = 2;
+/// Without any of these, which release 0.1.0 reads.
 const FIRST_FORMAT: u32 = 1;
 /// How MariaDB writes the "expression" of the columns that say from when, and until when, a row was.
 pub(crate) const ROW_START: &str = "ROW START";
@@ -51,7 +54,7 @@ impl Schema {
     /// Of its parts.
     pub(crate) fn new(server: Server, tables: Vec<Table>, objects: Objects, sequences: Vec<Sequence>) -> Self {
         let is_new = !sequences.is_empty() || tables.iter().any(|table| table.versioned);
-        Self { format: if is_new { FORMAT } else { FIRST_FORMAT }, server, tables, objects, sequences }
+        Self { format: if is_new { SECOND_FORMAT } else { FIRST_FORMAT }, server, tables, objects, sequences }
     }
 }
 

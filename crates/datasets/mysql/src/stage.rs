@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use plan::ports::{Context, Entry, Event, Mark, MarkRole, Road, Snapshot};
+use plan::ports::{Context, Event, Mark, MarkRole, Road, Snapshot};
 use plan::{Error, Result};
 
 use crate::cut_over::in_place;
@@ -23,6 +23,7 @@ use crate::objects;
 use crate::place::Schemas;
 use crate::quote;
 use crate::record::{Document, Record, State, drop_schema};
+use crate::row_parts::{self, RowPart};
 use crate::schema::{FORMAT, Objects, Schema, Table, read};
 use crate::server::{Kind, Server};
 use crate::session::{Session, Talk};
@@ -154,7 +155,7 @@ fn give_histograms(session: &mut Session, context: &Context, table: &Table) -> R
 /// Hands every part to the next free loader.
 fn load(store: &MysqlStore, context: &Context, schemas: &Schemas, snapshot: &dyn Snapshot, schema: &Schema, local: bool) -> Result<()> {
     let folders: HashMap<String, usize> = schema.tables.iter().enumerate().map(|(at, table)| (quote::file_name(&table.name), at)).collect();
-    let (parts, taken) = crossbeam_channel::bounded::<(usize, Entry)>(1);
+    let (parts, taken) = crossbeam_channel::bounded::<(usize, RowPart)>(1);
     std::thread::scope(|scope| {
         let mut loaders = Vec::new();
         for _ in 0..context.workers {
@@ -176,21 +177,17 @@ fn hand_out(
     context: &Context,
     snapshot: &dyn Snapshot,
     folders: &HashMap<String, usize>,
-    parts: &crossbeam_channel::Sender<(usize, Entry)>,
+    parts: &crossbeam_channel::Sender<(usize, RowPart)>,
 ) -> Result<()> {
-    for entry in snapshot.entries()? {
-        context.stop.check()?;
-        let entry = entry?;
-        let Some(folder) = entry.path.strip_prefix("rows").ok().filter(|_| entry.is_file()).and_then(Path::parent) else { continue };
+    let mut is_over = false;
+    row_parts::each(snapshot, &context.stop, |folder, part| {
         let table = folders.get(&*folder.to_string_lossy()).ok_or_else(|| {
-            Error::failed(format!("the snapshot holds rows of a table that its schema does not have: {}", entry.path.display()))
+            Error::failed(format!("the snapshot holds rows of a table that its schema does not have: {}", part.path.display()))
         })?;
-        if parts.send((*table, entry)).is_err() {
-            // No loader is left; each says why itself.
-            return Ok(());
-        }
-    }
-    Ok(())
+        // When no loader is left, each says why itself.
+        is_over = is_over || parts.send((*table, part)).is_err();
+        Ok(())
+    })
 }
 
 /// Adds the secondary keys, several tables at a time.

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod busy;
+mod column_files;
 mod consistency;
 mod crash;
 mod definitions;

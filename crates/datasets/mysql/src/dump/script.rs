@@ -1,7 +1,7 @@
 //! `schema.json`, and the statements with which the `mysql` client alone loads a snapshot (`sql/`).
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plan::ports::Part;
 use plan::{Error, Result};
@@ -9,7 +9,7 @@ use plan::{Error, Result};
 use crate::load::{self, Definitions};
 use crate::objects;
 use crate::quote;
-use crate::schema::{Object, ObjectKind, Schema};
+use crate::schema::{FORMAT, Object, ObjectKind, Schema};
 use crate::session::SQL_MODE;
 
 /// Where the schema is, for this program.
@@ -20,7 +20,7 @@ const FILE_BYTES: usize = 4 << 20;
 /// The lines that load parts, as the parts leave.
 #[derive(Default)]
 pub(super) struct Script {
-    /// Index of the table and path of every part.
+    /// Index of the table and path of every part, as a file of rows.
     loads: Vec<(usize, PathBuf)>,
 }
 
@@ -29,20 +29,41 @@ pub(super) fn row_path(table: &str, chunk: u32, part: u32) -> PathBuf {
     format!("{}/{chunk:08}.{part:06}.tsv", row_folder(table)).into()
 }
 
+/// The columns of a part, the first last: `rows/<table>/<chunk>.<part>/<column>.tsv`
+pub(super) fn column_parts(path: &Path, columns: Vec<Vec<u8>>) -> Vec<Part> {
+    let folder = path.with_extension("");
+    let parts = columns.into_iter().enumerate().map(|(index, column)| Part::bytes(folder.join(column_name(index)), column));
+    parts.rev().collect()
+}
+
+/// The file of a column; columns count from 0.
+pub(crate) fn column_name(column: usize) -> String {
+    format!("{:04}.tsv", column + 1)
+}
+
+/// Where the rows of a folder of columns would be, and are when they have been joined.
+pub(crate) fn row_path_of(folder: &Path) -> PathBuf {
+    let mut path = folder.as_os_str().to_owned();
+    path.push(".tsv");
+    path.into()
+}
+
 /// The folder of a table's rows.
 fn row_folder(table: &str) -> String {
     format!("rows/{}", quote::file_name(table))
 }
 
-/// The machine-readable schema.
-pub(super) fn schema_part(schema: &Schema) -> Result<Part> {
+/// The machine-readable schema. Programs that know nothing of columns must refuse what has some.
+pub(super) fn schema_part(schema: &Schema, has_columns: bool) -> Result<Part> {
+    let with_columns = has_columns.then(|| Schema { format: FORMAT, ..schema.clone() });
+    let schema = with_columns.as_ref().unwrap_or(schema);
     let bytes = serde_json::to_vec_pretty(schema).map_err(|error| Error::failed("failed to write the schema as JSON").because(error))?;
     Ok(Part::bytes(SCHEMA_PATH, bytes))
 }
 
 impl Script {
     /// A part left.
-    pub(super) fn add(&mut self, table: usize, path: &std::path::Path) {
+    pub(super) fn add(&mut self, table: usize, path: &Path) {
         self.loads.push((table, path.to_owned()));
     }
 
@@ -74,7 +95,9 @@ fn sql(name: &str, text: String) -> Part {
 
 fn tables(schema: &Schema, definitions: &[Definitions]) -> String {
     let mut text = format!(
-        "-- Load with: cat sql/*.sql | mysql --local-infile=1 --binary-mode --comments DATABASE   (from the folder that holds rows/ and sql/; {})\n\
+        "-- Load with, from the folder that holds rows/ and sql/ ({}):\n\
+         -- for part in rows/*/*/; do if [ -d \"$part\" ]; then LC_ALL=C paste \"$part\"*.tsv > \"${{part%/}}.tsv\"; fi; done\n\
+         -- cat sql/*.sql | mysql --local-infile=1 --binary-mode --comments DATABASE\n\
          SET NAMES utf8mb4;\nSET SESSION sql_mode = '{SQL_MODE}', time_zone = '+00:00', foreign_key_checks = 0, unique_checks = 0;\n\
          ALTER DATABASE CHARACTER SET {} COLLATE {};\n",
         schema.server.name(),

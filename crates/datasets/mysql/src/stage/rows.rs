@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use crossbeam_channel::Receiver;
 use mysql::LocalInfileHandler;
 use mysql::prelude::Queryable;
-use plan::ports::{Context, Entry, Event, Snapshot, Verb};
+use plan::ports::{Context, Event, Snapshot, Verb};
 use plan::{Error, Result};
 
 use crate::load;
 use crate::place::Schemas;
 use crate::row;
+use crate::row_parts::RowPart;
 use crate::schema::{Schema, Table};
 use crate::session::{Session, Talk};
 use crate::store::MysqlStore;
@@ -28,7 +29,7 @@ pub(super) fn load_parts(
     snapshot: &dyn Snapshot,
     schema: &Schema,
     local: bool,
-    parts: &Receiver<(usize, Entry)>,
+    parts: &Receiver<(usize, RowPart)>,
 ) -> Result<()> {
     let mut session = store.restoring(Talk::Rows, schemas, Some(schemas.target()))?;
     let waiting: Arc<Mutex<Vec<u8>>> = Arc::default();
@@ -38,10 +39,10 @@ pub(super) fn load_parts(
         let part = handed.lock().map_err(|_| std::io::Error::other("the part is gone"))?;
         to.write_all(&part)
     })));
-    for (index, entry) in parts {
+    for (index, part) in parts {
         context.stop.check()?;
         let Some(table) = schema.tables.get(index) else { continue };
-        let bytes = snapshot.read_all(&entry)?;
+        let bytes = part.read(snapshot, table)?;
         let rows = row::count(&bytes);
         let size_bytes = bytes.len() as u64;
         let loaded = if local {
@@ -50,7 +51,7 @@ pub(super) fn load_parts(
         } else {
             session.in_transaction("load a part", || context.stop.check(), |session| insert(session, schemas.target(), table, &bytes, rows))
         };
-        loaded.map_err(|error| error.during(format!("failed to load {} into table {:?}", entry.path.display(), table.name)))?;
+        loaded.map_err(|error| error.during(format!("failed to load {} into table {:?}", part.path.display(), table.name)))?;
         context.watch.see(Event::Advance { data_set: store.name, verb: Verb::Stage, bytes: size_bytes, items: rows });
     }
     Ok(())

@@ -109,12 +109,14 @@ impl Held {
         self.0.iter().filter(|(path, _)| path.starts_with("rows"))
     }
 
-    /// Writes all entries below a folder, as `restic restore` does.
+    /// Writes all entries below a folder, as `restic restore` does, and joins what is kept as columns, as the recovery document does.
     pub(super) fn restore(&self, to: &Path) {
         for (path, bytes) in &self.0 {
             std::fs::create_dir_all(to.join(path).parent().unwrap()).unwrap();
             std::fs::write(to.join(path), bytes).unwrap();
         }
+        let join = r#"for part in rows/*/*/; do if [ -d "$part" ]; then LC_ALL=C paste "$part"*.tsv > "${part%/}.tsv"; fi; done"#;
+        assert!(std::process::Command::new("bash").args(["-euc", join]).current_dir(to).status().unwrap().success());
     }
 }
 
