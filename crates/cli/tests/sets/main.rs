@@ -3,6 +3,7 @@
 
 mod copies;
 mod differences;
+mod dist;
 mod documents;
 mod evidence;
 mod installations;
