@@ -3,14 +3,21 @@ CARGO ?= cargo
 SIZE ?= 50M
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: build dist test lint demo bench bench-sets e2e bench-cluster deny install-test-deps
+.PHONY: build dist dist-arm64 test lint demo bench bench-sets e2e bench-cluster deny install-test-deps
 
 build:
 	$(CARGO) build --release -p threescale-backup
 
-# Archive, Debian package, chart and checksums in target/dist.
+# Archive, packages, image, chart, SBOM, krew's manifest and checksums in target/dist.
 dist: build
+	scripts/build --static
 	scripts/dist
+
+# The same for arm64, on x86-64, in target/dist-arm64.
+dist-arm64:
+	scripts/install-test-deps cross
+	binary=$$(scripts/build aarch64) && static=$$(scripts/build --static aarch64) && \
+	THREESCALE_DIST_BINARY=$$binary THREESCALE_DIST_STATIC=$$static scripts/dist target/dist-arm64
 
 install-test-deps:
 	scripts/install-test-deps

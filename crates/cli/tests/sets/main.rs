@@ -3,6 +3,7 @@
 
 mod copies;
 mod differences;
+mod dist;
 mod documents;
 mod effort;
 mod evidence;
