@@ -109,11 +109,16 @@ fn of_the_chart() -> String {
 /// For this namespace, image, and kind of cluster.
 fn adapted(place: &Installation, image: &str, manifest: &str) -> String {
     // OpenShift gives a pod the user and the group that the installation's files have.
-    let confined: String = ["runAsNonRoot: true", "runAsUser: 1000700000", "runAsGroup: 0", "fsGroup: 1000700000"].join("\n            ");
+    let confined = |line: &str| match line.strip_suffix("runAsNonRoot: true").filter(|before| before.trim().is_empty()) {
+        Some(before) => ["runAsNonRoot: true", "runAsUser: 1000700000", "runAsGroup: 0", "fsGroup: 1000700000"]
+            .map(|line| format!("{before}{line}\n"))
+            .concat(),
+        None => format!("{line}\n"),
+    };
+    let manifest: String = manifest.lines().map(confined).collect();
     let manifest = manifest
         .replace("namespace: threescale}", &format!("namespace: {}}}", place.namespace))
-        .replace("image: \"threescale-backup:latest\"", &format!("image: {image}"))
-        .replace("runAsNonRoot: true", &confined);
+        .replace("image: \"threescale-backup:latest\"", &format!("image: {image}"));
     let has_v1 = place.kubectl.run(&["get", "cronjobs.v1.batch"], b"").status.success();
     if has_v1 { manifest } else { manifest.replace("apiVersion: batch/v1\n", "apiVersion: batch/v1beta1\n") }
 }
