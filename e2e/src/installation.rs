@@ -221,12 +221,12 @@ keys = [one['Key'] for page in s3.get_paginator('list_objects_v2').paginate(**bu
         log.lines().filter_map(|line| line.splitn(3, ' ').nth(2)).map(str::to_owned).collect()
     }
 
-    /// How many replicas each workload should have, the operator's own too.
+    /// How many replicas each workload should have, the operator's own too; not the program's.
     #[must_use]
     pub fn replicas(&self) -> Replicas {
         let mut found = Replicas::new();
         for kind in if self.era == "2.14" { &["deployments", "deploymentconfigs"][..] } else { &["deployments"] } {
-            for item in self.kubectl.items(&[kind]) {
+            for item in self.kubectl.items(&[kind, "-l", "app.kubernetes.io/name!=threescale-backup"]) {
                 let name = item["metadata"]["name"].as_str().unwrap().to_owned();
                 found.insert(name, item["spec"]["replicas"].as_i64().unwrap_or(1));
             }
