@@ -19,10 +19,16 @@ use plan::{Class, Error, Result};
 
 pub(crate) use reply::{Reply, is_forbidden, refusal};
 
+use crate::rdb::decimal::decimal;
+
 /// Input buffer, and the size at which pending output is sent.
 const BUFFER_BYTES: usize = 256 << 10;
 /// The longest reply that is held in memory: the longest key that a server takes. Values are read as streams.
 const REPLY_MAX_BYTES: u64 = 512 << 20;
+/// The longest line of a reply.
+const LINE_MAX_BYTES: usize = 64 << 10;
+/// Who wants so many bytes at once gets them without a copy in between.
+const AT_ONCE_BYTES: usize = 64 << 10;
 
 /// How long things may take, and who may stop them.
 #[derive(Clone)]
@@ -129,14 +135,21 @@ impl Connection {
         if !self.may_send(name, arguments.get(1).copied()) {
             self.unlisted.get_or_insert_with(|| String::from_utf8_lossy(name).into_owned());
         }
-        push_number(&mut self.output, b'*', arguments.len() as u64);
+        push_number(&mut self.output, b'*', arguments.len());
         arguments.iter().for_each(|argument| self.push_argument(argument));
     }
 
     /// Begins a `RESTORE` of that many words; the others follow by [`Connection::push_argument`].
     pub(crate) fn push_restore(&mut self, words: usize) {
-        push_number(&mut self.output, b'*', words as u64);
+        push_number(&mut self.output, b'*', words);
         self.push_argument(b"RESTORE");
+    }
+
+    /// Adds an `MSET` of so many keys; `pairs` holds them and their values, each as an [`argument`].
+    pub(crate) fn push_mset(&mut self, keys: usize, pairs: &[u8]) {
+        push_number(&mut self.output, b'*', 1 + 2 * keys);
+        self.push_argument(b"MSET");
+        self.output.extend_from_slice(pairs);
     }
 
     fn may_send(&self, name: &[u8], second: Option<&[u8]>) -> bool {
@@ -148,15 +161,13 @@ impl Connection {
     }
 
     /// Adds one argument.
-    pub(crate) fn push_argument(&mut self, argument: &[u8]) {
-        push_number(&mut self.output, b'$', argument.len() as u64);
-        self.output.extend_from_slice(argument);
-        self.output.extend_from_slice(b"\r\n");
+    pub(crate) fn push_argument(&mut self, bytes: &[u8]) {
+        argument(&mut self.output, bytes);
     }
 
     /// Begins an argument of that many bytes, whose bytes and line end follow by [`Connection::push_raw`].
     pub(crate) fn push_argument_head(&mut self, bytes: u64) {
-        push_number(&mut self.output, b'$', bytes);
+        push_number(&mut self.output, b'$', usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
     /// Adds bytes as they are; sends when enough is pending.
@@ -194,6 +205,14 @@ impl Connection {
                 Err(error) => self.wait_on(error, since)?,
             }
         }
+    }
+
+    /// Whether the next reply is `OK`, which is taken then. What has not come yet is nothing.
+    pub(crate) fn takes_ok(&mut self) -> bool {
+        const OK: &[u8] = b"+OK\r\n";
+        let is_ok = self.input.get(self.position..self.end).is_some_and(|input| input.starts_with(OK));
+        self.position += if is_ok { OK.len() } else { 0 };
+        is_ok
     }
 
     /// Reads one reply.
@@ -256,15 +275,20 @@ impl Connection {
     pub(crate) fn line(&mut self) -> Result<Vec<u8>> {
         let mut line = Vec::with_capacity(64);
         loop {
-            match self.byte()? {
-                b'\n' => {
-                    if line.last() == Some(&b'\r') {
-                        line.pop();
-                    }
-                    return Ok(line);
-                }
-                _ if line.len() > 64 << 10 => return Err(self.garbled("a line that does not end")),
-                byte => line.push(byte),
+            if self.position == self.end {
+                self.fill()?;
+            }
+            let input = self.input.get(self.position..self.end).unwrap_or_default();
+            let end = input.iter().position(|byte| *byte == b'\n');
+            let taken = input.get(..end.unwrap_or(input.len())).unwrap_or_default();
+            line.extend_from_slice(taken);
+            self.position += taken.len() + usize::from(end.is_some());
+            if line.len() > LINE_MAX_BYTES {
+                return Err(self.garbled("a line that does not end"));
+            }
+            if end.is_some() {
+                line.pop_if(|last| *last == b'\r');
+                return Ok(line);
             }
         }
     }
@@ -284,15 +308,21 @@ impl Connection {
     }
 
     fn fill(&mut self) -> Result<()> {
+        let mut input = std::mem::take(&mut self.input);
+        let count = self.receive(&mut input);
+        self.input = input;
+        (self.position, self.end) = (0, count?);
+        Ok(())
+    }
+
+    /// At least one byte of what the server sends.
+    fn receive(&mut self, into: &mut [u8]) -> Result<usize> {
         self.usable()?;
         let since = Instant::now();
         loop {
-            match self.stream.read(&mut self.input) {
+            match self.stream.read(into) {
                 Ok(0) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
-                Ok(count) => {
-                    (self.position, self.end) = (0, count);
-                    return Ok(());
-                }
+                Ok(count) => return Ok(count),
                 Err(error) => self.wait_on(error, since)?,
             }
         }
@@ -342,6 +372,9 @@ impl Read for Connection {
         if buffer.is_empty() {
             return Ok(0);
         }
+        if self.position == self.end && buffer.len() >= AT_ONCE_BYTES {
+            return self.receive(buffer).map_err(io::Error::other);
+        }
         let chunk = self.chunk(buffer.len()).map_err(io::Error::other)?;
         if let Some(target) = buffer.get_mut(..chunk.len()) {
             target.copy_from_slice(chunk);
@@ -350,21 +383,15 @@ impl Read for Connection {
     }
 }
 
-fn push_number(output: &mut Vec<u8>, mark: u8, number: u64) {
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    let mut rest = number;
-    loop {
-        at -= 1;
-        if let Some(digit) = digits.get_mut(at) {
-            *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        }
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
+/// One argument of a command.
+pub(crate) fn argument(output: &mut Vec<u8>, bytes: &[u8]) {
+    push_number(output, b'$', bytes.len());
+    output.extend_from_slice(bytes);
+    output.extend_from_slice(b"\r\n");
+}
+
+fn push_number(output: &mut Vec<u8>, mark: u8, number: usize) {
     output.push(mark);
-    output.extend_from_slice(digits.get(at..).unwrap_or_default());
+    output.extend_from_slice(decimal(i64::try_from(number).unwrap_or(i64::MAX), &mut [0; 20]));
     output.extend_from_slice(b"\r\n");
 }

@@ -203,8 +203,14 @@ impl<'a> Pass<'a> {
                 Item::Sizes(keys, expires) if position.is_some() => walk.source.tap.sizes(keys, expires)?,
                 Item::Sizes(..) => {}
                 Item::Key(head) => match position {
-                    Some(position) => self.key(&mut walk.source, format, &head, position)?,
-                    None => value(&mut walk.source, head.kind, format, &mut ())?,
+                    Some(position) => {
+                        self.key(&mut walk.source, format, &head, position)?;
+                        walk.reuse(head.key);
+                    }
+                    None => {
+                        value(&mut walk.source, head.kind, format, &mut ())?;
+                        walk.reuse(head.key);
+                    }
                 },
                 Item::End { checked } => {
                     self.checked = checked;

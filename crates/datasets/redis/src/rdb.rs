@@ -5,6 +5,7 @@
 
 pub(crate) mod absorb;
 pub(crate) mod crc64;
+pub(crate) mod decimal;
 pub(crate) mod elements;
 pub(crate) mod module;
 pub(crate) mod packed;

@@ -269,6 +269,7 @@ pub(crate) const RIGHTS: &[Right] = &[
     right(For::WhereAllowed, "role", Keys::None, Not),
     right(For::WhereAllowed, "memory|usage", Keys::All, Not),
     right(For::WhereAllowed, "llen", Keys::All, Not),
+    right(For::WhereAllowed, "mset", Keys::All, Not),
     right(For::WhereAllowed, "bgsave", Keys::None, Not),
     right_on(For::WhereAllowed, On::From7, "waitaof", Keys::None, Not),
     right(For::Login, "auth", Keys::None, Not),

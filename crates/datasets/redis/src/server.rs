@@ -32,7 +32,8 @@ impl Server {
         Ok(Self::parse(&text))
     }
 
-    fn parse(text: &str) -> Self {
+    /// What `INFO` answered.
+    pub(crate) fn parse(text: &str) -> Self {
         let mut server = Self::default();
         for (name, value) in text.lines().filter_map(|line| line.trim_end().split_once(':')) {
             if name == "module" {

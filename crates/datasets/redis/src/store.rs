@@ -33,6 +33,7 @@ mod stage;
 mod staged;
 pub(crate) mod standstill;
 mod stored;
+mod strings;
 mod swap;
 mod transaction;
 mod twice;

@@ -84,6 +84,7 @@ pub(crate) struct DatabaseTally {
     unordered: bool,
     /// Type of the key that has just ended, when it is a module's.
     pub(crate) module: Option<u64>,
+    /// Of a hash, with its length: fields that expire are told with it.
     key: Vec<u8>,
     expires_ms: Option<u64>,
     lasting: u64,
@@ -142,12 +143,16 @@ impl DatabaseTally {
         (self.unordered, self.module) = (shape.is_unordered(), None);
         (self.lasting, self.latest_field_ms) = (0, 0);
         self.sum = MultisetDigest::default();
-        self.key.clear();
-        self.key.extend_from_slice(&(key.len() as u64).to_le_bytes());
-        self.key.extend_from_slice(key);
+        let length = (key.len() as u64).to_le_bytes();
+        if shape == Shape::Hash {
+            self.key.clear();
+            self.key.extend_from_slice(&length);
+            self.key.extend_from_slice(key);
+        }
         self.whole.push(&[shape.letter()]);
         self.whole.push(&expires_ms.unwrap_or(0).to_le_bytes());
-        self.whole.push(&self.key);
+        self.whole.push(&length);
+        self.whole.push(key);
     }
 
     /// Elements of the key that has just ended: of a list, a set, a sorted set or a hash; 1 for anything else.

@@ -27,4 +27,5 @@ mod rounds;
 mod scene;
 mod sentinels;
 mod several;
+mod strings;
 mod told;

@@ -58,6 +58,10 @@ pub(crate) struct Files {
     part: Vec<u8>,
     parts_done: u64,
     crc: u64,
+    /// Up to here the part is in the checksum.
+    summed: usize,
+    /// What stands before a value.
+    head: Vec<u8>,
     keys: u64,
     big: Vec<Big>,
     counts: BTreeMap<String, u64>,
@@ -85,6 +89,8 @@ impl Files {
             part: Vec::new(),
             parts_done: 0,
             crc: 0,
+            summed: 0,
+            head: Vec::new(),
             keys: 0,
             big: Vec::new(),
             counts: BTreeMap::new(),
@@ -97,7 +103,6 @@ impl Files {
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<()> {
-        self.crc = crc64(self.crc, bytes);
         while !bytes.is_empty() {
             let room = self.part_bytes - self.part.len();
             let (now, later) = bytes.split_at(room.min(bytes.len()));
@@ -110,11 +115,18 @@ impl Files {
         Ok(())
     }
 
+    fn sum(&mut self) {
+        self.crc = crc64(self.crc, self.part.get(self.summed..).unwrap_or_default());
+        self.summed = self.part.len();
+    }
+
     fn send_part(&mut self) -> Result<()> {
+        self.sum();
         let Some(file) = self.files.get(self.next.saturating_sub(1)) else { return Ok(()) };
         self.parts_done += 1;
         let path = part_path(&file.folder, self.parts_done);
         let bytes = std::mem::replace(&mut self.part, Vec::with_capacity(self.part_bytes));
+        self.summed = 0;
         self.send(Part::bytes(path, bytes))
     }
 
@@ -122,7 +134,7 @@ impl Files {
         let format = self.format.ok_or_else(|| Error::failed("no RDB version"))?;
         let Some(number) = self.files.get(self.next).map(|file| file.number) else { return Err(Error::failed("no such file")) };
         self.next += 1;
-        (self.open, self.parts_done, self.crc, self.keys) = (true, 0, 0, 0);
+        (self.open, self.parts_done, self.crc, self.summed, self.keys) = (true, 0, 0, 0, 0);
         let mut head = write::header(format);
         for (name, text) in &self.aux {
             write::aux(&mut head, name.as_bytes(), text);
@@ -136,6 +148,7 @@ impl Files {
             return Ok(());
         }
         self.write(&[OPCODE_EOF])?;
+        self.sum();
         if self.format.is_some_and(|format| format.version >= 5) {
             self.write(&self.crc.to_le_bytes())?;
         }
@@ -213,9 +226,12 @@ impl Keeper for Files {
     }
 
     fn key(&mut self, head: &KeyHead) -> Result<()> {
-        let mut bytes = Vec::with_capacity(head.key.len() + 32);
+        let mut bytes = std::mem::take(&mut self.head);
+        bytes.clear();
         write::key_head(&mut bytes, head);
-        self.write(&bytes)
+        self.write(&bytes)?;
+        self.head = bytes;
+        Ok(())
     }
 
     fn key_end(&mut self, raw_bytes: u64) -> Result<()> {

@@ -5,6 +5,7 @@ use std::io::Read;
 use plan::{Error, Result};
 
 use super::absorb::Absorb;
+use super::decimal::decimal;
 use super::module;
 use super::packed::{Packed, intset, listpack, ziplist, zipmap};
 use super::source::{Source, Tap};
@@ -168,7 +169,7 @@ fn parse_score(text: &[u8]) -> Result<f64> {
 fn entry<A: Absorb>(absorb: &mut A, entry: Packed<'_>) -> Result<()> {
     match entry {
         Packed::Bytes(bytes) => absorb.piece(bytes),
-        Packed::Number(number) => absorb.piece(number.to_string().as_bytes()),
+        Packed::Number(number) => absorb.piece(decimal(number, &mut [0; 20])),
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) enum Item {
 pub(crate) struct Walk<R, T> {
     pub(crate) source: Source<R, T>,
     pub(crate) format: Format,
+    /// For the next key, without a call of the allocator.
+    spare: Vec<u8>,
 }
 
 impl<R: Read, T: Tap> Walk<R, T> {
@@ -65,12 +67,17 @@ impl<R: Read, T: Tap> Walk<R, T> {
             return Err(Error::refused(format!("RDB version {} is newer than this program", format.version))
                 .hint("Use a newer version of threescale-backup."));
         }
-        Ok(Self { source, format })
+        Ok(Self::at(source, format))
     }
 
     /// Goes on where an item begins, in an RDB whose header was read before.
     pub(crate) const fn at(source: Source<R, T>, format: Format) -> Self {
-        Self { source, format }
+        Self { source, format, spare: Vec::new() }
+    }
+
+    /// Takes a key back that is not needed any more.
+    pub(crate) fn reuse(&mut self, key: Vec<u8>) {
+        self.spare = key;
     }
 
     /// The next item.
@@ -105,6 +112,7 @@ impl<R: Read, T: Tap> Walk<R, T> {
                         return Err(unknown(kind, self.format));
                     }
                     head.kind = kind;
+                    head.key = std::mem::take(&mut self.spare);
                     source.bytes(TEXT_MAX_BYTES, &mut head.key)?;
                     return Ok(Item::Key(head));
                 }

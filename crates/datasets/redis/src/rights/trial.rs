@@ -10,7 +10,7 @@ use crate::connection::{Connection, Reply};
 
 /// Keys that nobody has: one of this program's, and one that only a pattern for all keys has.
 const OWN_KEY: &str = "threescale-backup:probe";
-const ANY_KEY: &str = "\u{1}~any key\u{7f}";
+pub(crate) const ANY_KEY: &str = "\u{1}~any key\u{7f}";
 
 /// What is not allowed, or not there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

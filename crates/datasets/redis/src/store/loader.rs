@@ -1,28 +1,42 @@
-//! Sends keys as `RESTORE … ABSTTL`, pipelined. Short values are gathered, long ones pass straight to the server: their size is known from the dump.
+//! Sends keys as `RESTORE … ABSTTL`, pipelined; short strings that do not expire many at once, by `MSET`, where that is allowed. Short values are gathered, long ones pass straight to the
+//! server: their size is known from the dump. How the server is, is asked in the same pipeline, so that it never waits for it.
 
 use std::collections::VecDeque;
 
 use plan::{Error, Result};
 
+use super::strings::{Strings, may_set_many, short_text};
 use crate::connection::Connection;
 use crate::pass::printable;
 use crate::rdb::crc64::crc64;
+use crate::rdb::decimal::decimal;
 use crate::rdb::source::Tap;
 use crate::rdb::walk::KeyHead;
 use crate::rdb::write;
+use crate::server::Server;
 
-/// Replies that may be outstanding.
-const AHEAD: usize = 4000;
+/// Keys whose replies may be outstanding: some milliseconds of work for the server.
+const AHEAD: usize = 10_000;
 /// Bytes of the keys whose replies may be outstanding, so that long names are not gathered.
 const AHEAD_BYTES: usize = 4 << 20;
 /// Pending output that is sent.
 const SEND_BYTES: usize = 128 << 10;
 /// A value that is not in the list of big ones has at most this many bytes.
 const SHORT_MAX_BYTES: usize = 8 << 20;
-/// A list of strings, as every server loads it.
+/// A string, and a list of strings, as every server loads it.
+const STRING: u8 = 0;
 const LIST: u8 = 1;
 /// RDB version and checksum after the value.
 const FOOTER_BYTES: u64 = 10;
+
+/// What was sent and not yet answered.
+enum Sent {
+    Key(Vec<u8>),
+    /// So many strings, and the first of them.
+    Strings(usize, Vec<u8>),
+    /// The question how the server is, behind so many bytes of the set.
+    State(u64),
+}
 
 /// Loads keys into the selected database of a connection.
 pub(crate) struct Loader {
@@ -33,40 +47,48 @@ pub(crate) struct Loader {
     long: Option<u64>,
     payload: Vec<u8>,
     crc: u64,
-    waiting: VecDeque<Vec<u8>>,
+    /// Where many may be set at once.
+    strings: Option<Strings>,
+    waiting: VecDeque<Sent>,
+    /// Keys that wait for their reply, and bytes of the names that are held for it.
+    keys: usize,
     waiting_bytes: usize,
-    pub(crate) bytes: u64,
+    asked: bool,
+    state: Option<(Server, u64)>,
 }
 
 impl Loader {
-    pub(crate) fn new(connection: Connection, version: u16) -> Self {
-        let payload = Vec::new();
-        Self {
+    pub(crate) fn new(mut connection: Connection, version: u16) -> Result<Self> {
+        let strings = may_set_many(&mut connection)?.then(Strings::default);
+        Ok(Self {
             connection,
             version,
             head: KeyHead::default(),
             long: None,
-            payload,
+            payload: Vec::new(),
             crc: 0,
+            strings,
             waiting: VecDeque::new(),
+            keys: 0,
             waiting_bytes: 0,
-            bytes: 0,
-        }
+            asked: false,
+            state: None,
+        })
     }
 
-    /// A key; its raw value follows through the tap. `long` is the size of a value that is too long for memory.
-    pub(crate) fn begin(&mut self, head: KeyHead, long: Option<u64>) -> Result<()> {
+    /// A key; its raw value follows through the tap. `long` is the size of a value that is too long for memory. Gives back the room of the key before.
+    pub(crate) fn begin(&mut self, head: KeyHead, long: Option<u64>) -> Result<Vec<u8>> {
         self.payload.clear();
         self.payload.push(head.kind);
-        self.crc = crc64(0, &self.payload);
-        self.head = head;
+        let before = std::mem::replace(&mut self.head, head);
         self.long = long;
         if let Some(raw_bytes) = long {
+            self.crc = crc64(0, &self.payload);
             self.command_head();
             self.connection.push_argument_head(1 + raw_bytes + FOOTER_BYTES);
             self.connection.push_raw(&self.payload)?;
         }
-        Ok(())
+        Ok(before.key)
     }
 
     fn command_head(&mut self) {
@@ -74,11 +96,15 @@ impl Loader {
         let options = usize::from(head.expires_ms.is_some()) + 2 * usize::from(head.idle_s.is_some() || head.frequency.is_some());
         self.connection.push_restore(5 + options);
         self.connection.push_argument(&head.key);
-        self.connection.push_argument(head.expires_ms.unwrap_or(0).to_string().as_bytes());
+        let expires_ms = i64::try_from(head.expires_ms.unwrap_or(0)).unwrap_or(i64::MAX);
+        self.connection.push_argument(decimal(expires_ms, &mut [0; 20]));
     }
 
     /// The value is whole.
     pub(crate) fn end(&mut self) -> Result<()> {
+        if self.is_string()? {
+            return Ok(());
+        }
         let version = self.version.to_le_bytes();
         match self.long.take() {
             Some(0) => {
@@ -112,7 +138,46 @@ impl Loader {
             (None, None) => {}
         }
         let key = std::mem::take(&mut self.head.key);
-        self.sent(key)
+        self.sent(Sent::Key(key))
+    }
+
+    /// Takes the key that has just ended for one of those that are set together, if it is such a one.
+    fn is_string(&mut self) -> Result<bool> {
+        let KeyHead { key, kind: STRING, expires_ms: None, idle_s: None, frequency: None } = &self.head else { return Ok(false) };
+        let (Some(strings), None, Some((_, raw))) = (&mut self.strings, self.long, self.payload.split_first()) else { return Ok(false) };
+        let mut digits = [0; 20];
+        let Some(text) = short_text(raw, &mut digits) else { return Ok(false) };
+        strings.add(key, text);
+        if strings.is_full() {
+            self.send_strings()?;
+        }
+        Ok(true)
+    }
+
+    fn send_strings(&mut self) -> Result<()> {
+        match self.strings.as_mut().and_then(|strings| strings.push(&mut self.connection)) {
+            Some((keys, first)) => self.sent(Sent::Strings(keys, first)),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks how the server is when it has taken all so far, which is `done` bytes of the set.
+    pub(crate) fn ask_state(&mut self, done: u64) -> Result<()> {
+        self.send_strings()?;
+        self.connection.push(&[b"INFO"]);
+        self.asked = true;
+        self.sent(Sent::State(done))
+    }
+
+    /// What it answered; waits for it. `None` where it was not asked.
+    pub(crate) fn state(&mut self) -> Result<Option<(Server, u64)>> {
+        if self.asked {
+            self.connection.flush()?;
+        }
+        while self.asked {
+            self.answer()?;
+        }
+        Ok(self.state.take())
     }
 
     /// A list that begins with this element: whoever may load may make one, and `RPUSHX`, unlike `RPUSH`, can be tried without effect.
@@ -128,37 +193,82 @@ impl Loader {
     /// A command that writes a key; its reply is read later.
     pub(crate) fn command(&mut self, arguments: &[&[u8]], key: &[u8]) -> Result<()> {
         self.connection.push(arguments);
-        self.sent(key.to_vec())
+        self.sent(Sent::Key(key.to_vec()))
     }
 
-    fn sent(&mut self, key: Vec<u8>) -> Result<()> {
-        self.waiting_bytes += key.len();
-        self.waiting.push_back(key);
+    fn sent(&mut self, sent: Sent) -> Result<()> {
+        self.keys += sent.keys();
+        self.waiting_bytes += sent.name().len();
+        self.waiting.push_back(sent);
         if self.connection.pending_bytes() >= SEND_BYTES {
             self.connection.flush()?;
         }
         if self.waiting_bytes >= AHEAD_BYTES {
             return self.drain(0);
         }
-        if self.waiting.len() >= AHEAD { self.drain(AHEAD / 2) } else { Ok(()) }
+        if self.keys >= AHEAD { self.drain(AHEAD / 2) } else { Ok(()) }
     }
 
-    /// Reads replies until so many are outstanding.
-    pub(crate) fn drain(&mut self, outstanding: usize) -> Result<()> {
+    /// Waits for all that was begun.
+    pub(crate) fn settle(&mut self) -> Result<()> {
+        self.send_strings()?;
+        self.drain(0)
+    }
+
+    /// Reads replies until those of so many keys are outstanding.
+    fn drain(&mut self, outstanding: usize) -> Result<()> {
         self.connection.flush()?;
-        while self.waiting.len() > outstanding {
-            let reply = self.connection.reply()?;
-            let key = self.waiting.pop_front().unwrap_or_default();
-            self.waiting_bytes -= key.len();
-            reply.ok().map_err(|error| error.during(format!("the load of the key {:?} at {}", printable(&key), self.connection.peer())))?;
+        while self.keys > outstanding || outstanding == 0 && !self.waiting.is_empty() {
+            self.answer()?;
+        }
+        Ok(())
+    }
+
+    /// Reads one reply.
+    fn answer(&mut self) -> Result<()> {
+        let Some(sent) = self.waiting.pop_front() else { return Ok(()) };
+        self.keys -= sent.keys();
+        self.waiting_bytes -= sent.name().len();
+        if self.connection.takes_ok() {
+            return Ok(());
+        }
+        let reply =
+            self.connection.reply()?.ok().map_err(|error| error.during(format!("{} at {}", sent.words(), self.connection.peer())))?;
+        if let Sent::State(done) = sent {
+            self.asked = false;
+            self.state = Some((Server::parse(&reply.text()), done));
         }
         Ok(())
     }
 }
 
+impl Sent {
+    const fn keys(&self) -> usize {
+        match self {
+            Self::Key(_) => 1,
+            Self::Strings(keys, _) => *keys,
+            Self::State(_) => 0,
+        }
+    }
+
+    fn name(&self) -> &[u8] {
+        match self {
+            Self::Key(name) | Self::Strings(_, name) => name,
+            Self::State(_) => b"",
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Key(key) => format!("the load of the key {:?}", printable(key)),
+            Self::Strings(keys, first) => format!("the load of {keys} keys, the first {:?},", printable(first)),
+            Self::State(_) => "INFO".to_owned(),
+        }
+    }
+}
+
 impl Tap for Loader {
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
-        self.bytes += bytes.len() as u64;
         if let Some(left) = &mut self.long {
             *left = left.checked_sub(bytes.len() as u64).ok_or_else(|| Error::failed("a value is longer than the set says"))?;
             self.crc = crc64(self.crc, bytes);

@@ -133,7 +133,7 @@ impl RedisStore {
         let now_ms = server_time_ms(&mut connection)?;
         let mut watching = Watching::begin(self, context, at, kept.bytes)?;
         let format = format_of(stored)?;
-        let mut loader = Loader::new(connection, format.version);
+        let mut loader = Loader::new(connection, format.version)?;
         let mut keys = Vec::new();
         for value in &note.values {
             context.stop.check()?;
@@ -144,7 +144,7 @@ impl RedisStore {
                 load(&mut walk, head, *value)?;
             }
             loader = walk.source.into_parts().1;
-            loader.drain(0)?;
+            loader.settle()?;
             context.watch.see(Event::Advance { data_set: self.name, verb: Verb::Stage, bytes: value.bytes, items: 1 });
         }
         Ok(keys)

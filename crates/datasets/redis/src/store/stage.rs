@@ -36,8 +36,8 @@ pub(crate) const ADVANCE_KEYS: u64 = 10_000;
 const LOOK_KEYS: u64 = 5_000;
 const LOOK_BYTES: u64 = 1 << 20;
 
-/// Sizes of values that are too long for memory, by database and position of the key.
-type BigValues = HashMap<(String, u64), u64>;
+/// Sizes of values that are too long for memory, by database, then by position of the key.
+type BigValues = HashMap<String, HashMap<u64, u64>>;
 
 impl RedisStore {
     pub(crate) fn stage_into(&self, context: &Context, placed: &Placed, snapshot: &Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
@@ -175,7 +175,8 @@ impl Load<'_, '_> {
         if !self.server.accepts(format) {
             return Err(Error::refused(format!("RDB version {} cannot be loaded by {}", format.version, self.server)));
         }
-        walk.source.tap = Some(Loader::new(connection, format.version));
+        walk.source.tap = Some(Loader::new(connection, format.version)?);
+        let big = self.big.get(&self.spot.name);
         let (mut keys, mut expired, mut told, mut told_bytes) = (0u64, 0u64, 0u64, 0u64);
         loop {
             let offset = walk.source.offset();
@@ -199,7 +200,7 @@ impl Load<'_, '_> {
                     keys += 1;
                 }
                 Item::Key(head) => {
-                    let long = self.big.get(&(self.spot.name.clone(), keys)).copied();
+                    let long = big.and_then(|big| big.get(&keys)).copied();
                     if let Some(bytes) = long {
                         self.look(&mut walk, bytes)?;
                     }
@@ -216,7 +217,7 @@ impl Load<'_, '_> {
                 self.advance(walk.source.offset() - told_bytes, keys - told);
                 (told, told_bytes) = (keys, walk.source.offset());
                 self.context.stop.check()?;
-                self.look(&mut walk, 0)?;
+                self.look_in_passing(&mut walk)?;
             }
         }
         walk.source.at_end()?;
@@ -228,7 +229,7 @@ impl Load<'_, '_> {
         let done = walk.source.offset();
         let (_parts, loader, _buffer) = walk.source.into_parts();
         let mut loader = loader.ok_or_else(|| Error::failed("no loader"))?;
-        loader.drain(0)?;
+        loader.settle()?;
         let done = self.before + done;
         if let Some(watching) = &mut self.watching {
             watching.look(done, 0)?;
@@ -272,9 +273,19 @@ impl Load<'_, '_> {
     fn look(&mut self, walk: &mut Walk<Parts, Option<Loader>>, coming: u64) -> Result<()> {
         let Some(watching) = &mut self.watching else { return Ok(()) };
         if let Some(loader) = &mut walk.source.tap {
-            loader.drain(0)?;
+            loader.settle()?;
         }
         watching.look(self.before + walk.source.offset(), coming)
+    }
+
+    /// Asks how the live server is behind what was sent, and judges what it answered the last time: it never waits for this program.
+    fn look_in_passing(&mut self, walk: &mut Walk<Parts, Option<Loader>>) -> Result<()> {
+        let done = self.before + walk.source.offset();
+        let (Some(watching), Some(loader)) = (&mut self.watching, &mut walk.source.tap) else { return Ok(()) };
+        if let Some((server, done)) = loader.state()? {
+            watching.judge(&server, done, 0)?;
+        }
+        loader.ask_state(done)
     }
 
     fn advance(&self, bytes: u64, items: u64) {
@@ -299,7 +310,8 @@ fn load(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead, long: Option<u64>
 
 fn begin(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead, long: Option<u64>) -> Result<()> {
     if let Some(loader) = &mut walk.source.tap {
-        loader.begin(head, long)?;
+        let room = loader.begin(head, long)?;
+        walk.reuse(room);
     }
     walk.source.tap_on()
 }
@@ -311,7 +323,11 @@ fn big_values(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<BigVa
     let bytes = snapshot.read_all(&snapshot.find(Path::new(BIG_VALUES))?)?;
     let list: Vec<Big> =
         serde_json::from_slice(&bytes).map_err(|error| Error::failed("failed to read the list of big values").because(error))?;
-    Ok(list.into_iter().map(|big| ((big.database, big.key), big.bytes)).collect())
+    let mut values = BigValues::new();
+    for big in list {
+        values.entry(big.database).or_default().insert(big.key, big.bytes);
+    }
+    Ok(values)
 }
 
 pub(crate) fn functions(snapshot: &Arc<dyn Snapshot>, evidence: &Evidence) -> Result<Vec<Vec<u8>>> {

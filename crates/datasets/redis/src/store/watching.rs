@@ -49,7 +49,12 @@ impl<'a> Watching<'a> {
     /// [`plan::Class::Refused`] when going on would harm the server.
     pub(crate) fn look(&mut self, done: u64, coming: u64) -> Result<()> {
         let now = Server::ask(&mut self.connection)?;
-        self.memory(&now, done, coming)?;
+        self.judge(&now, done, coming)
+    }
+
+    /// The same with what the server said when it had taken `done` bytes of the set.
+    pub(crate) fn judge(&mut self, now: &Server, done: u64, coming: u64) -> Result<()> {
+        self.memory(now, done, coming)?;
         let evicted = now.number("evicted_keys").saturating_sub(self.begin.number("evicted_keys"));
         if evicted > 0 {
             return Err(self.stop(format!("the server threw away {evicted} keys while the copy was loaded")));
@@ -68,8 +73,8 @@ impl<'a> Watching<'a> {
         if limit == 0 {
             return Ok(());
         }
-        // As much may come until the next look as came since the last one.
-        let next = used.saturating_sub(before).saturating_mul(2).max(coming.saturating_mul(2));
+        // Until the next answer is judged, twice as much may come as came since the last one: so much again has been sent already.
+        let next = used.saturating_sub(before).saturating_mul(4).max(coming.saturating_mul(2));
         if used.saturating_add(next).saturating_add(margin(limit)) > limit {
             return Err(
                 self.stop(format!("its memory is nearly full: {used} of {limit} bytes, and a margin of {} stays free", margin(limit)))
