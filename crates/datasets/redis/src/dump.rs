@@ -18,7 +18,7 @@ use threescale::queues::Selection;
 use crate::connection::{Connection, Limits};
 use crate::pass::{Database, Pass, server_time_ms};
 use crate::queues::{FACT, IN_FLIGHT, NAMESPACE, PROBE, selection};
-use crate::replication::{Asked, is_of_settings, open_view};
+use crate::replication::{Asked, SETTINGS, open_view};
 use crate::server::Server;
 use crate::store::discard::share_of_memory;
 use crate::store::functions::{codes, note_libraries};
@@ -279,7 +279,7 @@ fn note_database(named: &Named, buckets: &Buckets, expired: u64, markers: &[Stri
     evidence.facts.insert(format!("database.{}", named.name), named.database.to_string());
     add_fact(&mut evidence.facts, "expired-at-dump", expired);
     // Held for this very view.
-    let markers: Vec<&str> = markers.iter().map(String::as_str).filter(|key| !is_of_settings(key)).collect();
+    let markers: Vec<&str> = markers.iter().map(String::as_str).filter(|key| *key != SETTINGS).collect();
     if !markers.is_empty() {
         evidence.warnings.push(format!(
             "{}: left out {}: keys of a run of this program that has not ended",

@@ -9,7 +9,7 @@ use plan::{Error, Result};
 use crate::address::Address;
 use crate::connection::{Connection, Limits, Reply, is_forbidden};
 use held::Held;
-pub(crate) use held::{is_of_settings, left_behind};
+pub(crate) use held::{SETTINGS, on_record};
 
 /// How a transfer ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::place::Method;
 use super::room::margin;
 use super::{RedisStore, ServerAt, hold};
 use crate::connection::{Connection, Reply};
-use crate::replication::left_behind;
+use crate::replication::on_record;
 use crate::rights::For;
 use crate::server::Server;
 
@@ -208,9 +208,9 @@ fn markers(at: &ServerAt, connection: &mut Connection, findings: &mut Findings) 
         if let Some(run) = half_loaded_by(connection)? {
             findings.half_loaded_by.get_or_insert(run);
         }
-        for (name, now, before) in left_behind(connection)? {
+        if let Some(before) = on_record(connection)? {
             let endpoint = at.address.endpoint();
-            let text = format!("a backup that was killed has left {name} of {endpoint} at {now}; it was {before}");
+            let text = format!("a backup that was killed has left repl-diskless-sync of {endpoint} at yes; it was {before}");
             findings.backup_problems.push(Problem::new(Severity::Note, text).way_out("The next backup puts it back."));
         }
     }
