@@ -26,20 +26,20 @@ class AllAtOnce(Road):
         self.program.call("backup")
 
         def back(name, *only):
-            return Candidate(name, lambda: [self.program.restore(*only)], OURS, after=self.came_back)
+            return Candidate(name, lambda: [self.program.restore(*only)], OURS, after=lambda text: self.came_back(text, not only))
         restores = self.compare("restore", [back(ALL), *(back(store, "--only", store) for store in STORES)], "With stage, proof and cut-over; nobody writes meanwhile.")
         self.add_up(restores)
 
-    def came_back(self, text):
+    def came_back(self, text, is_all):
+        """What the swap took, and where it is of all stores, of each."""
         run = document(text)
         if run["state"] != "finished":
             raise Failed(f"the restore is {run['state']}")
         self.program.settle()
-        parts = parts_of(run)
-        for step in run["steps"]:
-            if step["action"].startswith("cut over") and len(parts) < 12:
-                parts[step["action"]] = (step["duration_ms"] or 0) / 1000
-        return {name: seconds for name, seconds in parts.items() if name.startswith("cut")}
+        parts = {"cut-over": parts_of(run)["cut-over"]}
+        if is_all:
+            parts.update((step["action"], step["duration_ms"] / 1000) for step in run["steps"] if step["action"].startswith("cut over "))
+        return parts
 
     @staticmethod
     def add_up(comparison):

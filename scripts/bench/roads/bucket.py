@@ -59,7 +59,7 @@ class Bucket(Road):
         self.program = self.bench.program(self.folder / "ours", config_of("system-storage", lines))
         self.env = {"RCLONE_CONFIG": "/dev/null", "RCLONE_CONFIG_BENCH_TYPE": "s3", "RCLONE_CONFIG_BENCH_PROVIDER": "Other",
                     "RCLONE_CONFIG_BENCH_ENDPOINT": service.endpoint, "RCLONE_CONFIG_BENCH_ACCESS_KEY_ID": service.key_id,
-                    "RCLONE_CONFIG_BENCH_SECRET_ACCESS_KEY": service.secret, "RCLONE_S3_NO_CHECK_BUCKET": "true"}
+                    "RCLONE_CONFIG_BENCH_SECRET_ACCESS_KEY": service.secret, "RCLONE_S3_NO_CHECK_BUCKET": "true", "RCLONE_S3_LIST_VERSION": "2"}
 
     def servers(self):
         return [self.service]
@@ -73,7 +73,7 @@ class Bucket(Road):
         about = f"{self.number} objects of {self.size} bytes, which no compressor makes smaller, in the memory of the service. rclone keeps them as files."
 
         def rclone(name, *arguments, **more):
-            return Candidate(name, lambda: [Command(["rclone", "-q", *arguments], env=self.env)], **more)
+            return Candidate(name, lambda: [Command(["rclone", "-q", "--retries", "1", *arguments], env=self.env)], **more)
 
         def gone():
             subprocess.run(["rm", "-rf", str(copy)], check=True)

@@ -1,6 +1,7 @@
 """Files of System in a mounted folder: many small ones, and few big ones, beside restic."""
 import os
 import random
+import time
 
 from measuring import Command, Failed, ask, size_of
 from program import config_of, document, parts_of
@@ -9,6 +10,8 @@ from roads.road import Candidate
 from roads.store import StoreRoad
 
 BLOCK = 1 << 20
+#: What was changed less than a minute ago is read again by the program: a real installation has little of that.
+SETTLED_SECONDS = 61
 
 
 class Files(StoreRoad):
@@ -90,6 +93,13 @@ class Files(StoreRoad):
             Candidate("restic restore", lambda: [self.restic.command("restore", "latest", "--target", self.restored)], before=empty, after=compared),
             Candidate("cp -a", lambda: [Command(["cp", "-a", self.tree, self.restored])], LIMIT, before=empty, after=lambda _: empty()),
         ]
+
+    def first_backup(self):
+        """Two: of a large file the program knows all that it wants to know when it was read twice, in sets that come after the file has been left alone for a minute."""
+        youngest = max(os.lstat(self.path(number)).st_ctime for number in range(self.number))
+        time.sleep(max(0.0, youngest + SETTLED_SECONDS - time.time()))
+        super().first_backup()
+        self.program.call("backup")
 
     def peers_again(self):
         self.restic.fresh_repository()

@@ -79,8 +79,7 @@ class StoreRoad(Road):
 
     def again(self):
         """Repositories that have the first backup already; each change is seen by both."""
-        self.program.fresh_repository()
-        self.program.call("backup")
+        self.first_backup()
         candidates = [Candidate("threescale-backup backup", lambda: [self.program.backup()], OURS, before=self.note_ours, after=self.took_out,
                                 left=lambda: self.program.size() - self.had_ours)]
         candidates += self.peers_again()
@@ -88,6 +87,10 @@ class StoreRoad(Road):
             self.changed = []
             comparison = self.compare(f"out again, {name}", candidates, before_round=lambda _, which=which: self.changing(which))
             comparison.about = f"LEFT is by what the repository grew.{' Changed in each round: ' + self.changed[0] + '.' if self.changed else ''}"
+
+    def first_backup(self):
+        self.program.fresh_repository()
+        self.program.call("backup")
 
     def peers_again(self):
         """Restic, given what the peer dumps."""
