@@ -190,7 +190,9 @@ def reason(folder, commands, children):
                 if file and file.exists():
                     with open(file, errors="replace") as opened:
                         lines += [line.strip() for line in opened.read(20_000).splitlines() if line.strip()]
-            said = " ".join(lines[:3])[:400] or "it said nothing"
+            # Some say first what they were about to do.
+            errors = [line for line in lines if "error" in line.lower()] or lines
+            said = " ".join(errors[:3])[:300] or "it said nothing"
             return f"{os.path.basename(str(commands[at].argv[0]))} failed ({children[at].returncode}): {said}"
     return None
 

@@ -38,6 +38,12 @@ class Against(unittest.TestCase):
         # The second is slower by its median, but by no more than a turn of it differs from another.
         self.assertEqual(named(run_of((5.0, 5.1, 6.5)), run_of((5.2, 5.6, 5.9))), [])
         self.assertEqual(named(run_of((5.0, 5.1, 5.2)), run_of((5.1, 5.2, 5.3))), [])
+        # Its peer tells how much turns differ.
+        self.assertEqual(named(run_of((5.0, 5.0, 5.0), (10.0, 16.0, 10.0)), run_of((6.0, 6.0, 6.0), (10.0, 16.0, 10.0))), [])
+        # Two turns that are 5 % apart say little.
+        self.assertEqual(named(run_of((5.0, 5.25)), run_of((5.5, 5.75))), [])
+        five = (5.0, 5.1, 5.2, 5.25, 5.1)
+        self.assertEqual(len(named(run_of(five, five), run_of([value + 0.5 for value in five], five))), 1)
 
     def test_what_got_faster_is_not_named(self):
         self.assertEqual(named(run_of((5.0, 5.1, 5.2)), run_of((2.0, 2.1, 2.2))), [])

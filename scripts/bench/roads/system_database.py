@@ -18,7 +18,7 @@ class SystemDatabase(StoreRoad):
     def __init__(self, bench, name, kind, shape=None):
         super().__init__(bench, name)
         self.kind, self.shape = kind, shape
-        self.loaded = []
+        self.loaded, self.changes = [], 0
 
     def prepare(self):
         self.installation = self.bench.installation(self.kind)
@@ -128,7 +128,7 @@ class SystemDatabase(StoreRoad):
 
     def load_data(self, schema):
         script = self.folder / "load.sql"
-        script.write_text("SET SESSION sql_mode = '', sql_log_bin = 0, foreign_key_checks = 0, unique_checks = 0;\n" + "".join(
+        script.write_text("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', sql_log_bin = 0, foreign_key_checks = 0, unique_checks = 0;\n" + "".join(
             f"LOAD DATA INFILE '{self.folder}/rows/{number}' INTO TABLE `{table}` CHARACTER SET binary ({', '.join(self.columns[table])});\n"
             for number, table in enumerate(self.tables)))
         return [self.server.client(schema, stdin=script)]
@@ -143,8 +143,10 @@ class SystemDatabase(StoreRoad):
             "JOIN information_schema.columns i ON i.table_schema = t.table_schema AND i.table_name = t.table_name AND i.column_name = 'id' "
             "JOIN information_schema.columns c ON c.table_schema = t.table_schema AND c.table_name = t.table_name AND c.data_type = 'datetime' "
             f"WHERE t.table_schema = '{self.schema}' AND t.table_type = 'BASE TABLE' GROUP BY t.table_name").split("\n")[:-1]
+        self.changes += 1
+        moment = f"'2026-02-03 04:00:00' + INTERVAL {self.changes} SECOND"
         statements = "".join(f"SET @floor = (SELECT MAX(id) - FLOOR(COUNT(*) / 100) FROM `{table}`);\n"
-                             f"UPDATE `{table}` SET `{column[1:]}` = `{column[1:]}` + INTERVAL 1 SECOND WHERE {where}; SELECT ROW_COUNT();\n"
+                             f"UPDATE `{table}` SET `{column[1:]}` = {moment} WHERE {where}; SELECT ROW_COUNT();\n"
                              for table, column in (line.split("\t") for line in tables))
         changed = sum(int(line) for line in self.server.sql(statements, self.schema).split())
         return f"{changed} of {self.wanted} rows"
