@@ -6,7 +6,7 @@ what was loaded are unmeasured. Nobody writes to the stores meanwhile. Who fails
 never a number.
 
 The servers are throw-away ones of lab. A run leaves its results and nothing else; results are written after each road, so that one that is
-interrupted has them too. It needs about ten times SIZE of space in ${TMPDIR:-/tmp}, the road files-big a hundred times.
+interrupted has them too. It needs about ten times SIZE of space in ${TMPDIR:-/tmp}, the road files-big eighty times.
 """
 import argparse
 import fnmatch

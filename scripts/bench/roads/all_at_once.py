@@ -24,6 +24,7 @@ class AllAtOnce(Road):
         # All restores are of one set that has everything.
         self.program.fresh_repository()
         self.program.call("backup")
+        self.compare("backup again, nothing changed", [Candidate(ALL, lambda: [self.program.backup()], OURS)])
 
         def back(name, *only):
             return Candidate(name, lambda: [self.program.restore(*only)], OURS, after=lambda text: self.came_back(text, not only))

@@ -22,8 +22,8 @@ class Files(StoreRoad):
         self.number, self.file_bytes = number, size
 
     def needs(self):
-        # The files, two repositories, and two restores of them.
-        return self.number * max(self.file_bytes, 4096) * 5
+        # The files, two repositories, and one restore at a time.
+        return self.number * max(self.file_bytes, 4096) * 4
 
     def prepare(self):
         self.tree, self.restored = self.folder / "volume" / "system", self.folder / "restored"
