@@ -3,6 +3,7 @@
 Memory is VmHWM, read every 20 ms: growth in the last 20 ms is not seen. A command that fails, or does not end, is Failed, and never a number.
 """
 import dataclasses
+import json
 import os
 import pathlib
 import signal
@@ -192,9 +193,18 @@ def reason(folder, commands, children):
                         lines += [line.strip() for line in opened.read(20_000).splitlines() if line.strip()]
             # Some say first what they were about to do.
             errors = [line for line in lines if "error" in line.lower()] or lines
-            said = " ".join(errors[:3])[:300] or "it said nothing"
+            said = " ".join(told(line) for line in errors[:3])[:300] or "it said nothing"
             return f"{os.path.basename(str(commands[at].argv[0]))} failed ({children[at].returncode}): {said}"
     return None
+
+
+def told(line):
+    """A line as a person reads it: of the program's document of an error, what failed and why."""
+    try:
+        error = json.loads(line)
+        return ": ".join([error["error"], *error["causes"]])
+    except (ValueError, KeyError, TypeError):
+        return line
 
 
 def run(commands, folder, pids=()):
@@ -251,6 +261,6 @@ def ask(command, folder, text=None):
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(f"{command.argv[0]}: {error}") from None
     if done.returncode not in command.fine:
-        said = " ".join((done.stderr + done.stdout).split())[:400]
+        said = told(" ".join((done.stderr + done.stdout).split()))[:300]
         raise Failed(f"{os.path.basename(str(command.argv[0]))} failed ({done.returncode}): {said or 'it said nothing'}")
     return done.stdout

@@ -48,6 +48,8 @@ def table(comparison):
     yield cells(*left)
     yield "|---|" + "---:|" * (len(left) - 1)
     for line in comparison.lines:
+        if line.why is not None and line.role == STEP:
+            continue  # Said above.
         if line.why is not None:
             yield cells(name_of(line), f"not measured: {line.why}", *[""] * (len(left) - 2))
             continue
