@@ -42,6 +42,8 @@ class StoreRoad(Road):
     program = None
     #: What the store is, for the heads of tables.
     about_data = ""
+    #: What the program read, before it is made smaller.
+    bytes = None
 
     def peers_out(self):
         return []
@@ -62,14 +64,15 @@ class StoreRoad(Road):
 
     def measure(self):
         self.restic = Restic(self.folder)
-        self.compare("out", [Candidate(OUT, lambda: [self.program.backup()], OURS, before=self.program.fresh_repository, after=self.took_out,
-                                       left=self.program.size), *self.peers_out()], self.about_data)
+        out = self.compare("out", [Candidate(OUT, lambda: [self.program.backup()], OURS, before=self.program.fresh_repository, after=self.took_out,
+                                             left=self.program.size), *self.peers_out()], self.about_data)
+        out.about += f" The program reads {self.bytes >> 20} MiB." if self.bytes else ""
         self.compare("in", [Candidate(IN, lambda: [self.program.restore()], OURS, after=self.came_back), *self.peers_in()],
                      "The program proves what it loads, and swaps it for the live data; the others do neither. What they loaded is counted, which is not measured.")
         self.again()
 
     def took_out(self, text):
-        document(text)
+        self.bytes = document(text)["bytes"]
 
     def came_back(self, text):
         parts = parts_of(document(text))
