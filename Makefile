@@ -1,9 +1,11 @@
 # threescale-backup. `make test` is what CI runs; on a bare Debian 12 it installs what it needs.
 CARGO ?= cargo
 SIZE ?= 50M
+# Of `make bench`: --quick, --only ROAD,…, --to FILE, --against FILE.
+BENCH ?=
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: build dist dist-arm64 test lint demo bench bench-sets e2e bench-cluster deny install-test-deps
+.PHONY: build dist dist-arm64 test lint demo bench e2e bench-cluster deny install-test-deps
 
 build:
 	$(CARGO) build --release -p threescale-backup
@@ -32,22 +34,19 @@ test: install-test-deps lint
 demo: install-test-deps build
 	target/release/threescale-backup demo --size $(SIZE)
 
+# All roads beside their peers; `python3 scripts/bench --help` says what BENCH may be.
 bench: install-test-deps build
-	scripts/bench $(SIZE)
+	scripts/install-test-deps bench
+	$(CARGO) build --release -p lab --example installation --example bucket
+	$(CARGO) build --release -p threescale-backup --example many-sets
+	python3 -B scripts/bench $(SIZE) $(BENCH)
 
 # The cases of docs/e2e.md on the cluster in KUBECONFIG.
 e2e: install-test-deps
 	scripts/run-e2e $(CASES)
 
-# Many sets and many journals.
-bench-sets: build
-	$(CARGO) build --release -p threescale-backup --example many-sets
-	scripts/bench-sets
-
 bench-cluster: install-test-deps build
-	$(CARGO) build --release -p lab --example bucket
 	scripts/bench-cluster
-	scripts/bench-bucket
 
 # Licences and duplicate crates; advisories need the network.
 deny:

@@ -1,4 +1,4 @@
-//! Makes a repository with many small sets of several installations, for `scripts/bench-sets`: `many-sets FOLDER PASSWORD SETS INSTALLATIONS`.
+//! Makes a repository with many small sets of several installations, for `scripts/bench`: `many-sets FOLDER PASSWORD SETS INSTALLATIONS`.
 //!
 //! Of each set all five stores are there, with one part each; one set an hour, the installations take turns.
 #![expect(clippy::unwrap_used, reason = "run by hand; it is to stop where it fails")]

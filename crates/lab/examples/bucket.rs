@@ -1,4 +1,4 @@
-//! Serves a bucket for `scripts/bench-bucket`: `bucket OBJECTS BYTES`, so many objects of so many bytes each, in memory.
+//! Serves a bucket for `scripts/bench`: `bucket OBJECTS BYTES`, so many objects of so many bytes each, in memory.
 //!
 //! Lines of standard input: `digest` prints one over keys and contents, `empty` removes all objects. It ends when standard input closes.
 

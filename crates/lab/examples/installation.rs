@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use lab::{Installation, InstallationOptions, MysqlKind, SYSTEM_DATABASE};
+use lab::{Installation, InstallationOptions, MysqlKind, PostgresVersion, SYSTEM_DATABASE, Server, ZYNC_DATABASE};
 use plan::error::During;
 use plan::ports::Silent;
 use plan::{Error, Result};
@@ -63,20 +63,37 @@ fn describe(installation: &Installation, folder: &Path) -> Result<()> {
     let mysql = &installation.mysql;
     let defaults = folder.join("client.cnf");
     write_private(&defaults, &format!("[client]\nuser=root\npassword={}\nsocket={}\n", mysql.password(), mysql.socket().display()))?;
-    let process_id = mysql.process_id().ok_or_else(|| Error::failed("the system database's server has ended"))?;
+    let (postgres, redis) = (&installation.postgres, &installation.backend_redis);
     let lines = [
         ("mysql_client", program(&mysql.client())),
         ("mysql_dump", program(&mysql.dump_client())),
         ("mysql_defaults", defaults.display().to_string()),
         ("mysql_socket", mysql.socket().display().to_string()),
         ("mysql_port", mysql.port().to_string()),
-        ("mysql_pid", process_id.to_string()),
+        ("mysql_pid", process_id(mysql)?),
+        ("mysql_url", mysql.url(SYSTEM_DATABASE)),
         ("system_database", SYSTEM_DATABASE.to_owned()),
+        ("postgres_programs", PostgresVersion::Own.programs()?.display().to_string()),
+        ("postgres_host", postgres.folder().display().to_string()),
+        ("postgres_port", postgres.port().to_string()),
+        ("postgres_passfile", postgres.folder().join("client.pass").display().to_string()),
+        ("postgres_pid", process_id(postgres)?),
+        ("postgres_url", postgres.url(ZYNC_DATABASE)),
+        ("redis_socket", redis.socket().display().to_string()),
+        ("redis_password", redis.password().to_owned()),
+        ("redis_pid", process_id(redis)?),
+        ("redis_url", redis.url(0)),
+        ("system_redis_pid", process_id(&installation.system_redis)?),
+        ("storage", installation.storage().display().to_string()),
         ("config", folder.join("threescale-backup.toml").display().to_string()),
     ];
     // Single quotes: no path of the lab has one.
     let text: String = lines.iter().map(|(name, value)| format!("{name}='{value}'\n")).collect();
     write_private(&folder.join("installation.sh"), &text)
+}
+
+fn process_id(server: &Server) -> Result<String> {
+    server.process_id().map(|id| id.to_string()).ok_or_else(|| Error::failed("a server has ended"))
 }
 
 fn program(command: &Command) -> String {

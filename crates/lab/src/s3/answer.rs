@@ -28,7 +28,10 @@ fn xml(status: u16, body: String) -> Response {
 }
 
 fn key_of(request: &Request, bucket: &str) -> Option<String> {
-    decoded(request.path()).strip_prefix(&format!("/{bucket}/")).map(str::to_owned)
+    let path = decoded(request.path());
+    let rest = path.strip_prefix(&format!("/{bucket}"))?;
+    // The bucket itself is named with a slash or without.
+    if rest.is_empty() { Some(String::new()) } else { rest.strip_prefix('/').map(str::to_owned) }
 }
 
 /// The right that a request needs.
