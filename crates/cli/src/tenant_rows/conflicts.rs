@@ -305,7 +305,7 @@ impl<'a> Conflicts<'a> {
             numbers.entry(table.clone()).or_default().insert(*number);
         }
         let had = had(numbers)?;
-        let is_had = |table: &str, number| had.get(table).is_some_and(|numbers| numbers.contains(number));
+        let is_had = |table: &String, number: &Id| had.get(table).is_some_and(|numbers| numbers.contains(number));
         lacking.into_iter().filter(|((table, number), _)| is_had(table, number)).for_each(|(_, text)| self.conflict(text));
         Ok(())
     }
