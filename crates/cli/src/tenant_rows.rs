@@ -18,8 +18,8 @@ use threescale::verify::{Merge, Sorter};
 
 use crate::agreement::read_rows;
 use crate::sealed::room;
-use conflicts::Conflicts;
-use sides::{Besides, OfLive, OfSet, Own, Unfit};
+use conflicts::{Conflicts, Numbers};
+use sides::{Besides, Had, OfLive, OfSet, Own, Unfit};
 
 /// What may be in memory of each thing that is sorted. They hold credentials, and are sealed outside.
 const HELD_MAX_BYTES: usize = 16 << 20;
@@ -58,6 +58,8 @@ pub(crate) struct Looked {
     pub(crate) named_here: Named,
     /// The account is another one than that of the set, though it has its number.
     pub(crate) is_another: bool,
+    /// The account becomes one that 3scale deletes when its time is over.
+    pub(crate) is_to_be_deleted: bool,
 }
 
 struct Changes {
@@ -130,13 +132,20 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         true => Some(Conflicts::new((changes_rows.finder(context)?, owner), &shapes, tables.clone(), &left_out, &room)),
         false => None,
     };
-    let (mut order, mut digest, mut is_another) = (Ordering::new(&shapes, &tables), Sha256::new(), false);
+    let (mut order, mut digest) = (Ordering::new(&shapes, &tables), Sha256::new());
+    let (mut is_another, mut is_to_be_deleted) = (false, false);
     let counts = differing.compare(|table, of, change| {
         is_another |= is_another_account(whose, of, &change);
+        is_to_be_deleted |= is_account(whose, of, &change) && becomes_to_be_deleted(of, &change);
         order.take(table, of, &change, &mut digest)?;
         conflicts.as_mut().map_or(Ok(()), |conflicts| conflicts.change(table, &change))
     })?;
-    let conflicts = conflicts.map(Conflicts::end).transpose()?.unwrap_or_default();
+    let had = |wanted: Numbers| -> Result<Numbers> {
+        let mut reader = Had { wanted, found: Numbers::new() };
+        read_rows(kept, *repository, context, &mut reader).map_err(|error| error.during("failed to read the rows of the set"))?;
+        Ok(reader.found)
+    };
+    let conflicts = conflicts.map(|conflicts| conflicts.end(had)).transpose()?.unwrap_or_default();
     let of = |belongings: &Belongings| match whose.product {
         Some(product) => BTreeSet::from([product]),
         None => belongings.ids("services").into_iter().flatten().copied().collect(),
@@ -159,15 +168,27 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         named,
         named_here,
         is_another,
+        is_to_be_deleted,
     })
+}
+
+/// Whether it is the row of the tenant's own account.
+fn is_account(whose: &RowsOwner, of: &RowsOf, change: &RowChange) -> bool {
+    of.table == "accounts" && of.key_of(change.row()) == [Some(whose.tenant.to_string().into_bytes())]
 }
 
 /// An account that was made at another time is another's, whatever its number.
 fn is_another_account(whose: &RowsOwner, of: &RowsOf, change: &RowChange) -> bool {
     let made = of.columns.iter().position(|column| column == "created_at");
     let (Some(was), Some(becomes), Some(at)) = (&change.was, &change.becomes, made) else { return false };
-    let is_tenant = of.table == "accounts" && of.key_of(was) == [Some(whose.tenant.to_string().into_bytes())];
-    is_tenant && was.get(at) != becomes.get(at)
+    is_account(whose, of, change) && was.get(at) != becomes.get(at)
+}
+
+/// porta, `app/models/account/states.rb`: the state of an account that is deleted in some days.
+fn becomes_to_be_deleted(of: &RowsOf, change: &RowChange) -> bool {
+    let at = of.columns.iter().position(|column| column == "state");
+    let state = at.zip(change.becomes.as_ref()).and_then(|(at, cells)| cells.get(at)?.as_deref());
+    state == Some(b"scheduled_for_deletion".as_slice())
 }
 
 /// The order of changes: rows go before those that they refer to, and come after them; what changes in a table before what is new there.

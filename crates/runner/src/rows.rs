@@ -2,6 +2,7 @@
 
 mod exchanged;
 mod kept;
+mod taking_back;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,11 +15,10 @@ use plan::step::{Action, Output, RowsOwner, StepId};
 use plan::{Error, Result};
 
 use crate::act::{Hands, kept_of};
-use exchanged::{RowName, Way, park};
+use exchanged::{Way, park};
 use kept::{Keeping, Piece};
+pub(crate) use taking_back::take_back_rows;
 
-/// Rows that are looked at together.
-const TOGETHER: usize = 100;
 /// So many rows are named.
 const NAMED_MAX: usize = 10;
 /// Parts that are held while the rows are locked, so that nobody waits for the repository; more are read again.
@@ -82,12 +82,10 @@ impl<'a> Parts<'a> {
     fn each(&self, mut work: impl FnMut(&RowsOf, &[RowChange]) -> Result<()>) -> Result<()> {
         (0..self.count).try_for_each(|number| {
             self.with(number, |part| {
-                part.iter().flat_map(|piece| piece.changes.chunks(TOGETHER).map(move |some| (&piece.of, some))).try_for_each(
-                    |(of, some)| {
-                        self.hands.context.stop.check()?;
-                        work(of, some)
-                    },
-                )
+                part.iter().flat_map(|piece| piece.together().into_iter().map(move |some| (&piece.of, some))).try_for_each(|(of, some)| {
+                    self.hands.context.stop.check()?;
+                    work(of, some)
+                })
             })
         })
     }
@@ -96,7 +94,7 @@ impl<'a> Parts<'a> {
         (0..self.count).rev().try_for_each(|number| {
             self.with(number, |part| {
                 let pieces = part.iter().rev();
-                pieces.flat_map(|piece| piece.changes.rchunks(TOGETHER).map(move |some| (&piece.of, some))).try_for_each(|(of, some)| {
+                pieces.flat_map(|piece| piece.together().into_iter().rev().map(move |some| (&piece.of, some))).try_for_each(|(of, some)| {
                     self.hands.context.stop.check()?;
                     work(of, some)
                 })
@@ -132,8 +130,12 @@ impl Seen {
 /// The live rows of some changes, in their order, locked.
 fn locked(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange]) -> Result<Vec<Option<Vec<Cell>>>> {
     let keys: Vec<_> = some.iter().map(|change| of.key_of(change.row())).collect();
-    let mut found: HashMap<Vec<Cell>, Vec<Cell>> = rows.lock(of, &keys)?.into_iter().map(|row| (of.key_of(&row), row)).collect();
-    Ok(keys.iter().map(|key| found.remove(key)).collect())
+    // Where a table has no key, there may be several that are equal.
+    let mut found: HashMap<Vec<Cell>, Vec<Vec<Cell>>> = HashMap::new();
+    for row in rows.lock(of, &keys)? {
+        found.entry(of.key_of(&row)).or_default().push(row);
+    }
+    Ok(keys.iter().map(|key| found.get_mut(key)?.pop()).collect())
 }
 
 /// Makes the rows what was kept. Whether an earlier call has done it is seen by the rows: one transaction makes all of them what they become, or none.
@@ -166,7 +168,7 @@ pub(crate) fn change_rows(hands: &Hands, run: &Run, data_set: DataSetName, kept:
     if seen.others + seen.as_they_become > 0 {
         return Err(changed_meanwhile(run, &seen));
     }
-    park(rows.as_mut(), &parts, shapes, Way::Forth)?;
+    park(rows.as_mut(), &parts, &shapes, Way::Forth, &HashSet::new())?;
     parts.each(|of, some| forth(rows.as_mut(), of, some))?;
     parts.each(|of, some| proven(rows.as_mut(), of, some))?;
     rows.commit()?;
@@ -177,11 +179,13 @@ pub(crate) fn change_rows(hands: &Hands, run: &Run, data_set: DataSetName, kept:
 
 fn changed_meanwhile(run: &Run, seen: &Seen) -> Error {
     let id = &run.plan.run;
-    let what = match (seen.others, seen.as_they_become) {
-        (0, already) => format!("{already} of the rows are already as the set has them, and {} are not", seen.as_they_were),
-        (others, _) => format!("somebody changed {others} of the rows since they were looked at: {}", seen.named()),
+    let what = match (seen.as_they_were, seen.as_they_become, seen.others) {
+        // An earlier call of this step may have changed them before.
+        (0, 0, _) => format!("no row was changed by this call: somebody has changed all of them: {}", seen.named()),
+        (were, already, 0) => format!("no row was changed: {already} of the rows are already as the set has them, and {were} are not"),
+        (.., others) => format!("no row was changed: somebody changed {others} of the rows since they were looked at: {}", seen.named()),
     };
-    Error::failed(format!("no row was changed: {what}")).hint(format!(
+    Error::failed(what).hint(format!(
         "`undo {id}` ends the run. Then plan again, when nobody works in the tenant; `resume {id}` tries the same once more."
     ))
 }
@@ -231,51 +235,6 @@ fn proven(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange]) -> Resul
         }
     }
     Ok(())
-}
-
-/// Makes the rows what they were, where they still are as the run left them.
-pub(crate) fn take_back_rows(hands: &Hands, run: &Run, step: StepId) -> Result<()> {
-    let Some(Action::ChangeRows { data_set, kept }) = run.plan.step(step).map(|step| &step.action) else { return Ok(()) };
-    let parts = Parts::of(hands, run, *kept)?;
-    let changes = changes_of(hands, *data_set)?;
-    let shapes = changes.shapes(&hands.context)?;
-    let mut rows = changes.begin(&hands.context)?;
-    let mut seen = Seen::default();
-    let parked = park(rows.as_mut(), &parts, shapes, Way::Back)?;
-    parts.each_backwards(|of, some| back(rows.as_mut(), of, some, (&mut seen, &parked)))?;
-    rows.commit()?;
-    if seen.others > 0 {
-        let text = format!(
-            "{} rows stay as they are, each because it is not any more as the run left it, or because others refer to it: {}",
-            seen.others,
-            seen.named()
-        );
-        hands.context.watch.see(Event::Warning(&text));
-    }
-    Ok(())
-}
-
-fn back(rows: &mut dyn ChangingRows, of: &RowsOf, some: &[RowChange], (seen, parked): (&mut Seen, &HashSet<RowName>)) -> Result<()> {
-    let is_parked = |change: &RowChange| parked.contains(&(of.table.clone(), of.key_of(change.row())));
-    let (mut gone, mut new, mut others) = (Vec::new(), Vec::new(), Vec::new());
-    for (change, live) in some.iter().zip(locked(rows, of, some)?) {
-        match (live, &change.was, &change.becomes) {
-            (Some(_), Some(was), _) if is_parked(change) => others.push(was.clone()),
-            (live, was, _) if live == *was => {}
-            (Some(live), None, Some(becomes)) if live == *becomes => gone.push(live),
-            (None, Some(was), None) => new.push(was.clone()),
-            (Some(live), Some(was), Some(becomes)) if live == *becomes => others.push(was.clone()),
-            _ => seen.other(key_of(of, change.row())),
-        }
-    }
-    let held = rows.referred(of, &gone)?;
-    held.iter().filter_map(|at| gone.get(*at)).for_each(|row| seen.other(key_of(of, row)));
-    let gone: Vec<_> = gone.into_iter().enumerate().filter(|(at, _)| !held.contains(at)).map(|(_, row)| row).collect();
-    delete(rows, of, &gone)?;
-    for was in others.iter().rev() {
-        rows.update(of, was).map_err(|error| error.during(format!("no row was put back: {} could not be", key_of(of, was))))?;
-    }
-    insert(rows, of, &new)
 }
 
 /// Whether the repository may still have what rows were before the run changed them.

@@ -12,13 +12,15 @@ mod differing;
 mod files;
 mod path;
 mod product;
+mod wants;
 
 pub use belongings::{Belongings, TENANT_ID, Tally};
 pub use choice::{ACCOUNT_COLUMNS, Account, Tenants, Wanted};
 pub use differing::{Compared, Differing, Side};
-pub use files::Named;
+pub use files::{Lost, Named};
 pub use path::{Extract, PATHS, Path, Rule, of_table};
 pub use product::{Product, Products, SERVICE_COLUMNS};
+pub use wants::WANTS;
 
 /// Something that a set holds under a number of 3scale's.
 pub type Id = u64;

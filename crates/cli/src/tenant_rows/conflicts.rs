@@ -8,7 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plan::ports::{Cell, FindsRows, Reference, RowChange, RowsOf, TableShape, read_cells, write_cells};
 use plan::{Error, Result};
+use threescale::tenant::{Id, WANTS, id};
 use threescale::verify::{Room, Sorter};
+
+/// Numbers of rows, by table.
+pub(super) type Numbers = BTreeMap<String, BTreeSet<Id>>;
 
 /// Rows that are asked about together.
 const TOGETHER: usize = 200;
@@ -30,6 +34,8 @@ enum Need {
     Change = 1,
     Insert = 2,
     Delete = 3,
+    /// As `Insert`, where no foreign key wants it: what the set does not have either was lost before.
+    InsertIfHad = 4,
 }
 
 /// Gathers conflicts.
@@ -46,6 +52,8 @@ pub(super) struct Conflicts<'a> {
     now: usize,
     count: u64,
     first: Vec<String>,
+    /// What no foreign key wants, and why it is wanted.
+    lacking: BTreeMap<(String, Id), String>,
 }
 
 impl<'a> Conflicts<'a> {
@@ -57,7 +65,19 @@ impl<'a> Conflicts<'a> {
         room: Room<'a>,
     ) -> Self {
         let facts = Sorter::new(room, HELD_MAX_BYTES);
-        Self { finder, owner, shapes, tables, left_out, facts, some: Vec::new(), now: 0, count: 0, first: Vec::new() }
+        Self {
+            finder,
+            owner,
+            shapes,
+            tables,
+            left_out,
+            facts,
+            some: Vec::new(),
+            now: 0,
+            count: 0,
+            first: Vec::new(),
+            lacking: BTreeMap::new(),
+        }
     }
 
     /// A change of a table, in the order of tables.
@@ -109,8 +129,9 @@ impl<'a> Conflicts<'a> {
             }
         }
         for reference in &shape.refers {
-            self.wanted(&of, reference, &some)?;
+            self.wanted(&of, reference, &some, Need::Insert)?;
         }
+        self.wanted_by_porta(&of, &shape, &some)?;
         let shapes = self.shapes;
         for (child, reference) in shapes.values().flat_map(|child| child.refers.iter().map(move |reference| (child, reference))) {
             if reference.table == of.table && child.name != of.table {
@@ -147,10 +168,28 @@ impl<'a> Conflicts<'a> {
         Ok(())
     }
 
+    /// Rows that rows which go back refer to without a foreign key.
+    fn wanted_by_porta(&mut self, of: &RowsOf, shape: &TableShape, some: &[RowChange]) -> Result<()> {
+        for (_, column, table) in WANTS.iter().filter(|(table, ..)| *table == of.table) {
+            let columns = vec![(*column).to_owned()];
+            let has_key = self.shapes.get(*table).is_some_and(|other| other.key == ["id"]);
+            if has_key && !shape.refers.iter().any(|reference| reference.columns == columns) {
+                let reference = Reference { columns, table: (*table).to_owned(), referred: vec!["id".to_owned()] };
+                self.wanted(of, &reference, some, Need::InsertIfHad)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Rows that rows which go back refer to.
-    fn wanted(&mut self, of: &RowsOf, reference: &Reference, some: &[RowChange]) -> Result<()> {
+    fn wanted(&mut self, of: &RowsOf, reference: &Reference, some: &[RowChange], need: Need) -> Result<()> {
         let Some(places) = places(of, &reference.columns) else { return Ok(()) };
-        let mut values: Vec<_> = some.iter().filter_map(|change| change.becomes.as_ref()).map(|row| pick(row, &places)).collect();
+        let refers_anew = |change: &&RowChange| {
+            let picked = |row: &Option<Vec<Cell>>| row.as_ref().map(|row| pick(row, &places));
+            picked(&change.was) != picked(&change.becomes)
+        };
+        let changes = some.iter().filter(refers_anew);
+        let mut values: Vec<_> = changes.filter_map(|change| change.becomes.as_ref()).map(|row| pick(row, &places)).collect();
         values.retain(|cells| cells.iter().all(Option::is_some));
         values.sort();
         values.dedup();
@@ -162,14 +201,27 @@ impl<'a> Conflicts<'a> {
             .map(|cells| cells.get(..reference.referred.len()).unwrap_or_default().to_vec())
             .collect();
         let is_key = self.shapes.get(&reference.table).is_some_and(|shape| shape.key == reference.referred);
+        // Products do not own it, and tenants do.
+        let is_of_tenant = number.is_none() && matches!(need, Need::InsertIfHad) && self.owner == "product";
         for key in values.into_iter().filter(|values| is_key && !found.contains(values)) {
-            let text = format!("rows of {} want {}, which is not there", of.table, parent.name(&key));
-            match number {
-                Some(number) => self.fact(number, &key, 1, Need::Insert as u8, &text)?,
-                None => self.conflict(text),
+            let whole = if is_of_tenant { "; it is the tenant's: without --service it comes back, too" } else { "" };
+            let text = format!("rows of {} want {}, which is not there{whole}", of.table, parent.name(&key));
+            match (number, need) {
+                (Some(number), _) => self.fact(number, &key, 1, need as u8, &text)?,
+                (None, Need::InsertIfHad) => self.lacks(&reference.table, &key, text),
+                (None, _) => self.conflict(text),
             }
         }
         Ok(())
+    }
+
+    /// Something without which a row is worth nothing.
+    fn lacks(&mut self, table: &str, key: &[Cell], text: String) {
+        if let [cell] = key
+            && let Some(number) = id(cell.as_deref())
+        {
+            self.lacking.entry((table.to_owned(), number)).or_insert(text);
+        }
     }
 
     /// Rows that refer to rows which go.
@@ -198,8 +250,8 @@ impl<'a> Conflicts<'a> {
         (number, number.and_then(|number| self.tables.get(number)).cloned().unwrap_or_else(alone))
     }
 
-    /// The conflicts: how many, and the first.
-    pub(super) fn end(mut self) -> Result<(u64, Vec<String>)> {
+    /// The conflicts: how many, and the first. `had`: which of these rows the set has.
+    pub(super) fn end(mut self, had: impl FnOnce(Numbers) -> Result<Numbers>) -> Result<(u64, Vec<String>)> {
         self.look()?;
         let mut sorted = std::mem::replace(&mut self.facts, Sorter::new(&crate::sealed::room, HELD_MAX_BYTES)).sorted()?;
         let (mut of, mut fact) = (Vec::new(), 0);
@@ -218,15 +270,44 @@ impl<'a> Conflicts<'a> {
                     fact = *kind;
                     true
                 }
-                kind if kind == Need::Insert as u8 => fact == INSERTED,
+                kind if kind == Need::Insert as u8 || kind == Need::InsertIfHad as u8 => fact == INSERTED,
                 kind if kind == Need::Delete as u8 => fact == DELETED,
                 _ => fact == DELETED || fact == UPDATED,
             };
-            if !is_met {
-                self.conflict(String::from_utf8_lossy(text).into_owned());
+            let text = String::from_utf8_lossy(text).into_owned();
+            match *kind {
+                _ if is_met => {}
+                kind if kind == Need::InsertIfHad as u8 => {
+                    let (table, key) = self.named(row).ok_or_else(|| Error::failed("what was sorted cannot be read back"))?;
+                    self.lacks(&table, &key, text);
+                }
+                _ => self.conflict(text),
             }
         }
+        self.told_of_those(had)?;
         Ok((self.count, self.first))
+    }
+
+    /// The table of a row of the facts, and its key.
+    fn named(&self, row: &[u8]) -> Option<(String, Vec<Cell>)> {
+        let (table, mut key) = row.split_first_chunk::<4>()?;
+        let of = self.tables.get(usize::try_from(u32::from_be_bytes(*table)).ok()?)?;
+        Some((of.table.clone(), read_cells(&mut key)?))
+    }
+
+    fn told_of_those(&mut self, had: impl FnOnce(Numbers) -> Result<Numbers>) -> Result<()> {
+        let lacking = std::mem::take(&mut self.lacking);
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let mut numbers = Numbers::new();
+        for (table, number) in lacking.keys() {
+            numbers.entry(table.clone()).or_default().insert(*number);
+        }
+        let had = had(numbers)?;
+        let is_had = |table: &String, number: &Id| had.get(table).is_some_and(|numbers| numbers.contains(number));
+        lacking.into_iter().filter(|((table, number), _)| is_had(table, number)).for_each(|(_, text)| self.conflict(text));
+        Ok(())
     }
 }
 

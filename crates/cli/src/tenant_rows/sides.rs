@@ -7,6 +7,8 @@ use plan::ports::{RowReader, RowsOf, TableShape};
 use plan::step::RowsOwner;
 use threescale::tenant::{Belongings, Differing, Id, Named, Side, TENANT_ID, id};
 
+use super::conflicts::Numbers;
+
 /// Why rows of a table cannot go back.
 pub(super) type Unfit = BTreeMap<String, String>;
 
@@ -265,5 +267,27 @@ impl RowReader for OfLive<'_, '_> {
         };
         let cells: Vec<Option<&[u8]>> = places.iter().map(|at| cells.get(*at).copied().flatten()).collect();
         self.differing.row(*number, Side::Live, &cells)
+    }
+}
+
+/// Looks which rows a set has.
+pub(super) struct Had {
+    pub(super) wanted: Numbers,
+    pub(super) found: Numbers,
+}
+
+impl RowReader for Had {
+    fn wants(&mut self, table: &str) -> Option<&'static [&'static str]> {
+        self.wanted.contains_key(table).then_some(&["id"])
+    }
+
+    fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
+        let number = id(cells.first().copied().flatten());
+        if let (Some(number), Some(wanted)) = (number, self.wanted.get(table))
+            && wanted.contains(&number)
+        {
+            self.found.entry(table.to_owned()).or_default().insert(number);
+        }
+        Ok(())
     }
 }

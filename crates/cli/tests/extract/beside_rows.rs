@@ -94,8 +94,8 @@ fn called(key: &str, prefix: &str) -> String {
     key.replace('@', prefix)
 }
 
-/// An installation whose stores agree, with a set; then the tenant is deleted, its usage erased, and what is another's differs.
-fn spoilt(kind: Option<MysqlKind>, prefix: &str) -> (Installation, Keys) {
+/// An installation whose stores agree, with a set.
+pub fn agreeing(kind: Option<MysqlKind>, prefix: &str) -> Installation {
     let it = Installation::start(kind, "NULL");
     let leave_alone = if kind.is_some() { "SET @disable_triggers = 1" } else { "SET session_replication_role = replica" };
     it.database.sql(&format!(
@@ -119,6 +119,12 @@ fn spoilt(kind: Option<MysqlKind>, prefix: &str) -> (Installation, Keys) {
     ok(&it, &["verify", "--repair", "--yes", "--again-after", "0", "--fail-on", "security"]);
     ok(&it, &["settle", "--yes"]);
     ok(&it, &["backup", "--warnings-are-fine"]);
+    it
+}
+
+/// The tenant is deleted since, its usage erased, and what is another's differs.
+fn spoilt(kind: Option<MysqlKind>, prefix: &str) -> (Installation, Keys) {
+    let it = agreeing(kind, prefix);
     let before = keys(&it);
     assert_eq!(before[&called("service/id:@2001/provider_key", prefix)], "provider-key-2000");
     assert_eq!(before[&called("application/service_id:@2001/id:app-2001/state", prefix)], "active");

@@ -3,6 +3,7 @@
 
 mod beside_rows;
 mod history;
+mod in_a_bucket;
 mod installation;
 mod opened;
 mod restoring;
@@ -10,6 +11,8 @@ mod scale;
 #[expect(dead_code, reason = "other tests use the rest")]
 #[path = "../support/mod.rs"]
 mod support;
+mod undoing;
+mod wanting;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;

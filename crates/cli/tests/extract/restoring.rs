@@ -12,7 +12,7 @@ use crate::installation::{Database, Installation, MASTER, owner};
 use crate::support::text;
 
 const ALL: [&str; 2] = ["--with", "audits,deleted_objects,event_store_events,user_sessions"];
-type Rows = BTreeMap<&'static str, Vec<String>>;
+pub type Rows = BTreeMap<&'static str, Vec<String>>;
 
 /// The rows of a tenant, or of all others.
 fn part(all: &Rows, tenant: u64, is_of_it: bool) -> Rows {
@@ -21,7 +21,7 @@ fn part(all: &Rows, tenant: u64, is_of_it: bool) -> Rows {
     all.iter().map(|(table, rows)| (*table, of(table, rows))).collect()
 }
 
-fn differ(one: &Rows, other: &Rows) -> Vec<&'static str> {
+pub fn differ(one: &Rows, other: &Rows) -> Vec<&'static str> {
     one.keys().filter(|table| one[*table] != other[*table]).copied().collect()
 }
 
@@ -30,16 +30,16 @@ fn assert_same(one: &Rows, other: &Rows, what: &str) {
     assert_eq!(differ(one, other), Vec::<&str>::new(), "{what}");
 }
 
-fn restore<'a>(more: &[&'a str]) -> Vec<&'a str> {
+pub fn restore<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["restore", "latest", "--tenant", "2000", "--yes"], more].concat()
 }
 
-fn json(it: &Installation, arguments: &[&str]) -> Value {
+pub fn json(it: &Installation, arguments: &[&str]) -> Value {
     serde_json::from_str(&it.ok(&[arguments, &["--json"]].concat())).unwrap()
 }
 
 /// The state of the run that was begun last.
-fn state(it: &Installation) -> String {
+pub fn state(it: &Installation) -> String {
     let runs = json(it, &["runs"]);
     let newest = runs["runs"].as_array().unwrap().iter().max_by_key(|run| run["run"].as_str().unwrap().to_owned()).unwrap();
     newest["state"].as_str().unwrap().to_owned()
@@ -279,10 +279,10 @@ fn tn_conflicts_of_postgresql_refuse_the_plan() {
 }
 
 /// Somebody who has put a row in, and has not said yet whether it stays.
-struct InTheWay(Child);
+pub struct InTheWay(pub Child);
 
 impl InTheWay {
-    fn of(database: &Database, statement: &str) -> Self {
+    pub fn of(database: &Database, statement: &str) -> Self {
         let mut client: Command = database.client();
         if matches!(database, Database::Mysql(_)) {
             client.arg("--unbuffered");
@@ -304,7 +304,7 @@ impl InTheWay {
 }
 
 #[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < Duration::from_secs(60), "{what}");
@@ -313,7 +313,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Whether somebody waits for a lock.
-fn is_waited(database: &Database) -> bool {
+pub fn is_waited(database: &Database) -> bool {
     // InnoDB makes INNODB_TRX anew only when 0.1 s have passed since it was last read (storage/innobase/trx/trx0i_s.cc): asked oftener, it never changes.
     std::thread::sleep(Duration::from_millis(200));
     let question = match database {
@@ -487,9 +487,23 @@ fn a_product_goes_back_alone(kind: Option<MysqlKind>) {
     let files = &planned["tenant"]["files"];
     assert_eq!((&files["in_the_set"], &files["missing"], &files["other"]), (&3.into(), &1.into(), &1.into()), "{files}");
     assert_eq!((&files["surplus"], &files["first_surplus"][0]), (&1.into(), &"shared/2026/01/02/new-5ec.txt".into()), "{files}");
+    let lost = "invoices/2501/pdfs/original/invoice-2000.pdf";
+    assert_eq!(
+        (&files["lost"], &files["first_lost"]),
+        (&1.into(), &serde_json::json!([{"table": "invoices", "row": 2501, "file": lost}])),
+        "{files}"
+    );
     let said = it.ok(&["plan", "latest", "--tenant", "2000"]);
     assert!(said.contains("shared/2000/profiles/logos/large/logo.png") && said.contains("threescale-backup extract"), "{said}");
     assert!(said.contains("1 files that its rows here name are not in the set, and stay: shared/2026/01/02/new-5ec.txt."), "{said}");
+    let told =
+        format!("1 files that its rows in the set name are neither in the set nor here, and stay lost: {lost} (row 2501 of invoices).");
+    assert!(said.contains(&format!("warning: {told}")), "{said}");
+    let lost = it.path("files/shared").join(lost);
+    std::fs::create_dir_all(lost.parent().unwrap()).unwrap();
+    std::fs::write(&lost, "found").unwrap();
+    assert_eq!(json(&it, &["plan", "latest", "--tenant", "2000"])["tenant"]["files"]["lost"], 0, "it is here");
+    std::fs::remove_file(&lost).unwrap();
     it.database.sql("DELETE FROM cms_files WHERE id = 2900");
     it.ok(&["restore", "latest", "--tenant", "2000", "--yes"]);
     assert_same(&it.database.all(), &before, "all is back, by two runs");

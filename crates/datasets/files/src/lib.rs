@@ -125,6 +125,10 @@ impl PutsFiles for FilesStore {
         some::compare(context, &*self.root()?, snapshot)
     }
 
+    fn files_fit(&self, _: &Context, _: &Findings, kept: &KeptDataSet) -> Result<Vec<Problem>> {
+        look::some_fit(&self.path, kept)
+    }
+
     fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         self.stage(context, place, Arc::clone(&snapshot), kept)?;
         let (root, spot) = (self.root()?, Spot::from_place(place)?);

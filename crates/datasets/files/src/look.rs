@@ -105,15 +105,7 @@ pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Res
         let text = format!("a single file is mounted at {}: it can be neither replaced nor removed", place.display());
         restore_problems.push(Problem::new(Severity::Blocks, text).way_out(format!("Unmount it: umount -- {}", shell_word(&place))));
     }
-    if volume.read_only {
-        restore_problems
-            .push(Problem::new(Severity::Blocks, format!("{} is mounted read-only", path.display())).way_out("Mount it for writing."));
-    } else if !may_write(&tree) {
-        restore_problems.push(
-            Problem::new(Severity::Blocks, format!("this user may not write into {}", path.display()))
-                .way_out("Run as the owner of the folder or as root."),
-        );
-    }
+    restore_problems.extend(closed(&tree, &volume, path));
     if !rustix::process::geteuid().is_root() {
         restore_problems.push(Problem::new(
             Severity::Degrades,
@@ -156,6 +148,18 @@ pub(crate) fn look(path: &Path, context: &Context, skip_unreadable: bool) -> Res
     })
 }
 
+/// Why nothing can be made in the folder.
+fn closed(tree: &Tree, volume: &Volume, path: &Path) -> Option<Problem> {
+    let blocks = |text: String, way_out: &str| Some(Problem::new(Severity::Blocks, text).way_out(way_out));
+    if volume.read_only {
+        return blocks(format!("{} is mounted read-only", path.display()), "Mount it for writing.");
+    }
+    if may_write(tree) {
+        return None;
+    }
+    blocks(format!("this user may not write into {}", path.display()), "Run as the owner of the folder or as root.")
+}
+
 /// Whether this user may write into the root, or may give himself the right to: its owner.
 fn may_write(tree: &Tree) -> bool {
     let is_owner = fstat(tree).is_ok_and(|stat| stat.st_uid == rustix::process::geteuid().as_raw());
@@ -187,10 +191,7 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
     if !kept.kind.is_files() {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
-    if need.longest_name_bytes > volume.name_bytes_max {
-        let text = format!("a name in the set has {} bytes, the volume allows {}", need.longest_name_bytes, volume.name_bytes_max);
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Restore onto a volume of the same kind of file system."));
-    }
+    problems.extend(need.too_long_a_name(&volume));
     match road {
         Road::SideCopy => {
             if let Some(lacking) = need.lacking(&volume) {
@@ -210,6 +211,14 @@ pub(crate) fn fits(path: &Path, context: &Context, kept: &KeptDataSet, road: Roa
         }
     }
     Ok(problems)
+}
+
+/// What keeps some files of a set from going in beside the live ones.
+pub(crate) fn some_fit(path: &Path, kept: &KeptDataSet) -> Result<Vec<Problem>> {
+    let tree = Tree::open(path).map_err(|error| cannot_open(path, error))?;
+    let (volume, need) = (Volume::of(&tree)?, Need::of(kept));
+    let all = [closed(&tree, &volume, path), need.too_long_a_name(&volume), need.too_small(&volume, &path.display().to_string())];
+    Ok(all.into_iter().flatten().collect())
 }
 
 /// What the load in place would meet when the writers are stopped: folders that cannot be changed, and no inodes.

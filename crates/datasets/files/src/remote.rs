@@ -88,6 +88,10 @@ impl PutsFiles for RemoteFilesStore {
         some::compare(&self.there, context, snapshot)
     }
 
+    fn files_fit(&self, context: &Context, _: &Findings, kept: &KeptDataSet) -> Result<Vec<Problem>> {
+        look::some_fit(&self.there, context, kept)
+    }
+
     fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         self.stage(context, place, Arc::clone(&snapshot), kept)?;
         let spot = Spot::from_place(place)?;

@@ -15,6 +15,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::census::Census;
 use crate::hook::Hook;
+use crate::mounts;
 use crate::run_folder::{RunFolder, failed};
 use crate::stage::{STAGE, same_content};
 use crate::times::seconds;
@@ -50,7 +51,7 @@ pub(crate) fn note(context: &Context, run: &RunFolder) -> Result<()> {
 
 /// Compares the files of a snapshot with those of a live tree.
 pub(crate) fn compare(context: &Context, root: &Tree, snapshot: &dyn Snapshot) -> Result<FilesCompared> {
-    let mut compared = FilesCompared::default();
+    let (mut compared, mounted) = (FilesCompared::default(), mounts::below(root)?);
     for entry in snapshot.entries()? {
         context.stop.check()?;
         let entry = entry?;
@@ -66,6 +67,15 @@ pub(crate) fn compare(context: &Context, root: &Tree, snapshot: &dyn Snapshot) -
             None => &mut compared.missing,
         };
         refuse_closed(root, &entry.path)?;
+        if let Some(point) = mounted.iter().find(|point| entry.path.starts_with(point)) {
+            let (place, point) = (root.place_of(&entry.path), root.place_of(point));
+            return Err(Error::refused(format!(
+                "{} could not be put in: another volume is mounted at {}",
+                place.display(),
+                point.display()
+            ))
+            .hint("No rename leads from one volume to another. Unmount it, or copy the files by hand: `extract` has them."));
+        }
         to_be_put_in.push(entry.path);
     }
     Ok(compared)

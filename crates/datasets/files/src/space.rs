@@ -89,6 +89,22 @@ impl Need {
         })
     }
 
+    /// A name that the volume cannot have.
+    pub(crate) fn too_long_a_name(&self, volume: &Volume) -> Option<Problem> {
+        let text = format!("a name in the set has {} bytes, the volume allows {}", self.longest_name_bytes, volume.name_bytes_max);
+        let problem = || Problem::new(Severity::Blocks, text).way_out("Restore onto a volume of the same kind of file system.");
+        (self.longest_name_bytes > volume.name_bytes_max).then(problem)
+    }
+
+    /// Says that some files do not fit beside the live ones.
+    pub(crate) fn too_small(&self, volume: &Volume, place: &str) -> Option<Problem> {
+        let problem = |lacking| {
+            let text = format!("the volume of {place} is too small for these files beside those that they replace: {lacking}");
+            Problem::new(Severity::Blocks, text).way_out("Free space on the volume, or enlarge it.")
+        };
+        self.lacking(volume).map(problem)
+    }
+
     /// What the volume lacks.
     pub(crate) fn lacking(&self, volume: &Volume) -> Option<String> {
         if self.bytes > volume.free_bytes {

@@ -333,6 +333,22 @@ impl ChangingRows for Rows<'_> {
         self.run(&format!("delete rows of {}", of.table), &format!("DELETE FROM {} WHERE {condition}", quote::name(&of.table)))
     }
 
+    fn allows(&mut self, work: &mut dyn FnMut(&mut dyn ChangingRows) -> Result<()>) -> Result<bool> {
+        self.session.run("set a savepoint", "SAVEPOINT allowed")?;
+        match work(self) {
+            Ok(()) => Ok(true),
+            Err(error) if crate::session::is_forbidden(&error) => {
+                self.session.run("go back to a savepoint", "ROLLBACK TO SAVEPOINT allowed")?;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn give_up(mut self: Box<Self>) -> Result<()> {
+        self.session.run("give up", "ROLLBACK").map(drop)
+    }
+
     fn commit(mut self: Box<Self>) -> Result<()> {
         self.session.run("commit", "COMMIT").map(drop)
     }

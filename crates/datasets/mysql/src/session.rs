@@ -4,6 +4,7 @@
 //! statement's text into an error: it may hold data.
 
 mod answer;
+mod failure;
 mod giving_way;
 mod login;
 mod transaction;
@@ -16,13 +17,14 @@ use std::time::{Duration, Instant};
 use line::{Line, Waiting};
 use mysql::prelude::Queryable;
 use mysql::{Conn, Row};
-use plan::{Class, Error, Result};
+use plan::{Error, Result};
 
-use crate::address::{Address, MAX_PACKET_BYTES};
+use crate::address::Address;
 use crate::asker::Asker;
 use crate::secure::EndsTls;
 
 pub(crate) use answer::Answer;
+pub(crate) use failure::{is_forbidden, query_error};
 use giving_way::GivingWay;
 use login::login_error;
 
@@ -377,36 +379,6 @@ fn explained(line: Option<&Line>, error: Error) -> Error {
     match line {
         Some(line) => line.explain(error),
         None => error,
-    }
-}
-
-/// An error of a statement: what the server says of it, or a connection that was lost, which may be had again later.
-pub(crate) fn query_error(what: &str, error: mysql::Error) -> Error {
-    let what = format!("failed to {what}");
-    let class = match &error {
-        mysql::Error::MySqlError(refusal) if code::PASSING.contains(&refusal.code) => Class::Transient,
-        // What our own reader said, handed through by the library.
-        mysql::Error::IoError(broken) if let Some(own) = plan::error::inside(broken) => own.class(),
-        // The library gives its own error no other name.
-        mysql::Error::CodecError(broken) if format!("{broken:?}") == "PacketTooLarge" => {
-            return Error::refused(format!("{what}: one of them is larger than {} MiB", MAX_PACKET_BYTES >> 20)).because(error);
-        }
-        mysql::Error::IoError(_) | mysql::Error::CodecError(_) | mysql::Error::DriverError(_) => {
-            let hint = "The connection was lost; the server may have been restarted. The same call may work later.";
-            return caused(Error::transient(what), error).hint(hint);
-        }
-        _ => Class::Failed,
-    };
-    caused(Error::new(class, what), error)
-}
-
-/// An error with its cause: the server's own words, without the library's around them.
-fn caused(what: Error, cause: mysql::Error) -> Error {
-    match cause {
-        mysql::Error::MySqlError(refusal) => what.because(refusal),
-        mysql::Error::IoError(broken) => what.because(broken),
-        mysql::Error::DriverError(reason) => what.because(reason),
-        other => what.because(other),
     }
 }
 

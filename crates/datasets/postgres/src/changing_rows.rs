@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use plan::ports::{Cell, ChangesRows, ChangingRows, Context, FindsRows, Problem, RowsOf, Severity, TableShape};
 use plan::{Error, Result};
 
+use crate::failure::is_forbidden;
 use crate::session::Session;
 use crate::sql::{identifier, literal};
 use crate::store::PostgresStore;
@@ -260,6 +261,26 @@ impl ChangingRows for Rows<'_> {
         let condition = condition(&key_names(of), keys)?;
         let statement = format!("DELETE FROM ONLY {} WHERE {condition}", self.quoted(&of.table)?);
         self.run(&format!("delete rows of {}", of.table), &statement)
+    }
+
+    fn allows(&mut self, work: &mut dyn FnMut(&mut dyn ChangingRows) -> Result<()>) -> Result<bool> {
+        let put_off = (self.looked_at.clone(), self.put_off.len());
+        self.session.run("SAVEPOINT allowed", "set a savepoint")?;
+        match work(self) {
+            Ok(()) => self.session.run("RELEASE SAVEPOINT allowed", "let a savepoint go").map(|()| true),
+            Err(error) if is_forbidden(&error) => {
+                self.session.run("ROLLBACK TO SAVEPOINT allowed; RELEASE SAVEPOINT allowed", "go back to a savepoint")?;
+                // Triggers are at work again.
+                self.looked_at = put_off.0;
+                self.put_off.truncate(put_off.1);
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn give_up(mut self: Box<Self>) -> Result<()> {
+        self.session.run("ROLLBACK", "give up")
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {

@@ -21,6 +21,16 @@ pub(crate) fn says_lost_to_another(said: &str) -> bool {
     LOST_TO_ANOTHER.iter().any(|code| said.contains(&format!("  {code}: ")))
 }
 
+/// Whether a rule of the database forbids what was tried: a value that no two rows share, a row that another one wants (class 23, "integrity constraint violation").
+pub(crate) fn is_forbidden(error: &Error) -> bool {
+    error.chain().contains("(SQLSTATE 23")
+}
+
+/// Whether the detail tells what a row holds, which may be a key or somebody's address. Of a foreign key it tells a number.
+fn tells_values(code: &str) -> bool {
+    code.starts_with("23") && code != "23503"
+}
+
 /// Whether the server gave that SQLSTATE.
 pub(crate) fn has_code(error: &Error, code: &str) -> bool {
     error.chain().contains(&format!("(SQLSTATE {code})"))
@@ -63,7 +73,7 @@ pub(crate) fn classed(error: postgres::Error, what: impl Into<String>) -> Error 
         _ => Class::Failed,
     };
     let mut text = format!("{}: {} (SQLSTATE {code})", server.severity(), server.message());
-    if let Some(detail) = server.detail() {
+    if let Some(detail) = server.detail().filter(|_| !tells_values(code)) {
         text.push_str(&format!("; {detail}"));
     }
     let failure = Error::new(class, what).because(Error::new(class, text));

@@ -98,6 +98,11 @@ impl PutsFiles for S3Store {
         some::compare(context, &self.client, snapshot)
     }
 
+    fn files_fit(&self, _: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<Vec<Problem>> {
+        let all = findings.restore_problems.iter().cloned();
+        Ok(all.chain(look::fits(kept, Road::SideCopy)).collect())
+    }
+
     fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         self.stage(context, place, Arc::clone(&snapshot), kept)?;
         some::prove(context, &*snapshot, &self.prove(context, place, kept)?)

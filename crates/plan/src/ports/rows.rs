@@ -129,6 +129,18 @@ pub trait ChangingRows {
     /// As [`ChangingRows::insert`].
     fn delete(&mut self, of: &RowsOf, keys: &[Vec<Cell>]) -> Result<()>;
 
+    /// Does something of which a rule of the database may forbid a part: a value that no two rows share, a row that another one wants. If it does, all is as before the call, and it gives false.
+    ///
+    /// # Errors
+    /// Other errors of `work`.
+    fn allows(&mut self, work: &mut dyn FnMut(&mut dyn ChangingRows) -> Result<()>) -> Result<bool>;
+
+    /// Gives up: all is as it was before.
+    ///
+    /// # Errors
+    /// When the database cannot be told. What was done is undone then all the same.
+    fn give_up(self: Box<Self>) -> Result<()>;
+
     /// Makes it last. Tables into which rows were put give no id again that one of them has.
     ///
     /// # Errors

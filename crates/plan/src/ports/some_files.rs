@@ -5,13 +5,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Context, Entry, EntryKind, Meta, Place, Snapshot};
+use super::{Context, Entry, EntryKind, Findings, Meta, Place, Problem, Snapshot};
 use crate::Result;
 use crate::evidence::{ELEMENTS, Evidence};
 use crate::manifest::KeptDataSet;
 
 /// The fact of what is staged of a set when that is some of its files: they are put in one by one, and all else stays.
 pub const SOME_FILES: &str = "some-files";
+
+/// What a file takes of a volume is a whole number of these, mostly.
+const BLOCK_BYTES: u64 = 4096;
 
 /// How files of a set differ from the live ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +35,12 @@ pub trait PutsFiles: Send + Sync {
     /// # Errors
     /// When some cannot be read.
     fn compare_files(&self, context: &Context, snapshot: &dyn Snapshot) -> Result<FilesCompared>;
+
+    /// What keeps files of a set from going in beside the live ones, or is to be known of it, by what was found of the store. `kept`: of [`SomeFiles::kept`]. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`super::DataSet::look`].
+    fn files_fit(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<Vec<Problem>>;
 
     /// Loads all files of a snapshot into the place, after clearing what an earlier call left there, reads them back, and compares them with the snapshot.
     ///
@@ -61,12 +70,26 @@ impl SomeFiles {
     /// When the snapshot cannot be read.
     pub fn kept(snapshot: &dyn Snapshot, of: &KeptDataSet) -> Result<KeptDataSet> {
         let (mut bytes, mut entries, mut evidence) = (0, 0_u64, Evidence::default());
+        let (mut allocated, mut longest_name, mut longest_path, mut not_utf8) = (0_u64, 0, 0, 0_u64);
         for entry in snapshot.entries()? {
-            bytes += entry?.size_bytes;
+            let entry = entry?;
+            bytes += entry.size_bytes;
+            // A folder takes one, too.
+            allocated += entry.size_bytes.max(1).div_ceil(BLOCK_BYTES) * BLOCK_BYTES;
+            longest_name = longest_name.max(entry.path.file_name().map_or(0, std::ffi::OsStr::len));
+            longest_path = longest_path.max(entry.path.as_os_str().len());
+            not_utf8 += u64::from(entry.path.to_str().is_none());
             entries += 1;
         }
-        evidence.facts.insert(ELEMENTS.to_owned(), entries.to_string());
-        evidence.facts.insert(SOME_FILES.to_owned(), entries.to_string());
+        let facts = [
+            (ELEMENTS, entries),
+            (SOME_FILES, entries),
+            ("allocated-bytes", allocated),
+            ("longest-name-bytes", longest_name as u64),
+            ("longest-path-bytes", longest_path as u64),
+            ("names-not-utf8", not_utf8),
+        ];
+        evidence.facts.extend(facts.map(|(name, number)| (name.to_owned(), number.to_string())));
         // So that a proof tells them.
         evidence.collections.insert("files".to_owned(), crate::evidence::Tally::default());
         Ok(KeptDataSet { parts: entries, bytes, evidence, ..of.clone() })

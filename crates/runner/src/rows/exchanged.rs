@@ -27,9 +27,15 @@ impl Way {
     }
 }
 
-/// Parks the rows that have what others get. Gives those that were parked.
-pub(super) fn park(rows: &mut dyn ChangingRows, parts: &Parts<'_>, shapes: Vec<TableShape>, way: Way) -> Result<HashSet<RowName>> {
-    let unique: BTreeMap<String, Vec<Vec<String>>> = shapes.into_iter().map(|shape| (shape.name, shape.unique)).collect();
+/// Parks the rows that have what others get, but for those that stay. Gives those that were parked.
+pub(super) fn park(
+    rows: &mut dyn ChangingRows,
+    parts: &Parts<'_>,
+    shapes: &[TableShape],
+    way: Way,
+    stay: &HashSet<RowName>,
+) -> Result<HashSet<RowName>> {
+    let unique: BTreeMap<&str, &[Vec<String>]> = shapes.iter().map(|shape| (shape.name.as_str(), shape.unique.as_slice())).collect();
     let (mut wanted, mut parked) = (HashSet::new(), HashSet::new());
     parts.each(|of, some| {
         each_value(&unique, of, some, way, |_, _, gets, _| {
@@ -54,7 +60,7 @@ pub(super) fn park(rows: &mut dyn ChangingRows, parts: &Parts<'_>, shapes: Vec<T
                 let name = (of.table.clone(), key.clone());
                 let is_as_looked_at = live.as_deref() == way.of(change).map(|(has, _)| has);
                 // It may be parked already, for another value.
-                if is_as_looked_at || parked.contains(&name) {
+                if !stay.contains(&name) && (is_as_looked_at || parked.contains(&name)) {
                     keys.push(key);
                     parked.insert(name);
                 }
@@ -69,13 +75,13 @@ pub(super) fn park(rows: &mut dyn ChangingRows, parts: &Parts<'_>, shapes: Vec<T
 
 /// Gives each value that no two rows share and that changes: its columns, what stands for that which the row has and for that which it gets.
 fn each_value<'u, 'c>(
-    unique: &'u BTreeMap<String, Vec<Vec<String>>>,
+    unique: &BTreeMap<&str, &'u [Vec<String>]>,
     of: &RowsOf,
     some: &'c [RowChange],
     way: Way,
     mut give: impl FnMut(&'u [String], u64, u64, &'c RowChange),
 ) {
-    for columns in unique.get(&of.table).into_iter().flatten() {
+    for columns in unique.get(of.table.as_str()).copied().unwrap_or_default() {
         let places: Option<Vec<usize>> = columns.iter().map(|name| of.columns.iter().position(|column| column == name)).collect();
         let Some(places) = places else { continue };
         for change in some {

@@ -14,10 +14,29 @@ fn kind(run: &RunId, part: u32) -> String {
     format!("rows:{run}:{part:06}")
 }
 
+/// Rows that are looked at together, and a few more.
+const TOGETHER: usize = 100;
+
 /// Rows of a table, in their order.
 pub(super) struct Piece {
     pub(super) of: RowsOf,
     pub(super) changes: Vec<RowChange>,
+}
+
+impl Piece {
+    /// Some rows at a time. Those that are equal, where a table has no key, stay together: they are counted.
+    pub(super) fn together(&self) -> Vec<&[RowChange]> {
+        let (mut all, mut rest) = (Vec::new(), self.changes.as_slice());
+        while !rest.is_empty() {
+            let is_same =
+                |at: usize| at > 0 && rest.get(at).is_some_and(|row| rest.get(at - 1).is_some_and(|before| before.row() == row.row()));
+            let end = (TOGETHER.min(rest.len())..).find(|at| !is_same(*at)).unwrap_or(rest.len());
+            let (some, others) = rest.split_at(end.min(rest.len()));
+            all.push(some);
+            rest = others;
+        }
+        all
+    }
 }
 
 /// Writes parts.

@@ -187,7 +187,7 @@ pub(super) fn prepare(
     };
     let mut backend = backend::look(&place, args, &whose, &looked.services)?;
     whose.left_out.clone_from(&backend.left_out);
-    if whose.product.is_none() && (asked.rows_only || files.is_none()) {
+    if whose.product.is_none() && manifest.data_sets.contains_key(&DataSetName::SystemStorage) && (asked.rows_only || files.is_none()) {
         whose.left_out.push(LeftOut::Files);
     }
     let left_out = whose.left_out.clone();

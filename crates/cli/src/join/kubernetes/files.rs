@@ -46,6 +46,10 @@ impl PutsFiles for VolumeFiles {
         self.serving.compare_files(context, snapshot)
     }
 
+    fn files_fit(&self, context: &Context, findings: &Findings, kept: &KeptDataSet) -> Result<Vec<Problem>> {
+        self.serving.files_fit(context, findings, kept)
+    }
+
     fn stage_files(&self, context: &Context, place: &Place, snapshot: Arc<dyn Snapshot>, kept: &KeptDataSet) -> Result<()> {
         self.own.stage_files(context, place, snapshot, kept)
     }

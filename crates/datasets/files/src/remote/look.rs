@@ -150,10 +150,7 @@ pub(super) fn look(there: &There, context: &Context, options: &Options) -> Resul
         };
         backup_problems.push(Problem::new(severity, text).way_out("Let the pod's user read them, or move them away."));
     }
-    if seen.word("writable") != "yes" {
-        let text = format!("the pod's user may not write into {address}, or it is mounted read-only");
-        restore_problems.push(Problem::new(Severity::Blocks, text).way_out("Mount it for writing, and let the pod's user own it."));
-    }
+    restore_problems.extend(closed(&seen, &address));
     if seen.word("uid") != "0" {
         let text = "the pod's user is not root: owners that differ from it cannot be set, a warning will name how many";
         restore_problems.push(Problem::new(Severity::Note, text));
@@ -215,6 +212,27 @@ pub(super) fn look(there: &There, context: &Context, options: &Options) -> Resul
     })
 }
 
+/// Why nothing can be made in the folder.
+fn closed(seen: &Seen, address: &str) -> Option<Problem> {
+    let text = format!("the pod's user may not write into {address}, or it is mounted read-only");
+    let problem = || Problem::new(Severity::Blocks, text).way_out("Mount it for writing, and let the pod's user own it.");
+    (seen.word("writable") != "yes").then(problem)
+}
+
+fn too_long_a_path(need: &Need) -> Option<Problem> {
+    let longest = need.longest_path_bytes;
+    let text = format!("a path in the set has {longest} bytes: the tar over there makes none of more than {PATH_BYTES_MAX}");
+    (longest > PATH_BYTES_MAX as u64).then(|| Problem::new(Severity::Blocks, text).way_out(WITH_THE_VOLUME))
+}
+
+/// What keeps some files of a set from going in beside the live ones.
+pub(super) fn some_fit(there: &There, context: &Context, kept: &KeptDataSet) -> Result<Vec<Problem>> {
+    let seen = see(there, context, 0)?;
+    let (volume, need, address) = (seen.volume(), Need::of(kept), there.address());
+    let all = [closed(&seen, &address), need.too_long_a_name(&volume), too_long_a_path(&need), need.too_small(&volume, &address)];
+    Ok(all.into_iter().flatten().collect())
+}
+
 /// What keeps a set from going into the tree.
 pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: Road) -> Result<Vec<Problem>> {
     let seen = see(there, context, if road == Road::InPlace { LOOK_SECONDS } else { 0 })?;
@@ -223,15 +241,8 @@ pub(super) fn fits(there: &There, context: &Context, kept: &KeptDataSet, road: R
     if !kept.kind.is_files() {
         problems.push(Problem::new(Severity::Blocks, format!("the set holds {}, not files", kept.kind)));
     }
-    if need.longest_name_bytes > volume.name_bytes_max {
-        let text = format!("a name in the set has {} bytes, the volume allows {}", need.longest_name_bytes, volume.name_bytes_max);
-        problems.push(Problem::new(Severity::Blocks, text).way_out("Restore onto a volume of the same kind of file system."));
-    }
-    if need.longest_path_bytes > PATH_BYTES_MAX as u64 {
-        let text =
-            format!("a path in the set has {} bytes: the tar over there makes none of more than {PATH_BYTES_MAX}", need.longest_path_bytes);
-        problems.push(Problem::new(Severity::Blocks, text).way_out(WITH_THE_VOLUME));
-    }
+    problems.extend(need.too_long_a_name(&volume));
+    problems.extend(too_long_a_path(&need));
     if let Some(sockets) = kept.evidence.collections.get("sockets").filter(|sockets| sockets.count > 0) {
         let text = format!("{} sockets of the set cannot be made through a pod; their programs make them anew", sockets.count);
         problems.push(Problem::new(Severity::Note, text));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use plan::ports::{PutsFiles, SomeFiles};
 
 use super::over_there::*;
+use super::refusals::Small;
 use super::*;
 
 const WANTED: [&str; 5] = ["a/b/changed", "a/same", "a/lost", "n/m/missing", "two words/x\ny"];
@@ -184,4 +185,57 @@ fn what_leads_to_a_file_and_is_no_folder_is_told_before_anything_is_done() {
         assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
         assert!(error.chain().contains("a/b/changed is no folder"), "{error:?}");
     }
+}
+
+/// What keeps files from going in, on each way.
+fn told(target: &Path, some: &dyn Snapshot, of: &KeptDataSet) -> [Vec<String>; 2] {
+    let kept = SomeFiles::kept(some, of).unwrap();
+    let (mount, remote) = (super::store(target), pod(target));
+    let ways: [(&dyn DataSet, &dyn PutsFiles); 2] = [(&mount, &mount), (&remote, &remote)];
+    ways.map(|(store, puts)| {
+        let problems = puts.files_fit(&context(), &store.look(&context()).unwrap(), &kept).unwrap();
+        assert!(problems.iter().all(|problem| problem.severity == Severity::Blocks && problem.way_out.is_some()));
+        problems.into_iter().map(|problem| problem.text).collect()
+    })
+}
+
+#[test]
+fn files_that_do_not_fit_are_told_before_anything_is_done() {
+    let (_guard, source, target) = folders();
+    shell(&source, "mkdir a; head -c 3000000 /dev/urandom > a/large; for n in $(seq 200); do echo $n > a/$n; done");
+    let (memory, kept) = backup(&source);
+    let small: Vec<String> = (1..=200).map(|number| format!("a/{number}")).collect();
+    let small: Vec<&str> = small.iter().map(String::as_str).collect();
+    let mounted = Small::mount(&target, "size=2m");
+    for (files, lacks) in [(&["a/large"][..], "bytes are needed"), (&small[..20], "")] {
+        for texts in told(&target, &*some(&memory, files), &kept) {
+            let [text] = texts.as_slice() else {
+                assert!(texts.is_empty() && lacks.is_empty(), "{texts:?}");
+                continue;
+            };
+            assert!(text.contains("too small for these files") && text.contains(lacks), "{text}");
+        }
+    }
+    drop(mounted);
+    // Each takes a block of the volume, however small it is, and an inode.
+    for (options, lacks) in [("size=600k", "bytes are needed"), ("size=4m,nr_inodes=100", "inodes are needed")] {
+        let _mounted = Small::mount(&target, options);
+        for texts in told(&target, &*some(&memory, &small), &kept) {
+            assert!(matches!(texts.as_slice(), [text] if text.contains(lacks)), "{options}: {texts:?}");
+        }
+    }
+    let _mounted = Small::mount(&target, "size=8m,ro");
+    let [mount, remote] = told(&target, &*some(&memory, &small), &kept);
+    assert!(mount[0].contains("mounted read-only") && remote[0].contains("or it is mounted read-only"), "{mount:?} {remote:?}");
+}
+
+#[test]
+fn a_file_that_lies_on_another_volume_is_told_before_anything_is_done() {
+    let (_guard, source, target) = trees();
+    let (memory, _) = backup(&source);
+    let _mounted = Small::mount(&target.join("a/b"), "size=1m");
+    let error = store(&target).compare_files(&context(), &*some(&memory, &WANTED)).unwrap_err();
+    assert_eq!(error.class(), plan::Class::Refused, "{error:?}");
+    assert!(error.chain().contains("another volume is mounted at"), "{error:?}");
+    store(&target).compare_files(&context(), &*some(&memory, &["a/lost", "n/m/missing"])).unwrap();
 }

@@ -3,7 +3,8 @@
 use mysql::MySqlError;
 use plan::Error;
 
-use super::{caused, code};
+use super::code;
+use super::failure::caused;
 use crate::address::Address;
 
 const WAYS_OF_TLS: &str =

@@ -87,14 +87,20 @@ pub(super) struct Place<'a> {
 /// Looks at it. `services`: its products in the set.
 pub(super) fn look(at: &Place<'_>, args: &args::PlanArgs, whose: &RowsOwner, services: &[Id]) -> Result<InBackend> {
     let mut found = InBackend::default();
-    if !at.installation.names().contains(&BACKEND) || whose.products.is_empty() && whose.applications.is_empty() {
+    if whose.products.is_empty() && whose.applications.is_empty() {
+        return Ok(found);
+    }
+    let has_usage = at.manifest.data_sets.contains_key(&BACKEND);
+    let nothing_goes_back = [LeftOut::Configuration].into_iter().chain(has_usage.then_some(LeftOut::Usage)).collect();
+    if !at.installation.names().contains(&BACKEND) {
+        found.left_out = nothing_goes_back;
         return Ok(found);
     }
     if !args.no_verify {
         found.before = before(at, whose)?;
     }
     if args.tenant.rows_only {
-        found.left_out = vec![LeftOut::Configuration, LeftOut::Usage];
+        found.left_out = nothing_goes_back;
         return Ok(found);
     }
     found.look(at, args, whose, services).map_err(|error| match error.class() {
@@ -143,7 +149,14 @@ impl InBackend {
         (store, findings): (&dyn DataSet, &Findings),
         (whose, services): (&RowsOwner, &[Id]),
     ) -> Result<()> {
-        let Some(kept) = at.manifest.data_sets.get(&BACKEND).filter(|_| !services.is_empty()) else { return Ok(()) };
+        if services.is_empty() {
+            return Ok(());
+        }
+        let Some(kept) = at.manifest.data_sets.get(&BACKEND) else {
+            let text = format!("the set has no {BACKEND}: usage of its products stays as it is");
+            self.problems.push(Problem::new(Severity::Note, text));
+            return Ok(());
+        };
         let keys = store.merges_keys().ok_or_else(|| Error::failed(format!("no keys of {BACKEND} can go back alone")))?;
         let merging = Merging {
             classes: vec!["errors".to_owned(), "usage".to_owned()],

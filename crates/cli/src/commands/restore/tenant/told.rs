@@ -5,7 +5,7 @@ use plan::ids::SetId;
 use plan::manifest::Manifest;
 use plan::step::{LeftOut, RowsOwner};
 use plan::words::in_one_line;
-use threescale::tenant::{Compared, Id};
+use threescale::tenant::{Compared, Id, Lost};
 
 use super::OneTenant;
 use super::backend::Before;
@@ -73,6 +73,7 @@ pub(super) fn plan(one: &OneTenant, plan: &Plan, manifest: &Manifest) -> Vec<Str
             let list = listed(&files.first_surplus, files.surplus);
             lines.push(format!("{} files that its rows here name are not in the set, and stay: {list}.", count(files.surplus as u64)));
         }
+        lines.extend(lost(files));
     }
     lines.extend(in_backend(one));
     if !plan.steps.is_empty() {
@@ -146,6 +147,15 @@ fn listed(first: &[String], all: usize) -> String {
     format!("{}{more}", first.iter().map(|path| in_one_line(path)).collect::<Vec<_>>().join(", "))
 }
 
+/// Files that nothing brings back.
+fn lost(files: &Files) -> Option<String> {
+    let row = |lost: &Lost| lost.row.map_or_else(|| lost.table.to_owned(), |row| format!("row {row} of {}", lost.table));
+    let first: Vec<_> = files.first_lost.iter().map(|lost| format!("{} ({})", lost.file, row(lost))).collect();
+    let (number, list) = (count(files.lost as u64), listed(&first, files.lost));
+    (files.lost > 0)
+        .then(|| format!("warning: {number} files that its rows in the set name are neither in the set nor here, and stay lost: {list}."))
+}
+
 /// What becomes of what Backend has of it, and how the live stores agree.
 fn in_backend(one: &OneTenant) -> Vec<String> {
     let mut lines = Vec::new();
@@ -159,7 +169,12 @@ fn in_backend(one: &OneTenant) -> Vec<String> {
         }
     }
     if let Some(configuration) = one.backend.configuration {
-        lines.push(format!("Backend's configuration for its products, as these rows want it: {}.", configuration.told()));
+        let counted = if one.product.is_some() {
+            "; counted with backends and accounts as the set has them, and done by those that are here"
+        } else {
+            ""
+        };
+        lines.push(format!("Backend's configuration for its products, as these rows want it: {}{counted}.", configuration.told()));
     }
     if let Some(Before { agreement, first }) = &one.backend.before {
         lines.push(match agreement.differences() {
