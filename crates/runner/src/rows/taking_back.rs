@@ -45,6 +45,9 @@ fn tell(hands: &Hands, seen: &Seen) {
     }
 }
 
+/// What is done with some rows of a table.
+type Work<'w> = dyn FnMut(&mut dyn ChangingRows, &RowsOf, &[Vec<Cell>]) -> Result<()> + 'w;
+
 struct TakingBack<'a> {
     rows: &'a mut dyn ChangingRows,
     seen: Seen,
@@ -89,12 +92,7 @@ impl<'a> TakingBack<'a> {
     }
 
     /// Works on rows together; where that is forbidden, one by one.
-    fn allowed(
-        &mut self,
-        of: &RowsOf,
-        some: &[Vec<Cell>],
-        work: &mut dyn FnMut(&mut dyn ChangingRows, &RowsOf, &[Vec<Cell>]) -> Result<()>,
-    ) -> Result<()> {
+    fn allowed(&mut self, of: &RowsOf, some: &[Vec<Cell>], work: &mut Work<'_>) -> Result<()> {
         if some.is_empty() || self.rows.allows(&mut |rows| work(rows, of, some))? {
             return Ok(());
         }
