@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use plan::ports::{PutsFiles, SomeFiles};
+use plan::ports::{PutsFiles, Severity, SomeFiles};
 
 use super::over_there::*;
 use super::refusals::Small;
