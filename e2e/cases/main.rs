@@ -6,6 +6,7 @@ mod api_server;
 mod bucket;
 mod by_file;
 mod clock;
+mod counted;
 mod disaster;
 mod edges;
 mod eras;
@@ -70,4 +71,5 @@ cases! {
     case_23_a_set_of_2_16_is_rehearsed_in_pods_of_configured_images => rehearsed::in_pods("case 23: rehearsed in pods, 2.16", "2.16", &rehearsed::IMAGES);
     case_24_a_set_is_rehearsed_by_a_job => rehearsed::by_a_job();
     case_25_one_tenant_goes_back_with_its_files => tenant::goes_back_alone();
+    case_26_what_was_given_since_the_backup_is_not_given_twice => counted::nothing_is_given_twice();
 }

@@ -96,7 +96,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
     let mut differing = Differing::new(&room, HELD_MAX_BYTES);
     let (mut named, mut unfit, mut would_not_fit, mut columns) = (Named::default(), Unfit::new(), Unfit::new(), BTreeMap::new());
     let mut own = Own::of(whose.tenant);
-    let (mut of_set, mut besides) = (belongings(whose), whose.product.map(|_| Besides::new(whose)));
+    let (mut of_set, mut besides) = (belongings(whose), Besides::new(whose));
     for round in 0..of_set.rounds() {
         let mut reader = OfSet {
             round,
@@ -107,11 +107,12 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
             unfit: &mut unfit,
             would_not_fit: &mut would_not_fit,
             columns: &mut columns,
-            besides: besides.as_mut(),
+            besides: &mut besides,
             own: &mut own,
         };
         read_rows(kept, *repository, context, &mut reader).map_err(|error| error.during("failed to read the rows of the set"))?;
     }
+    let unknown = of_set.unknown().clone();
     let (mut of_live, mut only_here, mut named_here) = (belongings(whose), BTreeSet::new(), Named::default());
     let mut reader = OfLive {
         belongings: &mut of_live,
@@ -122,7 +123,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         columns: BTreeMap::new(),
         only_here: &mut only_here,
         own: &mut own,
-        besides: besides.as_mut().map(|besides| (besides, &mut of_set)),
+        besides: (&mut besides, &mut of_set),
     };
     live.read(context, &mut reader).map_err(|error| error.during("failed to read the live rows"))?;
     let left_out: BTreeSet<String> = of_set.left_out().iter().chain(of_live.left_out()).cloned().collect();
@@ -159,7 +160,7 @@ pub(crate) fn look(between: &Between<'_>, whose: &RowsOwner, asks: bool) -> Resu
         changes: Changes { sorted: order.sorter.sorted()?, tables },
         conflicts,
         unfit,
-        unknown: of_set.unknown().clone(),
+        unknown,
         left_out,
         only_here,
         services,

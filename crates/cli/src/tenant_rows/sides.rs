@@ -12,22 +12,29 @@ use super::conflicts::Numbers;
 /// Why rows of a table cannot go back.
 pub(super) type Unfit = BTreeMap<String, String>;
 
-/// What is asked of a row besides, where one product goes back: whom it names, and whether the set has it.
+/// What is asked of a row besides: whom it names, and whether the set has it.
 ///
-/// What the row refers to may be gone or another product's here. Then the set's row of its number tells that it is the product's, if it names the product's tenant, or nobody and refers to
-/// what is the product's in the set.
+/// What the row refers to may be gone or, where one product goes back, another product's here. Then the set's row of its number tells that it is one that goes back, if it names nobody and refers
+/// to what goes back of the set; of a product also if it names the product's tenant.
 pub(super) struct Besides {
+    is_of_a_product: bool,
     tenant: Id,
     master: Option<Id>,
     /// Where rows of a table name a tenant.
     names: BTreeMap<String, Option<usize>>,
-    /// Numbers of the product's rows in the set.
+    /// Numbers of the rows in the set; of a whole tenant those that name nobody.
     numbers: BTreeMap<String, HashSet<Id>>,
 }
 
 impl Besides {
     pub(super) fn new(whose: &RowsOwner) -> Self {
-        Self { tenant: whose.tenant, master: whose.master, names: BTreeMap::new(), numbers: BTreeMap::new() }
+        Self {
+            is_of_a_product: whose.product.is_some(),
+            tenant: whose.tenant,
+            master: whose.master,
+            names: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+        }
     }
 
     fn table(&mut self, table: &str, columns: &[&str]) {
@@ -40,13 +47,15 @@ impl Besides {
         id(cells.get(at).copied().flatten()).filter(|tenant| Some(*tenant) != self.master)
     }
 
+    /// Whether it is kept from a product by whom it names.
     fn is_anothers(&self, table: &str, cells: &[Option<&[u8]>]) -> bool {
-        self.named(table, cells).is_some_and(|tenant| tenant != self.tenant)
+        self.is_of_a_product && self.named(table, cells).is_some_and(|tenant| tenant != self.tenant)
     }
 
-    /// A row of the set, by its key.
-    fn of_set(&mut self, table: &str, key: &[Option<&[u8]>]) {
-        if let Some(number) = number(key) {
+    /// A row of the set, and its key.
+    fn of_set(&mut self, table: &str, cells: &[Option<&[u8]>], key: &[Option<&[u8]>]) {
+        let counts = self.is_of_a_product || self.named(table, cells).is_none();
+        if let Some(number) = number(key).filter(|_| counts) {
             self.numbers.entry(table.to_owned()).or_default().insert(number);
         }
     }
@@ -110,7 +119,7 @@ pub(super) struct OfSet<'a, 'r> {
     /// The same, of all tables.
     pub(super) would_not_fit: &'a mut Unfit,
     pub(super) columns: &'a mut BTreeMap<String, Vec<String>>,
-    pub(super) besides: Option<&'a mut Besides>,
+    pub(super) besides: &'a mut Besides,
     pub(super) own: &'a mut Own,
 }
 
@@ -144,9 +153,7 @@ impl RowReader for OfSet<'_, '_> {
         }
         self.own.table(table, columns);
         self.columns.insert(table.to_owned(), columns.iter().map(|name| (*name).to_owned()).collect());
-        if let Some(besides) = &mut self.besides {
-            besides.table(table, columns);
-        }
+        self.besides.table(table, columns);
         match self.layout(table, columns) {
             Ok(of) => {
                 self.differing.table(of);
@@ -159,8 +166,7 @@ impl RowReader for OfSet<'_, '_> {
     }
 
     fn row(&mut self, table: &str, cells: &[Option<&[u8]>]) -> Result<()> {
-        let is_anothers = self.besides.as_ref().is_some_and(|besides| besides.is_anothers(table, cells));
-        if is_anothers || !self.belongings.has(table, cells) {
+        if self.besides.is_anothers(table, cells) || !self.belongings.has(table, cells) {
             return Ok(());
         }
         self.own.row(table, cells);
@@ -169,8 +175,8 @@ impl RowReader for OfSet<'_, '_> {
         }
         match self.differing.number_of(table) {
             Some(number) => {
-                if let (Some(besides), Some(of)) = (&mut self.besides, self.differing.tables().get(number)) {
-                    besides.of_set(table, &of.key.iter().map(|at| cells.get(*at).copied().flatten()).collect::<Vec<_>>());
+                if let Some(of) = self.differing.tables().get(number) {
+                    self.besides.of_set(table, cells, &of.key.iter().map(|at| cells.get(*at).copied().flatten()).collect::<Vec<_>>());
                 }
                 self.differing.row(number, Side::Set, cells)
             }
@@ -196,12 +202,12 @@ pub(super) struct OfLive<'a, 'r> {
     pub(super) only_here: &'a mut BTreeSet<String>,
     pub(super) own: &'a mut Own,
     /// With what belongs in the set.
-    pub(super) besides: Option<(&'a mut Besides, &'a mut Belongings)>,
+    pub(super) besides: (&'a mut Besides, &'a mut Belongings),
 }
 
 impl OfLive<'_, '_> {
     fn is_ours(&mut self, table: &str, cells: &[Option<&[u8]>]) -> bool {
-        let Some((besides, of_set)) = &mut self.besides else { return self.belongings.has(table, cells) };
+        let (besides, of_set) = &mut self.besides;
         if besides.is_anothers(table, cells) {
             return false;
         }
@@ -212,7 +218,11 @@ impl OfLive<'_, '_> {
         let Some(of) = self.differing.tables().get(*number) else { return false };
         let cell = |at: &usize| places.get(*at).and_then(|at| cells.get(*at).copied().flatten());
         let is_in_the_set = besides.is_in_the_set(table, &of.key.iter().map(cell).collect::<Vec<_>>());
-        let is_ours = is_in_the_set && (besides.named(table, cells).is_some() || of_set.has(table, cells));
+        let is_ours = is_in_the_set
+            && match besides.named(table, cells) {
+                Some(_) => besides.is_of_a_product,
+                None => of_set.has(table, cells),
+            };
         if is_ours {
             self.belongings.take(table, cells);
         }
@@ -239,10 +249,9 @@ impl RowReader for OfLive<'_, '_> {
         }
         self.own.table(table, columns);
         self.columns.insert(table.to_owned(), columns.iter().map(|name| (*name).to_owned()).collect());
-        if let Some((besides, of_set)) = &mut self.besides {
-            besides.table(table, columns);
-            of_set.wants(self.round, table, columns);
-        }
+        let (besides, of_set) = &mut self.besides;
+        besides.table(table, columns);
+        of_set.wants(self.round, table, columns);
         if let Some((number, of)) = self.differing.number_of(table).and_then(|number| Some((number, self.differing.tables().get(number)?)))
         {
             let place = |name: &String| columns.iter().position(|column| column == name);
