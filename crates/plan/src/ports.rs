@@ -28,7 +28,7 @@ pub use changes::{KeyChange, KeyChanges};
 pub use data_set::{Context, DataSet, Discard, Dump, Earlier, Findings, Place, Problem, Road, Severity, Share, Undone, Verdict};
 pub use kind::StoreKind;
 pub use leftover::{Held, Holds, Leftover};
-pub use live::{KeySession, LARGEST_ID, LiveFiles, LiveKey, LiveKeys, LiveRows, Members, RowSession};
+pub use live::{Asking, KeySession, LARGEST_ID, LiveFiles, LiveKey, LiveKeys, LiveRows, Members, RowSession};
 pub use mark::{Mark, MarkRole};
 pub use merging::{Counts, Foreseen, GivenIds, MergedClass, MergesKeys, Merging};
 pub use objects::{ObjectKind, Objects};

@@ -2,7 +2,7 @@
 
 use plan::ids::DataSetName;
 use plan::journal::Run;
-use plan::ports::{Event, KeySession, LARGEST_ID, LiveKey, Members, RowSession};
+use plan::ports::{Asking, Event, KeySession, LARGEST_ID, LiveKey, Members, RowSession};
 use plan::step::{Action, Counting, IdCounter, Output, Step, StepId};
 use plan::{Error, Result};
 
@@ -16,32 +16,13 @@ fn keys_of(hands: &Hands, data_set: DataSetName) -> Result<Box<dyn KeySession + 
     Ok(keys.session(&hands.context))
 }
 
-/// System's rows: the session of one question is that of the next, until one fails.
-struct System<'h> {
-    hands: &'h Hands,
-    session: Option<Box<dyn RowSession + 'h>>,
-}
-
-impl<'h> System<'h> {
-    fn of(hands: &'h Hands) -> Self {
-        Self { hands, session: None }
-    }
-
-    fn ask<T>(&mut self, question: impl FnOnce(&mut dyn RowSession) -> Result<T>) -> Result<T> {
-        let mut session = match self.session.take() {
-            Some(session) => session,
-            None => self.open()?,
-        };
-        let answer = question(session.as_mut())?;
-        self.session = Some(session);
-        Ok(answer)
-    }
-
-    fn open(&self) -> Result<Box<dyn RowSession + 'h>> {
+/// Questions to System's rows.
+fn system_of(hands: &Hands) -> Asking<'_> {
+    Asking::new(|| {
         let system = DataSetName::SystemDatabase;
-        let rows = self.hands.data_set(system)?.live_rows();
-        rows.ok_or_else(|| Error::failed(format!("{system} has no rows that can be asked")))?.session(&self.hands.context)
-    }
+        let rows = hands.data_set(system)?.live_rows();
+        rows.ok_or_else(|| Error::failed(format!("{system} has no rows that can be asked")))?.session(&hands.context)
+    })
 }
 
 /// Notes what the counters are while the data is live that will be replaced.
@@ -59,8 +40,8 @@ pub(crate) fn keep_ids_ahead(
     pending_deletion: Option<&(LiveKey, String)>,
     seen: &[(LiveKey, String)],
 ) -> Result<Output> {
-    let (mut keys, mut system) = (keys_of(hands, data_set)?, System::of(hands));
-    give_none_that_was_seen(data_set, &mut system, seen)?;
+    let (mut keys, mut system) = (keys_of(hands, data_set)?, system_of(hands));
+    give_none_that_was_seen(hands, data_set, &mut system, seen)?;
     let Some(Output::Ids { counters, .. }) = run.output(noted) else {
         return Err(Error::needs_person(format!("the journal does not say what step {noted} noted of the counters of ids")));
     };
@@ -68,7 +49,7 @@ pub(crate) fn keep_ids_ahead(
     let (mut raised, mut was) = (Vec::new(), Vec::new());
     for (counter, before) in counters {
         let live = keys.counter(&counter.of)?;
-        let rows = largest_of_rows(&mut system, counter, pending_deletion.is_some())?;
+        let rows = largest_of_rows(hands, &mut system, counter, pending_deletion.is_some())?;
         let before = Some(*before).filter(|before| is_an_id(hands, *before, &counter.of.key)).unwrap_or_default();
         let to = live.max(before).max(rows.unwrap_or_default());
         if to > live {
@@ -80,14 +61,14 @@ pub(crate) fn keep_ids_ahead(
         raised.push((counter.clone(), to));
         was.push(live);
     }
-    let kept = pending_deletion.map_or(Ok(0), |pending| keep_from_deletion(keys.as_mut(), &mut system, pending))?;
+    let kept = pending_deletion.map_or(Ok(0), |pending| keep_from_deletion(hands, keys.as_mut(), &mut system, pending))?;
     Ok(Output::Ids { counters: raised, was, kept })
 }
 
 /// The largest id that System's rows have had of a counter, where they are asked.
-fn largest_of_rows(system: &mut System<'_>, counter: &IdCounter, asks: bool) -> Result<Option<u64>> {
+fn largest_of_rows(hands: &Hands, system: &mut Asking<'_>, counter: &IdCounter, asks: bool) -> Result<Option<u64>> {
     let largest = if asks { system.ask(|rows| rows.largest(&counter.table, &counter.column))? } else { None };
-    Ok(largest.filter(|id| is_an_id(system.hands, *id, &counter.table)))
+    Ok(largest.filter(|id| is_an_id(hands, *id, &counter.table)))
 }
 
 /// Whether it can be one; that it is none is told, and nothing goes on behind it.
@@ -100,10 +81,10 @@ fn is_an_id(hands: &Hands, id: u64, from: &str) -> bool {
 }
 
 /// Lets System's tables give none of the ids that the sets have. What cannot be done of it is told: the installation does not serve meanwhile.
-fn give_none_that_was_seen(data_set: DataSetName, system: &mut System<'_>, seen: &[(LiveKey, String)]) -> Result<()> {
-    let context = &system.hands.context;
+fn give_none_that_was_seen(hands: &Hands, data_set: DataSetName, system: &mut Asking<'_>, seen: &[(LiveKey, String)]) -> Result<()> {
+    let context = &hands.context;
     for (of, table) in seen {
-        match give_none_of(data_set, system, of, table) {
+        match give_none_of(hands, data_set, system, of, table) {
             Ok(Some(text)) => context.watch.see(Event::Note(&text)),
             Ok(None) => {}
             Err(error) => {
@@ -116,9 +97,9 @@ fn give_none_that_was_seen(data_set: DataSetName, system: &mut System<'_>, seen:
     Ok(())
 }
 
-fn give_none_of(data_set: DataSetName, system: &mut System<'_>, of: &LiveKey, table: &str) -> Result<Option<String>> {
+fn give_none_of(hands: &Hands, data_set: DataSetName, system: &mut Asking<'_>, of: &LiveKey, table: &str) -> Result<Option<String>> {
     let mut largest = 0_u64;
-    each_of_set(keys_of(system.hands, data_set)?.as_mut(), of, |_, members| {
+    each_of_set(keys_of(hands, data_set)?.as_mut(), of, |_, members| {
         largest = members.iter().filter_map(|member| member.parse().ok()).filter(|id| *id <= LARGEST_ID).fold(largest, u64::max);
         Ok(())
     })?;
@@ -138,7 +119,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
     };
     let Some(Output::Ids { counters: noted, .. }) = run.ids(*noted) else { return Ok(Vec::new()) };
     let (mut keys, context) = (keys_of(hands, *data_set)?, &hands.context);
-    let (goes_back, mut reached) = (is_replaced(run, *data_set), Vec::new());
+    let (goes_back, mut reached, mut system) = (is_replaced(run, *data_set), Vec::new(), system_of(hands));
     for (at, (counter, before)) in noted.iter().enumerate() {
         let raised = match run.ids(step) {
             Some(Output::Ids { counters, was, .. }) => counters.get(at).zip(was.get(at)).map(|((_, to), was)| (*to, *was)),
@@ -155,7 +136,7 @@ pub(crate) fn lower_ids(hands: &Hands, run: &Run, step: StepId) -> Result<Vec<(I
             Some(raised) => Some(raised),
             // It died before it could say so: with the writers stopped, it was what was noted, and the rows that are still live say what it was raised to.
             None if run.plan.stops_writers() => {
-                let rows = largest_of_rows(&mut System::of(hands), counter, pending_deletion.is_some())?;
+                let rows = largest_of_rows(hands, &mut system, counter, pending_deletion.is_some())?;
                 Some((rows.unwrap_or_default().max(*before), *before))
             }
             None => None,
@@ -227,7 +208,12 @@ pub(crate) fn each_of_set<'k>(
 }
 
 /// What System has is taken out of what is to be deleted. Gives how many.
-fn keep_from_deletion(keys: &mut (dyn KeySession + '_), system: &mut System<'_>, (of, table): &(LiveKey, String)) -> Result<u64> {
+fn keep_from_deletion(
+    hands: &Hands,
+    keys: &mut (dyn KeySession + '_),
+    system: &mut Asking<'_>,
+    (of, table): &(LiveKey, String),
+) -> Result<u64> {
     let (mut kept, mut first) = (0, Vec::new());
     each_of_set(keys, of, |keys, members| {
         let ids: Vec<u64> = members.iter().filter_map(|member| member.parse().ok()).collect();
@@ -240,7 +226,7 @@ fn keep_from_deletion(keys: &mut (dyn KeySession + '_), system: &mut System<'_>,
     })?;
     if kept > 0 {
         let text = format!("{kept} of {table} are in System and are not deleted from Backend: {}", first.join(", "));
-        system.hands.context.watch.see(Event::Note(&text));
+        hands.context.watch.see(Event::Note(&text));
     }
     Ok(kept)
 }
@@ -249,7 +235,7 @@ fn keep_from_deletion(keys: &mut (dyn KeySession + '_), system: &mut System<'_>,
 pub(crate) fn hold_clock(hands: &Hands, data_set: DataSetName, ticks: &[Members], counts: &[Counting]) -> Result<Output> {
     let mut keys = keys_of(hands, data_set)?;
     ticks.iter().try_for_each(|members| keys.add_members(members))?;
-    let (mut counted, watch, mut system) = (Vec::new(), &hands.context.watch, System::of(hands));
+    let (mut counted, watch, mut system) = (Vec::new(), &hands.context.watch, system_of(hands));
     for counting in counts {
         match system.ask(|rows| count(rows, counting)) {
             Ok(Some((0, _)) | None) => {}

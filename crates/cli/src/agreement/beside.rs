@@ -1,7 +1,7 @@
 //! What is compared with System's rows beside Backend and the files: zync's database, the Routes that lead here, the search index. What cannot be seen is said, and is no error.
 
 use plan::ids::DataSetName;
-use plan::ports::{Context, RowReader};
+use plan::ports::{Asking, Context, RowReader};
 use plan::{Class, Policies, Result};
 use serde::Serialize;
 use threescale::verify::zync::{Gateways, Settled, ZYNC_STATES, ZYNC_TABLES, Zync, judge};
@@ -172,26 +172,17 @@ fn compare_indices(asked: Seen<Documents>, (rows, context): (&Side<'_>, &Context
     };
     let Side::Live(system) = rows else { return said("the rows are those of a set".to_owned()) };
     let Some(live) = system.live_rows() else { return said("System's rows cannot be counted".to_owned()) };
-    let (mut missing, mut rows) = (Vec::new(), None);
+    let (mut missing, mut rows) = (Vec::new(), Asking::new(|| live.session(context)));
     for (name, has) in found {
         let Some(index) = SEARCH_INDICES.iter().find(|index| index.name == name) else { continue };
         let Some(has) = has else {
             missing.push(name);
             continue;
         };
-        let mut count = |question: &str| {
-            let session = match rows.take() {
-                Some(session) => Ok(session),
-                None => live.session(context),
-            };
-            match session.and_then(|session| rows.insert(session).count(question)) {
-                Err(error) if error.class() == Class::Interrupted => Err(error),
-                Err(_) => {
-                    rows = None;
-                    Ok(None)
-                }
-                counted => counted,
-            }
+        let mut count = |question: &str| match rows.ask(|rows| rows.count(question)) {
+            Err(error) if error.class() == Class::Interrupted => Err(error),
+            Err(_) => Ok(None),
+            counted => counted,
         };
         // A table that the release does not have has no index either.
         if let (Some(least), Some(most)) = (count(index.least)?, count(index.most)?) {

@@ -1,13 +1,12 @@
 //! `restore --tenant` where the files are in a bucket: its own go back, those of others stay, killed in the middle or not; what the bucket does not let do is told before anything is touched.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
 use lab::{MysqlKind, S3};
 
 use crate::beside_rows::ok;
 use crate::installation::Installation;
-use crate::restoring::{state, wait_until};
+use crate::restoring::{kill_at_record, newest_journal, state};
 use crate::support::text;
 
 const LOGO: &str = "shared/2000/profiles/logos/large/logo.png";
@@ -61,25 +60,11 @@ fn tn_files_of_a_tenant_go_back_into_a_bucket() {
     assert!(said.contains("stay lost: invoices/2501/pdfs/original/invoice-2000.pdf (row 2501 of invoices)"), "{said}");
     assert_eq!(objects(&s3), spoilt, "a plan changes nothing");
 
-    let journal = || {
-        let Ok(folder) = std::fs::read_dir(it.path("state/runs")) else { return (0, String::new()) };
-        let paths = folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
-        let newest = paths.max();
-        let name = newest.as_ref().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
-        (newest.map_or(0, |path| std::fs::read_to_string(path).unwrap().lines().count()), name.unwrap_or_default())
-    };
-    let mut last = journal().1;
+    let mut last = newest_journal(&it).1;
     for (records, resumes) in [(4, true), (7, false), (9, true), (11, false)] {
-        let mut child = it.command(&RESTORE);
-        child.env_remove("THREESCALE_BACKUP_ROWS_ONLY");
-        let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_until("no journal", || {
-            let (lines, id) = journal();
-            child.try_wait().unwrap().is_some() || id != last && lines >= records
-        });
-        drop(child.kill());
-        child.wait().unwrap();
-        last = journal().1;
+        let mut call = it.command(&RESTORE);
+        call.env_remove("THREESCALE_BACKUP_ROWS_ONLY");
+        kill_at_record(&it, call, records, &mut last);
         if resumes {
             if state(&it) == "open" {
                 ok(&it, &["resume"]);

@@ -279,7 +279,7 @@ fn tn_conflicts_of_postgresql_refuse_the_plan() {
 }
 
 /// Somebody who has put a row in, and has not said yet whether it stays.
-pub struct InTheWay(pub Child);
+pub struct InTheWay(Child);
 
 impl InTheWay {
     pub fn of(database: &Database, statement: &str) -> Self {
@@ -296,8 +296,17 @@ impl InTheWay {
         Self(child)
     }
 
-    fn goes(mut self) {
-        writeln!(self.0.stdin.as_mut().unwrap(), "ROLLBACK;").unwrap();
+    fn goes(self) {
+        self.ends("ROLLBACK");
+    }
+
+    /// It stays: whoever waits for it goes on.
+    pub fn stays(self) {
+        self.ends("COMMIT");
+    }
+
+    fn ends(mut self, how: &str) {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{how};").unwrap();
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());
     }
@@ -351,10 +360,7 @@ fn killed_in_the_middle(kind: Option<MysqlKind>) {
     let other = InTheWay::of(&it.database, "UPDATE users SET email = 'x@example.com' WHERE id = 2001");
     let child = it.command(&restore(&[])).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("nobody waits", || is_waited(&it.database));
-    let mut other = other.0;
-    writeln!(other.stdin.as_mut().unwrap(), "COMMIT;").unwrap();
-    drop(other.stdin.take());
-    assert!(other.wait().unwrap().success());
+    other.stays();
     let output = child.wait_with_output().unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -379,6 +385,27 @@ fn tn_killed_in_the_middle_of_postgresql() {
     killed_in_the_middle(None);
 }
 
+/// The newest run's journal: its lines, and whose it is.
+pub fn newest_journal(it: &Installation) -> (usize, String) {
+    let Ok(folder) = std::fs::read_dir(it.path("state/runs")) else { return (0, String::new()) };
+    let paths = folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
+    let newest = paths.max();
+    let id = newest.as_ref().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
+    (newest.map_or(0, |path| std::fs::read_to_string(path).unwrap().lines().count()), id.unwrap_or_default())
+}
+
+/// Starts a call, and kills it when the journal of a run that is not `last` has so many records; `last` becomes that run.
+pub fn kill_at_record(it: &Installation, mut call: Command, records: usize, last: &mut String) {
+    let mut child = call.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("no journal", || {
+        let (lines, id) = newest_journal(it);
+        child.try_wait().unwrap().is_some() || id != *last && lines >= records
+    });
+    drop(child.kill());
+    child.wait().unwrap();
+    *last = newest_journal(it).1;
+}
+
 /// Killed at each record of the journal; then gone on with, or taken back.
 #[test]
 fn tn_killed_at_every_record() {
@@ -386,23 +413,9 @@ fn tn_killed_at_every_record() {
     let before = it.database.all();
     it.database.sql("UPDATE services SET name = 'another' WHERE id = 2001; DELETE FROM application_keys WHERE id = 2001; INSERT INTO web_hooks (id, account_id, tenant_id) VALUES (2900, 2000, 2000)");
     let changed = it.database.all();
-    let journal = || {
-        let Ok(folder) = std::fs::read_dir(it.path("state/runs")) else { return (0, String::new()) };
-        let paths = folder.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|ending| ending == "jsonl"));
-        let newest = paths.max();
-        let id = newest.as_ref().map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned());
-        (newest.map_or(0, |path| std::fs::read_to_string(path).unwrap().lines().count()), id.unwrap_or_default())
-    };
-    let mut last = journal().1;
+    let mut last = newest_journal(&it).1;
     for records in 1..8 {
-        let mut child = it.command(&restore(&[])).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        wait_until("no journal", || {
-            let (lines, id) = journal();
-            child.try_wait().unwrap().is_some() || id != last && lines >= records
-        });
-        drop(child.kill());
-        child.wait().unwrap();
-        last = journal().1;
+        kill_at_record(&it, it.command(&restore(&[])), records, &mut last);
         let now = it.database.all();
         assert!(now == before || now == changed, "all or nothing, killed at record {records}");
         if records % 2 == 0 && state(&it) == "open" {

@@ -1,6 +1,5 @@
 //! `undo` of a tenant's restore goes as far as it can: what another has now, or what wants something that is gone, stays and is named; all else is as it was. And what rows hold is told nobody.
 
-use std::io::Write as _;
 use std::process::Stdio;
 
 use lab::MysqlKind;
@@ -85,10 +84,7 @@ fn a_key_is_told_nobody(kind: Option<MysqlKind>) {
     );
     let child = it.command(&restore(&[])).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("nobody waits", || is_waited(&it.database));
-    let mut other = other.0;
-    writeln!(other.stdin.as_mut().unwrap(), "COMMIT;").unwrap();
-    drop(other.stdin.take());
-    assert!(other.wait().unwrap().success());
+    other.stays();
     let output = child.wait_with_output().unwrap();
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");

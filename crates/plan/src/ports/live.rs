@@ -157,6 +157,31 @@ pub trait RowSession {
     fn texts(&mut self, question: &str) -> Result<Vec<String>>;
 }
 
+/// Questions over one session, as long as it answers: opened by the first, and anew by the one after a question that failed.
+pub struct Asking<'a> {
+    open: Box<dyn Fn() -> Result<Box<dyn RowSession + 'a>> + 'a>,
+    session: Option<Box<dyn RowSession + 'a>>,
+}
+
+impl<'a> Asking<'a> {
+    /// Nothing is opened yet.
+    pub fn new(open: impl Fn() -> Result<Box<dyn RowSession + 'a>> + 'a) -> Self {
+        Self { open: Box::new(open), session: None }
+    }
+
+    /// # Errors
+    /// When no session can be opened; what the question says.
+    pub fn ask<T>(&mut self, question: impl FnOnce(&mut dyn RowSession) -> Result<T>) -> Result<T> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => (self.open)()?,
+        };
+        let answer = question(session.as_mut())?;
+        self.session = Some(session);
+        Ok(answer)
+    }
+}
+
 /// The files of a live store.
 pub trait LiveFiles: Send + Sync {
     /// Lists them. A file that is made or removed meanwhile may be told or not.
