@@ -26,7 +26,8 @@ use rustix::fs::{Stat, fstat};
 use self::content::LargeFile;
 use self::note::Note;
 pub(crate) use self::note::SETTLED;
-use self::read::{Item, Kind, Slot};
+use self::order::Slot;
+use self::read::{Answer, Item, Kind};
 use self::since::{READ_AGAIN, TURN, UNCHANGED};
 pub(crate) use self::since::{Since, has_notes};
 use self::window::Window;
@@ -95,9 +96,10 @@ pub(crate) enum Reading {
 pub(crate) struct FilesDump {
     context: Context,
     shared: Arc<Shared>,
-    slots: Option<Receiver<Vec<Slot>>>,
+    slots: Option<Receiver<Slot>>,
     /// Of the batch that is being emptied.
-    ready: std::vec::IntoIter<Slot>,
+    slot: Option<Slot>,
+    ready: std::vec::IntoIter<Answer>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
     first_names: FirstNames,
@@ -143,6 +145,7 @@ impl FilesDump {
             context: context.clone(),
             shared,
             slots: Some(slots),
+            slot: None,
             ready: Vec::new().into_iter(),
             threads,
             next: 0,
@@ -159,19 +162,13 @@ impl FilesDump {
     fn next_item(&mut self) -> Result<Option<Item>> {
         loop {
             self.context.stop.check()?;
-            self.shared.window.wait_for(self.next);
-            let Some(slot) = self.ready.next() else {
-                if let Some(batch) = self.slots.as_ref().and_then(|slots| slots.recv().ok()) {
-                    self.ready = batch.into_iter();
-                    continue;
-                }
-                if self.shared.walk_ended.load(Ordering::SeqCst) {
+            let Some(item) = self.ready.next() else {
+                if !self.wait()? {
                     return Ok(None);
                 }
-                return Err(Error::failed(format!("the walk of {} broke off", self.shared.tree.place_of(Path::new("")).display())));
+                continue;
             };
             self.next += 1;
-            let item = slot.recv().map_err(|_| Error::failed("a reader of files broke off"))?;
             // A reader of a large file that was stopped says that it could not read it.
             self.context.stop.check()?;
             if let Some(item) = item? {
@@ -179,6 +176,25 @@ impl FilesDump {
                 return Ok(Some(item));
             }
         }
+    }
+
+    /// Waits for the next answers; false when there are no more.
+    fn wait(&mut self) -> Result<bool> {
+        self.shared.window.wait_for(self.next);
+        if let Some(slot) = self.slot.as_mut().filter(|slot| slot.due > 0) {
+            let answers = slot.answers.recv().map_err(|_| Error::failed("a reader of files broke off"))?;
+            slot.due = slot.due.saturating_sub(answers.len());
+            self.ready = answers.into_iter();
+            return Ok(true);
+        }
+        self.slot = self.slots.as_ref().and_then(|slots| slots.recv().ok());
+        if self.slot.is_some() {
+            return Ok(true);
+        }
+        if self.shared.walk_ended.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        Err(Error::failed(format!("the walk of {} broke off", self.shared.tree.place_of(Path::new("")).display())))
     }
 
     fn part(&mut self, mut item: Item) -> Part {

@@ -1,10 +1,10 @@
-//! The threads of a dump: one walks and numbers the entries, others read them in any order; every entry has a slot, and the slots are in order.
+//! The threads of a dump: one walks and numbers the entries, others read them in any order; every batch of entries has a slot for the answers, and the slots are in order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use jiff::Timestamp;
 use plan::error::During;
 use plan::ports::StopFlag;
@@ -12,7 +12,7 @@ use plan::{Error, Result};
 use rustix::fs::FileType;
 
 use super::Shared;
-use super::read::{Job, Slot, cannot_read, read_entry};
+use super::read::{Answer, Answers, Job, cannot_read, read_entry};
 use super::since::Entries;
 use crate::walk::{Missed, Walk};
 use beneath::is_vanished;
@@ -24,80 +24,105 @@ const BATCH_ENTRIES: usize = 16;
 /// One batch is being filled, and one emptied.
 const BATCHES_WAITING: usize = WINDOW_ENTRIES / BATCH_ENTRIES - 2;
 
-/// Entries on their way, and their slots, in the order of the walk.
-#[derive(Default)]
+/// Entries for one reader, in the order of the walk.
 struct Batch {
-    slots: Vec<Slot>,
     jobs: Vec<Job>,
+    answers: Sender<Vec<Answer>>,
 }
 
-impl Batch {
+/// The answers of a batch.
+pub(super) struct Slot {
+    /// How many are still to come.
+    pub(super) due: usize,
+    /// Some at a time, in their order.
+    pub(super) answers: Receiver<Vec<Answer>>,
+}
+
+/// What the walk has found goes to the readers, and to who takes the answers.
+struct Ways {
+    slots: Sender<Slot>,
+    batches: Sender<Batch>,
+}
+
+impl Ways {
     /// False when nobody wants any more.
-    fn send(&mut self, slots: &Sender<Vec<Slot>>, jobs: &Sender<Vec<Job>>) -> bool {
-        let Self { slots: own_slots, jobs: own_jobs } = std::mem::take(self);
-        own_slots.is_empty() || slots.send(own_slots).is_ok() && jobs.send(own_jobs).is_ok()
+    fn send(&self, jobs: &mut Vec<Job>) -> bool {
+        if jobs.is_empty() {
+            return true;
+        }
+        let jobs = std::mem::replace(jobs, Vec::with_capacity(BATCH_ENTRIES));
+        let (answers, out) = unbounded();
+        self.slots.send(Slot { due: jobs.len(), answers: out }).is_ok() && self.batches.send(Batch { jobs, answers }).is_ok()
+    }
+
+    fn fail(&self, error: Error) {
+        let (answers, out) = unbounded();
+        drop(answers.send(vec![Err(error)]));
+        drop(self.slots.send(Slot { due: 1, answers: out }));
     }
 }
 
 /// The slots as they come, and the threads.
-pub(super) type Started = (Receiver<Vec<Slot>>, Vec<JoinHandle<()>>);
+pub(super) type Started = (Receiver<Slot>, Vec<JoinHandle<()>>);
 
 /// Starts the threads. They end when the slots are dropped and the window is closed.
 pub(super) fn start(shared: &Arc<Shared>, stop: &StopFlag, readers: usize) -> Result<Started> {
-    let (slots_in, slots_out) = bounded(BATCHES_WAITING);
-    let (jobs_in, jobs_out) = bounded(BATCHES_WAITING);
+    let (slots, slots_out) = bounded(BATCHES_WAITING);
+    let (batches, batches_out) = bounded::<Batch>(BATCHES_WAITING);
     let mut threads = Vec::new();
     let mut spawn = |name: &str, work: Box<dyn FnOnce() + Send>| {
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(work);
         thread.map(|thread| threads.push(thread)).during(|| "start a thread for reading files".to_owned())
     };
     for _ in 0..readers {
-        let (shared, jobs_out): (_, Receiver<Vec<Job>>) = (Arc::clone(shared), jobs_out.clone());
+        let (shared, batches_out) = (Arc::clone(shared), batches_out.clone());
         spawn(
             "files-reader",
             Box::new(move || {
                 // In their order: the window lets in the entry that is wanted next, and somebody is at the batch that has it.
-                for mut job in jobs_out.into_iter().flatten() {
-                    let item = read_entry(&shared, &mut job);
-                    drop(job.slot.send(item));
+                for Batch { mut jobs, answers } in batches_out {
+                    let mut answers = Answers::new(answers);
+                    for job in &mut jobs {
+                        let answer = read_entry(&shared, job, &mut answers);
+                        answers.add(answer);
+                    }
+                    answers.give();
                 }
             }),
         )?;
     }
     let (shared, stop) = (Arc::clone(shared), stop.clone());
-    spawn("files-walk", Box::new(move || walk(&shared, &stop, &slots_in, &jobs_in)))?;
+    spawn("files-walk", Box::new(move || walk(&shared, &stop, &Ways { slots, batches })))?;
     Ok((slots_out, threads))
 }
 
-fn walk(shared: &Shared, stop: &StopFlag, slots: &Sender<Vec<Slot>>, jobs: &Sender<Vec<Job>>) {
+fn walk(shared: &Shared, stop: &StopFlag, ways: &Ways) {
     let mut sequence = 0;
-    let mut batch = Batch::default();
+    let mut jobs = Vec::with_capacity(BATCH_ENTRIES);
     let mut earlier = Entries::of(shared);
     for found in Walk::new(Arc::clone(&shared.tree), shared.hook.clone()).lending(shared.lent.clone()) {
         if stop.is_raised() {
             return;
         }
-        let (slot, out) = bounded(1);
         match found.map_err(|missed| cannot_walk(shared, missed)) {
             Ok(found) => {
                 let earlier = if found.kind == FileType::RegularFile { earlier.at(shared, &found.path) } else { None };
-                batch.slots.push(out);
-                batch.jobs.push(Job { sequence, found, earlier, slot });
+                jobs.push(Job { sequence, found, earlier });
                 sequence += 1;
-                if batch.jobs.len() == BATCH_ENTRIES && !batch.send(slots, jobs) {
+                if jobs.len() == BATCH_ENTRIES && !ways.send(&mut jobs) {
                     return;
                 }
             }
             Err(None) => {}
             Err(Some(error)) => {
-                drop(slot.send(Err(error)));
-                batch.slots.push(out);
-                batch.send(slots, jobs);
+                if ways.send(&mut jobs) {
+                    ways.fail(error);
+                }
                 return;
             }
         }
     }
-    if !batch.send(slots, jobs) {
+    if !ways.send(&mut jobs) {
         return;
     }
     shared.tally().ended_at = Some(Timestamp::now());

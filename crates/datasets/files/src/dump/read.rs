@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 use jiff::Timestamp;
 use plan::ports::{Entry, Meta, Reused};
 use plan::words::shell_word;
@@ -24,8 +24,8 @@ use beneath::{allocated_bytes, is_vanished, meta_of, mtime_ns, read_xattrs, read
 /// How often a small file is read again when it changed meanwhile.
 const READINGS: u32 = 3;
 
-/// Where a reader puts what it read; `None` when the entry is left out.
-pub(super) type Slot = Receiver<Result<Option<Item>>>;
+/// What was read of an entry; `None` when it is left out.
+pub(super) type Answer = Result<Option<Item>>;
 
 /// An entry to be read.
 pub(super) struct Job {
@@ -33,7 +33,30 @@ pub(super) struct Job {
     pub(super) found: Found,
     /// What the set before has at its path.
     pub(super) earlier: Option<Entry>,
-    pub(super) slot: Sender<Result<Option<Item>>>,
+}
+
+/// The answers of a batch. They go together: each by itself would wake who takes them, which costs more than looking at a file.
+pub(super) struct Answers {
+    ready: Vec<Answer>,
+    to: Sender<Vec<Answer>>,
+}
+
+impl Answers {
+    pub(super) const fn new(to: Sender<Vec<Answer>>) -> Self {
+        Self { ready: Vec::new(), to }
+    }
+
+    pub(super) fn add(&mut self, answer: Answer) {
+        self.ready.push(answer);
+    }
+
+    /// Gives what is ready: at the end, and before something that may take long or wait until what is ready was taken.
+    pub(super) fn give(&mut self) {
+        if !self.ready.is_empty() {
+            // Nobody wants them when the dump is over.
+            drop(self.to.send(std::mem::take(&mut self.ready)));
+        }
+    }
 }
 
 /// What was read of an entry.
@@ -79,11 +102,11 @@ impl Kind {
 }
 
 /// Reads an entry; `None` when it is left out (which was noticed).
-pub(super) fn read_entry(shared: &Shared, job: &mut Job) -> Result<Option<Item>> {
+pub(super) fn read_entry(shared: &Shared, job: &mut Job, answers: &mut Answers) -> Answer {
     let earlier = job.earlier.take();
     let found = &job.found;
     let read = match found.kind {
-        FileType::RegularFile => read_file_since(shared, job, earlier),
+        FileType::RegularFile => read_file_since(shared, job, earlier, answers),
         FileType::Directory => read_folder(found).map(Some),
         FileType::Symlink | FileType::Fifo | FileType::Socket => read_special(shared, found),
         FileType::Unknown => Err(Errno::NOENT.into()),
@@ -172,20 +195,20 @@ pub(super) fn state_of(stat: &Stat) -> (i64, i128, i64, i64) {
 }
 
 /// Takes over what the set before has, or reads.
-fn read_file_since(shared: &Shared, job: &Job, earlier: Option<Entry>) -> io::Result<Option<Item>> {
+fn read_file_since(shared: &Shared, job: &Job, earlier: Option<Entry>, answers: &mut Answers) -> io::Result<Option<Item>> {
     let same = earlier.map_or(Ok(None), |entry| since::look(shared, &job.found, entry))?;
-    let Some(same) = same else { return read_file(shared, job, None) };
+    let Some(same) = same else { return read_file(shared, job, None, answers) };
     match same.note.digest.filter(|_| !same.is_read(shared)) {
         Some(digest) => match same.reuse(shared, &job.found, digest, false) {
             Some(item) => Ok(Some(item)),
-            None => read_file(shared, job, None),
+            None => read_file(shared, job, None, answers),
         },
-        None => read_file(shared, job, Some(same)),
+        None => read_file(shared, job, Some(same), answers),
     }
 }
 
 /// `same`: what the set before has of the file, with which what is read is compared.
-fn read_file(shared: &Shared, job: &Job, mut same: Option<Same>) -> io::Result<Option<Item>> {
+fn read_file(shared: &Shared, job: &Job, mut same: Option<Same>, answers: &mut Answers) -> io::Result<Option<Item>> {
     let found = &job.found;
     let now = Timestamp::now();
     let mut file = open_file(shared, found)?;
@@ -200,10 +223,11 @@ fn read_file(shared: &Shared, job: &Job, mut same: Option<Same>) -> io::Result<O
         let size_bytes = u64::try_from(before.st_size).unwrap_or(0);
         if size_bytes > SMALL_BYTES {
             shared.window.leave(held_bytes);
+            answers.give();
             return large(shared, found, (file, before), same, now).map(Some);
         }
         if size_bytes > held_bytes {
-            if !shared.window.enter(job.sequence, size_bytes - held_bytes) {
+            if !shared.window.enter(job.sequence, size_bytes - held_bytes, || answers.give()) {
                 return Ok(None);
             }
             held_bytes = size_bytes;

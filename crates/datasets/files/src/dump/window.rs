@@ -24,17 +24,23 @@ impl Window {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until entry number `sequence` may hold `bytes`. False when nobody wants anything any more.
-    pub(crate) fn enter(&self, sequence: u64, bytes: u64) -> bool {
+    /// Waits until entry number `sequence` may hold `bytes`, and calls `before_waiting` when it has to. False when nobody wants anything any more.
+    pub(crate) fn enter(&self, sequence: u64, bytes: u64, before_waiting: impl FnOnce()) -> bool {
+        let must_wait = |state: &State| !state.closed && sequence != state.wanted && state.bytes + bytes > WINDOW_BYTES;
         let mut state = self.state();
-        while !state.closed && sequence != state.wanted && state.bytes + bytes > WINDOW_BYTES {
+        if must_wait(&state) {
+            drop(state);
+            before_waiting();
+            state = self.state();
+        }
+        while must_wait(&state) {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.bytes += bytes;
         !state.closed
     }
 
-    /// Entry number `sequence` is wanted next.
+    /// Entry number `sequence` is wanted next, and who takes them is going to wait for it.
     pub(crate) fn wait_for(&self, sequence: u64) {
         let mut state = self.state();
         state.wanted = sequence;
