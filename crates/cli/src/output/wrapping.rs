@@ -41,7 +41,7 @@ fn indent(line: &str) -> usize {
 /// The words, each with the spaces behind it; what stands between backticks is one.
 fn pieces(line: &str) -> Vec<&str> {
     let (mut pieces, mut begin, mut is_command, mut was_space) = (Vec::new(), 0, false, true);
-    let is_paired = line.matches('`').count() % 2 == 0;
+    let is_paired = line.matches('`').count().is_multiple_of(2);
     for (at, sign) in line.char_indices() {
         let is_space = sign == ' ' && !is_command;
         if !is_space && was_space && at > begin && !line[begin..at].trim_start_matches(' ').is_empty() {
