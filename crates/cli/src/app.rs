@@ -235,6 +235,7 @@ impl App {
 
     /// The runs' journals: on the platform's own shelf, else in a folder of this machine.
     pub(crate) fn state(&self, config: &Config, installation: Option<&dyn Installation>) -> Result<State> {
+        self.remove_left();
         if let Some(installation) = installation.filter(|installation| self.keeps_journals_in_cluster(*installation))
             && let Some(shelf) = installation.shelf()
         {
@@ -242,6 +243,13 @@ impl App {
             return Ok(State::on(shelf));
         }
         State::folder(&self.state_folder(config)?)
+    }
+
+    /// Removes the throw-away servers' folders of a call that was killed, and says so: what is in them may be a production's data.
+    fn remove_left(&self) {
+        for folder in lab::remove_left() {
+            self.output.note(&format!("removed {}, which a call that was killed had left", folder.display()));
+        }
     }
 
     /// Whether journals stand on the platform's own shelf; else they are on this machine, and copies of them go into the repository.

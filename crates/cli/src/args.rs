@@ -78,29 +78,36 @@ impl Cli {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// The configuration file [default: threescale-backup.toml, then /etc/threescale-backup.toml]
-    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_CONFIG", help_heading = "Every command")]
     pub config: Option<PathBuf>,
     /// Where the journals of runs are kept [default: /var/lib/threescale-backup as root, else the user's state folder]
-    #[arg(long, global = true, value_name = "FOLDER", env = "THREESCALE_BACKUP_STATE_FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", env = "THREESCALE_BACKUP_STATE_FOLDER", help_heading = "Every command")]
     pub state_folder: Option<PathBuf>,
     /// Print one JSON document on standard output, and nothing else anywhere; an error is one on standard error
-    #[arg(long, global = true, env = "THREESCALE_BACKUP_JSON")]
+    #[arg(long, global = true, env = "THREESCALE_BACKUP_JSON", help_heading = "Every command")]
     pub json: bool,
     /// Print errors and results only
-    #[arg(long, short, global = true, env = "THREESCALE_BACKUP_QUIET")]
+    #[arg(long, short, global = true, env = "THREESCALE_BACKUP_QUIET", help_heading = "Every command")]
     pub quiet: bool,
     /// What to log to standard error: error, warn, info, debug, trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "error", env = "THREESCALE_BACKUP_LOG")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "error",
+        env = "THREESCALE_BACKUP_LOG",
+        help_heading = "Every command"
+    )]
     pub log: String,
     /// Log to this file too, and to it at least what `info` says: what was done, and when. It is made, or written on; only its owner may read it
-    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_LOG_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_LOG_FILE", help_heading = "Every command")]
     pub log_file: Option<PathBuf>,
     /// Write what is done, as it is done, as lines of JSON into this file or pipe; `-` is standard output, where then nothing else is printed
-    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_EVENTS")]
+    #[arg(long, global = true, value_name = "FILE", env = "THREESCALE_BACKUP_EVENTS", help_heading = "Every command")]
     pub events: Option<PathBuf>,
     /// Commands about sets: whose. Others: what this installation is called, in place of [installation] name [env: THREESCALE_BACKUP_INSTALLATION, which always
     /// names this installation]
-    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), help_heading = "Every command")]
     pub installation: Option<String>,
     /// Whose sets are meant, when `installation` says that.
     #[arg(skip)]
@@ -130,10 +137,10 @@ pub(crate) struct Global {
     )]
     pub in_cluster: Option<String>,
     /// Use the second repository of [copies.NAME] in the place of [repository]
-    #[arg(long, global = true, value_name = "NAME", env = "THREESCALE_BACKUP_REPOSITORY", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, value_name = "NAME", env = "THREESCALE_BACKUP_REPOSITORY", value_parser = NonEmptyStringValueParser::new(), help_heading = "Every command")]
     pub repository: Option<String>,
     /// Wait while another run holds the installation, instead of ending with exit code 11
-    #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT")]
+    #[arg(long, global = true, env = "THREESCALE_BACKUP_WAIT", help_heading = "Every command")]
     pub wait: bool,
     /// Connections, readers or loaders at the same time, per data set [default: 4]
     #[arg(

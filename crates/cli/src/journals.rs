@@ -80,23 +80,32 @@ pub(crate) fn known(state: &State, repository: Option<&dyn Repository>, installa
     Ok(known)
 }
 
+/// How a run is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WhichRun<'a> {
+    /// By its id, or the beginning of it.
+    Named(&'a str),
+    /// The newest with which that can be done.
+    NewestTo(&'a str),
+}
+
 /// The run that is meant: the one named, or the newest of this installation that fits. Brought here from its copy when another machine has the newer journal.
 pub(crate) fn find(
     state: &State,
     copies: Option<&dyn Repository>,
     installation: &InstallationId,
-    wanted: Option<&str>,
+    wanted: WhichRun<'_>,
     host: &str,
     fits: impl Fn(&Run) -> bool,
 ) -> Result<RunId> {
     let all = known(state, copies, installation)?;
     let found = match wanted {
-        Some(wanted) => named(all, state, installation, wanted)?,
-        None => {
+        WhichRun::Named(wanted) => named(all, state, installation, wanted)?,
+        WhichRun::NewestTo(verb) => {
             let standing = all.iter().rev().find_map(|known| Some((&known.id, known.run.as_ref().ok().filter(|run| !run.is_over())?)));
             let standing = standing.map(|(id, run)| format!(": run {id} is {}", run.describe())).unwrap_or_default();
             all.into_iter().rev().find(|known| known.run.as_ref().is_ok_and(&fits)).ok_or_else(|| {
-                Error::refused(format!("there is no run of this installation to do that with{standing}"))
+                Error::refused(format!("there is no run of this installation to {verb}{standing}"))
                     .hint("`threescale-backup runs` lists them.")
             })?
         }

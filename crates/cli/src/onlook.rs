@@ -5,10 +5,9 @@ mod door;
 mod talk;
 
 use std::collections::BTreeMap;
-use std::fs::Permissions;
 use std::io::Write as _;
 use std::net::Shutdown;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use std::process::{Child, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lab::Folder;
 use plan::error::During as _;
 use plan::ids::DataSetName;
 use plan::ports::{Context, Event, Staged, StopFlag};
@@ -41,9 +41,7 @@ pub(crate) fn onlooker(json: bool) -> Onlooker {
 fn look(looking: &Looking<'_>, json: bool) -> Result<()> {
     let context = looking.context;
     context.stop.check()?;
-    let mode = Permissions::from_mode(0o700);
-    let folder = tempfile::Builder::new().prefix("threescale-staged-").permissions(mode).tempdir();
-    let folder = folder.map_err(|error| Error::failed("no temporary folder for the programs of --then could be made").because(error))?;
+    let folder = Folder::create("then")?;
     let (stores, unseen) = open(folder.path(), looking)?;
     let names: Vec<_> = stores.keys().map(String::as_str).collect();
     let mut text = format!("running the command of --then, which looks at {}", names.join(", "));

@@ -11,6 +11,7 @@ mod question;
 mod said;
 mod standard_error;
 mod table;
+mod wrapping;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -18,13 +19,14 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plan::ports::{StopFlag, Watch};
+pub(crate) use plan::words::bytes;
 use plan::words::printable;
 use plan::{Error, Result};
 use secrecy::SecretString;
 use serde::Serialize;
 
 pub(crate) use errors::{error_json, error_text, print_error};
-pub(crate) use format::{age, age_at, bytes, count, duration_ms, length, local_time, parse_bytes, rate};
+pub(crate) use format::{age, age_at, count, duration_ms, length, local_time, parse_bytes, rate};
 pub(crate) use progress::Expected;
 pub(crate) use said::TOLD;
 pub(crate) use standard_error::LogLines;
@@ -114,7 +116,7 @@ impl Output {
             (true, true) => Ok(()),
             (true, false) => {
                 tracing::info!(target: TOLD, "{text}");
-                write_out(&format!("{}\n", printable(&with_program(text))))
+                write_out(&format!("{}\n", in_terminal(&printable(&with_program(text)), table::terminal_columns())))
             }
             (false, _) => {
                 self.note(text);
@@ -242,6 +244,11 @@ impl Output {
 /// `ExitCode` does not give its number away.
 fn number_of(code: ExitCode) -> u8 {
     (0..=u8::MAX).find(|number| ExitCode::from(*number) == code).unwrap_or(u8::MAX)
+}
+
+/// A text for a terminal of that many columns; for a file or a pipe it is as it is.
+fn in_terminal(text: &str, columns: Option<usize>) -> String {
+    columns.map_or_else(|| text.to_owned(), |columns| wrapping::wrapped(text, columns))
 }
 
 /// Standard output; a reader that went away (`| head`) is not an error. Where both outputs come together in one log, each line of a result is marked.

@@ -172,24 +172,29 @@ impl Jobs {
         let (lists, hooks) = self.web_hooks;
         if hooks + self.dead > 0 {
             lines.push(format!(
-                "What people look at goes back, whatever is chosen: {} failed web hooks of {} providers, {} dead jobs.",
-                count(hooks),
-                count(lists),
-                count(self.dead)
+                "What people look at goes back, whatever is chosen: {} of {}, {}.",
+                several(hooks, "failed web hook", "failed web hooks"),
+                several(lists, "provider", "providers"),
+                several(self.dead, "dead job", "dead jobs")
             ));
         }
         let reports = self.classes.iter().filter(|jobs| !jobs.goes_back && jobs.class == REPORTS).map(|jobs| jobs.jobs).sum::<u64>();
         if reports > 0 {
-            lines.push(format!("{} reports of traffic wait in queues that are left out: that traffic is not counted.", count(reports)));
+            let wait = several(reports, "report of traffic waits", "reports of traffic wait");
+            lines.push(format!("{wait} in queues that are left out: that traffic is not counted."));
         }
         if let Some(reports) = self.usage_in_flight.filter(|reports| *reports > 0) {
             lines.push(format!(
-                "Usage in flight: {} reports of traffic of the master service were not counted yet. They go back, and are counted when Backend runs again; a report that is then older than 24 hours is refused and lost.",
-                count(reports)
+                "Usage in flight: {} not counted yet. What is in flight goes back, and is counted when Backend runs again; a report that is then older than 24 hours is refused and lost.",
+                several(reports, "report of traffic of the master service was", "reports of traffic of the master service were")
             ));
         }
         lines
     }
+}
+
+fn several(number: u64, one: &str, more: &str) -> String {
+    format!("{} {}", count(number), if number == 1 { one } else { more })
 }
 
 impl JobsOfClass {

@@ -114,6 +114,22 @@ fn the_environment_goes_before_the_file_and_flags_before_both() {
 }
 
 #[test]
+fn who_names_no_command_reads_the_help_with_the_options_of_every_command_last() {
+    for (words, wanted) in [(&[][..], "  backup "), (&["key"], "  change ")] {
+        for quiet in ["", "true"] {
+            let output = program(words).env("THREESCALE_BACKUP_QUIET", quiet).output().unwrap();
+            let told = text(&output.stderr);
+            assert!(output.status.code() == Some(2) && told.contains("Usage: threescale-backup") && told.contains(wanted), "{told}");
+            assert!(!told.starts_with("error"), "{told}");
+        }
+    }
+    let help = text(&program(&["forget", "--help"]).output().unwrap().stdout);
+    let (own, every) = help.split_once("\nEvery command:\n").unwrap();
+    assert!(own.contains("--keep-last") && own.contains("--prune") && !own.contains("--config"), "{help}");
+    assert!(every.contains("--config") && every.contains("--json") && !every.contains("--prune"), "{help}");
+}
+
+#[test]
 fn help_completions_and_the_manual_page_name_every_command_and_variable() {
     let help = text(&program(&["--help"]).output().unwrap().stdout);
     let page = text(&program(&["man"]).output().unwrap().stdout);

@@ -117,12 +117,13 @@ fn a_plan_tells_jobs_by_class_and_a_restore_loads_those_that_were_chosen() {
         "system-redis system queue:default: 2 ActionMailer::MailDeliveryJob PostOffice (customers see it)",
         "system-redis system retry: 1 ZyncWorker (may be done twice)",
         "backend-redis queues resque:queue:priority: 1 ThreeScale::Backend::Transactor::ReportJob (customers see it)",
-        "3 failed web hooks of 1 providers, 1 dead jobs",
+        "3 failed web hooks of 1 provider, 1 dead job.",
         "Usage in flight: 2 reports of traffic",
     ] {
         assert!(told.contains(line), "{line}\n{told}");
     }
     assert!(!told.contains("Jobs that go back"), "{told}");
+    assert!(told.contains("\n   9. ") && told.contains("\n  10. ") && !told.contains(" bytes from"), "{told}");
     let safe = world.json(&["plan", "latest", "--queues", "safe"]);
     let zync: Vec<_> =
         safe["jobs"].as_array().unwrap().iter().filter(|jobs| jobs["goes_back"] == true).map(|jobs| &jobs["class"]).collect();

@@ -1,30 +1,42 @@
 //! A short text to mailboxes, through one SMTP server. What stands in its address may be a secret, and is in no error.
 
+mod guarded;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use lettre::Address;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Security, TlsParameters};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::{Category, Detail};
-use lettre::{Address, SmtpTransport, Transport as _};
 use percent_encoding::percent_decode_str;
 use plan::error::During as _;
 use plan::words::printable;
 use plan::{Error, Result};
 use reqwest::Url;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 use tls::{Tls, TlsMode};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use guarded::Guarded;
 
 /// How long all of it may take: servers of mail let strangers wait.
 pub const MAIL_SECONDS_MAX: u64 = if cfg!(test) { 1 } else { 30 };
+
+/// How long a server is waited for that has taken the mail.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 const FORM: &str = "Write smtp://user@host:587 (STARTTLS), smtps://user@host (TLS from the beginning), or smtp+plain://localhost (no TLS, on this machine only).";
 
@@ -37,6 +49,20 @@ enum Scheme {
     StartTls,
     /// `smtp+plain://`
     Plain,
+}
+
+/// The same with all that it takes.
+enum Security {
+    None,
+    Implicit(Arc<ClientConfig>, ServerName<'static>),
+    StartTls(Box<TlsParameters>),
+}
+
+/// Why a mail was not taken.
+struct Trouble {
+    told: String,
+    /// Others may get it all the same.
+    is_about_a_mailbox: bool,
 }
 
 /// Who gets mail, through whom.
@@ -110,7 +136,11 @@ impl Mail {
     /// # Errors
     /// [`plan::Class::Refused`] when not.
     pub fn check(&self) -> Result<()> {
-        tls::check_files(&Tls { ca_file: self.ca_file.clone(), ..Tls::of_mode(TlsMode::VerifyFull) })
+        tls::check_files(&self.tls())
+    }
+
+    fn tls(&self) -> Tls {
+        Tls { ca_file: self.ca_file.clone(), ..Tls::of_mode(TlsMode::VerifyFull) }
     }
 
     /// The server, without secrets.
@@ -122,18 +152,16 @@ impl Mail {
     /// Sends one message to all. Where the server refuses one of several mailboxes, the others get it all the same.
     ///
     /// # Errors
-    /// When the server cannot be reached, cannot be trusted, does not answer in time, or refuses one of the mailboxes, the login or the message.
+    /// When the server cannot be reached, cannot be trusted, does not answer in time, says more than it may, or refuses one of the mailboxes, the login or the message.
     pub fn send(&self, subject: &str, text: &str) -> Result<()> {
-        let (message, transport, mail) = (self.message(subject, text)?, self.transport()?, self.clone());
-        let (sender, sent) = channel();
-        // A name server that is silent is not waited for.
-        std::thread::spawn(move || drop(sender.send(mail.hand_over(&transport, &message))));
-        sent.recv_timeout(Duration::from_secs(MAIL_SECONDS_MAX)).unwrap_or_else(|error| {
-            Err(Error::transient(match error {
-                RecvTimeoutError::Timeout => format!("{} did not take the mail within {MAIL_SECONDS_MAX} s", self.origin()),
-                RecvTimeoutError::Disconnected => format!("the mail for {} was given up: a bug", self.origin()),
-            }))
-        })
+        let (message, security) = (self.message(subject, text)?, self.security()?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Error::failed(format!("no client for {} could be started", self.origin())).because(error))?;
+        let limit = Duration::from_secs(MAIL_SECONDS_MAX);
+        let sent = runtime.block_on(async { tokio::time::timeout(limit, self.hand_over(&message, &security)).await });
+        // A name server that is silent is asked by a thread that cannot be ended: it is not waited for.
+        runtime.shutdown_background();
+        sent.unwrap_or_else(|_| Err(Error::transient(format!("{} did not take the mail within {MAIL_SECONDS_MAX} s", self.origin()))))
     }
 
     /// As it stands in the mail; with a number of its own (RFC 5322, section 3.6.4), and as what no machine answers to (RFC 3834).
@@ -151,49 +179,39 @@ impl Mail {
         Ok(message.formatted())
     }
 
-    fn transport(&self) -> Result<SmtpTransport> {
-        let limit = Duration::from_secs(MAIL_SECONDS_MAX);
-        let transport = SmtpTransport::builder_dangerous(&self.host).port(self.port).timeout(Some(limit)).tls(match self.scheme {
-            Scheme::Implicit => Security::Wrapper(self.security()?),
-            Scheme::StartTls => Security::Required(self.security()?),
-            Scheme::Plain => Security::None,
-        });
-        Ok(match &self.login {
-            Some((user, password)) => transport.credentials(Credentials::new(user.clone(), password.expose_secret().to_owned())),
-            None => transport,
-        }
-        .build())
-    }
-
-    /// The CAs of the file alone, else the public web's.
-    fn security(&self) -> Result<TlsParameters> {
-        let unusable = |error| Error::refused("TLS cannot be prepared").because(error);
-        let made = TlsParameters::builder(self.host.clone());
-        let made = match &self.ca_file {
-            None => made.certificate_store(CertificateStore::WebpkiRoots),
-            Some(file) => {
-                let pem = std::fs::read(file).during(|| format!("read {}", file.display()))?;
-                made.certificate_store(CertificateStore::None).add_root_certificate(Certificate::from_pem(&pem).map_err(unusable)?)
+    /// How the connection is secured: by the CAs of the file alone, else the public web's.
+    fn security(&self) -> Result<Security> {
+        match self.scheme {
+            Scheme::Plain => Ok(Security::None),
+            Scheme::Implicit => Ok(Security::Implicit(tls::client_config(&self.tls())?, tls::server_name(&self.host)?)),
+            Scheme::StartTls => {
+                let unusable = |error| Error::refused("TLS cannot be prepared").because(error);
+                let made = TlsParameters::builder(self.host.clone());
+                let made = match &self.ca_file {
+                    None => made.certificate_store(CertificateStore::WebpkiRoots),
+                    Some(file) => {
+                        let pem = std::fs::read(file).during(|| format!("read {}", file.display()))?;
+                        made.certificate_store(CertificateStore::None).add_root_certificate(Certificate::from_pem(&pem).map_err(unusable)?)
+                    }
+                };
+                Ok(Security::StartTls(Box::new(made.build_rustls().map_err(unusable)?)))
             }
-        };
-        made.build_rustls().map_err(unusable)
+        }
     }
 
-    fn hand_over(&self, transport: &SmtpTransport, message: &[u8]) -> Result<()> {
-        let send = |to: &[Address]| {
-            let envelope = Envelope::new(Some(self.from.email.clone()), to.to_vec()).map_err(|error| error.to_string());
-            envelope.map_err(|error| (error, false)).and_then(|envelope| {
-                transport.send_raw(&envelope, message).map(drop).map_err(|error| (self.told(&error), is_about_a_mailbox(&error)))
-            })
-        };
+    async fn hand_over(&self, message: &[u8], security: &Security) -> Result<()> {
         let all: Vec<_> = self.to.iter().map(|to| to.email.clone()).collect();
-        let Err((error, about_a_mailbox)) = send(&all) else { return Ok(()) };
-        if !about_a_mailbox || all.len() == 1 {
-            return Err(Error::transient(format!("{} did not take the mail: {error}", self.origin())));
+        let Err(trouble) = self.deliver(&all, message, security).await else { return Ok(()) };
+        if !trouble.is_about_a_mailbox || all.len() == 1 {
+            return Err(Error::transient(format!("{} did not take the mail: {}", self.origin(), trouble.told)));
         }
         // Who is refused is in nobody else's way.
-        let alone = all.iter().map(|to| (to, send(std::slice::from_ref(to))));
-        let refused: Vec<_> = alone.filter_map(|(to, sent)| Some(format!("{to}: {}", sent.err()?.0))).collect();
+        let mut refused = Vec::new();
+        for to in &all {
+            if let Err(trouble) = self.deliver(std::slice::from_ref(to), message, security).await {
+                refused.push(format!("{to}: {}", trouble.told));
+            }
+        }
         match refused.len() {
             0 => Ok(()),
             count => {
@@ -203,9 +221,39 @@ impl Mail {
         }
     }
 
+    /// One message over one connection.
+    async fn deliver(&self, to: &[Address], message: &[u8], security: &Security) -> std::result::Result<(), Trouble> {
+        let smtp = |error: SmtpError| Trouble { told: self.told(&error), is_about_a_mailbox: is_about_a_mailbox(&error) };
+        let other = |told: String| Trouble { told, is_about_a_mailbox: false };
+        let envelope = Envelope::new(Some(self.from.email.clone()), to.to_vec()).map_err(|error| other(error.to_string()))?;
+        let unreachable = |error: std::io::Error| other(format!("connection error: {}", tls::causes(&error)));
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(unreachable)?;
+        let (peer, hello) = (stream.peer_addr().map_err(unreachable)?, ClientId::default());
+        let stream: Box<dyn AsyncTokioStream> = match security {
+            Security::Implicit(config, name) => {
+                let secured = TlsConnector::from(Arc::clone(config)).connect(name.clone(), stream).await.map_err(unreachable)?;
+                Box::new(Guarded::new(secured, peer))
+            }
+            Security::StartTls(_) | Security::None => Box::new(Guarded::new(stream, peer)),
+        };
+        let mut connection = AsyncSmtpConnection::connect_with_transport(stream, &hello).await.map_err(smtp)?;
+        if let Security::StartTls(parameters) = security {
+            connection.starttls(TlsParameters::clone(parameters), &hello).await.map_err(smtp)?;
+        }
+        if let Some((user, password)) = &self.login {
+            let login = Credentials::new(user.clone(), password.expose_secret().to_owned());
+            connection.auth(DEFAULT_MECHANISMS, &login).await.map_err(smtp)?;
+        }
+        connection.send(&envelope, message).await.map_err(smtp)?;
+        // It has the mail; whether it says goodbye is of no matter.
+        tokio::time::timeout(FAREWELL, connection.quit()).await.ok();
+        Ok(())
+    }
+
     /// What went wrong, in the server's words; a server that says the password again is not quoted, nor one that says what AUTH sent (RFC 4616, LOGIN).
     fn told(&self, error: &SmtpError) -> String {
-        let told = printable(&error.to_string()).into_owned();
+        // The library says so twice where TLS does not begin.
+        let told = printable(&error.to_string().replace("Connection error: Connection error: ", "connection error: ")).into_owned();
         let is_secret = |(user, password): &(String, SecretString)| {
             let password = password.expose_secret();
             let sent = [format!("\0{user}\0{password}"), password.to_owned()].map(|text| BASE64_STANDARD.encode(text));

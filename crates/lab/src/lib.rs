@@ -30,6 +30,7 @@ mod tls;
 mod traffic;
 
 pub use data::Shape;
+pub use folder::{Folder, fits_sockets, remove_left};
 pub use front::TlsFront;
 pub use installation::{Fingerprint, Installation, InstallationOptions, SYSTEM_DATABASE, ZYNC_DATABASE, differences};
 pub use memcached::Memcached;

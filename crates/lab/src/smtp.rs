@@ -31,6 +31,10 @@ pub struct SmtpWants {
     pub unknown: Option<&'static str>,
     /// It takes connections and says nothing.
     pub is_silent: bool,
+    /// To who has mail it says a line that does not end.
+    pub is_endless: bool,
+    /// What it says with the answer to STARTTLS, before TLS begins.
+    pub says_before_tls: Option<&'static str>,
 }
 
 /// See the module.
@@ -124,7 +128,8 @@ fn talk(client: TcpStream, (mode, wants): (SmtpMode, SmtpWants), config: &Arc<Se
             "EHLO" if may => answer(&mut stream, "250-lab\r\n250 AUTH PLAIN")?,
             "EHLO" => answer(&mut stream, "250-lab\r\n250 STARTTLS")?,
             "STARTTLS" if !may => {
-                answer(&mut stream, "220 go on")?;
+                let more = wants.says_before_tls.map(|more| format!("\r\n{more}")).unwrap_or_default();
+                answer(&mut stream, &format!("220 go on{more}"))?;
                 stream = BufReader::new(secured(raw.try_clone()?, config)?);
                 is_secured = true;
             }
@@ -139,6 +144,9 @@ fn talk(client: TcpStream, (mode, wants): (SmtpMode, SmtpWants), config: &Arc<Se
             "RCPT" if wants.unknown.is_some_and(|mailbox| line.contains(mailbox)) => {
                 answer(&mut stream, "550 5.1.1 No such user here")?;
             }
+            "MAIL" if wants.is_endless => loop {
+                stream.get_mut().write_all(&[b'2'; 65_536])?;
+            },
             "DATA" => {
                 answer(&mut stream, "354 go on")?;
                 let lines = mail(&mut stream, seen)?;

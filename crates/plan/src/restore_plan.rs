@@ -7,6 +7,7 @@ use crate::manifest::KeptDataSet;
 use crate::planned::{LargeValues, Plan, PlannedDataSet, Policies, Purpose, Steps};
 use crate::ports::{Findings, LiveKey, Members, Problem, Road, Severity, SyncTask};
 use crate::step::{Action, Counting, IdCounter, StepId};
+use crate::words::bytes;
 use crate::writers;
 
 /// What was found about one data set that is to go back.
@@ -118,7 +119,7 @@ pub fn plan_restore(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Targe
         let staged = steps.add(
             Action::Stage { data_set: *name, reserved: place },
             vec![place],
-            format!("{} bytes from the repository", target.kept.bytes),
+            format!("{} from the repository", bytes(target.kept.bytes)),
         );
         ready.push(steps.add(
             Action::Prove { data_set: *name, reserved: place },
@@ -263,6 +264,9 @@ pub fn plan_rehearsal(run: RunId, set: SetId, targets: BTreeMap<DataSetName, Tar
     let proofs: Vec<StepId> = plan.steps.iter().filter(|step| matches!(step.action, Action::Prove { .. })).map(|step| step.id).collect();
     for step in &mut plan.steps {
         step.needs.retain(|id| kept.contains(id));
+        if matches!(step.action, Action::Reserve { .. }) {
+            step.reason = "in a throw-away server".to_owned();
+        }
         if matches!(step.action, Action::CutOver { .. }) {
             // What was between them, stopping the writers, is not there.
             step.needs.extend(&proofs);

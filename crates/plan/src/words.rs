@@ -9,6 +9,19 @@ pub fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
+const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+
+/// `12.3 MB` (decimal units).
+#[must_use]
+pub fn bytes(bytes: u64) -> String {
+    let (mut value, mut unit) = (bytes as f64, 0);
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1000.0, unit + 1);
+    }
+    let digits = usize::from(unit > 0 && value < 100.0);
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
 /// The text with everything that acts on a terminal written out, such as `\u{1b}`: names and notes in a repository that is shared, words of servers and of other
 /// programs. Line feeds and tabs stay.
 #[must_use]

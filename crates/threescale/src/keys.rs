@@ -132,6 +132,17 @@ impl Class {
     pub fn plural(self) -> &'static str {
         CLASSES.iter().find(|(class, ..)| *class == self).map_or("", |(.., plural)| plural)
     }
+
+    /// `1 lock of jobs`, `2 locks of jobs`.
+    #[must_use]
+    pub fn counted(self, keys: u64) -> String {
+        let plural = self.plural();
+        if keys != 1 {
+            return format!("{keys} {plural}");
+        }
+        let (noun, rest) = plural.find(" of ").map_or((plural, ""), |at| plural.split_at(at));
+        format!("1 {}{rest}", noun.strip_suffix('s').unwrap_or(noun))
+    }
 }
 
 impl fmt::Display for Class {

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use clap::builder::{BoolishValueParser, Resettable};
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory};
 use plan::Error;
@@ -156,10 +157,29 @@ fn is_given(matches: &ArgMatches, id: &str) -> bool {
 /// Ends the program as usage does: what was asked for on standard output, or what is wrong, as a document where one is wanted.
 pub(super) fn refuse(error: &clap::Error) -> ! {
     if !error.use_stderr() || !wants_json() {
-        error.exit();
+        match help_in_place_of(error) {
+            // Nobody is there to read it: the exit code says it all the same.
+            Some(help) => drop(std::io::stderr().lock().write_all(help.as_bytes())),
+            None => error.exit(),
+        }
+        std::process::exit(i32::from(plan::Class::Refused.exit_code()));
     }
     print_error(&bad_usage(&error.to_string()), true, Vec::new());
     std::process::exit(i32::from(plan::Class::Refused.exit_code()))
+}
+
+/// Where only the name of a command is lacking: the help, which has them in order. Clap shows it itself where no variable is set.
+fn help_in_place_of(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(name)) = error.get(ContextKind::InvalidSubcommand) else { return None };
+    if error.kind() != ErrorKind::MissingSubcommand {
+        return None;
+    }
+    let mut command = command_line();
+    command.build();
+    for word in name.split(' ') {
+        command = command.find_subcommand(word).cloned().unwrap_or(command);
+    }
+    Some(command.render_help().to_string())
 }
 
 /// What clap says, as an error of ours: the first paragraph says what is wrong.

@@ -160,7 +160,7 @@ fn find(app: &App, state: &State, copies: Option<&dyn Repository>, hands: &Hands
     let is_meant = |known: &&Known| known.id.as_str() == wanted || is_damaged(known);
     let id = match all.iter().find(|known| known.run.is_err() && is_meant(known)) {
         Some(known) if !all.iter().any(|other| other.id.as_str() == wanted && other.id != known.id) => known.id.clone(),
-        _ => journals::find(state, copies, here, Some(&wanted), &app.host(), |_| true)?,
+        _ => journals::find(state, copies, here, journals::WhichRun::Named(&wanted), &app.host(), |_| true)?,
     };
     let known = journals::known(state, copies, here)?.into_iter().find(|known| known.id == id);
     let known = known.ok_or_else(|| Error::failed(format!("the journal of run {id} is gone")))?;

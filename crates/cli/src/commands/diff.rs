@@ -46,6 +46,9 @@ pub(crate) fn diff(app: &App, args: &args::Diff) -> Result<()> {
         Ok(app.find_set(&config, repository.as_ref(), &wanted)?.0.manifest)
     };
     let (from, to) = (find(&args.from)?, find(&args.to)?);
+    if from.set == to.set {
+        app.output.note("note: that is the same set twice; `diff OLDER NEWER` takes two, and `latest` is the second where none is named");
+    }
     let differences = difference::between(&from, &to);
     let deep = match args.deep {
         false => None,

@@ -159,7 +159,7 @@ fn print(document: &DoctorDocument) -> String {
                     elements,
                     road.to_owned(),
                 ]);
-                lines.extend(findings.facts.iter().map(|(key, value)| format!("  {name}: {key}: {value}")));
+                lines.extend(findings.facts.iter().map(|(key, value)| format!("  {name}: {}", fact(key, value))));
                 let told = |verb: &'static str, problems: &[Problem]| {
                     problems.iter().map(|problem| (problem.severity, tell(name.as_str(), verb, problem))).collect::<Vec<_>>()
                 };
@@ -213,6 +213,12 @@ fn tell(name: &str, verb: &str, problem: &Problem) -> String {
     };
     let way_out = problem.way_out.as_ref().map(|text| format!(" {text}")).unwrap_or_default();
     format!("  {name}: {verb}{word}: {}.{way_out}", problem.text.trim_end_matches('.'))
+}
+
+/// A fact as people read it: bytes of ours with their unit. What a server says of itself stays as it says it.
+fn fact(key: &str, value: &str) -> String {
+    let size = key.strip_suffix("-bytes").zip(value.parse().ok());
+    size.map_or_else(|| format!("{key}: {value}"), |(key, size)| format!("{key}: {}", bytes(size)))
 }
 
 #[cfg(test)]

@@ -32,6 +32,9 @@ use servers::Servers;
 const NAMED_MAX: usize = 5;
 
 pub(crate) fn rehearse(app: &App, args: &args::Rehearse) -> Result<()> {
+    if !args.pods {
+        lab::fits_sockets()?;
+    }
     let config = app.config()?;
     let repository: Arc<dyn Repository> = app.repository(&config)?;
     let wanted = Wanted::new("rehearse", &args.set, args.partial.partial);

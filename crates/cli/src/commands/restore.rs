@@ -87,6 +87,10 @@ pub(crate) fn restore(app: &App, args: &args::Restore) -> Result<()> {
     if args.dry_run {
         return plan(app, &args.plan);
     }
+    // A command that looks asks at a socket, after hours of loading.
+    if args.plan.then.is_some() {
+        lab::fits_sockets()?;
+    }
     let Some((state, run)) = carry_out(app, args)? else { return Ok(()) };
     print_report(app, &state, &run)?;
     let config = app.config()?;

@@ -22,7 +22,7 @@ use crate::commands::restore::{agreeing, tenant};
 use crate::config::Config;
 use crate::in_the_way::{self, LeftAt};
 use crate::join::{self, Installation};
-use crate::journals::{self, Known};
+use crate::journals::{self, Known, WhichRun};
 use crate::locks::{self, Locks};
 use crate::output::{Table, age, bytes, duration_ms, local_time};
 use crate::writers::Consent;
@@ -415,7 +415,7 @@ fn settle_objects_under(opened: &Opened) -> Result<()> {
     let is_under = |other: &Run| other.fills_empty() && other.plan.run < run.plan.run && other.can_settle();
     for under in opened.others()?.into_iter().filter(is_under) {
         let (hands, id) = (&opened.hands, under.plan.run.as_str());
-        let id = journals::find(&opened.state, opened.copies(), &hands.context.installation, Some(id), &hands.host, |_| true)?;
+        let id = journals::find(&opened.state, opened.copies(), &hands.context.installation, WhichRun::Named(id), &hands.host, |_| true)?;
         runner::settle(&opened.state.open_journal(&id)?, hands)?;
     }
     Ok(())
@@ -483,7 +483,8 @@ fn open(app: &App, args: &OfRun, verb: &str, fits: impl Fn(&Run) -> bool) -> Res
     let context = app.context(&config, runner::new_run_id(), installation.id())?;
     let lock = locks::take(app, &state, installation.as_ref(), &context)?;
     let copies = is_there.then_some(repository.as_ref());
-    let id = journals::find(&state, copies, &installation.id(), args.run.as_deref(), &app.host(), &fits)?;
+    let wanted = args.run.as_deref().map_or(WhichRun::NewestTo(verb), WhichRun::Named);
+    let id = journals::find(&state, copies, &installation.id(), wanted, &app.host(), &fits)?;
     let journal = state.open_journal(&id)?;
     let run = journal.run();
     if !fits(&run) {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::error::Error as _;
 
 use super::commands_in_text::with_program;
-use super::standard_error::{Weight, tell};
+use super::standard_error::{Weight, tell, tell_in_one_line};
 
 /// An error as `--json` tells it, on standard error.
 #[derive(Serialize)]
@@ -40,7 +40,7 @@ pub(crate) fn error_json(error: &Error, warned: Vec<String>) -> String {
 /// On standard error; when that is gone there is nobody to tell, and the exit code still says it.
 pub(crate) fn print_error(error: &Error, json: bool, warned: Vec<String>) {
     if json {
-        tell(Weight::Error, &error_json(error, warned));
+        tell_in_one_line(Weight::Error, &error_json(error, warned));
     } else {
         tell(Weight::Error, &error_text(error));
     }

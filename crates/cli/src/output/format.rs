@@ -2,19 +2,8 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use plan::words::bytes;
 use plan::{Error, Result};
-
-const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-
-/// `12.3 MB` (decimal units).
-pub(crate) fn bytes(bytes: u64) -> String {
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 1000.0 && unit + 1 < UNITS.len() {
-        (value, unit) = (value / 1000.0, unit + 1);
-    }
-    let digits = usize::from(unit > 0 && value < 100.0);
-    format!("{value:.digits$} {}", UNITS[unit])
-}
 
 /// `12 345`.
 pub(crate) fn count(count: u64) -> String {

@@ -1,7 +1,6 @@
 //! The work as it goes: bars on a terminal, a plain line every few seconds elsewhere.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,8 +9,9 @@ use plan::ids::DataSetName;
 use plan::ports::{Event, Verb, Watch};
 use plan::words::printable;
 
+use super::bytes;
 use super::commands_in_text::with_program;
-use super::format::{bytes, count, duration_ms, rate};
+use super::format::{count, duration_ms, rate};
 use super::standard_error::{self, Weight};
 use crate::rates::side_by_side;
 
@@ -218,7 +218,7 @@ impl Bars {
 
     fn say(&self, text: &str) {
         // When standard error is gone there is nobody to tell.
-        drop(self.all.println(printable(text.trim_end())));
+        drop(self.all.println(super::in_terminal(&printable(text.trim_end()), standard_error::terminal_columns())));
     }
 }
 
@@ -279,8 +279,7 @@ impl Watch for Bars {
 /// How wide the terminal is; 80 when nobody knows.
 fn columns() -> usize {
     let named = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let asked = rustix::termios::tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
-    asked.or_else(named).unwrap_or(80)
+    standard_error::terminal_columns().or_else(named).unwrap_or(80)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

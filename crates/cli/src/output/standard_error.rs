@@ -26,9 +26,19 @@ impl Weight {
 
 /// Tells a text there. When standard error is gone there is nobody to tell.
 pub(super) fn tell(weight: Weight, text: &str) {
+    tell_in_one_line(weight, &super::in_terminal(&printable(text), terminal_columns()));
+}
+
+/// The same for what is read by a program too.
+pub(super) fn tell_in_one_line(weight: Weight, text: &str) {
     let text = printable(text);
     let marked = marked(weight, &text, is_journal());
     drop(writeln!(io::stderr().lock(), "{marked}"));
+}
+
+/// How wide the terminal is that standard error is.
+pub(super) fn terminal_columns() -> Option<usize> {
+    rustix::termios::tcgetwinsize(io::stderr()).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// `sd-daemon(3)`: each line may begin with `<N>`.

@@ -85,10 +85,13 @@ impl Table {
 
 /// How wide the terminal is; `None` of a file or pipe, unless `COLUMNS` says it.
 fn columns() -> Option<usize> {
-    let asked = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-    let named = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
-    let columns = if io::stdout().is_terminal() { asked() } else { named() };
-    columns.filter(|columns| *columns > 0)
+    let named = || std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).filter(|columns| *columns > 0);
+    if io::stdout().is_terminal() { terminal_columns() } else { named() }
+}
+
+/// How wide the terminal is that standard output is.
+pub(super) fn terminal_columns() -> Option<usize> {
+    rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 #[cfg(test)]

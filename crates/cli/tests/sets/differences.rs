@@ -11,6 +11,9 @@ fn two_sets_are_compared_by_what_each_knows_of_itself() {
     let said = a.ok(&["diff", &first, &same]);
     assert!(said.contains("system-redis: equal, ") && said.contains("system-storage: equal, ") && !said.contains("differ"), "{said}");
 
+    let (_, noted) = a.both(&["diff", "latest"]);
+    assert!(noted.contains("that is the same set twice") && noted.contains("`threescale-backup diff OLDER NEWER`"), "{noted}");
+
     a.write("something else");
     let second = a.backup(&[]);
     let said = a.ok(&["diff", &first]);

@@ -228,6 +228,10 @@ fn kubectl_calls_the_program_as_krew_puts_it(home: &Home, release: &Release) {
     assert!(value("uri:").starts_with("https://where-the-release-is.invalid/threescale-backup-"), "{manifest}");
     assert!(value("uri:").ends_with(archive.file_name().unwrap().to_str().unwrap()));
     assert_eq!(value("sha256:"), sha256(&fs::read(&archive).unwrap()));
+    krew_takes(&manifest);
+    // All that it takes out is in the archive.
+    let taken: Vec<_> = manifest.lines().filter_map(|line| line.trim().strip_prefix("- from: ")).collect();
+    assert!(taken.len() == 2 && taken.iter().all(|file| home.path("unpacked").join(file).is_file()), "{taken:?}");
     let program = home.path("unpacked").join(value("from:"));
     assert_eq!(program.file_name().unwrap().to_str().unwrap(), value("bin:"));
     let bin = home.path("bin");
@@ -238,6 +242,35 @@ fn kubectl_calls_the_program_as_krew_puts_it(home: &Home, release: &Release) {
     let mut kubectl = Command::new(prefix.join("bin/kubectl"));
     let help = out(kubectl.args(["threescale-backup", "--help"]).env("PATH", &bin));
     assert!(help.contains("Usage: kubectl threescale-backup"), "{help}");
+}
+
+/// The rules by which krew refuses a manifest (its validation of plugins).
+fn krew_takes(manifest: &str) {
+    let (head, platforms) = manifest.split_once("  platforms:\n").unwrap();
+    let of = |text: &str, key: &str| {
+        let value = text.lines().find_map(|line| line.trim_start_matches([' ', '-']).strip_prefix(key)?.strip_prefix(": "));
+        value.unwrap_or_else(|| panic!("{key}: {text}")).trim_matches('"').to_owned()
+    };
+    assert_eq!((of(head, "apiVersion"), of(head, "kind")), ("krew.googlecontainertools.github.com/v1alpha2".into(), "Plugin".into()));
+    let name = of(head, "name");
+    assert!(!name.is_empty() && name.chars().all(|sign| sign.is_ascii_alphanumeric() || "_-".contains(sign)), "{name}");
+    let version = of(head, "version");
+    let numbers = version.strip_prefix('v').unwrap().split('-').next().unwrap();
+    assert!(numbers.split('.').filter(|number| number.parse::<u32>().is_ok()).count() == 3, "{version}");
+    // `kubectl krew search` shows 50 letters of it.
+    let short = of(head, "shortDescription");
+    assert!((1..=50).contains(&short.chars().count()), "{short}");
+    let platforms: Vec<_> = platforms.split("  - selector:\n").filter(|platform| !platform.is_empty()).collect();
+    assert!(!platforms.is_empty());
+    for platform in platforms {
+        assert!(
+            platform.starts_with("      matchLabels:\n        os: linux\n        arch: ") && of(platform, "uri").starts_with("https://")
+        );
+        let digest = of(platform, "sha256");
+        assert!(digest.len() == 64 && digest.chars().all(|sign| sign.is_ascii_digit() || ('a'..='f').contains(&sign)), "{digest}");
+        let lines = |start: &str| platform.lines().filter(|line| line.trim().starts_with(start)).count();
+        assert!(lines("- from: ") > 0 && lines("- from: ") == lines("to: ") && !of(platform, "bin").is_empty(), "{platform}");
+    }
 }
 
 #[test]
@@ -258,6 +291,7 @@ fn the_files_of_all_machines_are_told_together() {
         assert!(manifest.contains(&format!("        arch: {architecture}\n    {uri}")), "{manifest}");
     }
     assert!(manifest.contains("version: \"v1.2.3\""));
+    krew_takes(&manifest);
     let sums = fs::read_to_string(folder.join("SHA256SUMS")).unwrap();
     // Once more, when there are sums already.
     out(script("release-sums").arg(&folder).arg("https://example.org/v1.2.3"));

@@ -263,3 +263,52 @@ fn mail_goes_to_several_people_over_tls_by_a_login_that_nobody_else_hears_of() {
     let shown = a.ok(&["config", "show"]);
     assert!(shown.contains("smtp://u:(hidden)@h") && !shown.contains("wabash"), "{shown}");
 }
+
+#[test]
+fn a_mail_server_that_says_more_than_it_may_is_left_at_once() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    std::fs::create_dir(home.path("tls")).unwrap();
+    let tls = Tls::make(&home.path("tls")).unwrap();
+    let keys = |address: &str, server: &Smtp| {
+        let people = "on = \"everything\"\n[notify.email]\nto = \"ops@example.com\"\nfrom = \"backup@example.com\"\n";
+        format!("{people}url = \"{address}127.0.0.1:{}\"\nca-file = {:?}\n", server.port(), tls.ca())
+    };
+    for (scheme, mode) in [("smtps://", SmtpMode::Implicit), ("smtp://", SmtpMode::StartTls), ("smtp+plain://", SmtpMode::Plain)] {
+        let server = Smtp::start(mode, SmtpWants { is_endless: true, ..SmtpWants::default() }, &tls).unwrap();
+        configure(&a, &keys(scheme, &server));
+        let (code, told) = run(&a, &["check"]);
+        assert!(code == 0 && told.contains("it says more than 1048576 bytes"), "{scheme} {told}");
+        assert!(server.taken().is_empty());
+    }
+    // Answers that somebody put on the line before TLS began (one to EHLO; those to all that follows) are no answers.
+    for more in ["250 lab", "250-lab\r\n250 AUTH PLAIN\r\n250 ok\r\n250 ok\r\n354 go on\r\n250 taken\r\n221 bye"] {
+        let server = Smtp::start(SmtpMode::StartTls, SmtpWants { says_before_tls: Some(more), ..SmtpWants::default() }, &tls).unwrap();
+        configure(&a, &keys("smtp://", &server));
+        let (code, told) = run(&a, &["check"]);
+        assert!(code == 0 && told.contains("connection error: more was said than the answer to STARTTLS, before TLS began"), "{told}");
+        let heard = server.heard();
+        assert!(server.taken().is_empty() && heard.last().is_some_and(|line| line == "STARTTLS"), "{heard:?}");
+    }
+}
+
+#[test]
+fn a_mail_to_many_has_lines_that_every_server_takes() {
+    let home = Home::make();
+    let a = Small::start(&home, "a");
+    std::fs::create_dir(home.path("tls")).unwrap();
+    let server = Smtp::start(SmtpMode::Plain, SmtpWants::default(), &Tls::make(&home.path("tls")).unwrap()).unwrap();
+    let people: Vec<_> = (0..100).map(|number| format!("operations-of-site-{number}@mail.example.com")).collect();
+    let names = people.iter().map(|mailbox| format!("Jürgen of the operations <{mailbox}>")).collect::<Vec<_>>().join(", ");
+    let email = "on = \"everything\"\n[notify.email]\nfrom = \"backup@example.com\"\n";
+    configure(&a, &format!("{email}to = \"{names}\"\nurl = \"smtp+plain://127.0.0.1:{}\"\n", server.port()));
+    let (code, told) = run(&a, &["check"]);
+    assert!(code == 0 && !told.contains("was not told"), "{told}");
+    let taken = server.taken();
+    assert_eq!(taken.len(), 1);
+    assert_eq!(read(&taken[0])["to"], serde_json::json!(people));
+    assert_eq!(taken[0].commands.iter().filter(|command| command.starts_with("RCPT TO:")).count(), people.len());
+    // RFC 5322, section 2.1.1.
+    let longest = taken[0].lines.iter().max_by_key(|line| line.len()).unwrap();
+    assert!(longest.len() <= 998 && taken[0].lines.iter().any(|line| line.starts_with(' ')), "{}: {longest}", longest.len());
+}

@@ -24,7 +24,7 @@ fn a_backup_has_nothing_to_undo_and_undo_is_about_the_newest_restore() {
     a.ok(&["undo", "--yes"]);
     assert_eq!(a.content(), ["lost", "lost"]);
     let refusal = a.refused(&["undo", "--yes"]);
-    assert!(refusal.contains("no run of this installation to do that with"), "{refusal}");
+    assert!(refusal.contains("no run of this installation to undo"), "{refusal}");
     let here = machine(&home, &a, "unused");
     assert!(here.runs().is_empty());
     let runs = a.json(&["runs"]);

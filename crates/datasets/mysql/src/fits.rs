@@ -4,6 +4,7 @@ use plan::Result;
 use plan::evidence::Evidence;
 use plan::manifest::KeptDataSet;
 use plan::ports::{Problem, Road, Severity, StoreKind};
+use plan::words::bytes;
 
 use crate::cut_over;
 use crate::local_infile;
@@ -56,7 +57,7 @@ pub(crate) fn fits(store: &MysqlStore, kept: &KeptDataSet, road: Road) -> Result
     let mut problems = problems(store, &mut session, &server, &grants, &set, road)?;
     problems.push(Problem::new(
         Severity::Note,
-        format!("the server does not tell its free space; the copy needs about {} MiB", kept.bytes * 3 / 2 / (1 << 20)),
+        format!("the server does not tell its free space; the copy needs about {}", bytes(kept.bytes / 2 * 3)),
     ));
     Ok(problems)
 }

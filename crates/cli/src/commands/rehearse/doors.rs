@@ -1,16 +1,17 @@
 //! Looks into what came out of a rehearsal: a command of the operator's, for which each store is a program of its data set's name that reads and cannot write.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use lab::Folder;
 use plan::ids::DataSetName;
 use plan::ports::Context;
 use plan::{Error, Result};
 
-use super::stage::{REHEARSAL, SYSTEM, Stage, run};
+use super::stage::{REHEARSAL, SYSTEM, Stage, TREE, run};
 use crate::app::App;
 
 mod pods;
@@ -30,9 +31,7 @@ const FOLDER_OF_RESTORES: &str = "THREESCALE_STAGED";
 /// When the users who may read cannot be made; when the command ends with another status than 0.
 pub(super) fn then(app: &App, context: &Context, open: impl FnOnce(&Path) -> Result<Vec<String>>, command: &str) -> Result<()> {
     context.stop.check()?;
-    let mode = Permissions::from_mode(0o700);
-    let folder = tempfile::Builder::new().prefix("threescale-rehearsal-").permissions(mode).tempdir();
-    let folder = folder.map_err(|error| Error::failed("no temporary folder for the programs of --then could be made").because(error))?;
+    let folder = Folder::create("then")?;
     let at = folder.path();
     let names = open(at)?;
     app.output.note(&format!("running the command of --then, which reads by {}", names.join(", ")));
@@ -100,7 +99,7 @@ pub(super) fn of_machine(stage: &Stage, at: &Path) -> Result<Vec<String>> {
     }
     for (name, folder) in &stage.folders {
         let door = at.join(name.as_str());
-        symlink(folder.path(), &door).map_err(|error| Error::failed(format!("{} could not be made", door.display())).because(error))?;
+        symlink(folder.join(TREE), &door).map_err(|error| Error::failed(format!("{} could not be made", door.display())).because(error))?;
         names.push(format!("the folder ${FOLDER}/{name}"));
     }
     Ok(names)

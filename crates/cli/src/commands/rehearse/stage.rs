@@ -1,15 +1,13 @@
 //! The throw-away servers of a rehearsal.
 
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use lab::{Mysql, MysqlKind, Postgres, Redis, RedisKind};
+use lab::{Folder, Mysql, MysqlKind, Postgres, Redis, RedisKind};
 use plan::evidence::Evidence;
 use plan::ids::DataSetName;
 use plan::manifest::KeptDataSet;
 use plan::ports::{DataSet, StoreKind};
 use plan::{Error, Result};
-use tempfile::TempDir;
 
 /// The throw-away servers; they end with this value.
 #[derive(Default)]
@@ -17,11 +15,13 @@ pub(super) struct Stage {
     pub(super) mysql: Vec<(DataSetName, Mysql)>,
     pub(super) postgres: Vec<(DataSetName, Postgres)>,
     pub(super) redis: Vec<(DataSetName, Redis)>,
-    pub(super) folders: Vec<(DataSetName, TempDir)>,
+    pub(super) folders: Vec<(DataSetName, Folder)>,
 }
 
 /// The database of a throw-away MySQL.
 pub(super) const SYSTEM: &str = "system";
+/// The tree of files in a throw-away folder.
+pub(super) const TREE: &str = "tree";
 /// The database of a throw-away PostgreSQL.
 pub(super) const REHEARSAL: &str = "rehearsal";
 
@@ -66,10 +66,10 @@ impl Stage {
     }
 
     fn files(&mut self, name: DataSetName) -> Result<Arc<dyn DataSet>> {
-        let mode = std::fs::Permissions::from_mode(0o700);
-        let folder = tempfile::Builder::new().prefix("threescale-rehearsal-").permissions(mode).tempdir();
-        let folder = folder.map_err(|error| Error::failed("failed to make a temporary folder").because(error))?;
-        let store = files_data_set::FilesStore::new(name, folder.path().to_owned(), files_data_set::Options::default());
+        let folder = Folder::create("files")?;
+        let tree = folder.join(TREE);
+        std::fs::create_dir(&tree).map_err(|error| Error::failed(format!("failed to make {}", tree.display())).because(error))?;
+        let store = files_data_set::FilesStore::new(name, tree, files_data_set::Options::default());
         self.folders.push((name, folder));
         Ok(Arc::new(store))
     }

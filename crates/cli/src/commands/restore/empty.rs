@@ -124,7 +124,7 @@ fn goes_on(app: &App, config: &Config, installation: &dyn Installation, state: &
     let mut hands = app.hands(config, installation, Arc::clone(&repository), data_sets, id.clone(), Consent::Given)?;
     hands.context.installation = run.plan.installation.clone().unwrap_or_default();
     let _locks = locks::take(app, state, installation, &hands.context)?;
-    journals::find(state, Some(repository.as_ref()), &installation.id(), Some(id.as_str()), &hands.host, |_| true)?;
+    journals::find(state, Some(repository.as_ref()), &installation.id(), journals::WhichRun::Named(id.as_str()), &hands.host, |_| true)?;
     let journal = state.open_journal(&id)?;
     match journal.run().state {
         RunState::Finished | RunState::Settled | RunState::Settling => return Ok(id),

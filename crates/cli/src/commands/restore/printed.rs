@@ -1,9 +1,9 @@
 //! A plan as people read it.
 
-use plan::Plan;
 use plan::manifest::Manifest;
 use plan::ports::{Road, Severity};
 use plan::step::Action;
+use plan::{Plan, Purpose};
 
 use super::origin;
 use crate::output::{Table, bytes, count, duration_ms, local_time};
@@ -12,12 +12,15 @@ use crate::rates::Estimate;
 /// The plan as people read it.
 pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest, estimate: Option<&Estimate>) -> String {
     let mut lines: Vec<_> = origin::origin(plan, manifest).into_iter().collect();
-    lines.push(format!("Restore of set {} of {}: {} (run {})", plan.set, local_time(manifest.started_at), manifest.extent(), plan.run));
+    let is_rehearsal = plan.purpose == Purpose::Rehearse;
+    let what = if is_rehearsal { "Rehearsal" } else { "Restore" };
+    lines.push(format!("{what} of set {} of {}: {} (run {})", plan.set, local_time(manifest.started_at), manifest.extent(), plan.run));
     lines.push(String::new());
     let mut table = Table::new(&["DATA SET", "FROM", "INTO", "SIZE", "ELEMENTS", "ROAD", "WHAT IS THERE NOW"]);
     for (name, planned) in &plan.data_sets {
         let Some(kept) = &planned.kept else { continue };
         let (road, fate) = match planned.road {
+            Road::SideCopy if is_rehearsal => ("beside, then swap", "removed with the server"),
             Road::SideCopy => ("beside, then swap", "kept until `settle`"),
             Road::InPlace => ("in place", "replaced, after a safety copy"),
         };
@@ -44,16 +47,19 @@ pub(crate) fn print_plan(plan: &Plan, manifest: &Manifest, estimate: Option<&Est
         .steps
         .iter()
         .find(|step| matches!(step.action, Action::StopWriters { .. } | Action::CutOver { .. } | Action::SafetyCopy { .. }));
-    if let Some(cut) = first_cut {
+    if is_rehearsal {
+        lines.push("The installation is not touched, nor asked.".to_owned());
+    } else if let Some(cut) = first_cut {
         lines.push(format!("The installation serves until step {}.", cut.id));
     }
     lines.push(format!(
-        "Estimated: {}{} of space beside the live data; the cut-over takes seconds.",
+        "Estimated: {}{} of space {}; the cut-over takes seconds.",
         estimate
             .and_then(Estimate::ms)
             .map(|ms| format!("about {} to stage and prove, as fast as before; ", duration_ms(ms)))
             .unwrap_or_default(),
-        bytes(estimated_space_bytes(plan))
+        bytes(estimated_space_bytes(plan)),
+        if is_rehearsal { "for the throw-away servers" } else { "beside the live data" }
     ));
     if let Some(unknown) = estimate.map(|estimate| &estimate.unknown).filter(|unknown| !unknown.is_empty()) {
         let names: Vec<_> = unknown.iter().map(|name| name.as_str()).collect();
@@ -83,7 +89,7 @@ pub(super) fn problem_lines(plan: &Plan) -> impl Iterator<Item = String> {
 /// The steps of a plan.
 pub(super) fn step_lines(plan: &Plan) -> impl Iterator<Item = String> {
     let width = plan.steps.iter().map(|step| step.action.to_string().len()).max().unwrap_or(0);
-    plan.steps.iter().map(move |step| format!("  {:>2}. {:<width$} {}", step.id, step.action.to_string(), step.reason))
+    plan.steps.iter().map(move |step| format!("  {:>2}. {:<width$}  {}", step.id.to_string(), step.action.to_string(), step.reason))
 }
 
 pub(super) fn estimated_space_bytes(plan: &Plan) -> u64 {

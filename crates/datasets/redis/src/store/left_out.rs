@@ -91,13 +91,14 @@ impl LeftOut {
     /// Tells what was left out, by queue.
     pub(crate) fn tell(&self, watch: &dyn Watch) {
         for (queue, jobs) in &self.queues {
-            watch.see(Event::Note(&format!("left out: {queue} {jobs} jobs")));
+            watch.see(Event::Note(&format!("left out: {queue} {jobs} {}", if *jobs == 1 { "job" } else { "jobs" })));
         }
         for (class, keys) in &self.others {
-            watch.see(Event::Note(&format!("left out: {keys} {}", class.plural())));
+            watch.see(Event::Note(&format!("left out: {}", class.counted(*keys))));
         }
         if self.selection.is_by_class() && self.kept_jobs > 0 {
-            watch.see(Event::Note(&format!("{} jobs go back", self.kept_jobs)));
+            let jobs = if self.kept_jobs == 1 { "1 job goes".to_owned() } else { format!("{} jobs go", self.kept_jobs) };
+            watch.see(Event::Note(&format!("{jobs} back")));
         }
     }
 

@@ -88,7 +88,7 @@ fn a_set_tells_its_queues_and_a_restore_leaves_them_out_and_says_so() {
     store.stage(&context, &place, Arc::clone(&set.snapshot) as Arc<dyn Snapshot>, &set.kept).unwrap();
     let notes = ear.0.lock().unwrap().clone();
     for note in
-        ["left out: queue:mailers 3 jobs", "left out: queue:billing 1 jobs", "left out: schedule 2 jobs", "left out: 2 locks of jobs"]
+        ["left out: queue:mailers 3 jobs", "left out: queue:billing 1 job", "left out: schedule 2 jobs", "left out: 2 locks of jobs"]
     {
         assert!(notes.iter().any(|said| said == note), "{note}: {notes:?}");
     }
