@@ -56,5 +56,5 @@ fn password_variable(section: &str) -> String {
 
 fn s3(section: S3Section, header: &str, stop: &StopFlag) -> Result<S3> {
     let service = bucket::service(section, header)?;
-    Ok(S3 { bucket: String::new(), prefix: String::new(), retry_seconds: S3_RETRY_SECONDS, service, stop: stop.clone() })
+    Ok(S3 { bucket: String::new(), prefix: String::new(), retry_seconds: S3_RETRY_SECONDS, service, stop: stop.clone(), object_lock: None })
 }
