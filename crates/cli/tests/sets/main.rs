@@ -10,6 +10,7 @@ mod evidence;
 mod installations;
 mod journals;
 mod keys;
+mod locked;
 mod machine;
 mod notify;
 mod partial;
