@@ -1,3 +1,5 @@
+//! How long is left, and what a report says.
+
 #![expect(clippy::unwrap_used, reason = "tests")]
 use super::*;
 
