@@ -33,7 +33,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 10] = [
     (1, "failed, journaled: `resume` or `undo` are possible"),
     (2, "refused or bad usage, nothing was touched"),
     (3, "a person is needed"),
-    (4, "a set was taken, and would not go back wholly, or was not copied where it should be (--warnings-are-fine gives 0)"),
+    (4, "a set was taken, and would not go back wholly, or was not copied or locked as it should be (--warnings-are-fine gives 0)"),
     (10, "no such repository"),
     (11, "locked by another run (--wait waits)"),
     (12, "wrong repository password"),
@@ -213,6 +213,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Repair a damaged repository: the index from the packs, damaged files set aside; says what is lost
     Repair(Repair),
+    /// Lock anew, in a bucket with object lock, all that sets need and that is locked for less than half of the days
+    Renew(Renew),
     /// Show how a set would go back, touching nothing: the same as `restore --dry-run`
     Plan(PlanArgs),
     /// Put a set back: stage, prove, cut over
@@ -325,6 +327,7 @@ impl Command {
             | Self::Key(_)
             | Self::Check(_)
             | Self::Repair(_)
+            | Self::Renew(_)
             | Self::Protect(_)
             | Self::Unprotect(_)
             | Self::Resume(_)

@@ -92,6 +92,7 @@ fn run(app: &App, command: &Command) -> Result<ExitCode> {
         Command::Key(command) => commands::key(app, command),
         Command::Check(args) => commands::check(app, args),
         Command::Repair(args) => commands::repair(app, args),
+        Command::Renew(args) => commands::renew(app, args),
         Command::Plan(args) => commands::plan(app, args),
         Command::Restore(args) => commands::restore(app, args),
         Command::Resume(args) => commands::resume(app, args),

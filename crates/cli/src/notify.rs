@@ -136,6 +136,7 @@ const fn told_of(command: &Command) -> Option<&'static str> {
         Command::Copy(args) if !args.dry_run => Some("copy"),
         Command::Forget(_) => Some("forget"),
         Command::Rehearse(_) => Some("rehearse"),
+        Command::Renew(args) if !args.dry_run => Some("renew"),
         Command::Restore(args) if !args.dry_run => Some("restore"),
         Command::Resume(_) => Some("resume"),
         Command::Undo(_) => Some("undo"),

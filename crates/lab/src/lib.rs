@@ -42,7 +42,7 @@ pub use programs::find as find_program;
 pub use prometheus::Prometheus;
 pub use proxy::{Proxy, Trouble};
 pub use redis::{Redis, RedisKind};
-pub use s3::{S3, S3Fault, S3Object};
+pub use s3::{S3, S3Fault, S3Lock, S3Object, S3Version};
 pub use sentinel::{Sentinel, SentinelLogin, SentinelOptions};
 pub use server::Server;
 pub use smtp::{Smtp, SmtpMail, SmtpMode, SmtpWants};

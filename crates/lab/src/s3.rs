@@ -1,19 +1,21 @@
 //! A bucket of an S3 service in this process, with objects in memory: for tests of what reads and writes buckets. It checks every signature, and can be told to fail.
 //!
-//! Knows what the API reference says of listing, getting, putting, copying and removing objects, and of uploads in parts. Times are whole seconds, as Amazon's are.
+//! Knows what the API reference says of listing, getting, putting, copying and removing objects, of uploads in parts, and of object lock. Times are whole seconds, as Amazon's are.
 
 mod answer;
+mod gate;
 mod http;
 mod objects;
 mod roles;
 mod signature;
+mod versions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use plan::Result;
 use plan::error::During as _;
 
@@ -21,6 +23,8 @@ use self::http::Request;
 use self::objects::Bucket;
 pub use self::objects::S3Object;
 use self::roles::Roles;
+use self::versions::Versions;
+pub use self::versions::{S3Lock, S3Version};
 
 /// The bucket's name.
 const BUCKET: &str = "system-files";
@@ -54,6 +58,7 @@ struct Shared {
     faults: Mutex<Vec<S3Fault>>,
     denied: Mutex<BTreeSet<String>>,
     asked: Mutex<BTreeMap<String, u64>>,
+    gate: gate::Gate,
     is_over: AtomicBool,
 }
 
@@ -137,7 +142,45 @@ impl S3 {
 
     /// Removes an object, as another client would.
     pub fn remove(&self, key: &str) {
-        lock(&self.shared.bucket).objects.remove(key);
+        lock(&self.shared.bucket).remove(key);
+    }
+
+    /// Gives the bucket object lock, as it is when it is made: versions are kept from now on.
+    pub fn lock_objects(&self) {
+        self.say(true, true);
+        lock(&self.shared.bucket).versions = Some(Versions::default());
+    }
+
+    /// All versions of all objects, oldest first; none where the bucket has no object lock.
+    #[must_use]
+    pub fn versions(&self) -> BTreeMap<String, Vec<S3Version>> {
+        lock(&self.shared.bucket).versions.as_ref().map(|versions| versions.of.clone()).unwrap_or_default()
+    }
+
+    /// Removes a version or a delete marker, as another client would with every right but that to get round a lock. Whether the service did it.
+    pub fn remove_version(&self, key: &str, id: &str) -> bool {
+        lock(&self.shared.bucket).remove_version(key, id).is_ok()
+    }
+
+    /// Lets all locks end so much sooner, as if that time had passed.
+    pub fn age_locks(&self, by: SignedDuration) {
+        lock(&self.shared.bucket).age_locks(by);
+    }
+
+    /// Holds requests back that need this right, after so many of them.
+    pub fn hold_back(&self, right: &str, after: u64) {
+        self.shared.gate.close(right, after);
+    }
+
+    /// How many requests are held back.
+    #[must_use]
+    pub fn held_back(&self) -> u64 {
+        self.shared.gate.waiting()
+    }
+
+    /// Loses the requests that are held back; what comes later passes.
+    pub fn let_go(&self) {
+        self.shared.gate.open();
     }
 
     /// Puts the service's clock ahead.
@@ -148,6 +191,11 @@ impl S3 {
     /// Lets the service's clock stand still, but for [`S3::pass`].
     pub fn stop_clock(&self) {
         lock(&self.shared.bucket).clock.stop();
+    }
+
+    /// Sets the service's clock, which then stands still.
+    pub fn set_clock(&self, at: Timestamp) {
+        lock(&self.shared.bucket).clock.set(at);
     }
 
     /// All objects.
@@ -214,6 +262,7 @@ impl S3 {
 impl Drop for S3 {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::SeqCst);
+        self.shared.gate.open();
         // Wakes the thread that listens.
         drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
     }
@@ -235,8 +284,13 @@ impl Shared {
         }
         let right = answer::right(request, BUCKET);
         *lock(&self.asked).entry(right.to_owned()).or_default() += 1;
-        if lock(&self.denied).contains(right) {
+        let locks = request.header("x-amz-object-lock-mode").is_some();
+        let is_denied = |right: &str| lock(&self.denied).contains(right);
+        if is_denied(right) || locks && is_denied("s3:PutObjectRetention") {
             return answer::error(403, "AccessDenied");
+        }
+        if !self.gate.passes(right) {
+            return http::Response { status: 503, breaks: true, ..http::Response::default() };
         }
         if let Some(fault) = self.strikes(right, request) {
             return if fault.status == 0 {

@@ -6,6 +6,8 @@ use bucket::Service;
 use plan::ports::StopFlag;
 use plan::{Error, Result};
 
+use crate::object_lock::ObjectLock;
+
 /// Where a repository is.
 #[derive(Debug, Clone)]
 pub enum Location {
@@ -28,6 +30,8 @@ pub struct S3 {
     pub retry_seconds: u64,
     /// Raised by a signal: a request that is under way then has a few seconds.
     pub stop: StopFlag,
+    /// How what is written is locked, in a bucket that has object lock.
+    pub object_lock: Option<ObjectLock>,
 }
 
 impl Location {
@@ -109,6 +113,7 @@ mod tests {
             },
             retry_seconds: 90,
             stop: StopFlag::default(),
+            object_lock: None,
         }
     }
 

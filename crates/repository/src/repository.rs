@@ -19,6 +19,7 @@ use crate::forget::{self, ForgetOptions, ForgetReport};
 use crate::init;
 use crate::location::Location;
 use crate::lock::{Guard, Purpose};
+use crate::object_lock::{self, LockReport};
 use crate::passwords::{self, KeyFile};
 use crate::read::OpenSnapshot;
 use crate::records;
@@ -89,6 +90,25 @@ impl RusticRepository {
     /// When it cannot be checked at all. Damage is not an error, it is in the report.
     pub fn check(&self, read_data: ReadData, stop: &StopFlag, watch: &dyn Watch) -> Result<CheckReport> {
         check::check(&self.open, read_data, stop, watch)
+    }
+
+    /// Shows, before anything is begun, that what is written can be locked; nothing where object lock is not asked for. With `apply` it locks one object, because
+    /// only that shows the right to; else it only asks.
+    ///
+    /// # Errors
+    /// [`plan::Class::Refused`] when the bucket has no object lock, the credentials may not lock, or the clocks of the service and of this machine differ; when the
+    /// storage does not answer.
+    pub fn try_object_lock(&self, apply: bool) -> Result<()> {
+        object_lock::try_it(&self.open, apply)
+    }
+
+    /// Looks how long everything is locked that sets need; with `apply`, locks anew what is locked for less than half of the time. `None` where object lock is not
+    /// asked for. What a prune has marked for deletion is not needed.
+    ///
+    /// # Errors
+    /// As [`Self::try_object_lock`]; when objects could not be locked: all others are then, and the next call goes on from there.
+    pub fn object_lock(&self, apply: bool, stop: &StopFlag) -> Result<Option<LockReport>> {
+        object_lock::renew(&self.open, apply, stop)
     }
 
     /// Whether both are one repository, by whatever way each was reached, or one is a copy of the other's files.

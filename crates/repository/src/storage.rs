@@ -5,6 +5,7 @@
 
 mod folder;
 mod gate;
+mod locking;
 mod paced;
 mod s3;
 mod segments;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 pub use folder::Folder;
 pub use gate::Gate;
 use jiff::Timestamp;
+pub use locking::{Found, LocksObjects};
 use paced::Paced;
 use plan::error::During as _;
 use rustic_core::{RusticResult, WriteBackend};
@@ -62,6 +64,11 @@ pub trait Storage: WriteBackend {
     /// # Errors
     /// When it cannot be removed.
     fn remove_at(&self, path: &str) -> RusticResult<()>;
+
+    /// What locks objects here, where that is asked for.
+    fn object_lock(&self) -> Option<Box<dyn LocksObjects + '_>> {
+        None
+    }
 }
 
 /// The strict backend of a location.

@@ -46,6 +46,13 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ("key remove", &[("key remove 3f2a1b4c", "A password that opens nothing any more.")]),
     ("key change", &[("key change", "Another password in the place of the one in use.")]),
     ("repair", &[("repair", "Say what could be mended, and what is lost."), ("repair --yes", "Mend it.")]),
+    (
+        "renew",
+        &[
+            ("renew", "Lock anew what sets need, where no backup does it."),
+            ("renew --dry-run", "Exit code 1 when something is locked for less than half of the days."),
+        ],
+    ),
     ("plan", &[("plan latest", "What a restore would do."), ("plan latest --only system-database", "What a restore of a part would do.")]),
     (
         "restore",

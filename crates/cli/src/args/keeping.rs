@@ -17,6 +17,13 @@ pub(crate) struct Repair {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Renew {
+    /// Say what falls short, and lock nothing; exit code 1 when anything does
+    #[arg(long, env = "THREESCALE_BACKUP_DRY_RUN")]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Forget {
     /// Keep the last N sets
     #[arg(long, value_name = "N", env = "THREESCALE_BACKUP_KEEP_LAST")]

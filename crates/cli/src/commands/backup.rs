@@ -13,8 +13,8 @@ use runner::{Hands, State};
 
 use crate::app::App;
 use crate::args;
-use crate::commands::copy;
 use crate::commands::sets::SetDocument;
+use crate::commands::{copy, renew};
 use crate::config::Config;
 use crate::draining;
 use crate::in_the_way;
@@ -57,9 +57,21 @@ pub(crate) fn backup(app: &App, args: &args::Backup) -> Result<ExitCode> {
     }
     app.output.line(manifest.set.as_str())?;
     app.output.document(&SetDocument::new(&manifest, Vec::new()))?;
-    let is_copied = copied(app, &config, &manifest);
-    let is_fine = restorable == Restorable::Yes && is_copied || args.warnings_are_fine;
+    let (is_locked, is_copied) = (locked(app, &config, &manifest), copied(app, &config, &manifest));
+    let is_fine = restorable == Restorable::Yes && is_locked && is_copied || args.warnings_are_fine;
     Ok(if is_fine { ExitCode::SUCCESS } else { ExitCode::from(TAKEN_WITH_WARNINGS) })
+}
+
+/// Renews the lock of what sets need, where that is configured. The set was taken, whatever becomes of it.
+fn locked(app: &App, config: &Config, manifest: &Manifest) -> bool {
+    let Err(error) = renew::after_backup(app, config) else { return true };
+    let hints: String = error.hints().iter().map(|hint| format!(" {hint}")).collect();
+    app.watch().see(Event::Warning(&format!(
+        "set {} was taken, and not all that sets need is locked as it should be: {}.{hints}",
+        manifest.set,
+        error.chain()
+    )));
+    false
 }
 
 /// Brings second repositories up to date, where that is configured. The set was taken, whatever becomes of it.
@@ -84,6 +96,7 @@ pub(crate) fn take(app: &App, args: &args::Backup) -> Result<Manifest> {
         app.output.note(&format!("warning: {missing}"));
     }
     let repository = app.repository(&config)?;
+    repository.try_object_lock(true)?;
     let state = app.state(&config, Some(installation.as_ref()))?;
     let run = runner::new_run_id();
     let data_sets = join::data_sets(installation.as_ref(), &names, &Policies::default())?;

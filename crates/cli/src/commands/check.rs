@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args;
+use crate::commands::renew;
 use crate::output::{bytes, count, local_time};
 
 #[derive(Serialize)]
@@ -48,7 +49,8 @@ pub(crate) fn check(app: &App, args: &args::Check) -> Result<()> {
     };
     let context = app.context_alone(&config)?;
     let started_at = Timestamp::now();
-    let report = repository.check(read_data, &context.stop, context.watch.as_ref())?;
+    let mut report = repository.check(read_data, &context.stop, context.watch.as_ref())?;
+    report.notes.extend(renew::note(&repository, &context.stop)?);
     remember(app, repository.as_ref(), started_at, read_data, &report);
     app.output.line(&print(&report))?;
     let whole = report.is_whole();

@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::args;
+use crate::commands::renew;
 use crate::config::Config;
 use crate::copied::{self, Copied};
 use crate::output::bytes;
@@ -151,13 +152,16 @@ impl Copying<'_> {
                 .hint("A second repository has a key of its own: name another place, and create it with --init."));
         }
         let there = target.whole_sets()?;
+        target.repository.try_object_lock(!self.dry_run).map_err(|error| target.with_way_out(error))?;
         let copied = self.sets(target, &there, into);
         if !self.dry_run {
             // Whatever ended it: what is there now is known.
             let beside = self.beside(target, into);
             self.remember(target, into);
+            let locked = renew::repository(self.app, &target.repository, Some(&target.to_string()));
             copied?;
             beside?;
+            locked?;
         } else {
             copied?;
         }

@@ -69,10 +69,11 @@ pub(crate) fn doctor(app: &App) -> Result<()> {
             },
         );
     }
-    let repository = match app.repository(&config).and_then(|repository| repository.manifests()) {
-        Ok(manifests) => Finding::Fine(counted(manifests.len(), "set", "sets")),
-        Err(error) => note(error),
-    };
+    let repository =
+        match app.repository(&config).and_then(|repository| repository.try_object_lock(false).and_then(|()| repository.manifests())) {
+            Ok(manifests) => Finding::Fine(counted(manifests.len(), "set", "sets")),
+            Err(error) => note(error),
+        };
     let writers =
         match installation.writers(&app.output, Consent::Ask).and_then(|writers| Ok((writers.can_stop(), writers.stopped(&context)?))) {
             Ok((true, stopped)) => {

@@ -76,6 +76,7 @@ fn template(command: &Command) -> Result<&'static str> {
         | Command::Copy(_)
         | Command::Check(_)
         | Command::Repair(_)
+        | Command::Renew(_)
         | Command::Inspect(_)
         | Command::Verify(_)
         | Command::Status(_)

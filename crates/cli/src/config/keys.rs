@@ -5,6 +5,8 @@ use super::table::{Key, Kind, Section, SubTable};
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// More would take a database's connections away from the application, and make nothing faster.
 pub(crate) const WORKERS_MAX: i64 = 64;
+/// Ten years. What is in use is locked again and again; a slip of the pen cannot be taken back.
+const LOCK_DAYS_MAX: i64 = 3_653;
 /// There are no more data sets.
 pub(crate) const JOBS_MAX: i64 = 6;
 
@@ -88,6 +90,20 @@ const LOCK_WAIT: Key = Key::new(
 .or("30");
 const SENTINEL_USER: Key = Key::new("sentinel-username", Kind::Text, "\"sentinel\"", "User at the sentinels.");
 const SENTINEL_PASSWORD: Key = Key::new("sentinel-password", Kind::Secret, "\"secret\"", "Password at the sentinels.");
+const OBJECT_LOCK: Key = Key::new(
+    "object-lock",
+    Kind::Word(&["governance", "compliance"]),
+    "\"governance\"",
+    "In a bucket that has object lock: locks what is written against everybody. governance: who has the right to may get round it; compliance: nobody can.",
+)
+.or("not locked");
+const OBJECT_LOCK_DAYS: Key = Key::new(
+    "object-lock-days",
+    Kind::Number(1, LOCK_DAYS_MAX),
+    "30",
+    "For how many days; each backup locks anew what sets need and less than half is left of.",
+)
+.or("30");
 /// Of a Secret it may be empty.
 const ROLES: Kind = Kind::Word(&["master", "slave", "replica", ""]);
 
@@ -140,6 +156,8 @@ pub(crate) static SECTIONS: &[Section] = &[
                 "Without it nothing in the repository can be read: keep it in a second place.",
             )
             .short("PASSWORD"),
+            OBJECT_LOCK,
+            OBJECT_LOCK_DAYS,
         ],
         tables: &[S3],
     },
@@ -156,6 +174,8 @@ pub(crate) static SECTIONS: &[Section] = &[
             .required(),
             Key::new("password", Kind::Secret, "\"secret\"", "It has a key of its own: choose another password, and keep it in a second place."),
             Key::new("after-backup", Kind::Truth, "true", "Whether each backup copies what is missing there when the set is taken.").or("false"),
+            OBJECT_LOCK,
+            OBJECT_LOCK_DAYS,
         ],
         tables: &[S3],
     },
@@ -190,7 +210,7 @@ pub(crate) static SECTIONS: &[Section] = &[
     },
     Section {
         name: "notify",
-        help: "Who is told how a command ended: backup, copy, check, forget, rehearse, restore, resume, undo, verify and status.",
+        help: "Who is told how a command ended: backup, copy, check, renew, forget, rehearse, restore, resume, undo, verify and status.",
         keys: &[
             Key::new(
                 "on",

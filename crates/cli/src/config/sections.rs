@@ -13,6 +13,9 @@ pub(crate) struct RepositorySection {
     /// A folder, or `s3://bucket/prefix`.
     pub url: String,
     pub password: Option<SecretString>,
+    /// `governance`, or `compliance`.
+    pub object_lock: Option<String>,
+    pub object_lock_days: Option<u32>,
     pub s3: Option<S3Section>,
 }
 

@@ -139,6 +139,21 @@ fn every_document_fits_its_schema() {
     all.push(("serve", serve));
     let mut elsewhere = small.command(&["init", "--json"]);
     all.push(("init", document(elsewhere.env("THREESCALE_BACKUP_REPOSITORY_URL", home.path("another")))));
+    // Object lock, which only a bucket has.
+    let bucket = lab::S3::start().unwrap();
+    bucket.lock_objects();
+    let (id, secret) = bucket.keys();
+    let mut in_bucket = |schema: &'static str, arguments: &[&str]| {
+        let mut command = small.command(arguments);
+        command.env("THREESCALE_BACKUP_REPOSITORY_URL", format!("s3://{}/x", bucket.bucket()));
+        command.env("THREESCALE_BACKUP_REPOSITORY_S3_ENDPOINT", bucket.endpoint());
+        command.env("THREESCALE_BACKUP_REPOSITORY_S3_ACCESS_KEY_ID", id).env("THREESCALE_BACKUP_REPOSITORY_S3_SECRET_ACCESS_KEY", secret);
+        command.env("THREESCALE_BACKUP_REPOSITORY_OBJECT_LOCK", "governance").env("THREESCALE_BACKUP_REPOSITORY_OBJECT_LOCK_DAYS", "3");
+        all.push((schema, document(&mut command)));
+    };
+    in_bucket("init", &["init", "--json"]);
+    in_bucket("renew", &["renew", "--json"]);
+    in_bucket("renew", &["renew", "--dry-run", "--json"]);
     all.push(("error", error(&mut small.command(&["show", "01zzzzzz", "--json"]))));
     all.push(("error", error(&mut small.command(&["list", "--nonsense", "--json"]))));
     all.push(("error", error(program(&["lst"]).env("THREESCALE_BACKUP_JSON", "yes"))));

@@ -11,6 +11,7 @@ mod installations;
 mod journals;
 mod keys;
 mod left;
+mod locked;
 mod machine;
 mod notify;
 mod partial;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::http::{Request, Response, decoded};
 use super::objects::{Bucket, S3Object, Upload, e_tag, http_date};
+use super::versions::S3Lock;
 
 /// Headers that are kept with an object, besides `x-amz-meta-`.
 const KEPT: [&str; 6] = ["cache-control", "content-disposition", "content-encoding", "content-language", "content-type", "expires"];
@@ -44,7 +45,11 @@ pub(super) fn right(request: &Request, bucket: &str) -> &'static str {
         ("GET", false) if has("uploads") => "s3:ListBucketMultipartUploads",
         ("GET", false) => "s3:ListBucket",
         ("DELETE", true) if has("uploadId") => "s3:AbortMultipartUpload",
+        ("DELETE", true) if has("versionId") => "s3:DeleteObjectVersion",
+        ("POST", false) if has("delete") => "s3:DeleteObject",
         ("DELETE", true) => "s3:DeleteObject",
+        ("PUT", true) if has("retention") => "s3:PutObjectRetention",
+        ("GET", true) if has("retention") => "s3:GetObjectRetention",
         ("PUT" | "POST", true) => "s3:PutObject",
         _ => "s3:GetObject",
     }
@@ -59,8 +64,12 @@ pub(super) fn answer(bucket: &mut Bucket, name: &str, request: &Request) -> Resp
     if request.header("x-amz-acl").is_some() {
         return error(400, "AccessControlListNotSupported");
     }
+    let is_about_lock = request.query("retention").is_some();
     match (request.method.as_str(), key.as_str()) {
         ("GET", "") => of_bucket(bucket, request),
+        ("POST", "") if request.query("delete").is_some() => delete_many(bucket, request),
+        ("GET", _) if is_about_lock => lock_of(bucket, &key, request),
+        ("PUT", _) if is_about_lock => lock(bucket, &key, request),
         ("GET" | "HEAD", _) => get(bucket, &key, request),
         ("PUT", _) => put(bucket, name, &key, request),
         ("POST", _) => post(bucket, &key, request),
@@ -173,9 +182,73 @@ fn get(bucket: &Bucket, key: &str, request: &Request) -> Response {
     if request.method == "HEAD" {
         return Response { status: 200, headers, length: Some(object.bytes.len() as u64), ..Response::default() };
     }
-    let from = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-')?.0.parse::<usize>().ok());
-    let object = Some((Arc::clone(&object.bytes), from.unwrap_or(0)));
-    Response { status: if from.is_some() { 206 } else { 200 }, headers, object, ..Response::default() }
+    let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+    let from = range.and_then(|(from, _)| from.parse::<usize>().ok());
+    let Some(from) = from else {
+        return Response { status: 200, headers, object: Some((Arc::clone(&object.bytes), 0)), ..Response::default() };
+    };
+    let length = object.bytes.len();
+    let end = range.and_then(|(_, to)| to.parse::<usize>().ok()).map_or(length, |to| length.min(to.saturating_add(1)));
+    headers.push(("content-range".to_owned(), format!("bytes {from}-{}/{length}", end.saturating_sub(1))));
+    if end == length {
+        return Response { status: 206, headers, object: Some((Arc::clone(&object.bytes), from)), ..Response::default() };
+    }
+    Response { status: 206, headers, body: object.bytes.get(from..end).unwrap_or_default().to_vec(), ..Response::default() }
+}
+
+/// Whether a body comes with a digest, and is what that says.
+fn has_digest(request: &Request) -> Result<bool, &'static str> {
+    let (md5, sha256) = (request.header("content-md5"), request.header("x-amz-checksum-sha256"));
+    let is_other = |said: Option<&str>, digest: String| said.is_some_and(|said| said != digest);
+    if is_other(md5, BASE64_STANDARD.encode(Md5::digest(&request.body)))
+        || is_other(sha256, BASE64_STANDARD.encode(sha2::Sha256::digest(&request.body)))
+    {
+        return Err("BadDigest");
+    }
+    Ok(md5.is_some() || sha256.is_some())
+}
+
+/// The lock that an object is put with.
+fn lock_to_put(bucket: &Bucket, request: &Request) -> Result<Option<S3Lock>, (u16, &'static str)> {
+    let header = |name: &str| request.header(&format!("x-amz-object-lock-{name}"));
+    match (header("mode"), header("retain-until-date")) {
+        (None, None) => Ok(None),
+        (Some(mode), Some(until)) => {
+            let until = until.parse().map_err(|_| (400, "InvalidArgument"))?;
+            let lock = S3Lock { mode: mode.to_owned(), until };
+            bucket.may_lock(&lock)?;
+            Ok(Some(lock))
+        }
+        _ => Err((400, "InvalidArgument")),
+    }
+}
+
+fn lock_of(bucket: &mut Bucket, key: &str, request: &Request) -> Response {
+    match bucket.lock_of(key, request.query("versionId").as_deref()) {
+        Ok(S3Lock { mode, until }) => xml(
+            200,
+            format!(
+                "<Retention xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Mode>{mode}</Mode><RetainUntilDate>{until}</RetainUntilDate></Retention>"
+            ),
+        ),
+        Err((status, code)) => error(status, code),
+    }
+}
+
+fn lock(bucket: &mut Bucket, key: &str, request: &Request) -> Response {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let inside = |name: &str| Some(body.split_once(&format!("<{name}>"))?.1.split_once(&format!("</{name}>"))?.0.to_owned());
+    let until = inside("RetainUntilDate").and_then(|text| text.parse().ok());
+    let Some((mode, until)) = inside("Mode").zip(until) else { return error(400, "MalformedXML") };
+    match has_digest(request) {
+        Err(code) => return error(400, code),
+        Ok(false) => return error(400, "InvalidRequest"),
+        Ok(true) => {}
+    }
+    match bucket.lock(key, request.query("versionId").as_deref(), S3Lock { mode, until }) {
+        Ok(()) => Response { status: 200, ..Response::default() },
+        Err((status, code)) => error(status, code),
+    }
 }
 
 fn kept(request: &Request) -> BTreeMap<String, String> {
@@ -195,12 +268,19 @@ fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Respons
     if request.body.len() > bucket.largest_bytes {
         return error(400, "EntityTooLarge");
     }
+    let lock = match lock_to_put(bucket, request) {
+        Ok(lock) => lock,
+        Err((status, code)) => return error(status, code),
+    };
     if source.is_none() {
-        match request.header("content-md5") {
-            None if bucket.locks_what_is_written => return error(400, "InvalidRequest"),
-            Some(digest) if digest != BASE64_STANDARD.encode(Md5::digest(&request.body)) => return error(400, "BadDigest"),
-            _ => {}
+        match has_digest(request) {
+            Err(code) => return error(400, code),
+            Ok(false) if bucket.locks_what_is_written || lock.is_some() => return error(400, "InvalidRequest"),
+            Ok(_) => {}
         }
+    }
+    if request.header("if-none-match") == Some("*") && bucket.objects.contains_key(key) {
+        return error(412, "PreconditionFailed");
     }
     let part = request.query("partNumber").and_then(|number| number.parse().ok()).zip(request.query("uploadId"));
     let Some((number, upload)) = part else {
@@ -212,6 +292,9 @@ fn put(bucket: &mut Bucket, name: &str, key: &str, request: &Request) -> Respons
             }
             None => bucket.put(key, Arc::new(request.body.clone()), kept(request)),
         };
+        if let Some(Err((status, code))) = lock.map(|lock| bucket.lock(key, None, lock)) {
+            return error(status, code);
+        }
         return Response { status: 200, headers: vec![("etag".to_owned(), format!("\"{e_tag}\""))], ..Response::default() };
     };
     let bytes: Vec<u8> = match &source {
@@ -255,8 +338,24 @@ fn post(bucket: &mut Bucket, key: &str, request: &Request) -> Response {
 fn delete(bucket: &mut Bucket, key: &str, request: &Request) -> Response {
     if let Some(id) = request.query("uploadId") {
         bucket.uploads.remove(&id);
+    } else if let Some(id) = request.query("versionId") {
+        if let Err((status, code)) = bucket.remove_version(key, &id) {
+            return error(status, code);
+        }
     } else {
-        bucket.objects.remove(key);
+        bucket.remove(key);
     }
     Response { status: 204, ..Response::default() }
+}
+
+fn delete_many(bucket: &mut Bucket, request: &Request) -> Response {
+    let body = String::from_utf8_lossy(&request.body).into_owned();
+    let keys = body.split("<Key>").skip(1).filter_map(|rest| rest.split_once("</Key>")).map(|(key, _)| key);
+    let deleted: String = keys
+        .map(|key| {
+            bucket.remove(key);
+            format!("<Deleted><Key>{key}</Key></Deleted>")
+        })
+        .collect();
+    xml(200, format!("<DeleteResult>{deleted}</DeleteResult>"))
 }

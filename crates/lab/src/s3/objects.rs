@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::signature::hexadecimal;
+use super::versions::Versions;
 
 /// An object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub(super) struct Bucket {
     pub(super) locks_what_is_written: bool,
     pub(super) begun: u64,
     pub(super) clock: Clock,
+    /// Where the bucket has object lock.
+    pub(super) versions: Option<Versions>,
 }
 
 /// The service's clock.
@@ -58,6 +61,10 @@ impl Clock {
 
     pub(super) fn pass(&mut self, seconds: u32) {
         self.ahead += SignedDuration::from_secs(seconds.into());
+    }
+
+    pub(super) fn set(&mut self, at: Timestamp) {
+        *self = Self { ahead: SignedDuration::ZERO, stands_at: Some(at) };
     }
 
     pub(super) fn stop(&mut self) {
@@ -85,6 +92,7 @@ impl Default for Bucket {
             locks_what_is_written: false,
             begun: 0,
             clock: Clock::default(),
+            versions: None,
         }
     }
 }
@@ -100,8 +108,20 @@ impl Bucket {
     pub(super) fn put_as(&mut self, key: &str, bytes: Arc<Vec<u8>>, mut headers: BTreeMap<String, String>, e_tag: String) -> String {
         headers.entry("content-type".to_owned()).or_insert_with(|| "binary/octet-stream".to_owned());
         let modified = self.clock.now();
-        self.objects.insert(key.to_owned(), S3Object { bytes, e_tag: e_tag.clone(), modified, headers });
+        let object = S3Object { bytes, e_tag: e_tag.clone(), modified, headers };
+        if let Some(versions) = &mut self.versions {
+            versions.add(key, Some(object.clone()));
+        }
+        self.objects.insert(key.to_owned(), object);
         e_tag
+    }
+
+    /// Removes an object; where versions are kept, hides it behind a mark.
+    pub(super) fn remove(&mut self, key: &str) {
+        if let Some(versions) = &mut self.versions {
+            versions.add(key, None);
+        }
+        self.objects.remove(key);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustic_core::{BytesList, FileType, Id, ReadBackend, RusticResult, WriteBackend};
 
-use super::{Seen, Storage};
+use super::{LocksObjects, Seen, Storage};
 use crate::pace::{Pace, Paces};
 
 /// See the module.
@@ -93,5 +93,8 @@ impl Storage for Paced {
 
     fn remove_at(&self, path: &str) -> RusticResult<()> {
         self.inner.remove_at(path)
+    }
+    fn object_lock(&self) -> Option<Box<dyn LocksObjects + '_>> {
+        self.inner.object_lock()
     }
 }

@@ -1,9 +1,11 @@
 //! A repository in a bucket of an S3 service, on `object_store`.
 //!
 //! Every listing is whole or an error. Requests are tried again as long as that may help (`request.rs`), and not when it cannot.
-//! `config` is created only when there is none.
+//! `config` is created only when there is none. Where object lock is asked for, all but locks is locked when it is written (`locking.rs`).
 
+mod locking;
 mod request;
+mod signed;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use plan::error::During as _;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 use tokio::runtime::Runtime;
 
-use super::{Seen, Storage};
+use super::{LocksObjects, Seen, Storage};
 use crate::location::S3;
+use locking::{Locking, LockingBucket};
 use request::{Fault, Patience};
+use signed::Signed;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ pub struct Bucket {
     prefix: String,
     shown: String,
     patience: Patience,
+    locking: Option<Locking>,
     runtime: Runtime,
 }
 
@@ -42,13 +47,16 @@ impl Bucket {
         let keys_of_client: AwsCredentialProvider = Arc::clone(&keys) as _;
         // Here, where what cannot get better is known.
         let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let (base, options) = (service.base(&s3.bucket)?, service.options()?.with_timeout(Duration::from_secs(120)));
+        let signed = |wanted| Ok::<_, plan::Error>(Locking::new(wanted, Signed::new(service, &options, base.clone())?, &s3.bucket));
+        let locking = s3.object_lock.map(signed).transpose()?;
         let store = AmazonS3Builder::new()
             .with_bucket_name(&s3.bucket)
             .with_region(&service.region)
             // It has the bucket in it, wherever it stands.
-            .with_endpoint(service.base(&s3.bucket)?)
+            .with_endpoint(base)
             .with_virtual_hosted_style_request(true)
-            .with_client_options(service.options()?.with_timeout(Duration::from_secs(120)))
+            .with_client_options(options)
             .with_retry(retry)
             // A bucket that locks what is written takes nothing without a digest (S3 API reference, PutObject); it is the one that the signature has.
             .with_checksum_algorithm(Checksum::SHA256)
@@ -63,7 +71,7 @@ impl Bucket {
             .during(|| "start the threads of the S3 client".to_owned())?;
         let shown = crate::Location::S3(Box::new(s3.clone())).to_string();
         let patience = Patience { retry: Duration::from_secs(s3.retry_seconds), stop: s3.stop.clone(), service: service.clone(), keys };
-        Ok(Self { store, prefix: s3.prefix.clone(), shown, patience, runtime })
+        Ok(Self { store, prefix: s3.prefix.clone(), shown, patience, locking, runtime })
     }
 
     fn folder(&self, name: &str) -> Path {
@@ -124,16 +132,21 @@ impl Bucket {
     fn put(&self, tpe: FileType, id: &Id, content: BytesList) -> Result<(), Fault> {
         let path = self.path_of(tpe, id);
         let payload: PutPayload = content.into_vec().into_iter().collect();
-        let put = |mode: PutMode| self.store.put_opts(&path, payload.clone(), PutOptions::from(mode));
-        if tpe != FileType::Config {
-            return self.ask(|| put(PutMode::Overwrite)).map(drop);
-        }
-        match self.ask(|| put(PutMode::Create)) {
-            // A service without conditional writes: the caller has looked for a repository before.
-            Err(Fault::Other(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. })) => {
-                self.ask(|| put(PutMode::Overwrite)).map(drop)
+        let put = |only_new: bool| match &self.locking {
+            Some(locking) => self.put_locked(locking, &path, &payload, only_new),
+            None => {
+                let mode = || if only_new { PutMode::Create } else { PutMode::Overwrite };
+                self.ask(|| self.store.put_opts(&path, payload.clone(), PutOptions::from(mode()))).map(drop)
             }
-            other => other.map(drop),
+        };
+        match put(tpe == FileType::Config) {
+            // A service without conditional writes: the caller has looked for a repository before.
+            Err(Fault::Other(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }))
+                if tpe == FileType::Config =>
+            {
+                put(false)
+            }
+            other => other,
         }
     }
 }
@@ -219,6 +232,10 @@ impl Storage for Bucket {
 
     fn remove_at(&self, path: &str) -> RusticResult<()> {
         self.delete(&self.folder(path))
+    }
+
+    fn object_lock(&self) -> Option<Box<dyn LocksObjects + '_>> {
+        Some(Box::new(LockingBucket { bucket: self, locking: self.locking.as_ref()? }))
     }
 }
 

@@ -12,6 +12,7 @@ mod keep;
 mod killed;
 mod locks;
 mod matrix;
+mod object_lock;
 mod passwords;
 mod prune;
 mod records;

@@ -178,6 +178,7 @@ impl Service {
             },
             retry_seconds: 1,
             stop: StopFlag::default(),
+            object_lock: None,
         };
         Location::parse("s3://bucket/some/prefix", Some(s3)).unwrap()
     }
