@@ -100,8 +100,8 @@ pub(crate) struct PlanArgs {
     /// Do not compare what goes back with what stays as it is, nor, when all is done, the live stores with each other
     #[arg(long, env = "THREESCALE_BACKUP_NO_VERIFY")]
     pub no_verify: bool,
-    /// Values of Redis that are so long that the live server stands still while it makes one (the plan names them): load them beside the live data with all others,
-    /// or leave them out there and load them when the writers are stopped, before the cut-over
+    /// Values of Redis that are so long that the live server stands still while it makes one, and that cannot be loaded in pieces (the plan names them): load them
+    /// beside the live data with all others, or leave them out there and load them when the writers are stopped, before the cut-over
     #[arg(long, value_enum, default_value_t = LargeValuesChoice::Beside, env = "THREESCALE_BACKUP_LARGE_VALUES")]
     pub large_values: LargeValuesChoice,
     /// Run this (by `sh`) when all is staged and proven, before the writers are stopped and anything live is touched, and go on only when it ends with 0; else the run stops

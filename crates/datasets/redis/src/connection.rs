@@ -139,10 +139,10 @@ impl Connection {
         arguments.iter().for_each(|argument| self.push_argument(argument));
     }
 
-    /// Begins a `RESTORE` of that many words; the others follow by [`Connection::push_argument`].
-    pub(crate) fn push_restore(&mut self, words: usize) {
+    /// Begins a command of that many words with this one, which is in the list of rights; the others follow by [`Connection::push_argument`].
+    pub(crate) fn push_command(&mut self, words: usize, verb: &'static [u8]) {
         push_number(&mut self.output, b'*', words);
-        self.push_argument(b"RESTORE");
+        self.push_argument(verb);
     }
 
     /// Adds an `MSET` of so many keys; `pairs` holds them and their values, each as an [`argument`].

@@ -273,7 +273,7 @@ impl<'a> Pass<'a> {
         let raw_bytes = source.offset() - from;
         self.largest = self.largest.max(raw_bytes);
         if let Some(database) = self.databases.get_mut(position) {
-            database.longest.note(&head.key, length, raw_bytes);
+            database.longest.note(head, format, length, raw_bytes);
         }
         self.done.1 += 1;
         source.tap.key_end(raw_bytes)

@@ -21,6 +21,7 @@ mod look;
 pub(crate) mod mark;
 mod merge;
 pub(crate) mod modules;
+pub(crate) mod pieces;
 mod place;
 mod prove;
 mod read;
@@ -74,6 +75,8 @@ pub struct Options {
     pub file_road: Option<FileRoad>,
     /// How the server is known where its address changes from call to call (a forwarded port): a Service and its namespace.
     pub known_as: Option<String>,
+    /// From how many elements on a value is loaded in pieces.
+    pub(crate) pieces_from: u64,
     /// For tests of crashes.
     pub(crate) crash: Option<Crash>,
 }
@@ -89,6 +92,7 @@ impl Default for Options {
             namespace: None,
             file_road: None,
             known_as: None,
+            pieces_from: pieces::FROM_ELEMENTS,
             crash: None,
         }
     }

@@ -17,6 +17,7 @@ mod marks;
 mod merging;
 mod modules;
 mod neighbours;
+mod pieces;
 mod pull;
 mod queues;
 mod repair;

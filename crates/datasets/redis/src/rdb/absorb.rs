@@ -20,9 +20,14 @@ pub(crate) trait Absorb {
         Ok(())
     }
 
-    /// A number: a score (its bits), a counter, an id.
+    /// A number: the bits of a score, a counter, an id.
     fn number(&mut self, number: u64) {
         self.bytes(&number.to_le_bytes());
+    }
+
+    /// The score of the member before. Zero has no sign here: packed nodes do not keep it.
+    fn score(&mut self, score: f64) {
+        self.number(if score == 0.0 { 0 } else { score.to_bits() });
     }
 
     /// An element of an unordered collection ends here; `expires_ms` is the absolute expiry of a hash field.

@@ -141,8 +141,7 @@ fn end<A: Absorb>(absorb: &mut A, expires_ms: Option<u64>) -> Result<()> {
 
 fn scored<A: Absorb>(absorb: &mut A, score: f64) -> Result<()> {
     if A::WANTS {
-        // Listpacks do not keep the sign of zero.
-        absorb.number(if score == 0.0 { 0 } else { score.to_bits() });
+        absorb.score(score);
         absorb.end_element(None);
     }
     Ok(())

@@ -8,6 +8,7 @@ use plan::ports::{Context, Problem, Road, Severity};
 
 use super::limits::limits_fit;
 use super::modules::modules_fit;
+use super::pieces;
 use super::place::Method;
 use super::{RedisStore, ServerAt};
 use crate::connection::Connection;
@@ -24,14 +25,15 @@ impl RedisStore {
             return Ok(problems);
         }
         self.names_fit(kept, &mut problems);
-        self.standstill(kept, road, &mut problems);
         let (_, shut) = self.shut_doors(context)?;
         if !shut.is_empty() {
             problems.extend(shut);
             return Ok(problems);
         }
         let number = |name: &str| facts.get(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+        let mut may_in_pieces = true;
         for (at, mut connection, server) in self.connect_all(context)? {
+            may_in_pieces &= pieces::may(&mut connection)?;
             for version in versions(facts, at) {
                 let format = version.parse().ok().map(Format::of_version);
                 if !format.is_some_and(|format| server.accepts(format)) {
@@ -53,6 +55,7 @@ impl RedisStore {
                 self.beside_is_allowed(context, at, &server, self.rest_of(kept, road).is_some(), &mut problems)?;
             }
         }
+        self.standstill(kept, road, may_in_pieces, &mut problems);
         let mut by_file = false;
         if road == Road::InPlace {
             let (method, found) = self.in_place_method(context)?;

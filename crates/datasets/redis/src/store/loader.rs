@@ -1,18 +1,21 @@
-//! Sends keys as `RESTORE … ABSTTL`, pipelined; short strings that do not expire many at once, by `MSET`, where that is allowed. Short values are gathered, long ones pass straight to the
-//! server: their size is known from the dump. How the server is, is asked in the same pipeline, so that it never waits for it.
+//! Sends keys as `RESTORE … ABSTTL`, pipelined; short strings that do not expire many at once, by `MSET`, and large values in pieces, where that is allowed. Short values are gathered,
+//! long ones pass straight to the server: their size is known from the dump. How the server is, is asked in the same pipeline, so that it never waits for it.
 
 use std::collections::VecDeque;
+use std::io::Read;
 
 use plan::{Error, Result};
 
+use super::pieces::{self, NegativeZero, Pieces};
 use super::strings::{Strings, may_set_many, short_text};
 use crate::connection::Connection;
 use crate::pass::printable;
 use crate::rdb::crc64::crc64;
 use crate::rdb::decimal::decimal;
-use crate::rdb::source::Tap;
+use crate::rdb::source::{NoTap, Source, Tap};
+use crate::rdb::value::{Shape, value};
 use crate::rdb::walk::KeyHead;
-use crate::rdb::write;
+use crate::rdb::{Format, write};
 use crate::server::Server;
 
 /// Keys whose replies may be outstanding: some milliseconds of work for the server.
@@ -49,6 +52,8 @@ pub(crate) struct Loader {
     crc: u64,
     /// Where many may be set at once.
     strings: Option<Strings>,
+    /// From how many elements on a value goes in pieces, where that is allowed.
+    pieces_from: Option<u64>,
     waiting: VecDeque<Sent>,
     /// Keys that wait for their reply, and bytes of the names that are held for it.
     keys: usize,
@@ -58,8 +63,10 @@ pub(crate) struct Loader {
 }
 
 impl Loader {
-    pub(crate) fn new(mut connection: Connection, version: u16) -> Result<Self> {
+    /// `pieces_from`: from how many elements on a value goes in pieces.
+    pub(crate) fn new(mut connection: Connection, version: u16, pieces_from: u64) -> Result<Self> {
         let strings = may_set_many(&mut connection)?.then(Strings::default);
+        let pieces_from = pieces::may(&mut connection)?.then_some(pieces_from);
         Ok(Self {
             connection,
             version,
@@ -68,6 +75,7 @@ impl Loader {
             payload: Vec::new(),
             crc: 0,
             strings,
+            pieces_from,
             waiting: VecDeque::new(),
             keys: 0,
             waiting_bytes: 0,
@@ -94,7 +102,7 @@ impl Loader {
     fn command_head(&mut self) {
         let head = &self.head;
         let options = usize::from(head.expires_ms.is_some()) + 2 * usize::from(head.idle_s.is_some() || head.frequency.is_some());
-        self.connection.push_restore(5 + options);
+        self.connection.push_command(5 + options, b"RESTORE");
         self.connection.push_argument(&head.key);
         let expires_ms = i64::try_from(head.expires_ms.unwrap_or(0)).unwrap_or(i64::MAX);
         self.connection.push_argument(decimal(expires_ms, &mut [0; 20]));
@@ -102,7 +110,7 @@ impl Loader {
 
     /// The value is whole.
     pub(crate) fn end(&mut self) -> Result<()> {
-        if self.is_string()? {
+        if self.is_string()? || self.went_in_pieces()? {
             return Ok(());
         }
         let version = self.version.to_le_bytes();
@@ -151,6 +159,43 @@ impl Loader {
         if strings.is_full() {
             self.send_strings()?;
         }
+        Ok(true)
+    }
+
+    /// Whether a value is loaded in pieces that is too long for memory.
+    pub(crate) fn takes_pieces(&self, head: &KeyHead) -> bool {
+        self.pieces_from.is_some() && pieces::is_possible(head, Format::of_version(self.version))
+    }
+
+    /// Loads a value in pieces; it is next in the source.
+    pub(crate) fn in_pieces<R: Read, T: Tap>(&mut self, source: &mut Source<R, T>, head: &KeyHead) -> Result<()> {
+        let format = Format::of_version(self.version);
+        let mut pieces = Pieces::begin(self, head, format)?;
+        value(source, head.kind, format, &mut pieces)?;
+        pieces.end()
+    }
+
+    /// A piece has been sent; its reply is read later.
+    pub(super) fn sent_piece(&mut self, key: &[u8]) -> Result<()> {
+        self.sent(Sent::Key(key.to_vec()))
+    }
+
+    /// Sends the key that has just ended in pieces, if it has so many elements.
+    fn went_in_pieces(&mut self) -> Result<bool> {
+        let (None, Some(from), Some((kind, raw))) = (self.long, self.pieces_from, self.payload.split_first()) else { return Ok(false) };
+        if !pieces::pays(*kind, raw, from) || !self.takes_pieces(&self.head) {
+            return Ok(false);
+        }
+        let mut zero = NegativeZero::default();
+        if Shape::of(*kind, Format::of_version(self.version)) == Some(Shape::SortedSet) {
+            value(&mut Source::new(raw, NoTap), *kind, Format::of_version(self.version), &mut zero)?;
+        }
+        if zero.0 {
+            return Ok(false);
+        }
+        let (payload, head) = (std::mem::take(&mut self.payload), std::mem::take(&mut self.head));
+        self.in_pieces(&mut Source::new(payload.get(1..).unwrap_or_default(), NoTap), &head)?;
+        self.payload = payload;
         Ok(true)
     }
 

@@ -17,7 +17,7 @@ use super::left_out::base_ms;
 use super::loader::Loader;
 use super::place::{Placed, Spot};
 use super::prove::{account_for_expired, check_staged};
-use super::standstill::is_long;
+use super::standstill::stands_still;
 use super::stored::{Parts, Stored};
 use super::transaction::settle_writes;
 use super::watching::Watching;
@@ -58,12 +58,13 @@ impl Rest {
         Self { stored, values: Vec::new() }
     }
 
-    /// Whether it takes a value of so many elements.
-    pub(crate) fn takes(&mut self, at: At, elements: u64) -> bool {
-        if is_long(elements) {
+    /// Whether it takes a value of so many elements, which is made in one go.
+    pub(crate) fn takes(&mut self, at: At, shape: Shape, elements: u64) -> bool {
+        let is_long = stands_still(shape, elements, at.bytes);
+        if is_long {
             self.values.push(at);
         }
-        is_long(elements)
+        is_long
     }
 
     /// Loads a value that has passed already.
@@ -133,7 +134,7 @@ impl RedisStore {
         let now_ms = server_time_ms(&mut connection)?;
         let mut watching = Watching::begin(self, context, at, kept.bytes)?;
         let format = format_of(stored)?;
-        let mut loader = Loader::new(connection, format.version)?;
+        let mut loader = Loader::new(connection, format.version, self.options.pieces_from)?;
         let mut keys = Vec::new();
         for value in &note.values {
             context.stop.check()?;

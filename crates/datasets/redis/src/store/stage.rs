@@ -15,6 +15,7 @@ use super::functions::tell_further;
 use super::hold;
 use super::left_out::{LeftOut, base_ms};
 use super::loader::Loader;
+use super::pieces::is_possible;
 use super::place::{Method, Placed, Spot};
 use super::rest::{At, Rest};
 use super::stored::{Parts, Stored};
@@ -175,7 +176,7 @@ impl Load<'_, '_> {
         if !self.server.accepts(format) {
             return Err(Error::refused(format!("RDB version {} cannot be loaded by {}", format.version, self.server)));
         }
-        walk.source.tap = Some(Loader::new(connection, format.version)?);
+        walk.source.tap = Some(Loader::new(connection, format.version, self.store.options.pieces_from)?);
         let big = self.big.get(&self.spot.name);
         let (mut keys, mut expired, mut told, mut told_bytes) = (0u64, 0u64, 0u64, 0u64);
         loop {
@@ -204,9 +205,10 @@ impl Load<'_, '_> {
                     if let Some(bytes) = long {
                         self.look(&mut walk, bytes)?;
                     }
-                    match self.rest.is_some() {
-                        true => self.load_unless_it_takes_long(&mut walk, head, offset, long)?,
-                        false => load(&mut walk, head, long)?,
+                    match (is_possible(&head, format), self.rest.is_some()) {
+                        (true, _) if long.is_some() && takes_pieces(&walk, &head) => load_in_pieces(&mut walk, head)?,
+                        (false, true) => self.load_unless_it_takes_long(&mut walk, head, offset, long)?,
+                        _ => load(&mut walk, head, long)?,
                     }
                     keys += 1;
                 }
@@ -237,7 +239,7 @@ impl Load<'_, '_> {
         Ok((loader.connection, done))
     }
 
-    /// A value that is too long for memory is counted first, and read once more when it is to be loaded now.
+    /// For values that cannot be loaded in pieces. One that is too long for memory is counted first, and read once more when it is to be loaded now.
     fn load_unless_it_takes_long(
         &mut self,
         walk: &mut Walk<Parts, Option<Loader>>,
@@ -246,7 +248,8 @@ impl Load<'_, '_> {
         long: Option<u64>,
     ) -> Result<()> {
         let (kind, format) = (head.kind, walk.format);
-        let mut counted = Elements::of(Shape::of(kind, format).ok_or_else(|| unknown(kind, format))?);
+        let shape = Shape::of(kind, format).ok_or_else(|| unknown(kind, format))?;
+        let mut counted = Elements::of(shape);
         let before = walk.source.offset();
         if long.is_none() {
             begin(walk, head, None)?;
@@ -255,7 +258,7 @@ impl Load<'_, '_> {
         walk.source.tap_off()?;
         let at = At { offset, bytes: walk.source.offset() - before };
         let Some(rest) = self.rest.as_mut() else { return Ok(()) };
-        if rest.takes(at, counted.count()) {
+        if rest.takes(at, shape, counted.count()) {
             // What the loader has gathered it forgets with the next key.
             return Ok(());
         }
@@ -306,6 +309,18 @@ fn load(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead, long: Option<u64>
     value(&mut walk.source, kind, format, &mut ())?;
     walk.source.tap_off()?;
     walk.source.tap.iter_mut().try_for_each(Loader::end)
+}
+
+fn takes_pieces(walk: &Walk<Parts, Option<Loader>>, head: &KeyHead) -> bool {
+    walk.source.tap.as_ref().is_some_and(|loader| loader.takes_pieces(head))
+}
+
+fn load_in_pieces(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead) -> Result<()> {
+    let mut loader = walk.source.tap.take().ok_or_else(|| Error::failed("no loader"))?;
+    loader.in_pieces(&mut walk.source, &head)?;
+    walk.source.tap = Some(loader);
+    walk.reuse(head.key);
+    Ok(())
 }
 
 fn begin(walk: &mut Walk<Parts, Option<Loader>>, head: KeyHead, long: Option<u64>) -> Result<()> {

@@ -5,6 +5,7 @@ use lab::{Redis, RedisKind};
 use plan::ports::{DataSet, Discard, Road};
 
 use super::scene::*;
+use crate::Options;
 use crate::connection::Connection;
 
 const FIRST_SEED: u64 = 20_261_129;
@@ -177,7 +178,7 @@ pub(super) fn fill(server: &Redis, kind: RedisKind, dice: &mut Dice, keys: u64) 
 }
 
 /// What a database holds, as the server itself tells its own client.
-fn held(server: &Redis, database: u32, older: bool) -> Vec<String> {
+pub(super) fn held(server: &Redis, database: u32, older: bool) -> Vec<String> {
     let mut client = server.client();
     client.args(["-n", &database.to_string(), "--raw", "EVAL", include_str!("oracle.lua"), "0", if older { "older" } else { "" }]);
     let output = client.output().unwrap();
@@ -210,7 +211,9 @@ fn one_round(seed: u64) {
         damage(server);
         let damaged = held(server, 0, false);
 
-        let place = restore(&store, &set, "random", Road::SideCopy);
+        // Beside the live data all that can be goes in pieces, in place nothing does.
+        let in_pieces = |server: &Redis| store_with(server, Options { pieces_from: 1, ..Options::default() });
+        let place = restore(&in_pieces(server), &set, "random", Road::SideCopy);
         assert_eq!(held(server, 0, false), first, "{seed} {kind:?}");
         store.undo(&context("random"), &place).unwrap();
         assert_eq!(held(server, 0, false), damaged, "{seed} {kind:?}");
@@ -225,7 +228,7 @@ fn one_round(seed: u64) {
         // Into each newer server that takes it.
         let older = held(server, 0, *kind == RedisKind::Redis6);
         for (newer, target) in servers.iter().skip(at + 1).filter(|_| at < 2) {
-            let place = restore(&self::store(target), &set, "upgrade", Road::SideCopy);
+            let place = restore(&in_pieces(target), &set, "upgrade", Road::SideCopy);
             assert_eq!(held(target, 0, *kind == RedisKind::Redis6), older, "{seed} {kind:?} into {newer:?}");
             self::store(target).undo(&context("upgrade"), &place).unwrap();
             self::store(target).discard(&context("upgrade"), &place, Discard::Staged).unwrap();
