@@ -36,7 +36,7 @@ impl<I: Iterator, O> ParallelMap<I, O> {
             scope.spawn(move || {
                 let _guard = Guard(&done);
                 while let Ok((number, item)) = todo.take(|| done.flush()) {
-                    let _ = done.give((number, map(item)));
+                    drop(done.give((number, map(item))));
                 }
                 done.flush();
             });
@@ -47,7 +47,7 @@ impl<I: Iterator, O> ParallelMap<I, O> {
     fn give(&mut self) {
         while !self.is_over && self.given < self.taken + self.on_their_way_max {
             if let Some(item) = self.iter.next() {
-                let _ = self.todo.give((self.given, item));
+                drop(self.todo.give((self.given, item)));
                 self.given += 1;
             } else {
                 self.is_over = true;

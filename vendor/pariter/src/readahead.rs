@@ -23,7 +23,7 @@ impl<T> Readahead<T> {
             let _guard = Guard(&theirs);
             // To the end, though nobody may take them any more: an iterator may do its work when it is asked.
             for item in iter {
-                let _ = theirs.give(item);
+                drop(theirs.give(item));
             }
             theirs.close();
         });
