@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// So many light items are worth a wake.
-const WORTH_A_WAKE: usize = 16;
+const WORTH_A_WAKE: usize = 4;
 /// One that comes alone wakes all the same, when the last wake was so long ago; and who waits looks by himself after this time.
 const PATIENCE: Duration = Duration::from_millis(1);
 /// Who looked in vain waits twice as long the next time, up to this.

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::Cursor;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -23,6 +24,9 @@ use crate::storage::Gate;
 
 /// Bytes of parts in memory at a time, unless two parts alone are larger: the archiver asks for the next part before it reads the one that it was given last.
 const IN_FLIGHT_BYTES_MAX: u64 = 48 << 20;
+/// Parts with content at a time, for each processor, and some: each may be an open file or a connection. Entries without (folders, files that did not change) are not bounded here.
+const IN_FLIGHT_PARTS_FOR_EACH_PROCESSOR: u64 = 4;
+const IN_FLIGHT_PARTS: u64 = 4;
 
 /// What was given to the archiver.
 #[derive(Debug, Default, Clone)]
@@ -203,19 +207,28 @@ impl Intake {
     }
 }
 
-/// Bounds the bytes of parts that wait for the archiver. Its queue is as long as the machine has processors, whatever the parts' size.
+/// Bounds the parts that wait for the archiver, and their bytes: its queue takes dozens of entries, whatever their size.
 ///
 /// The part that was given last is not waited for: the archiver looks one entry ahead, to know when a folder ends, and begins with a part only when it has
 /// been given the next one. So two parts may be in memory whatever their size, and never more than two above the bound.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct InFlight {
     held: Mutex<Held>,
     freed: Condvar,
+    parts_max: u64,
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get) as u64;
+        Self { held: Mutex::default(), freed: Condvar::new(), parts_max: IN_FLIGHT_PARTS_FOR_EACH_PROCESSOR * processors + IN_FLIGHT_PARTS }
+    }
 }
 
 #[derive(Debug, Default)]
 struct Held {
     bytes: u64,
+    parts: u64,
     /// Number and bytes of the part that was given last, while it is held.
     last: Option<(u64, u64)>,
     given: u64,
@@ -232,10 +245,14 @@ pub struct Permit {
 impl InFlight {
     fn acquire(self: &Arc<Self>, bytes: u64, is_over: impl Fn() -> bool) -> Permit {
         let mut held = lock(&self.held);
-        while held.bytes > held.last.map_or(0, |(_, bytes)| bytes) && held.bytes + bytes > IN_FLIGHT_BYTES_MAX && !is_over() {
+        let is_full = |held: &Held| {
+            held.parts >= self.parts_max || held.bytes > held.last.map_or(0, |(_, bytes)| bytes) && held.bytes + bytes > IN_FLIGHT_BYTES_MAX
+        };
+        while is_full(&held) && !is_over() {
             held = self.freed.wait_timeout(held, Duration::from_millis(200)).unwrap_or_else(PoisonError::into_inner).0;
         }
         held.bytes += bytes;
+        held.parts += 1;
         held.given += 1;
         let number = held.given;
         held.last = Some((number, bytes));
@@ -247,6 +264,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut held = lock(&self.of.held);
         held.bytes -= self.bytes;
+        held.parts -= 1;
         held.last = held.last.filter(|(number, _)| *number != self.number);
         drop(held);
         self.of.freed.notify_all();
