@@ -42,10 +42,10 @@ pub(crate) enum Over {
 }
 
 impl<T> Queue<T> {
-    /// For `room` items; who gives more waits.
+    /// For `room` items; who gives more waits. For none: who gives waits until the item was taken.
     pub(crate) fn new(room: usize) -> Self {
         let state = State { items: VecDeque::new(), last_wake: None, takers: 0, givers: 0, is_closed: false, is_broken: false };
-        let worth_a_wake = if is_light::<T>() { WORTH_A_WAKE.min(room) } else { 1 };
+        let worth_a_wake = if is_light::<T>() { WORTH_A_WAKE.min(room.max(1)) } else { 1 };
         Self { state: Mutex::new(state), filled: Condvar::new(), emptied: Condvar::new(), room, worth_a_wake }
     }
 
@@ -56,12 +56,7 @@ impl<T> Queue<T> {
     /// Gives an item, and the item back when nobody takes any more.
     pub(crate) fn give(&self, item: T) -> Result<(), T> {
         let mut state = self.lock();
-        while state.items.len() >= self.room && !state.is_closed && !state.is_broken {
-            state.givers += 1;
-            self.wake(&mut state);
-            state = self.emptied.wait(state).unwrap_or_else(PoisonError::into_inner);
-            state.givers -= 1;
-        }
+        state = self.wait_for_room(state, self.room.max(1));
         if state.is_closed || state.is_broken {
             return Err(item);
         }
@@ -69,7 +64,21 @@ impl<T> Queue<T> {
         if state.items.len() >= self.worth_a_wake || state.last_wake.is_none_or(|last| last.elapsed() >= PATIENCE) {
             self.wake(&mut state);
         }
+        if self.room == 0 {
+            drop(self.wait_for_room(state, 1));
+        }
         Ok(())
+    }
+
+    /// Waits until fewer than `room` items are there.
+    fn wait_for_room<'a>(&'a self, mut state: MutexGuard<'a, State<T>>, room: usize) -> MutexGuard<'a, State<T>> {
+        while state.items.len() >= room && !state.is_closed && !state.is_broken {
+            state.givers += 1;
+            self.wake(&mut state);
+            state = self.emptied.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.givers -= 1;
+        }
+        state
     }
 
     /// Wakes one who waits for items, if anybody does.

@@ -17,7 +17,7 @@ impl<T> Readahead<T> {
         I: Iterator<Item = T> + Send + 'env,
         T: Send + 'env,
     {
-        let ready = Arc::new(Queue::new(if is_light::<T>() { 64 } else { 1 }));
+        let ready = Arc::new(Queue::new(if is_light::<T>() { 64 } else { 0 }));
         let theirs = Arc::clone(&ready);
         scope.spawn(move || {
             let _guard = Guard(&theirs);

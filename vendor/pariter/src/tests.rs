@@ -39,7 +39,8 @@ fn handles_are_few_on_their_way() {
     });
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let most = ahead_max.into_inner();
-    assert!(most <= threads * 2 + 6, "{most}");
+    // Those in the map, and one in the hands of each of the two threads that read ahead.
+    assert!(most <= threads * 2 + 3, "{most}");
 }
 
 /// A source that waits until what it gave before is done, as one does that bounds the memory: nothing of it may lie about unseen.
