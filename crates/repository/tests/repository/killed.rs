@@ -68,7 +68,8 @@ fn after_kill_9_the_next_backup_reuses_what_was_uploaded() {
     assert!(kept.stored_bytes < 120 << 20, "{} bytes were stored again", kept.stored_bytes);
     assert!(contents(&repository, &kept).unwrap() == (0..PARTS).flat_map(|number| expected(vec![part(number)])).collect::<Vec<_>>());
     let report = check(&scene.again());
-    assert!(report.is_whole() && report.notes.is_empty(), "{report:?}");
+    // It may have been killed in the middle of a pack.
+    assert!(report.is_whole() && report.notes.iter().all(|note| note.contains("temporary files of writers that")), "{report:?}");
     // The killed process was one of this machine: its lock counts for nothing at once.
     assert!(scene.files("locks").is_empty());
     scene.restic(&["check", "--read-data"]);
